@@ -1,0 +1,189 @@
+//! A batch: changes in the order of the log, the row images they point to, and the position after them.
+
+use std::sync::Arc;
+
+use super::{Column, Table};
+
+/// A place in the source's log, as the source itself writes it down: JSON text that only the source interprets, and that
+/// an operator can read in the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position(pub Arc<str>);
+
+impl Position {
+    /// A position from its JSON text.
+    pub fn new(json: impl Into<Arc<str>>) -> Self {
+        Self(json.into())
+    }
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Read by a snapshot.
+    Snapshot,
+    /// Inserted: only an after image.
+    Insert,
+    /// Updated: both images.
+    Update,
+    /// Deleted: only a before image.
+    Delete,
+}
+
+/// Which image of a change a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Image {
+    /// The row as it was before the change.
+    Before = 0,
+    /// The row as it is after the change.
+    After = 1,
+}
+
+/// Stands in [`Change::before`] or [`Change::after`] where there is no such image.
+pub const NO_IMAGE: u32 = u32::MAX;
+
+/// One change of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Index into [`Batch::tables`].
+    pub table: u32,
+    /// Row of the before image in that table's columns, or [`NO_IMAGE`].
+    pub before: u32,
+    /// Row of the after image, or [`NO_IMAGE`].
+    pub after: u32,
+    /// What happened.
+    pub operation: Operation,
+    /// Index into [`Batch::events`].
+    pub event: u32,
+    /// Number of the row inside its event, from 0.
+    pub row: u32,
+    /// How many changes after [`Batch::sequence`] this one stands in the source's stream; survives filtering.
+    pub offset: u32,
+}
+
+/// The log event (a rows event of the binlog, say) that changes came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Index into [`Batch::transactions`].
+    pub transaction: u32,
+    /// The event's own position in the log file, in bytes; for other sources their nearest number.
+    pub position: u64,
+    /// When the source executed it, microseconds since 1970 UTC.
+    pub time_us: i64,
+    /// The server that executed it (MySQL's server id).
+    pub server_id: u32,
+}
+
+/// The transaction that changes belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its identity where the source has one (a GTID).
+    pub id: Option<Arc<str>>,
+    /// The log file it stands in; empty for sources without files.
+    pub file: Arc<str>,
+}
+
+/// Row images of one table version, as columns. All columns have one entry for each image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableRows {
+    /// The table, shared by pointer: the same version of a table is the same `Arc`.
+    pub table: Arc<Table>,
+    /// Per row: which image it is, as [`Image`].
+    pub images: Vec<u8>,
+    /// The columns, in the table's order.
+    pub columns: Vec<Column>,
+}
+
+impl TableRows {
+    /// No rows yet of `table`.
+    pub fn new(table: Arc<Table>) -> Self {
+        let columns = table.columns.iter().map(|c| Column::new(c.data_type)).collect();
+        Self { table, images: Vec::new(), columns }
+    }
+
+    /// Row images held.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+}
+
+/// Changes in the order of the log. Never larger than [`crate::limits::Limits::batch_changes`] and `batch_bytes`, but for
+/// a single row that alone is larger.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Number of the first change in the source's stream, counted from the very first start of the pipeline.
+    pub sequence: u64,
+    /// How many changes the source put in: `sequence + taken` is the next batch's `sequence`. Filtering does not lower it.
+    pub taken: u32,
+    /// Row images, one entry for each table version that occurs.
+    pub tables: Vec<TableRows>,
+    /// The changes, in the order of the log.
+    pub changes: Vec<Change>,
+    /// The events that the changes came in.
+    pub events: Vec<Event>,
+    /// The transactions that the events belong to.
+    pub transactions: Vec<Transaction>,
+    /// Where the source has to resume after this batch. A batch without changes carries the position past what was skipped.
+    pub position: Position,
+    /// Rough size of the source's data, in bytes.
+    pub bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch at `position`.
+    pub fn empty(sequence: u64, position: Position) -> Self {
+        Self {
+            sequence,
+            taken: 0,
+            tables: Vec::new(),
+            changes: Vec::new(),
+            events: Vec::new(),
+            transactions: Vec::new(),
+            position,
+            bytes: 0,
+        }
+    }
+
+    /// The `sequence` of the batch that follows.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence + u64::from(self.taken)
+    }
+
+    /// Checks that every index points somewhere and every column has its rows: what a source promises, and what the tests
+    /// of every source call. Returns the first fault in words.
+    pub fn validate(&self) -> Result<(), String> {
+        for rows in &self.tables {
+            if rows.columns.len() != rows.table.columns.len() {
+                return Err(format!("{}: {} columns for {}", rows.table.name, rows.columns.len(), rows.table.columns.len()));
+            }
+            for (column, info) in rows.columns.iter().zip(&rows.table.columns) {
+                if column.len() != rows.len() || !column.values.fits(info.data_type) {
+                    return Err(format!("{}.{}: wrong length or type", rows.table.name, info.name));
+                }
+                if let crate::change::Values::Text(text) = &column.values
+                    && !(0..text.len()).all(|i| std::str::from_utf8(text.get(i)).is_ok())
+                {
+                    return Err(format!("{}.{}: not UTF-8", rows.table.name, info.name));
+                }
+            }
+        }
+        for change in &self.changes {
+            let rows = self.tables.get(change.table as usize).ok_or("no such table")?.len() as u32;
+            let held = |image: u32| image == NO_IMAGE || image < rows;
+            if !held(change.before) || !held(change.after) || (change.before == NO_IMAGE && change.after == NO_IMAGE) {
+                return Err("a change without its image".into());
+            }
+            let event = self.events.get(change.event as usize).ok_or("no such event")?;
+            self.transactions.get(event.transaction as usize).ok_or("no such transaction")?;
+            if change.offset >= self.taken {
+                return Err("an offset beyond the batch".into());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! The model that every part shares: tables, columns of values, changes and the batch that carries them.
+//!
+//! A batch is columnar: the row images of one table stand in one [`TableRows`], and the changes, in the order of the
+//! log, point into them. Interleaved tables and one-row transactions therefore still fill whole columns.
+
+mod batch;
+mod column;
+mod table;
+
+pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction};
+pub use column::{Column, Nulls, Strings, Values};
+pub use table::{ColumnInfo, DataType, Table, TableName};

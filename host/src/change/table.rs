@@ -1,0 +1,108 @@
+//! Tables and their columns, as the source describes them and as plugins rename them.
+
+use std::fmt;
+
+/// What a value is. The textual kinds (decimal, date, time, datetime, timestamp, json) are carried as UTF-8 text in a
+/// canonical form, so that no precision is lost on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataType {
+    /// One byte a row, 0 or 1.
+    Boolean,
+    /// Signed integers of every width.
+    Int64,
+    /// Unsigned integers of every width; 64-bit values stay exact.
+    UInt64,
+    /// Single precision, printed with the shortest text that reads back the same.
+    Float32,
+    /// Double precision.
+    Float64,
+    /// Exact decimal, as text: `-12.50`.
+    Decimal,
+    /// UTF-8 text.
+    Text,
+    /// Raw bytes.
+    Bytes,
+    /// `2024-02-29`, zero parts kept.
+    Date,
+    /// A duration or time of day, `-838:59:59.000000`.
+    Time,
+    /// Date and time without a zone, `2024-02-29 13:14:15.123456`.
+    DateTime,
+    /// An instant in UTC, `2024-02-29T13:14:15.123456Z`.
+    Timestamp,
+    /// A JSON document, as text.
+    Json,
+}
+
+impl DataType {
+    /// Whether values of this type stand in [`Values::Text`](super::Values::Text).
+    pub fn is_textual(self) -> bool {
+        use DataType::*;
+        matches!(self, Decimal | Text | Date | Time | DateTime | Timestamp | Json)
+    }
+}
+
+/// A table's name. SQL Server has schemas, MySQL and MariaDB have none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+pub struct TableName {
+    /// The database (MySQL: also called schema).
+    pub database: String,
+    /// The schema inside the database, where the source has such a thing.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
+}
+
+impl TableName {
+    /// A name without a schema.
+    pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
+        Self { database: database.into(), schema: None, table: table.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.database)?;
+        if let Some(schema) = &self.schema {
+            write!(f, ".{schema}")?;
+        }
+        write!(f, ".{}", self.table)
+    }
+}
+
+/// One column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ColumnInfo {
+    /// The column's name.
+    pub name: String,
+    /// What its values are.
+    pub data_type: DataType,
+    /// The source's own type text, e.g. `decimal(12,2)`; empty for a computed column.
+    pub native_type: String,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+    /// Whether it belongs to the primary key.
+    pub primary_key: bool,
+}
+
+/// A table in one version of its schema. Shared by `Arc`: two batches hold the same version when the pointers are equal.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// Its columns, in the source's order.
+    pub columns: Vec<ColumnInfo>,
+}
+
+impl Table {
+    /// Indices of the primary key's columns, in column order; empty for a keyless table.
+    pub fn key(&self) -> impl Iterator<Item = usize> + '_ {
+        self.columns.iter().enumerate().filter(|(_, c)| c.primary_key).map(|(i, _)| i)
+    }
+
+    /// Whether the table has a primary key.
+    pub fn has_key(&self) -> bool {
+        self.columns.iter().any(|c| c.primary_key)
+    }
+}

@@ -1,0 +1,20 @@
+//! Sluicegate reads a database's change stream, passes every changed row through WebAssembly components that can be
+//! swapped while the stream runs, and delivers to Kafka or files.
+//!
+//! Data runs one way: [`source`] → [`plugin`] → [`format`] → [`sink`], and the position goes back to the checkpoint in
+//! [`state`]. [`pipeline`] wires them together. They share one small model, [`change`].
+
+pub mod change;
+pub mod cli;
+pub mod config;
+mod error;
+pub mod format;
+pub mod limits;
+pub mod pipeline;
+pub mod plugin;
+pub mod service;
+pub mod sink;
+pub mod source;
+pub mod state;
+
+pub use error::{Error, ErrorKind, Result};

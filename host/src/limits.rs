@@ -1,0 +1,63 @@
+//! Every bound of the program in one place. The pipeline file's `limits` may lower or raise them; nothing is unbounded.
+
+use std::time::Duration;
+
+/// The bounds of one pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Changes in a batch, at most.
+    pub batch_changes: usize,
+    /// Bytes of source data in a batch, at most; a single larger row makes a batch of its own.
+    pub batch_bytes: usize,
+    /// Batches that wait between two stages (source to plugins, plugins to each sink).
+    pub queue_batches: usize,
+    /// How long a batch may wait for more changes before it goes on.
+    pub batch_wait: Duration,
+    /// Time between two checkpoints while records flow.
+    pub checkpoint_interval: Duration,
+    /// Linear memory of one plugin instance, in bytes.
+    pub plugin_memory: usize,
+    /// An instance whose memory has grown past this is replaced at the next batch boundary (linear memory never shrinks).
+    pub plugin_memory_watermark: usize,
+    /// Time of one call into a plugin.
+    pub plugin_call: Duration,
+    /// Bytes that one `apply` may answer with, all columns together.
+    pub plugin_output_bytes: usize,
+    /// Size of a plugin file, in bytes.
+    pub plugin_file_bytes: u64,
+    /// Log lines that a plugin instance may write in a second; more are counted, not printed.
+    pub plugin_log_lines: u32,
+    /// Bytes of one log line or message of a plugin.
+    pub plugin_message_bytes: usize,
+    /// A single row's image in the source's own form, in bytes; a larger one is an error that names its table.
+    pub row_bytes: usize,
+    /// How long connecting and single requests to a server may take.
+    pub connect_timeout: Duration,
+    /// How long a broken connection is retried before the program gives up.
+    pub retry_window: Duration,
+    /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch_changes: 1024,
+            batch_bytes: 4 << 20,
+            queue_batches: 4,
+            batch_wait: Duration::from_millis(5),
+            checkpoint_interval: Duration::from_millis(500),
+            plugin_memory: 64 << 20,
+            plugin_memory_watermark: 32 << 20,
+            plugin_call: Duration::from_secs(1),
+            plugin_output_bytes: 64 << 20,
+            plugin_file_bytes: 64 << 20,
+            plugin_log_lines: 100,
+            plugin_message_bytes: 1 << 10,
+            row_bytes: 256 << 20,
+            connect_timeout: Duration::from_secs(10),
+            retry_window: Duration::from_secs(12 * 3600),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

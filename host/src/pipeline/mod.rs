@@ -1,0 +1,1 @@
+//! Wires source, plugins and sinks together.

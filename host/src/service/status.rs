@@ -1,0 +1,153 @@
+//! The numbers of a running pipeline. Every part writes its own; `/metrics`, `/readyz` and the live line read them.
+
+use std::sync::{
+    RwLock,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A counter or gauge that parts write without locks.
+#[derive(Debug, Default)]
+pub struct Number(AtomicU64);
+
+impl Number {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets the value.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Microseconds since 1970 UTC, now.
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
+}
+
+/// All numbers of one pipeline.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// The source's.
+    pub source: SourceStatus,
+    /// The plugins', in the order of the chain.
+    pub plugins: Vec<PluginStatus>,
+    /// The sinks', in the order of the pipeline file.
+    pub sinks: Vec<SinkStatus>,
+    /// Set once every plugin has been configured, the source is connected and every sink is open.
+    pub started: AtomicBool,
+    /// Set when the pipeline begins to drain.
+    pub stopping: AtomicBool,
+}
+
+/// The source's numbers.
+#[derive(Debug, Default)]
+pub struct SourceStatus {
+    connected: AtomicBool,
+    heard_us: AtomicI64,
+    event_us: AtomicI64,
+    /// Connections made after the first.
+    pub reconnects: Number,
+    /// Changes read.
+    pub changes: Number,
+    /// Bytes of source data read.
+    pub bytes: Number,
+    /// Batches read.
+    pub batches: Number,
+    /// Statements or rows of the log that were skipped by policy.
+    pub skipped: Number,
+}
+
+impl SourceStatus {
+    /// The connection stands (again).
+    pub fn connect(&self) {
+        self.connected.store(true, Ordering::Relaxed);
+        self.hear();
+    }
+
+    /// The connection broke.
+    pub fn disconnect(&self) {
+        self.connected.store(false, Ordering::Relaxed);
+    }
+
+    /// Something, be it a heartbeat, came from the server.
+    pub fn hear(&self) {
+        self.heard_us.store(now_us(), Ordering::Relaxed);
+    }
+
+    /// Whether the connection stands.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// When something last came from the server, microseconds since 1970; 0 = never.
+    pub fn heard_us(&self) -> i64 {
+        self.heard_us.load(Ordering::Relaxed)
+    }
+
+    /// Notes the time at which the source executed the newest event read; 0 tells that everything has been read (idle).
+    pub fn see_event(&self, time_us: i64) {
+        self.event_us.store(time_us, Ordering::Relaxed);
+    }
+
+    /// How far behind the source the newest event read is, in microseconds; 0 when idle.
+    pub fn lag_us(&self) -> i64 {
+        match self.event_us.load(Ordering::Relaxed) {
+            0 => 0,
+            event => (now_us() - event).max(0),
+        }
+    }
+}
+
+/// A plugin's numbers.
+#[derive(Debug, Default)]
+pub struct PluginStatus {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// `version` of its description, and the SHA-256 of its component (hexadecimal): set at start and at each swap.
+    pub version: RwLock<(String, String)>,
+    /// Calls of `apply`.
+    pub calls: Number,
+    /// Row images handed to `apply`.
+    pub rows: Number,
+    /// Time spent in `apply`, nanoseconds, packing included.
+    pub nanoseconds: Number,
+    /// Changes that it filtered away.
+    pub filtered: Number,
+    /// Swaps that took over.
+    pub swaps: Number,
+    /// Files that were refused.
+    pub refused_files: Number,
+    /// Changes skipped by policy.
+    pub skipped: Number,
+    /// Changes set aside in the dead-letter file.
+    pub dead_lettered: Number,
+    /// Traps, timeouts and nonsense answers.
+    pub failures: Number,
+}
+
+/// A sink's numbers.
+#[derive(Debug, Default)]
+pub struct SinkStatus {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// Records written.
+    pub records: Number,
+    /// Bytes written.
+    pub bytes: Number,
+    /// Checkpoints made.
+    pub checkpoints: Number,
+    /// Sequence number up to which everything is durable.
+    pub durable: Number,
+    /// Records skipped by policy.
+    pub skipped: Number,
+    /// Records set aside in the dead-letter file.
+    pub dead_lettered: Number,
+}

@@ -1,0 +1,14 @@
+//! The checkpoint: an SQLite file with, for each sink, what is durable in it.
+
+use crate::{change::Position, sink::SinkState};
+
+/// Up to where a sink is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the first change that is not yet durable.
+    pub sequence: u64,
+    /// Where the source resumes for it.
+    pub position: Position,
+    /// The sink's own state at that point.
+    pub state: SinkState,
+}

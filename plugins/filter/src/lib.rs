@@ -1,0 +1,1 @@
+//! Standard plugin: keeps the rows that an SQL condition matches

@@ -1,0 +1,1 @@
+//! Standard plugin: renames databases, schemas, tables and columns

@@ -1,0 +1,1 @@
+//! Standard plugin: drops, renames, masks, hashes, computes columns

@@ -1,0 +1,1 @@
+//! SDK for Sluicegate plugins in Rust

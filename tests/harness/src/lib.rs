@@ -1,0 +1,1 @@
+//! Real servers and the real program, for the whole-program tests
