@@ -14,6 +14,7 @@ mod known;
 mod outcome;
 mod passage;
 mod plan;
+mod reload;
 mod stage;
 
 pub use chain::{Chain, Surroundings};
@@ -22,4 +23,5 @@ pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect};
 pub use instance::Description;
 pub use known::KnownTables;
+pub use reload::{Reloader, Swap, SwappedPlugin};
 pub use stage::Member;
