@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Table versions that a sink's encoder keeps its plans for; past this they are made again.
+pub const ENCODER_PLANS: usize = 4096;
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
