@@ -82,7 +82,7 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
         return Err(fault(format!("it delivers {} columns, the limit is {MOST_COLUMNS}", plan.columns.len())));
     }
     for column in plan.columns {
-        let name = check_name(column.name).map_err(|e| fault(format!("a column {e}")))?;
+        let name = check_name(column.name).map_err(|e| fault(format!("a column's name {e}")))?;
         if !names.insert(name.clone()) {
             return Err(fault(format!("two delivered columns have the name `{name}`")));
         }
@@ -226,9 +226,9 @@ mod tests {
         insta::assert_snapshot!(told.join("\n"), @r#"
         its plan for shop.orders cannot be used: column `id` comes from input column 2, the table has 2 columns
         its plan for shop.orders cannot be used: two delivered columns have the name `id`
-        its plan for shop.orders cannot be used: a column is empty
-        its plan for shop.orders cannot be used: a column holds control characters
-        its plan for shop.orders cannot be used: a column is too long
+        its plan for shop.orders cannot be used: a column's name is empty
+        its plan for shop.orders cannot be used: a column's name holds control characters
+        its plan for shop.orders cannot be used: a column's name is too long
         its plan for shop.orders cannot be used: it reads input column 2, the table has 2 columns
         its plan for shop.orders cannot be used: it reads input column 1 twice
         its plan for shop.orders cannot be used: a table name is empty
