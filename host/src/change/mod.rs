@@ -5,6 +5,7 @@
 
 mod batch;
 mod column;
+mod select;
 mod table;
 
 pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction};
