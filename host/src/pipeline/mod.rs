@@ -67,7 +67,10 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let (_, members) = prepare::members(&pipeline)?;
     let chain = Chain::new(&members, around)?;
     for (member, description) in members.iter().zip(chain.descriptions()) {
-        good.push(format!("plugin `{}`: {} {} (sha256 {:.12})", member.settings.name, description.name, description.version, member.compiled.hash));
+        good.push(format!(
+            "plugin `{}`: {} {} (sha256 {:.12})",
+            member.settings.name, description.name, description.version, member.compiled.hash
+        ));
     }
     for sink in &pipeline.sinks {
         sink::precheck(sink, &pipeline.limits).map_err(|e| e.context(format_args!("sink `{}`", sink.name)))?;
@@ -106,8 +109,9 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
     for (index, settings) in pipeline.sinks.iter().enumerate() {
         let known = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.clone());
         let state = known.as_ref().map(|p| p.state.as_str());
-        let sink = sink::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
-            .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        let sink =
+            sink::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
+                .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
         let known = known.unwrap_or_else(|| Progress {
             sequence: start.sequence,
             position: start.position.clone().unwrap_or_else(|| crate::change::Position::new("")),
@@ -134,7 +138,14 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
         to_sinks.push(sender);
         threads.push(spawn(&format!("sink-{}", delivery.name), &failed, move || delivery.run(&receiver))?);
     }
-    let worker = transform::Worker { chain, from_source, swaps: swap_out, to_sinks, status: status.clone(), reached: (start.sequence, start.position.clone()) };
+    let worker = transform::Worker {
+        chain,
+        from_source,
+        swaps: swap_out,
+        to_sinks,
+        status: status.clone(),
+        reached: (start.sequence, start.position.clone()),
+    };
     threads.push(spawn("plugins", &failed, move || worker.run())?);
     let reloader = Reloader::start(engine, members, around, swap_in)?;
     status.started.store(true, Ordering::Relaxed);
@@ -191,7 +202,8 @@ async fn join(jobs: Vec<Job>, most: Duration) -> Result<()> {
     for (name, job) in jobs {
         let result = match tokio::time::timeout_at(end, job).await {
             Ok(Ok(Ok(result))) => result,
-            Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked")).remedy("this is a fault of this program: please report it with the log")),
+            Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked"))
+                .remedy("this is a fault of this program: please report it with the log")),
             Err(_) => Err(Error::new(ErrorKind::Sink, format!("{name} did not drain within {} s", most.as_secs()))
                 .remedy("nothing is lost: the next start goes on at the checkpoint; raise limits.drain_timeout if the sink is just slow")),
         };

@@ -29,7 +29,10 @@ pub(super) fn members(pipeline: &Pipeline) -> Result<(Engine, Vec<Member>)> {
         .map(|settings| {
             let compiled = match &settings.origin {
                 PluginOrigin::Embedded(name) => plugin::embedded(name)
-                    .ok_or_else(|| Error::new(ErrorKind::Config, format!("there is no standard plugin `{name}`")).remedy("use filter, map-names or rewrite-columns"))
+                    .ok_or_else(|| {
+                        Error::new(ErrorKind::Config, format!("there is no standard plugin `{name}`"))
+                            .remedy("use filter, map-names or rewrite-columns")
+                    })
                     .and_then(|bytes| engine.compile(bytes, &pipeline.limits)),
                 PluginOrigin::File(path) => plugin::read(path, &pipeline.limits)
                     .and_then(|bytes| engine.compile(&bytes, &pipeline.limits).map_err(|e| e.context(path.display()))),

@@ -20,7 +20,7 @@ mod stage;
 pub use chain::{Chain, Surroundings};
 pub use embedded::embedded;
 pub use engine::{Compiled, Engine, sha256};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, read};
 pub use instance::Description;
 pub use known::KnownTables;
 pub use reload::{Reloader, Swap, SwappedPlugin};
