@@ -51,6 +51,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     };
     let batch_changes = counted("batch_changes", raw.batch_changes, d.batch_changes as u64, 1, 65_536);
     let queue_batches = counted("queue_batches", raw.queue_batches, d.queue_batches as u64, 1, 1024);
+    let known_tables = counted("known_tables", raw.known_tables, d.known_tables as u64, 1, 1_000_000);
     let log_lines = counted("plugin_log_lines", raw.plugin_log_lines, d.plugin_log_lines.into(), 0, 100_000);
     let mut timed = |key: &str, value: Option<Time>, default: Duration, least: Duration, most: Duration| {
         check.time(&format!("limits.{key}"), value, default, least, most)
@@ -67,6 +68,9 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         plugin_call: timed("plugin_call", raw.plugin_call, d.plugin_call, 10 * MS, 300 * SECOND),
         plugin_output_bytes: plugin_output as usize,
         plugin_file_bytes: plugin_file,
+        plugin_recovery: timed("plugin_recovery", raw.plugin_recovery, d.plugin_recovery, Duration::ZERO, HOUR),
+        plugin_debounce: timed("plugin_debounce", raw.plugin_debounce, d.plugin_debounce, MS, 60 * SECOND),
+        known_tables: known_tables as usize,
         plugin_log_lines: log_lines as u32,
         plugin_message_bytes: message as usize,
         row_bytes: row as usize,

@@ -489,6 +489,12 @@ pub(super) struct RawLimits {
     pub plugin_output_bytes: Option<Size>,
     /// Size of a plugin file. Default: `64MiB`.
     pub plugin_file_bytes: Option<Size>,
+    /// How long it may take to find the rows of one batch that a plugin fails on. Default: `60s`.
+    pub plugin_recovery: Option<Time>,
+    /// How long a plugin file has to be quiet before it is read. Default: `100ms`.
+    pub plugin_debounce: Option<Time>,
+    /// Tables whose plans are remembered. Default: 20,000.
+    pub known_tables: Option<u64>,
     /// Log lines that a plugin may write in a second; more are counted, not printed. Default: 100.
     pub plugin_log_lines: Option<u64>,
     /// Length of one log line or message of a plugin. Default: `1KiB`.
