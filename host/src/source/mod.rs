@@ -1,5 +1,7 @@
 //! Sources: where changes come from.
 
+pub mod generator;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
