@@ -20,3 +20,38 @@ pub trait Sink: Send {
     /// Makes everything written durable.
     fn flush(&mut self) -> Result<SinkState>;
 }
+
+/// Stand-in until the sinks land.
+pub struct DeadLetters;
+impl DeadLetters {
+    /// New.
+    pub fn new(_folder: &std::path::Path) -> Self {
+        Self
+    }
+    /// Records.
+    pub fn record(&self, _stage: &str, _error: &crate::Error, _batch: &Batch, _change: &crate::change::Change) -> Result<()> {
+        Ok(())
+    }
+    /// Syncs.
+    pub fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
+/// Opens.
+#[allow(clippy::too_many_arguments, clippy::unimplemented)]
+pub fn open(
+    _sink: &crate::config::Sink,
+    _pipeline: &str,
+    _connector: &str,
+    _state: Option<&str>,
+    _limits: &crate::limits::Limits,
+    _dead_letters: std::sync::Arc<DeadLetters>,
+    _status: std::sync::Arc<crate::service::Status>,
+    _index: usize,
+) -> Result<Box<dyn Sink>> {
+    unimplemented!()
+}
+/// Prechecks.
+pub fn precheck(_sink: &crate::config::Sink, _limits: &crate::limits::Limits) -> Result<()> {
+    Ok(())
+}

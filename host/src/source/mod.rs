@@ -1,6 +1,9 @@
 //! Sources: where changes come from.
 
 pub mod generator;
+mod any;
+
+pub use any::AnySource;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
