@@ -28,6 +28,12 @@ pub struct Limits {
     pub plugin_output_bytes: usize,
     /// Size of a plugin file, in bytes.
     pub plugin_file_bytes: u64,
+    /// How long it may take to find the rows of one batch that a plugin fails on, when its policy is not to stop.
+    pub plugin_recovery: Duration,
+    /// Tables whose plans and versions are remembered.
+    pub known_tables: usize,
+    /// How long a plugin file has to be quiet before it is read.
+    pub plugin_debounce: Duration,
     /// Log lines that a plugin instance may write in a second; more are counted, not printed.
     pub plugin_log_lines: u32,
     /// Bytes of one log line or message of a plugin.
@@ -63,6 +69,9 @@ impl Default for Limits {
             plugin_call: Duration::from_secs(1),
             plugin_output_bytes: 64 << 20,
             plugin_file_bytes: 64 << 20,
+            plugin_recovery: Duration::from_secs(60),
+            known_tables: 20_000,
+            plugin_debounce: Duration::from_millis(100),
             plugin_log_lines: 100,
             plugin_message_bytes: 1 << 10,
             row_bytes: 256 << 20,

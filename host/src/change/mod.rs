@@ -5,7 +5,9 @@
 
 mod batch;
 mod column;
+
 mod instant;
+mod select;
 mod table;
 
 pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction};

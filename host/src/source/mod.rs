@@ -1,5 +1,9 @@
 //! Sources: where changes come from.
 
+mod any;
+
+pub use any::AnySource;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
