@@ -46,11 +46,16 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let plugin_file = sized("plugin_file_bytes", raw.plugin_file_bytes, d.plugin_file_bytes, 64 * KIB, GIB);
     let message = sized("plugin_message_bytes", raw.plugin_message_bytes, d.plugin_message_bytes as u64, 64, 64 * KIB);
     let row = sized("row_bytes", raw.row_bytes, d.row_bytes as u64, 64 * KIB, GIB);
+    let dead_letter = sized("dead_letter_bytes", raw.dead_letter_bytes, d.dead_letter_bytes, MIB, 1024 * GIB);
+    let sink_buffer = sized("sink_buffer_bytes", raw.sink_buffer_bytes, d.sink_buffer_bytes as u64, 4 * KIB, GIB);
+    let kafka_bytes = sized("kafka_queue_bytes", raw.kafka_queue_bytes, d.kafka_queue_bytes as u64, MIB, 2 * GIB);
     let mut counted = |key: &str, value: Option<u64>, default: u64, least: u64, most: u64| {
         count(check, &format!("limits.{key}"), value, default, least, most)
     };
     let batch_changes = counted("batch_changes", raw.batch_changes, d.batch_changes as u64, 1, 65_536);
     let queue_batches = counted("queue_batches", raw.queue_batches, d.queue_batches as u64, 1, 1024);
+    let kafka_records = counted("kafka_queue_records", raw.kafka_queue_records, d.kafka_queue_records as u64, 1, 10_000_000);
+    let known_tables = counted("known_tables", raw.known_tables, d.known_tables as u64, 1, 1_000_000);
     let log_lines = counted("plugin_log_lines", raw.plugin_log_lines, d.plugin_log_lines.into(), 0, 100_000);
     let mut timed = |key: &str, value: Option<Time>, default: Duration, least: Duration, most: Duration| {
         check.time(&format!("limits.{key}"), value, default, least, most)
@@ -67,9 +72,16 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         plugin_call: timed("plugin_call", raw.plugin_call, d.plugin_call, 10 * MS, 300 * SECOND),
         plugin_output_bytes: plugin_output as usize,
         plugin_file_bytes: plugin_file,
+        plugin_recovery: timed("plugin_recovery", raw.plugin_recovery, d.plugin_recovery, Duration::ZERO, HOUR),
+        plugin_debounce: timed("plugin_debounce", raw.plugin_debounce, d.plugin_debounce, MS, 60 * SECOND),
+        known_tables: known_tables as usize,
         plugin_log_lines: log_lines as u32,
         plugin_message_bytes: message as usize,
         row_bytes: row as usize,
+        dead_letter_bytes: dead_letter,
+        sink_buffer_bytes: sink_buffer as usize,
+        kafka_queue_bytes: kafka_bytes as usize,
+        kafka_queue_records: kafka_records as usize,
         connect_timeout: timed("connect_timeout", raw.connect_timeout, d.connect_timeout, 100 * MS, 600 * SECOND),
         retry_window: timed("retry_window", raw.retry_window, d.retry_window, Duration::ZERO, 24 * 30 * HOUR),
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),

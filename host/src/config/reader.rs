@@ -251,24 +251,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Map(_) => visitor.visit_map(self.fields(Some(known))).map_err(|e| e.at(self.node)),
             _ => self.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Text(text) => visitor.visit_enum(text.as_str().into_deserializer()),
             Value::Map(_) => match self.node.get(TAG) {
@@ -278,9 +268,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                     ..Fault::new(format!("`{TAG}` is missing"), format!("add `{TAG}:` with {}", list(known.iter().copied())))
                 }),
             },
-            other => {
-                Err(Fault::new(format!("{} does not belong here", other.kind()), format!("write {}", list(known.iter().copied()))))
-            }
+            other => Err(Fault::new(format!("{} does not belong here", other.kind()), format!("write {}", list(known.iter().copied())))),
         }
         .map_err(|e: Fault| e.at(self.node))
     }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll, STANDARD_PLUGINS,
-    Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
+    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll,
+    STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
@@ -228,7 +228,11 @@ impl Check<'_> {
         };
         let ca_file = raw.ca_file.map(|path| self.path("source.ca_file", &path));
         if ca_file.is_some() && tls != TlsMode::VerifyIdentity {
-            self.refuse("source.ca_file", "certificates are not checked with this `tls`", "write `tls: verify-identity`, or leave this out");
+            self.refuse(
+                "source.ca_file",
+                "certificates are not checked with this `tls`",
+                "write `tls: verify-identity`, or leave this out",
+            );
         }
         let tables = self.tables("source.tables", &raw.tables);
         MySqlSource {

@@ -73,7 +73,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         ));
     }
     for sink in &pipeline.sinks {
-        sink::precheck(sink, &pipeline.limits).map_err(|e| e.context(format_args!("sink `{}`", sink.name)))?;
+        sink::precheck(sink, &pipeline.limits)?;
         good.push(format!("sink `{}`: ready", sink.name));
     }
     let start = if pipeline.state.exists() {
