@@ -144,9 +144,9 @@ pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) ->
             Error::new(ErrorKind::Config, format!("librdkafka knows no option `{name}`, or does not take its value"))
                 .remedy("look the option up in librdkafka's CONFIGURATION.md, and correct or remove it")
         }
-        KafkaError::ClientCreation(text) => Error::new(ErrorKind::Config, "the Kafka client cannot be set up")
-            .caused_by(text)
-            .remedy("correct the sink's `options`"),
+        KafkaError::ClientCreation(text) => {
+            Error::new(ErrorKind::Config, "the Kafka client cannot be set up").caused_by(text).remedy("correct the sink's `options`")
+        }
         other => Error::new(ErrorKind::Sink, "the Kafka client cannot be set up").caused_by(other),
     })
 }
@@ -209,7 +209,7 @@ pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &st
                 .caused_by(code)
                 .remedy("make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost")
         }
-        Code::TopicException => Error::new(ErrorKind::Sink, format!("Kafka does not allow the topic name `{topic}`"))
+        Code::InvalidTopic => Error::new(ErrorKind::Sink, format!("Kafka does not allow the topic name `{topic}`"))
             .caused_by(code)
             .remedy("change the sink's `topic` template"),
         Code::Authentication | Code::SaslAuthenticationFailed => refused(&settings.brokers, &trouble),
@@ -247,10 +247,13 @@ pub(in crate::sink) fn precheck(settings: &Settings, limits: &Limits) -> Result<
     let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
     if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) {
         let refused = refused(&settings.brokers, &trouble);
-        return Err(Error::new(ErrorKind::Precheck, refused.message()).remedy(refused.remedy_text().unwrap_or_default()).caused_by(refused));
+        return Err(Error::new(ErrorKind::Precheck, refused.message())
+            .remedy(refused.remedy_text().unwrap_or_default())
+            .caused_by(refused));
     }
-    let failed = Error::new(ErrorKind::Precheck, format!("no Kafka broker answered at {} within {:?}", settings.brokers, limits.connect_timeout))
-        .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`");
+    let failed =
+        Error::new(ErrorKind::Precheck, format!("no Kafka broker answered at {} within {:?}", settings.brokers, limits.connect_timeout))
+            .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`");
     Err(match trouble {
         Some((_, text)) => failed.caused_by(text),
         None => failed.caused_by(error),

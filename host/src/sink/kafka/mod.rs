@@ -19,8 +19,8 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 
-pub use client::refused_option;
 pub(super) use client::precheck;
+pub use client::refused_option;
 pub(super) use policy::Policy;
 
 use client::{Client, Failure, Reports, is_record};
@@ -44,6 +44,8 @@ const OLD_KEY: &str = "__debezium.oldkey";
 const POLL: Duration = Duration::from_millis(1);
 /// Looks at the delivery reports after each batch: they take room in the queue until they are seen.
 const POLLS_A_BATCH: usize = 16;
+/// Batches that are kept, at most, until their records are acknowledged; their bytes are bounded, too.
+const RETAINED_BATCHES: usize = 1024;
 /// How much longer than the delivery timeout, at most, we wait for librdkafka to say that it has passed.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -122,8 +124,11 @@ impl KafkaSink {
                 Keyless::WholeRow => Key::WholeRow,
                 Keyless::NoKey => Key::None,
                 Keyless::Stop => {
-                    return Err(Error::new(ErrorKind::Sink, format!("table {} has no primary key, so its records have no key", rows.table.name))
-                        .remedy("give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out"));
+                    return Err(Error::new(
+                        ErrorKind::Sink,
+                        format!("table {} has no primary key, so its records have no key", rows.table.name),
+                    )
+                    .remedy("give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out"));
                 }
             };
             self.routes.push(Route { topic: self.topics.topic(&rows.table.name)?, key });
@@ -162,12 +167,15 @@ impl KafkaSink {
     fn send_row(&mut self, batch: &Batch, change: &Change, route: &Route, opaque: usize, key_changed: bool) -> Result<()> {
         self.value.clear();
         self.encoder.value(batch, change, &mut self.value);
-        self.send(&Record {
-            topic: &route.topic,
-            key: (route.key != Key::None).then_some(&self.key),
-            value: Some(&self.value),
-            header: key_changed.then_some((OLD_KEY, &self.old_key)),
-        }, opaque)
+        self.send(
+            &Record {
+                topic: &route.topic,
+                key: (route.key != Key::None).then_some(&self.key),
+                value: Some(&self.value),
+                header: key_changed.then_some((OLD_KEY, &self.old_key)),
+            },
+            opaque,
+        )
     }
 
     fn send_delete(&mut self, batch: &Batch, change: &Change, route: &Route, opaque: usize, key_changed: bool) -> Result<()> {
@@ -201,7 +209,10 @@ impl KafkaSink {
                     out = back;
                     self.client.poll(POLL);
                     self.check_final()?;
-                    self.check_deadline(deadline.get_or_insert_with(|| Instant::now() + self.settings.delivery_timeout + GRACE), record.topic)?;
+                    self.check_deadline(
+                        deadline.get_or_insert_with(|| Instant::now() + self.settings.delivery_timeout + GRACE),
+                        record.topic,
+                    )?;
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
@@ -303,7 +314,8 @@ fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u3
 impl Sink for KafkaSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let keep = !self.policy.stops();
-        if keep && self.retained_bytes > 0 && self.retained_bytes + batch.bytes > self.retained_max {
+        let full = self.retained_bytes + batch.bytes > self.retained_max || self.retained.len() >= RETAINED_BATCHES;
+        if full && !self.retained.is_empty() {
             self.settle()?;
         }
         self.route(batch)?;

@@ -1,9 +1,6 @@
 //! From a table's name to its topic.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{Error, ErrorKind, Result, change::TableName};
 
@@ -37,8 +34,11 @@ impl Topics {
         let name = fill(&self.template, table);
         let topic: Arc<str> = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect::<String>().into();
         if topic.is_empty() || topic.len() > MAX_NAME || matches!(&*topic, "." | "..") {
-            return Err(Error::new(ErrorKind::Sink, format!("the topic name of table {table} is empty, `.`, `..` or longer than {MAX_NAME} characters"))
-                .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
+            return Err(Error::new(
+                ErrorKind::Sink,
+                format!("the topic name of table {table} is empty, `.`, `..` or longer than {MAX_NAME} characters"),
+            )
+            .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
         }
         if self.by_table.len() >= MAX_TABLES {
             self.by_table.clear();
@@ -76,7 +76,11 @@ fn fill(template: &str, table: &TableName) -> String {
     while let Some(at) = rest.find('{') {
         let (before, from) = rest.split_at(at);
         name.push_str(before);
-        let values = [("{database}", table.database.as_str()), ("{schema}", table.schema.as_deref().unwrap_or("")), ("{table}", table.table.as_str())];
+        let values = [
+            ("{database}", table.database.as_str()),
+            ("{schema}", table.schema.as_deref().unwrap_or("")),
+            ("{table}", table.table.as_str()),
+        ];
         match values.iter().find_map(|(placeholder, value)| Some((from.strip_prefix(placeholder)?, value))) {
             Some((after, value)) => {
                 name.push_str(value);
