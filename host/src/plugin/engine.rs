@@ -66,7 +66,7 @@ impl Engine {
                 ErrorKind::Precheck,
                 format!("the file has {} bytes, the limit is {}", bytes.len(), limits.plugin_file_bytes),
             )
-            .remedy("make it smaller (release build, strip) or raise limits.plugin_file"));
+            .remedy("make it smaller (release build, strip) or raise limits.plugin_file_bytes"));
         }
         // "\0asm", then version and layer: a core module is 01 00 00 00, a component 0d 00 01 00
         match (bytes.get(..4), bytes.get(4..8)) {

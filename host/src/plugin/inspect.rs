@@ -43,7 +43,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
             ErrorKind::Precheck,
             format!("the plugin file {} has {size} bytes, the limit is {}", path.display(), limits.plugin_file_bytes),
         )
-        .remedy("make it smaller (release build, strip) or raise limits.plugin_file"));
+        .remedy("make it smaller (release build, strip) or raise limits.plugin_file_bytes"));
     }
     std::fs::read(path).map_err(fault)
 }

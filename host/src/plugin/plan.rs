@@ -82,7 +82,7 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
         return Err(fault(format!("it delivers {} columns, the limit is {MOST_COLUMNS}", plan.columns.len())));
     }
     for column in plan.columns {
-        let name = check_name(column.name).map_err(|e| fault(format!("a column {e}")))?;
+        let name = check_name(column.name).map_err(|e| fault(format!("a column's name {e}")))?;
         if !names.insert(name.clone()) {
             return Err(fault(format!("two delivered columns have the name `{name}`")));
         }
@@ -172,3 +172,76 @@ data_types!(
     Boolean Boolean, Int64 Int64, UInt64 Uint64, Float32 Float32, Float64 Float64, Decimal Decimal, Text Text, Bytes Bytes, Date Date,
     Time Time, DateTime Datetime, Timestamp Timestamp, Json Json
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders() -> Table {
+        let column = |name: &str, data_type, primary_key| ColumnInfo {
+            name: name.into(),
+            data_type,
+            native_type: String::new(),
+            nullable: false,
+            primary_key,
+        };
+        Table {
+            name: TableName::new("shop", "orders"),
+            columns: vec![column("id", DataType::Int64, true), column("email", DataType::Text, false)],
+        }
+    }
+
+    fn input(name: &str, index: u32) -> wit::OutputColumn {
+        wit::OutputColumn { name: name.into(), origin: wit::Origin::Input(index) }
+    }
+
+    fn plan(columns: Vec<wit::OutputColumn>, reads: Vec<u32>) -> wit::Plan {
+        wit::Plan {
+            name: wit::TableNameResult { database: "shop".into(), schema: None, table: "orders".into() },
+            columns,
+            operations: wit::Operations::all(),
+            reads,
+            filters: false,
+        }
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_its_table_is_refused() {
+        let named = |database: &str, table: &str| wit::Plan {
+            name: wit::TableNameResult { database: database.into(), schema: None, table: table.into() },
+            ..plan(vec![input("id", 0)], vec![])
+        };
+        let cases = vec![
+            plan(vec![input("id", 2)], vec![]),
+            plan(vec![input("id", 0), input("id", 1)], vec![]),
+            plan(vec![input("", 0)], vec![]),
+            plan(vec![input("a\nb", 0)], vec![]),
+            plan(vec![input(&"x".repeat(1025), 0)], vec![]),
+            plan(vec![input("id", 0)], vec![2]),
+            plan(vec![input("id", 0)], vec![1, 1]),
+            named("", "orders"),
+            named("shop", "a\0b"),
+        ];
+        let told: Vec<_> = cases.into_iter().map(|c| check(&orders(), c).expect_err("a faulty plan").message().to_owned()).collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        its plan for shop.orders cannot be used: column `id` comes from input column 2, the table has 2 columns
+        its plan for shop.orders cannot be used: two delivered columns have the name `id`
+        its plan for shop.orders cannot be used: a column's name is empty
+        its plan for shop.orders cannot be used: a column's name holds control characters
+        its plan for shop.orders cannot be used: a column's name is too long
+        its plan for shop.orders cannot be used: it reads input column 2, the table has 2 columns
+        its plan for shop.orders cannot be used: it reads input column 1 twice
+        its plan for shop.orders cannot be used: a table name is empty
+        its plan for shop.orders cannot be used: a table name holds control characters
+        "#);
+    }
+
+    #[test]
+    fn a_computed_column_under_the_name_of_a_key_column_is_the_key() {
+        let masked = wit::OutputColumn { name: "id".into(), origin: wit::Origin::Computed(wit::DataType::Text) };
+        let checked = check(&orders(), plan(vec![masked, input("mail", 1)], vec![0])).expect("a sound plan");
+        assert!(checked.output.columns[0].primary_key && !checked.output.columns[1].primary_key);
+        assert_eq!(checked.output.columns[1].name, "mail");
+        assert_eq!(checked.computed, [DataType::Text]);
+    }
+}

@@ -1,5 +1,6 @@
 //! Sources: where changes come from.
 
+pub mod generator;
 mod any;
 
 pub use any::AnySource;
