@@ -156,7 +156,7 @@ impl Operation {
         if !(kill_follows && self.random.once_in(2)) {
             let version = marker(self.version);
             self.process().wait_for("the new version", PATIENCE, |process| {
-                process.log().iter().any(|line| says(line, "plugin swapped") && field(line, "version") == version).then_some(())
+                process.log().iter().any(|line| says(line, "plugin swapped") && *field(line, "version") == *version).then_some(())
             });
         }
     }
@@ -251,7 +251,13 @@ fn place(record: &Value) -> (String, u64, u64) {
 
 /// The columns alone.
 fn columns(record: &Value) -> Map<String, Value> {
-    record.as_object().unwrap().iter().filter(|(name, _)| !name.starts_with('_') && *name != "plugin_version").map(|(n, v)| (n.clone(), v.clone())).collect()
+    record
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| !name.starts_with('_') && *name != "plugin_version")
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect()
 }
 
 fn check_files(records: &[Value], expected: &[Delivered], database: &str) {
@@ -337,6 +343,19 @@ fn make_noise(mut client: Client, database: &str, stop: &AtomicBool) {
             client.sql("FLUSH BINARY LOGS");
         }
     }
+}
+
+/// The main test compares with the shop's journal, so that has to be right.
+#[test]
+fn the_journal_of_the_shop_tells_what_the_database_holds() {
+    let server = mariadb::shared();
+    let mut shop = Shop::new(server.client(), &server.database("journal"), 1);
+    for _ in 0..300 {
+        shop.transaction();
+    }
+    shop.close();
+    shop.compare_with_database();
+    assert!(shop.journal().len() > 1000);
 }
 
 mod with_kafka {

@@ -112,7 +112,8 @@ impl Shop {
         }
     }
 
-    fn transaction(&mut self) {
+    /// Some statements, committed or rolled back.
+    pub fn transaction(&mut self) {
         let begin = self.journal.len();
         let mut sql = String::from("BEGIN;");
         let statements = if self.random.once_in(50) { 40 } else { 1 + self.random.below(4) };
@@ -162,7 +163,8 @@ impl Shop {
     }
 
     fn customer(&self, id: u64, email: &str) -> Row {
-        let Value::Object(row) = json!({"id": id, "name": format!("O\u{2019}Hara \"{id}\" \u{1f300}"), "email": email, "revision": 0}) else {
+        let Value::Object(row) = json!({"id": id, "name": format!("O\u{2019}Hara \"{id}\" \u{1f300}"), "email": email, "revision": 0})
+        else {
             unreachable!("an object")
         };
         row
@@ -190,7 +192,8 @@ impl Shop {
         let rows = (1..=lines)
             .map(|line| {
                 let quantity = 3 - self.random.below(6).cast_signed();
-                let Value::Object(row) = json!({"order_id": id, "line": line, "sku": format!("SKU-{}", line * 7), "quantity": quantity, "revision": 0})
+                let Value::Object(row) =
+                    json!({"order_id": id, "line": line, "sku": format!("SKU-{}", line * 7), "quantity": quantity, "revision": 0})
                 else {
                     unreachable!("an object")
                 };
@@ -248,7 +251,8 @@ impl Shop {
     }
 
     fn insert(&mut self, sql: &mut String, table: Table, rows: Vec<(Key, Row)>) {
-        let values: Vec<String> = rows.iter().map(|(_, row)| format!("({})", row.values().map(literal).collect::<Vec<_>>().join(","))).collect();
+        let values: Vec<String> =
+            rows.iter().map(|(_, row)| format!("({})", row.values().map(literal).collect::<Vec<_>>().join(","))).collect();
         sql.push_str(&format!("INSERT INTO {}.{} VALUES {};", self.database, table.name(), values.join(",")));
         for (key, row) in rows {
             self.tables.get_mut(&table).unwrap().insert(key, row.clone());
@@ -273,13 +277,7 @@ impl Shop {
             }
             self.journal.push(Change { table, before: Some(before), after: Some(row.clone()) });
         }
-        sql.push_str(&format!(
-            "UPDATE {}.{} SET {assignments} WHERE id BETWEEN {} AND {};",
-            self.database,
-            table.name(),
-            first.0,
-            last.0
-        ));
+        sql.push_str(&format!("UPDATE {}.{} SET {assignments} WHERE id BETWEEN {} AND {};", self.database, table.name(), first.0, last.0));
     }
 }
 
