@@ -23,7 +23,7 @@ impl AnySource {
         let (limits, status) = (pipeline.limits.clone(), status.clone());
         match &pipeline.source {
             config::Source::Generator(settings) => Self::Generator(Generator::new(settings.clone(), limits, status)),
-            config::Source::MySql(_) => todo!(),
+            config::Source::MySql(_) => panic!("no binlog yet"),
         }
     }
 
