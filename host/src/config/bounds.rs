@@ -90,18 +90,3 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),
     }
 }
-
-/// Why a librdkafka setting cannot be chosen, if it cannot.
-pub(super) fn refused_kafka_option(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "enable.idempotence" | "enable.gapless.guarantee" => "retries without it could repeat or reorder records",
-        "acks" | "request.required.acks" => "an acknowledgement has to mean that the record is durable",
-        "max.in.flight" | "max.in.flight.requests.per.connection" => "more requests in flight could reorder records",
-        "retries" | "message.send.max.retries" => "giving up early would lose records",
-        "transactional.id" | "transaction.timeout.ms" => "the sink does not use transactions",
-        "message.timeout.ms" | "delivery.timeout.ms" => "`delivery_timeout` sets it",
-        "bootstrap.servers" | "metadata.broker.list" => "`brokers` sets it",
-        "partitioner" => "the key decides the partition, or order per key would depend on it",
-        _ => return None,
-    })
-}

@@ -1,7 +1,7 @@
 //! Sources: where changes come from.
 
-pub mod generator;
 mod any;
+pub mod generator;
 
 pub use any::AnySource;
 
