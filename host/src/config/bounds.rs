@@ -41,7 +41,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     };
     let batch_bytes = sized("batch_bytes", raw.batch_bytes, d.batch_bytes as u64, 64 * KIB, 256 * MIB);
     let plugin_memory = sized("plugin_memory", raw.plugin_memory, d.plugin_memory as u64, MIB, 4 * GIB);
-    let watermark = sized("plugin_memory_watermark", raw.plugin_memory_watermark, plugin_memory / 2, MIB / 2, plugin_memory);
+    let watermark = sized("plugin_memory_watermark", raw.plugin_memory_watermark, plugin_memory / 2, 0, plugin_memory);
     let plugin_output = sized("plugin_output_bytes", raw.plugin_output_bytes, d.plugin_output_bytes as u64, 64 * KIB, GIB);
     let plugin_file = sized("plugin_file_bytes", raw.plugin_file_bytes, d.plugin_file_bytes, 64 * KIB, GIB);
     let message = sized("plugin_message_bytes", raw.plugin_message_bytes, d.plugin_message_bytes as u64, 64, 64 * KIB);
@@ -86,19 +86,4 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         retry_window: timed("retry_window", raw.retry_window, d.retry_window, Duration::ZERO, 24 * 30 * HOUR),
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),
     }
-}
-
-/// Why a librdkafka setting cannot be chosen, if it cannot.
-pub(super) fn refused_kafka_option(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "enable.idempotence" | "enable.gapless.guarantee" => "retries without it could repeat or reorder records",
-        "acks" | "request.required.acks" => "an acknowledgement has to mean that the record is durable",
-        "max.in.flight" | "max.in.flight.requests.per.connection" => "more requests in flight could reorder records",
-        "retries" | "message.send.max.retries" => "giving up early would lose records",
-        "transactional.id" | "transaction.timeout.ms" => "the sink does not use transactions",
-        "message.timeout.ms" | "delivery.timeout.ms" => "`delivery_timeout` sets it",
-        "bootstrap.servers" | "metadata.broker.list" => "`brokers` sets it",
-        "partitioner" => "the key decides the partition, or order per key would depend on it",
-        _ => return None,
-    })
 }

@@ -2,6 +2,7 @@
 
 mod dead_letter;
 mod file;
+mod kafka;
 #[cfg(test)]
 mod samples;
 mod stdout;
@@ -9,6 +10,7 @@ mod stdout;
 use std::sync::Arc;
 
 pub use dead_letter::DeadLetters;
+pub use kafka::refused_option;
 
 use crate::{
     Error, ErrorKind, Result,
@@ -59,14 +61,15 @@ pub fn open(
 ) -> Result<Box<dyn Sink>> {
     let encoder = Encoder::new(sink.format, pipeline, connector);
     let numbers = Numbers::new(status, index)?;
-    let opened: Result<Box<dyn Sink>> = match &sink.kind {
-        SinkKind::Stdout => Ok(Box::new(stdout::StdoutSink::new(encoder, limits.sink_buffer_bytes, numbers))),
-        SinkKind::File(file) => {
-            file::FileSink::open(file, encoder, state, limits.sink_buffer_bytes, numbers).map(|s| Box::new(s) as Box<dyn Sink>)
+    let state = state.filter(|s| !s.is_empty()); // a checkpoint made before the sink ever flushed
+    Ok(match &sink.kind {
+        SinkKind::Stdout => Box::new(stdout::StdoutSink::new(encoder, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) => Box::new(file::FileSink::open(file, encoder, state, limits.sink_buffer_bytes, numbers)?),
+        SinkKind::Kafka(kafka) => {
+            let policy = kafka::Policy::new(&sink.name, sink.on_error, dead_letters);
+            Box::new(kafka::KafkaSink::open(kafka, encoder, policy, limits, numbers)?)
         }
-        SinkKind::Kafka(_) => Err(Error::new(ErrorKind::Internal, "no Kafka yet")),
-    };
-    opened.map_err(|e| e.context(format_args!("sink `{}`", sink.name)))
+    })
 }
 
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.
@@ -74,12 +77,11 @@ pub fn open(
 /// # Errors
 /// `Precheck`, with what to do about it.
 pub fn precheck(sink: &Settings, limits: &Limits) -> Result<()> {
-    let checked = match &sink.kind {
+    match &sink.kind {
         SinkKind::Stdout => Ok(()),
         SinkKind::File(file) => file::precheck(file),
-        SinkKind::Kafka(_) => Ok(()),
-    };
-    checked.map_err(|e| e.context(format_args!("sink `{}`", sink.name)))
+        SinkKind::Kafka(kafka) => kafka::precheck(kafka, limits),
+    }
 }
 
 /// A sink's place in the pipeline's numbers.
