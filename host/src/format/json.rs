@@ -84,16 +84,16 @@ pub(super) fn members(fields: &[Field], columns: &[Column], row: u32, out: &mut 
         match &column.values {
             Values::Text(text) => {
                 name.before_string(out);
-                escaped(text.get(row), out);
+                escaped(&text.data, text.offsets[row] as usize, text.offsets[row + 1] as usize, out);
                 out.push(b'"');
             }
             Values::Int64(v) => {
                 name.before_literal(out);
-                integer(v[row], out);
+                signed(v[row], out);
             }
             Values::UInt64(v) => {
                 name.before_literal(out);
-                integer(v[row], out);
+                unsigned(v[row], out);
             }
             Values::Boolean(v) => {
                 name.before_literal(out);
@@ -129,15 +129,48 @@ pub(super) fn object(fields: &[Field], columns: &[Column], row: u32, out: &mut V
 /// Appends `text` as a string with its quotes. `text` is UTF-8.
 pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    escaped(text, out);
+    escaped(text, 0, text.len(), out);
     out.push(b'"');
 }
 
 /// Appends an integer.
 #[inline]
-pub(super) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    unsigned(value.unsigned_abs(), out);
 }
+
+/// Appends an integer. Its digits are written where they stay: to copy them right after they were written one by one
+/// would wait until they have all left the store buffer.
+#[inline]
+pub(super) fn unsigned(value: u64, out: &mut Vec<u8>) {
+    let end = out.len() + value.checked_ilog10().unwrap_or(0) as usize + 1;
+    let start = out.len();
+    out.extend_from_slice(&[b'0'; 20]);
+    out.truncate(end);
+    let mut rest = value;
+    let mut pairs = out[start..].rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + rest as u8;
+    }
+}
+
+/// The two digits of every number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    pairs
+};
 
 #[inline]
 fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
@@ -177,37 +210,31 @@ const ESCAPE: [u8; 256] = {
 /// Bytes that are judged and copied at once: one vector register on every target.
 const LANES: usize = 16;
 
-/// Appends UTF-8 `text`, escaped, without quotes.
+/// Appends the UTF-8 text `data[start..end]`, escaped, without quotes. What follows it in `data` may be looked at, but not
+/// appended: whole registers are read wherever there are as many bytes left.
 #[inline]
-fn escaped(text: &[u8], out: &mut Vec<u8>) {
-    let (chunks, rest) = text.as_chunks::<LANES>();
-    for chunk in chunks {
-        if clean(chunk) {
-            out.extend_from_slice(chunk);
-        } else {
-            escaped_slow(chunk, out);
+fn escaped(data: &[u8], mut start: usize, end: usize, out: &mut Vec<u8>) {
+    while start < end {
+        let length = (end - start).min(LANES);
+        match data[start..].first_chunk::<LANES>() {
+            Some(chunk) if clean(chunk, length) => {
+                let end = out.len() + length;
+                out.extend_from_slice(chunk);
+                out.truncate(end);
+            }
+            _ => escaped_slow(&data[start..start + length], out),
         }
-    }
-    if rest.is_empty() {
-        return;
-    }
-    let mut last = [b' '; LANES];
-    last[..rest.len()].copy_from_slice(rest);
-    if clean(&last) {
-        let end = out.len() + rest.len();
-        out.extend_from_slice(&last);
-        out.truncate(end);
-    } else {
-        escaped_slow(rest, out);
+        start += length;
     }
 }
 
-/// Whether nothing in the chunk needs escaping. Without an early exit, so that the compiler makes vector code of it.
+/// Whether nothing in the first `length` bytes of the chunk needs escaping. Without an early exit, so that the compiler
+/// makes vector code of it.
 #[inline]
-fn clean(chunk: &[u8; LANES]) -> bool {
+fn clean(chunk: &[u8; LANES], length: usize) -> bool {
     let mut dirty = 0;
-    for &b in chunk {
-        dirty |= u8::from(b < 0x20) | u8::from(b == b'"') | u8::from(b == b'\\');
+    for (i, &b) in chunk.iter().enumerate() {
+        dirty |= (u8::from(b < 0x20) | u8::from(b == b'"') | u8::from(b == b'\\')) & u8::from((i as u8) < length as u8);
     }
     dirty == 0
 }
