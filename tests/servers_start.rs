@@ -1,8 +1,13 @@
 //! The servers that the other tests stand on start, answer and end.
 
-use std::{path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use sluicegate_harness::{database::Server, kafka, mariadb, mysql, until};
+use sluicegate_harness::{database::Server, kafka, mariadb, mysql, until, until_some};
 
 fn answers_and_goes_on_after_kill9(mut server: Server) {
     let mut client = server.client();
@@ -41,7 +46,7 @@ fn options_reach_the_server() {
 #[test]
 fn a_dropped_server_is_gone() {
     let server = mariadb::start(&[]);
-    let pid = std::fs::read_to_string(server.folder().join("pid")).unwrap();
+    let pid = fs::read_to_string(server.folder().join("pid")).unwrap();
     let process = Path::new("/proc").join(pid.trim());
     assert!(process.exists());
     drop(server);
@@ -59,6 +64,37 @@ fn the_shared_server_is_one_for_the_whole_run() {
     let (one, two) = (mariadb::shared(), mariadb::shared());
     assert_eq!(one.port(), two.port());
     assert_ne!(one.database("run"), two.database("run"));
+}
+
+/// Not a test of its own: the next one runs it in a process that it kills.
+#[test]
+fn held_for_the_test_that_kills_its_process() {
+    if let Some(report) = env::var_os("SLUICEGATE_HELD_SERVER") {
+        let server = mariadb::start(&[]);
+        fs::write(report, server.folder().to_str().unwrap()).unwrap();
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_server_ends_when_its_test_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("server");
+    let mut test = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "held_for_the_test_that_kills_its_process"])
+        .env("SLUICEGATE_HELD_SERVER", &report)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let server = until_some("a server has started", Duration::from_secs(60), || {
+        let folder = PathBuf::from(fs::read_to_string(&report).ok().filter(|text| !text.is_empty())?);
+        Some((Path::new("/proc").join(fs::read_to_string(folder.join("pid")).unwrap().trim()), folder))
+    });
+    assert!(server.0.exists());
+    test.kill().unwrap();
+    test.wait().unwrap();
+    until("server and folder are gone", Duration::from_secs(30), || !server.0.exists() && !server.1.exists());
 }
 
 mod with_kafka {

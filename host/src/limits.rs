@@ -40,6 +40,14 @@ pub struct Limits {
     pub plugin_message_bytes: usize,
     /// A single row's image in the source's own form, in bytes; a larger one is an error that names its table.
     pub row_bytes: usize,
+    /// Encoded records that a file or stdout sink gathers before it writes them, in bytes; a single larger record goes by itself.
+    pub sink_buffer_bytes: usize,
+    /// Records that wait for a Kafka broker's acknowledgement, at most.
+    pub kafka_queue_records: usize,
+    /// Bytes of records that wait for a Kafka broker's acknowledgement, at most.
+    pub kafka_queue_bytes: usize,
+    /// Size of one dead-letter file, in bytes; a full one stops the pipeline.
+    pub dead_letter_bytes: u64,
     /// How long connecting and single requests to a server may take.
     pub connect_timeout: Duration,
     /// How long a broken connection is retried before the program gives up.
@@ -67,6 +75,10 @@ impl Default for Limits {
             plugin_log_lines: 100,
             plugin_message_bytes: 1 << 10,
             row_bytes: 256 << 20,
+            sink_buffer_bytes: 256 << 10,
+            kafka_queue_records: 100_000,
+            kafka_queue_bytes: 32 << 20,
+            dead_letter_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             retry_window: Duration::from_secs(12 * 3600),
             drain_timeout: Duration::from_secs(30),

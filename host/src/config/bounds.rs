@@ -41,16 +41,20 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     };
     let batch_bytes = sized("batch_bytes", raw.batch_bytes, d.batch_bytes as u64, 64 * KIB, 256 * MIB);
     let plugin_memory = sized("plugin_memory", raw.plugin_memory, d.plugin_memory as u64, MIB, 4 * GIB);
-    let watermark = sized("plugin_memory_watermark", raw.plugin_memory_watermark, plugin_memory / 2, MIB / 2, plugin_memory);
+    let watermark = sized("plugin_memory_watermark", raw.plugin_memory_watermark, plugin_memory / 2, 0, plugin_memory);
     let plugin_output = sized("plugin_output_bytes", raw.plugin_output_bytes, d.plugin_output_bytes as u64, 64 * KIB, GIB);
     let plugin_file = sized("plugin_file_bytes", raw.plugin_file_bytes, d.plugin_file_bytes, 64 * KIB, GIB);
     let message = sized("plugin_message_bytes", raw.plugin_message_bytes, d.plugin_message_bytes as u64, 64, 64 * KIB);
     let row = sized("row_bytes", raw.row_bytes, d.row_bytes as u64, 64 * KIB, GIB);
+    let dead_letter = sized("dead_letter_bytes", raw.dead_letter_bytes, d.dead_letter_bytes, MIB, 1024 * GIB);
+    let sink_buffer = sized("sink_buffer_bytes", raw.sink_buffer_bytes, d.sink_buffer_bytes as u64, 4 * KIB, GIB);
+    let kafka_bytes = sized("kafka_queue_bytes", raw.kafka_queue_bytes, d.kafka_queue_bytes as u64, MIB, 2 * GIB);
     let mut counted = |key: &str, value: Option<u64>, default: u64, least: u64, most: u64| {
         count(check, &format!("limits.{key}"), value, default, least, most)
     };
     let batch_changes = counted("batch_changes", raw.batch_changes, d.batch_changes as u64, 1, 65_536);
     let queue_batches = counted("queue_batches", raw.queue_batches, d.queue_batches as u64, 1, 1024);
+    let kafka_records = counted("kafka_queue_records", raw.kafka_queue_records, d.kafka_queue_records as u64, 1, 10_000_000);
     let known_tables = counted("known_tables", raw.known_tables, d.known_tables as u64, 1, 1_000_000);
     let log_lines = counted("plugin_log_lines", raw.plugin_log_lines, d.plugin_log_lines.into(), 0, 100_000);
     let mut timed = |key: &str, value: Option<Time>, default: Duration, least: Duration, most: Duration| {
@@ -74,23 +78,12 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         plugin_log_lines: log_lines as u32,
         plugin_message_bytes: message as usize,
         row_bytes: row as usize,
+        dead_letter_bytes: dead_letter,
+        sink_buffer_bytes: sink_buffer as usize,
+        kafka_queue_bytes: kafka_bytes as usize,
+        kafka_queue_records: kafka_records as usize,
         connect_timeout: timed("connect_timeout", raw.connect_timeout, d.connect_timeout, 100 * MS, 600 * SECOND),
         retry_window: timed("retry_window", raw.retry_window, d.retry_window, Duration::ZERO, 24 * 30 * HOUR),
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),
     }
-}
-
-/// Why a librdkafka setting cannot be chosen, if it cannot.
-pub(super) fn refused_kafka_option(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "enable.idempotence" | "enable.gapless.guarantee" => "retries without it could repeat or reorder records",
-        "acks" | "request.required.acks" => "an acknowledgement has to mean that the record is durable",
-        "max.in.flight" | "max.in.flight.requests.per.connection" => "more requests in flight could reorder records",
-        "retries" | "message.send.max.retries" => "giving up early would lose records",
-        "transactional.id" | "transaction.timeout.ms" => "the sink does not use transactions",
-        "message.timeout.ms" | "delivery.timeout.ms" => "`delivery_timeout` sets it",
-        "bootstrap.servers" | "metadata.broker.list" => "`brokers` sets it",
-        "partitioner" => "the key decides the partition, or order per key would depend on it",
-        _ => return None,
-    })
 }

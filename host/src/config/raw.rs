@@ -147,8 +147,8 @@ impl<'de> Deserialize<'de> for RawStart {
                 f.write_str("`now`, `earliest`, `{ file: binlog.000003, position: 4 }` or `{ gtid: … }`")
             }
             fn visit_str<E: de::Error>(self, v: &str) -> Result<RawStart, E> {
-                let word = RawStartWord::deserialize(StrDeserializer::<E>::new(v))
-                    .map_err(|_| E::invalid_value(Unexpected::Str(v), &self))?;
+                let word =
+                    RawStartWord::deserialize(StrDeserializer::<E>::new(v)).map_err(|_| E::invalid_value(Unexpected::Str(v), &self))?;
                 Ok(RawStart { word: Some(word), ..RawStart::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawStart, A::Error> {
@@ -501,6 +501,14 @@ pub(super) struct RawLimits {
     pub plugin_message_bytes: Option<Size>,
     /// A single row's image. Default: `256MiB`.
     pub row_bytes: Option<Size>,
+    /// What a dead-letter file may grow to; a full one stops the pipeline. Default: `1GiB`.
+    pub dead_letter_bytes: Option<Size>,
+    /// What a file sink holds in memory before it writes. Default: `256KiB`.
+    pub sink_buffer_bytes: Option<Size>,
+    /// What a Kafka sink holds in memory until the brokers acknowledge it. Default: `32MiB`.
+    pub kafka_queue_bytes: Option<Size>,
+    /// Records that a Kafka sink holds until the brokers acknowledge them. Default: 100,000.
+    pub kafka_queue_records: Option<u64>,
     /// How long connecting and single requests to a server may take. Default: `10s`.
     pub connect_timeout: Option<Time>,
     /// How long a broken connection is retried. Default: `12h`.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll, STANDARD_PLUGINS,
-    Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
+    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll,
+    STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
@@ -228,7 +228,11 @@ impl Check<'_> {
         };
         let ca_file = raw.ca_file.map(|path| self.path("source.ca_file", &path));
         if ca_file.is_some() && tls != TlsMode::VerifyIdentity {
-            self.refuse("source.ca_file", "certificates are not checked with this `tls`", "write `tls: verify-identity`, or leave this out");
+            self.refuse(
+                "source.ca_file",
+                "certificates are not checked with this `tls`",
+                "write `tls: verify-identity`, or leave this out",
+            );
         }
         let tables = self.tables("source.tables", &raw.tables);
         MySqlSource {
@@ -355,7 +359,7 @@ impl Check<'_> {
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
-            if let Some(reason) = bounds::refused_kafka_option(&name) {
+            if let Some(reason) = crate::sink::refused_option(&name) {
                 self.refuse(&at, format!("this setting is not free: {reason}"), "remove it");
             }
             let value = self.secret(&at, value.0);

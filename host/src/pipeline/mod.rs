@@ -62,10 +62,10 @@ pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
 pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let status = status(&pipeline);
     let mut good = Vec::new();
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter));
+    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let (_, members) = prepare::members(&pipeline)?;
-    let chain = Chain::new(&members, around)?;
+    let chain = Chain::new(&members, around).map_err(|e| e.of_kind(ErrorKind::Precheck))?;
     for (member, description) in members.iter().zip(chain.descriptions()) {
         good.push(format!(
             "plugin `{}`: {} {} (sha256 {:.12})",
@@ -73,7 +73,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         ));
     }
     for sink in &pipeline.sinks {
-        sink::precheck(sink, &pipeline.limits).map_err(|e| e.context(format_args!("sink `{}`", sink.name)))?;
+        sink::precheck(sink, &pipeline.limits)?;
         good.push(format!("sink `{}`: ready", sink.name));
     }
     let start = if pipeline.state.exists() {
@@ -92,10 +92,10 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
 pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
     let begin = Instant::now();
     let checkpoint = Arc::new(Checkpoint::open(&pipeline.state, &pipeline.name)?);
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter));
+    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let (engine, members) = prepare::members(&pipeline)?;
-    let chain = Chain::new(&members, around.clone())?;
+    let chain = Chain::new(&members, around.clone()).map_err(|e| e.of_kind(ErrorKind::Precheck))?;
     prepare::announce(&chain, &members, &status);
 
     let progress = checkpoint.all()?;

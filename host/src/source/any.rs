@@ -4,30 +4,47 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Batches, Source, Start};
-use crate::{Result, config::Pipeline, service::Status};
+use super::{Batches, Source, Start, generator::Generator};
+use crate::{
+    Result,
+    config::{self, Pipeline},
+    service::Status,
+};
 
 /// One of the sources.
-pub enum AnySource {}
+pub enum AnySource {
+    /// The embedded shop.
+    Generator(Generator),
+}
 
 impl AnySource {
     /// The source of this pipeline, not yet connected.
-    pub fn new(_pipeline: &Pipeline, _status: &Arc<Status>) -> Self {
-        todo!()
+    pub fn new(pipeline: &Pipeline, status: &Arc<Status>) -> Self {
+        let (limits, status) = (pipeline.limits.clone(), status.clone());
+        match &pipeline.source {
+            config::Source::Generator(settings) => Self::Generator(Generator::new(settings.clone(), limits, status)),
+            config::Source::MySql(_) => panic!("no binlog yet"),
+        }
     }
 
     /// The kind of source, as it stands in records. A server's flavour is known after the precheck.
     pub fn connector(&self) -> &'static str {
-        match *self {}
+        match self {
+            Self::Generator(_) => "generator",
+        }
     }
 }
 
 impl Source for AnySource {
-    async fn precheck(&mut self, _start: &Start) -> Result<()> {
-        match *self {}
+    async fn precheck(&mut self, start: &Start) -> Result<()> {
+        match self {
+            Self::Generator(source) => source.precheck(start).await,
+        }
     }
 
-    async fn run(self, _start: Start, _out: Batches, _stop: CancellationToken) -> Result<()> {
-        match self {}
+    async fn run(self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {
+        match self {
+            Self::Generator(source) => source.run(start, out, stop).await,
+        }
     }
 }
