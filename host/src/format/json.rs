@@ -207,13 +207,13 @@ const ESCAPE: [u8; 256] = {
     table
 };
 
-/// Bytes that are judged and copied at once: one vector register on every target.
+/// Bytes that are judged and copied at once.
 const LANES: usize = 16;
 
 /// Appends the UTF-8 text `data[start..end]`, escaped, without quotes. What follows it in `data` may be looked at, but not
 /// appended: whole registers are read wherever there are as many bytes left.
 #[inline]
-fn escaped(data: &[u8], mut start: usize, end: usize, out: &mut Vec<u8>) {
+pub(super) fn escaped(data: &[u8], mut start: usize, end: usize, out: &mut Vec<u8>) {
     while start < end {
         let length = (end - start).min(LANES);
         match data[start..].first_chunk::<LANES>() {
@@ -228,15 +228,20 @@ fn escaped(data: &[u8], mut start: usize, end: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether nothing in the first `length` bytes of the chunk needs escaping. Without an early exit, so that the compiler
-/// makes vector code of it.
+/// Whether nothing in the first `length` (1 to 16) bytes of the chunk needs escaping. Eight bytes at a time in a plain
+/// register: a subtraction borrows into the top bit of the bytes that are too small (Mycroft's test). A borrow can also
+/// taint the byte above such a one, but none below, so cutting at `length` leaves the answer exact.
 #[inline]
 fn clean(chunk: &[u8; LANES], length: usize) -> bool {
-    let mut dirty = 0;
-    for (i, &b) in chunk.iter().enumerate() {
-        dirty |= (u8::from(b < 0x20) | u8::from(b == b'"') | u8::from(b == b'\\')) & u8::from((i as u8) < length as u8);
-    }
-    dirty == 0
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let dirty = |bytes: u64| {
+        let (quote, backslash) = (bytes ^ (ONES * b'"' as u64), bytes ^ (ONES * b'\\' as u64));
+        let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+        (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & (ONES * 0x80)
+    };
+    let bytes = u128::from_le_bytes(*chunk);
+    let dirty = u128::from(dirty(bytes as u64)) | u128::from(dirty((bytes >> 64) as u64)) << 64;
+    dirty << (128 - 8 * length) == 0
 }
 
 #[inline(never)]
