@@ -41,7 +41,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     };
     let batch_bytes = sized("batch_bytes", raw.batch_bytes, d.batch_bytes as u64, 64 * KIB, 256 * MIB);
     let plugin_memory = sized("plugin_memory", raw.plugin_memory, d.plugin_memory as u64, MIB, 4 * GIB);
-    let watermark = sized("plugin_memory_watermark", raw.plugin_memory_watermark, plugin_memory / 2, MIB / 2, plugin_memory);
+    let watermark = sized("plugin_memory_watermark", raw.plugin_memory_watermark, plugin_memory / 2, 0, plugin_memory);
     let plugin_output = sized("plugin_output_bytes", raw.plugin_output_bytes, d.plugin_output_bytes as u64, 64 * KIB, GIB);
     let plugin_file = sized("plugin_file_bytes", raw.plugin_file_bytes, d.plugin_file_bytes, 64 * KIB, GIB);
     let message = sized("plugin_message_bytes", raw.plugin_message_bytes, d.plugin_message_bytes as u64, 64, 64 * KIB);

@@ -43,7 +43,7 @@ impl Value {
     /// The kind in words.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Null => "nothing",
+            Self::Null => "an empty value",
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
             Self::Text(_) => "text",
@@ -66,14 +66,7 @@ impl Node {
                 root.place(String::new());
                 Ok(root)
             }
-            Err(error) => Err(Problem {
-                path: String::new(),
-                line: error.location().map_or(0, |l| l.line()),
-                what: format!("this is not YAML as expected: {}", first_line(&error.without_snippet().to_string())),
-                remedy: "correct the YAML: two blanks of indentation a level, `key: value`, lists with `- `, text with special characters \
-                         in quotes"
-                    .into(),
-            }),
+            Err(error) => Err(fault(error.without_snippet())),
         }
     }
 
@@ -160,8 +153,35 @@ pub(super) fn shown(key: &str) -> String {
     key.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// A YAML fault in this program's words. The parser's texts speak of structure, not of values.
+fn fault(error: &serde_saphyr::Error) -> Problem {
+    use serde_saphyr::Error as E;
+    let problem = |what: String, remedy: &str| Problem {
+        path: String::new(),
+        line: error.location().map_or(0, |l| l.line()),
+        what,
+        remedy: remedy.into(),
+    };
+    match error {
+        E::DuplicateMappingKey { key, .. } => problem(
+            key.as_deref().map_or_else(|| "a key stands twice".into(), |k| format!("the key `{}` stands twice", shown(k))),
+            "remove one of the two",
+        ),
+        E::MultipleDocuments { .. } => {
+            problem("a second YAML document begins here".into(), "keep one pipeline in a file, and start a process for each")
+        }
+        E::Eof { .. } => problem("the file is empty".into(), "write a pipeline: `name`, `source` and `sinks` at least"),
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            // the place stands in front already
+            let what = line.rfind(" at line ").map_or(line, |end| &line[..end]);
+            problem(
+                format!("this is not valid YAML: {what}"),
+                "correct the YAML: blanks for indentation, `key: value`, lists with `- `, text with special characters in quotes",
+            )
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Node {

@@ -11,7 +11,7 @@ use serde::{
 
 use super::{
     document::{Node, Value, shown},
-    problem::{MOST_PROBLEMS, Problem, list, nearest},
+    problem::{MOST_PROBLEMS, Problem, and, list, nearest},
 };
 
 /// The key that selects among several kinds of a thing: `type: mysql`.
@@ -93,7 +93,7 @@ fn kind(found: &Unexpected<'_>) -> &'static str {
         Unexpected::Bool(_) => "a boolean",
         Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
         Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => "text",
-        Unexpected::Unit | Unexpected::Option => "nothing",
+        Unexpected::Unit | Unexpected::Option => "an empty value",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a mapping",
         _ => "something else",
@@ -124,6 +124,10 @@ impl de::Error for Fault {
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let expected = words(expected);
+        if expected == "newtype variant" {
+            // a word stands where the kind of a thing and its settings belong
+            return Self::new("a single word does not belong here", format!("write a mapping: `{TAG}: …` and its settings"));
+        }
         let quotes = if expected == "text" && matches!(kind(&found), "a number" | "a boolean") { ", in quotes" } else { "" };
         Self::new(format!("{} does not belong here", kind(&found)), format!("write {expected}{quotes}"))
     }
@@ -134,7 +138,7 @@ impl de::Error for Fault {
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
         match nearest(found, known.iter().copied()) {
-            Some(near) => Self::new("unknown choice", format!("did you mean `{near}`? Known are {}", list(known.iter().copied()))),
+            Some(near) => Self::new("unknown choice", format!("did you mean `{near}`? There are {}", and(known.iter().copied()))),
             None => Self::new("unknown choice", format!("write {}", list(known.iter().copied()))),
         }
     }
@@ -152,7 +156,7 @@ impl de::Error for Fault {
 fn unknown_key(found: &str, known: &[&str]) -> (&'static str, String) {
     let remedy = match nearest(found, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("remove it; known here are {}", list(known.iter().copied())),
+        None => format!("remove it; there are {}", and(known.iter().copied())),
     };
     ("unknown key", remedy)
 }
@@ -254,7 +258,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Map(_) => visitor.visit_map(self.fields(Some(known))).map_err(|e| e.at(self.node)),
-            _ => self.deserialize_any(visitor),
+            other => {
+                Err(Fault::new(format!("{} does not belong here", other.kind()), "write a mapping: lines of `key: value`").at(self.node))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! `before`, `after`, `source`, `transaction`, `op`, `ts_ms`, `ts_us`, `ts_ns` (Debezium documentation, "MySQL connector",
 //! "Change events"; field order from `SchemaFactory` and `BinlogSourceInfoStructMaker`).
 //!
-//! Values have the forms of [`json`](super::json), which is what Debezium writes with `decimal.handling.mode=string`,
+//! Values have the forms of [`json`], which is what Debezium writes with `decimal.handling.mode=string`,
 //! `binary.handling.mode=base64` and `time.precision.mode=isostring`, but for: datetimes keep a space instead of `T`,
 //! times of day and durations keep MySQL's `-838:59:59.000000`, and unsigned 64-bit integers are exact numbers.
 //!

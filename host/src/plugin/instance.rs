@@ -153,7 +153,7 @@ impl Instance {
     }
 
     fn failure(&self, what: &str, cause: wasmtime::Error) -> Error {
-        failure(what, cause, TICK * self.deadline as u32, self.store.data().memory.refused)
+        failure(what, cause, TICK * (self.deadline - 1) as u32, self.store.data().memory.refused)
     }
 
     fn refusal(&self, what: &str, message: &str) -> Error {
@@ -189,7 +189,9 @@ impl Instance {
     pub fn apply(&mut self, id: u32, rows: Rows<'_>) -> Result<std::result::Result<types::Outcome, Error>> {
         self.arm();
         let answer = self.plugin.call_apply(&mut self.store, id, rows).map_err(|e| self.failure("failed in `apply`", e))?;
-        Ok(answer.map_err(|message| self.refusal("refuses the batch", &message)))
+        Ok(answer.map_err(|message| {
+            self.refusal("refuses the batch", &message).remedy("correct the data or the plugin, or set `on_error` of the plugin")
+        }))
     }
 
     /// Bytes of linear memory in use.

@@ -96,10 +96,10 @@ impl<'a> Passage<'a> {
                 }
             };
             if stage.on_error() == OnError::Stop {
-                return Err(self.place(error, &part));
+                return Err(self.placed(error, &part));
             }
             if begin.elapsed() > chain.around.limits.plugin_recovery {
-                return Err(self.place(error, &part).context(format_args!(
+                return Err(self.placed(error, &part).context(format_args!(
                     "the plugin keeps failing: not found out in {} s which rows it fails on",
                     chain.around.limits.plugin_recovery.as_secs()
                 )));
@@ -232,15 +232,20 @@ impl<'a> Passage<'a> {
     }
 
     /// Says where in the log a failure happened.
-    fn place(&self, error: Error, part: &Range<usize>) -> Error {
+    fn placed(&self, error: Error, part: &Range<usize>) -> Error {
         let row = self.alive.as_ref().map_or(part.start as u32, |alive| alive[part.start]);
         let near = self.mine.iter().map(|i| &self.batch.changes[*i as usize]).find(|c| c.before == row || c.after == row);
-        let place = near.and_then(|change| {
-            let event = self.batch.events.get(change.event as usize)?;
-            let transaction = self.batch.transactions.get(event.transaction as usize)?;
-            Some(format!("{} near {}:{}", self.rows.table.name, transaction.file, event.position))
-        });
-        error.context(place.unwrap_or_else(|| self.rows.table.name.to_string()))
+        error.context(near.map_or_else(|| self.rows.table.name.to_string(), |change| place(self.batch, change)))
+    }
+}
+
+/// The table of a change, and where in the log it stands.
+fn place(batch: &Batch, change: &Change) -> String {
+    let table = &batch.tables[change.table as usize].table.name;
+    let event = batch.events.get(change.event as usize);
+    match event.and_then(|event| Some((batch.transactions.get(event.transaction as usize)?, event.position))) {
+        Some((transaction, position)) => format!("{table} near {}:{position}", transaction.file),
+        None => table.to_string(),
     }
 }
 
@@ -249,7 +254,7 @@ fn set_aside(chain: &mut Chain, stage: usize, batch: &Batch, change: &Change, er
     let numbers = chain.around.status.plugins.get(stage);
     let table = || &batch.tables[change.table as usize].table.name;
     match chain.stages[stage].on_error() {
-        OnError::Stop => return Err(error.context(table())),
+        OnError::Stop => return Err(error.context(place(batch, change))),
         OnError::Skip => {
             tracing::warn!(plugin = chain.stages[stage].name(), table = %table(), error = %error.chain(), "a change was skipped");
             if let Some(numbers) = numbers {

@@ -42,6 +42,12 @@ pub fn count_so_far(folder: &Path, prefix: &str) -> usize {
     list(folder, prefix).iter().map(|file| read(file).bytes().filter(|b| *b == b'\n').count()).sum()
 }
 
+/// Bytes written so far: cheap to ask for often. A restart may take some back.
+pub fn bytes_so_far(folder: &Path, prefix: &str) -> u64 {
+    // rolled or taken back between listing and looking
+    list(folder, prefix).iter().map(|file| fs::metadata(file).map_or(0, |data| data.len())).sum()
+}
+
 fn read(file: &Path) -> String {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
