@@ -1,6 +1,6 @@
 //! From steps to what is computed for one table: an expression for each delivered column that is not an input as it is.
 
-use sluicegate_plugin::{DataType, TablePlan, Value, is_textual, nearest};
+use sluicegate_plugin::{DataType, TablePlan, Value, is_textual, nearest, type_name};
 
 use crate::{
     cast, config,
@@ -22,7 +22,7 @@ pub enum Expression {
     /// Text masked.
     Mask(Box<Expression>, Mask),
     /// Text or bytes hashed.
-    Hash(Box<Expression>, Hmac),
+    Hash(Box<Expression>, Box<Hmac>),
     /// Text cut.
     Truncate(Box<Expression>, usize),
     /// Texts joined.
@@ -199,12 +199,12 @@ fn on_column(action: &Action, slot: &Slot) -> Result<(DataType, Expression), Str
     Ok(match action {
         Action::Mask(mask) => (DataType::Text, Expression::Mask(text("mask")?, *mask)),
         Action::Truncate(length) => (DataType::Text, Expression::Truncate(text("truncate")?, *length)),
-        Action::Hash(hmac) if slot.data_type == DataType::Bytes => (DataType::Text, Expression::Hash(inner(), hmac.clone())),
-        Action::Hash(hmac) => (DataType::Text, Expression::Hash(text("hash")?, hmac.clone())),
+        Action::Hash(hmac) if slot.data_type == DataType::Bytes => (DataType::Text, Expression::Hash(inner(), Box::new(hmac.clone()))),
+        Action::Hash(hmac) => (DataType::Text, Expression::Hash(text("hash")?, Box::new(hmac.clone()))),
         Action::Default(value) => {
             let value = constant::fitting(value, slot.data_type)
                 .filter(|value| *value != Value::Null)
-                .ok_or_else(|| format!("the default for `{name}` does not fit its type, {:?}", slot.data_type))?;
+                .ok_or_else(|| format!("the default for `{name}` does not fit its type, {}", type_name(slot.data_type)))?;
             (slot.data_type, Expression::Default(inner(), slot.data_type, value))
         }
         Action::Cast(to) if cast::possible(slot.data_type, *to) => {
@@ -213,7 +213,7 @@ fn on_column(action: &Action, slot: &Slot) -> Result<(DataType, Expression), Str
             }
             (*to, Expression::Cast(inner(), *to, name.clone()))
         }
-        Action::Cast(to) => return Err(format!("`{name}` is {:?}, which cannot be cast to {to:?}", slot.data_type)),
+        Action::Cast(to) => return Err(format!("`{name}` is {}, which cannot be cast to {}", type_name(slot.data_type), type_name(*to))),
         _ => return Err(format!("`{name}`: nothing to do")),
     })
 }
