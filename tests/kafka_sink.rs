@@ -389,7 +389,10 @@ topic `missing.orders` does not exist, and the brokers do not make it: UnknownTo
 
         let error = fails(&mut Bench::open(with("r1ght"), OnError::Skip).unwrap(), &inserts(0, [1], ""));
         assert_eq!(error.kind(), ErrorKind::Sink);
-        insta::assert_snapshot!(text(&error), @"");
+        insta::assert_snapshot!(text(&error), @r"
+the account may not write to topic `grants.orders`: TopicAuthorizationFailed (Broker: Topic authorization failed)
+  remedy: grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost
+");
     }
 
     #[test]
