@@ -229,8 +229,8 @@ fn remedy(error: &io::Error) -> &'static str {
         PermissionDenied | ReadOnlyFilesystem => {
             "let the account that runs the pipeline write there, or set another `folder`, then start again"
         }
-        AlreadyExists => "move what is there away, or set another `folder` or `prefix`, then start again",
-        NotFound | NotADirectory => "put the folder back, or set another `folder`, then start again: nothing is lost",
+        AlreadyExists | NotADirectory => "move what is there away, or set another `folder` or `prefix`, then start again",
+        NotFound => "put the folder back, or set another `folder`, then start again: nothing is lost",
         _ => "check the file system that it stands on, then start again: nothing is lost",
     }
 }

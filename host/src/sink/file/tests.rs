@@ -321,7 +321,7 @@ fn a_folder_that_cannot_be_written_is_found_before_the_start() {
     let error = precheck(&bad).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Precheck);
     insta::assert_snapshot!(text(&bad, &error), @r"
-the folder /out cannot be written: File exists (os error 17)
+the folder /out cannot be written: Not a directory (os error 20)
   remedy: move what is there away, or set another `folder` or `prefix`, then start again
 ");
     assert_eq!(open(&bad, None).err().unwrap().kind(), ErrorKind::Sink);
