@@ -1,5 +1,7 @@
 //! Sources: where changes come from.
 
+pub mod mysql;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
