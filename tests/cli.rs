@@ -1,9 +1,13 @@
 //! The real binary: usage, exit codes, help, schema, and what it says when it fails.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
+
+use sluicegate_harness::host::{Sluicegate, http_get, metric};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
 
@@ -159,4 +163,106 @@ fn a_port_that_is_taken_ends_with_3() {
     let (code, _, err) = outcome_in(folder.path(), &["--log-format", "text", "run", "pipeline.yaml"]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains(&format!("error: the HTTP address {address} cannot be bound")), "{err}");
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A generator that never ends, into files.
+fn endless(more: &str) -> Sluicegate {
+    Sluicegate::new(
+        BINARY,
+        &format!(
+            "name: shop\nsource: {{ type: generator, rate: 2000 }}\nsinks:\n  - {{ type: file, folder: out, format: flat }}\n{more}"
+        ),
+    )
+}
+
+#[test]
+fn sigterm_and_ctrl_c_drain_and_end_with_0() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let host = endless("");
+        let mut process = host.spawn();
+        process.wait_until("records in a file", LONG, || {
+            host.path("out/shop-00000001.ndjson").metadata().is_ok_and(|m| m.len() > 0)
+        });
+        process.signal(signal);
+        let ended = process.wait(LONG);
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        // what it counted is what the files hold, and every line of the log is JSON
+        let log: Vec<serde_json::Value> = ended.stderr.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
+        let done = log.iter().find(|l| l["message"] == "done").unwrap_or_else(|| panic!("no last line in {}", ended.stderr));
+        assert_eq!(done["changes"].as_u64(), Some(records(&host).len() as u64));
+        assert_eq!(done["pipeline"], "shop");
+    }
+}
+
+fn records(host: &Sluicegate) -> Vec<serde_json::Value> {
+    let folder = host.path("out");
+    if folder.is_dir() { sluicegate_harness::files::records(&folder, "shop") } else { Vec::new() }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_with_1() {
+    // nobody reads standard output: draining cannot end by itself
+    let folder = folder_with("name: shop\nsource: { type: generator }\nsinks: [{ type: stdout }]\n");
+    let mut child = Command::new(BINARY)
+        .args(["--log-format", "text", "run", "pipeline.yaml"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut seen = String::new();
+    let mut until = |text: &str| {
+        while !seen.contains(text) {
+            assert_ne!(err.read_line(&mut seen).unwrap(), 0, "no {text:?} in\n{seen}");
+        }
+    };
+    until("starting");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    until("draining what has been read");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    until("ended at once by a second signal");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn health_readiness_and_metrics_are_served_while_it_runs() {
+    let port = sluicegate_harness::free_port();
+    let host = endless(&format!("http: 127.0.0.1:{port}\n"));
+    let mut process = host.spawn();
+    process.wait_until("readiness", LONG, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 200 && body.contains("streaming")));
+    assert_eq!(http_get(port, "/healthz").map(|(code, _)| code), Some(200));
+    process.wait_until("records in the metrics", LONG, || {
+        metric(port, r#"sluicegate_sink_records_total{pipeline="shop",sink="file"}"#).is_some_and(|n| n > 0.0)
+    });
+    process.sigterm();
+    assert_eq!(process.wait(LONG).status.code(), Some(0));
+}
+
+#[test]
+fn a_second_run_of_a_generator_that_ends_says_that_nothing_is_new() {
+    let host = Sluicegate::new(
+        BINARY,
+        "name: shop\nsource: { type: generator, changes: 500 }\nsinks:\n  - { type: file, folder: out, format: flat }\n",
+    );
+    let first = host.run(&["--log-format", "text", "run", "pipeline.yaml"], LONG);
+    assert_eq!(first.status.code(), Some(0), "{}", first.stderr);
+    assert!(first.stderr.contains("in      500 changes") && first.stderr.contains("file: 500 records"), "{}", first.stderr);
+    let second = host.run(&["--log-format", "text", "run", "pipeline.yaml"], LONG);
+    assert_eq!(second.status.code(), Some(0), "{}", second.stderr);
+    assert!(second.stderr.contains("nothing new: all 500 changes were delivered before"), "{}", second.stderr);
+    assert_eq!(records(&host).len(), 500);
+}
+
+#[test]
+fn check_says_what_is_ready_and_delivers_nothing() {
+    let folder = folder_with("name: shop\nsource: { type: generator }\nsinks:\n  - { type: file, folder: out }\n");
+    let (code, out, err) = outcome_in(folder.path(), &["check", "pipeline.yaml"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("ok  pipeline.yaml: the pipeline file is right\n") && out.ends_with("ready\n"), "{out}");
+    assert!(!folder.path().join("sluicegate-state/shop.db").exists());
+    assert!(!folder.path().join("out/shop-00000001.ndjson").exists());
 }
