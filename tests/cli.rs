@@ -45,7 +45,9 @@ fn folder_with(pipeline: &str) -> tempfile::TempDir {
 fn help_teaches_with_examples_and_exit_codes() {
     let (code, out, err) = outcome(&["--help"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    for text in ["run", "check", "plugin", "schema", "sluicegate run examples/quickstart.yaml", "Exit codes:", "  3  something is not ready"] {
+    for text in
+        ["run", "check", "plugin", "schema", "sluicegate run examples/quickstart.yaml", "Exit codes:", "  3  something is not ready"]
+    {
         assert!(out.contains(text), "no {text:?} in\n{out}");
     }
     let (code, out, _) = outcome(&["run", "--help"]);
@@ -171,9 +173,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn endless(more: &str) -> Sluicegate {
     Sluicegate::new(
         BINARY,
-        &format!(
-            "name: shop\nsource: {{ type: generator, rate: 2000 }}\nsinks:\n  - {{ type: file, folder: out, format: flat }}\n{more}"
-        ),
+        &format!("name: shop\nsource: {{ type: generator, rate: 2000 }}\nsinks:\n  - {{ type: file, folder: out, format: flat }}\n{more}"),
     )
 }
 
@@ -182,14 +182,13 @@ fn sigterm_and_ctrl_c_drain_and_end_with_0() {
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
         let host = endless("");
         let mut process = host.spawn();
-        process.wait_until("records in a file", LONG, || {
-            host.path("out/shop-00000001.ndjson").metadata().is_ok_and(|m| m.len() > 0)
-        });
+        process.wait_until("records in a file", LONG, || host.path("out/shop-00000001.ndjson").metadata().is_ok_and(|m| m.len() > 0));
         process.signal(signal);
         let ended = process.wait(LONG);
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
         // what it counted is what the files hold, and every line of the log is JSON
-        let log: Vec<serde_json::Value> = ended.stderr.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
+        let log: Vec<serde_json::Value> =
+            ended.stderr.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
         let done = log.iter().find(|l| l["message"] == "done").unwrap_or_else(|| panic!("no last line in {}", ended.stderr));
         assert_eq!(done["changes"].as_u64(), Some(records(&host).len() as u64));
         assert_eq!(done["pipeline"], "shop");
@@ -233,7 +232,8 @@ fn health_readiness_and_metrics_are_served_while_it_runs() {
     let port = sluicegate_harness::free_port();
     let host = endless(&format!("http: 127.0.0.1:{port}\n"));
     let mut process = host.spawn();
-    process.wait_until("readiness", LONG, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 200 && body.contains("streaming")));
+    process
+        .wait_until("readiness", LONG, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 200 && body.contains("streaming")));
     assert_eq!(http_get(port, "/healthz").map(|(code, _)| code), Some(200));
     process.wait_until("records in the metrics", LONG, || {
         metric(port, r#"sluicegate_sink_records_total{pipeline="shop",sink="file"}"#).is_some_and(|n| n > 0.0)

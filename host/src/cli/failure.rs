@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn an_error_shows_its_causes_and_its_remedy() {
-        let inner = Error::new(ErrorKind::Connection, "the server said no").caused_by(std::io::Error::other("connection refused")).remedy("x");
+        let inner =
+            Error::new(ErrorKind::Connection, "the server said no").caused_by(std::io::Error::other("connection refused")).remedy("x");
         let error = Error::new(ErrorKind::Source, "cannot read").caused_by(inner).remedy("start the server");
         insta::assert_snapshot!(text(&error), @r"
         error: cannot read

@@ -62,7 +62,8 @@ impl Server {
     pub async fn serve(self, pipeline: &str, status: Arc<Status>, limits: &Limits, stop: CancellationToken) -> Result<()> {
         let watch = Arc::new(Mutex::new(Watch::new(&status, limits.stalled_after)));
         let view = View { registry: Arc::new(metrics::registry(pipeline, status.clone())), status: status.clone(), watch: watch.clone() };
-        let router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
+        let router =
+            Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
         let bounded = BoundedListener {
             listener: self.listener,
             slots: Arc::new(Semaphore::new(limits.http_connections)),
@@ -194,7 +195,11 @@ mod tests {
 
     fn status() -> Arc<Status> {
         let status = Status {
-            plugins: vec![PluginStatus { name: "filter".into(), version: ("0.1.0".to_owned(), "ab12".to_owned()).into(), ..Default::default() }],
+            plugins: vec![PluginStatus {
+                name: "filter".into(),
+                version: ("0.1.0".to_owned(), "ab12".to_owned()).into(),
+                ..Default::default()
+            }],
             sinks: vec![SinkStatus { name: "file".into(), ..Default::default() }],
             ..Default::default()
         };

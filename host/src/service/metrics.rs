@@ -89,9 +89,11 @@ impl StatusCollector {
             plugins.iter().map(|p| (p.name.as_str(), p.nanoseconds.get() as f64 / 1e9)),
         )?;
         let versions: Vec<_> = plugins.iter().map(|p| (p.name.as_str(), p.version_and_hash())).collect();
-        out.infos("plugin", "The plugin in force", versions.iter().map(|(name, (version, hash))| {
-            [("plugin", *name), ("version", version.as_str()), ("sha256", hash.as_str())]
-        }))
+        out.infos(
+            "plugin",
+            "The plugin in force",
+            versions.iter().map(|(name, (version, hash))| [("plugin", *name), ("version", version.as_str()), ("sha256", hash.as_str())]),
+        )
     }
 
     fn sinks(&self, out: &mut Families<'_, '_>) -> fmt::Result {
@@ -141,9 +143,7 @@ impl Families<'_, '_> {
     ) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
         for (part, value) in parts {
-            family
-                .encode_family(&[("pipeline", self.pipeline), (label, part)])?
-                .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+            family.encode_family(&[("pipeline", self.pipeline), (label, part)])?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
     }

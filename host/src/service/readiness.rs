@@ -91,7 +91,8 @@ impl Watch {
         let source = &status.source;
         let silent = Duration::from_micros(now_us().saturating_sub(source.heard_us()).max(0).unsigned_abs());
         let patience = self.patience.as_secs();
-        let stuck = self.sinks.iter().zip(&status.sinks).find(|(w, _)| w.owes_since.is_some_and(|since| now.duration_since(since) > self.patience));
+        let stuck =
+            self.sinks.iter().zip(&status.sinks).find(|(w, _)| w.owes_since.is_some_and(|since| now.duration_since(since) > self.patience));
         let (state, reason) = if relaxed(&status.stopping) {
             (State::Stopping, "the pipeline drains and ends".to_owned())
         } else if !relaxed(&status.started) {

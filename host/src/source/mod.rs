@@ -2,6 +2,7 @@
 
 mod any;
 pub mod generator;
+pub mod mysql;
 
 pub use any::AnySource;
 
