@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 const PLUGINS: &str = r#"
 plugins:
   - use: filter
-    config: { tables: [ { table: shop.orders, where: "status <> 'cancelled' AND total >= 10" } ] }
+    config: { tables: [ { table: shop.orders, where: "status <> 'cancelled' AND amount >= 10" } ] }
   - use: map-names
     config: { tables: [ { from: shop.orders, to: sales.orders } ] }
   - use: rewrite-columns

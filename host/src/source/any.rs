@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Batches, Source, Start, generator::Generator};
+use super::{Batches, Source, Start, generator::Generator, mysql::MySql};
 use crate::{
     Result,
+    change::Position,
     config::{self, Pipeline},
     service::Status,
 };
@@ -14,7 +15,9 @@ use crate::{
 /// One of the sources.
 pub enum AnySource {
     /// The embedded shop.
-    Generator(Generator),
+    Generator(Box<Generator>),
+    /// A MySQL or MariaDB server's binlog.
+    MySql(Box<MySql>),
 }
 
 impl AnySource {
@@ -22,8 +25,12 @@ impl AnySource {
     pub fn new(pipeline: &Pipeline, status: &Arc<Status>) -> Self {
         let (limits, status) = (pipeline.limits.clone(), status.clone());
         match &pipeline.source {
-            config::Source::Generator(settings) => Self::Generator(Generator::new(settings.clone(), limits, status)),
-            config::Source::MySql(_) => panic!("no binlog yet"),
+            config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
+            config::Source::MySql(settings) => {
+                // two pipelines on one machine differ in their state file, so their server ids differ, too
+                let seed = format!("{} {}", pipeline.name, pipeline.state.display());
+                Self::MySql(Box::new(MySql::new(settings.clone(), limits, status, &seed)))
+            }
         }
     }
 
@@ -31,20 +38,23 @@ impl AnySource {
     pub fn connector(&self) -> &'static str {
         match self {
             Self::Generator(_) => "generator",
+            Self::MySql(source) => source.connector(),
         }
     }
 }
 
 impl Source for AnySource {
-    async fn precheck(&mut self, start: &Start) -> Result<()> {
+    async fn precheck(&mut self, start: &Start) -> Result<Position> {
         match self {
             Self::Generator(source) => source.precheck(start).await,
+            Self::MySql(source) => source.precheck(start).await,
         }
     }
 
     async fn run(self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {
         match self {
             Self::Generator(source) => source.run(start, out, stop).await,
+            Self::MySql(source) => source.run(start, out, stop).await,
         }
     }
 }

@@ -1,0 +1,316 @@
+//! Binlog events: kinds, checksums, and the bodies that the stream needs, parsed from raw bytes.
+//!
+//! MySQL: <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_replication_binlog_event.html>. MariaDB:
+//! <https://mariadb.com/docs/server/reference/clientserver-protocol/replication-protocol>.
+
+use std::{borrow::Cow, io::Read};
+
+use flate2::read::ZlibDecoder;
+use mysql_async::binlog::{
+    BinlogChecksumAlg,
+    events::{Event, GtidEvent},
+};
+
+use super::{
+    cursor::{Cursor, Fault},
+    gtid::Gtid,
+};
+
+/// Event types, as numbered in the header.
+#[allow(missing_docs, reason = "the names are the protocol's")]
+pub mod kind {
+    pub const QUERY: u8 = 2;
+    pub const STOP: u8 = 3;
+    pub const ROTATE: u8 = 4;
+    pub const FORMAT_DESCRIPTION: u8 = 15;
+    pub const XID: u8 = 16;
+    pub const TABLE_MAP: u8 = 19;
+    pub const WRITE_ROWS_V1: u8 = 23;
+    pub const UPDATE_ROWS_V1: u8 = 24;
+    pub const DELETE_ROWS_V1: u8 = 25;
+    pub const INCIDENT: u8 = 26;
+    pub const HEARTBEAT: u8 = 27;
+    pub const WRITE_ROWS: u8 = 30;
+    pub const UPDATE_ROWS: u8 = 31;
+    pub const DELETE_ROWS: u8 = 32;
+    pub const GTID: u8 = 33;
+    pub const ANONYMOUS_GTID: u8 = 34;
+    pub const PREVIOUS_GTIDS: u8 = 35;
+    pub const XA_PREPARE: u8 = 38;
+    pub const PARTIAL_UPDATE_ROWS: u8 = 39;
+    pub const TRANSACTION_PAYLOAD: u8 = 40;
+    pub const HEARTBEAT_V2: u8 = 41;
+    pub const GTID_TAGGED: u8 = 42;
+    pub const MARIADB_GTID: u8 = 162;
+    pub const MARIADB_QUERY_COMPRESSED: u8 = 165;
+    pub const MARIADB_WRITE_ROWS_V1: u8 = 166;
+    pub const MARIADB_UPDATE_ROWS_V1: u8 = 167;
+    pub const MARIADB_DELETE_ROWS_V1: u8 = 168;
+    pub const MARIADB_WRITE_ROWS: u8 = 169;
+    pub const MARIADB_UPDATE_ROWS: u8 = 170;
+    pub const MARIADB_DELETE_ROWS: u8 = 171;
+}
+
+/// Made up by the server for this connection, not in the log (`LOG_EVENT_ARTIFICIAL_F`).
+pub const ARTIFICIAL: u16 = 0x20;
+/// A reader that does not know the event may pass over it (`LOG_EVENT_IGNORABLE_F`).
+pub const IGNORABLE: u16 = 0x80;
+
+/// Whether the event's checksum is right, or there is none.
+pub fn checksum_holds(event: &Event) -> bool {
+    let footer = event.footer();
+    if !footer.get_checksum_enabled() || !matches!(footer.get_checksum_alg(), Ok(Some(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32))) {
+        return true;
+    }
+    event.checksum().is_none_or(|sum| u32::from_le_bytes(sum) == event.calc_checksum(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32))
+}
+
+/// A rotate event: the file that follows and the position in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotate {
+    /// File name.
+    pub file: String,
+    /// Position of its first event.
+    pub position: u64,
+}
+
+/// Reads a rotate event. Servers differ in whether one that they make up carries a checksum, and the library cannot know:
+/// it cuts four bytes off, or leaves four on. A right checksum settles it.
+pub fn rotate(event: &Event) -> Result<Rotate, Fault> {
+    let header = event.header();
+    let mut body = event.data().to_vec();
+    if header.flags_raw() & ARTIFICIAL != 0 || header.log_pos() == 0 {
+        let cut = header.event_size() as usize - body.len().min(header.event_size() as usize);
+        if cut >= 23 {
+            body.extend_from_slice(&event.checksum().unwrap_or_default());
+        }
+        if let Some((data, sum)) = body.split_last_chunk::<4>() {
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(&header.timestamp().to_le_bytes());
+            hasher.update(&[header.event_type_raw()]);
+            hasher.update(&header.server_id().to_le_bytes());
+            hasher.update(&header.event_size().to_le_bytes());
+            hasher.update(&header.log_pos().to_le_bytes());
+            hasher.update(&header.flags_raw().to_le_bytes());
+            hasher.update(data);
+            if hasher.finalize() == u32::from_le_bytes(*sum) {
+                body.truncate(data.len());
+            }
+        }
+    }
+    let mut cursor = Cursor(&body);
+    let position = cursor.u64()?;
+    let file = std::str::from_utf8(cursor.0).map_err(|_| Fault::Invalid("a file name that is not UTF-8"))?.to_owned();
+    Ok(Rotate { file, position })
+}
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// The session's default database.
+    pub database: Cow<'a, str>,
+    /// The statement's text.
+    pub text: Cow<'a, str>,
+}
+
+/// Reads a query event; `compressed` = MariaDB's compressed form. Text that is longer than `limit` is not unpacked.
+pub fn query(body: &[u8], compressed: bool, limit: usize) -> Result<Query<'_>, Fault> {
+    let mut cursor = Cursor(body);
+    cursor.take(8)?;
+    let database = usize::from(cursor.u8()?);
+    cursor.take(2)?;
+    let variables = usize::from(cursor.u16()?);
+    cursor.take(variables)?;
+    let database = String::from_utf8_lossy(cursor.take(database)?);
+    cursor.u8()?;
+    let text = if compressed {
+        Cow::Owned(String::from_utf8_lossy(&unpack(cursor.0, limit)?).into_owned())
+    } else {
+        String::from_utf8_lossy(cursor.0)
+    };
+    Ok(Query { database, text })
+}
+
+/// MariaDB's compressed part of an event: one byte `0x80 | algorithm << 4 | length bytes`, the unpacked length big-endian,
+/// a zlib stream.
+pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
+    let mut cursor = Cursor(packed);
+    let head = cursor.u8()?;
+    if head & 0xf0 != 0x80 || head & 7 > 4 {
+        return Err(Fault::Invalid("an unknown compression"));
+    }
+    let length = cursor.uint_be(usize::from(head & 7))? as usize;
+    if length > limit {
+        return Err(Fault::Invalid("a compressed event that unpacks to more than the limit"));
+    }
+    // the declared length is not trusted with an allocation: a stream of n bytes unpacks to at most about 1032 n
+    let mut data = Vec::with_capacity(length.min(cursor.len().saturating_mul(1040)));
+    ZlibDecoder::new(cursor.0)
+        .take(length as u64 + 1)
+        .read_to_end(&mut data)
+        .map_err(|_| Fault::Invalid("a compressed event that cannot be unpacked"))?;
+    if data.len() == length { Ok(data) } else { Err(Fault::Invalid("a compressed event of another length than it says")) }
+}
+
+/// MariaDB's GTID event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MariaDbGtid {
+    /// Number within the domain.
+    pub sequence: u64,
+    /// Replication domain.
+    pub domain: u32,
+    /// A single statement follows, with no commit behind it.
+    pub standalone: bool,
+}
+
+/// Reads MariaDB's GTID event.
+pub fn mariadb_gtid(body: &[u8]) -> Result<MariaDbGtid, Fault> {
+    let mut cursor = Cursor(body);
+    Ok(MariaDbGtid { sequence: cursor.u64()?, domain: cursor.u32()?, standalone: cursor.u8()? & 1 != 0 })
+}
+
+/// MySQL's GTID event: the GTID and, from MySQL 8.0 on, when the transaction was committed at its origin (microseconds
+/// since 1970 UTC).
+pub fn mysql_gtid(event: &Event) -> Result<(Gtid, Option<i64>), Fault> {
+    let parsed: GtidEvent = event.read_event().map_err(|_| Fault::Invalid("a GTID event that cannot be read"))?;
+    let gtid = Gtid::MySql { uuid: parsed.sid(), tag: parsed.tag().map(|t| t.to_string().into()), number: parsed.gno() };
+    Ok((gtid, commit_time(&parsed)))
+}
+
+/// When an anonymous transaction was committed at its origin.
+pub fn anonymous_time(event: &Event) -> Option<i64> {
+    event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>().ok().and_then(|e| commit_time(&e.0))
+}
+
+fn commit_time(event: &GtidEvent) -> Option<i64> {
+    [event.original_commit_timestamp(), event.immediate_commit_timestamp()].into_iter().find(|t| *t > 0).and_then(|t| i64::try_from(t).ok())
+}
+
+/// What a rows event does to its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsKind {
+    /// After images.
+    Write,
+    /// Pairs of before and after images.
+    Update,
+    /// Before images.
+    Delete,
+}
+
+/// A rows event.
+#[derive(Clone, Debug)]
+pub struct Rows<'a> {
+    /// The table map's id.
+    pub table_id: u64,
+    /// What happened.
+    pub kind: RowsKind,
+    /// Columns of the table.
+    pub columns: usize,
+    /// Whether every image holds every column.
+    pub full: bool,
+    /// The row images, one after the other.
+    pub data: Cow<'a, [u8]>,
+}
+
+/// Whether an event type is a rows event: what it does, whether its head has the second version's extra data, and whether
+/// its rows are compressed.
+pub fn rows_kind(event_type: u8) -> Option<(RowsKind, bool, bool)> {
+    Some(match event_type {
+        kind::WRITE_ROWS_V1 => (RowsKind::Write, false, false),
+        kind::UPDATE_ROWS_V1 => (RowsKind::Update, false, false),
+        kind::DELETE_ROWS_V1 => (RowsKind::Delete, false, false),
+        kind::WRITE_ROWS => (RowsKind::Write, true, false),
+        kind::UPDATE_ROWS => (RowsKind::Update, true, false),
+        kind::DELETE_ROWS => (RowsKind::Delete, true, false),
+        kind::MARIADB_WRITE_ROWS_V1 => (RowsKind::Write, false, true),
+        kind::MARIADB_UPDATE_ROWS_V1 => (RowsKind::Update, false, true),
+        kind::MARIADB_DELETE_ROWS_V1 => (RowsKind::Delete, false, true),
+        kind::MARIADB_WRITE_ROWS => (RowsKind::Write, true, true),
+        kind::MARIADB_UPDATE_ROWS => (RowsKind::Update, true, true),
+        kind::MARIADB_DELETE_ROWS => (RowsKind::Delete, true, true),
+        _ => return None,
+    })
+}
+
+/// The table id of a rows event, without reading further.
+pub fn table_id(body: &[u8]) -> Result<u64, Fault> {
+    Cursor(body).uint(6)
+}
+
+/// Reads a rows event's head; compressed rows are unpacked up to `limit` bytes.
+pub fn rows(event_type: u8, body: &[u8], limit: usize) -> Result<Rows<'_>, Fault> {
+    let (kind, second_version, compressed) = rows_kind(event_type).ok_or(Fault::Invalid("not a rows event"))?;
+    let mut cursor = Cursor(body);
+    let table_id = cursor.uint(6)?;
+    cursor.u16()?;
+    if second_version {
+        // the length counts itself
+        let extra = usize::from(cursor.u16()?).checked_sub(2).ok_or(Fault::Truncated)?;
+        cursor.take(extra)?;
+    }
+    let columns = cursor.lenenc()? as usize;
+    let bitmap = columns.div_ceil(8);
+    let mut full = all_set(cursor.take(bitmap)?, columns);
+    if kind == RowsKind::Update {
+        full &= all_set(cursor.take(bitmap)?, columns);
+    }
+    let data = if compressed { Cow::Owned(unpack(cursor.0, limit)?) } else { Cow::Borrowed(cursor.0) };
+    Ok(Rows { table_id, kind, columns, full, data })
+}
+
+fn all_set(bitmap: &[u8], bits: usize) -> bool {
+    (0..bits).all(|i| bitmap.get(i / 8).is_some_and(|b| b >> (i % 8) & 1 == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pack(data: &[u8]) -> Vec<u8> {
+        let mut packed = vec![0x84];
+        packed.extend_from_slice(&(data.len() as u32).to_be_bytes());
+        let mut encoder = flate2::write::ZlibEncoder::new(packed, flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_declared_length_beyond_the_limit_is_refused_before_unpacking() {
+        assert!(matches!(unpack(&[0x84, 0xff, 0xff, 0xff, 0xff], 1 << 20), Err(Fault::Invalid(_))));
+        let mut lying = pack(b"abc");
+        lying[4] = 2;
+        assert!(unpack(&lying, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_row_image_that_lacks_columns_is_noticed() {
+        // version 1, 3 columns, only two present
+        let body = [1, 0, 0, 0, 0, 0, 0, 0, 3, 0b011, 9];
+        assert!(!rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().full);
+        let body = [1, 0, 0, 0, 0, 0, 0, 0, 3, 0b1111_1111, 9];
+        assert!(rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().full);
+    }
+
+    proptest! {
+        #[test]
+        fn packed_data_survives(data: Vec<u8>) {
+            let packed = pack(&data);
+            prop_assert_eq!(unpack(&packed, 1 << 20).unwrap(), data);
+            for cut in 0..packed.len() {
+                prop_assert!(unpack(&packed[..cut], 1 << 20).is_err());
+            }
+        }
+
+        #[test]
+        fn any_bytes_end_in_an_event_or_an_error(bytes: Vec<u8>, event_type: u8) {
+            let _ = rows(event_type, &bytes, 1 << 16);
+            let _ = query(&bytes, event_type & 1 == 0, 1 << 16);
+            let _ = mariadb_gtid(&bytes);
+            let _ = unpack(&bytes, 1 << 16);
+        }
+    }
+}
