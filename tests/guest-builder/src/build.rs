@@ -95,6 +95,10 @@ fn compile(folder: &Path) -> Result<Vec<u8>> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     if let Some(home) = home {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
+        // The folder of each registry is named after its host.
+        for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
+            flags.push(format!("--remap-path-prefix={}=/crates", registry.path().display()));
+        }
     }
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
