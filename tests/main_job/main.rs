@@ -368,6 +368,8 @@ mod with_kafka {
             Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
         };
         eprintln!("seed: SLUICEGATE_SEED={seed}");
+        // what takes time to build is there before the shop begins to trade
+        (guests::stamp(0), guests::truncated());
         let (server, broker) = (mariadb::start(&[]), kafka::shared());
         let database = server.database("shop");
         let delivered_database = format!("{database}_out");
