@@ -350,6 +350,52 @@ topic `missing.orders` does not exist, and the brokers do not make it: UnknownTo
     }
 
     #[test]
+    fn a_refused_login_and_a_missing_grant_are_told_apart_and_show_no_password() {
+        let broker = kafka::start(&[
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:SASL_PLAINTEXT",
+            "inter.broker.listener.name=PLAINTEXT",
+            "sasl.mechanism.inter.broker.protocol=PLAIN",
+            "sasl.enabled.mechanisms=PLAIN",
+            "listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+             username=\"admin\" password=\"boss\" user_admin=\"boss\" user_cdc=\"r1ght\";",
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:admin;User:ANONYMOUS",
+        ]);
+        let with = |password: &str| {
+            let options = [
+                ("security.protocol", "sasl_plaintext"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.username", "cdc"),
+                ("sasl.password", password),
+            ];
+            let options = options.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value))).collect();
+            KafkaSink { options, delivery_timeout: Duration::from_secs(5), ..settings(&broker, "grants") }
+        };
+        let precheck = |password: &str| {
+            let kind = SinkKind::Kafka(with(password));
+            let settings = Settings { name: "kafka".into(), format: RecordFormat::Flat, on_error: OnError::Stop, kind };
+            sink::precheck(&settings, &Limits { connect_timeout: Duration::from_secs(5), ..Limits::default() })
+        };
+        let text = |error: &Error| error.to_string().replace(broker.brokers(), "BROKER");
+        precheck("r1ght").unwrap();
+        let error = precheck("wr0ng").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precheck);
+        assert!(text(&error).starts_with("BROKER refused the login"), "{error}");
+        assert!(!text(&error).contains("wr0ng"), "{error}");
+
+        let error = fails(&mut Bench::open(with("wr0ng"), OnError::Skip).unwrap(), &inserts(0, [1], ""));
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        assert!(text(&error).starts_with("BROKER refused the login"), "{error}");
+
+        let error = fails(&mut Bench::open(with("r1ght"), OnError::Skip).unwrap(), &inserts(0, [1], ""));
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        insta::assert_snapshot!(text(&error), @r"
+the account may not write to topic `grants.orders`: TopicAuthorizationFailed (Broker: Topic authorization failed)
+  remedy: grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost
+");
+    }
+
+    #[test]
     fn the_precheck_passes_with_a_broker() {
         let broker = kafka::shared();
         let kind = SinkKind::Kafka(settings(&broker, "check"));
