@@ -36,7 +36,7 @@ const PRECHECK_FAILED: u8 = 3;
     after_help = "\
 Examples:
   sluicegate run examples/quickstart.yaml     a first run, without any server
-  sluicegate check pipeline.yaml              is everything ready? changes nothing
+  sluicegate check pipeline.yaml              is everything ready? delivers nothing
   sluicegate plugin inspect my-plugin.wasm    what is in this component?
   sluicegate schema > pipeline.schema.json    completion and checks in an editor
 
@@ -101,8 +101,10 @@ A pipeline file, at its smallest:
 
 Relative paths in it start at its folder; ${NAME} comes from the environment.")]
     Run(PipelineFile),
-    /// Check a pipeline file, its plugins, the server's settings and grants, and the sinks, without changing anything
-    #[command(after_help = "Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready.")]
+    /// Check a pipeline file, its plugins, the server's settings and grants, and the sinks; delivers nothing
+    #[command(after_help = "\
+Nothing is read from the log or delivered, and the server is left as it is; missing folders of file sinks are made.
+Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready.")]
     Check(PipelineFile),
     /// Look at plugins
     #[command(subcommand, arg_required_else_help = true)]

@@ -247,7 +247,7 @@ mod tests {
         let metrics = get(address, "/metrics");
         assert!(metrics.contains("openmetrics-text"), "{metrics}");
         for line in [
-            "# HELP sluicegate_source_changes Changes read.",
+            "# HELP sluicegate_source_changes Changes read",
             "sluicegate_source_changes_total{pipeline=\"shop\"} 42",
             "sluicegate_source_connected{pipeline=\"shop\"} 1.0",
             "sluicegate_plugin_busy_seconds_total{pipeline=\"shop\",plugin=\"filter\"} 1.5",

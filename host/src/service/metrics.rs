@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet, text},
+    encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet, text},
     metrics::MetricType,
     registry::{Registry, Unit},
 };
@@ -71,7 +71,7 @@ impl StatusCollector {
     fn plugins(&self, out: &mut Families<'_, '_>) -> fmt::Result {
         let plugins = &self.status.plugins;
         let mut each = |name: &str, help: &str, number: fn(&PluginStatus) -> &Number| {
-            out.counters(name, help, None, "plugin", plugins.iter().map(|p| (p.name.as_str(), number(p).get() as f64)))
+            out.counters(name, help, None, "plugin", plugins.iter().map(|p| (p.name.as_str(), number(p).get())))
         };
         each("plugin_calls", "Calls of apply", |p| &p.calls)?;
         each("plugin_rows", "Row images handed to apply", |p| &p.rows)?;
@@ -99,7 +99,7 @@ impl StatusCollector {
     fn sinks(&self, out: &mut Families<'_, '_>) -> fmt::Result {
         let sinks = &self.status.sinks;
         let mut each = |name: &str, help: &str, unit: Option<&Unit>, number: fn(&SinkStatus) -> &Number| {
-            out.counters(name, help, unit, "sink", sinks.iter().map(|s| (s.name.as_str(), number(s).get() as f64)))
+            out.counters(name, help, unit, "sink", sinks.iter().map(|s| (s.name.as_str(), number(s).get())))
         };
         each("sink_records", "Records written", None, |s| &s.records)?;
         each("sink_written", "Data written", Some(&Unit::Bytes), |s| &s.bytes)?;
@@ -139,11 +139,11 @@ impl Families<'_, '_> {
         help: &str,
         unit: Option<&Unit>,
         label: &str,
-        parts: impl Iterator<Item = (&'b str, f64)>,
+        parts: impl Iterator<Item = (&'b str, impl EncodeCounterValue)>,
     ) -> fmt::Result {
         let mut family = self.encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
         for (part, value) in parts {
-            family.encode_family(&[("pipeline", self.pipeline), (label, part)])?.encode_counter::<NoLabelSet, f64, u64>(&value, None)?;
+            family.encode_family(&[("pipeline", self.pipeline), (label, part)])?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Batches, Source, Start, generator::Generator, mysql::MySql};
 use crate::{
     Result,
+    change::Position,
     config::{self, Pipeline},
     service::Status,
 };
@@ -43,7 +44,7 @@ impl AnySource {
 }
 
 impl Source for AnySource {
-    async fn precheck(&mut self, start: &Start) -> Result<()> {
+    async fn precheck(&mut self, start: &Start) -> Result<Position> {
         match self {
             Self::Generator(source) => source.precheck(start).await,
             Self::MySql(source) => source.precheck(start).await,
