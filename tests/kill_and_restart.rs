@@ -86,7 +86,7 @@ limits: {{ checkpoint_interval: {checkpoint} }}
     };
     let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline("10m"));
     let mut process = host.spawn();
-    process.wait_for_line("the first run begins here", PATIENCE);
+    process.wait_for_line("starting to read the binlog", PATIENCE);
     server.sql(&format!("INSERT INTO {database}.t VALUES (2), (3)"));
     process.kill9();
 
