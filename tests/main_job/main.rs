@@ -63,9 +63,11 @@ plugins:
     config:
       tables:
         - table: {database}_out.customers
-          columns: [{{ column: contact, mask: {{ keep_first: 2 }} }}]
+          columns: [{{ column: contact, mask: {{ first: 2 }} }}]
         - table: {database}_out.sales_orders
-          columns: [{{ column: note, drop: true }}]
+          columns: [{{ column: note, drop: true }}, {{ column: revision, rename: version }}]
+        - table: {database}_out.order_lines
+          columns: [{{ column: origin, constant: web }}]
   - file: stamp.wasm
 sinks:
   - type: file
