@@ -65,6 +65,12 @@ impl Error {
         self
     }
 
+    /// The same error, with another kind: what is a plugin's fault while records flow is a failed precheck before.
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// What decides the policy.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

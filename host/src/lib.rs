@@ -1,8 +1,11 @@
 //! Sluicegate reads a database's change stream, passes every changed row through WebAssembly components that can be
 //! swapped while the stream runs, and delivers to Kafka or files.
 //!
-//! Data runs one way: [`source`] → [`plugin`] → [`format`] → [`sink`], and the position goes back to the checkpoint in
+//! Data runs one way: [`source`] → [`plugin`] → [`mod@format`] → [`sink`], and the position goes back to the checkpoint in
 //! [`state`]. [`pipeline`] wires them together. They share one small model, [`change`].
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 pub mod change;
 pub mod cli;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Table versions that a sink's encoder keeps its plans for; past this they are made again.
+pub const ENCODER_PLANS: usize = 4096;
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -25,12 +28,26 @@ pub struct Limits {
     pub plugin_output_bytes: usize,
     /// Size of a plugin file, in bytes.
     pub plugin_file_bytes: u64,
+    /// How long it may take to find the rows of one batch that a plugin fails on, when its policy is not to stop.
+    pub plugin_recovery: Duration,
+    /// Tables whose plans and versions are remembered.
+    pub known_tables: usize,
+    /// How long a plugin file has to be quiet before it is read.
+    pub plugin_debounce: Duration,
     /// Log lines that a plugin instance may write in a second; more are counted, not printed.
     pub plugin_log_lines: u32,
     /// Bytes of one log line or message of a plugin.
     pub plugin_message_bytes: usize,
     /// A single row's image in the source's own form, in bytes; a larger one is an error that names its table.
     pub row_bytes: usize,
+    /// Encoded records that a file or stdout sink gathers before it writes them, in bytes; a single larger record goes by itself.
+    pub sink_buffer_bytes: usize,
+    /// Records that wait for a Kafka broker's acknowledgement, at most.
+    pub kafka_queue_records: usize,
+    /// Bytes of records that wait for a Kafka broker's acknowledgement, at most.
+    pub kafka_queue_bytes: usize,
+    /// Size of one dead-letter file, in bytes; a full one stops the pipeline.
+    pub dead_letter_bytes: u64,
     /// How long connecting and single requests to a server may take.
     pub connect_timeout: Duration,
     /// How long a broken connection is retried before the program gives up.
@@ -52,18 +69,22 @@ impl Default for Limits {
             plugin_call: Duration::from_secs(1),
             plugin_output_bytes: 64 << 20,
             plugin_file_bytes: 64 << 20,
+            plugin_recovery: Duration::from_secs(60),
+            known_tables: 20_000,
+            plugin_debounce: Duration::from_millis(100),
             plugin_log_lines: 100,
             plugin_message_bytes: 1 << 10,
             row_bytes: 256 << 20,
+            sink_buffer_bytes: 256 << 10,
+            kafka_queue_records: 100_000,
+            kafka_queue_bytes: 32 << 20,
+            dead_letter_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             retry_window: Duration::from_secs(12 * 3600),
             drain_timeout: Duration::from_secs(30),
         }
     }
 }
-
-/// Versions of tables that a source remembers; beyond that it forgets all and learns them again.
-pub const TABLE_VERSIONS: usize = 4096;
 
 /// Longest time between two batches while the source's position moves, changes or not.
 pub const POSITION_INTERVAL: Duration = Duration::from_secs(2);

@@ -5,8 +5,12 @@
 
 mod batch;
 mod column;
+
+mod instant;
+mod select;
 mod table;
 
 pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction};
 pub use column::{Column, Nulls, Strings, Values};
+pub use instant::{write_date, write_datetime, write_timestamp};
 pub use table::{ColumnInfo, DataType, Table, TableName};

@@ -1,6 +1,6 @@
 //! The validated pipeline: every value is usable as it stands.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::Secret;
 use crate::{change::TableName, limits::Limits};
@@ -180,7 +180,7 @@ pub enum OnError {
 }
 
 /// One plugin of the chain.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plugin {
     /// Its name in logs and metrics; names differ.
     pub name: String,
@@ -192,6 +192,18 @@ pub struct Plugin {
     pub config: String,
     /// Policy.
     pub on_error: OnError,
+}
+
+impl fmt::Debug for Plugin {
+    /// Without the configuration: it may hold secrets, a hash's salt say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("origin", &self.origin)
+            .field("tables", &self.tables)
+            .field("on_error", &self.on_error)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The form of a delivered record.

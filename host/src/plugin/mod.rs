@@ -1,1 +1,27 @@
-//! The plugin host.
+//! The plugin host: compiles components, runs them in bounded instances, asks them for plans, hands them columns, checks
+//! their answers, and swaps them while the stream runs.
+//!
+//! The boundary is columnar. A plugin is asked for a plan once for each table, and `apply` is called with whole columns,
+//! only those that the plan reads. See `wit/plugin.wit`.
+
+mod bindings;
+mod chain;
+mod embedded;
+mod engine;
+mod inspect;
+mod instance;
+mod known;
+mod outcome;
+mod passage;
+mod plan;
+mod reload;
+mod stage;
+
+pub use chain::{Chain, Surroundings};
+pub use embedded::embedded;
+pub use engine::{Compiled, Engine, sha256};
+pub use inspect::{Inspection, inspect, read};
+pub use instance::Description;
+pub use known::KnownTables;
+pub use reload::{Reloader, Swap, SwappedPlugin};
+pub use stage::Member;

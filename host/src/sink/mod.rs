@@ -1,6 +1,25 @@
 //! Sinks: where records go.
 
-use crate::{Result, change::Batch};
+mod dead_letter;
+mod file;
+mod kafka;
+#[cfg(test)]
+mod samples;
+mod stdout;
+
+use std::sync::Arc;
+
+pub use dead_letter::DeadLetters;
+pub use kafka::refused_option;
+
+use crate::{
+    Error, ErrorKind, Result,
+    change::Batch,
+    config::{Sink as Settings, SinkKind},
+    format::Encoder,
+    limits::Limits,
+    service::status::{SinkStatus, Status},
+};
 
 /// What a sink has to remember to go on after a restart (a file's name and durable length, say): JSON text that only the
 /// sink interprets, kept in the checkpoint beside the position that it belongs to.
@@ -10,8 +29,8 @@ pub type SinkState = String;
 ///
 /// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records and bytes.
 /// - `flush` returns only when every change written so far is durable. What it answers is stored, in one transaction with
-///   the position after the last batch written; the next `open` of the sink gets the last stored state and makes
-///   everything undone that was written after it, if it can (then delivery is exactly-once).
+///   the position after the last batch written, before `flush` is called again; the next `open` of the sink gets the last
+///   stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.
@@ -19,4 +38,73 @@ pub trait Sink: Send {
 
     /// Makes everything written durable.
     fn flush(&mut self) -> Result<SinkState>;
+}
+
+/// Opens a sink, with the state that its last committed flush answered. `pipeline` and `connector` stand in the records;
+/// `index` is the sink's place in `status.sinks`.
+///
+/// Records that cannot be delivered go to `dead_letters` if the sink's policy says so. They are durable there only after
+/// [`DeadLetters::sync`], which a sink calls in its `flush`.
+///
+/// # Errors
+/// `Sink` or `State`: the place cannot be used, or no longer holds what the state says.
+#[allow(clippy::too_many_arguments, reason = "called in one place, with what only that place has")]
+pub fn open(
+    sink: &Settings,
+    pipeline: &str,
+    connector: &str,
+    state: Option<&str>,
+    limits: &Limits,
+    dead_letters: Arc<DeadLetters>,
+    status: Arc<Status>,
+    index: usize,
+) -> Result<Box<dyn Sink>> {
+    let encoder = Encoder::new(sink.format, pipeline, connector);
+    let numbers = Numbers::new(status, index)?;
+    let state = state.filter(|s| !s.is_empty()); // a checkpoint made before the sink ever flushed
+    Ok(match &sink.kind {
+        SinkKind::Stdout => Box::new(stdout::StdoutSink::new(encoder, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) => Box::new(file::FileSink::open(file, encoder, state, limits.sink_buffer_bytes, numbers)?),
+        SinkKind::Kafka(kafka) => {
+            let policy = kafka::Policy::new(&sink.name, sink.on_error, dead_letters);
+            Box::new(kafka::KafkaSink::open(kafka, encoder, policy, limits, numbers)?)
+        }
+    })
+}
+
+/// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.
+///
+/// # Errors
+/// `Precheck`, with what to do about it.
+pub fn precheck(sink: &Settings, limits: &Limits) -> Result<()> {
+    match &sink.kind {
+        SinkKind::Stdout => Ok(()),
+        SinkKind::File(file) => file::precheck(file),
+        SinkKind::Kafka(kafka) => kafka::precheck(kafka, limits),
+    }
+}
+
+/// A sink's place in the pipeline's numbers.
+#[derive(Clone)]
+struct Numbers {
+    status: Arc<Status>,
+    index: usize,
+}
+
+impl Numbers {
+    fn new(status: Arc<Status>, index: usize) -> Result<Self> {
+        if index >= status.sinks.len() {
+            return Err(Error::new(ErrorKind::Internal, format!("sink {index} has no place in the pipeline's numbers")));
+        }
+        Ok(Self { status, index })
+    }
+
+    fn get(&self) -> &SinkStatus {
+        &self.status.sinks[self.index] // checked in `new`; the list never changes
+    }
+
+    fn count(&self, records: usize, bytes: usize) {
+        self.get().records.add(records as u64);
+        self.get().bytes.add(bytes as u64);
+    }
 }

@@ -1,6 +1,10 @@
 //! Sources: where changes come from.
 
+mod any;
+pub mod generator;
 pub mod mysql;
+
+pub use any::AnySource;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

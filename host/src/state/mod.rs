@@ -1,5 +1,12 @@
 //! The checkpoint: an SQLite file with, for each sink, what is durable in it.
 
+mod checkpoint;
+pub(crate) mod folder;
+mod lock;
+
+pub use checkpoint::Checkpoint;
+pub(crate) use lock::{Lock, LockFault};
+
 use crate::{change::Position, sink::SinkState};
 
 /// Up to where a sink is durable.

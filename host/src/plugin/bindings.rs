@@ -1,0 +1,9 @@
+//! The host's side of `wit/plugin.wit`, generated.
+
+#![allow(missing_docs, reason = "generated from the documented WIT file")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    ownership: Borrowing { duplicate_if_necessary: true },
+});

@@ -1,0 +1,9 @@
+//! The standard plugins, as components in the program itself: `use: filter` works without any toolchain.
+
+/// The component of a standard plugin.
+pub fn embedded(name: &str) -> Option<&'static [u8]> {
+    EMBEDDED.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+}
+
+/// Names and components. Built from `plugins/`; a test fails when they no longer match their sources.
+pub const EMBEDDED: &[(&str, &[u8])] = &[];

@@ -1,0 +1,139 @@
+//! The wasmtime engine: one a process. Compiles components with a cache on disk, and ticks the epoch that deadlines are
+//! counted in.
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use sha2::{Digest, Sha256};
+use wasmtime::{
+    Cache, CacheConfig, Config, OptLevel,
+    component::{Component, Linker},
+};
+
+use super::{
+    bindings::{Plugin, PluginPre},
+    instance::Guest,
+};
+use crate::{Error, ErrorKind, Result, limits::Limits};
+
+/// Deadlines are rounded up to this.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Compiles plugins. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    linker: Arc<Linker<Guest>>,
+}
+
+/// A compiled plugin that instances can be made from. Cheap to clone.
+#[derive(Clone)]
+pub struct Compiled {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) pre: PluginPre<Guest>,
+    /// SHA-256 of the component's bytes, hexadecimal.
+    pub hash: Arc<str>,
+}
+
+impl Engine {
+    /// An engine that keeps compiled code in `cache`. The cache is keyed by the component's bytes and wasmtime's version
+    /// and settings; a damaged entry is compiled anew.
+    pub fn new(cache: Option<&Path>) -> Result<Self> {
+        let mut config = Config::new();
+        config.wasm_component_model(true);
+        // our calls are synchronous: no task bookkeeping for each of them
+        config.concurrency_support(false);
+        config.epoch_interruption(true);
+        config.cranelift_opt_level(OptLevel::Speed);
+        if let Some(folder) = cache {
+            let mut settings = CacheConfig::new();
+            settings.with_directory(std::path::absolute(folder).map_err(|e| cache_error(folder, e))?);
+            config.cache(Some(Cache::new(settings).map_err(|e| cache_error(folder, e))?));
+        }
+        let inner = wasmtime::Engine::new(&config)
+            .map_err(|e| Error::new(ErrorKind::Internal, "the WebAssembly engine cannot be set up").caused_by(e))?;
+        let mut linker = Linker::new(&inner);
+        Plugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)
+            .map_err(|e| Error::new(ErrorKind::Internal, "the WebAssembly linker cannot be set up").caused_by(e))?;
+        tick(&inner)?;
+        Ok(Self { inner, linker: Arc::new(linker) })
+    }
+
+    /// Compiles a component. Everything that is wrong with the file as such comes out here: not a component, another
+    /// world, a missing export, an import that is not granted.
+    pub fn compile(&self, bytes: &[u8], limits: &Limits) -> Result<Compiled> {
+        if bytes.len() as u64 > limits.plugin_file_bytes {
+            return Err(Error::new(
+                ErrorKind::Precheck,
+                format!("the file has {} bytes, the limit is {}", bytes.len(), limits.plugin_file_bytes),
+            )
+            .remedy("make it smaller (release build, strip) or raise limits.plugin_file_bytes"));
+        }
+        // "\0asm", then version and layer: a core module is 01 00 00 00, a component 0d 00 01 00
+        match (bytes.get(..4), bytes.get(4..8)) {
+            (Some(b"\0asm"), Some([1, 0, 0, 0])) => {
+                return Err(Error::new(ErrorKind::Precheck, "this is a core WebAssembly module, not a component")
+                    .remedy("encode it as a component, e.g. with `wasm-tools component new`"));
+            }
+            (Some(b"\0asm"), Some(_)) => {}
+            _ => {
+                return Err(Error::new(ErrorKind::Precheck, "this is not a WebAssembly component")
+                    .remedy("check the path; a plugin is a .wasm component"));
+            }
+        }
+        let component = Component::from_binary(&self.inner, bytes).map_err(|e| {
+            Error::new(ErrorKind::Precheck, "the component is damaged or uses features that are not enabled")
+                .remedy("build it again; a truncated copy looks like this")
+                .caused_by(e)
+        })?;
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|e| {
+                Error::new(ErrorKind::Precheck, "the component imports something that plugins are not given")
+                    .remedy("build it for the world sluicegate:plugin/plugin, without WASI")
+                    .caused_by(e)
+            })
+            .and_then(|pre| {
+                PluginPre::new(pre).map_err(|e| {
+                    Error::new(
+                        ErrorKind::Precheck,
+                        "the component lacks an export of the world sluicegate:plugin/plugin, or exports it with other types",
+                    )
+                    .remedy("build it against wit/plugin.wit of this version")
+                    .caused_by(e)
+                })
+            })?;
+        Ok(Compiled { engine: self.inner.clone(), pre, hash: sha256(bytes).into() })
+    }
+
+    pub(super) fn raw(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+}
+
+/// SHA-256, hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn cache_error(folder: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Precheck, format!("the folder for compiled plugins cannot be used: {}", folder.display()))
+        .remedy("make it writable, or name another one with `cache:`")
+        .caused_by(cause)
+}
+
+/// The ticker is a thread of its own: an endless guest can hold every other thread, never this one. It ends with the engine.
+fn tick(engine: &wasmtime::Engine) -> Result<()> {
+    let weak = engine.weak();
+    thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        })
+        .map(drop)
+        .map_err(|e| Error::new(ErrorKind::Internal, "the deadline thread cannot be started").caused_by(e))
+}

@@ -1,0 +1,74 @@
+//! `plugin inspect`: what a file is, without running a pipeline.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Description, Engine, instance::Instance};
+use crate::{Error, ErrorKind, Result, limits::Limits};
+
+/// What a plugin file is.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Who it says it is.
+    pub description: Description,
+    /// SHA-256 of the file, hexadecimal.
+    pub hash: Arc<str>,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// The interface it was built for: package, world and version.
+    pub interface: String,
+    /// Time that compiling took, without the cache.
+    pub compile: Duration,
+    /// Linear memory after it was instantiated, in bytes.
+    pub memory: usize,
+}
+
+/// Reads a plugin file, of at most the limit's size.
+pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    let fault = |e: std::io::Error| {
+        Error::new(ErrorKind::Precheck, format!("the plugin file cannot be read: {}", path.display()))
+            .remedy("check the path and the permissions")
+            .caused_by(e)
+    };
+    let size = std::fs::metadata(path).map_err(fault)?.len();
+    if size > limits.plugin_file_bytes {
+        return Err(Error::new(
+            ErrorKind::Precheck,
+            format!("the plugin file {} has {size} bytes, the limit is {}", path.display(), limits.plugin_file_bytes),
+        )
+        .remedy("make it smaller (release build, strip) or raise limits.plugin_file_bytes"));
+    }
+    std::fs::read(path).map_err(fault)
+}
+
+/// Compiles and instantiates the plugin in `path` and asks who it is.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let limits = Limits::default();
+    let bytes = read(path, &limits)?;
+    let engine = Engine::new(None)?;
+    let begin = Instant::now();
+    let compiled = engine.compile(&bytes, &limits).map_err(|e| e.context(path.display()))?;
+    let compile = begin.elapsed();
+    let mut instance = Instance::new(&compiled, "inspect", &limits)?;
+    let description = instance.describe()?;
+    let kind = compiled.pre.instance_pre().component().component_type();
+    let imports = kind.imports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
+    let exports = kind.exports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
+    Ok(Inspection {
+        description,
+        hash: compiled.hash,
+        bytes: bytes.len(),
+        imports,
+        exports,
+        interface: "sluicegate:plugin/plugin@0.1.0".into(),
+        compile,
+        memory: instance.memory(),
+    })
+}

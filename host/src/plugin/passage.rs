@@ -1,0 +1,272 @@
+//! One batch's rows of one table on their way through a chain: calls the plugins on the rows that are still alive, turns
+//! their answers into changes that stay, become another operation, or go.
+
+use std::{collections::BTreeMap, ops::Range, time::Instant};
+
+use super::{
+    chain::{Chain, ChainPlan, Step},
+    outcome::{Outcome, bit},
+    stage::{Failure, nanoseconds},
+};
+use crate::{
+    Error, ErrorKind, Result,
+    change::{Batch, Change, Column, NO_IMAGE, Operation, TableRows},
+    config::OnError,
+};
+
+/// Rows of one table in one batch.
+pub(super) struct Passage<'a> {
+    batch: &'a Batch,
+    rows: &'a TableRows,
+    /// All changes of the batch, as they are by now; a change that is gone has no image left.
+    changes: &'a mut Vec<Change>,
+    /// Which of them are of this table.
+    mine: Vec<u32>,
+    /// Computed columns so far, each with an entry for every row.
+    computed: Vec<Column>,
+    /// Rows that are still alive, rising; `None` = all.
+    alive: Option<Vec<u32>>,
+    dropped: bool,
+}
+
+/// The answer to all alive rows of a step.
+struct Answer {
+    /// By row of the table: bit set = stays. `None` = all stay.
+    keep: Option<Vec<u8>>,
+    rejected: BTreeMap<u32, Error>,
+}
+
+impl<'a> Passage<'a> {
+    pub fn new(batch: &'a Batch, table: u32, changes: &'a mut Vec<Change>) -> Self {
+        let mine = (0u32..).zip(changes.iter()).filter(|(_, c)| c.table == table).map(|(i, _)| i).collect();
+        Self { batch, rows: &batch.tables[table as usize], changes, mine, computed: Vec::new(), alive: None, dropped: false }
+    }
+
+    /// Whether any change went, or lost an image.
+    pub fn dropped(&self) -> bool {
+        self.dropped
+    }
+
+    /// The computed columns.
+    pub fn finish(self) -> Vec<Column> {
+        self.computed
+    }
+
+    pub fn run(&mut self, chain: &mut Chain, plan: &ChainPlan) -> Result<()> {
+        for step in &plan.steps {
+            let answer = if step.plan.calls() { self.call(chain, step)? } else { Answer { keep: None, rejected: BTreeMap::new() } };
+            if answer.keep.is_some() || !answer.rejected.is_empty() || !step.operations.is_all() {
+                self.judge(chain, step, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn alive_rows(&self) -> usize {
+        self.alive.as_ref().map_or(self.rows.len(), Vec::len)
+    }
+
+    /// Calls the plugin on the alive rows; when it fails and its policy is not to stop, on ever smaller parts of them, until
+    /// the rows that it fails on are found.
+    fn call(&mut self, chain: &mut Chain, step: &Step) -> Result<Answer> {
+        let total = self.alive_rows();
+        let numbers = &chain.around.status.plugins.get(step.stage);
+        let begin = Instant::now();
+        if let Some(numbers) = numbers {
+            numbers.calls.add(1);
+            numbers.rows.add(total as u64);
+        }
+        let mut parts: Vec<(Range<usize>, Outcome)> = Vec::new();
+        let mut failed: Vec<(usize, Error)> = Vec::new();
+        let mut waiting: Vec<Range<usize>> = Vec::new();
+        if total > 0 {
+            waiting.push(0..total);
+        }
+        while let Some(part) = waiting.pop() {
+            let Err(failure) = self.attempt(chain, step, &part).map(|outcome| parts.push((part.clone(), outcome))) else { continue };
+            let stage = &mut chain.stages[step.stage];
+            if let Some(numbers) = chain.around.status.plugins.get(step.stage) {
+                numbers.failures.add(1);
+            }
+            let error = match failure {
+                Failure::Refused(error) => error,
+                Failure::Broken(error) => {
+                    stage.restart().map_err(|e| e.context(format_args!("restarting after: {}", error.chain())))?;
+                    error
+                }
+            };
+            if stage.on_error() == OnError::Stop {
+                return Err(self.placed(error, &part));
+            }
+            if begin.elapsed() > chain.around.limits.plugin_recovery {
+                return Err(self.placed(error, &part).context(format_args!(
+                    "the plugin keeps failing: not found out in {} s which rows it fails on",
+                    chain.around.limits.plugin_recovery.as_secs()
+                )));
+            }
+            if part.len() == 1 {
+                failed.push((part.start, error));
+            } else {
+                let middle = part.start + part.len() / 2;
+                waiting.push(middle..part.end);
+                waiting.push(part.start..middle);
+            }
+        }
+        let answer = self.collect(chain, step, parts, failed);
+        if let Some(numbers) = chain.around.status.plugins.get(step.stage) {
+            numbers.nanoseconds.add(nanoseconds(begin));
+        }
+        Ok(answer)
+    }
+
+    fn attempt(&self, chain: &mut Chain, step: &Step, part: &Range<usize>) -> Result<Outcome, Failure> {
+        let slot = |slot: usize| match slot.checked_sub(self.rows.columns.len()) {
+            None => &self.rows.columns[slot],
+            Some(computed) => &self.computed[computed],
+        };
+        let stage = &mut chain.stages[step.stage];
+        if self.alive.is_none() && part.len() == self.rows.len() {
+            let columns: Vec<_> = step.reads.iter().map(|s| slot(*s)).collect();
+            return stage.apply(step.table, &step.plan, &self.rows.images, &columns);
+        }
+        let picked: Vec<u32> = match &self.alive {
+            Some(alive) => alive[part.clone()].to_vec(),
+            None => (part.start as u32..part.end as u32).collect(),
+        };
+        let images: Vec<u8> = picked.iter().map(|r| self.rows.images[*r as usize]).collect();
+        let gathered: Vec<_> = step.reads.iter().map(|s| slot(*s).gather(&picked)).collect();
+        stage.apply(step.table, &step.plan, &images, &gathered.iter().collect::<Vec<_>>())
+    }
+
+    /// Puts the parts together again, by row of the table.
+    fn collect(&mut self, chain: &Chain, step: &Step, parts: Vec<(Range<usize>, Outcome)>, failed: Vec<(usize, Error)>) -> Answer {
+        let count = self.rows.len();
+        let row = |i: usize| self.alive.as_ref().map_or(i as u32, |alive| alive[i]);
+        let mut rejected: BTreeMap<u32, Error> = failed.into_iter().map(|(i, error)| (row(i), error)).collect();
+        let mut keep: Option<Vec<u8>> = None;
+        let whole = self.alive.is_none() && parts.len() == 1 && parts[0].0.len() == count;
+        let mut joined: Vec<Column> = step.plan.computed.iter().map(|t| Column::new(*t)).collect();
+        let mut rows: Vec<u32> = Vec::new();
+        for (part, outcome) in parts {
+            for (i, message) in outcome.rejected {
+                let name = chain.stages[step.stage].name();
+                let error = Error::new(ErrorKind::Record, format!("plugin `{name}` rejects the row: {message}"))
+                    .remedy("correct the data or the plugin, or set `on_error` of the plugin");
+                rejected.insert(row(part.start + i as usize), error);
+            }
+            if whole {
+                keep = outcome.keep;
+                joined = outcome.computed;
+                break;
+            }
+            if let Some(bits) = outcome.keep {
+                let all = keep.get_or_insert_with(|| vec![0xff; count.div_ceil(8)]);
+                for i in (0..part.len()).filter(|i| !bit(&bits, *i)) {
+                    let row = row(part.start + i) as usize;
+                    all[row >> 3] &= !(1 << (row & 7));
+                }
+            }
+            rows.extend(part.map(row));
+            for (to, from) in joined.iter_mut().zip(outcome.computed) {
+                to.append(from);
+            }
+        }
+        if whole {
+            self.computed.extend(joined);
+        } else {
+            self.computed.extend(joined.into_iter().map(|column| column.scatter(&rows, count)));
+        }
+        Answer { keep, rejected }
+    }
+
+    /// Lets changes go, or lose an image, as the answer says. A row that leaves a filter becomes a delete, one that enters
+    /// it an insert.
+    fn judge(&mut self, chain: &mut Chain, step: &Step, mut answer: Answer) -> Result<()> {
+        let mut filtered = 0;
+        let mut alive = Vec::with_capacity(self.alive_rows());
+        for index in &self.mine {
+            let change = &mut self.changes[*index as usize];
+            let images = [change.before, change.after];
+            if images == [NO_IMAGE; 2] {
+                continue;
+            }
+            if let Some(error) = images.iter().find_map(|row| answer.rejected.remove(row)) {
+                // the other image of the same change may have been rejected too: one decision for both
+                images.iter().for_each(|row| drop(answer.rejected.remove(row)));
+                let original = &self.batch.changes[*index as usize];
+                set_aside(chain, step.stage, self.batch, original, error)?;
+                (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
+                self.dropped = true;
+                continue;
+            }
+            if let Some(keep) = &answer.keep {
+                let stays = |row: u32| if row != NO_IMAGE && bit(keep, row as usize) { row } else { NO_IMAGE };
+                let kept = [stays(change.before), stays(change.after)];
+                if kept != images {
+                    (change.before, change.after) = (kept[0], kept[1]);
+                    if change.operation == Operation::Update {
+                        change.operation = if kept[0] == NO_IMAGE { Operation::Insert } else { Operation::Delete };
+                    }
+                    self.dropped = true;
+                }
+            }
+            if !step.operations.has(change.operation) {
+                (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
+                self.dropped = true;
+            }
+            if change.before == NO_IMAGE && change.after == NO_IMAGE {
+                filtered += 1;
+            }
+            alive.extend([change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE));
+        }
+        if let Some(numbers) = chain.around.status.plugins.get(step.stage) {
+            numbers.filtered.add(filtered);
+        }
+        if self.dropped {
+            if !alive.is_sorted() {
+                alive.sort_unstable();
+            }
+            self.alive = Some(alive);
+        }
+        Ok(())
+    }
+
+    /// Says where in the log a failure happened.
+    fn placed(&self, error: Error, part: &Range<usize>) -> Error {
+        let row = self.alive.as_ref().map_or(part.start as u32, |alive| alive[part.start]);
+        let near = self.mine.iter().map(|i| &self.batch.changes[*i as usize]).find(|c| c.before == row || c.after == row);
+        error.context(near.map_or_else(|| self.rows.table.name.to_string(), |change| place(self.batch, change)))
+    }
+}
+
+/// The table of a change, and where in the log it stands.
+fn place(batch: &Batch, change: &Change) -> String {
+    let table = &batch.tables[change.table as usize].table.name;
+    let event = batch.events.get(change.event as usize);
+    match event.and_then(|event| Some((batch.transactions.get(event.transaction as usize)?, event.position))) {
+        Some((transaction, position)) => format!("{table} near {}:{position}", transaction.file),
+        None => table.to_string(),
+    }
+}
+
+/// What the plugin's policy says about a change that it cannot handle.
+fn set_aside(chain: &mut Chain, stage: usize, batch: &Batch, change: &Change, error: Error) -> Result<()> {
+    let numbers = chain.around.status.plugins.get(stage);
+    let table = || &batch.tables[change.table as usize].table.name;
+    match chain.stages[stage].on_error() {
+        OnError::Stop => return Err(error.context(place(batch, change))),
+        OnError::Skip => {
+            tracing::warn!(plugin = chain.stages[stage].name(), table = %table(), error = %error.chain(), "a change was skipped");
+            if let Some(numbers) = numbers {
+                numbers.skipped.add(1);
+            }
+        }
+        OnError::DeadLetter => {
+            chain.around.dead_letters.record(chain.stages[stage].name(), &error, batch, change)?;
+            if let Some(numbers) = numbers {
+                numbers.dead_lettered.add(1);
+            }
+        }
+    }
+    Ok(())
+}

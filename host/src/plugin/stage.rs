@@ -1,0 +1,179 @@
+//! One plugin in a chain: its instance, the plans it gave, and what happens when it fails.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use super::{
+    bindings::{Rows, sluicegate::plugin::types as wit},
+    engine::Compiled,
+    instance::{Description, Instance},
+    outcome::{self, Outcome},
+    plan::{self, Plan},
+};
+use crate::{
+    Error, ErrorKind, Result,
+    change::{Column, Table, TableName, Values},
+    config::OnError,
+    limits::Limits,
+};
+
+/// A plugin as the pipeline file names it, compiled.
+#[derive(Clone)]
+pub struct Member {
+    /// The pipeline file's entry.
+    pub settings: Arc<crate::config::Plugin>,
+    /// Its component.
+    pub compiled: Compiled,
+}
+
+/// A plugin in a chain.
+pub(super) struct Stage {
+    member: Member,
+    limits: Arc<Limits>,
+    instance: Instance,
+    fresh_memory: usize,
+    /// Who it says it is.
+    pub description: Description,
+    /// By table id: the table as it arrives, and the plan for it.
+    plans: Vec<(Table, Option<Arc<Plan>>)>,
+    /// The table ids of each name: one for each version of its columns.
+    ids: HashMap<TableName, Vec<u32>>,
+}
+
+/// How an attempt to apply ended.
+pub(super) enum Failure {
+    /// The instance is gone or cannot be trusted: it has to be made anew.
+    Broken(Error),
+    /// The plugin said no.
+    Refused(Error),
+}
+
+impl Stage {
+    /// Instantiates and configures.
+    pub fn new(member: Member, limits: Arc<Limits>) -> Result<Self> {
+        let (instance, description) = start(&member, &limits)?;
+        Ok(Self { fresh_memory: instance.memory(), member, limits, instance, description, plans: Vec::new(), ids: HashMap::new() })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.member.settings.name
+    }
+
+    pub fn on_error(&self) -> OnError {
+        self.member.settings.on_error
+    }
+
+    /// Whether the plugin sees this table.
+    pub fn sees(&self, table: &Table) -> bool {
+        self.member.settings.tables.selects(&table.name)
+    }
+
+    /// The plan for a table as it arrives here, with the id that the plugin knows it by; `None` leaves the table as it is.
+    pub fn plan(&mut self, table: &Table) -> Result<Option<(u32, Arc<Plan>)>> {
+        for id in self.ids.get(&table.name).into_iter().flatten() {
+            match self.plans.get(*id as usize) {
+                Some((known, plan)) if known == table => return Ok(plan.clone().map(|plan| (*id, plan))),
+                _ => {}
+            }
+        }
+        let id = self.plans.len() as u32;
+        let plan = ask(&mut self.instance, id, table)
+            .map_err(|e| e.context(format_args!("plugin `{}`", self.member.settings.name)))?
+            .map(Arc::new);
+        self.plans.push((table.clone(), plan.clone()));
+        self.ids.entry(table.name.clone()).or_default().push(id);
+        Ok(plan.map(|plan| (id, plan)))
+    }
+
+    /// Makes the instance anew after a failure, or because its memory has grown. It has to give the same plans again.
+    pub fn restart(&mut self) -> Result<()> {
+        let (mut instance, _) = start(&self.member, &self.limits)?;
+        for (id, (table, plan)) in self.plans.iter().enumerate() {
+            let again = ask(&mut instance, id as u32, table)?;
+            if again.as_ref() != plan.as_deref() {
+                return Err(Error::new(
+                    ErrorKind::Plugin,
+                    format!("plugin `{}` gave another plan for {} after a restart", self.name(), table.name),
+                )
+                .remedy("this is a fault of the plugin: the same table and configuration have to give the same plan"));
+            }
+        }
+        self.fresh_memory = instance.memory();
+        self.instance = instance;
+        Ok(())
+    }
+
+    /// Whether the instance's memory has grown past the watermark, so that it should be made anew.
+    pub fn is_bloated(&self) -> bool {
+        self.instance.memory() > self.limits.plugin_memory_watermark.max(self.fresh_memory.saturating_mul(2))
+    }
+
+    /// Hands `columns` (those that the plan reads, each with one entry for each of `images`) to the plugin.
+    pub fn apply(&mut self, id: u32, plan: &Plan, images: &[u8], columns: &[&Column]) -> Result<Outcome, Failure> {
+        let count = images.len();
+        let width = count.div_ceil(8);
+        let nulls: Vec<std::borrow::Cow<'_, [u8]>> = columns
+            .iter()
+            .map(|column| match &column.nulls.0 {
+                bits if column.nulls.none() => bits[..0].into(),
+                bits if bits.len() == width => bits.as_slice().into(),
+                bits => {
+                    let mut padded = bits.clone();
+                    padded.resize(width, 0);
+                    padded.into()
+                }
+            })
+            .collect();
+        let vectors: Vec<_> =
+            columns.iter().zip(&nulls).map(|(column, nulls)| wit::VectorParam { values: values(&column.values), nulls }).collect();
+        let rows = Rows { count: count as u32, images, columns: &vectors };
+        match self.instance.apply(id, rows) {
+            Err(error) => Err(Failure::Broken(self.label(error))),
+            Ok(Err(error)) => Err(Failure::Refused(self.label(error))),
+            Ok(Ok(answer)) => outcome::check(plan, count, answer, self.limits.plugin_message_bytes).map_err(|what| {
+                Failure::Broken(
+                    self.label(
+                        Error::new(ErrorKind::Plugin, format!("its answer cannot be used: {what}"))
+                            .remedy("this is a fault of the plugin or of its SDK"),
+                    ),
+                )
+            }),
+        }
+    }
+
+    fn label(&self, error: Error) -> Error {
+        error.context(format_args!("plugin `{}`", self.name()))
+    }
+}
+
+fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
+    let name = &member.settings.name;
+    let begin = || {
+        let mut instance = Instance::new(&member.compiled, name, limits)?;
+        let description = instance.describe()?;
+        instance.configure(&member.settings.config)?;
+        Ok((instance, description))
+    };
+    begin().map_err(|e: Error| e.context(format_args!("plugin `{name}`")))
+}
+
+fn ask(instance: &mut Instance, id: u32, table: &Table) -> Result<Option<Plan>> {
+    let answer = plan::with_wit_table(table, |t| instance.plan(id, t)).map_err(|e| e.context(&table.name))?;
+    answer.map(|plan| plan::check(table, plan)).transpose()
+}
+
+fn values(values: &Values) -> wit::ValuesParam<'_> {
+    match values {
+        Values::Boolean(v) => wit::ValuesParam::Booleans(v),
+        Values::Int64(v) => wit::ValuesParam::Int64s(v),
+        Values::UInt64(v) => wit::ValuesParam::Uint64s(v),
+        Values::Float32(v) => wit::ValuesParam::Float32s(v),
+        Values::Float64(v) => wit::ValuesParam::Float64s(v),
+        Values::Text(s) => wit::ValuesParam::Texts(wit::StringsParam { offsets: &s.offsets, data: &s.data }),
+        Values::Bytes(s) => wit::ValuesParam::Bytes(wit::StringsParam { offsets: &s.offsets, data: &s.data }),
+    }
+}
+
+/// Time spent since `begin`, in nanoseconds.
+pub(super) fn nanoseconds(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,73 @@
+//! Small batches of a shop's orders, for the tests of the sinks.
+
+use std::sync::Arc;
+
+use super::Numbers;
+use crate::{
+    change::{
+        Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Position, Table, TableName, TableRows, Transaction, Values,
+    },
+    service::status::{SinkStatus, Status},
+};
+
+/// `shop.orders (id bigint primary key, note text)`.
+pub(super) fn orders() -> Arc<Table> {
+    let column = |name: &str, data_type, primary_key: bool| ColumnInfo {
+        name: name.into(),
+        data_type,
+        native_type: String::new(),
+        nullable: !primary_key,
+        primary_key,
+    };
+    Arc::new(Table {
+        name: TableName::new("shop", "orders"),
+        columns: vec![column("id", DataType::Int64, true), column("note", DataType::Text, false)],
+    })
+}
+
+/// A batch at `sequence`, in which nothing has happened yet.
+pub(super) fn batch(sequence: u64) -> Batch {
+    let mut batch = Batch::empty(sequence, Position::new("{}"));
+    batch.tables.push(TableRows::new(orders()));
+    batch.events.push(Event { transaction: 0, position: 4, time_us: 1_700_000_000_000_000, server_id: 1 });
+    batch.transactions.push(Transaction { id: None, file: "binlog.000001".into() });
+    batch
+}
+
+/// Inserts of orders with these ids, each with its note.
+pub(super) fn inserts(sequence: u64, ids: impl IntoIterator<Item = i64>, note: &str) -> Batch {
+    let mut batch = batch(sequence);
+    for id in ids {
+        let after = row(&mut batch, id, note, Image::After);
+        push(&mut batch, Operation::Insert, NO_IMAGE, after);
+    }
+    batch
+}
+
+/// Adds a row image; answers its number.
+pub(super) fn row(batch: &mut Batch, id: i64, note: &str, image: Image) -> u32 {
+    let rows = &mut batch.tables[0];
+    rows.images.push(image as u8);
+    match &mut rows.columns[0].values {
+        Values::Int64(v) => v.push(id),
+        _ => unreachable!(),
+    }
+    match &mut rows.columns[1].values {
+        Values::Text(v) => v.push(note.as_bytes()),
+        _ => unreachable!(),
+    }
+    rows.len() as u32 - 1
+}
+
+/// Adds a change of the first table.
+pub(super) fn push(batch: &mut Batch, operation: Operation, before: u32, after: u32) {
+    let offset = batch.taken;
+    batch.taken += 1;
+    batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: offset, offset });
+}
+
+/// Numbers of a pipeline with one sink.
+pub(super) fn numbers() -> Numbers {
+    let status = Status { sinks: vec![SinkStatus::default()], ..Status::default() };
+    Numbers::new(Arc::new(status), 0).unwrap()
+}

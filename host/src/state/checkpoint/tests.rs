@@ -1,0 +1,187 @@
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+use super::*;
+
+fn progress(sequence: u64) -> Progress {
+    Progress { sequence, position: Position::new(format!(r#"{{"file":"binlog.000001","pos":{sequence}}}"#)), state: "{}".into() }
+}
+
+/// The error's text, with the test's own folder and process ids taken out.
+fn text(folder: &Path, error: &Error) -> String {
+    let text = error.to_string().replace(&folder.display().to_string(), "/state");
+    text.replace(&format!("process {}", std::process::id()), "process PID")
+}
+
+fn raw(path: &Path) -> Connection {
+    Connection::open(path).unwrap()
+}
+
+#[test]
+fn a_commit_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("not/yet/there/p.state");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    assert_eq!(checkpoint.progress("files").unwrap(), None);
+    assert_eq!(checkpoint.all().unwrap(), []);
+    checkpoint.commit("files", &progress(10)).unwrap();
+    checkpoint.commit("files", &progress(25)).unwrap();
+    checkpoint.commit("kafka", &progress(7)).unwrap();
+    drop(checkpoint);
+
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    assert_eq!(checkpoint.progress("files").unwrap(), Some(progress(25)));
+    assert_eq!(checkpoint.progress("other").unwrap(), None);
+    assert_eq!(checkpoint.all().unwrap(), [("files".to_owned(), progress(25)), ("kafka".to_owned(), progress(7))]);
+}
+
+#[test]
+fn a_commit_never_goes_backwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap(); // an idle source advances its position alone
+    let error = checkpoint.commit("files", &progress(9)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    insta::assert_snapshot!(text(folder.path(), &error), @"the checkpoint of sink `files` would go backwards, to sequence 9: refused");
+    assert_eq!(checkpoint.progress("files").unwrap(), Some(progress(10)));
+}
+
+#[test]
+fn a_user_can_read_it_while_the_pipeline_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.state");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap();
+    let row: (String, i64, String, String) = raw(&path)
+        .query_row("SELECT name, sequence, position, updated_at FROM sink", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+        .unwrap();
+    assert_eq!((row.0.as_str(), row.1, row.2.as_str()), ("files", 10, r#"{"file":"binlog.000001","pos":10}"#));
+    row.3.parse::<jiff::Timestamp>().unwrap();
+    checkpoint.commit("files", &progress(11)).unwrap();
+}
+
+#[test]
+fn a_second_opener_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.state");
+    let first = Checkpoint::open(&path, "shop").unwrap();
+    let error = Checkpoint::open(&path, "shop").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::State);
+    insta::assert_snapshot!(text(folder.path(), &error), @r"
+the checkpoint /state/p.state is in use by process PID
+  remedy: stop the other process (it holds the lock on /state/p.state.lock), or give this pipeline a `state` file of its own
+");
+    drop(first);
+    Checkpoint::open(&path, "shop").unwrap();
+}
+
+/// Not a test by itself: the other process of the test below.
+#[test]
+#[ignore = "run by another test"]
+fn child_that_holds_the_checkpoint() {
+    let Some(path) = std::env::var_os("CHECKPOINT") else { return };
+    let checkpoint = Checkpoint::open(Path::new(&path), "shop").unwrap();
+    checkpoint.commit("files", &progress(3)).unwrap();
+    println!("\nheld");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap(); // until killed
+}
+
+#[test]
+fn a_second_process_is_refused_until_the_first_is_dead_and_its_commit_survives_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.state");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "state::checkpoint::tests::child_that_holds_the_checkpoint", "--ignored", "--nocapture"])
+        .env("CHECKPOINT", &path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let held = BufReader::new(child.stdout.take().unwrap()).lines().any(|line| line.unwrap() == "held");
+    assert!(held, "the child could not take the checkpoint");
+    let error = Checkpoint::open(&path, "shop").unwrap_err();
+    assert!(error.message().ends_with(&format!("is in use by process {}", child.id())), "{error}");
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    assert_eq!(checkpoint.progress("files").unwrap(), Some(progress(3)));
+}
+
+#[test]
+fn files_that_are_not_this_pipelines_checkpoint_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| text(folder.path(), &Checkpoint::open(&folder.path().join(name), "shop").unwrap_err());
+
+    drop(Checkpoint::open(&folder.path().join("other"), "crm").unwrap());
+    insta::assert_snapshot!(open("other"), @r"
+the checkpoint /state/other belongs to the pipeline `crm`, not to `shop`
+  remedy: give each pipeline a `state` file of its own, or set the pipeline's `name` back
+");
+
+    drop(Checkpoint::open(&folder.path().join("newer"), "shop").unwrap());
+    raw(&folder.path().join("newer")).pragma_update(None, "user_version", 2).unwrap();
+    insta::assert_snapshot!(open("newer"), @r"
+the checkpoint /state/newer has version 2; this program knows up to 1
+  remedy: run the newer version of the program that wrote it
+");
+
+    raw(&folder.path().join("foreign")).execute_batch("CREATE TABLE t (a)").unwrap();
+    let before = fs::read(folder.path().join("foreign")).unwrap();
+    insta::assert_snapshot!(open("foreign"), @r"
+/state/foreign is an SQLite file, but not a checkpoint
+  remedy: set `state` to a file of the pipeline's own
+");
+    assert_eq!(fs::read(folder.path().join("foreign")).unwrap(), before);
+
+    fs::write(folder.path().join("text"), "name: shop\n".repeat(100)).unwrap();
+    insta::assert_snapshot!(open("text"), @r"
+/state/text is not an SQLite file: file is not a database: Error code 26: file is not a database
+  remedy: set `state` to a file of the pipeline's own, or restore the checkpoint from a backup
+");
+}
+
+#[test]
+fn damage_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edited");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap();
+    raw(&path).execute("UPDATE sink SET sequence = 12", []).unwrap();
+    let error = checkpoint.progress("files").unwrap_err();
+    insta::assert_snapshot!(text(folder.path(), &error), @r"
+the checkpoint /state/edited fails its checksum for sink `files`
+  remedy: restore the file from a backup: somebody edited it, or the disk damaged it
+");
+    assert_eq!(checkpoint.all().unwrap_err().to_string(), error.to_string());
+    drop(checkpoint);
+
+    let path = folder.path().join("torn");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap();
+    drop(checkpoint);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096..].fill(0x5a); // every page but the first
+    fs::write(&path, bytes).unwrap();
+    let error = Checkpoint::open(&path, "shop").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::State);
+    insta::assert_snapshot!(text(folder.path(), &error), @r"
+the checkpoint /state/torn is damaged
+  remedy: restore the file from a backup, or move it and the sinks' files away: the pipeline then starts as on its first start
+");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let error = Checkpoint::open(&folder.path().join("file/p.state"), "shop").unwrap_err();
+    insta::assert_snapshot!(text(folder.path(), &error), @r"
+the checkpoint's folder /state/file cannot be made: File exists (os error 17)
+  remedy: let the account that runs the pipeline write there, or set `state` to another file
+");
+}

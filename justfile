@@ -1,0 +1,38 @@
+# `just` lists these; `just check` is what has to pass before a change is merged.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+[private]
+default:
+  @just --list
+
+# Everything that CI checks
+check: format lint documentation deny typos test
+
+# Formatting
+format:
+  cargo fmt --all --check
+
+# Clippy, warnings are errors
+lint:
+  cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# All tests, on real servers, which it installs
+test *arguments:
+  tests/run {{arguments}}
+
+# API documentation, without broken links or undocumented items
+documentation:
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+# Licences, advisories, sources of the dependencies
+deny:
+  cargo deny --all-features --locked check
+
+# Spelling
+typos:
+  typos
+
+# Benches; each prints its cost model and ratios
+bench *arguments:
+  cargo bench --workspace {{arguments}}

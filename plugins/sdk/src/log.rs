@@ -1,0 +1,19 @@
+//! Lines for the host's log.
+
+pub use crate::bindings::sluicegate::plugin::log::Level;
+
+/// Writes one line to the host's log, labelled with the plugin's name; natively to stderr. Never log row values.
+pub fn write_log(level: Level, message: &str) {
+    #[cfg(target_arch = "wasm32")]
+    crate::bindings::sluicegate::plugin::log::log(level, message);
+    #[cfg(not(target_arch = "wasm32"))]
+    eprintln!("{level:?}: {message}");
+}
+
+/// Writes a formatted line to the host's log: `log!(Info, "{} tables", n)`. Never log row values.
+#[macro_export]
+macro_rules! log {
+    ($level:ident, $($format:tt)+) => {
+        $crate::write_log($crate::Level::$level, &::std::format!($($format)+))
+    };
+}

@@ -1,0 +1,65 @@
+//! The guests of the tests. These functions panic with the reason when a guest cannot be built: a test cannot go on.
+#![allow(clippy::panic, reason = "for tests")]
+
+use std::{fs, path::Path};
+
+use crate::{Manifest, build, repository, source_hash};
+
+/// The marker in the stamp guest, and what replaces it.
+const MARKER: &[u8] = b"VERSION-0000";
+
+fn built(folder: &str) -> Vec<u8> {
+    build(&repository().join(folder)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A standard plugin, built from the sources as they are: the embedded component when it is that.
+pub fn standard(name: &str) -> Vec<u8> {
+    let folder = format!("plugins/{name}");
+    let embedded = || {
+        let recorded = Manifest::read().ok()?.components.remove(name)?;
+        let fresh = source_hash(&repository().join(&folder)).ok()? == recorded.sources;
+        fresh.then(|| fs::read(repository().join(Path::new("plugins/prebuilt")).join(format!("{name}.wasm"))).ok()).flatten()
+    };
+    embedded().unwrap_or_else(|| built(&folder))
+}
+
+/// The guest that adds a text column (`plugin_version`, or the `column` of its config) to every table, holding
+/// `VERSION-0001` for version 1, and so on to 9999: the same component but for these twelve bytes.
+pub fn stamp(version: u32) -> Vec<u8> {
+    assert!(version <= 9999, "versions have four digits");
+    let mut component = built("tests/guests/stamp");
+    let place = component.windows(MARKER.len()).position(|window| window == MARKER).expect("the stamp guest holds its marker");
+    component[place..place + MARKER.len()].copy_from_slice(format!("VERSION-{version:04}").as_bytes());
+    assert!(!component.windows(MARKER.len()).any(|window| version != 0 && window == MARKER), "one marker only");
+    component
+}
+
+/// The guest that misbehaves as its config says: see `tests/guests/evil`.
+pub fn evil() -> Vec<u8> {
+    built("tests/guests/evil")
+}
+
+/// A core module: WebAssembly, but no component.
+pub fn core_module() -> Vec<u8> {
+    b"\0asm\x01\0\0\0".to_vec()
+}
+
+/// The first half of a component, as a watcher may see it while it is being written.
+pub fn truncated() -> Vec<u8> {
+    let mut component = standard("filter");
+    component.truncate(component.len() / 2);
+    component
+}
+
+/// A valid component that exports everything but `plan`: it calls it `plam`.
+pub fn without_export() -> Vec<u8> {
+    // the name with its length before it, wherever it stands: the core module's export and the component's alias of it, too
+    const EXPORT: &[u8] = b"\x04plan";
+    let mut component = standard("filter");
+    let places: Vec<_> = (0..component.len() - EXPORT.len()).filter(|i| component[*i..].starts_with(EXPORT)).collect();
+    assert!(!places.is_empty(), "a component exports plan");
+    for place in places {
+        component[place + EXPORT.len() - 1] = b'm';
+    }
+    component
+}

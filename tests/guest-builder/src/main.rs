@@ -1,0 +1,51 @@
+//! `cargo run -p sluicegate-guest-builder -- embed`: rebuilds the standard plugins that the program embeds.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Builds the plugins of this repository into components.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the standard plugins into plugins/prebuilt, with their manifest.
+    Embed,
+    /// Checks that plugins/prebuilt was built from the sources as they are.
+    Verify,
+    /// Builds one plugin crate into a component.
+    Build {
+        /// The crate's folder.
+        folder: PathBuf,
+        /// The file to write.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Task::Embed => sluicegate_guest_builder::embed().map(|manifest| {
+            for (name, component) in manifest.components {
+                println!("{name}: {} bytes, sha256 {}", component.bytes, component.sha256);
+            }
+        }),
+        Task::Verify => sluicegate_guest_builder::verify(),
+        Task::Build { folder, output } => folder
+            .canonicalize()
+            .map_err(|error| format!("{}: {error}", folder.display()))
+            .and_then(|folder| sluicegate_guest_builder::build(&folder))
+            .and_then(|component| std::fs::write(&output, component).map_err(|error| format!("writing {}: {error}", output.display()))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A Kafka broker, and reading topics back.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+};
+
+use crate::instance::Instance;
+
+/// How long one request to the broker may take.
+const REQUEST: Duration = Duration::from_secs(30);
+
+/// A running broker. Topics are created on first use, with one partition.
+pub struct Broker(Instance);
+
+/// This run's shared broker; use topic names of your own.
+pub fn shared() -> Broker {
+    Broker(Instance::shared("kafka.sh"))
+}
+
+/// A broker of this test's own, with further lines of `server.properties` (`KEY=VALUE`).
+pub fn start(properties: &[&str]) -> Broker {
+    Broker(Instance::start("kafka.sh", properties))
+}
+
+/// A record as a consumer gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Partition.
+    pub partition: i32,
+    /// Offset in it.
+    pub offset: i64,
+    /// Key.
+    pub key: Option<String>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<String>,
+    /// Headers in order.
+    pub headers: Vec<(String, Option<String>)>,
+}
+
+impl Broker {
+    /// `127.0.0.1:port`.
+    pub fn brokers(&self) -> &str {
+        self.0.value("BROKERS")
+    }
+
+    /// TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.0.value("PORT").parse().expect("PORT is a number")
+    }
+
+    /// Makes a topic; one that exists already is a fault.
+    #[track_caller]
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client can be made");
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+        let results = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
+        }
+    }
+
+    /// Every record of a topic up to its present end, partition by partition in offset order. A topic that does not exist has none.
+    #[track_caller]
+    pub fn records(&self, topic: &str) -> Vec<Record> {
+        let consumer: BaseConsumer = self
+            .config()
+            .set("group.id", "sluicegate-tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "false")
+            .set("isolation.level", "read_committed")
+            .set("allow.auto.create.topics", "false")
+            .create()
+            .expect("a consumer can be made");
+        let metadata = consumer.fetch_metadata(Some(topic), REQUEST).expect("the broker answers");
+        let partitions: Vec<i32> = metadata.topics().iter().flat_map(|t| t.partitions().iter().map(|p| p.id())).collect();
+        let mut records = Vec::new();
+        for partition in partitions {
+            let (low, high) = consumer.fetch_watermarks(topic, partition, REQUEST).expect("the broker answers");
+            if low == high {
+                continue;
+            }
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, partition, Offset::Offset(low)).expect("an offset is valid");
+            consumer.assign(&list).expect("a partition can be assigned");
+            let end = Instant::now() + REQUEST;
+            loop {
+                match consumer.poll(Duration::from_millis(100)) {
+                    Some(message) => records.push(record(&message.expect("the topic can be read"))),
+                    None => assert!(Instant::now() < end, "{topic}/{partition}: not read to {high} within {REQUEST:?}"),
+                }
+                // the position passes control records, too
+                let at = consumer.position().expect("a position is known").find_partition(topic, partition).map(|p| p.offset());
+                if matches!(at, Some(Offset::Offset(next)) if next >= high) {
+                    break;
+                }
+            }
+        }
+        records
+    }
+
+    /// The same once there are at least `count` of them.
+    #[track_caller]
+    pub fn wait_for_records(&self, topic: &str, count: usize, deadline: Duration) -> Vec<Record> {
+        crate::until_some(&format!("{count} records in {topic}"), deadline, || {
+            let records = self.records(topic);
+            (records.len() >= count).then_some(records)
+        })
+    }
+
+    /// Ends it in order. Not for the shared broker.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// kill -9. Not for the shared broker.
+    pub fn kill9(&self) {
+        self.0.kill9();
+    }
+
+    /// Goes on with the same data, port and properties after [`Broker::stop`] or [`Broker::kill9`].
+    pub fn start_again(&mut self) {
+        self.0.start_again();
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers());
+        config
+    }
+}
+
+fn record(message: &impl Message) -> Record {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(text),
+        value: message.payload().map(text),
+        headers: message
+            .headers()
+            .map_or_else(Vec::new, |headers| headers.iter().map(|header| (header.key.to_owned(), header.value.map(text))).collect()),
+    }
+}
