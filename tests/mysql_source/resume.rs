@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sluicegate::{
+    ErrorKind,
     change::{Operation, Position},
-    config::StartAt,
-    error::ErrorKind,
+    config::{Secret, StartAt},
     limits::Limits,
     source::Start,
 };
@@ -87,14 +87,20 @@ fn a_killed_dump_connection_comes_back_where_it_was() {
     for server in servers() {
         let database = server.database("killed");
         server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY)"));
-        let settings = settings(&server, &database);
+        let mut settings = settings(&server, &database);
+        // an account of its own, so that other tests keep their connections
+        settings.user = database.clone();
+        settings.password = Secret::new("pw");
+        server.sql(&format!("CREATE USER {database}@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT ALL ON *.* TO {database}@'127.0.0.1'"));
         let mut capture = Capture::start(settings, anew(), Limits::default());
         for round in 0..3 {
             server.sql(&format!("INSERT INTO {database}.t VALUES ({}),({})", 2 * round, 2 * round + 1));
             capture.changes(2 * (round + 1));
-            // every dump thread of this server: other tests' sources come back as well, which is what is tested
-            let dumps = server.query("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'");
+            let query = format!("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%' AND user = '{database}'");
+            let dumps = server.query(&query);
+            assert!(!dumps.is_empty());
             for dump in dumps {
+                // one of an earlier round may be gone already
                 let _ = server.client().try_sql(&format!("KILL {}", dump[0].as_ref().unwrap()));
             }
             until("the source has connected again", DEADLINE, || capture.status.source.reconnects.get() > round as u64);
