@@ -71,7 +71,11 @@ fn limits() -> Limits {
 
 /// A chain of components with their configurations.
 fn chain(members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
-    let (engine, limits) = (engine(), limits());
+    chain_within(limits(), members, on_error)
+}
+
+fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
+    let engine = engine();
     let dead_letters = tempfile::tempdir().expect("a folder");
     let status = Arc::new(Status { plugins: members.iter().map(|_| PluginStatus::default()).collect(), ..Default::default() });
     let around = Surroundings {
@@ -238,7 +242,8 @@ fn one_poisoned_row_costs_only_its_own_change() {
 
 #[test]
 fn a_log_flood_is_cut_and_harms_nothing() {
-    let mut bench = evil("log-flood", OnError::Stop).expect("configured");
+    let patient = Limits { plugin_call: Duration::from_secs(60), ..limits() };
+    let mut bench = chain_within(patient, &[(&guests::evil(), r#"{"behaviour": "log-flood"}"#)], OnError::Stop).expect("configured");
     assert_eq!(bench.chain.apply(inserts(&orders(), 10)).expect("passes").changes.len(), 10);
 }
 

@@ -54,6 +54,12 @@ pub struct Limits {
     pub retry_window: Duration,
     /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
     pub drain_timeout: Duration,
+    /// Connections to the HTTP address at a time; more wait.
+    pub http_connections: usize,
+    /// How long one of them may last.
+    pub http_connection_time: Duration,
+    /// How long the source may be away, silent, or a sink without progress, before `/readyz` says so.
+    pub stalled_after: Duration,
 }
 
 impl Default for Limits {
@@ -82,6 +88,9 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             retry_window: Duration::from_secs(12 * 3600),
             drain_timeout: Duration::from_secs(30),
+            http_connections: 16,
+            http_connection_time: Duration::from_secs(60),
+            stalled_after: Duration::from_secs(60),
         }
     }
 }

@@ -64,7 +64,7 @@ fn runtime() -> Runtime {
 }
 
 /// What the precheck says.
-pub fn precheck(settings: MySqlSource, start: &Start) -> Result<()> {
+pub fn precheck(settings: MySqlSource, start: &Start) -> Result<Position> {
     let limits = Limits { connect_timeout: Duration::from_secs(5), ..Limits::default() };
     let mut source = MySql::new(settings, limits, Arc::default(), "test");
     runtime().block_on(source.precheck(start))

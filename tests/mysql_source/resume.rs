@@ -278,3 +278,26 @@ fn heartbeats_keep_an_idle_connection_alive_and_lag_falls_to_zero() {
     assert_eq!(capture.status.source.lag_us(), 0);
     capture.stop();
 }
+
+#[test]
+fn tagged_gtids_are_kept_and_resumed_from() {
+    // P28: a tagged set was refused as malformed
+    let server = mysql::start(&[]);
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)");
+    let mut capture = Capture::start(settings(&server, "d"), anew(), Limits::default());
+    server.sql("SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO d.t VALUES (1); INSERT INTO d.t VALUES (2)");
+    capture.changes(2);
+    let mut end = capture.position();
+    while !end.position.as_ref().unwrap().0.contains(":blue:1-2") {
+        capture.next();
+        end = capture.position();
+    }
+    let id = capture.held.iter().find(|b| b.taken > 0).unwrap().transactions[0].id.clone().unwrap();
+    assert!(id.ends_with(":blue:1"), "{id}");
+    capture.stop();
+    server.sql("FLUSH BINARY LOGS; INSERT INTO d.t VALUES (3)");
+    crate::capture::precheck(settings(&server, "d"), &end).unwrap();
+    let mut capture = Capture::start(settings(&server, "d"), end, Limits::default());
+    assert_eq!(ids(&capture.changes(1)), ["3"]);
+    capture.stop();
+}

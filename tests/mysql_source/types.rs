@@ -1,6 +1,6 @@
 //! Every type against the only oracle there is: what SELECT says.
 
-use sluicegate::{change::Operation, limits::Limits};
+use sluicegate::{ErrorKind, change::Operation, limits::Limits};
 use sluicegate_harness::{
     database::{Flavor, Server},
     mariadb, mysql,
@@ -190,4 +190,50 @@ fn mariadbs_own_types_and_versioned_tables_come_through() {
     assert_eq!(changes[0].after.as_ref(), expected.first());
     assert_eq!(changes[1].after.as_ref().unwrap()[..2], [Some("1".to_owned()), Some("1".to_owned())]);
     capture.stop();
+}
+
+#[test]
+fn old_rows_are_never_read_with_a_new_schema() {
+    // P31: a peer decoded rows from before a rename with today's names
+    let server = mariadb::start(&["--binlog-row-metadata=NO_LOG"]);
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, x int); CREATE TABLE d.gone (id int PRIMARY KEY)");
+    let capture = Capture::start(settings(&server, "d"), anew(), Limits::default());
+    let old = capture.position();
+    capture.stop();
+    server.sql("INSERT INTO d.t VALUES (1, 1); ALTER TABLE d.t ADD y varchar(10) FIRST; INSERT INTO d.t VALUES ('new', 2, 2)");
+    let error = Capture::start(settings(&server, "d"), old, Limits::default()).failure();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    insta::assert_snapshot!(error, @r"
+    the rows of d.t were logged for another version of the table: the log has 2 columns, the server has 3 columns
+      remedy: Set binlog_row_metadata = FULL on the server, so that the log itself says what its rows hold, and start from a later position if older rows cannot be read.
+    ");
+
+    // while the stream runs, each row is read with the schema of its time
+    let mut capture = Capture::start(settings(&server, "d"), anew(), Limits::default());
+    server.sql("INSERT INTO d.t VALUES ('a', 3, 3)");
+    assert_eq!(capture.changes(1)[0].after.as_ref().unwrap().len(), 3);
+    server.sql("ALTER TABLE d.t DROP COLUMN x; INSERT INTO d.t VALUES ('b', 4)");
+    assert_eq!(capture.changes(2)[1].after.as_ref().unwrap(), &[Some("b".to_owned()), Some("4".to_owned())]);
+    capture.stop();
+}
+
+#[test]
+fn a_table_keeps_its_identity_until_its_schema_changes() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("identity");
+        server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY)"));
+        let mut capture = Capture::start(settings(&server, &database), anew(), Limits::default());
+        server.sql(&format!("INSERT INTO {database}.t VALUES (1)"));
+        capture.changes(1);
+        // a new table id for the same table
+        server.sql(&format!("FLUSH TABLES {database}.t; INSERT INTO {database}.t VALUES (2)"));
+        capture.changes(2);
+        server.sql(&format!("ALTER TABLE {database}.t ADD x int; INSERT INTO {database}.t VALUES (3, 3)"));
+        capture.changes(3);
+        let tables: Vec<_> = capture.held.iter().filter(|b| b.taken > 0).map(|b| b.tables[0].table.clone()).collect();
+        assert!(std::sync::Arc::ptr_eq(&tables[0], &tables[1]));
+        assert!(!std::sync::Arc::ptr_eq(&tables[1], &tables[2]));
+        assert_eq!(tables[2].columns.len(), 2);
+        capture.stop();
+    }
 }

@@ -3,49 +3,62 @@
 /// Appends the canonical form of a [`Timestamp`](super::DataType::Timestamp), `2024-02-29T13:14:15.123456Z`, of
 /// `time_us` microseconds since 1970 UTC. Years are written with at least four digits.
 pub fn write_timestamp(time_us: i64, out: &mut Vec<u8>) {
-    write_civil(time_us, b'T', out);
-    out.push(b'Z');
+    write_civil(time_us, b"-00-00T00:00:00.000000Z", out);
 }
 
 /// Appends the canonical form of a [`DateTime`](super::DataType::DateTime), `2024-02-29 13:14:15.123456`.
 pub fn write_datetime(time_us: i64, out: &mut Vec<u8>) {
-    write_civil(time_us, b' ', out);
+    write_civil(time_us, b"-00-00 00:00:00.000000", out);
 }
 
 /// Appends the canonical form of a [`Date`](super::DataType::Date), `2024-02-29`: the day of `time_us` in UTC.
 pub fn write_date(time_us: i64, out: &mut Vec<u8>) {
-    let (year, month, day) = civil(time_us.div_euclid(86_400_000_000));
+    let (year, month, day) = civil(time_us.div_euclid(MICROS_OF_DAY));
     write_year(year, out);
-    let (m, d) = (pair(month), pair(day));
-    out.extend_from_slice(&[b'-', m[0], m[1], b'-', d[0], d[1]]);
+    let form = append(b"-00-00", out);
+    pair(month, 1, form);
+    pair(day, 4, form);
 }
 
-fn write_civil(time_us: i64, separator: u8, out: &mut Vec<u8>) {
-    let (days, of_day) = (time_us.div_euclid(86_400_000_000), time_us.rem_euclid(86_400_000_000) as u64);
+const MICROS_OF_DAY: i64 = 86_400_000_000;
+
+/// `form` is what follows the year.
+#[inline]
+fn write_civil<const N: usize>(time_us: i64, form: &[u8; N], out: &mut Vec<u8>) {
+    let (days, of_day) = (time_us.div_euclid(MICROS_OF_DAY), time_us.rem_euclid(MICROS_OF_DAY) as u64);
     let (year, month, day) = civil(days);
-    write_year(year, out);
     let (seconds, micros) = ((of_day / 1_000_000) as u32, (of_day % 1_000_000) as u32);
-    let (month, day) = (pair(month), pair(day));
-    let (h, m, s) = (pair(seconds / 3600), pair(seconds / 60 % 60), pair(seconds % 60));
-    let (f1, f2, f3) = (pair(micros / 10_000), pair(micros / 100 % 100), pair(micros % 100));
-    out.extend_from_slice(&[
-        b'-', month[0], month[1], b'-', day[0], day[1], separator, h[0], h[1], b':', m[0], m[1], b':', s[0], s[1], b'.', f1[0], f1[1],
-        f2[0], f2[1], f3[0], f3[1],
-    ]);
+    write_year(year, out);
+    let form = append(form, out);
+    let pairs = [month, day, seconds / 3600, seconds / 60 % 60, seconds % 60, micros / 10_000, micros / 100 % 100, micros % 100];
+    for (n, at) in pairs.into_iter().zip([1, 4, 7, 10, 13, 16, 18, 20]) {
+        pair(n, at, form);
+    }
 }
 
 fn write_year(year: i64, out: &mut Vec<u8>) {
     if (0..10_000).contains(&year) {
-        let (century, rest) = (pair(year as u32 / 100), pair(year as u32 % 100));
-        out.extend_from_slice(&[century[0], century[1], rest[0], rest[1]]);
+        let form = append(b"0000", out);
+        pair(year as u32 / 100, 0, form);
+        pair(year as u32 % 100, 2, form);
     } else {
         out.extend_from_slice(itoa::Buffer::new().format(year).as_bytes());
     }
 }
 
-/// The two digits of a number below 100.
-fn pair(n: u32) -> [u8; 2] {
-    [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8]
+/// Appends `form` and gives it back to be filled in where it stands.
+#[inline]
+fn append<'a, const N: usize>(form: &[u8; N], out: &'a mut Vec<u8>) -> &'a mut [u8] {
+    let start = out.len();
+    out.extend_from_slice(form);
+    &mut out[start..]
+}
+
+/// Writes the two digits of a number below 100 at `form[at]`.
+#[inline]
+fn pair(n: u32, at: usize, form: &mut [u8]) {
+    form[at] = b'0' + (n / 10) as u8;
+    form[at + 1] = b'0' + (n % 10) as u8;
 }
 
 /// Year, month and day of a number of days since 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant,

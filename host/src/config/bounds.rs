@@ -84,6 +84,9 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         kafka_queue_records: kafka_records as usize,
         connect_timeout: timed("connect_timeout", raw.connect_timeout, d.connect_timeout, 100 * MS, 600 * SECOND),
         retry_window: timed("retry_window", raw.retry_window, d.retry_window, Duration::ZERO, 24 * 30 * HOUR),
+        http_connections: d.http_connections,
+        http_connection_time: d.http_connection_time,
+        stalled_after: timed("stalled_after", raw.stalled_after, d.stalled_after, SECOND, 24 * HOUR),
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),
     }
 }

@@ -513,6 +513,8 @@ pub(super) struct RawLimits {
     pub connect_timeout: Option<Time>,
     /// How long a broken connection is retried. Default: `12h`.
     pub retry_window: Option<Time>,
+    /// How long the source may be away or silent, or a sink without progress, before `/readyz` says so. Default: `60s`.
+    pub stalled_after: Option<Time>,
     /// How long draining may take after SIGTERM. Default: `30s`.
     pub drain_timeout: Option<Time>,
 }

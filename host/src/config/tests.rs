@@ -346,10 +346,16 @@ fn a_plugins_configuration_reaches_it_as_json_in_the_order_of_the_file() {
 fn a_secret_is_in_no_error_and_no_debug_text() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("pw"), "hunter2-file\n").unwrap();
-    let good = format!(
-        "name: shop\nsource: {{ type: mysql, host: h, user: u, password: {{ file: pw }} }}\nplugins:\n  - use: rewrite-columns\n    config: {{ salt: '${{SECRET}}' }}\nsinks:\n  - {{ type: kafka, brokers: b, options: {{ sasl.password: '${{SECRET}}' }} }}\n"
-    );
-    let pipeline = load_str(&good, folder.path(), env).unwrap();
+    let good = "
+name: shop
+source: { type: mysql, host: h, user: u, password: { file: pw } }
+plugins:
+  - use: rewrite-columns
+    config: { salt: '${SECRET}' }
+sinks:
+  - { type: kafka, brokers: b, options: { sasl.password: '${SECRET}' } }
+";
+    let pipeline = load_str(good, folder.path(), env).unwrap();
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
     assert_eq!(source.password.reveal(), "hunter2-file");
     let debug = format!("{pipeline:?} {pipeline:#?}");

@@ -137,7 +137,8 @@ impl Check<'_> {
         if path.is_empty() || path.contains('\0') {
             self.refuse(at, "this is not a path", "write a path; a relative one starts at the pipeline file's folder");
         }
-        self.base.join(path)
+        // `./` in the middle says nothing
+        self.base.join(path).components().collect()
     }
 
     fn text(&mut self, path: String, text: String, example: &str) -> String {

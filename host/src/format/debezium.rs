@@ -14,7 +14,7 @@
 
 use super::{
     head::{Head, Stamp},
-    json::{self, Field, integer, string},
+    json::{self, Field, signed, string, unsigned},
 };
 use crate::change::{Change, NO_IMAGE, Operation, Table, TableRows};
 
@@ -72,7 +72,11 @@ impl Envelope {
             tail.extend_from_slice(b",\"thread\":null,\"query\":null},\"transaction\":null,\"op\":\"");
             tail.push(super::code(*operation));
             tail.extend_from_slice(b"\",\"ts_ms\":");
-            times(now_us, b",\"ts_us\":", tail);
+            signed(now_us.div_euclid(1000), tail);
+            tail.extend_from_slice(b",\"ts_us\":");
+            signed(now_us, tail);
+            tail.extend_from_slice(b",\"ts_ns\":");
+            nanoseconds(now_us, tail);
             tail.push(b'}');
         }
     }
@@ -83,21 +87,21 @@ impl Envelope {
         out.extend_from_slice(b",\"after\":");
         image(plan, rows, change.after, out);
         head.append(stamp, out, |text| self.source(plan, stamp, text));
-        integer(change.row, out);
+        unsigned(change.row.into(), out);
         out.extend_from_slice(&self.tails[change.operation as usize]);
     }
 
     /// The `source` block up to the row's number.
     fn source(&self, plan: &Plan, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.origin);
-        integer(stamp.time_us.div_euclid(1000), out);
+        signed(stamp.time_us.div_euclid(1000), out);
         out.extend_from_slice(if stamp.snapshot { b",\"snapshot\":\"true\"" } else { b",\"snapshot\":\"false\"" });
         out.extend_from_slice(&plan.database);
-        integer(stamp.time_us, out);
+        signed(stamp.time_us, out);
         out.extend_from_slice(b",\"ts_ns\":");
-        integer(i128::from(stamp.time_us) * 1000, out);
+        nanoseconds(stamp.time_us, out);
         out.extend_from_slice(&plan.table);
-        integer(stamp.server_id, out);
+        unsigned(stamp.server_id.into(), out);
         out.extend_from_slice(b",\"gtid\":");
         match stamp.id {
             Some(id) => string(id.as_bytes(), out),
@@ -106,18 +110,17 @@ impl Envelope {
         out.extend_from_slice(b",\"file\":");
         string(stamp.file.as_bytes(), out);
         out.extend_from_slice(b",\"pos\":");
-        integer(stamp.position, out);
+        unsigned(stamp.position, out);
         out.extend_from_slice(b",\"row\":");
     }
 }
 
-/// Milli-, micro- and nanoseconds; `micro` is what stands before the second number.
-fn times(time_us: i64, micro: &[u8], out: &mut Vec<u8>) {
-    integer(time_us.div_euclid(1000), out);
-    out.extend_from_slice(micro);
-    integer(time_us, out);
-    out.extend_from_slice(b",\"ts_ns\":");
-    integer(i128::from(time_us) * 1000, out);
+/// Appends microseconds as nanoseconds. By the digits: the product of a time after the year 2262 is beyond 64 bits.
+fn nanoseconds(time_us: i64, out: &mut Vec<u8>) {
+    signed(time_us, out);
+    if time_us != 0 {
+        out.extend_from_slice(b"000");
+    }
 }
 
 #[inline]

@@ -16,7 +16,7 @@
 
 use super::{
     head::{Head, Stamp},
-    json::{self, Field, Name, integer, string},
+    json::{self, Field, Name, string, unsigned},
 };
 use crate::change::{Change, NO_IMAGE, Table, TableRows, write_timestamp};
 
@@ -48,7 +48,7 @@ impl Plan {
     pub(super) fn write(&self, head: &mut Head, stamp: &Stamp<'_>, rows: &TableRows, change: &Change, out: &mut Vec<u8>) {
         out.extend_from_slice(&[b'{', b'"', b'_', b'o', b'p', b'"', b':', b'"', super::code(change.operation), b'"']);
         head.append(stamp, out, |text| self.place(stamp, text));
-        integer(change.row, out);
+        unsigned(change.row.into(), out);
         let row = if change.after == NO_IMAGE { change.before } else { change.after };
         json::members(&self.row, &rows.columns, row, out);
         out.push(b'}');
@@ -68,7 +68,7 @@ impl Plan {
             string(stamp.file.as_bytes(), out);
         }
         out.extend_from_slice(b",\"_pos\":");
-        integer(stamp.position, out);
+        unsigned(stamp.position, out);
         out.extend_from_slice(b",\"_row\":");
     }
 }

@@ -84,16 +84,16 @@ pub(super) fn members(fields: &[Field], columns: &[Column], row: u32, out: &mut 
         match &column.values {
             Values::Text(text) => {
                 name.before_string(out);
-                escaped(text.get(row), out);
+                escaped(&text.data, text.offsets[row] as usize, text.offsets[row + 1] as usize, out);
                 out.push(b'"');
             }
             Values::Int64(v) => {
                 name.before_literal(out);
-                integer(v[row], out);
+                signed(v[row], out);
             }
             Values::UInt64(v) => {
                 name.before_literal(out);
-                integer(v[row], out);
+                unsigned(v[row], out);
             }
             Values::Boolean(v) => {
                 name.before_literal(out);
@@ -129,15 +129,48 @@ pub(super) fn object(fields: &[Field], columns: &[Column], row: u32, out: &mut V
 /// Appends `text` as a string with its quotes. `text` is UTF-8.
 pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    escaped(text, out);
+    escaped(text, 0, text.len(), out);
     out.push(b'"');
 }
 
 /// Appends an integer.
 #[inline]
-pub(super) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    unsigned(value.unsigned_abs(), out);
 }
+
+/// Appends an integer. Its digits are written where they stay: to copy them right after they were written one by one
+/// would wait until they have all left the store buffer.
+#[inline]
+pub(super) fn unsigned(value: u64, out: &mut Vec<u8>) {
+    let end = out.len() + value.checked_ilog10().unwrap_or(0) as usize + 1;
+    let start = out.len();
+    out.extend_from_slice(&[b'0'; 20]);
+    out.truncate(end);
+    let mut rest = value;
+    let mut pairs = out[start..].rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + rest as u8;
+    }
+}
+
+/// The two digits of every number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    pairs
+};
 
 #[inline]
 fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
@@ -174,42 +207,41 @@ const ESCAPE: [u8; 256] = {
     table
 };
 
-/// Bytes that are judged and copied at once: one vector register on every target.
+/// Bytes that are judged and copied at once.
 const LANES: usize = 16;
 
-/// Appends UTF-8 `text`, escaped, without quotes.
+/// Appends the UTF-8 text `data[start..end]`, escaped, without quotes. What follows it in `data` may be looked at, but not
+/// appended: whole registers are read wherever there are as many bytes left.
 #[inline]
-fn escaped(text: &[u8], out: &mut Vec<u8>) {
-    let (chunks, rest) = text.as_chunks::<LANES>();
-    for chunk in chunks {
-        if clean(chunk) {
-            out.extend_from_slice(chunk);
-        } else {
-            escaped_slow(chunk, out);
+pub(super) fn escaped(data: &[u8], mut start: usize, end: usize, out: &mut Vec<u8>) {
+    while start < end {
+        let length = (end - start).min(LANES);
+        match data[start..].first_chunk::<LANES>() {
+            Some(chunk) if clean(chunk, length) => {
+                let end = out.len() + length;
+                out.extend_from_slice(chunk);
+                out.truncate(end);
+            }
+            _ => escaped_slow(&data[start..start + length], out),
         }
-    }
-    if rest.is_empty() {
-        return;
-    }
-    let mut last = [b' '; LANES];
-    last[..rest.len()].copy_from_slice(rest);
-    if clean(&last) {
-        let end = out.len() + rest.len();
-        out.extend_from_slice(&last);
-        out.truncate(end);
-    } else {
-        escaped_slow(rest, out);
+        start += length;
     }
 }
 
-/// Whether nothing in the chunk needs escaping. Without an early exit, so that the compiler makes vector code of it.
+/// Whether nothing in the first `length` (1 to 16) bytes of the chunk needs escaping. Eight bytes at a time in a plain
+/// register: a subtraction borrows into the top bit of the bytes that are too small (Mycroft's test). A borrow can also
+/// taint the byte above such a one, but none below, so cutting at `length` leaves the answer exact.
 #[inline]
-fn clean(chunk: &[u8; LANES]) -> bool {
-    let mut dirty = 0;
-    for &b in chunk {
-        dirty |= u8::from(b < 0x20) | u8::from(b == b'"') | u8::from(b == b'\\');
-    }
-    dirty == 0
+fn clean(chunk: &[u8; LANES], length: usize) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let dirty = |bytes: u64| {
+        let (quote, backslash) = (bytes ^ (ONES * b'"' as u64), bytes ^ (ONES * b'\\' as u64));
+        let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+        (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & (ONES * 0x80)
+    };
+    let bytes = u128::from_le_bytes(*chunk);
+    let dirty = u128::from(dirty(bytes as u64)) | u128::from(dirty((bytes >> 64) as u64)) << 64;
+    dirty << (128 - 8 * length) == 0
 }
 
 #[inline(never)]

@@ -101,7 +101,11 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
     let progress = checkpoint.all()?;
     let start = start(&progress, &pipeline);
     let mut source = AnySource::new(&pipeline, &status);
-    source.precheck(&start).await?;
+    let begin_at = source.precheck(&start).await?;
+    let start = Start { position: Some(begin_at.clone()), ..start };
+    // before anything is delivered: sinks without progress begin here, also after a crash before their first checkpoint
+    let beginning = Progress { sequence: start.sequence, position: begin_at, state: String::new() };
+    checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()), &beginning)?;
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
@@ -112,11 +116,7 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
         let sink =
             sink::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
                 .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        let known = known.unwrap_or_else(|| Progress {
-            sequence: start.sequence,
-            position: start.position.clone().unwrap_or_else(|| crate::change::Position::new("")),
-            state: String::new(),
-        });
+        let known = known.unwrap_or_else(|| beginning.clone());
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,

@@ -1,7 +1,7 @@
 //! The numbers of a running pipeline. Every part writes its own; `/metrics`, `/readyz` and the live line read them.
 
 use std::sync::{
-    RwLock,
+    PoisonError, RwLock,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +30,11 @@ impl Number {
 /// Microseconds since 1970 UTC, now.
 pub fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
+}
+
+/// The flag's value, for showing.
+pub(super) fn relaxed(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed)
 }
 
 /// All numbers of one pipeline.
@@ -131,6 +136,14 @@ pub struct PluginStatus {
     pub dead_lettered: Number,
     /// Traps, timeouts and nonsense answers.
     pub failures: Number,
+}
+
+impl PluginStatus {
+    /// The version and the component's SHA-256 in force; empty before the start.
+    pub fn version_and_hash(&self) -> (String, String) {
+        // a panic elsewhere leaves the last version whole
+        self.version.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A sink's numbers.

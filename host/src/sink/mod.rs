@@ -63,13 +63,43 @@ pub fn open(
     let numbers = Numbers::new(status, index)?;
     let state = state.filter(|s| !s.is_empty()); // a checkpoint made before the sink ever flushed
     Ok(match &sink.kind {
-        SinkKind::Stdout => Box::new(stdout::StdoutSink::new(encoder, limits.sink_buffer_bytes, numbers)),
-        SinkKind::File(file) => Box::new(file::FileSink::open(file, encoder, state, limits.sink_buffer_bytes, numbers)?),
+        SinkKind::Stdout => Final::boxed(stdout::StdoutSink::new(encoder, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) => Final::boxed(file::FileSink::open(file, encoder, state, limits.sink_buffer_bytes, numbers)?),
         SinkKind::Kafka(kafka) => {
             let policy = kafka::Policy::new(&sink.name, sink.on_error, dead_letters);
-            Box::new(kafka::KafkaSink::open(kafka, encoder, policy, limits, numbers)?)
+            Final::boxed(kafka::KafkaSink::open(kafka, encoder, policy, limits, numbers)?)
         }
     })
+}
+
+/// Holds a sink to its contract: after an error nobody knows what is durable (a failed sync may even drop what it could not
+/// write), so no later flush may answer that everything is.
+struct Final<S> {
+    sink: S,
+    failed: bool,
+}
+
+impl<S: Sink + 'static> Final<S> {
+    fn boxed(sink: S) -> Box<dyn Sink> {
+        Box::new(Self { sink, failed: false })
+    }
+
+    fn guard<T>(&mut self, act: impl FnOnce(&mut S) -> Result<T>) -> Result<T> {
+        if self.failed {
+            return Err(Error::new(ErrorKind::Internal, "a sink was used after it had failed"));
+        }
+        act(&mut self.sink).inspect_err(|_| self.failed = true)
+    }
+}
+
+impl<S: Sink + 'static> Sink for Final<S> {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.guard(|sink| sink.write(batch))
+    }
+
+    fn flush(&mut self) -> Result<SinkState> {
+        self.guard(S::flush)
+    }
 }
 
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.

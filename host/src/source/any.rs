@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Batches, Source, Start, generator::Generator, mysql::MySql};
 use crate::{
     Result,
+    change::Position,
     config::{self, Pipeline},
     service::Status,
 };
@@ -14,9 +15,9 @@ use crate::{
 /// One of the sources.
 pub enum AnySource {
     /// The embedded shop.
-    Generator(Generator),
+    Generator(Box<Generator>),
     /// A MySQL or MariaDB server's binlog.
-    MySql(MySql),
+    MySql(Box<MySql>),
 }
 
 impl AnySource {
@@ -24,11 +25,11 @@ impl AnySource {
     pub fn new(pipeline: &Pipeline, status: &Arc<Status>) -> Self {
         let (limits, status) = (pipeline.limits.clone(), status.clone());
         match &pipeline.source {
-            config::Source::Generator(settings) => Self::Generator(Generator::new(settings.clone(), limits, status)),
+            config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
             config::Source::MySql(settings) => {
-                // two pipelines on one server must not register under one id
-                let seed = format!("{}\0{}", pipeline.name, pipeline.state.display());
-                Self::MySql(MySql::new(settings.clone(), limits, status, &seed))
+                // two pipelines on one machine differ in their state file, so their server ids differ, too
+                let seed = format!("{} {}", pipeline.name, pipeline.state.display());
+                Self::MySql(Box::new(MySql::new(settings.clone(), limits, status, &seed)))
             }
         }
     }
@@ -43,7 +44,7 @@ impl AnySource {
 }
 
 impl Source for AnySource {
-    async fn precheck(&mut self, start: &Start) -> Result<()> {
+    async fn precheck(&mut self, start: &Start) -> Result<Position> {
         match self {
             Self::Generator(source) => source.precheck(start).await,
             Self::MySql(source) => source.precheck(start).await,

@@ -38,8 +38,10 @@ pub type Batches = mpsc::Sender<Batch>;
 ///   returned is final.
 /// - A batch waits for more changes no longer than [`crate::limits::Limits::batch_wait`].
 pub trait Source: Send + 'static {
-    /// Checks the server's settings and grants without changing anything: every fault found, none on success.
-    fn precheck(&mut self, start: &Start) -> impl Future<Output = Result<()>> + Send;
+    /// Checks the server's settings and grants without changing anything, and answers with the position that the source will
+    /// start at: the given one, or what the configuration means by now. It is stored before the first batch is delivered,
+    /// so that a crash before the first checkpoint does not move the start. An error tells every fault found.
+    fn precheck(&mut self, start: &Start) -> impl Future<Output = Result<Position>> + Send;
 
     /// Streams until `stop` is cancelled, the stream ends by itself, or the receiver is gone (all `Ok`).
     fn run(self, start: Start, out: Batches, stop: CancellationToken) -> impl Future<Output = Result<()>> + Send;

@@ -103,8 +103,7 @@ impl Checkpoint {
     /// # Errors
     /// `State` when the file cannot be written; `Internal` when the sequence would go backwards.
     pub fn commit(&self, sink: &str, progress: &Progress) -> Result<()> {
-        let sequence = i64::try_from(progress.sequence)
-            .map_err(|e| Error::new(ErrorKind::Internal, "a sequence number beyond what the checkpoint can hold").caused_by(e))?;
+        let sequence = stored_sequence(progress.sequence)?;
         let position: &str = &progress.position.0;
         let checksum = checksum(sink, sequence, position, &progress.state);
         let changed = self
@@ -126,7 +125,27 @@ impl Checkpoint {
         Ok(())
     }
 
-    // Every statement is one transaction of its own, so a panic elsewhere leaves nothing half done.
+    /// Stores where the sinks begin that have no progress yet, all in one transaction; the others keep theirs. Without it a
+    /// crash between the first commits of two sinks would leave one of them without the changes that the other has.
+    pub fn begin<'a>(&self, sinks: impl IntoIterator<Item = &'a str>, progress: &Progress) -> Result<()> {
+        let sequence = stored_sequence(progress.sequence)?;
+        let (position, state): (&str, &str) = (&progress.position.0, &progress.state);
+        let mut connection = self.connection();
+        let insert = || {
+            let transaction = connection.transaction()?;
+            for sink in sinks {
+                transaction.execute(
+                    "INSERT INTO sink (name, sequence, position, state, updated_at, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (name) DO NOTHING",
+                    params![sink, sequence, position, state, jiff::Timestamp::now().to_string(), checksum(sink, sequence, position, state)],
+                )?;
+            }
+            transaction.commit()
+        };
+        insert().map_err(|e| self.fault("cannot be written", e))
+    }
+
+    // Every transaction is undone when it is dropped, so a panic elsewhere leaves nothing half done.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,6 +230,11 @@ impl Stored {
         }
         Ok((self.name, Progress { sequence, position: Position::new(self.position), state: self.state }))
     }
+}
+
+fn stored_sequence(sequence: u64) -> Result<i64> {
+    i64::try_from(sequence)
+        .map_err(|e| Error::new(ErrorKind::Internal, "a sequence number beyond what the checkpoint can hold").caused_by(e))
 }
 
 /// CRC-32 over the fields, each behind its length, so that bytes cannot move from one field to the next unnoticed.

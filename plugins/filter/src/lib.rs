@@ -1,1 +1,87 @@
-//! Standard plugin: keeps the rows that an SQL condition matches
+//! Standard plugin `filter`: keeps the rows that an SQL condition matches, and the operations that are wanted.
+//!
+//! ```yaml
+//! - use: filter
+//!   config:
+//!     tables:
+//!       - table: shop.orders            # a pattern or a list of them; `!` in front excludes
+//!         where: total >= 10 AND status NOT IN ('test', 'draft')
+//!         operations: [insert, update]  # of snapshot, insert, update, delete, truncate; left out: all
+//! ```
+//!
+//! `where` and `operations` may also stand alone, without `tables`, for every table that the plugin sees. When several
+//! entries stand for one table, all of them apply.
+//!
+//! Both images of an update are judged: a row that leaves the condition is delivered as a delete, one that enters it as an
+//! insert. A row is kept when the condition is true, not when it is unknown (SQL's three-valued logic).
+//!
+//! Conditions: `=`, `<>`, `!=`, `<`, `<=`, `>`, `>=`, `<=>`, `AND`, `OR`, `NOT`, `[NOT] IN (…)`, `[NOT] LIKE … [ESCAPE …]`,
+//! `[NOT] BETWEEN`, `IS [NOT] NULL`, `IS [NOT] TRUE | FALSE | UNKNOWN`, on columns and literals. Integers and decimals are
+//! compared exactly; text byte by byte, so case counts; timestamps in UTC.
+
+mod condition;
+mod config;
+mod decimal;
+mod evaluate;
+mod like;
+mod literal;
+mod temporal;
+
+use std::collections::BTreeMap;
+
+use sluicegate_plugin::{Batch, Description, Outcome, Plugin, TablePlan, describe, export_plugin};
+
+pub use condition::{Condition, parse};
+pub use config::Config;
+pub use evaluate::keep;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Filter {
+    config: Config,
+    /// Compiled conditions of the planned tables.
+    conditions: BTreeMap<u32, Condition>,
+}
+
+impl Plugin for Filter {
+    fn describe() -> Description {
+        describe!("keeps the rows that an SQL condition matches")
+    }
+
+    fn configure(config: &str) -> Result<Self, String> {
+        Ok(Self { config: Config::read(config)?, conditions: BTreeMap::new() })
+    }
+
+    fn plan(&mut self, table: &mut TablePlan) -> Result<(), String> {
+        self.conditions.remove(&table.id());
+        let mut conditions = Vec::new();
+        let name = table.table().name.clone();
+        for entry in self.config.entries.iter().filter(|entry| entry.selects(&name)) {
+            if let Some(operations) = entry.operations {
+                table.deliver(table.operations() & operations);
+            }
+            if let Some(text) = &entry.condition {
+                conditions.push(
+                    parse(text)
+                        .and_then(|expression| condition::compile(&expression, table))
+                        .map_err(|error| format!("the condition for table {}: {error}", table.display_name()))?,
+                );
+            }
+        }
+        if !conditions.is_empty() {
+            table.filter_rows();
+            self.conditions.insert(table.id(), Condition::and(conditions));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, batch: Batch<'_>) -> Result<Outcome, String> {
+        let condition = self.conditions.get(&batch.table_id).ok_or("a table without a condition")?;
+        Ok(keep(condition, &batch.rows.columns, batch.rows.count as usize))
+    }
+}
+
+export_plugin!(Filter);
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! What wit-bindgen generates from `wit/plugin.wit`: the types as they cross the boundary, and the export glue.
-#![allow(missing_docs, clippy::all, reason = "generated")]
+#![allow(missing_docs, clippy::all, clippy::restriction, clippy::pedantic, reason = "generated")]
 
 wit_bindgen::generate!({
     path: "../../wit",

@@ -55,8 +55,8 @@ pub use bindings::{
 };
 pub use column::{Bitmap, ColumnBuilder, Value, WrongKind, is_textual, null_at, text_at};
 pub use instance::Instance;
-pub use log::{Level, write_log};
-pub use pattern::{TablePattern, nearest};
+pub use log::{Level, report_panics, write_log};
+pub use pattern::{TablePattern, TablePatterns, nearest};
 pub use plan::{Computed, Layout, TablePlan, display_name};
 pub use row::{Batch, Image, Row};
 
@@ -128,6 +128,7 @@ macro_rules! export_plugin {
                     <$plugin as $crate::Plugin>::describe()
                 }
                 fn configure(config: String) -> Result<(), String> {
+                    $crate::report_panics();
                     let instance = $crate::Instance::configure(&config)?;
                     INSTANCE.set(Some(instance));
                     Ok(())

@@ -17,3 +17,13 @@ macro_rules! log {
         $crate::write_log($crate::Level::$level, &::std::format!($($format)+))
     };
 }
+
+/// From now on a panic writes where it happened to the host's log before the plugin traps. Its message is left out: it may
+/// hold row values.
+pub fn report_panics() {
+    #[cfg(target_arch = "wasm32")]
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(place) => write_log(Level::Error, &format!("panicked at {}:{}", place.file(), place.line())),
+        None => write_log(Level::Error, "panicked"),
+    }));
+}

@@ -1,5 +1,7 @@
 //! Table patterns, and the nearest name for error texts.
 
+use std::fmt;
+
 use crate::{TableName, plan::display_name};
 
 /// A pattern for tables: `database.table`, with a schema `database.schema.table`; `*` stands for any characters, `?` for
@@ -24,6 +26,73 @@ impl TablePattern {
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A selection of tables: one or more patterns, `!` in front excludes. Without any, every table is selected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablePatterns {
+    include: Vec<TablePattern>,
+    exclude: Vec<TablePattern>,
+}
+
+impl TablePatterns {
+    /// A selection from patterns as written.
+    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, String> {
+        let mut selection = Self::default();
+        for pattern in patterns {
+            match pattern.as_ref().strip_prefix('!') {
+                Some(excluded) => selection.exclude.push(TablePattern::new(excluded)?),
+                None => selection.include.push(TablePattern::new(pattern.as_ref())?),
+            }
+        }
+        Ok(selection)
+    }
+
+    /// Whether the table is selected.
+    pub fn selects(&self, name: &TableName) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|p| p.matches(name))) && !self.exclude.iter().any(|p| p.matches(name))
+    }
+}
+
+impl fmt::Display for TablePatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.include.is_empty() {
+            f.write_str("every table")?;
+        }
+        for (i, pattern) in self.include.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { ", " }, pattern.as_str())?;
+        }
+        self.exclude.iter().try_for_each(|pattern| write!(f, ", !{}", pattern.as_str()))
+    }
+}
+
+/// One pattern or a list of them.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for TablePatterns {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Patterns;
+
+        impl<'de> serde::de::Visitor<'de> for Patterns {
+            type Value = Vec<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table pattern such as `shop.order_*`, or a list of them")
+            }
+            fn visit_str<E>(self, pattern: &str) -> Result<Self::Value, E> {
+                Ok(vec![pattern.to_string()])
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut patterns = Vec::new();
+                while let Some(pattern) = list.next_element()? {
+                    patterns.push(pattern);
+                }
+                Ok(patterns)
+            }
+        }
+
+        let patterns = deserializer.deserialize_any(Patterns)?;
+        TablePatterns::new(&patterns).map_err(serde::de::Error::custom)
     }
 }
 

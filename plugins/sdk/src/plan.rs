@@ -177,6 +177,11 @@ impl TablePlan {
         self.touched = true;
     }
 
+    /// Operations that are delivered as planned so far.
+    pub fn operations(&self) -> Operations {
+        self.operations
+    }
+
     /// Delivers only these operations; none of them drops the table.
     pub fn deliver(&mut self, operations: Operations) {
         self.touched |= operations != self.operations;

@@ -58,6 +58,9 @@ pub fn build(folder: &Path) -> Result<Vec<u8>> {
         .module(&core)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| format!("making a component of {name}: {error:#}"))?;
+    if source_hash(folder)? != hash {
+        return Err(format!("the sources of {name} changed while it was built; run it again"));
+    }
     let mut file = tempfile::NamedTempFile::new_in(folder_of_kept).doing("keeping the component")?;
     file.write_all(&component).doing("keeping the component")?;
     file.persist(&kept).doing("keeping the component")?;

@@ -70,3 +70,31 @@ fn read(file: &Path) -> String {
 fn parse(file: &Path, line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error} in: {line}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_in_the_order_of_the_files_packed_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        write("a-00000001.ndjson", b"{\"n\":3}\n");
+        let mut packed = zstd::encode_all(&b"{\"n\":1}\n"[..], 1).unwrap();
+        packed.extend(zstd::encode_all(&b"{\"n\":2}\n"[..], 1).unwrap());
+        write("a-00000000.ndjson.zst", &packed);
+        write("a-b-00000000.ndjson", b"{\"n\":9}\n");
+        write("a-00000002.ndjson.part", b"{");
+        let numbers: Vec<u64> = records(folder.path(), "a").iter().map(|r| r["n"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(count_so_far(folder.path(), "a"), 3);
+    }
+
+    #[test]
+    #[should_panic = "ends in the middle of a record"]
+    fn a_torn_record_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a-00000000.ndjson"), b"{\"n\":1}\n{\"n\"").unwrap();
+        records(folder.path(), "a");
+    }
+}

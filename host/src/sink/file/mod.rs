@@ -51,7 +51,6 @@ pub(super) struct FileSink {
     folder_dirty: bool,
     uncommitted: Option<PathBuf>,
     flushes: u64,
-    failed: bool,
     _lock: Lock,
 }
 
@@ -77,7 +76,6 @@ impl FileSink {
             folder_dirty: false,
             uncommitted: recovered.uncommitted,
             flushes: 0,
-            failed: false,
             _lock: recovered.lock,
         };
         if let Some((file, state)) = recovered.file {
@@ -145,7 +143,20 @@ impl FileSink {
         self.output.is_some() && self.roll.every.is_some_and(|every| age >= i64::try_from(every.as_micros()).unwrap_or(i64::MAX))
     }
 
-    fn write_batch(&mut self, batch: &Batch) -> Result<()> {
+    /// The second flush tells that the first one's state has been stored: from now on a checkpoint names our files.
+    fn forget_marker(&mut self) -> Result<()> {
+        self.flushes += 1;
+        if self.flushes == 2
+            && let Some(marker) = self.uncommitted.take()
+        {
+            recovery::remove_file(&marker)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for FileSink {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
         let mut bytes = 0;
         for change in &batch.changes {
             let before = self.buffer.len();
@@ -166,7 +177,7 @@ impl FileSink {
         Ok(())
     }
 
-    fn make_durable(&mut self) -> Result<SinkState> {
+    fn flush(&mut self) -> Result<SinkState> {
         self.write_out()?;
         let path = self.path();
         if let Some(output) = &mut self.output {
@@ -191,42 +202,14 @@ impl FileSink {
         };
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
     }
-
-    /// The second flush tells that the first one's state has been stored: from now on a checkpoint names our files.
-    fn forget_marker(&mut self) -> Result<()> {
-        self.flushes += 1;
-        if self.flushes == 2
-            && let Some(marker) = self.uncommitted.take()
-        {
-            recovery::remove_file(&marker)?;
-        }
-        Ok(())
-    }
-
-    /// After an error nobody knows what is on disk (a failed sync may drop what it could not write), so nothing may be
-    /// called durable any more.
-    fn guard<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.failed {
-            return Err(Error::new(ErrorKind::Internal, "a file sink was used after it had failed"));
-        }
-        act(self).inspect_err(|_| self.failed = true)
-    }
 }
 
-impl Sink for FileSink {
-    fn write(&mut self, batch: &Batch) -> Result<()> {
-        self.guard(|sink| sink.write_batch(batch))
-    }
-
-    fn flush(&mut self) -> Result<SinkState> {
-        self.guard(Self::make_durable)
-    }
-}
-
-/// Checks that the folder can be made and written. Leaves nothing in it.
+/// Checks that the folder can be written or, if it is not there, made. Leaves nothing behind.
 pub(super) fn precheck(settings: &Settings) -> Result<()> {
-    let probe = settings.folder.join(format!(".{}.probe", settings.prefix));
-    let made = folder::make(&settings.folder).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe));
+    let there = settings.folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let probe = there.join(format!(".{}.probe", settings.prefix));
+    let made = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
     made.map_err(|e| {
         Error::new(ErrorKind::Precheck, format!("the folder {} cannot be written", settings.folder.display()))
             .remedy(remedy(&e))
@@ -246,8 +229,8 @@ fn remedy(error: &io::Error) -> &'static str {
         PermissionDenied | ReadOnlyFilesystem => {
             "let the account that runs the pipeline write there, or set another `folder`, then start again"
         }
-        AlreadyExists => "move what is there away, or set another `folder` or `prefix`, then start again",
-        NotFound | NotADirectory => "put the folder back, or set another `folder`, then start again: nothing is lost",
+        AlreadyExists | NotADirectory => "move what is there away, or set another `folder` or `prefix`, then start again",
+        NotFound => "put the folder back, or set another `folder`, then start again: nothing is lost",
         _ => "check the file system that it stands on, then start again: nothing is lost",
     }
 }

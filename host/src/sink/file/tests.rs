@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::RecordFormat,
-    sink::samples::{inserts, numbers},
+    sink::{
+        Final,
+        samples::{inserts, numbers},
+    },
 };
 
 fn settings(folder: &Path, roll: u64, zstd: Option<i32>) -> Settings {
@@ -268,7 +271,7 @@ fn a_full_disk_stops_the_sink_and_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path(), 20_000, zstd);
         let Some(disk) = SmallDisk::mount(&settings.folder) else { return };
-        let mut sink = open(&settings, None).unwrap();
+        let mut sink = Final::boxed(open(&settings, None).unwrap());
         let (mut state, mut next) = (None, 0_i64);
         let error = loop {
             // notes that do not compress well
@@ -311,13 +314,14 @@ fn a_folder_that_cannot_be_written_is_found_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let good = settings(folder.path(), 500, None);
     precheck(&good).unwrap();
-    assert_eq!(fs::read_dir(&good.folder).unwrap().count(), 0);
+    assert!(!good.folder.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     fs::write(folder.path().join("file"), "").unwrap();
     let bad = Settings { folder: folder.path().join("file"), ..good };
     let error = precheck(&bad).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Precheck);
     insta::assert_snapshot!(text(&bad, &error), @r"
-the folder /out cannot be written: File exists (os error 17)
+the folder /out cannot be written: Not a directory (os error 20)
   remedy: move what is there away, or set another `folder` or `prefix`, then start again
 ");
     assert_eq!(open(&bad, None).err().unwrap().kind(), ErrorKind::Sink);

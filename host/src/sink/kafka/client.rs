@@ -11,7 +11,7 @@ use rdkafka::{
     error::KafkaError,
     message::DeliveryResult,
     producer::{BaseProducer, Producer, ProducerContext},
-    types::RDKafkaErrorCode as Code,
+    types::{RDKafkaConfRes, RDKafkaErrorCode as Code},
 };
 
 use super::super::Numbers;
@@ -140,9 +140,13 @@ pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) ->
     }
     Client::from_config_and_context(&config, reports).map_err(|e| match e {
         // the library's text would show the value
-        KafkaError::ClientConfig(_, _, name, _) => {
-            Error::new(ErrorKind::Config, format!("librdkafka knows no option `{name}`, or does not take its value"))
-                .remedy("look the option up in librdkafka's CONFIGURATION.md, and correct or remove it")
+        KafkaError::ClientConfig(result, _, name, _) => {
+            let what = match result {
+                RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => "does not exist",
+                _ => "does not take this value, or this build of librdkafka lacks what it needs",
+            };
+            Error::new(ErrorKind::Config, format!("the Kafka option `{name}` {what}"))
+                .remedy("look it up in librdkafka's CONFIGURATION.md, and correct or remove it")
         }
         KafkaError::ClientCreation(text) => {
             Error::new(ErrorKind::Config, "the Kafka client cannot be set up").caused_by(text).remedy("correct the sink's `options`")

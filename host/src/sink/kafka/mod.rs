@@ -345,3 +345,6 @@ impl Sink for KafkaSink {
         Ok("{}".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,10 +107,16 @@ mod tests {
         assert_eq!(topic("{database}").unwrap(), "cdc.shop._database_");
         assert_eq!(topic("caf\u{e9}").unwrap(), "cdc.shop.caf_");
         assert_eq!(topic("caf\u{e9}").unwrap(), "cdc.shop.caf_");
-        insta::assert_snapshot!(topic("caf\u{e8}").unwrap_err(), @"");
+        insta::assert_snapshot!(topic("caf\u{e8}").unwrap_err(), @r"
+table shop.cafè would share topic `cdc.shop.caf_` with another table, because characters that Kafka does not allow were replaced
+  remedy: give one of the tables another name with the `map-names` plugin
+");
         assert_eq!(topic("a_b").unwrap(), "cdc.shop.a_b");
         assert!(topic("a b").is_err());
-        insta::assert_snapshot!(topic(&"x".repeat(250)).unwrap_err().to_string().replace(&"x".repeat(250), "x…"), @"");
+        insta::assert_snapshot!(topic(&"x".repeat(250)).unwrap_err().to_string().replace(&"x".repeat(250), "x…"), @r"
+the topic name of table shop.x… is empty, `.`, `..` or longer than 249 characters
+  remedy: change the sink's `topic` template, or give the table another name with the `map-names` plugin
+");
     }
 
     #[test]

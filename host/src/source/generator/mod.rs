@@ -88,12 +88,13 @@ impl Generator {
 }
 
 impl Source for Generator {
-    async fn precheck(&mut self, start: &Start) -> Result<()> {
+    async fn precheck(&mut self, start: &Start) -> Result<Position> {
         if self.settings.rate == Some(0) {
             return Err(Error::new(ErrorKind::Config, "the generator's rate is 0 changes a second")
                 .remedy("Set `rate` to 1 or more, or leave it out to generate as fast as possible."));
         }
-        self.first_change(start).map(drop)
+        let change = self.first_change(start)?;
+        Ok(position(self.settings.seed, change))
     }
 
     async fn run(mut self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {

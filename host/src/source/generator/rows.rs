@@ -90,6 +90,21 @@ pub(super) struct Customers {
 }
 
 impl Customers {
+    /// None yet, with room for as many.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self {
+            images: Vec::with_capacity(rows),
+            id: Vec::with_capacity(rows),
+            name: strings(rows, 16),
+            email: strings(rows, 36),
+            country: strings(rows, 2),
+            joined: strings(rows, 10),
+            rating: Vec::with_capacity(rows),
+            preferences: strings(rows, 24),
+            ..Self::default()
+        }
+    }
+
     /// Adds an image. `joined_us` is when the customer joined, `rated` whether the rating has happened.
     pub(super) fn push(&mut self, image: Image, customer: &Customer, joined_us: i64, rated: bool) -> u32 {
         let row = self.images.len();
@@ -141,6 +156,22 @@ pub(super) struct Orders {
 }
 
 impl Orders {
+    /// None yet, with room for as many.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self {
+            images: Vec::with_capacity(rows),
+            id: Vec::with_capacity(rows),
+            customer_id: Vec::with_capacity(rows),
+            order_no: strings(rows, 12),
+            email: strings(rows, 36),
+            status: strings(rows, 9),
+            amount: strings(rows, 7),
+            created_at: strings(rows, 26),
+            note: strings(rows, 12),
+            ..Self::default()
+        }
+    }
+
     /// Adds an image of an order placed at `placed_us`.
     pub(super) fn push(&mut self, image: Image, order: &Order, placed_us: i64, stage: Stage) -> u32 {
         let row = self.images.len();
@@ -190,6 +221,20 @@ pub(super) struct OrderLines {
 }
 
 impl OrderLines {
+    /// None yet, with room for as many.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self {
+            images: Vec::with_capacity(rows),
+            order_id: Vec::with_capacity(rows),
+            line_no: Vec::with_capacity(rows),
+            product: strings(rows, 14),
+            quantity: Vec::with_capacity(rows),
+            price: strings(rows, 6),
+            picked_at: strings(rows, 4),
+            ..Self::default()
+        }
+    }
+
     /// Adds an image; `picked_us` is when it was picked, if it has been.
     pub(super) fn push(&mut self, image: Image, order: &Order, line_no: u64, line: &Line, picked_us: Option<i64>) -> u32 {
         let row = self.images.len();
@@ -219,6 +264,13 @@ impl OrderLines {
         ];
         TableRows { table: table.clone(), images: self.images, columns }
     }
+}
+
+/// Room for as many texts of about so many bytes.
+fn strings(rows: usize, bytes: usize) -> Strings {
+    let mut offsets = Vec::with_capacity(rows + 1);
+    offsets.push(0);
+    Strings { offsets, data: Vec::with_capacity(rows * bytes) }
 }
 
 /// A column without nulls.

@@ -56,18 +56,19 @@ impl Stream {
 
     /// A batch of the next changes: at most `limit`, and no more than a batch may hold.
     pub(super) fn batch(&mut self, limit: u64) -> Batch {
-        let most = limit.min(self.batch_changes);
+        let most = limit.min(self.batch_changes).min((self.batch_bytes / LARGEST_IMAGE) as u64).max(1) as usize;
         let mut filling = Filling {
-            customers: Customers::default(),
-            orders: Orders::default(),
-            lines: OrderLines::default(),
+            // a round has these shares of images, and a batch is seldom shorter than a round
+            customers: Customers::with_capacity(most / 8),
+            orders: Orders::with_capacity(most),
+            lines: OrderLines::with_capacity(most / 2),
             tables: [None; 3],
             used: 0,
             bytes: 0,
             batch: Batch::empty(self.sequence, Position::new("")),
         };
-        filling.batch.changes.reserve_exact(most as usize);
-        while filling.batch.changes.len() < most as usize
+        filling.batch.changes.reserve_exact(most);
+        while filling.batch.changes.len() < most
             && (filling.batch.changes.is_empty() || filling.bytes + 2 * LARGEST_IMAGE <= self.batch_bytes)
         {
             let slot = *self.schedule.slot(self.cursor);

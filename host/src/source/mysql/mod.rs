@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{catalogue::Catalogue, connection::Connector, position::Flavour, stream::Reader};
 use super::{Batches, Source, Start};
-use crate::{Result, config::MySqlSource, limits::Limits, service::Status};
+use crate::{Result, change::Position, config::MySqlSource, limits::Limits, service::Status};
 
 /// The source.
 #[derive(Debug)]
@@ -79,10 +79,11 @@ fn derived_server_id(seed: &str) -> u32 {
 }
 
 impl Source for MySql {
-    async fn precheck(&mut self, start: &Start) -> Result<()> {
+    async fn precheck(&mut self, start: &Start) -> Result<Position> {
         let (connector, catalogue) = self.connect();
-        self.flavour = Some(precheck::check(&connector, &catalogue, &self.settings.start, start).await?);
-        Ok(())
+        let position = precheck::check(&connector, &catalogue, &self.settings.start, start).await?;
+        self.flavour = Some(position.flavour);
+        position.to_position()
     }
 
     async fn run(self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {

@@ -51,22 +51,23 @@ impl Faults {
     }
 }
 
-/// Checks everything. Returns the flavour of the server.
-pub(super) async fn check(connector: &Connector, catalogue: &Catalogue, start_at: &StartAt, start: &Start) -> Result<Flavour> {
+/// Checks everything. Returns the position to start at.
+pub(super) async fn check(connector: &Connector, catalogue: &Catalogue, start_at: &StartAt, start: &Start) -> Result<BinlogPosition> {
     let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await.map_err(as_precheck)?;
     let server = connector.identify(&mut conn).await.map_err(as_precheck)?;
     let logging = settings(connector, &mut conn, &server, &mut faults).await?;
     let may_look = grants(connector, &mut conn, &mut faults).await?;
+    let mut begin = None;
     if logging && may_look {
         let outcome = position(connector, &mut conn, &server, start_at, start, &mut faults).await;
-        faults.absorb(outcome)?;
+        begin = faults.absorb(outcome)?;
     }
     columns(connector, &mut conn, &server, catalogue, &mut faults).await?;
     keys(connector, &mut conn, catalogue).await?;
     faults.into_result(connector.address())?;
-    Ok(server.flavour)
+    begin.ok_or_else(|| Error::new(ErrorKind::Internal, "no position to start at, and no fault found"))
 }
 
 /// At the precheck nothing is retried, so that an unreachable server is a fault of the environment.
@@ -153,17 +154,18 @@ async fn position(
     start_at: &StartAt,
     start: &Start,
     faults: &mut Faults,
-) -> Result<()> {
+) -> Result<BinlogPosition> {
     let position = match &start.position {
         Some(stored) => BinlogPosition::parse(stored)?,
         None => start::resolve(connector, conn, server, start_at).await?,
     };
     stream::check_same_server(&position, server, connector.address())?;
     match (server.flavour, position.resumable_gtids()) {
-        (Flavour::MySql, Some(set)) => mysql_gtids(connector, conn, set, faults).await,
-        (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await,
-        (_, None) => file(connector, conn, &position, faults).await,
+        (Flavour::MySql, Some(set)) => mysql_gtids(connector, conn, set, faults).await?,
+        (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await?,
+        (_, None) => file(connector, conn, &position, faults).await?,
     }
+    Ok(position)
 }
 
 const ANEW: &str = "The changes between are lost for this pipeline: keep binlogs longer (binlog_expire_logs_seconds), and start anew with a new \

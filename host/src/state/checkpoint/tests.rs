@@ -51,6 +51,39 @@ fn a_commit_never_goes_backwards() {
 }
 
 #[test]
+fn sinks_begin_together_and_those_that_have_progress_keep_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap();
+    checkpoint.begin(["files", "kafka"], &progress(4)).unwrap();
+    assert_eq!(checkpoint.all().unwrap(), [("files".to_owned(), progress(10)), ("kafka".to_owned(), progress(4))]);
+}
+
+#[test]
+fn a_full_disk_keeps_the_last_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&disk).output();
+    if !mount.is_ok_and(|m| m.status.success()) {
+        eprintln!("NOT RUN: this account may not mount a tmpfs to fill");
+        return;
+    }
+    let path = disk.join("p.state");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    checkpoint.commit("files", &progress(1)).unwrap();
+    let large = Progress { state: "x".repeat(200_000), ..progress(2) };
+    let error = checkpoint.commit("files", &large).unwrap_err();
+    let kept = checkpoint.progress("files");
+    drop(checkpoint);
+    let reopened = Checkpoint::open(&path, "shop").and_then(|c| c.progress("files"));
+    Command::new("umount").arg("-l").arg(&disk).status().unwrap();
+    assert_eq!(error.kind(), ErrorKind::State);
+    assert_eq!(error.remedy_text(), Some("free space on its file system, then start again: nothing is lost"), "{error}");
+    assert_eq!((kept.unwrap(), reopened.unwrap()), (Some(progress(1)), Some(progress(1))));
+}
+
+#[test]
 fn a_user_can_read_it_while_the_pipeline_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.state");

@@ -1,0 +1,59 @@
+//! The log: `tracing` events on standard error, as text or as JSON lines.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt as _};
+
+use super::{Color, LogFormat, Output};
+use crate::{Error, ErrorKind, Result, service::live::Console};
+
+/// How the program speaks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// The log is JSON.
+    pub json: bool,
+    /// Standard error is a terminal.
+    pub terminal: bool,
+}
+
+/// Starts the log.
+pub(super) fn start(output: &Output, console: &Console) -> Result<Look> {
+    let terminal = std::io::stderr().is_terminal();
+    let json = match output.log_format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let color = match output.color {
+        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        Color::Always => true,
+        Color::Never => false,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&output.log_level)?)
+        .with_writer(console.clone())
+        .with_span_events(FmtSpan::NONE)
+        .with_ansi(color && !json);
+    let started = if json {
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
+    } else {
+        builder.with_target(false).finish().try_init()
+    };
+    started.map_err(|e| Error::new(ErrorKind::Internal, "the log cannot be started").caused_by(e))?;
+    Ok(Look { json, terminal })
+}
+
+/// A single word is the level of this program's own events; libraries then only warn.
+fn filter(level: &str) -> Result<EnvFilter> {
+    let directives = match level.trim().to_ascii_lowercase().as_str() {
+        "off" => "off".to_owned(),
+        "error" => "error".to_owned(),
+        word @ ("warn" | "info" | "debug" | "trace") => format!("warn,sluicegate={word}"),
+        _ => level.to_owned(),
+    };
+    EnvFilter::try_new(directives).map_err(|error| {
+        Error::new(ErrorKind::Config, "the log level cannot be read")
+            .caused_by(error)
+            .remedy("write off, error, warn, info, debug or trace, or directives such as `info,sluicegate::source=debug`")
+    })
+}

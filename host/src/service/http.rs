@@ -1,0 +1,279 @@
+//! `GET /healthz`, `/readyz` and `/metrics`.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::Listener,
+};
+use prometheus_client::registry::Registry;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{MissedTickBehavior, Sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Status, metrics, readiness::Watch};
+use crate::{Error, ErrorKind, Result, limits::Limits};
+
+/// A bound address. Nobody is answered before [`Server::serve`].
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Binds `address`; port 0 = any free one.
+    pub async fn bind(address: SocketAddr) -> Result<Self> {
+        let refuse = |error: io::Error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::AddrInUse => "another process has this port: stop it, or choose another port in the pipeline file's `http`",
+                io::ErrorKind::AddrNotAvailable => "this machine has no such address: correct the pipeline file's `http`",
+                io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one in the pipeline file's `http`",
+                _ => "correct the pipeline file's `http`",
+            };
+            Error::new(ErrorKind::Precheck, format!("the HTTP address {address} cannot be bound")).caused_by(error).remedy(remedy)
+        };
+        let listener = TcpListener::bind(address).await.map_err(refuse)?;
+        let address = listener.local_addr().map_err(refuse)?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is cancelled.
+    pub async fn serve(self, pipeline: &str, status: Arc<Status>, limits: &Limits, stop: CancellationToken) -> Result<()> {
+        let watch = Arc::new(Mutex::new(Watch::new(&status, limits.stalled_after)));
+        let view = View { registry: Arc::new(metrics::registry(pipeline, status.clone())), status: status.clone(), watch: watch.clone() };
+        let router =
+            Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
+        let bounded = BoundedListener {
+            listener: self.listener,
+            slots: Arc::new(Semaphore::new(limits.http_connections)),
+            time: limits.http_connection_time,
+        };
+        let looking = async {
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                watch.lock().unwrap_or_else(PoisonError::into_inner).look(&status, Instant::now());
+            }
+        };
+        // connections that are still open when the pipeline ends are cut: the process ends anyway
+        tokio::select! {
+            served = axum::serve(bounded, router).into_future() => {
+                served.map_err(|e| Error::new(ErrorKind::Internal, "the HTTP server ended").caused_by(e))
+            }
+            () = looking => Ok(()),
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct View {
+    registry: Arc<Registry>,
+    status: Arc<Status>,
+    watch: Arc<Mutex<Watch>>,
+}
+
+/// The process is alive, whatever the source and the sinks do.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(Shared(view): Shared<View>) -> Response {
+    let now = Instant::now();
+    let readiness = {
+        let mut watch = view.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.look(&view.status, now);
+        watch.readiness(&view.status, now)
+    };
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match serde_json::to_string(&readiness) {
+        Ok(body) => (code, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn scrape(Shared(view): Shared<View>) -> Response {
+    match metrics::encode(&view.registry) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Accepts only so many connections at a time, each for so long: a client that sends nothing keeps its slot for that time.
+struct BoundedListener {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    time: Duration,
+}
+
+impl Listener for BoundedListener {
+    type Io = BoundedStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
+        // the semaphore is never closed; without a slot the connection is served unbounded rather than never
+        let slot = self.slots.clone().acquire_owned().await.ok();
+        // axum's own listener waits out errors such as too many open files
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (BoundedStream { stream, end: Box::pin(tokio::time::sleep(self.time)), _slot: slot }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that ends after its time.
+struct BoundedStream {
+    stream: TcpStream,
+    end: Pin<Box<Sleep>>,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl BoundedStream {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.end.as_mut().poll(cx).is_ready()
+    }
+}
+
+fn over<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection's time is over")))
+}
+
+impl AsyncRead for BoundedStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_over(cx) { over() } else { Pin::new(&mut self.stream).poll_read(cx, buf) }
+    }
+}
+
+impl AsyncWrite for BoundedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_over(cx) { over() } else { Pin::new(&mut self.stream).poll_write(cx, buf) }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+        sync::atomic::Ordering,
+    };
+
+    use super::*;
+    use crate::service::status::{PluginStatus, SinkStatus};
+
+    fn status() -> Arc<Status> {
+        let status = Status {
+            plugins: vec![PluginStatus {
+                name: "filter".into(),
+                version: ("0.1.0".to_owned(), "ab12".to_owned()).into(),
+                ..Default::default()
+            }],
+            sinks: vec![SinkStatus { name: "file".into(), ..Default::default() }],
+            ..Default::default()
+        };
+        status.source.changes.add(42);
+        status.plugins[0].nanoseconds.add(1_500_000_000);
+        status.sinks[0].bytes.add(1000);
+        Arc::new(status)
+    }
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// A server on a thread of its own, which ends with the token.
+    fn serving(status: Arc<Status>, limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard) {
+        let stop = CancellationToken::new();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let child = stop.clone();
+        std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
+                let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+                sender.send(server.address()).unwrap();
+                server.serve("shop", status, &limits, child).await.unwrap();
+            });
+        });
+        (receiver.recv().unwrap(), stop.drop_guard())
+    }
+
+    #[test]
+    fn health_readiness_and_metrics_are_served() {
+        let status = status();
+        let (address, _guard) = serving(status.clone(), Limits::default());
+        assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
+        let starting = get(address, "/readyz");
+        assert!(starting.starts_with("HTTP/1.1 503") && starting.contains(r#""state":"starting""#), "{starting}");
+        status.started.store(true, Ordering::Relaxed);
+        status.source.connect();
+        let ready = get(address, "/readyz");
+        assert!(ready.starts_with("HTTP/1.1 200") && ready.contains(r#""state":"streaming""#), "{ready}");
+        assert!(get(address, "/nothing").starts_with("HTTP/1.1 404"));
+        let metrics = get(address, "/metrics");
+        assert!(metrics.contains("openmetrics-text"), "{metrics}");
+        for line in [
+            "# HELP sluicegate_source_changes Changes read",
+            "sluicegate_source_changes_total{pipeline=\"shop\"} 42",
+            "sluicegate_source_connected{pipeline=\"shop\"} 1.0",
+            "sluicegate_plugin_busy_seconds_total{pipeline=\"shop\",plugin=\"filter\"} 1.5",
+            "sluicegate_plugin_info{pipeline=\"shop\",plugin=\"filter\",version=\"0.1.0\",sha256=\"ab12\"} 1",
+            "sluicegate_sink_written_bytes_total{pipeline=\"shop\",sink=\"file\"} 1000",
+            "# EOF",
+        ] {
+            assert!(metrics.lines().any(|l| l == line), "no line {line}\n{metrics}");
+        }
+    }
+
+    #[test]
+    fn silent_clients_keep_their_slots_only_for_a_time() {
+        let limits = Limits { http_connections: 2, http_connection_time: Duration::from_millis(200), ..Limits::default() };
+        let (address, _guard) = serving(status(), limits);
+        let silent: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+        // answered once the silent ones have been cut
+        assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
+        drop(silent);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told() {
+        let first = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let error = Server::bind(first.address()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precheck);
+        assert!(error.remedy_text().unwrap().contains("another process has this port"), "{error}");
+    }
+}

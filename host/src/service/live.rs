@@ -1,0 +1,205 @@
+//! The live line on a terminal, and the progress lines in a log.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::Status;
+
+/// How often the line is drawn.
+const REDRAW: Duration = Duration::from_millis(250);
+/// How often a log without a terminal gets a progress line.
+const REPORT: Duration = Duration::from_secs(30);
+
+/// Standard error, shared by the log and the live line: each log line is written with the live line taken away, so that
+/// neither tears the other.
+#[derive(Clone, Debug)]
+pub struct Console {
+    bar: ProgressBar,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()) }
+    }
+}
+
+impl Console {
+    /// Shows the numbers of `status` until `stop` is cancelled: on a live line, or as log lines.
+    pub async fn follow(&self, status: Arc<Status>, live: bool, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(if live { REDRAW } else { REPORT });
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // the first tick comes at once
+        tick.tick().await;
+        if live {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(4));
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                self.bar.set_style(style);
+            }
+        }
+        let mut before = Sample::take(&status, Instant::now());
+        let mut rates = Rates::default();
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            let now = Sample::take(&status, Instant::now());
+            rates.update(&before, &now, live);
+            before = now;
+            if live {
+                self.bar.set_message(line(&status, &rates));
+                self.bar.tick();
+            } else {
+                tracing::info!(
+                    changes = status.source.changes.get(),
+                    changes_per_second = rates.changes.round(),
+                    records_per_second = rates.records.round(),
+                    lag_seconds = status.source.lag_us() as f64 / 1e6,
+                    "progress"
+                );
+            }
+        }
+        self.bar.finish_and_clear();
+    }
+
+    /// Writes lines to standard error, the live line taken away meanwhile.
+    pub fn print(&self, text: &str) {
+        // there is nowhere to report that standard error is gone
+        self.bar.suspend(|| drop(io::stderr().lock().write_all(text.as_bytes())));
+    }
+}
+
+impl<'a> MakeWriter<'a> for Console {
+    type Writer = ConsoleWriter<'a>;
+
+    fn make_writer(&'a self) -> ConsoleWriter<'a> {
+        ConsoleWriter { console: self }
+    }
+}
+
+/// Writes whole log lines.
+#[derive(Debug)]
+pub struct ConsoleWriter<'a> {
+    console: &'a Console,
+}
+
+impl io::Write for ConsoleWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.console.bar.suspend(|| io::stderr().lock().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// The counts at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Instant,
+    changes: u64,
+    records: u64,
+}
+
+impl Sample {
+    fn take(status: &Status, at: Instant) -> Self {
+        Self { at, changes: status.source.changes.get(), records: status.sinks.iter().map(|s| s.records.get()).sum() }
+    }
+}
+
+/// Changes in and records out, a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rates {
+    changes: f64,
+    records: f64,
+}
+
+impl Rates {
+    /// From two samples; smoothed over about two seconds for the eye.
+    fn update(&mut self, before: &Sample, now: &Sample, smooth: bool) {
+        let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-3);
+        let weight = if smooth && self.changes > 0.0 { (seconds / 2.0).min(1.0) } else { 1.0 };
+        let mix = |old: f64, before: u64, now: u64| old + (now.saturating_sub(before) as f64 / seconds - old) * weight;
+        self.changes = mix(self.changes, before.changes, now.changes);
+        self.records = mix(self.records, before.records, now.records);
+    }
+}
+
+/// The live line.
+fn line(status: &Status, rates: &Rates) -> String {
+    let count = |n: f64| HumanCount(n.round() as u64);
+    let lag = status.source.lag_us() as f64 / 1e6;
+    let mut out = format!("in {}/s · out {}/s · lag {lag:.1} s", count(rates.changes), count(rates.records));
+    // writing into a String cannot fail
+    for plugin in &status.plugins {
+        let (version, hash) = plugin.version_and_hash();
+        let _ = write!(out, " · {} {version} ({})", plugin.name, hash.get(..7).unwrap_or(&hash));
+    }
+    let sum = |part: fn(&super::status::PluginStatus) -> u64| status.plugins.iter().map(part).sum::<u64>();
+    let swaps = sum(|p| p.swaps.get());
+    if swaps > 0 {
+        let _ = write!(out, " · swaps {swaps}");
+    }
+    let errors = sum(|p| p.failures.get() + p.refused_files.get() + p.skipped.get() + p.dead_lettered.get())
+        + status.sinks.iter().map(|s| s.skipped.get() + s.dead_lettered.get()).sum::<u64>()
+        + status.source.skipped.get();
+    if errors > 0 {
+        let _ = write!(out, " · errors {errors}");
+    }
+    let state = |flag: &std::sync::atomic::AtomicBool| super::status::relaxed(flag);
+    if state(&status.stopping) {
+        out.push_str(" · draining");
+    } else if !state(&status.started) {
+        out.push_str(" · starting");
+    } else if !status.source.is_connected() {
+        out.push_str(" · reconnecting");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::service::status::{PluginStatus, SinkStatus};
+
+    #[test]
+    fn the_line_shows_rates_versions_swaps_and_errors() {
+        let status = Status {
+            plugins: vec![PluginStatus {
+                name: "filter".into(),
+                version: ("0.1.0".to_owned(), "0123456789abcdef".to_owned()).into(),
+                ..Default::default()
+            }],
+            sinks: vec![SinkStatus::default(), SinkStatus::default()],
+            ..Default::default()
+        };
+        status.source.connect();
+        let begin = Instant::now();
+        let before = Sample::take(&status, begin);
+        status.source.changes.add(20_000);
+        status.sinks[0].records.add(9_000);
+        status.sinks[1].records.add(1_000);
+        let mut rates = Rates::default();
+        rates.update(&before, &Sample::take(&status, begin + Duration::from_secs(2)), true);
+        insta::assert_snapshot!(line(&status, &rates), @"in 10,000/s · out 5,000/s · lag 0.0 s · filter 0.1.0 (0123456) · starting");
+        status.started.store(true, Ordering::Relaxed);
+        status.plugins[0].swaps.add(2);
+        status.sinks[0].dead_lettered.add(3);
+        insta::assert_snapshot!(
+            line(&status, &rates),
+            @"in 10,000/s · out 5,000/s · lag 0.0 s · filter 0.1.0 (0123456) · swaps 2 · errors 3"
+        );
+    }
+}

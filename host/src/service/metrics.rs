@@ -1,0 +1,170 @@
+//! `/metrics`: the status in the OpenMetrics text format, which Prometheus reads.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet, text},
+    metrics::MetricType,
+    registry::{Registry, Unit},
+};
+
+use super::{
+    Status,
+    status::{Number, PluginStatus, SinkStatus, relaxed},
+};
+
+/// The content type of [`text`].
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A registry that reads the status of `pipeline` at each scrape.
+pub(super) fn registry(pipeline: &str, status: Arc<Status>) -> Registry {
+    let mut registry = Registry::with_prefix("sluicegate");
+    registry.register_collector(Box::new(StatusCollector { pipeline: pipeline.to_owned(), status }));
+    registry
+}
+
+/// Everything in `registry` as text.
+pub(super) fn encode(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    text::encode(&mut out, registry)?;
+    Ok(out)
+}
+
+#[derive(Debug)]
+struct StatusCollector {
+    pipeline: String,
+    status: Arc<Status>,
+}
+
+impl Collector for StatusCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Families { encoder, pipeline: &self.pipeline };
+        let source = &self.status.source;
+        out.infos("build", "The program", [[("version", env!("CARGO_PKG_VERSION"))]].into_iter())?;
+        out.gauge("started", "1 once plugins, source and sinks are ready", None, u64::from(relaxed(&self.status.started)) as f64)?;
+        out.gauge("stopping", "1 once the pipeline drains", None, u64::from(relaxed(&self.status.stopping)) as f64)?;
+        out.gauge("source_connected", "1 while the connection to the source stands", None, u64::from(source.is_connected()) as f64)?;
+        out.gauge(
+            "source_lag",
+            "Age of the newest change read; 0 when everything has been read",
+            Some(&Unit::Seconds),
+            source.lag_us() as f64 / 1e6,
+        )?;
+        out.gauge(
+            "source_last_heard_timestamp",
+            "When something, be it a heartbeat, last came from the source (seconds since 1970)",
+            Some(&Unit::Seconds),
+            source.heard_us() as f64 / 1e6,
+        )?;
+        out.counter("source_changes", "Changes read", None, &source.changes)?;
+        out.counter("source_read", "Source data read", Some(&Unit::Bytes), &source.bytes)?;
+        out.counter("source_batches", "Batches read", None, &source.batches)?;
+        out.counter("source_reconnects", "Connections made after the first", None, &source.reconnects)?;
+        out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
+        self.plugins(&mut out)?;
+        self.sinks(&mut out)
+    }
+}
+
+impl StatusCollector {
+    fn plugins(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let plugins = &self.status.plugins;
+        let mut each = |name: &str, help: &str, number: fn(&PluginStatus) -> &Number| {
+            out.counters(name, help, None, "plugin", plugins.iter().map(|p| (p.name.as_str(), number(p).get())))
+        };
+        each("plugin_calls", "Calls of apply", |p| &p.calls)?;
+        each("plugin_rows", "Row images handed to apply", |p| &p.rows)?;
+        each("plugin_filtered", "Changes filtered away", |p| &p.filtered)?;
+        each("plugin_swaps", "Swaps that took over", |p| &p.swaps)?;
+        each("plugin_refused_files", "Changed plugin files that were refused", |p| &p.refused_files)?;
+        each("plugin_skipped", "Changes skipped by policy", |p| &p.skipped)?;
+        each("plugin_dead_lettered", "Changes set aside in the dead-letter file", |p| &p.dead_lettered)?;
+        each("plugin_failures", "Traps, timeouts and wrong answers", |p| &p.failures)?;
+        out.counters(
+            "plugin_busy",
+            "Time spent in apply, packing included",
+            Some(&Unit::Seconds),
+            "plugin",
+            plugins.iter().map(|p| (p.name.as_str(), p.nanoseconds.get() as f64 / 1e9)),
+        )?;
+        let versions: Vec<_> = plugins.iter().map(|p| (p.name.as_str(), p.version_and_hash())).collect();
+        out.infos(
+            "plugin",
+            "The plugin in force",
+            versions.iter().map(|(name, (version, hash))| [("plugin", *name), ("version", version.as_str()), ("sha256", hash.as_str())]),
+        )
+    }
+
+    fn sinks(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let sinks = &self.status.sinks;
+        let mut each = |name: &str, help: &str, unit: Option<&Unit>, number: fn(&SinkStatus) -> &Number| {
+            out.counters(name, help, unit, "sink", sinks.iter().map(|s| (s.name.as_str(), number(s).get())))
+        };
+        each("sink_records", "Records written", None, |s| &s.records)?;
+        each("sink_written", "Data written", Some(&Unit::Bytes), |s| &s.bytes)?;
+        each("sink_checkpoints", "Checkpoints made", None, |s| &s.checkpoints)?;
+        each("sink_skipped", "Records skipped by policy", None, |s| &s.skipped)?;
+        each("sink_dead_lettered", "Records set aside in the dead-letter file", None, |s| &s.dead_lettered)?;
+        out.gauges(
+            "sink_durable_sequence",
+            "Number of the first change that is not yet durable in the sink",
+            "sink",
+            sinks.iter().map(|s| (s.name.as_str(), s.durable.get() as f64)),
+        )
+    }
+}
+
+/// Writes families of metrics; each has the pipeline's label.
+struct Families<'e, 'p> {
+    encoder: DescriptorEncoder<'e>,
+    pipeline: &'p str,
+}
+
+impl Families<'_, '_> {
+    fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, number: &Number) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        family.encode_family(&[("pipeline", self.pipeline)])?.encode_counter::<NoLabelSet, u64, u64>(&number.get(), None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        family.encode_family(&[("pipeline", self.pipeline)])?.encode_gauge(&value)
+    }
+
+    /// One counter for each part, told apart by `label`.
+    fn counters<'b>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        label: &str,
+        parts: impl Iterator<Item = (&'b str, impl EncodeCounterValue)>,
+    ) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        for (part, value) in parts {
+            family.encode_family(&[("pipeline", self.pipeline), (label, part)])?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<'b>(&mut self, name: &str, help: &str, label: &str, parts: impl Iterator<Item = (&'b str, f64)>) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (part, value) in parts {
+            family.encode_family(&[("pipeline", self.pipeline), (label, part)])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    /// Gauges that are always 1 and say what is there in their labels.
+    fn infos<'b, const N: usize>(&mut self, name: &str, help: &str, sets: impl Iterator<Item = [(&'b str, &'b str); N]>) -> fmt::Result {
+        let name = format!("{name}_info");
+        let mut family = self.encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        for set in sets {
+            let mut labels = vec![("pipeline", self.pipeline)];
+            labels.extend(set);
+            family.encode_family(&labels.as_slice())?.encode_gauge(&1u64)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Whether a pipeline does its work, as `/readyz` tells it.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{
+    Status,
+    status::{now_us, relaxed},
+};
+
+/// What a pipeline is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Plugins, source and sinks are being made ready.
+    Starting,
+    /// Changes flow.
+    Streaming,
+    /// The source is connected, everything has been read and delivered.
+    Idle,
+    /// The source's connection broke a short while ago and is being made again.
+    Reconnecting,
+    /// The source is connected but silent for too long, or a sink makes no progress.
+    Stalled,
+    /// The source has been away for too long.
+    Down,
+    /// The pipeline drains and ends.
+    Stopping,
+}
+
+/// The body of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Readiness {
+    /// Whether the pipeline does its work: the response is 200, else 503.
+    pub ready: bool,
+    /// What it is doing.
+    pub state: State,
+    /// Why, in words.
+    pub reason: String,
+    /// Age of the newest change read, in seconds; 0 when everything has been read.
+    pub lag_seconds: f64,
+    /// Changes read.
+    pub changes: u64,
+}
+
+/// Watches a status over time: only so can standing still be told from having nothing to do.
+#[derive(Debug)]
+pub(super) struct Watch {
+    patience: Duration,
+    changes: u64,
+    /// When the number of changes last grew.
+    grew: Option<Instant>,
+    sinks: Vec<SinkWatch>,
+}
+
+#[derive(Debug)]
+struct SinkWatch {
+    durable: u64,
+    /// Changes that had been read when the sink last advanced.
+    changes: u64,
+    /// Since when it owes something.
+    owes_since: Option<Instant>,
+}
+
+impl Watch {
+    pub fn new(status: &Status, patience: Duration) -> Self {
+        let sinks = status.sinks.iter().map(|_| SinkWatch { durable: 0, changes: 0, owes_since: None }).collect();
+        Self { patience, changes: 0, grew: None, sinks }
+    }
+
+    /// Notes the numbers as they are at `now`. To be called every second or so.
+    pub fn look(&mut self, status: &Status, now: Instant) {
+        let changes = status.source.changes.get();
+        if changes > self.changes {
+            self.changes = changes;
+            self.grew = Some(now);
+        }
+        for (watch, sink) in self.sinks.iter_mut().zip(&status.sinks) {
+            let durable = sink.durable.get();
+            if durable != watch.durable {
+                *watch = SinkWatch { durable, changes, owes_since: None };
+            } else if changes > watch.changes {
+                watch.owes_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// What the pipeline is doing at `now`.
+    pub fn readiness(&self, status: &Status, now: Instant) -> Readiness {
+        let source = &status.source;
+        let silent = Duration::from_micros(now_us().saturating_sub(source.heard_us()).max(0).unsigned_abs());
+        let patience = self.patience.as_secs();
+        let stuck =
+            self.sinks.iter().zip(&status.sinks).find(|(w, _)| w.owes_since.is_some_and(|since| now.duration_since(since) > self.patience));
+        let (state, reason) = if relaxed(&status.stopping) {
+            (State::Stopping, "the pipeline drains and ends".to_owned())
+        } else if !relaxed(&status.started) {
+            (State::Starting, "plugins, source and sinks are being made ready".to_owned())
+        } else if !source.is_connected() && silent > self.patience {
+            (State::Down, format!("no connection to the source for more than {patience} s; see the log for the reason"))
+        } else if let Some((_, sink)) = stuck {
+            (State::Stalled, format!("the sink `{}` has made nothing durable for more than {patience} s although there is work", sink.name))
+        } else if !source.is_connected() {
+            (State::Reconnecting, "the connection to the source broke and is being made again".to_owned())
+        } else if silent > self.patience {
+            (State::Stalled, format!("nothing came from the source for more than {patience} s, not even a heartbeat"))
+        } else if self.grew.is_some_and(|at| now.duration_since(at) < Duration::from_secs(5)) {
+            (State::Streaming, "changes flow".to_owned())
+        } else {
+            (State::Idle, "connected, and there is nothing to do".to_owned())
+        };
+        let ready = matches!(state, State::Streaming | State::Idle | State::Reconnecting);
+        Readiness { ready, state, reason, lag_seconds: source.lag_us() as f64 / 1e6, changes: source.changes.get() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::service::status::SinkStatus;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn started() -> Status {
+        let status = Status { sinks: vec![SinkStatus { name: "file".into(), ..Default::default() }], ..Default::default() };
+        status.started.store(true, Ordering::Relaxed);
+        status
+    }
+
+    #[test]
+    fn idle_streaming_stalled_and_down_are_told_apart() {
+        let status = started();
+        let begin = Instant::now();
+        let mut watch = Watch::new(&status, PATIENCE);
+        let state = |watch: &Watch, after: u64| watch.readiness(&status, begin + Duration::from_secs(after)).state;
+        // never connected, never heard
+        assert_eq!(state(&watch, 0), State::Down);
+        status.source.connect();
+        assert_eq!(state(&watch, 0), State::Idle);
+        status.source.changes.add(10);
+        watch.look(&status, begin);
+        assert_eq!(state(&watch, 1), State::Streaming);
+        // nothing became durable for longer than the patience
+        assert_eq!(state(&watch, 61), State::Stalled);
+        assert!(watch.readiness(&status, begin + Duration::from_secs(61)).reason.contains("`file`"));
+        status.sinks[0].durable.set(10);
+        watch.look(&status, begin + Duration::from_secs(62));
+        assert_eq!(state(&watch, 300), State::Idle);
+        status.source.disconnect();
+        assert_eq!(state(&watch, 300), State::Reconnecting);
+        status.stopping.store(true, Ordering::Relaxed);
+        assert_eq!(state(&watch, 300), State::Stopping);
+    }
+
+    #[test]
+    fn before_the_start_it_is_not_ready() {
+        let status = Status::default();
+        let readiness = Watch::new(&status, PATIENCE).readiness(&status, Instant::now());
+        assert_eq!((readiness.ready, readiness.state), (false, State::Starting));
+    }
+}

@@ -1,0 +1,100 @@
+//! The plugin's configuration, checked as far as it can be without a table.
+
+use serde::Deserialize;
+use sluicegate_plugin::{Operations, TableName, TablePatterns};
+
+use crate::condition;
+
+/// What the plugin is told to do.
+#[derive(Debug)]
+pub struct Config {
+    /// All entries; each applies to the tables that it selects.
+    pub entries: Vec<Entry>,
+}
+
+/// What happens to some tables.
+#[derive(Debug)]
+pub struct Entry {
+    tables: TablePatterns,
+    /// The condition's text; it parses.
+    pub condition: Option<String>,
+    /// Operations that are delivered; `None` = all.
+    pub operations: Option<Operations>,
+}
+
+impl Entry {
+    /// Whether the entry applies to the table.
+    pub fn selects(&self, name: &TableName) -> bool {
+        self.tables.selects(name)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    tables: Vec<RawEntry>,
+    #[serde(rename = "where")]
+    condition: Option<String>,
+    operations: Option<Vec<Operation>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry {
+    table: TablePatterns,
+    #[serde(rename = "where")]
+    condition: Option<String>,
+    operations: Option<Vec<Operation>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Operation {
+    Snapshot,
+    Insert,
+    Update,
+    Delete,
+    Truncate,
+}
+
+impl Config {
+    /// Reads the configuration; every condition has to parse.
+    pub fn read(json: &str) -> Result<Self, String> {
+        let raw: Raw = serde_json::from_str(json).map_err(|error| {
+            format!("{error}; `config` of filter is `where: …` and `operations: […]`, or `tables:` with a list of `table`, `where`, `operations`")
+        })?;
+        let mut entries = Vec::new();
+        if raw.condition.is_some() || raw.operations.is_some() {
+            entries.push(entry("for every table", TablePatterns::default(), raw.condition, raw.operations)?);
+        }
+        for RawEntry { table, condition, operations } in raw.tables {
+            entries.push(entry(&format!("for {table}"), table, condition, operations)?);
+        }
+        if entries.is_empty() {
+            return Err("nothing to filter: give `where`, `operations`, or `tables` with a list of them".into());
+        }
+        Ok(Self { entries })
+    }
+}
+
+fn entry(which: &str, tables: TablePatterns, condition: Option<String>, operations: Option<Vec<Operation>>) -> Result<Entry, String> {
+    if let Some(text) = &condition {
+        condition::parse(text).map_err(|error| format!("the condition {which}: {error}"))?;
+    }
+    if condition.is_none() && operations.is_none() {
+        return Err(format!("the entry {which} has neither `where` nor `operations`; give one of them or remove it"));
+    }
+    let operations = operations.map(|list| {
+        list.into_iter().fold(Operations::empty(), |all, operation| {
+            all | match operation {
+                Operation::Snapshot => Operations::SNAPSHOT,
+                Operation::Insert => Operations::INSERT,
+                Operation::Update => Operations::UPDATE,
+                Operation::Delete => Operations::DELETE,
+                Operation::Truncate => Operations::TRUNCATE,
+            }
+        })
+    });
+    Ok(Entry { tables, condition, operations })
+}

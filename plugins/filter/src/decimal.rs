@@ -1,0 +1,138 @@
+//! Exact decimals as text, compared without being converted.
+
+use std::cmp::Ordering;
+
+/// Largest exponent of a literal such as `1e30`; doubles end near 308.
+const MAX_EXPONENT: i64 = 400;
+
+/// A decimal number: digits without leading zeros before the point and without trailing zeros after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decimal {
+    negative: bool,
+    whole: Vec<u8>,
+    fraction: Vec<u8>,
+}
+
+/// Sign, digits before the point without leading zeros, digits after it without trailing zeros. Zero has no sign.
+fn split(text: &[u8]) -> Option<(bool, &[u8], &[u8])> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let point = digits.iter().position(|byte| *byte == b'.');
+    let (mut whole, mut fraction) = match point {
+        Some(at) => (digits.get(..at)?, digits.get(at + 1..)?),
+        None => (digits, &[][..]),
+    };
+    if whole.len() + fraction.len() == 0 || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+        return None;
+    }
+    while let [b'0', rest @ ..] = whole {
+        whole = rest;
+    }
+    while let [rest @ .., b'0'] = fraction {
+        fraction = rest;
+    }
+    Some((negative && !(whole.is_empty() && fraction.is_empty()), whole, fraction))
+}
+
+fn compare(a: (bool, &[u8], &[u8]), b: (bool, &[u8], &[u8])) -> Ordering {
+    let magnitude = || a.1.len().cmp(&b.1.len()).then_with(|| a.1.cmp(b.1)).then_with(|| a.2.cmp(b.2));
+    match (a.0, b.0) {
+        (false, false) => magnitude(),
+        (true, true) => magnitude().reverse(),
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+    }
+}
+
+/// Compares two decimals in text form; `None` when one of them is none.
+pub fn compare_text(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    Some(compare(split(a)?, split(b)?))
+}
+
+impl Decimal {
+    /// A decimal from a literal, `-12.50` or `1.5e3`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok().filter(|e| e.abs() <= MAX_EXPONENT)?),
+            None => (text, 0),
+        };
+        let (negative, whole, fraction) = split(mantissa.as_bytes())?;
+        let (mut whole, mut fraction) = (whole.to_vec(), fraction.to_vec());
+        for _ in 0..exponent {
+            let digit = if fraction.is_empty() { b'0' } else { fraction.remove(0) };
+            whole.push(digit);
+        }
+        for _ in exponent..0 {
+            fraction.insert(0, whole.pop().unwrap_or(b'0'));
+        }
+        let digits = [b"0", whole.as_slice(), b".", &fraction].concat();
+        let (_, whole, fraction) = split(&digits)?;
+        Some(Self { negative, whole: whole.to_vec(), fraction: fraction.to_vec() })
+    }
+
+    /// How the decimal in `text` compares to this one; `None` when it is none.
+    pub fn compare_to(&self, text: &[u8]) -> Option<Ordering> {
+        Some(compare(split(text)?, (self.negative, &self.whole, &self.fraction)))
+    }
+
+    /// The largest integer that is not larger, and whether that is the number itself; `None` beyond 128 bits.
+    pub fn floor(&self) -> Option<(i128, bool)> {
+        let mut value: i128 = 0;
+        for digit in &self.whole {
+            value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+        }
+        let exact = self.fraction.is_empty();
+        let value = if self.negative { -value - i128::from(!exact) } else { value };
+        Some((value, exact))
+    }
+
+    /// Whether the number is below zero.
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn decimals_compare_as_numbers() {
+        for (a, b, expected) in [
+            ("10", "9", Ordering::Greater),
+            ("1.50", "1.5", Ordering::Equal),
+            ("-0.00", "0", Ordering::Equal),
+            ("-2", "-10", Ordering::Greater),
+            ("0.09", "0.1", Ordering::Less),
+            ("007", "7.0", Ordering::Equal),
+            ("99999999999999999999999999999999.1", "99999999999999999999999999999999.2", Ordering::Less),
+        ] {
+            assert_eq!(compare_text(a.as_bytes(), b.as_bytes()), Some(expected), "{a} {b}");
+            assert_eq!(Decimal::parse(b).unwrap().compare_to(a.as_bytes()), Some(expected), "{a} {b}");
+        }
+        for text in ["", "-", ".", "1.2.3", "1,5", "abc", "1e5"] {
+            assert_eq!(compare_text(text.as_bytes(), b"0"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_literal_with_an_exponent_is_exact() {
+        assert_eq!(Decimal::parse("1.5e3"), Decimal::parse("1500"));
+        assert_eq!(Decimal::parse("15e-2"), Decimal::parse("0.15"));
+        assert_eq!(Decimal::parse("1e999"), None);
+        assert_eq!(Decimal::parse("-1.5").unwrap().floor(), Some((-2, false)));
+        assert_eq!(Decimal::parse("18446744073709551615").unwrap().floor(), Some((u64::MAX.into(), true)));
+    }
+
+    proptest! {
+        #[test]
+        fn comparison_agrees_with_scaled_integers(a in -100_000i64..100_000, b in -100_000i64..100_000) {
+            let text = |v: i64| format!("{}{}.{:02}", if v < 0 { "-" } else { "" }, v.abs() / 100, v.abs() % 100);
+            prop_assert_eq!(compare_text(text(a).as_bytes(), text(b).as_bytes()), Some(a.cmp(&b)));
+        }
+    }
+}
