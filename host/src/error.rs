@@ -71,6 +71,12 @@ impl Error {
         self
     }
 
+    /// The same error, of another kind: where the place decides what it means.
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// What decides the policy.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

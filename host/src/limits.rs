@@ -95,8 +95,5 @@ impl Default for Limits {
     }
 }
 
-/// Versions of tables that a source remembers; beyond that it forgets all and learns them again.
-pub const TABLE_VERSIONS: usize = 4096;
-
 /// Longest time between two batches while the source's position moves, changes or not.
 pub const POSITION_INTERVAL: Duration = Duration::from_secs(2);

@@ -144,11 +144,12 @@ impl Assembly {
 
     fn event(&mut self, origin: &Origin) -> u32 {
         if self.last_event != Some(origin.number) {
-            let transaction = match self.batch.transactions.last() {
-                Some(last) if Arc::ptr_eq(&last.file, &origin.transaction.file) && same(&last.id, &origin.transaction.id) => {}
-                _ => self.batch.transactions.push(origin.transaction.clone()),
-            };
-            let () = transaction;
+            let known = self.batch.transactions.last().is_some_and(|last| {
+                Arc::ptr_eq(&last.file, &origin.transaction.file) && same(last.id.as_ref(), origin.transaction.id.as_ref())
+            });
+            if !known {
+                self.batch.transactions.push(origin.transaction.clone());
+            }
             let transaction = (self.batch.transactions.len() - 1) as u32;
             self.batch.events.push(Event { transaction, ..origin.event.clone() });
             self.last_event = Some(origin.number);
@@ -172,7 +173,7 @@ pub fn pass_over(plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, count: u64)
     Ok(count)
 }
 
-fn same(a: &Option<Arc<str>>, b: &Option<Arc<str>>) -> bool {
+fn same(a: Option<&Arc<str>>, b: Option<&Arc<str>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         _ => false,

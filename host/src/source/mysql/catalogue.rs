@@ -18,7 +18,6 @@ use crate::{
     change::{Table, TableName},
     config::TablePatterns,
     error::ErrorKind,
-    limits::TABLE_VERSIONS,
 };
 
 /// What a table id stands for.
@@ -48,12 +47,14 @@ pub struct Catalogue {
     /// The newest version of each table, to keep its identity where nothing has changed.
     newest: HashMap<TableName, Arc<Table>>,
     conn: Option<Conn>,
+    /// Versions remembered, at most.
+    limit: usize,
 }
 
 impl Catalogue {
     /// An empty catalogue.
-    pub fn new(patterns: TablePatterns, connector: Connector) -> Self {
-        Self { patterns, connector, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), conn: None }
+    pub fn new(patterns: TablePatterns, connector: Connector, limit: usize) -> Self {
+        Self { limit, patterns, connector, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), conn: None }
     }
 
     /// Whether the table is captured. The server's own databases are so only when a pattern names them.
@@ -85,7 +86,7 @@ impl Catalogue {
 
     /// Keeps the caches bounded; called between transactions, when no table map is waiting for its rows.
     pub fn trim(&mut self) {
-        if self.versions.len() > TABLE_VERSIONS || self.ids.len() > TABLE_VERSIONS {
+        if self.versions.len() > self.limit || self.ids.len() > self.limit {
             self.versions.clear();
             self.ids.clear();
             self.newest.clear();

@@ -34,8 +34,8 @@ impl Stream {
         let heartbeat = matches!(event_type, kind::HEARTBEAT | kind::HEARTBEAT_V2);
         let made_up = header.flags_raw() & event::ARTIFICIAL != 0 || header.log_pos() == 0;
         // the library takes four bytes for a checksum from what the server makes up, whether it has one or not
-        let checked = !inner && !heartbeat && !(made_up && matches!(event_type, kind::ROTATE | kind::FORMAT_DESCRIPTION));
-        if checked && !event::checksum_holds(event) {
+        let unchecked = inner || heartbeat || (made_up && matches!(event_type, kind::ROTATE | kind::FORMAT_DESCRIPTION));
+        if !unchecked && !event::checksum_holds(event) {
             return Err(self
                 .fault("an event whose checksum does not fit its bytes")
                 .remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")

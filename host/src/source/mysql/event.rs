@@ -200,8 +200,6 @@ pub enum RowsKind {
 /// A rows event.
 #[derive(Clone, Debug)]
 pub struct Rows<'a> {
-    /// The table map's id.
-    pub table_id: u64,
     /// What happened.
     pub kind: RowsKind,
     /// Columns of the table.
@@ -241,8 +239,7 @@ pub fn table_id(body: &[u8]) -> Result<u64, Fault> {
 pub fn rows(event_type: u8, body: &[u8], limit: usize) -> Result<Rows<'_>, Fault> {
     let (kind, second_version, compressed) = rows_kind(event_type).ok_or(Fault::Invalid("not a rows event"))?;
     let mut cursor = Cursor(body);
-    let table_id = cursor.uint(6)?;
-    cursor.u16()?;
+    cursor.take(8)?;
     if second_version {
         // the length counts itself
         let extra = usize::from(cursor.u16()?).checked_sub(2).ok_or(Fault::Truncated)?;
@@ -255,7 +252,7 @@ pub fn rows(event_type: u8, body: &[u8], limit: usize) -> Result<Rows<'_>, Fault
         full &= all_set(cursor.take(bitmap)?, columns);
     }
     let data = if compressed { Cow::Owned(unpack(cursor.0, limit)?) } else { Cow::Borrowed(cursor.0) };
-    Ok(Rows { table_id, kind, columns, full, data })
+    Ok(Rows { kind, columns, full, data })
 }
 
 fn all_set(bitmap: &[u8], bits: usize) -> bool {

@@ -66,7 +66,7 @@ impl MySql {
 
     fn connect(&self) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone());
+        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone(), self.limits.known_tables);
         (connector, catalogue)
     }
 }

@@ -60,11 +60,11 @@ pub fn describe(table: &TableName, map: &TableMap<'_>, collations: &Collations) 
     let Metadata { names: Some(names), unsigned, collations: ids, labels, primary_key } = &map.metadata else { return Ok(None) };
     let mut descriptions = Vec::with_capacity(map.columns.len());
     for (i, column) in map.columns.iter().enumerate() {
-        let complete = !(column.is_numeric() && unsigned.is_none())
-            && !(column.is_character() && ids[i].is_none())
-            && !(column.is_labelled() && (ids[i].is_none() || labels[i].is_none()))
-            && !is_old_temporal(column.kind);
-        if !complete {
+        let lacking = (column.is_numeric() && unsigned.is_none())
+            || (column.is_character() && ids[i].is_none())
+            || (column.is_labelled() && (ids[i].is_none() || labels[i].is_none()))
+            || is_old_temporal(column.kind);
+        if lacking {
             return Ok(None);
         }
         let name = std::str::from_utf8(names[i])

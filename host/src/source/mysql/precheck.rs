@@ -58,9 +58,9 @@ pub(super) async fn check(connector: &Connector, catalogue: &Catalogue, start_at
     let mut conn = connector.connect().await.map_err(as_precheck)?;
     let server = connector.identify(&mut conn).await.map_err(as_precheck)?;
     let logging = settings(connector, &mut conn, &server, &mut faults).await?;
-    grants(connector, &mut conn, &mut faults).await?;
+    let may_look = grants(connector, &mut conn, &mut faults).await?;
     let mut begin = None;
-    if logging {
+    if logging && may_look {
         let outcome = position(connector, &mut conn, &server, start_at, start, &mut faults).await;
         begin = faults.absorb(outcome)?;
     }
@@ -72,11 +72,7 @@ pub(super) async fn check(connector: &Connector, catalogue: &Catalogue, start_at
 
 /// At the precheck nothing is retried, so that an unreachable server is a fault of the environment.
 fn as_precheck(error: Error) -> Error {
-    if error.kind() != ErrorKind::Connection {
-        return error;
-    }
-    let remedy = error.remedy_text().unwrap_or("Check host, port and firewall, and that the server is running.").to_owned();
-    Error::new(ErrorKind::Precheck, error.message().to_owned()).remedy(remedy).caused_by(error)
+    if error.kind() == ErrorKind::Connection { error.with_kind(ErrorKind::Precheck) } else { error }
 }
 
 /// A global variable; `None` where the server does not know it.
@@ -121,8 +117,8 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, fault
     Ok(on)
 }
 
-/// Whether the account may read the log.
-async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<()> {
+/// Checks whether the account may read the log; returns whether it may ask where the log begins and ends.
+async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<bool> {
     let rows: Vec<Row> = connector.within("query", conn.query("SHOW GRANTS")).await?;
     let lines = rows.into_iter().filter_map(|mut r| r.take_opt::<String, _>(0).and_then(std::result::Result::ok));
     // only privileges on *.* count; the part before ON lists them
@@ -140,13 +136,14 @@ async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> 
             format!("GRANT REPLICATION SLAVE ON *.* TO {account}"),
         );
     }
-    if !has(&["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"]) {
+    let may_look = has(&["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"]);
+    if !may_look {
         faults.add(
             format!("the account {account} lacks the privilege REPLICATION CLIENT"),
             format!("GRANT REPLICATION CLIENT ON *.* TO {account}"),
         );
     }
-    Ok(())
+    Ok(may_look)
 }
 
 /// Whether the log still has what we would start with.

@@ -305,10 +305,6 @@ impl Stream {
     /// Sends what is held, or an empty batch, with the present position. Waits for room in the queue.
     pub(super) async fn send(&mut self) -> Result<(), Halt> {
         let batch = self.assembly.take(self.place.resume().to_position()?);
-        let source = &self.reader.status.source;
-        source.batches.add(1);
-        source.changes.add(u64::from(batch.taken));
-        source.bytes.add(batch.bytes as u64);
         let sent = tokio::select! {
             biased;
             () = self.reader.stop.cancelled() => return Err(Halt::Stop),

@@ -1,0 +1,6 @@
+//! The MySQL and MariaDB source against real servers.
+
+mod capture;
+mod precheck;
+mod resume;
+mod types;

@@ -1,0 +1,135 @@
+//! What the precheck finds, and what it says.
+
+use sluicegate::{
+    Error, ErrorKind,
+    change::Position,
+    config::{Secret, StartAt},
+    limits::Limits,
+    source::Start,
+};
+use sluicegate_harness::{database::Flavor, free_port, mariadb, mysql, until};
+
+use crate::capture::{Capture, DEADLINE, anew, precheck, settings};
+
+/// The error with ports replaced.
+fn shown(error: &Error) -> String {
+    let text = error.to_string();
+    regex_lite::Regex::new(r"127\.0\.0\.1:\d+").unwrap().replace_all(&text, "HOST").into_owned()
+}
+
+#[test]
+fn every_fault_of_the_server_is_listed_with_its_remedy() {
+    let server = mysql::start(&["--binlog-format=STATEMENT", "--binlog-row-image=MINIMAL"]);
+    server.sql(
+        "CREATE DATABASE d; CREATE TABLE d.t (id int, g point, h varchar(10) character set gbk); CREATE USER 'weak'@'127.0.0.1' IDENTIFIED BY 'pw';
+         GRANT SELECT ON *.* TO 'weak'@'127.0.0.1'",
+    );
+    let mut settings = settings(&server, "d");
+    settings.user = "weak".into();
+    settings.password = Secret::new("pw");
+    settings.start = StartAt::File { file: "binlog.009999".into(), position: 4 };
+    let error = precheck(settings, &anew()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precheck);
+    insta::assert_snapshot!(shown(&error), @r"
+    HOST is not ready, 5 faults:
+      - binlog_format is STATEMENT
+        remedy: Set it to ROW: SET GLOBAL binlog_format = 'ROW', also in the server's configuration file.
+      - binlog_row_image is MINIMAL
+        remedy: Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file.
+      - the account 'weak'@'127.0.0.1' lacks the privilege REPLICATION SLAVE
+        remedy: GRANT REPLICATION SLAVE ON *.* TO 'weak'@'127.0.0.1'
+      - the account 'weak'@'127.0.0.1' lacks the privilege REPLICATION CLIENT
+        remedy: GRANT REPLICATION CLIENT ON *.* TO 'weak'@'127.0.0.1'
+      - captured columns have types that are not supported: d.t.g (point), d.t.h (character set gbk)
+        remedy: Leave the tables out by adding '!database.table' to the source's tables, or change the columns.
+    ");
+}
+
+#[test]
+fn a_wrong_password_is_refused_without_showing_it() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let mut settings = settings(&server, "d");
+        settings.password = Secret::new("not-the-password");
+        let error = precheck(settings, &anew()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precheck);
+        assert!(error.to_string().contains("Check the source's user and password"), "{error}");
+        assert!(!error.to_string().contains("not-the-password"));
+    }
+}
+
+#[test]
+fn an_unreachable_server_is_an_error_at_once() {
+    let server = mariadb::shared();
+    let mut settings = settings(&server, "d");
+    settings.port = free_port();
+    let error = precheck(settings, &anew()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precheck);
+    insta::assert_snapshot!(shown(&error), @r"
+    cannot connect to HOST: Input/output error: Input/output error: Connection refused (os error 111)
+      remedy: Check host, port and firewall, and that the server is running.
+    ");
+}
+
+#[test]
+fn a_binlog_that_is_off_is_found() {
+    let server = mysql::start(&["--skip-log-bin"]);
+    let error = precheck(settings(&server, "d"), &anew()).unwrap_err();
+    assert!(error.to_string().contains("the binlog is off"), "{error}");
+}
+
+#[test]
+fn a_purged_position_names_the_gap() {
+    for server in [mariadb::start(&[]), mysql::start(&[])] {
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)");
+        let capture = Capture::start(settings(&server, "d"), anew(), Limits::default());
+        let old = capture.position();
+        capture.stop();
+        server.sql("INSERT INTO d.t VALUES (1); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (2); FLUSH BINARY LOGS");
+        let files = server.query("SHOW BINARY LOGS");
+        let newest = files.last().unwrap()[0].clone().unwrap();
+        // the server keeps what the old connection reads until it notices that nobody is there
+        until("the binlogs are purged", DEADLINE, || {
+            server.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
+            server.query("SHOW BINARY LOGS").len() == 1
+        });
+
+        let error = precheck(settings(&server, "d"), &old).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precheck);
+        assert!(error.to_string().contains("has purged transactions that were not read yet"), "{error}");
+        let mut by_file: serde_json::Value = serde_json::from_str(&old.position.as_ref().unwrap().0).unwrap();
+        by_file["gtid_set"] = serde_json::Value::Null;
+        let by_file = Start { position: Some(Position::new(by_file.to_string())), sequence: 0 };
+        let error = precheck(settings(&server, "d"), &by_file).unwrap_err();
+        assert!(error.to_string().contains(&format!("it has {newest} to {newest}")), "{error}");
+
+        // the same without the precheck: final, not retried
+        for start in [old.clone(), by_file] {
+            let error = Capture::start(settings(&server, "d"), start, Limits::default()).failure();
+            assert_eq!(error.kind(), ErrorKind::Source);
+            assert!(error.to_string().contains("no longer in the server's binlog"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_position_of_another_kind_of_server_is_refused() {
+    let capture = Capture::start(settings(&mariadb::shared(), "d"), anew(), Limits::default());
+    let position = capture.position();
+    capture.stop();
+    let error = precheck(settings(&mysql::shared(), "d"), &position).unwrap_err();
+    assert!(error.to_string().contains("one is MySQL, the other MariaDB"), "{error}");
+}
+
+#[test]
+fn a_table_type_that_cannot_be_read_is_refused_by_name() {
+    // P32: a COMPRESSED column stopped a peer's whole stream in a silent retry loop
+    let server = mariadb::shared();
+    let database = server.database("refused");
+    server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY, big text COMPRESSED)"));
+    let mut settings = settings(&server, &database);
+    let error = precheck(settings.clone(), &anew()).unwrap_err();
+    assert!(error.to_string().contains(&format!("{database}.t.big (MariaDB's COMPRESSED attribute)")), "{error}");
+    settings.tables.exclude.push(format!("{database}.t"));
+    precheck(settings, &anew()).unwrap();
+    assert_eq!(server.flavor(), Flavor::MariaDb);
+}

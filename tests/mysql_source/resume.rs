@@ -1,0 +1,303 @@
+//! Positions: restarts, broken connections, transactions of every kind.
+
+use std::time::Duration;
+
+use sluicegate::{
+    ErrorKind,
+    change::{Operation, Position},
+    config::{Secret, StartAt},
+    limits::Limits,
+    source::Start,
+};
+use sluicegate_harness::{
+    database::{Flavor, Server},
+    mariadb, mysql, until,
+};
+
+use crate::capture::{Capture, DEADLINE, anew, at, settings};
+
+fn servers() -> [Server; 2] {
+    [mariadb::shared(), mysql::shared()]
+}
+
+fn ids(capture: &[crate::capture::TextChange]) -> Vec<String> {
+    capture.iter().map(|c| c.after.as_ref().or(c.before.as_ref()).unwrap()[0].clone().unwrap()).collect()
+}
+
+/// Many small batches, so that transactions are cut often.
+fn cut_limits(changes: usize) -> Limits {
+    Limits { batch_changes: changes, ..Limits::default() }
+}
+
+fn a_restart_at_any_row(server: &Server, by_file: bool) {
+    let database = server.database("cut");
+    server.sql(&format!(
+        "CREATE TABLE {database}.t (id int PRIMARY KEY, note varchar(100)); CREATE TABLE {database}.other (id int PRIMARY KEY);
+         CREATE TABLE {database}.passed (id int PRIMARY KEY)"
+    ));
+    let mut settings = settings(server, &database);
+    settings.tables.exclude.push(format!("{database}.passed"));
+    let mut capture = Capture::start(settings.clone(), anew(), cut_limits(7));
+    let many = |first: i32, count: i32| (first..first + count).map(|i| format!("({i},REPEAT('x',50))")).collect::<Vec<_>>().join(",");
+    // one transaction with several events, several tables and updates between
+    server.sql(&format!(
+        "BEGIN; INSERT INTO {database}.t VALUES {}; INSERT INTO {database}.passed VALUES (1),(2); INSERT INTO {database}.other VALUES (1),(2),(3);
+         UPDATE {database}.t SET note='y' WHERE id < 50; INSERT INTO {database}.t VALUES {}; COMMIT; INSERT INTO {database}.other VALUES (9)",
+        many(0, 500),
+        many(500, 447),
+    ));
+    let all = capture.changes(1001);
+    let cuts: Vec<Start> = capture.held.iter().map(|b| at(&b.position, b.next_sequence())).collect();
+    capture.stop();
+    assert!(cuts.len() > 140, "cut into many batches: {}", cuts.len());
+
+    for cut in cuts.iter().step_by(9) {
+        let mut start = cut.clone();
+        if by_file {
+            let mut json: serde_json::Value = serde_json::from_str(&start.position.as_ref().unwrap().0).unwrap();
+            json["gtid_set"] = serde_json::Value::Null;
+            start.position = Some(Position::new(json.to_string()));
+        }
+        let left = all.len() - start.sequence as usize;
+        let mut capture = Capture::start(settings.clone(), start.clone(), Limits::default());
+        assert_eq!(capture.changes(left), all[start.sequence as usize..], "from {start:?}");
+        capture.stop();
+    }
+}
+
+#[test]
+fn a_restart_at_any_row_of_a_transaction_loses_and_repeats_nothing_mariadb() {
+    a_restart_at_any_row(&mariadb::shared(), false);
+}
+
+#[test]
+fn a_restart_at_any_row_of_a_transaction_loses_and_repeats_nothing_mysql() {
+    a_restart_at_any_row(&mysql::shared(), false);
+}
+
+#[test]
+fn file_and_position_resume_as_exactly_as_gtids() {
+    for server in servers() {
+        a_restart_at_any_row(&server, true);
+    }
+}
+
+#[test]
+fn a_killed_dump_connection_comes_back_where_it_was() {
+    for server in servers() {
+        let database = server.database("killed");
+        server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY)"));
+        let mut settings = settings(&server, &database);
+        // an account of its own, so that other tests keep their connections
+        settings.user = database.clone();
+        settings.password = Secret::new("pw");
+        server.sql(&format!("CREATE USER {database}@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT ALL ON *.* TO {database}@'127.0.0.1'"));
+        let mut capture = Capture::start(settings, anew(), Limits::default());
+        for round in 0..3 {
+            server.sql(&format!("INSERT INTO {database}.t VALUES ({}),({})", 2 * round, 2 * round + 1));
+            capture.changes(2 * (round + 1));
+            let query = format!("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%' AND user = '{database}'");
+            let dumps = server.query(&query);
+            assert!(!dumps.is_empty());
+            for dump in dumps {
+                // one of an earlier round may be gone already
+                let _ = server.client().try_sql(&format!("KILL {}", dump[0].as_ref().unwrap()));
+            }
+            until("the source has connected again", DEADLINE, || capture.status.source.reconnects.get() > round as u64);
+        }
+        assert_eq!(ids(&capture.changes(6)), ["0", "1", "2", "3", "4", "5"]);
+        capture.stop();
+    }
+}
+
+#[test]
+fn a_restarted_server_is_found_again() {
+    for flavor in [Flavor::MariaDb, Flavor::MySql] {
+        let mut server = if flavor == Flavor::MariaDb { mariadb::start(&[]) } else { mysql::start(&[]) };
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY); INSERT INTO d.t VALUES (0)");
+        let mut capture = Capture::start(settings(&server, "d"), anew(), Limits::default());
+        server.sql("INSERT INTO d.t VALUES (1)");
+        capture.changes(1);
+        server.kill9();
+        server.start_again();
+        server.sql("INSERT INTO d.t VALUES (2)");
+        assert_eq!(ids(&capture.changes(2)), ["1", "2"]);
+        capture.stop();
+    }
+}
+
+#[test]
+fn rows_without_transactions_and_rows_of_xa_come_out() {
+    // P27: MyISAM rows and rows committed by XA never came out of a peer
+    for server in servers() {
+        let database = server.database("kinds");
+        server
+            .sql(&format!("CREATE TABLE {database}.m (id int PRIMARY KEY) ENGINE=MyISAM; CREATE TABLE {database}.t (id int PRIMARY KEY)"));
+        let mut capture = Capture::start(settings(&server, &database), anew(), Limits::default());
+        server.sql(&format!(
+            "INSERT INTO {database}.m VALUES (1),(2); XA START '{database}'; INSERT INTO {database}.t VALUES (3); XA END '{database}';
+             XA PREPARE '{database}'; XA COMMIT '{database}'; XA START 'o{database}'; INSERT INTO {database}.t VALUES (4);
+             XA END 'o{database}'; XA COMMIT 'o{database}' ONE PHASE; BEGIN; INSERT INTO {database}.t VALUES (5); SAVEPOINT s;
+             INSERT INTO {database}.t VALUES (6); ROLLBACK TO s; INSERT INTO {database}.t VALUES (7); COMMIT;
+             CREATE TABLE {database}.c AS SELECT 8 AS id; ALTER TABLE {database}.t ADD x int; INSERT INTO {database}.t VALUES (9, 1)"
+        ));
+        let changes = capture.changes(8);
+        assert_eq!(ids(&changes), ["1", "2", "3", "4", "5", "7", "8", "9"]);
+        let end = capture.position();
+        capture.stop();
+        server.sql(&format!("DELETE FROM {database}.t WHERE id = 9"));
+        let mut capture = Capture::start(settings(&server, &database), end, Limits::default());
+        let changes = capture.changes(1);
+        assert_eq!((changes[0].operation, changes[0].sequence), (Operation::Delete, 8));
+        capture.stop();
+    }
+}
+
+#[test]
+fn compressed_logs_are_read() {
+    let maria = mariadb::start(&["--log-bin-compress=ON", "--log-bin-compress-min-len=10"]);
+    let mysql = mysql::start(&["--binlog-transaction-compression=ON"]);
+    for server in [&maria, &mysql] {
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, x varchar(200))");
+        let mut capture = Capture::start(settings(server, "d"), anew(), cut_limits(3));
+        server.sql("INSERT INTO d.t VALUES (1, REPEAT('a',200)),(2, REPEAT('b',200)),(3, ''),(4, ''); UPDATE d.t SET x = REPEAT('c', 100) WHERE id > 2; DELETE FROM d.t");
+        let all = capture.changes(10);
+        let cut = at(&capture.held.iter().find(|b| b.taken > 0).unwrap().position, 3);
+        capture.stop();
+        let mut capture = Capture::start(settings(server, "d"), cut, Limits::default());
+        assert_eq!(capture.changes(7), all[3..]);
+        capture.stop();
+    }
+}
+
+#[test]
+fn the_position_moves_when_only_uncaptured_tables_change() {
+    // P23: a stored position must not grow old while other tables are busy
+    for server in servers() {
+        let (ours, theirs) = (server.database("ours"), server.database("theirs"));
+        server.sql(&format!("CREATE TABLE {theirs}.t (id int PRIMARY KEY)"));
+        let mut capture = Capture::start(settings(&server, &ours), anew(), Limits::default());
+        let before = capture.position().position.unwrap();
+        server.sql(&format!("INSERT INTO {theirs}.t VALUES (1)"));
+        let batch = capture.next().unwrap();
+        assert_eq!(batch.taken, 0);
+        assert_ne!(batch.position, before);
+        capture.stop();
+    }
+}
+
+#[test]
+fn a_start_can_be_named_by_file_by_gtids_and_as_the_earliest() {
+    for server in [mariadb::start(&[]), mysql::start(&[])] {
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY); INSERT INTO d.t VALUES (1)");
+        let (end, gtids) = match server.flavor() {
+            Flavor::MariaDb => ("SHOW MASTER STATUS", "SELECT @@gtid_binlog_pos"),
+            Flavor::MySql => ("SHOW BINARY LOG STATUS", "SELECT @@GLOBAL.gtid_executed"),
+        };
+        let end = server.query(end).remove(0);
+        let file = StartAt::File { file: end[0].clone().unwrap(), position: end[1].as_ref().unwrap().parse().unwrap() };
+        let gtids = StartAt::Gtid(server.query(gtids).remove(0).remove(0).unwrap());
+        server.sql("FLUSH BINARY LOGS; INSERT INTO d.t VALUES (2)");
+        for (start, expected) in [(file, vec!["2"]), (gtids, vec!["2"]), (StartAt::Earliest, vec!["1", "2"])] {
+            let mut settings = settings(&server, "d");
+            settings.start = start;
+            crate::capture::precheck(settings.clone(), &anew()).unwrap();
+            let mut capture = Capture::start(settings, anew(), Limits::default());
+            assert_eq!(ids(&capture.changes(expected.len())), expected);
+            capture.stop();
+        }
+    }
+}
+
+#[test]
+fn changes_that_cannot_be_followed_stop_the_stream_by_name() {
+    for server in servers() {
+        let database = server.database("stop");
+        server.sql(&format!(
+            "CREATE TABLE {database}.t (id int PRIMARY KEY, p point, j json); CREATE TABLE {database}.s (id int PRIMARY KEY, x int)"
+        ));
+        let others = server.database("others");
+        server.sql(&format!("CREATE TABLE {others}.t (id int PRIMARY KEY, p point)"));
+        let failure = |statements: &str, tables: &str| {
+            let mut settings = settings(&server, &database);
+            settings.tables.exclude.push(format!("{database}.{tables}"));
+            let mut capture = Capture::start(settings, anew(), Limits::default());
+            // tables that are not captured are never decoded
+            server.sql(&format!("REPLACE INTO {others}.t VALUES (1, POINT(1, 2))"));
+            server.sql(statements);
+            let error = capture.failure();
+            assert_eq!(error.kind(), ErrorKind::Source);
+            assert!(error.remedy_text().is_some(), "{error}");
+            error.message().to_owned()
+        };
+        let message = failure(&format!("INSERT INTO {database}.t VALUES (1, POINT(1,2), '1')"), "none");
+        assert!(message.contains(&format!("{database}.t.p: a geometry type is not supported")), "{message}");
+        let statement = format!("SET SESSION binlog_format = STATEMENT; REPLACE INTO {database}.s VALUES (1, 1)");
+        let message = failure(&statement, "t");
+        assert!(message.contains(&format!("a change of {database}.s as a statement")), "{message}");
+        let partial = format!(
+            "SET SESSION binlog_row_image = MINIMAL; REPLACE INTO {database}.s VALUES (1, 1), (2, 2); UPDATE {database}.s SET x = 2"
+        );
+        let message = failure(&partial, "t");
+        assert!(message.contains(&format!("rows of {database}.s that do not hold every column")), "{message}");
+    }
+}
+
+#[test]
+fn two_readers_with_one_server_id_are_told_apart() {
+    // P19: two readers kicked each other out for ever
+    let server = mysql::shared();
+    let database = server.database("twice");
+    server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY)"));
+    let settings = settings(&server, &database);
+    let mut first = Capture::start(settings.clone(), anew(), Limits::default());
+    server.sql(&format!("INSERT INTO {database}.t VALUES (1)"));
+    first.changes(1);
+    let mut second = Capture::start(settings, anew(), Limits::default());
+    server.sql(&format!("INSERT INTO {database}.t VALUES (2)"));
+    second.changes(1);
+    let error = first.failure();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    assert!(error.remedy_text().unwrap().contains("server_id"), "{error}");
+    second.stop();
+}
+
+#[test]
+fn heartbeats_keep_an_idle_connection_alive_and_lag_falls_to_zero() {
+    let server = mariadb::shared();
+    let database = server.database("idle");
+    server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY)"));
+    let mut settings = settings(&server, &database);
+    settings.heartbeat = Duration::from_millis(300);
+    let mut capture = Capture::start(settings, anew(), Limits::default());
+    server.sql(&format!("INSERT INTO {database}.t VALUES (1)"));
+    capture.changes(1);
+    let heard = capture.status.source.heard_us();
+    until("two seconds of heartbeats", DEADLINE, || capture.status.source.heard_us() > heard + 2_000_000);
+    assert_eq!(capture.status.source.reconnects.get(), 0);
+    assert_eq!(capture.status.source.lag_us(), 0);
+    capture.stop();
+}
+
+#[test]
+fn tagged_gtids_are_kept_and_resumed_from() {
+    // P28: a tagged set was refused as malformed
+    let server = mysql::start(&[]);
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)");
+    let mut capture = Capture::start(settings(&server, "d"), anew(), Limits::default());
+    server.sql("SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO d.t VALUES (1); INSERT INTO d.t VALUES (2)");
+    capture.changes(2);
+    let mut end = capture.position();
+    while !end.position.as_ref().unwrap().0.contains(":blue:1-2") {
+        capture.next();
+        end = capture.position();
+    }
+    let id = capture.held.iter().find(|b| b.taken > 0).unwrap().transactions[0].id.clone().unwrap();
+    assert!(id.ends_with(":blue:1"), "{id}");
+    capture.stop();
+    server.sql("FLUSH BINARY LOGS; INSERT INTO d.t VALUES (3)");
+    crate::capture::precheck(settings(&server, "d"), &end).unwrap();
+    let mut capture = Capture::start(settings(&server, "d"), end, Limits::default());
+    assert_eq!(ids(&capture.changes(1)), ["3"]);
+    capture.stop();
+}
