@@ -1,9 +1,9 @@
-//! kill -9 at any moment loses nothing and repeats nothing in files, without any server: the generator makes the same
-//! changes each time, so a run that was killed has to write the same bytes as one that was not.
+//! kill -9 at any moment loses nothing and repeats nothing in files. The generator makes the same changes each time, so a
+//! run that was killed has to write the same records as one that was not.
 
 use std::time::Duration;
 
-use sluicegate_harness::{files, host::Sluicegate};
+use sluicegate_harness::{files, host::Sluicegate, mariadb};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CHANGES: usize = 40_000;
@@ -66,4 +66,40 @@ fn a_run_killed_ten_times_with_plugins_writes_the_same_files() {
   - use: map-names
     config: { tables: [{ from: shop.orders, to: sales.orders }] }"#;
     killed_ten_times_writes_the_same(&pipeline(plugins, ""));
+}
+
+/// "Now" is when the pipeline first started, not when it was started again.
+#[test]
+fn a_kill_before_the_first_checkpoint_loses_nothing_since_the_first_start() {
+    let server = mariadb::shared();
+    let database = server.database("now");
+    server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY); INSERT INTO {database}.t VALUES (1)"));
+    let (port, user, password) = (server.port(), server.user(), server.password());
+    let pipeline = |checkpoint: &str| {
+        format!(
+            "name: now
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'], start: now }}
+sinks: [{{ type: file, format: flat, folder: out, prefix: t }}]
+limits: {{ checkpoint_interval: {checkpoint} }}
+"
+        )
+    };
+    let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline("10m"));
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    server.sql(&format!("INSERT INTO {database}.t VALUES (2), (3)"));
+    process.kill9();
+
+    host.write_pipeline(&pipeline("20ms"));
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    server.sql(&format!("INSERT INTO {database}.t VALUES (4)"));
+    let folder = host.path("out");
+    process.wait_until("the last row", PATIENCE, || {
+        files::list(&folder, "t").iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains("\"id\":4}")))
+    });
+    process.sigterm();
+    assert!(process.wait(PATIENCE).status.success());
+    let ids: Vec<_> = files::records(&folder, "t").iter().map(|record| record["id"].as_u64()).collect();
+    assert_eq!(ids, [Some(2), Some(3), Some(4)]);
 }

@@ -51,9 +51,14 @@ fn rewritten(table: Table, row: &Row) -> (&'static str, Row) {
         }
         Table::Orders => {
             row.shift_remove("note");
+            let revision = row.shift_remove("revision").unwrap();
+            row.insert("version".to_owned(), revision);
             ("sales_orders", row)
         }
-        Table::Lines => ("order_lines", row),
+        Table::Lines => {
+            row.insert("origin".to_owned(), json!("web"));
+            ("order_lines", row)
+        }
     }
 }
 

@@ -63,9 +63,11 @@ plugins:
     config:
       tables:
         - table: {database}_out.customers
-          columns: [{{ column: contact, mask: {{ keep_first: 2 }} }}]
+          columns: [{{ column: contact, mask: {{ first: 2 }} }}]
         - table: {database}_out.sales_orders
-          columns: [{{ column: note, drop: true }}]
+          columns: [{{ column: note, drop: true }}, {{ column: revision, rename: version }}]
+        - table: {database}_out.order_lines
+          columns: [{{ column: origin, constant: web }}]
   - file: stamp.wasm
 sinks:
   - type: file
@@ -368,6 +370,8 @@ mod with_kafka {
             Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
         };
         eprintln!("seed: SLUICEGATE_SEED={seed}");
+        // what takes time to build is there before the shop begins to trade
+        (guests::stamp(0), guests::truncated());
         let (server, broker) = (mariadb::start(&[]), kafka::shared());
         let database = server.database("shop");
         let delivered_database = format!("{database}_out");

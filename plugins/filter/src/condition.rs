@@ -2,19 +2,14 @@
 //! brought into the form of their column.
 
 use sluicegate_plugin::{DataType, TablePlan};
-use sqlparser::{
-    ast::{BinaryOperator, Expr, UnaryOperator, Value},
-    dialect::MySqlDialect,
-    parser::Parser,
-    tokenizer::Token,
+
+use crate::{
+    decimal::Decimal,
+    expression::{Expression, Kind, Operator},
+    like::Like,
+    literal::Literal,
+    temporal,
 };
-
-use crate::{decimal::Decimal, like::Like, literal::Literal, temporal};
-
-/// Longest condition, in bytes.
-const MAX_TEXT: usize = 64 << 10;
-/// Deepest nesting of parentheses and NOTs; chains of AND or OR are flat.
-const MAX_DEPTH: usize = 50;
 
 /// How two values compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,29 +122,11 @@ impl Condition {
     fn not(self) -> Self {
         Condition::Not(Box::new(self))
     }
-
-    fn negated_if(self, negated: bool) -> Self {
-        if negated { self.not() } else { self }
-    }
-}
-
-/// Parses a condition in MySQL's dialect, without looking at a table.
-pub fn parse(text: &str) -> Result<Expr, String> {
-    if text.len() > MAX_TEXT {
-        return Err(format!("it is {} bytes long; at most {MAX_TEXT} are read", text.len()));
-    }
-    let dialect = MySqlDialect {};
-    let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(|error| format!("`{text}` is no SQL condition: {error}"))?;
-    let expression = parser.parse_expr().map_err(|error| format!("`{text}` is no SQL condition: {error}"))?;
-    match parser.next_token().token {
-        Token::EOF => Ok(expression),
-        token => Err(format!("`{text}` goes on after the condition, at `{token}`; write a condition only, without `;`")),
-    }
 }
 
 /// Compiles a condition for a table; the columns that it needs are added to what the plan reads.
-pub fn compile(expression: &Expr, table: &mut TablePlan) -> Result<Condition, String> {
-    Compiler { table }.condition(expression, 0)
+pub fn compile(expression: &Expression, table: &mut TablePlan) -> Result<Condition, String> {
+    Compiler { table }.condition(expression)
 }
 
 struct Compiler<'a> {
@@ -157,104 +134,73 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn condition(&mut self, expression: &Expr, depth: usize) -> Result<Condition, String> {
-        if depth > MAX_DEPTH {
-            return Err(format!("it is nested more than {MAX_DEPTH} deep"));
-        }
-        let inner = depth + 1;
-        match expression {
-            Expr::Nested(expr) => self.condition(expr, inner),
-            Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => {
-                let mut parts = Vec::new();
-                let mut rest = expression;
-                while let Expr::BinaryOp { left, op: same, right } = rest {
-                    if same != op {
-                        break;
-                    }
-                    parts.push(right.as_ref());
-                    rest = left;
-                }
-                parts.push(rest);
-                let parts = parts.into_iter().rev().map(|part| self.condition(part, inner)).collect::<Result<Vec<_>, _>>()?;
-                Ok(if *op == BinaryOperator::And { Condition::And(parts) } else { Condition::Or(parts) })
+    fn condition(&mut self, expression: &Expression) -> Result<Condition, String> {
+        match &expression.kind {
+            Kind::And(parts) => Ok(Condition::And(parts.iter().map(|part| self.condition(part)).collect::<Result<_, _>>()?)),
+            Kind::Or(parts) => Ok(Condition::Or(parts.iter().map(|part| self.condition(part)).collect::<Result<_, _>>()?)),
+            Kind::Not(inner) => Ok(self.condition(inner)?.not()),
+            Kind::Compare(left, operator, right) => self.comparison(expression, left, *operator, right),
+            Kind::IsNull(inner) => Ok(Condition::IsNull(self.operand(inner)?)),
+            Kind::Is(inner, truth) => Ok(Condition::Is(Box::new(self.condition(inner)?), *truth)),
+            Kind::Between(inner, low, high) => {
+                let low = self.comparison(expression, inner, Operator::GreaterOrEqual, low)?;
+                let high = self.comparison(expression, inner, Operator::LessOrEqual, high)?;
+                Ok(between(low, high))
             }
-            Expr::UnaryOp { op: UnaryOperator::Not | UnaryOperator::BangNot, expr } => Ok(self.condition(expr, inner)?.not()),
-            Expr::BinaryOp { left, op, right } => self.comparison(expression, left, op, right),
-            Expr::IsNull(expr) => Ok(Condition::IsNull(self.operand(expr)?)),
-            Expr::IsNotNull(expr) => Ok(Condition::IsNull(self.operand(expr)?).not()),
-            Expr::IsTrue(expr) => self.is(expr, Some(true), false, inner),
-            Expr::IsNotTrue(expr) => self.is(expr, Some(true), true, inner),
-            Expr::IsFalse(expr) => self.is(expr, Some(false), false, inner),
-            Expr::IsNotFalse(expr) => self.is(expr, Some(false), true, inner),
-            Expr::IsUnknown(expr) => self.is(expr, None, false, inner),
-            Expr::IsNotUnknown(expr) => self.is(expr, None, true, inner),
-            Expr::Between { expr, negated, low, high } => {
-                let low = self.comparison(expression, expr, &BinaryOperator::GtEq, low)?;
-                let high = self.comparison(expression, expr, &BinaryOperator::LtEq, high)?;
-                Ok(between(low, high).negated_if(*negated))
-            }
-            Expr::InList { expr, list, negated } => Ok(self.in_list(expr, list)?.negated_if(*negated)),
-            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
-                Ok(self.like(expr, pattern, escape_char.as_deref())?.negated_if(*negated))
-            }
-            Expr::Value(value) if matches!(value.value, Value::Boolean(_) | Value::Null) => Ok(Condition::Always(match value.value {
-                Value::Boolean(value) => Some(value),
-                _ => None,
-            })),
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
+            Kind::InList(inner, list) => self.in_list(inner, list),
+            Kind::Like(inner, pattern, escape) => self.like(inner, pattern, escape.as_deref()),
+            Kind::Literal(Literal::Bool(value)) => Ok(Condition::Always(Some(*value))),
+            Kind::Literal(Literal::Null) => Ok(Condition::Always(None)),
+            Kind::Literal(_) => Err(format!("`{expression}` alone is no condition")),
+            Kind::Column(..) => {
                 let operand = self.operand(expression)?;
                 match operand.data_type {
                     DataType::Boolean => Ok(Condition::Compare(operand, Comparison::Equal, Constant::Bool(true))),
                     _ => Err(format!("`{expression}` alone is no condition; compare it, e.g. `{expression} <> 0`")),
                 }
             }
-            _ => Err(unsupported(expression)),
         }
     }
 
-    fn is(&mut self, expression: &Expr, truth: Option<bool>, negated: bool, depth: usize) -> Result<Condition, String> {
-        Ok(Condition::Is(Box::new(self.condition(expression, depth)?), truth).negated_if(negated))
-    }
-
     /// The column that an expression names.
-    fn operand(&mut self, expression: &Expr) -> Result<Operand, String> {
-        let name = match expression {
-            Expr::Nested(inner) => return self.operand(inner),
-            Expr::Identifier(name) => &name.value,
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, name] if table.value == self.table.table().name.table => &name.value,
-                _ => return Err(format!("`{expression}` names another table; a condition sees the columns of one row")),
-            },
-            _ => return Err(unsupported(expression)),
+    fn operand(&mut self, expression: &Expression) -> Result<Operand, String> {
+        let name = match &expression.kind {
+            Kind::Column(None, name) => name,
+            Kind::Column(Some(table), name) if *table == self.table.table().name.table => name,
+            Kind::Column(Some(_), _) => {
+                return Err(format!("`{expression}` names another table; a condition sees the columns of one row"));
+            }
+            _ => return Err(format!("`{expression}` stands where a column has to be")),
         };
         let place = self.table.read(name)?;
         let data_type = self.table.column(name).map_or(DataType::Text, |column| column.data_type);
         Ok(Operand { place, name: name.clone(), data_type })
     }
 
-    fn comparison(&mut self, whole: &Expr, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Condition, String> {
-        let (comparison, negated) = match op {
-            BinaryOperator::Eq | BinaryOperator::Spaceship => (Comparison::Equal, false),
-            BinaryOperator::NotEq => (Comparison::Equal, true),
-            BinaryOperator::Lt => (Comparison::Less, false),
-            BinaryOperator::LtEq => (Comparison::LessOrEqual, false),
-            BinaryOperator::Gt => (Comparison::Greater, false),
-            BinaryOperator::GtEq => (Comparison::GreaterOrEqual, false),
-            _ => return Err(unsupported(whole)),
+    fn comparison(&mut self, whole: &Expression, left: &Expression, operator: Operator, right: &Expression) -> Result<Condition, String> {
+        let (comparison, negated) = match operator {
+            Operator::Equal | Operator::NullSafeEqual => (Comparison::Equal, false),
+            Operator::NotEqual => (Comparison::Equal, true),
+            Operator::Less => (Comparison::Less, false),
+            Operator::LessOrEqual => (Comparison::LessOrEqual, false),
+            Operator::Greater => (Comparison::Greater, false),
+            Operator::GreaterOrEqual => (Comparison::GreaterOrEqual, false),
         };
-        let null_safe = *op == BinaryOperator::Spaceship;
-        let compared = match (Literal::of(left).transpose()?, Literal::of(right).transpose()?) {
-            (Some(_), Some(_)) => return Err(format!("`{whole}` compares two literals; one side has to be a column")),
-            (None, Some(Literal::Null)) | (Some(Literal::Null), None) => {
-                let column = if Literal::of(left).is_some() { right } else { left };
+        let null_safe = operator == Operator::NullSafeEqual;
+        let compared = match (&left.kind, &right.kind) {
+            (Kind::Literal(_), Kind::Literal(_)) => {
+                return Err(format!("`{whole}` compares two literals; one side has to be a column"));
+            }
+            (column, Kind::Literal(Literal::Null)) | (Kind::Literal(Literal::Null), column) => {
+                let column = if *column == left.kind { left } else { right };
                 return match null_safe {
                     true => Ok(Condition::IsNull(self.operand(column)?)),
                     false => Err(format!("`{whole}` is never true; write `{column} IS NULL` or `{column} IS NOT NULL`")),
                 };
             }
-            (None, Some(literal)) => constant(whole, self.operand(left)?, comparison, literal)?,
-            (Some(literal), None) => constant(whole, self.operand(right)?, comparison.flipped(), literal)?,
-            (None, None) => {
+            (_, Kind::Literal(literal)) => constant(whole, self.operand(left)?, comparison, literal)?,
+            (Kind::Literal(literal), _) => constant(whole, self.operand(right)?, comparison.flipped(), literal)?,
+            _ => {
                 let (left, right) = (self.operand(left)?, self.operand(right)?);
                 if !comparable(left.data_type, right.data_type) {
                     return Err(format!("`{whole}` compares {} with {}", name_of(left.data_type), name_of(right.data_type)));
@@ -265,19 +211,22 @@ impl Compiler<'_> {
                 Condition::Columns(left, comparison, right)
             }
         };
-        let compared = compared.negated_if(negated);
+        let compared = if negated { compared.not() } else { compared };
         Ok(if null_safe { Condition::Is(Box::new(compared), Some(true)) } else { compared })
     }
 
-    fn in_list(&mut self, expression: &Expr, list: &[Expr]) -> Result<Condition, String> {
+    fn in_list(&mut self, expression: &Expression, list: &[Expression]) -> Result<Condition, String> {
         let operand = self.operand(expression)?;
         let (mut integers, mut texts, mut others, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), false);
         for item in list {
-            let literal = Literal::of(item).ok_or_else(|| format!("`{item}` in the list after IN is no literal"))??;
-            if literal == Literal::Null {
-                unknown = true;
-                continue;
-            }
+            let literal = match &item.kind {
+                Kind::Literal(Literal::Null) => {
+                    unknown = true;
+                    continue;
+                }
+                Kind::Literal(literal) => literal,
+                _ => return Err(format!("`{item}` in the list after IN is no literal")),
+            };
             match constant(item, operand.clone(), Comparison::Equal, literal)? {
                 Condition::Int(_, low, _) => integers.push(i128::from(low)),
                 Condition::UInt(_, low, _) => integers.push(i128::from(low)),
@@ -299,22 +248,22 @@ impl Compiler<'_> {
         Ok(Condition::Or(others))
     }
 
-    fn like(&mut self, expression: &Expr, pattern: &Expr, escape: Option<&Expr>) -> Result<Condition, String> {
+    fn like(&mut self, expression: &Expression, pattern: &Expression, escape: Option<&Expression>) -> Result<Condition, String> {
         let operand = self.operand(expression)?;
         if !sluicegate_plugin::is_textual(operand.data_type) {
             return Err(format!("LIKE needs a text; `{expression}` is {}", name_of(operand.data_type)));
         }
-        let Some(Literal::Text(text)) = Literal::of(pattern).transpose()? else {
+        let Kind::Literal(Literal::Text(text)) = &pattern.kind else {
             return Err(format!("the pattern after LIKE has to be a text; `{pattern}` is none"));
         };
         let escape = match escape {
             None => Some('\\'),
-            Some(expr) => match Literal::of(expr).transpose()? {
-                Some(Literal::Text(text)) if text.chars().count() <= 1 => text.chars().next(),
+            Some(expr) => match &expr.kind {
+                Kind::Literal(Literal::Text(text)) if text.chars().count() <= 1 => text.chars().next(),
                 _ => return Err(format!("ESCAPE takes one character; `{expr}` is none")),
             },
         };
-        Ok(Condition::Like(operand, Like::compile(&text, escape)?))
+        Ok(Condition::Like(operand, Like::compile(text, escape)?))
     }
 }
 
@@ -328,25 +277,25 @@ fn between(low: Condition, high: Condition) -> Condition {
 }
 
 /// A column compared with a literal, which has to be of the column's kind.
-fn constant(whole: &Expr, operand: Operand, comparison: Comparison, literal: Literal) -> Result<Condition, String> {
+fn constant(whole: &Expression, operand: Operand, comparison: Comparison, literal: &Literal) -> Result<Condition, String> {
     use DataType::*;
     let constant = match (operand.data_type, literal) {
-        (Int64, Literal::Number(number, _)) => return Ok(integers(operand, comparison, &number)),
-        (Uint64, Literal::Number(number, _)) => return Ok(integers(operand, comparison, &number)),
+        (Int64, Literal::Number(number, _)) => return Ok(integers(operand, comparison, number)),
+        (Uint64, Literal::Number(number, _)) => return Ok(integers(operand, comparison, number)),
         (Int64 | Uint64, Literal::Bool(value)) => {
-            let number = crate::decimal::Decimal::parse(if value { "1" } else { "0" }).ok_or("no number")?;
+            let number = crate::decimal::Decimal::parse(if *value { "1" } else { "0" }).ok_or("no number")?;
             return Ok(integers(operand, comparison, &number));
         }
-        (Float32 | Float64, Literal::Number(_, float)) => Constant::Float(float),
-        (Decimal, Literal::Number(number, _)) => Constant::Decimal(number),
-        (Boolean, Literal::Bool(value)) => Constant::Bool(value),
+        (Float32 | Float64, Literal::Number(_, float)) => Constant::Float(*float),
+        (Decimal, Literal::Number(number, _)) => Constant::Decimal(number.clone()),
+        (Boolean, Literal::Bool(value)) => Constant::Bool(*value),
         (Boolean, Literal::Number(number, _)) if matches!(number.floor(), Some((0 | 1, true))) => {
             Constant::Bool(number.floor() == Some((1, true)))
         }
-        (Text, Literal::Text(text)) => Constant::Bytes(text.into_bytes()),
-        (Bytes, Literal::Bytes(bytes)) => Constant::Bytes(bytes),
+        (Text, Literal::Text(text)) => Constant::Bytes(text.clone().into_bytes()),
+        (Bytes, Literal::Bytes(bytes)) => Constant::Bytes(bytes.clone()),
         (data_type @ (Date | Time | Datetime | Timestamp), Literal::Text(text)) => Constant::Temporal(
-            temporal::canonical(&text, data_type)
+            temporal::canonical(text, data_type)
                 .ok_or_else(|| format!("`{whole}`: `{}` is {}; write {}", operand.name, name_of(data_type), temporal_form(data_type)))?,
         ),
         (data_type, literal) => {
@@ -433,11 +382,4 @@ fn name_of(data_type: DataType) -> &'static str {
         DataType::Timestamp => "a timestamp",
         DataType::Json => "JSON",
     }
-}
-
-fn unsupported(expression: &Expr) -> String {
-    format!(
-        "`{expression}` is not supported; a condition compares columns with literals (=, <>, <, <=, >, >=, IN, LIKE, BETWEEN, IS NULL) and \
-         joins that with AND, OR, NOT"
-    )
 }

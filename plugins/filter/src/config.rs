@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use sluicegate_plugin::{Operations, TableName, TablePatterns};
 
-use crate::condition;
+use crate::expression;
 
 /// What the plugin is told to do.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Config {
 
 fn entry(which: &str, tables: TablePatterns, condition: Option<String>, operations: Option<Vec<Operation>>) -> Result<Entry, String> {
     if let Some(text) = &condition {
-        condition::parse(text).map_err(|error| format!("the condition {which}: {error}"))?;
+        expression::parse(text).map_err(|error| format!("the condition {which}: {error}"))?;
     }
     if condition.is_none() && operations.is_none() {
         return Err(format!("the entry {which} has neither `where` nor `operations`; give one of them or remove it"));

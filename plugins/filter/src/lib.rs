@@ -23,6 +23,7 @@ mod condition;
 mod config;
 mod decimal;
 mod evaluate;
+mod expression;
 mod like;
 mod literal;
 mod temporal;
@@ -31,9 +32,10 @@ use std::collections::BTreeMap;
 
 use sluicegate_plugin::{Batch, Description, Outcome, Plugin, TablePlan, describe, export_plugin};
 
-pub use condition::{Condition, parse};
+pub use condition::Condition;
 pub use config::Config;
 pub use evaluate::keep;
+pub use expression::parse;
 
 /// The plugin.
 #[derive(Debug)]

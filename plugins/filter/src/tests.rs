@@ -139,6 +139,9 @@ fn a_condition_keeps_the_row_for_which_it_is_true() {
         ("id = 7 IS TRUE", true),
         ("id <=> 7", true),
         ("TRUE", true),
+        ("NOT status = 'new' AND ! (id = 1)", true),
+        ("id = 1 OR id = 2 OR status = 'paid' AND price > 1", true),
+        ("(id) = (7)", true),
         ("FALSE OR id = 7", true),
     ] {
         assert_eq!(kept(condition, &[row()]), Ok(vec![expected]), "{condition}");
@@ -167,7 +170,7 @@ fn unknown_is_not_true() {
         ("id <=> 7", false),
         ("NOT (id <=> 7)", true),
     ] {
-        assert_eq!(kept(condition, &[nulls.clone()]), Ok(vec![expected]), "{condition}");
+        assert_eq!(kept(condition, std::slice::from_ref(&nulls)), Ok(vec![expected]), "{condition}");
     }
     // A list with NULL: true for a member, never false.
     assert_eq!(kept("id IN (7, NULL)", &[row()]), Ok(vec![true]));
@@ -179,10 +182,10 @@ fn a_wrong_condition_is_refused_with_its_offending_part() {
     for (condition, expected) in [
         ("id = ", "is no SQL condition"),
         ("id = 1; DROP TABLE x", "goes on after the condition, at `;`"),
-        ("id + 1 = 2", "`id + 1` is not supported"),
-        ("LOWER(status) = 'x'", "`LOWER(status)` is not supported"),
-        ("id IN (SELECT 1)", "is not supported"),
-        ("status REGEXP 'a'", "is not supported"),
+        ("id + 1 = 2", "`+` is not supported"),
+        ("LOWER(status) = 'x'", "`LOWER(…)` is not supported"),
+        ("id IN (SELECT 1)", "`SELECT` is not supported"),
+        ("status REGEXP 'a'", "`REGEXP` is not supported"),
         ("id", "`id` alone is no condition; compare it, e.g. `id <> 0`"),
         ("statsu = 'x'", "table shop.orders has no column `statsu`; did you mean `status`?"),
         ("status = 5", "`status = 5` compares `status`, which is a text, with a number; write it in quotes"),
@@ -201,8 +204,8 @@ fn a_wrong_condition_is_refused_with_its_offending_part() {
         let error = kept(condition, &[]).unwrap_err();
         assert!(error.contains(expected), "{condition}: {error}");
     }
-    assert_eq!(kept(&"(".repeat(5000), &[]).map_err(|e| e.contains("recursion limit")), Err(true));
-    let deep = format!("{}id = 1{}", "NOT (".repeat(40), ")".repeat(40));
+    assert_eq!(kept(&"(".repeat(5000), &[]).map_err(|e| e.contains("nested more than")), Err(true));
+    let deep = format!("{}id = 1{}", "NOT (".repeat(30), ")".repeat(30));
     assert!(kept(&deep, &[]).is_err(), "deep nesting is an error, not a crash");
 }
 

@@ -74,6 +74,25 @@ pub fn is_textual(data_type: DataType) -> bool {
     !matches!(data_type, DataType::Boolean | DataType::Int64 | DataType::Uint64 | DataType::Float32 | DataType::Float64 | DataType::Bytes)
 }
 
+/// The type's name, as it stands in the interface.
+pub fn type_name(data_type: DataType) -> &'static str {
+    match data_type {
+        DataType::Boolean => "boolean",
+        DataType::Int64 => "int64",
+        DataType::Uint64 => "uint64",
+        DataType::Float32 => "float32",
+        DataType::Float64 => "float64",
+        DataType::Decimal => "decimal",
+        DataType::Text => "text",
+        DataType::Bytes => "bytes",
+        DataType::Date => "date",
+        DataType::Time => "time",
+        DataType::Datetime => "datetime",
+        DataType::Timestamp => "timestamp",
+        DataType::Json => "json",
+    }
+}
+
 /// A single value. Text also carries decimals, dates, times and JSON, in the forms that [`DataType`] describes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {

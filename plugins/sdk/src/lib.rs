@@ -53,7 +53,7 @@ pub use bindings::{
         Column, DataType, Operations, Origin, Outcome, OutputColumn, Plan, Rejection, Rows, Strings, Table, TableName, Values, Vector,
     },
 };
-pub use column::{Bitmap, ColumnBuilder, Value, WrongKind, is_textual, null_at, text_at};
+pub use column::{Bitmap, ColumnBuilder, Value, WrongKind, is_textual, null_at, text_at, type_name};
 pub use instance::Instance;
 pub use log::{Level, report_panics, write_log};
 pub use pattern::{TablePattern, TablePatterns, nearest};

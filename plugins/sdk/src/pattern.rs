@@ -49,6 +49,11 @@ impl TablePatterns {
         Ok(selection)
     }
 
+    /// Whether the tables are named one by one, without wildcards.
+    pub fn is_exact(&self) -> bool {
+        !self.include.is_empty() && !self.include.iter().any(|pattern| pattern.0.contains(['*', '?']))
+    }
+
     /// Whether the table is selected.
     pub fn selects(&self, name: &TableName) -> bool {
         (self.include.is_empty() || self.include.iter().any(|p| p.matches(name))) && !self.exclude.iter().any(|p| p.matches(name))

@@ -12,6 +12,15 @@ fn built(folder: &str) -> Vec<u8> {
     build(&repository().join(folder)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Builds all guests of the tests that are not there yet.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_guests() -> crate::Result<()> {
+    crate::STANDARD.iter().for_each(|name| drop(standard(name)));
+    ["tests/guests/stamp", "tests/guests/evil"].iter().try_for_each(|folder| build(&repository().join(folder)).map(drop))
+}
+
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
 pub fn standard(name: &str) -> Vec<u8> {
     let folder = format!("plugins/{name}");

@@ -1,4 +1,5 @@
 //! `cargo run -p sluicegate-guest-builder -- embed`: rebuilds the standard plugins that the program embeds.
+//! `… -- guests`: builds what the tests need.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -17,6 +18,8 @@ enum Task {
     Embed,
     /// Checks that plugins/prebuilt was built from the sources as they are.
     Verify,
+    /// Builds the guests of the tests, so that no test has to wait for it.
+    Guests,
     /// Builds one plugin crate into a component.
     Build {
         /// The crate's folder.
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
             }
         }),
         Task::Verify => sluicegate_guest_builder::verify(),
+        Task::Guests => sluicegate_guest_builder::build_guests(),
         Task::Build { folder, output } => folder
             .canonicalize()
             .map_err(|error| format!("{}: {error}", folder.display()))

@@ -1,0 +1,204 @@
+//! The plugin's configuration.
+
+use serde::Deserialize;
+use sluicegate_plugin::{TableName, TablePatterns, display_name};
+
+use crate::rename::Rename;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    databases: Vec<RawEntry>,
+    #[serde(default)]
+    schemas: Vec<RawEntry>,
+    #[serde(default)]
+    tables: Vec<RawTable>,
+    #[serde(default)]
+    columns: Vec<RawColumn>,
+    #[serde(default)]
+    case: RawCase,
+    #[serde(default)]
+    merge: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry {
+    from: Option<String>,
+    pattern: Option<String>,
+    to: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTable {
+    from: Option<String>,
+    pattern: Option<String>,
+    to: String,
+    #[serde(default)]
+    merge: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawColumn {
+    #[serde(default)]
+    table: TablePatterns,
+    from: Option<String>,
+    pattern: Option<String>,
+    to: String,
+}
+
+/// What happens to the letters of a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Case {
+    #[default]
+    Keep,
+    Lower,
+    Upper,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Cases {
+    databases: Case,
+    schemas: Case,
+    tables: Case,
+    columns: Case,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "`case` is keep, lower or upper, or one of them for each of databases, schemas, tables and columns")]
+enum RawCase {
+    All(Case),
+    Each(Cases),
+}
+
+impl Default for RawCase {
+    fn default() -> Self {
+        RawCase::All(Case::Keep)
+    }
+}
+
+impl Case {
+    fn of(self, name: String) -> String {
+        match self {
+            Case::Keep => name,
+            Case::Lower => name.to_lowercase(),
+            Case::Upper => name.to_uppercase(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Column {
+    tables: TablePatterns,
+    rename: Rename,
+}
+
+/// What the plugin is told to do.
+#[derive(Debug)]
+pub struct Config {
+    databases: Vec<Rename>,
+    schemas: Vec<Rename>,
+    tables: Vec<(Rename, bool)>,
+    columns: Vec<Column>,
+    case: Cases,
+    merge: bool,
+}
+
+impl Config {
+    /// Reads the configuration.
+    pub fn read(json: &str) -> Result<Self, String> {
+        let raw: Raw = serde_json::from_str(json).map_err(|error| {
+            format!("{error}; `config` of map-names has `databases`, `schemas`, `tables`, `columns`, `case` and `merge`")
+        })?;
+        let entries = |kind: &str, entries: Vec<RawEntry>| -> Result<Vec<Rename>, String> {
+            entries.into_iter().map(|e| Rename::new(e.from, e.pattern, e.to).map_err(|error| format!("`{kind}`: {error}"))).collect()
+        };
+        let tables = raw.tables.into_iter().map(|entry| {
+            let rename = Rename::new(entry.from, entry.pattern, entry.to)?;
+            if let Rename::Exact(from, _) = &rename
+                && !from.contains('.')
+            {
+                return Err(format!("`from: {from}` is no table; write `database.table`"));
+            }
+            Ok((rename, entry.merge))
+        });
+        let columns = raw
+            .columns
+            .into_iter()
+            .map(|entry| Rename::new(entry.from, entry.pattern, entry.to).map(|rename| Column { tables: entry.table, rename }));
+        let case = match raw.case {
+            RawCase::All(case) => Cases { databases: case, schemas: case, tables: case, columns: case },
+            RawCase::Each(cases) => cases,
+        };
+        Ok(Self {
+            databases: entries("databases", raw.databases)?,
+            schemas: entries("schemas", raw.schemas)?,
+            tables: tables.collect::<Result<_, _>>().map_err(|error: String| format!("`tables`: {error}"))?,
+            columns: columns.collect::<Result<_, _>>().map_err(|error| format!("`columns`: {error}"))?,
+            case,
+            merge: raw.merge,
+        })
+    }
+
+    /// A table's new name, and whether it may flow together with others.
+    pub fn table(&self, old: &TableName) -> Result<(TableName, bool), String> {
+        let full = display_name(old);
+        let first =
+            |renames: &[Rename], name: &str| renames.iter().find_map(|rename| rename.apply(name)).unwrap_or_else(|| name.to_string());
+        let mut new = TableName {
+            database: first(&self.databases, &old.database),
+            schema: old.schema.as_ref().map(|schema| first(&self.schemas, schema)),
+            table: old.table.clone(),
+        };
+        let mut merge = self.merge;
+        if let Some((to, entry_merge)) = self.tables.iter().find_map(|(rename, merge)| Some((rename.apply(&full)?, *merge))) {
+            merge |= entry_merge;
+            match to.split('.').collect::<Vec<_>>().as_slice() {
+                [table] => new.table = (*table).to_string(),
+                [database, table] => {
+                    new = TableName { database: (*database).to_string(), schema: old.schema.clone(), table: (*table).to_string() };
+                }
+                [database, schema, table] => {
+                    new = TableName { database: (*database).into(), schema: Some((*schema).into()), table: (*table).into() };
+                }
+                _ => {
+                    return Err(format!(
+                        "table {full} would be called `{to}`; a name is `table`, `database.table` or `database.schema.table`"
+                    ));
+                }
+            }
+        }
+        let new = TableName {
+            database: self.case.databases.of(new.database),
+            schema: new.schema.map(|schema| self.case.schemas.of(schema)),
+            table: self.case.tables.of(new.table),
+        };
+        if new.database.is_empty() || new.table.is_empty() || new.schema.as_ref().is_some_and(String::is_empty) {
+            return Err(format!("table {full} would be called `{}`, with an empty part", display_name(&new)));
+        }
+        Ok((new, merge))
+    }
+
+    /// A column's new name. `table` is the table's name as it arrives.
+    pub fn column(&self, table: &TableName, old: &str) -> Result<String, String> {
+        let renamed = self.columns.iter().filter(|entry| entry.tables.selects(table)).find_map(|entry| entry.rename.apply(old));
+        let new = self.case.columns.of(renamed.unwrap_or_else(|| old.to_string()));
+        if new.is_empty() {
+            return Err(format!("column `{old}` of table {} would have an empty name", display_name(table)));
+        }
+        Ok(new)
+    }
+
+    /// A column that an entry names for exactly this table, and that the table does not have: a slip of the pen.
+    pub fn missing_column(&self, table: &TableName, columns: &[String]) -> Option<&str> {
+        self.columns.iter().filter(|entry| entry.tables.is_exact() && entry.tables.selects(table)).find_map(|entry| match &entry.rename {
+            Rename::Exact(from, _) if !columns.contains(from) => Some(from.as_str()),
+            _ => None,
+        })
+    }
+}

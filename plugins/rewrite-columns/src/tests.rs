@@ -1,0 +1,225 @@
+//! Steps on a small table of customers.
+
+use proptest::prelude::*;
+use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Plan, Rows, Table, TableName, Value};
+
+use super::*;
+
+const COLUMNS: [(&str, DataType); 9] = [
+    ("id", DataType::Int64),
+    ("email", DataType::Text),
+    ("name", DataType::Text),
+    ("total", DataType::Decimal),
+    ("big", DataType::Uint64),
+    ("flag", DataType::Boolean),
+    ("raw", DataType::Bytes),
+    ("ratio", DataType::Float64),
+    ("day", DataType::Date),
+];
+
+fn table() -> Table {
+    let column = |(name, data_type): &(&str, DataType)| Column {
+        name: name.to_string(),
+        data_type: *data_type,
+        native_type: String::new(),
+        nullable: true,
+        primary_key: *name == "id",
+    };
+    let name = TableName { database: "shop".into(), schema: None, table: "customers".into() };
+    Table { name, columns: COLUMNS.iter().map(column).collect() }
+}
+
+fn row() -> Vec<Value<'static>> {
+    vec![
+        7i64.into(),
+        "ada@example.org".into(),
+        "Ada Lovelace".into(),
+        "12.50".into(),
+        u64::MAX.into(),
+        true.into(),
+        vec![0xff].into(),
+        1.5f64.into(),
+        "2024-02-29".into(),
+    ]
+}
+
+fn nulls() -> Vec<Value<'static>> {
+    vec![Value::Null; COLUMNS.len()]
+}
+
+fn planned(steps: &serde_json::Value) -> Result<(Instance<RewriteColumns>, Option<Plan>), String> {
+    let config = serde_json::json!({"tables": [{"table": "shop.customers", "columns": steps}]});
+    let mut plugin = Instance::configure(&config.to_string())?;
+    let plan = plugin.plan(1, table())?;
+    Ok((plugin, plan))
+}
+
+fn applied(steps: &serde_json::Value, rows: &[Vec<Value<'_>>]) -> (Plan, Outcome) {
+    let (mut plugin, plan) = planned(steps).unwrap();
+    let plan = plan.unwrap();
+    let columns = plan.reads.iter().map(|index| {
+        let mut column = ColumnBuilder::new(COLUMNS[*index as usize].1, rows.len());
+        rows.iter().for_each(|row| column.push(row[*index as usize].clone()).unwrap());
+        column.finish()
+    });
+    let batch = Rows { count: rows.len() as u32, images: vec![1; rows.len()], columns: columns.collect() };
+    let outcome = plugin.apply(1, batch).unwrap();
+    (plan, outcome)
+}
+
+/// The first computed column of the steps, over the rows.
+fn computed(steps: &serde_json::Value, rows: &[Vec<Value<'_>>]) -> Vec<Value<'static>> {
+    let (_, outcome) = applied(steps, rows);
+    assert_eq!(outcome.rejected, []);
+    (0..rows.len()).map(|i| owned(outcome.computed[0].value(i))).collect()
+}
+
+fn owned(value: Value<'_>) -> Value<'static> {
+    match value {
+        Value::Text(text) => Value::Text(text.into_owned().into()),
+        Value::Bytes(bytes) => Value::Bytes(bytes.into_owned().into()),
+        Value::Null => Value::Null,
+        Value::Bool(v) => v.into(),
+        Value::Int(v) => v.into(),
+        Value::UInt(v) => v.into(),
+        Value::Float(v) => v.into(),
+    }
+}
+
+#[test]
+fn each_action_does_what_it_says_and_null_stays_null() {
+    for (step, expected, of_null) in [
+        (serde_json::json!({"column": "email", "mask": {"first": 2, "last": 4}}), "ad*********.org".into(), Value::Null),
+        (serde_json::json!({"column": "email", "mask": {"first": 9, "last": 9}}), "***************".into(), Value::Null),
+        (serde_json::json!({"column": "email", "mask": {"first": 1, "with": "•"}}), "a••••••••••••••".into(), Value::Null),
+        (serde_json::json!({"column": "id", "mask": {}}), "*".into(), Value::Null),
+        (serde_json::json!({"column": "name", "truncate": 3}), "Ada".into(), Value::Null),
+        (serde_json::json!({"column": "total", "truncate": 2}), "12".into(), Value::Null),
+        (serde_json::json!({"column": "name", "constant": "x"}), "x".into(), "x".into()),
+        (serde_json::json!({"column": "name", "constant": 5}), 5i64.into(), 5i64.into()),
+        (serde_json::json!({"column": "total", "constant": 5}), "5".into(), "5".into()),
+        (serde_json::json!({"column": "name", "constant": null}), Value::Null, Value::Null),
+        (serde_json::json!({"column": "new", "constant": true}), true.into(), true.into()),
+        (serde_json::json!({"column": "name", "default": "?"}), "Ada Lovelace".into(), "?".into()),
+        (serde_json::json!({"column": "big", "default": 1}), u64::MAX.into(), 1u64.into()),
+        (serde_json::json!({"column": "day", "default": "1970-01-01"}), "2024-02-29".into(), "1970-01-01".into()),
+        (
+            serde_json::json!({"column": "label", "concat": {"of": ["name", {"text": "#"}, "id"], "separator": " "}}),
+            "Ada Lovelace # 7".into(),
+            "#".into(),
+        ),
+        (serde_json::json!({"column": "id", "cast": "text"}), "7".into(), Value::Null),
+        (serde_json::json!({"column": "id", "cast": "uint"}), 7u64.into(), Value::Null),
+        (serde_json::json!({"column": "id", "cast": "decimal"}), "7".into(), Value::Null),
+        (serde_json::json!({"column": "total", "cast": "float"}), 12.5f64.into(), Value::Null),
+        (serde_json::json!({"column": "flag", "cast": "int"}), 1i64.into(), Value::Null),
+        (serde_json::json!({"column": "name", "cast": "bytes"}), b"Ada Lovelace".as_slice().into(), Value::Null),
+        (serde_json::json!({"column": "day", "cast": "text"}), "2024-02-29".into(), Value::Null),
+        (serde_json::json!({"column": "email", "hash": {"salt": "Jefe"}}), "9e4f5efcd1ee1dbf1a6a0e1a3c8c2dcd".into(), Value::Null),
+    ] {
+        let values = computed(&serde_json::json!([step]), &[row(), nulls()]);
+        if step.get("hash").is_some() {
+            assert!(matches!(&values[0], Value::Text(text) if text.len() == 64), "{step}");
+        } else {
+            assert_eq!(values[0], expected, "{step}");
+        }
+        assert_eq!(values[1], of_null, "{step} of null");
+    }
+}
+
+#[test]
+fn steps_run_in_order_under_their_current_names() {
+    let steps = serde_json::json!([
+        {"column": "name", "rename": "full_name"},
+        {"column": "full_name", "truncate": 3},
+        {"column": "full_name", "concat": {"of": ["full_name", "full_name"], "separator": "-"}},
+        {"column": "email", "drop": true},
+        {"column": "email", "concat": {"of": ["id", "big"]}},
+    ]);
+    let (plan, outcome) = applied(&steps, &[row()]);
+    let names: Vec<_> = plan.columns.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["id", "full_name", "total", "big", "flag", "raw", "ratio", "day", "email"]);
+    assert_eq!(plan.reads, [2, 0, 4], "only what is computed from is read");
+    assert_eq!(outcome.computed[0].value(0), "Ada-Ada".into());
+    assert_eq!(outcome.computed[1].value(0), "718446744073709551615".into());
+}
+
+#[test]
+fn dropping_and_renaming_never_read_a_row() {
+    let (_, plan) = planned(&serde_json::json!([{"column": "email", "drop": true}, {"column": "name", "rename": "n"}])).unwrap();
+    let plan = plan.unwrap();
+    assert_eq!((plan.reads.len(), plan.filters, plan.columns.len()), (0, false, 8));
+    let (_, plan) = planned(&serde_json::json!([])).unwrap();
+    assert_eq!(plan, None);
+}
+
+#[test]
+fn a_cast_that_would_lose_something_rejects_its_row_without_showing_the_value() {
+    for (column, to, value) in [
+        ("name", "int", "12x".into()),
+        ("name", "int", "1.5".into()),
+        ("name", "float", "inf".into()),
+        ("name", "boolean", "maybe".into()),
+        ("name", "decimal", "1e5".into()),
+        ("big", "int", u64::MAX.into()),
+        ("id", "uint", (-1i64).into()),
+        ("id", "boolean", 2i64.into()),
+        ("ratio", "int", 1.5f64.into()),
+        ("raw", "text", Value::from(vec![0xff])),
+    ] {
+        let mut rows = [row(), row()];
+        rows[1][COLUMNS.iter().position(|(name, _)| *name == column).unwrap()] = value;
+        rows[0][COLUMNS.iter().position(|(name, _)| *name == column).unwrap()] = Value::Null;
+        let (_, outcome) = applied(&serde_json::json!([{"column": column, "cast": to}]), &rows);
+        assert_eq!(outcome.rejected.len(), 1, "{column} to {to}");
+        assert_eq!(outcome.rejected[0].row, 1);
+        assert!(outcome.rejected[0].message.starts_with(&format!("column `{column}` holds a value that is no ")));
+    }
+}
+
+#[test]
+fn a_wrong_step_is_refused_when_the_table_is_planned() {
+    for (step, expected) in [
+        (serde_json::json!({"column": "emial", "drop": true}), "table shop.customers: there is no column `emial`; did you mean `email`?"),
+        (serde_json::json!({"column": "x", "concat": {"of": ["nam"]}}), "`concat` for `x`: there is no column `nam`; did you mean `name`?"),
+        (serde_json::json!({"column": "raw", "mask": {}}), "`mask` needs a text; `raw` is bytes: cast it to text first"),
+        (serde_json::json!({"column": "id", "default": "x"}), "the default for `id` does not fit its type, int64"),
+        (serde_json::json!({"column": "day", "default": "29.02.2024"}), "the default for `day` does not fit its type"),
+        (serde_json::json!({"column": "day", "cast": "int"}), "`day` is date, which cannot be cast to int64"),
+        (serde_json::json!({"column": "new", "constant": null}), "the constant for `new` has to be"),
+        (serde_json::json!({"column": "name", "rename": "email"}), "would have two columns `email`"),
+        (serde_json::json!({"column": "name"}), "column `name`: nothing to do"),
+        (serde_json::json!({"column": "name", "drop": true, "truncate": 1}), "several actions in one entry"),
+        (serde_json::json!({"column": "name", "hash": {"salt": ""}}), "`salt` is empty"),
+        (serde_json::json!({"column": "name", "hash": {}}), "missing field `salt`"),
+        (serde_json::json!({"column": "name", "shout": true}), "unknown field `shout`"),
+        (serde_json::json!({"column": "name", "cast": "money"}), "unknown variant `money`"),
+    ] {
+        let error = planned(&serde_json::json!([step])).unwrap_err();
+        assert!(error.contains(expected), "{step}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_mask_hides_by_characters(texts in prop::collection::vec("[a-zé漢🦀]{0,8}", 1..10), first in 0usize..5, last in 0usize..5) {
+        let rows: Vec<_> = texts.iter().map(|text| { let mut row = row(); row[2] = text.clone().into(); row }).collect();
+        let masked = computed(&serde_json::json!([{"column": "name", "mask": {"first": first, "last": last, "with": "x"}}]), &rows);
+        for (text, masked) in texts.iter().zip(masked) {
+            let characters: Vec<char> = text.chars().collect();
+            let n = characters.len();
+            let shown = |i: usize| n > first + last && (i < first || i >= n - last);
+            let expected: String = characters.iter().enumerate().map(|(i, c)| if shown(i) { *c } else { 'x' }).collect();
+            prop_assert_eq!(masked, Value::from(expected));
+        }
+    }
+
+    #[test]
+    fn truncation_counts_characters(texts in prop::collection::vec("[a-zé漢🦀]{0,8}", 1..10), length in 0usize..9) {
+        let rows: Vec<_> = texts.iter().map(|text| { let mut row = row(); row[2] = text.clone().into(); row }).collect();
+        let cut = computed(&serde_json::json!([{"column": "name", "truncate": length}]), &rows);
+        for (text, cut) in texts.iter().zip(cut) {
+            prop_assert_eq!(cut, Value::from(text.chars().take(length).collect::<String>()));
+        }
+    }
+}

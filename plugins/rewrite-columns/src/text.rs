@@ -1,0 +1,128 @@
+//! Steps on columns of text. Most text is ASCII, where a character is a byte: those columns take the short way.
+
+use sluicegate_plugin::{Strings, Vector, null_at, text_at};
+
+use crate::hash::Hmac;
+
+/// Which characters stay, and what the others become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// Characters kept at the start.
+    pub first: usize,
+    /// Characters kept at the end.
+    pub last: usize,
+    /// Stands for each hidden character.
+    pub with: char,
+}
+
+/// The bounds of a row's bytes.
+fn ends(strings: &Strings) -> impl Iterator<Item = (usize, usize)> + '_ {
+    strings.offsets.windows(2).map(|ends| match ends {
+        [start, end] => (*start as usize, *end as usize),
+        _ => (0, 0),
+    })
+}
+
+/// Builds a column row by row; nulls stay null.
+fn each(strings: &Strings, mut append: impl FnMut(&[u8], &mut Vec<u8>)) -> Strings {
+    let mut out = Strings { offsets: Vec::with_capacity(strings.offsets.len()), data: Vec::with_capacity(strings.data.len()) };
+    out.offsets.push(0);
+    for (start, end) in ends(strings) {
+        append(strings.data.get(start..end).unwrap_or_default(), &mut out.data);
+        out.offsets.push(out.data.len() as u32);
+    }
+    out
+}
+
+/// Hides all but the first and last characters, or all of a value that is not longer than both together.
+pub fn mask(mut strings: Strings, mask: Mask) -> Strings {
+    if mask.with.is_ascii() && strings.data.is_ascii() {
+        let with = mask.with as u8;
+        for (start, end) in strings.offsets.windows(2).map(|ends| match ends {
+            [start, end] => (*start as usize, *end as usize),
+            _ => (0, 0),
+        }) {
+            if let Some(row) = strings.data.get_mut(start..end) {
+                let hidden = hidden(row.len(), mask);
+                if let Some(hidden) = row.get_mut(hidden) {
+                    hidden.fill(with);
+                }
+            }
+        }
+        return strings;
+    }
+    each(&strings, |row, out| {
+        let row = String::from_utf8_lossy(row);
+        let hidden = hidden(row.chars().count(), mask);
+        let mut buffer = [0; 4];
+        for (i, character) in row.chars().enumerate() {
+            let shown = if hidden.contains(&i) { mask.with } else { character };
+            out.extend_from_slice(shown.encode_utf8(&mut buffer).as_bytes());
+        }
+    })
+}
+
+/// The characters that are hidden of `length`.
+fn hidden(length: usize, mask: Mask) -> std::ops::Range<usize> {
+    if length <= mask.first.saturating_add(mask.last) { 0..length } else { mask.first..length - mask.last }
+}
+
+/// Keeps at most `length` characters.
+pub fn truncate(strings: &Strings, length: usize) -> Strings {
+    let ascii = strings.data.is_ascii();
+    each(strings, |row, out| {
+        let end = match std::str::from_utf8(row) {
+            Ok(text) if !ascii => text.char_indices().nth(length).map_or(row.len(), |(at, _)| at),
+            _ => length.min(row.len()),
+        };
+        out.extend_from_slice(row.get(..end).unwrap_or(row));
+    })
+}
+
+/// The keyed hash of every row that is not null, in hexadecimal.
+pub fn hash(strings: &Strings, nulls: &Vector, hmac: &Hmac) -> Strings {
+    let mut i = 0;
+    each(strings, |row, out| {
+        if !null_at(nulls, i) {
+            hmac.append_hex(row, out);
+        }
+        i += 1;
+    })
+}
+
+/// One part of a concatenation.
+#[derive(Debug)]
+pub enum Piece {
+    /// A column of text, with its nulls.
+    Column(Strings, Vec<u8>),
+    /// The same text in every row.
+    Text(String),
+}
+
+/// Joins the parts of each row; nulls, and their separators, are left out.
+pub fn concat(pieces: &[Piece], separator: &str, count: usize) -> Strings {
+    let size = pieces.iter().map(|piece| match piece {
+        Piece::Column(strings, _) => strings.data.len(),
+        Piece::Text(text) => text.len() * count,
+    });
+    let mut out =
+        Strings { offsets: Vec::with_capacity(count + 1), data: Vec::with_capacity(size.sum::<usize>() + separator.len() * count) };
+    out.offsets.push(0);
+    for row in 0..count {
+        let mut first = true;
+        for piece in pieces {
+            let part = match piece {
+                Piece::Column(_, nulls) if nulls.get(row >> 3).is_some_and(|byte| byte >> (row & 7) & 1 == 1) => continue,
+                Piece::Column(strings, _) => text_at(strings, row),
+                Piece::Text(text) => text.as_bytes(),
+            };
+            if !first {
+                out.data.extend_from_slice(separator.as_bytes());
+            }
+            first = false;
+            out.data.extend_from_slice(part);
+        }
+        out.offsets.push(out.data.len() as u32);
+    }
+    out
+}
