@@ -138,7 +138,7 @@ fn chain(plugins: &[(&str, &str)]) -> Chain {
         })
         .collect();
     let around = Surroundings {
-        dead_letters: Arc::new(DeadLetters::new(&std::env::temp_dir(), limits.dead_letter_bytes)),
+        dead_letters: Arc::new(DeadLetters::new(std::env::temp_dir(), limits.dead_letter_bytes)),
         limits: Arc::new(limits),
         status: Arc::new(Status::default()),
         known: Arc::new(KnownTables::new(10)),

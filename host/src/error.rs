@@ -65,12 +65,6 @@ impl Error {
         self
     }
 
-    /// The same error, with another kind: what is a plugin's fault while records flow is a failed precheck before.
-    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
-        self.0.kind = kind;
-        self
-    }
-
     /// The same error, of another kind: where the place decides what it means.
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;

@@ -65,7 +65,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let (_, members) = prepare::members(&pipeline)?;
-    let chain = Chain::new(&members, around).map_err(|e| e.of_kind(ErrorKind::Precheck))?;
+    let chain = Chain::new(&members, around).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
     for (member, description) in members.iter().zip(chain.descriptions()) {
         good.push(format!(
             "plugin `{}`: {} {} (sha256 {:.12})",
@@ -95,7 +95,7 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let (engine, members) = prepare::members(&pipeline)?;
-    let chain = Chain::new(&members, around.clone()).map_err(|e| e.of_kind(ErrorKind::Precheck))?;
+    let chain = Chain::new(&members, around.clone()).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
     prepare::announce(&chain, &members, &status);
 
     let progress = checkpoint.all()?;
