@@ -5,12 +5,9 @@
 
 use std::fmt;
 
-use sqlparser::{
-    dialect::MySqlDialect,
-    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
-};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::literal::Literal;
+use crate::{dialect::MySqlTokens, literal::Literal};
 
 /// Longest condition, in bytes.
 const MAX_TEXT: usize = 64 << 10;
@@ -83,7 +80,7 @@ pub fn parse(text: &str) -> Result<Expression, String> {
         return Err(format!("it is {} bytes long; at most {MAX_TEXT} are read", text.len()));
     }
     let no_condition = |error: String| format!("`{text}` is no SQL condition: {error}");
-    let tokens = Tokenizer::new(&MySqlDialect {}, text).tokenize_with_location().map_err(|error| no_condition(error.to_string()))?;
+    let tokens = Tokenizer::new(&MySqlTokens, text).tokenize_with_location().map_err(|error| no_condition(error.to_string()))?;
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
     let mut parser = Parser { text, tokens, next: 0, depth: 0 };
     let expression = parser.any().map_err(no_condition)?;

@@ -22,6 +22,7 @@
 mod condition;
 mod config;
 mod decimal;
+mod dialect;
 mod evaluate;
 mod expression;
 mod like;

@@ -26,6 +26,10 @@ pub(crate) const PROFILE: [(&str, &str); 7] = [
 /// Code generation flags of guests; part of the source hash. Both features are on in every engine that runs components.
 pub(crate) const FLAGS: [&str; 1] = ["-Ctarget-feature=+bulk-memory,+simd128"];
 
+/// What stands for this machine's folders in a component: the repository, cargo's home, its registries. Part of the source
+/// hash too.
+pub(crate) const FOLDERS: [&str; 3] = ["/sluicegate", "/cargo", "/crates"];
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where guests are built and kept: `guests` in cargo's target folder.
@@ -91,10 +95,15 @@ fn compile(folder: &Path) -> Result<Vec<u8>> {
     let toolchain = toolchain()?;
     let mut flags: Vec<String> = FLAGS.iter().map(|flag| flag.to_string()).collect();
     // No path of this machine in the component: the same sources give the same bytes elsewhere.
-    flags.push(format!("--remap-path-prefix={}=/sluicegate", repository().display()));
+    let [here, cargo, crates] = FOLDERS;
+    flags.push(format!("--remap-path-prefix={}={here}", repository().display()));
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     if let Some(home) = home {
-        flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
+        flags.push(format!("--remap-path-prefix={}={cargo}", home.display()));
+        // The folder of each registry is named after its host.
+        for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
+            flags.push(format!("--remap-path-prefix={}={crates}", registry.path().display()));
+        }
     }
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
