@@ -374,7 +374,7 @@ mod with_kafka {
         };
         eprintln!("seed: SLUICEGATE_SEED={seed}");
         // what takes time to build is there before the shop begins to trade
-        (guests::stamp(0), guests::truncated());
+        guests::build_guests().unwrap();
         let (server, broker) = (mariadb::start(&[]), kafka::shared());
         let database = server.database("shop");
         let delivered_database = format!("{database}_out");
