@@ -104,6 +104,8 @@ struct Operation {
     random: Random,
     /// The newest good version installed; 1 from the start.
     version: u32,
+    /// Versions that were seen to take over.
+    seen: usize,
     log: Vec<Value>,
 }
 
@@ -112,7 +114,7 @@ impl Operation {
         let host = Sluicegate::new(binary, pipeline);
         fs::write(host.path("stamp.wasm"), guests::stamp(1)).unwrap();
         let process = Some(host.spawn());
-        Self { host, process, random: Random::new(seed), version: 1, log: Vec::new() }
+        Self { host, process, random: Random::new(seed), version: 1, seen: 0, log: Vec::new() }
     }
 
     fn run(&mut self) {
@@ -160,6 +162,7 @@ impl Operation {
             self.process().wait_for("the new version", PATIENCE, |process| {
                 process.log().iter().any(|line| says(line, "plugin swapped") && *field(line, "version") == *version).then_some(())
             });
+            self.seen += 1;
         }
     }
 
@@ -278,7 +281,7 @@ fn check_files(records: &[Value], expected: &[Delivered], database: &str) {
 
 /// Each record carries the version in force: versions never go back, only announced ones occur, and from the change on
 /// with which a version took over no older one occurs.
-fn check_versions(records: &[Value], expected: &[Delivered], log: &[Value], newest: u32) {
+fn check_versions(records: &[Value], expected: &[Delivered], log: &[Value], newest: u32, seen: usize) {
     let versions: Vec<&str> = records.iter().map(version_of).collect();
     assert!(versions.is_sorted(), "versions never go back along the files");
     let swapped = log.iter().filter(|line| says(line, "plugin swapped"));
@@ -298,7 +301,7 @@ fn check_versions(records: &[Value], expected: &[Delivered], log: &[Value], newe
         takeovers += 1;
     }
     eprintln!("{} versions in the files, {takeovers} swaps took over while rows flowed", versions.iter().collect::<BTreeSet<_>>().len());
-    assert!(takeovers >= 4, "most swaps are waited for");
+    assert!(takeovers >= seen, "every takeover is in the log");
 }
 
 /// At least once, and for each key in order: a restart may go back, but never leaves a change out or turns two round.
@@ -371,7 +374,7 @@ mod with_kafka {
         };
         eprintln!("seed: SLUICEGATE_SEED={seed}");
         // what takes time to build is there before the shop begins to trade
-        (guests::stamp(0), guests::truncated());
+        guests::build_guests().unwrap();
         let (server, broker) = (mariadb::start(&[]), kafka::shared());
         let database = server.database("shop");
         let delivered_database = format!("{database}_out");
@@ -390,14 +393,14 @@ mod with_kafka {
         });
         shop.close();
         shop.compare_with_database();
-        let newest = operation.version;
+        let (newest, seen) = (operation.version, operation.seen);
         let (host, log) = operation.finish();
 
         let records = files::records(&host.path("out"), "shop");
         let expected = expected::delivered(shop.journal());
         eprintln!("{} changes in the database, {} delivered", shop.journal().len(), expected.len());
         check_files(&records, &expected, &delivered_database);
-        check_versions(&records, &expected, &log, newest);
+        check_versions(&records, &expected, &log, newest, seen);
         check_kafka(&broker, &records, &delivered_database);
     }
 
