@@ -3,7 +3,7 @@
 use sluicegate::{
     Error, ErrorKind,
     change::Position,
-    config::{Secret, StartAt},
+    config::{Secret, StartAt, TlsMode},
     limits::Limits,
     source::Start,
 };
@@ -55,6 +55,19 @@ fn a_wrong_password_is_refused_without_showing_it() {
         assert!(error.to_string().contains("Check the source's user and password"), "{error}");
         assert!(!error.to_string().contains("not-the-password"));
     }
+}
+
+#[test]
+fn tls_is_used_and_a_certificate_that_does_not_fit_is_refused() {
+    // the server's own certificate is signed by an authority that it made up
+    let server = mysql::shared();
+    let mut settings = settings(&server, "d");
+    settings.tls = TlsMode::Required;
+    precheck(settings.clone(), &anew()).unwrap();
+    settings.tls = TlsMode::VerifyIdentity;
+    let error = precheck(settings, &anew()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precheck);
+    assert!(error.remedy_text().unwrap().contains("ca_file"), "{error}");
 }
 
 #[test]

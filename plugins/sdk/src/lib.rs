@@ -145,3 +145,8 @@ macro_rules! export_plugin {
         }
     };
 }
+
+/// The plugin in the project's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

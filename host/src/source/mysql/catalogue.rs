@@ -134,7 +134,7 @@ impl Catalogue {
         }
         let logged = plan::describe(&name, &map, &server.collations)?;
         let (descriptions, asked) = match logged {
-            Some(mut logged) if server.flavour == Flavour::MariaDb && map.columns.iter().any(may_be_special) => {
+            Some(mut logged) if server.flavour == Flavour::MariaDb && map.columns.iter().zip(&logged).any(may_be_special) => {
                 self.find_special(&name, &map, &mut logged).await?;
                 (logged, true)
             }
@@ -200,10 +200,16 @@ impl Catalogue {
     async fn find_special(&mut self, name: &TableName, map: &TableMap<'_>, logged: &mut [Description]) -> Result<()> {
         let columns = self.columns(name).await?;
         for (description, column) in logged.iter_mut().zip(&map.columns) {
-            if may_be_special(column)
-                && let Some(current) = columns.iter().find(|c| c.name == description.name)
-            {
-                description.special = current.special();
+            if !may_be_special((column, description)) {
+                continue;
+            }
+            match columns.iter().find(|c| c.name == description.name) {
+                Some(current) => description.special = current.special(),
+                None => tracing::warn!(
+                    table = %name,
+                    column = description.name,
+                    "the server's catalogue does not show this column, so that it is delivered as binary; it may be a uuid or inet column"
+                ),
             }
         }
         Ok(())
@@ -211,8 +217,8 @@ impl Catalogue {
 }
 
 /// Whether a column of MariaDB may be something else than the BINARY that it is logged as.
-fn may_be_special(column: &ColumnMap) -> bool {
-    column.kind == ct::STRING && matches!(column.meta, 4 | 16)
+fn may_be_special((column, description): (&ColumnMap, &Description)) -> bool {
+    column.kind == ct::STRING && matches!(column.meta, 4 | 16) && description.charset.as_deref() == Some("binary")
 }
 
 /// A column as the server's catalogue has it.

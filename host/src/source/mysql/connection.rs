@@ -138,7 +138,7 @@ impl Connector {
                 ErrorKind::Precheck,
                 Some("Give the account the authentication plugin caching_sha2_password or mysql_native_password.".to_owned()),
             ),
-            mysql_async::Error::Io(mysql_async::IoError::Tls(_)) => (
+            mysql_async::Error::Io(io) if is_certificate_fault(io) => (
                 ErrorKind::Precheck,
                 Some("Check the server's certificate against ca_file and the host name, or set tls to required.".to_owned()),
             ),
@@ -148,6 +148,16 @@ impl Connector {
         match remedy {
             Some(remedy) => explained.remedy(remedy),
             None => explained,
+        }
+    }
+}
+
+/// The TLS library's refusals come wrapped in plain input/output errors.
+fn is_certificate_fault(error: &mysql_async::IoError) -> bool {
+    match error {
+        mysql_async::IoError::Tls(_) => true,
+        mysql_async::IoError::Io(io) => {
+            io.kind() == std::io::ErrorKind::InvalidData && io.get_ref().is_some_and(|e| e.to_string().contains("certificate"))
         }
     }
 }

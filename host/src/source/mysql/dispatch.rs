@@ -143,6 +143,10 @@ impl Stream {
             "COMMIT" => Statement::Commit,
             text => statement::classify(&database, text),
         };
+        if self.place.open.is_none() {
+            // old servers log no GTID event before it
+            self.place.begin(start, None, None, false);
+        }
         let open = self.place.transaction(start);
         match statement {
             Statement::Begin => open.begun = true,
@@ -224,6 +228,7 @@ impl Stream {
             Some(Known::Captured(plan)) => plan,
             Some(Known::PassedOver) => {
                 count_event(open);
+                self.place.moved = true;
                 return Ok(());
             }
             None if id == NO_TABLE => {

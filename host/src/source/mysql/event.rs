@@ -263,6 +263,10 @@ fn all_set(bitmap: &[u8], bits: usize) -> bool {
 mod tests {
     use std::io::Write;
 
+    use mysql_async::binlog::{
+        BinlogVersion,
+        events::{BinlogEventFooter, FormatDescriptionEvent},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -290,6 +294,65 @@ mod tests {
         assert!(!rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().full);
         let body = [1, 0, 0, 0, 0, 0, 0, 0, 3, 0b1111_1111, 9];
         assert!(rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().full);
+    }
+
+    /// An XID event as it comes over the wire, checksum included.
+    fn logged() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&1_700_000_000_u32.to_le_bytes());
+        bytes.push(kind::XID);
+        bytes.extend_from_slice(&1_u32.to_le_bytes());
+        bytes.extend_from_slice(&31_u32.to_le_bytes());
+        bytes.extend_from_slice(&500_u32.to_le_bytes());
+        bytes.extend_from_slice(&0_u16.to_le_bytes());
+        bytes.extend_from_slice(&77_u64.to_le_bytes());
+        let sum = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Event {
+        let footer = BinlogEventFooter::new(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32);
+        Event::read(&FormatDescriptionEvent::new(BinlogVersion::Version4).with_footer(footer), bytes).unwrap()
+    }
+
+    #[test]
+    fn one_flipped_bit_breaks_the_checksum() {
+        let bytes = logged();
+        assert!(checksum_holds(&read(&bytes)));
+        for at in (0..bytes.len()).filter(|at| !(9..13).contains(at)) {
+            for bit in 0..8 {
+                let mut garbled = bytes.clone();
+                garbled[at] ^= 1 << bit;
+                // the flag "file in use" is not part of the sum
+                if at != 17 || bit != 0 {
+                    assert!(!checksum_holds(&read(&garbled)), "byte {at}, bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_rotate_event_is_found_with_and_without_a_checksum() {
+        for (with_sum, library_expects_one) in [(true, true), (true, false), (false, true), (false, false)] {
+            let mut bytes = vec![0, 0, 0, 0, kind::ROTATE, 1, 0, 0, 0];
+            let size = 19 + 8 + 13 + if with_sum { 4 } else { 0 };
+            bytes.extend_from_slice(&(size as u32).to_le_bytes());
+            bytes.extend_from_slice(&[0, 0, 0, 0, 0x20, 0]);
+            bytes.extend_from_slice(&4_u64.to_le_bytes());
+            bytes.extend_from_slice(b"binlog.000007");
+            if with_sum {
+                let sum = crc32fast::hash(&bytes);
+                bytes.extend_from_slice(&sum.to_le_bytes());
+            }
+            let event = if library_expects_one {
+                read(&bytes)
+            } else {
+                Event::read(&FormatDescriptionEvent::new(BinlogVersion::Version4), &bytes[..]).unwrap()
+            };
+            let expected = Rotate { file: "binlog.000007".into(), position: 4 };
+            assert_eq!(rotate(&event), Ok(expected), "{with_sum} {library_expects_one}");
+        }
     }
 
     proptest! {

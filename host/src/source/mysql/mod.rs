@@ -15,6 +15,8 @@ mod decimal;
 mod decoder;
 mod dispatch;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gtid;
 mod json;
 mod place;

@@ -50,6 +50,8 @@ pub struct Place {
     pub skip: Skip,
     /// Whether the place has changed since this was last set to false.
     pub moved: bool,
+    /// Transactions read to their end.
+    pub ended: u64,
     /// Start of the compressed transaction being unpacked, and the bytes of it that are still to come.
     payload: Option<(u64, u64)>,
 }
@@ -66,6 +68,7 @@ impl Place {
             open: None,
             skip: position.skip,
             moved: false,
+            ended: 0,
             payload: None,
         }
     }
@@ -180,6 +183,7 @@ impl Place {
                 _ => {}
             }
             self.moved = true;
+            self.ended += 1;
         }
     }
 }

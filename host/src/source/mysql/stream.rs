@@ -162,16 +162,16 @@ impl Stream {
             Err(error) => return error.into(),
         };
         self.heard = Instant::now();
-        let mut healthy = false;
+        let opened = Instant::now();
+        let (mut connected, mut healthy) = (false, false);
         loop {
             let event = match self.next(&mut stream).await {
                 Ok(event) => event,
                 Err(halt) => return halt,
             };
-            if !healthy {
+            if !connected {
                 // the server refuses a dump only here, not when it is asked for
-                healthy = true;
-                patience.reset();
+                connected = true;
                 self.reader.status.source.connect();
                 if *connections > 0 {
                     self.reader.status.source.reconnects.add(1);
@@ -181,6 +181,11 @@ impl Stream {
             }
             if let Err(halt) = self.take_event(&event).await {
                 return halt;
+            }
+            // a connection that breaks at the same transaction again and again must not count as a success each time
+            if !healthy && (self.place.ended > 0 || opened.elapsed() >= self.reader.heartbeat) {
+                healthy = true;
+                patience.reset();
             }
             if let Err(halt) = self.flush_if_due().await {
                 return halt;
