@@ -33,6 +33,14 @@ readonly src_deb=pool/main/r/rustc/rust-src_1.95.0+dfsg1-2~bpo13+1_all.deb
 readonly src_sha256=7b76db5b880a77f9e52975d2baa6209d2f76d2c9c2789515c3088cb960e2c83b
 readonly src_version=1.95.0
 
+# The `library` folder with std in it, below $1. The compiler's own tests hold mock-ups of it.
+library_in() {
+  local std
+  std="$(find "$1" -path '*library/std/Cargo.toml' -not -path '*/tests/*' -print -quit)"
+  [[ -n "$std" ]] || { say "no library/std in $1"; return 1; }
+  dirname "$(dirname "$std")"
+}
+
 # Unpacks std's source so that $1/library/std exists.
 unpack_source() {
   local out="$1" from="${SLUICEGATE_RUST_SRC:-}" sysroot
@@ -55,32 +63,35 @@ unpack_source() {
   fi
   say "std's source: $from"
   if [[ -d "$from" ]]; then
-    cp -rL "$from/." "$out/unpacked/" 2>/dev/null || { mkdir -p "$out/unpacked" && cp -rL "$from/." "$out/unpacked/"; }
+    mkdir -p "$out/unpacked"
+    cp -rL "$from/." "$out/unpacked/" || return 1
   elif [[ "$from" == *.deb ]]; then
-    dpkg -x "$from" "$out/unpacked"
+    # Half a gigabyte of compiler stays packed.
+    mkdir -p "$out/unpacked"
+    dpkg --fsys-tarfile "$from" | tar -x -C "$out/unpacked" --wildcards './usr/src/rustc-*/library/*' || return 1
   else
     mkdir -p "$out/unpacked"
-    tar -xf "$from" -C "$out/unpacked"
+    tar -xf "$from" -C "$out/unpacked" || return 1
   fi
-  local std
-  std="$(find "$out/unpacked" -path '*library/std/Cargo.toml' -print -quit)"
-  [[ -n "$std" ]] || { say "no library/std in $from"; return 1; }
-  ln -sfn "$(dirname "$(dirname "$std")")" "$out/library"
+  local library
+  library="$(library_in "$out/unpacked")" || return 1
+  ln -sfn "$library" "$out/library"
 }
 
 # Builds std of $1 (a `library` folder) with $RUSTC into the sysroot $2, whose other targets come from $3.
 build_sysroot() {
   local library="$1" out="$2" base="$3" work
+  rm -rf "$cache"/build.*
   work="$(mktemp -d "$cache/build.XXXXXX")"
   mkdir -p "$work/probe/src"
   printf '[package]\nname = "probe"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n[profile.release]\npanic = "abort"\n' >"$work/probe/Cargo.toml"
-  echo 'fn main() {}' >"$work/probe/src/main.rs"
+  echo '#![no_std]' >"$work/probe/src/lib.rs"
   # Bitcode lets guests be optimised together with std; the remapped paths keep their bytes independent of this machine.
   __CARGO_TESTS_ONLY_SRC_ROOT="$(realpath "$library")" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Cembed-bitcode=yes --remap-path-prefix=$(realpath "$library")=/rust/library --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-    cargo build --release --manifest-path "$work/probe/Cargo.toml" -Zbuild-std=std,panic_abort --target "$target" >&2
+    cargo build --release --manifest-path "$work/probe/Cargo.toml" -Zbuild-std=std,panic_abort --target "$target" >&2 || return 1
   mkdir -p "$work/sysroot/lib/rustlib/$target/lib"
-  cp "$work/target/$target/release/deps/"*.rlib "$work/sysroot/lib/rustlib/$target/lib/"
+  cp "$work/target/$target/release/deps/"*.rlib "$work/sysroot/lib/rustlib/$target/lib/" || return 1
   rm -f "$work/sysroot/lib/rustlib/$target/lib/"libprobe*
   local entry
   for entry in "$base/lib/rustlib/"*; do
@@ -121,17 +132,26 @@ if wanted web && command -v apt-get >/dev/null && command -v dpkg >/dev/null; th
     say "trying Debian's rustc-web"
     rm -rf "$web"
     mkdir -p "$web/packages" "$web/unpacked"
-    (cd "$web/packages" && apt-get download rustc-web libstd-rust-web-dev rust-web-src \
-      $(apt-cache depends rustc-web libstd-rust-web-dev 2>/dev/null | sed -n 's/.*Depends: \(libstd-rust-web-[0-9.]*\|libllvm[0-9.]*\)$/\1/p' | sort -u) >&2)
+    # These conflict with each other's installed forms, so they are unpacked, not installed.
+    (cd "$web/packages" && apt-get download $(
+      apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
+        rustc-web rust-web-src | grep -E '^(rustc-web|rust-web-src|libstd-rust-web-[^ ]*|libllvm[0-9.]+)$' | sort -u
+    ) >&2)
     for package in "$web/packages/"*.deb; do dpkg -x "$package" "$web/unpacked"; done
-    compiler="$(find "$web/unpacked" -type f -path '*bin/rustc*' -print -quit)"
-    library="$(dirname "$(dirname "$(find "$web/unpacked" -path '*library/std/Cargo.toml' -print -quit)")")"
-    [[ -n "$compiler" && -d "$library" ]] || { say "rustc-web holds no compiler or no source"; exit 1; }
+    compiler="$(find "$web/unpacked/usr/bin" "$web/unpacked/usr/lib" -type f -path '*bin/rustc*' -print -quit)"
+    library="$(library_in "$web/unpacked")" || exit 1
+    [[ -n "$compiler" ]] || { say "rustc-web holds no compiler"; exit 1; }
     printf '#!/bin/sh\nexport LD_LIBRARY_PATH=%s\nexec %s "$@"\n' \
-      "$(find "$web/unpacked" -name '*.so*' -exec dirname {} + | sort -u | paste -sd:)" "$compiler" >"$web/rustc"
+      "$(find "$web/unpacked/usr/lib" -name '*.so*' -exec dirname {} + | sort -u | paste -sd:)" "$compiler" >"$web/rustc"
     chmod +x "$web/rustc"
     RUSTC="$web/rustc" build_sysroot "$library" "$web/sysroot" "$("$web/rustc" --print sysroot)"
-    printf 'RUSTC=%s\nCARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=--sysroot=%s\n' "$web/rustc" "$web/sysroot" >"$web/environment"
+    rm -rf "$web/packages"
+    # Debian's compiler comes without a linker for the target; rustup's has one.
+    {
+      echo "RUSTC=$web/rustc"
+      echo "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld"
+      echo "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=--sysroot=$web/sysroot"
+    } >"$web/environment"
   fi
   cat "$web/environment"
   exit 0
