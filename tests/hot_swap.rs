@@ -73,7 +73,7 @@ limits: {{ checkpoint_interval: 50ms }}
     let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
     fs::write(host.path("stamp.wasm"), guests::stamp(1)).expect("written");
     let mut process = host.spawn();
-    wait_for_lines(&mut process, "plugin ready", 1);
+    wait_for_lines(&mut process, "streaming from this position on", 1);
     let folder = host.path("out");
     // the stream stands when the first record is through; from then on nothing is written to the captured table
     server.sql(&format!("INSERT INTO {database}.t VALUES (1)"));

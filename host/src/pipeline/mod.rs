@@ -150,6 +150,7 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
     let reloader = Reloader::start(engine, members, around, swap_in)?;
     status.started.store(true, Ordering::Relaxed);
 
+    tracing::info!(sequence = start.sequence, position = start.position.as_ref().map_or("", |p| &*p.0), "streaming from this position on");
     let ended = source.run(start, to_chain, failed.clone()).await;
     if ended.is_err() {
         failed.cancel();
