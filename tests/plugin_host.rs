@@ -122,7 +122,20 @@ fn a_file_that_is_no_plugin_is_refused_with_the_reason() {
     ];
     let texts: Vec<_> =
         broken.iter().map(|(name, bytes)| format!("{name}: {}", told(&engine().compile(bytes, &limits()).err().expect(name)))).collect();
-    insta::assert_snapshot!(texts.join("\n"), @"");
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    empty: [Precheck] this is not a WebAssembly component
+      remedy: check the path; a plugin is a .wasm component
+    text: [Precheck] this is not a WebAssembly component
+      remedy: check the path; a plugin is a .wasm component
+    core module: [Precheck] this is a core WebAssembly module, not a component
+      remedy: encode it as a component, e.g. with `wasm-tools component new`
+    truncated: [Precheck] the component is damaged or uses features that are not enabled
+      remedy: build it again; a truncated copy looks like this
+    without an export: [Precheck] the component lacks an export of the world sluicegate:plugin/plugin, or exports it with other types
+      remedy: build it against wit/plugin.wit of this version
+    too large: [Precheck] the file has 67108865 bytes, the limit is 67108864
+      remedy: make it smaller (release build, strip) or raise limits.plugin_file_bytes
+    "#);
 }
 
 #[test]
