@@ -7,6 +7,8 @@
 //! Each variant runs in a process of its own, so that its peak memory is its own. Run with
 //! `cargo bench --bench end_to_end [-- CHANGES]`.
 
+mod process;
+
 use std::{path::Path, process::Command, sync::Arc};
 
 use sluicegate::{config, pipeline};
@@ -87,20 +89,5 @@ fn measured((_, plugins, sink, _): (&str, &str, &str, Option<f64>), changes: u64
     }
     let out = folder.join("out");
     let written: u64 = std::fs::read_dir(out).map_or(0, |files| files.map(|f| f.unwrap().metadata().unwrap().len()).sum());
-    println!("{} {} {}", cpu_seconds(), peak_megabytes(), written as f64 / 1e6);
-}
-
-/// User and system time of this process, in seconds.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    // utime and stime in clock ticks, which Linux fixes at 100 a second for user space (proc(5))
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// The most memory that was resident at once.
-fn peak_megabytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    println!("{} {} {}", process::cpu_seconds(), process::peak_megabytes(), written as f64 / 1e6);
 }

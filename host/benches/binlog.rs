@@ -1,0 +1,129 @@
+//! The whole program on the real binlog of a real MariaDB: rows per CPU-second and peak memory, beside reading the same
+//! events and throwing them away (the limit).
+//!
+//! Cost model: reading an event off the socket, with its checksum, costs about 1 ns a byte (the limit below); decoding a row
+//! of 8 columns into columns about 180 ns; plugins and records as in boundary.rs and format.rs. The server's CPU time is not
+//! counted: it is another process.
+//!
+//! Starts a server of its own (tests/servers/mariadb.sh installs it) and fills it with orders, 1,000 rows a transaction. Run
+//! with `cargo bench --bench binlog [-- ROWS]`.
+
+mod process;
+
+use std::{path::Path, process::Command, time::Duration};
+
+use futures_util::StreamExt as _;
+use mysql_async::{BinlogStreamRequest, Conn, OptsBuilder, prelude::Queryable as _};
+use sluicegate::{config, pipeline};
+use sluicegate_harness::{database::Server, mariadb};
+use tokio_util::sync::CancellationToken;
+
+const PLUGINS: &str = r#"
+plugins:
+  - use: filter
+    config: { tables: [ { table: shop.orders, where: "status <> 'cancelled' AND amount >= 10" } ] }
+  - use: map-names
+    config: { tables: [ { from: shop.orders, to: sales.orders } ] }
+  - use: rewrite-columns
+    config: { tables: [ { table: sales.orders, columns: [ { column: email, mask: { first: 1, last: 4 } } ] } ] }
+"#;
+
+/// Name, plugins, format (none: only read), bar in rows per CPU-second.
+const VARIANTS: [(&str, &str, &str, Option<f64>); 5] = [
+    ("events, thrown away", "", "", None),
+    ("flat, no plugins", "", "flat", Some(600e3)),
+    ("flat, three plugins", PLUGINS, "flat", Some(400e3)),
+    ("debezium, no plugins", "", "debezium", Some(300e3)),
+    ("debezium, three plugins", PLUGINS, "debezium", None),
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if let [run, index, rows, folder, port, user, password] = args.as_slice()
+        && run == "--run"
+    {
+        let server = (port.parse().unwrap(), user.as_str(), password.as_str());
+        return measured(VARIANTS[index.parse::<usize>().unwrap()], rows.parse().unwrap(), Path::new(folder), server);
+    }
+    let rows: u64 = args.first().map_or(2_000_000, |a| a.parse().unwrap());
+    let server = mariadb::start(&[]);
+    fill(&server, rows);
+    println!("{rows} inserted orders in the binlog, 1,000 a transaction; CPU of the whole program, without the server\n");
+    println!("{:<26} {:>12} {:>9} {:>9} {:>8} {:>9} {:>12}", "variant", "rows/CPU-s", "CPU s", "wall s", "peak MB", "MB out", "of the bar");
+    for (index, (name, _, _, bar)) in VARIANTS.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = std::time::Instant::now();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--run", &index.to_string(), &rows.to_string(), folder.path().to_str().unwrap()])
+            .args([&server.port().to_string(), server.user(), server.password()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        let numbers: Vec<f64> = told.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        let (cpu, peak, out) = (numbers[0], numbers[1], numbers[2]);
+        let rate = rows as f64 / cpu;
+        let bar = bar.map_or_else(|| "-".to_owned(), |bar| format!("{:.2} x", rate / bar));
+        println!("{name:<26} {rate:>12.0} {cpu:>9.2} {:>9.2} {peak:>8.0} {out:>9.0} {bar:>12}", begin.elapsed().as_secs_f64());
+    }
+}
+
+fn fill(server: &Server, rows: u64) {
+    let mut client = server.client();
+    client.sql(
+        "CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE shop.orders (id BIGINT PRIMARY KEY, customer_id BIGINT NOT NULL, \
+         order_no VARCHAR(20) NOT NULL, email VARCHAR(120) NOT NULL, status ENUM('placed','paid','shipped','delivered','cancelled') NOT NULL, \
+         amount DECIMAL(12,2) NOT NULL, created_at DATETIME(6) NOT NULL, note VARCHAR(200) NULL) CHARSET utf8mb4",
+    );
+    for from in (0..rows).step_by(1000) {
+        client.sql(&format!(
+            "INSERT INTO shop.orders SELECT n, n % 5000, CONCAT('SO-', LPAD(n, 9, '0')), CONCAT('customer', n % 5000, '@mail.example.org'), \
+             1 + n % 5, (n % 100000) / 7, '2024-01-01 10:00:00.123456' + INTERVAL n SECOND, IF(n % 3 = 0, 'leave it at the door', NULL) \
+             FROM (SELECT seq + {from} AS n FROM seq_1_to_1000) numbers"
+        ));
+    }
+}
+
+/// Runs one variant and prints CPU seconds, peak megabytes, megabytes written.
+fn measured((_, plugins, format, _): (&str, &str, &str, Option<f64>), rows: u64, folder: &Path, server: (u16, &str, &str)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (port, user, password) = server;
+    if format.is_empty() {
+        runtime.block_on(events(rows, server));
+    } else {
+        let text = format!(
+            "name: bench\nsource: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['shop.*'], start: earliest }}\n{plugins}\nstate: {0}/state.db\nsinks:\n  - {{ type: file, folder: {0}/out, format: {format} }}\n",
+            folder.display()
+        );
+        let pipeline = config::load_str(&text, folder, |_| None).unwrap();
+        let status = pipeline::status(&pipeline);
+        let stop = CancellationToken::new();
+        let (seen, all) = (status.clone(), stop.clone());
+        runtime.spawn(async move {
+            while seen.source.changes.get() < rows {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            all.cancel();
+        });
+        runtime.block_on(pipeline::run(pipeline, status, stop)).unwrap();
+    }
+    let written: u64 = std::fs::read_dir(folder.join("out")).map_or(0, |files| files.map(|f| f.unwrap().metadata().unwrap().len()).sum());
+    println!("{} {} {}", process::cpu_seconds(), process::peak_megabytes(), written as f64 / 1e6);
+}
+
+/// Reads the events up to the last transaction, and looks at none.
+async fn events(rows: u64, (port, user, password): (u16, &str, &str)) {
+    let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some(user)).pass(Some(password));
+    let mut conn = Conn::new(options).await.unwrap();
+    conn.query_drop("SET @mariadb_slave_capability = 4").await.unwrap();
+    let first: mysql_async::Row = conn.query_first("SHOW BINARY LOGS").await.unwrap().unwrap();
+    let file: String = first.get(0).unwrap();
+    let request = BinlogStreamRequest::new(77).with_filename(file.as_bytes()).with_pos(4);
+    let mut stream = conn.get_binlog_stream(request).await.unwrap();
+    let mut transactions = 0;
+    while transactions < rows.div_ceil(1000) {
+        let event = stream.next().await.unwrap().unwrap();
+        // XID_EVENT: a transaction's end
+        transactions += u64::from(event.header().event_type_raw() == 16);
+    }
+}
