@@ -22,6 +22,9 @@
 //! Two columns, or two tables, that would get the same name are an error; `merge: true` at a table's entry, or for all at
 //! the top, lets tables flow together.
 
+// a guest that panics is dropped by the host: faults are answers (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod config;
 mod rename;
 

@@ -22,6 +22,9 @@
 //! 64 hexadecimal digits. They and `truncate` and `concat` work on the text of a value and deliver text. NULL stays NULL,
 //! and `concat` leaves it out. A value that a cast cannot represent exactly rejects its row.
 
+// a guest that panics is dropped by the host: faults are answers (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod cast;
 mod config;
 mod constant;

@@ -39,6 +39,9 @@
 //! Natively the same crate compiles to a library, and [`Instance`] runs the plugin in unit tests and benches as the host
 //! would.
 
+// a guest that panics is dropped by the host: faults are answers (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 pub mod bindings;
 mod column;
 mod instance;
