@@ -73,7 +73,7 @@ fn fill(server: &Server, rows: u64) {
     client.sql(
         "CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE shop.orders (id BIGINT PRIMARY KEY, customer_id BIGINT NOT NULL, \
          order_no VARCHAR(20) NOT NULL, email VARCHAR(120) NOT NULL, status ENUM('placed','paid','shipped','delivered','cancelled') NOT NULL, \
-         amount DECIMAL(12,2) NOT NULL, created_at DATETIME(6) NOT NULL, note VARCHAR(200) NULL) CHARSET utf8mb4",
+         amount DECIMAL(12,2) NOT NULL, created_at DATETIME(6) NOT NULL, note VARCHAR(200) NULL) CHARSET utf8mb4; USE shop",
     );
     for from in (0..rows).step_by(1000) {
         client.sql(&format!(
