@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     known::KnownTables,
+    passage::Passage,
     plan::{Delivered, Origin, Plan},
     stage::{Member, Stage},
 };
@@ -111,14 +112,18 @@ impl Chain {
             return Ok(batch);
         }
         let mut changes = batch.changes.clone();
+        let mut by_table: Vec<Vec<u32>> = vec![Vec::new(); plans.len()];
+        for (index, change) in (0u32..).zip(&changes) {
+            by_table[change.table as usize].push(index);
+        }
         let mut computed: Vec<Vec<Column>> = Vec::with_capacity(plans.len());
         let mut filtered = false;
-        for (index, plan) in plans.iter().enumerate() {
+        for ((plan, rows), mine) in plans.iter().zip(&batch.tables).zip(by_table) {
             if plan.steps.is_empty() {
                 computed.push(Vec::new());
                 continue;
             }
-            let mut passage = super::passage::Passage::new(&batch, index as u32, &mut changes);
+            let mut passage = Passage::new(&batch, rows, mine, &mut changes);
             passage.run(self, plan)?;
             filtered |= passage.dropped();
             computed.push(passage.finish());

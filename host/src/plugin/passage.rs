@@ -37,9 +37,9 @@ struct Answer {
 }
 
 impl<'a> Passage<'a> {
-    pub fn new(batch: &'a Batch, table: u32, changes: &'a mut Vec<Change>) -> Self {
-        let mine = (0u32..).zip(changes.iter()).filter(|(_, c)| c.table == table).map(|(i, _)| i).collect();
-        Self { batch, rows: &batch.tables[table as usize], changes, mine, computed: Vec::new(), alive: None, dropped: false }
+    /// The rows of one table; `mine` are the indices of its changes.
+    pub fn new(batch: &'a Batch, rows: &'a TableRows, mine: Vec<u32>, changes: &'a mut Vec<Change>) -> Self {
+        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false }
     }
 
     /// Whether any change went, or lost an image.

@@ -42,11 +42,10 @@ pub struct SwappedPlugin {
     pub to: Arc<str>,
 }
 
-/// Watches until it is dropped.
+/// Watches until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
 pub struct Reloader {
     // dropping the watcher closes the channel that the thread reads
-    watcher: Option<notify::RecommendedWatcher>,
-    thread: Option<thread::JoinHandle<()>>,
+    _watcher: Option<notify::RecommendedWatcher>,
 }
 
 impl Reloader {
@@ -59,7 +58,7 @@ impl Reloader {
             }
         }
         if files.is_empty() {
-            return Ok(Self { watcher: None, thread: None });
+            return Ok(Self { _watcher: None });
         }
         let (events, changed) = mpsc::sync_channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -77,24 +76,15 @@ impl Reloader {
         }
         let mut watch =
             Watch { engine, members, around, swaps, files: files.into_iter().collect(), refused: HashMap::new(), seen: HashMap::new() };
-        // what was there before the watch began counts as unseen: a change in between is not lost
-        watch.look();
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("reload".into())
-            .spawn(move || watch.run(&changed))
+            .spawn(move || {
+                // a file that was changed before the watch began has to be found, too
+                watch.look();
+                watch.run(&changed);
+            })
             .map_err(|e| Error::new(ErrorKind::Internal, "the thread that watches plugin files cannot be started").caused_by(e))?;
-        Ok(Self { watcher: Some(watcher), thread: Some(thread) })
-    }
-}
-
-impl Drop for Reloader {
-    fn drop(&mut self) {
-        self.watcher = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that watches plugin files panicked");
-        }
+        Ok(Self { _watcher: Some(watcher) })
     }
 }
 
