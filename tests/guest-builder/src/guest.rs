@@ -15,7 +15,7 @@ fn built(folder: &str) -> Vec<u8> {
 /// Builds all guests of the tests that are not there yet.
 ///
 /// # Errors
-/// As [`build`].
+/// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
     ["tests/guests/stamp", "tests/guests/evil"].iter().try_for_each(|folder| build(&repository().join(folder)).map(drop))
