@@ -7,6 +7,7 @@
 mod bounds;
 mod document;
 mod environment;
+mod kafka_option;
 pub mod pipeline;
 mod problem;
 mod quantity;
@@ -20,6 +21,7 @@ mod validate;
 
 use std::{fs::File, io::Read as _, path::Path};
 
+pub use kafka_option::refused_option;
 pub use pipeline::{
     FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll, Sink,
     SinkKind, Source, StartAt, TablePatterns, TlsMode,

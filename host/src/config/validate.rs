@@ -360,7 +360,7 @@ impl Check<'_> {
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
-            if let Some(reason) = crate::sink::refused_option(&name) {
+            if let Some(reason) = super::refused_option(&name) {
                 self.refuse(&at, format!("this setting is not free: {reason}"), "remove it");
             }
             let value = self.secret(&at, value.0);

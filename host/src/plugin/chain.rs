@@ -4,64 +4,22 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    known::KnownTables,
+    composition::{ChainPlan, compose, deliver},
     passage::Passage,
-    plan::{Delivered, Origin, Plan},
     stage::{Member, Stage},
+    surroundings::Surroundings,
 };
 use crate::{
     Result,
-    change::{Batch, Column, Table, TableRows},
-    limits::Limits,
-    service::Status,
-    sink::DeadLetters,
+    change::{Batch, Column, Table},
 };
-
-/// What a chain needs beside its plugins.
-#[derive(Clone)]
-pub struct Surroundings {
-    /// Bounds.
-    pub limits: Arc<Limits>,
-    /// Where it counts.
-    pub status: Arc<Status>,
-    /// Where changes go that a plugin cannot handle, if its policy says so.
-    pub dead_letters: Arc<DeadLetters>,
-    /// Tables that have been seen; a swap plans them before it takes over.
-    pub known: Arc<KnownTables>,
-}
 
 /// A chain of running plugins. It lives on one thread.
 pub struct Chain {
-    pub(super) stages: Vec<Stage>,
-    pub(super) around: Surroundings,
+    stages: Vec<Stage>,
+    around: Surroundings,
     /// By the address of the source's table version, which the plan keeps alive.
     plans: HashMap<usize, Arc<ChainPlan>>,
-}
-
-/// The composed plan for one table version.
-pub(super) struct ChainPlan {
-    /// Keeps the address that this plan is found by from being used again.
-    source: Arc<Table>,
-    /// The table as it is delivered.
-    output: Arc<Table>,
-    /// The stages that have something to do with rows.
-    pub steps: Vec<Step>,
-    /// For each delivered column its slot: first the source's columns, then the computed ones in the order of the steps.
-    slots: Vec<usize>,
-    /// Whether rows pass untouched under their own names.
-    identity: bool,
-}
-
-/// What one plugin does with the rows of one table.
-pub(super) struct Step {
-    /// Index of the stage.
-    pub stage: usize,
-    /// The id that the plugin knows the table by.
-    pub table: u32,
-    pub plan: Arc<Plan>,
-    /// Slots of the columns that it reads.
-    pub reads: Vec<usize>,
-    pub operations: Delivered,
 }
 
 impl Chain {
@@ -124,7 +82,7 @@ impl Chain {
                 continue;
             }
             let mut passage = Passage::new(&batch, rows, mine, &mut changes);
-            passage.run(self, plan)?;
+            passage.run(&mut self.stages, &self.around, plan)?;
             filtered |= passage.dropped();
             computed.push(passage.finish());
         }
@@ -146,7 +104,7 @@ impl Chain {
         if let Some(plan) = self.plans.get(&address) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(self.compose(table)?);
+        let plan = Arc::new(compose(&mut self.stages, table)?);
         if self.plans.len() >= self.around.limits.known_tables {
             self.plans.clear();
         }
@@ -154,54 +112,4 @@ impl Chain {
         self.around.known.add(table);
         Ok(plan)
     }
-
-    fn compose(&mut self, source: &Arc<Table>) -> Result<ChainPlan> {
-        let mut view = Table::clone(source);
-        let mut slots: Vec<usize> = (0..view.columns.len()).collect();
-        let mut next = slots.len();
-        let mut steps = Vec::new();
-        let mut identity = true;
-        for (index, stage) in self.stages.iter_mut().enumerate() {
-            if !stage.sees(&view) {
-                continue;
-            }
-            let Some((id, plan)) = stage.plan(&view)? else { continue };
-            identity = false;
-            if plan.calls() || !plan.operations.is_all() {
-                let reads = plan.reads.iter().map(|i| slots[*i]).collect();
-                steps.push(Step { stage: index, table: id, reads, operations: plan.operations, plan: plan.clone() });
-            }
-            slots = plan
-                .origins
-                .iter()
-                .map(|origin| match origin {
-                    Origin::Input(i) => slots[*i],
-                    Origin::Computed(i) => next + i,
-                })
-                .collect();
-            next += plan.computed.len();
-            view = plan.output.clone();
-        }
-        Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity })
-    }
-}
-
-/// The delivered columns, moved where each slot is delivered once.
-fn deliver(rows: TableRows, plan: &ChainPlan, computed: Vec<Column>) -> TableRows {
-    debug_assert!(Arc::ptr_eq(&rows.table, &plan.source));
-    let mut held: Vec<Option<Column>> = rows.columns.into_iter().chain(computed).map(Some).collect();
-    let mut uses = vec![0u32; held.len()];
-    for slot in &plan.slots {
-        uses[*slot] += 1;
-    }
-    let columns = plan
-        .slots
-        .iter()
-        .map(|slot| {
-            uses[*slot] -= 1;
-            let column = if uses[*slot] == 0 { held[*slot].take() } else { held[*slot].clone() };
-            column.unwrap_or_else(|| unreachable!("a slot is taken at its last use"))
-        })
-        .collect();
-    TableRows { table: plan.output.clone(), images: rows.images, columns }
 }

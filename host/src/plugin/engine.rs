@@ -11,7 +11,7 @@ use wasmtime::{
 
 use super::{
     bindings::{Plugin, PluginPre},
-    instance::Guest,
+    guest::Guest,
 };
 use crate::{Error, ErrorKind, Result, limits::Limits};
 

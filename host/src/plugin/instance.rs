@@ -1,114 +1,16 @@
 //! One instance of a plugin: a Store of its own, bounded in memory and time. A trap poisons the Store, so an instance that
 //! failed is dropped and made anew; chains never share one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wasmtime::{ResourceLimiter, Store};
+use wasmtime::Store;
 
 use super::{
-    bindings::{
-        Plugin, Rows,
-        sluicegate::plugin::{log, types},
-    },
+    bindings::{Plugin, Rows, sluicegate::plugin::types},
     engine::{Compiled, TICK},
+    guest::{Guest, clip},
 };
 use crate::{Error, ErrorKind, Result, limits::Limits};
-
-/// What a Store holds beside the guest.
-pub struct Guest {
-    name: String,
-    memory: Memory,
-    message_bytes: usize,
-    lines: Lines,
-}
-
-/// The cap on linear memory, and how much of it is used. Linear memory never shrinks.
-struct Memory {
-    most: usize,
-    used: usize,
-    refused: bool,
-}
-
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_sub(current).saturating_add(desired);
-        if used > self.most {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= 100_000)
-    }
-
-    fn instances(&self) -> usize {
-        16
-    }
-
-    fn tables(&self) -> usize {
-        16
-    }
-
-    fn memories(&self) -> usize {
-        4
-    }
-}
-
-/// The rate limit of a guest's log.
-struct Lines {
-    most: u32,
-    since: Instant,
-    written: u32,
-    dropped: u64,
-}
-
-impl Lines {
-    /// Whether one more line may be written now; with it the number dropped before, once a second.
-    fn allow(&mut self) -> Option<u64> {
-        if self.since.elapsed() >= Duration::from_secs(1) {
-            self.since = Instant::now();
-            self.written = 0;
-        }
-        if self.written >= self.most {
-            self.dropped += 1;
-            return None;
-        }
-        self.written += 1;
-        Some(std::mem::take(&mut self.dropped))
-    }
-}
-
-impl types::Host for Guest {}
-
-impl log::Host for Guest {
-    fn log(&mut self, level: log::Level, message: String) {
-        let Some(dropped) = self.lines.allow() else { return };
-        let message = clip(&message, self.message_bytes);
-        if dropped > 0 {
-            tracing::warn!(plugin = %self.name, dropped, "the plugin logs too much; lines were dropped");
-        }
-        match level {
-            log::Level::Trace => tracing::trace!(plugin = %self.name, "{message}"),
-            log::Level::Debug => tracing::debug!(plugin = %self.name, "{message}"),
-            log::Level::Info => tracing::info!(plugin = %self.name, "{message}"),
-            log::Level::Warn => tracing::warn!(plugin = %self.name, "{message}"),
-            log::Level::Error => tracing::error!(plugin = %self.name, "{message}"),
-        }
-    }
-}
-
-/// At most `most` bytes of `text`, cut at a character, control characters made harmless.
-pub(super) fn clip(text: &str, most: usize) -> String {
-    let end = (0..=most.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    let mut clipped: String = text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if end < text.len() {
-        clipped.push('…');
-    }
-    clipped
-}
 
 /// Who a plugin says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,14 +34,9 @@ pub(super) struct Instance {
 impl Instance {
     /// Instantiates. `name` is the plugin's name in the pipeline file.
     pub fn new(compiled: &Compiled, name: &str, limits: &Limits) -> Result<Self> {
-        let guest = Guest {
-            name: name.to_owned(),
-            memory: Memory { most: limits.plugin_memory, used: 0, refused: false },
-            message_bytes: limits.plugin_message_bytes,
-            lines: Lines { most: limits.plugin_log_lines, since: Instant::now(), written: 0, dropped: 0 },
-        };
+        let guest = Guest::new(name, limits);
         let mut store = Store::new(&compiled.engine, guest);
-        store.limiter(|guest| &mut guest.memory);
+        store.limiter(Guest::memory);
         store.set_hostcall_fuel(limits.plugin_output_bytes);
         // one tick more, because the running one may end at once
         let deadline = (limits.plugin_call.as_millis() as u64).div_ceil(TICK.as_millis() as u64) + 1;
@@ -153,7 +50,7 @@ impl Instance {
     }
 
     fn failure(&self, what: &str, cause: wasmtime::Error) -> Error {
-        failure(what, cause, TICK * (self.deadline - 1) as u32, self.store.data().memory.refused)
+        failure(what, cause, TICK * (self.deadline - 1) as u32, self.store.data().ran_out())
     }
 
     fn refusal(&self, what: &str, message: &str) -> Error {
@@ -196,7 +93,7 @@ impl Instance {
 
     /// Bytes of linear memory in use.
     pub fn memory(&self) -> usize {
-        self.store.data().memory.used
+        self.store.data().used()
     }
 }
 

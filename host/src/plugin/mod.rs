@@ -6,8 +6,10 @@
 
 mod bindings;
 mod chain;
+mod composition;
 mod embedded;
 mod engine;
+mod guest;
 mod inspect;
 mod instance;
 mod known;
@@ -16,8 +18,9 @@ mod passage;
 mod plan;
 mod reload;
 mod stage;
+mod surroundings;
 
-pub use chain::{Chain, Surroundings};
+pub use chain::Chain;
 pub use embedded::embedded;
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
@@ -25,3 +28,4 @@ pub use instance::Description;
 pub use known::KnownTables;
 pub use reload::{Reloader, Swap, SwappedPlugin};
 pub use stage::Member;
+pub use surroundings::Surroundings;

@@ -1,6 +1,6 @@
 //! What `apply` answers, checked before use: counts, offsets, UTF-8, types. Nothing of a guest's answer is trusted.
 
-use super::{bindings::sluicegate::plugin::types as wit, instance::clip, plan::Plan};
+use super::{bindings::sluicegate::plugin::types as wit, guest::clip, plan::Plan};
 use crate::change::{Column, DataType, Nulls, Strings, Values};
 
 /// A checked answer for `count` rows.

@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, ops::Range, time::Instant};
 
 use super::{
-    chain::{Chain, ChainPlan, Step},
+    composition::{ChainPlan, Step},
     outcome::{Outcome, bit},
-    stage::{Failure, nanoseconds},
+    stage::{Failure, Stage, nanoseconds},
+    surroundings::Surroundings,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -52,11 +53,15 @@ impl<'a> Passage<'a> {
         self.computed
     }
 
-    pub fn run(&mut self, chain: &mut Chain, plan: &ChainPlan) -> Result<()> {
+    pub fn run(&mut self, stages: &mut [Stage], around: &Surroundings, plan: &ChainPlan) -> Result<()> {
         for step in &plan.steps {
-            let answer = if step.plan.calls() { self.call(chain, step)? } else { Answer { keep: None, rejected: BTreeMap::new() } };
+            let answer = if step.plan.calls() {
+                self.call(&mut stages[step.stage], around, step)?
+            } else {
+                Answer { keep: None, rejected: BTreeMap::new() }
+            };
             if answer.keep.is_some() || !answer.rejected.is_empty() || !step.operations.is_all() {
-                self.judge(chain, step, answer)?;
+                self.judge(&stages[step.stage], around, step, answer)?;
             }
         }
         Ok(())
@@ -68,9 +73,9 @@ impl<'a> Passage<'a> {
 
     /// Calls the plugin on the alive rows; when it fails and its policy is not to stop, on ever smaller parts of them, until
     /// the rows that it fails on are found.
-    fn call(&mut self, chain: &mut Chain, step: &Step) -> Result<Answer> {
+    fn call(&mut self, stage: &mut Stage, around: &Surroundings, step: &Step) -> Result<Answer> {
         let total = self.alive_rows();
-        let numbers = &chain.around.status.plugins.get(step.stage);
+        let numbers = &around.status.plugins.get(step.stage);
         let begin = Instant::now();
         if let Some(numbers) = numbers {
             numbers.calls.add(1);
@@ -83,9 +88,8 @@ impl<'a> Passage<'a> {
             waiting.push(0..total);
         }
         while let Some(part) = waiting.pop() {
-            let Err(failure) = self.attempt(chain, step, &part).map(|outcome| parts.push((part.clone(), outcome))) else { continue };
-            let stage = &mut chain.stages[step.stage];
-            if let Some(numbers) = chain.around.status.plugins.get(step.stage) {
+            let Err(failure) = self.attempt(stage, step, &part).map(|outcome| parts.push((part.clone(), outcome))) else { continue };
+            if let Some(numbers) = around.status.plugins.get(step.stage) {
                 numbers.failures.add(1);
             }
             let error = match failure {
@@ -98,10 +102,10 @@ impl<'a> Passage<'a> {
             if stage.on_error() == OnError::Stop {
                 return Err(self.placed(error, &part));
             }
-            if begin.elapsed() > chain.around.limits.plugin_recovery {
+            if begin.elapsed() > around.limits.plugin_recovery {
                 return Err(self.placed(error, &part).context(format_args!(
                     "the plugin keeps failing: not found out in {} s which rows it fails on",
-                    chain.around.limits.plugin_recovery.as_secs()
+                    around.limits.plugin_recovery.as_secs()
                 )));
             }
             if part.len() == 1 {
@@ -112,19 +116,18 @@ impl<'a> Passage<'a> {
                 waiting.push(part.start..middle);
             }
         }
-        let answer = self.collect(chain, step, parts, failed);
-        if let Some(numbers) = chain.around.status.plugins.get(step.stage) {
+        let answer = self.collect(stage, step, parts, failed);
+        if let Some(numbers) = around.status.plugins.get(step.stage) {
             numbers.nanoseconds.add(nanoseconds(begin));
         }
         Ok(answer)
     }
 
-    fn attempt(&self, chain: &mut Chain, step: &Step, part: &Range<usize>) -> Result<Outcome, Failure> {
+    fn attempt(&self, stage: &mut Stage, step: &Step, part: &Range<usize>) -> Result<Outcome, Failure> {
         let slot = |slot: usize| match slot.checked_sub(self.rows.columns.len()) {
             None => &self.rows.columns[slot],
             Some(computed) => &self.computed[computed],
         };
-        let stage = &mut chain.stages[step.stage];
         if self.alive.is_none() && part.len() == self.rows.len() {
             let columns: Vec<_> = step.reads.iter().map(|s| slot(*s)).collect();
             return stage.apply(step.table, &step.plan, &self.rows.images, &columns);
@@ -139,7 +142,7 @@ impl<'a> Passage<'a> {
     }
 
     /// Puts the parts together again, by row of the table.
-    fn collect(&mut self, chain: &Chain, step: &Step, parts: Vec<(Range<usize>, Outcome)>, failed: Vec<(usize, Error)>) -> Answer {
+    fn collect(&mut self, stage: &Stage, step: &Step, parts: Vec<(Range<usize>, Outcome)>, failed: Vec<(usize, Error)>) -> Answer {
         let count = self.rows.len();
         let row = |i: usize| self.alive.as_ref().map_or(i as u32, |alive| alive[i]);
         let mut rejected: BTreeMap<u32, Error> = failed.into_iter().map(|(i, error)| (row(i), error)).collect();
@@ -149,7 +152,7 @@ impl<'a> Passage<'a> {
         let mut rows: Vec<u32> = Vec::new();
         for (part, outcome) in parts {
             for (i, message) in outcome.rejected {
-                let name = chain.stages[step.stage].name();
+                let name = stage.name();
                 let error = Error::new(ErrorKind::Record, format!("plugin `{name}` rejects the row: {message}"))
                     .remedy("correct the data or the plugin, or set `on_error` of the plugin");
                 rejected.insert(row(part.start + i as usize), error);
@@ -181,7 +184,7 @@ impl<'a> Passage<'a> {
 
     /// Lets changes go, or lose an image, as the answer says. A row that leaves a filter becomes a delete, one that enters
     /// it an insert.
-    fn judge(&mut self, chain: &mut Chain, step: &Step, mut answer: Answer) -> Result<()> {
+    fn judge(&mut self, stage: &Stage, around: &Surroundings, step: &Step, mut answer: Answer) -> Result<()> {
         let mut filtered = 0;
         let mut alive = Vec::with_capacity(self.alive_rows());
         for index in &self.mine {
@@ -194,7 +197,7 @@ impl<'a> Passage<'a> {
                 // the other image of the same change may have been rejected too: one decision for both
                 images.iter().for_each(|row| drop(answer.rejected.remove(row)));
                 let original = &self.batch.changes[*index as usize];
-                set_aside(chain, step.stage, self.batch, original, error)?;
+                set_aside(stage, step.stage, around, self.batch, original, error)?;
                 (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
                 self.dropped = true;
                 continue;
@@ -219,7 +222,7 @@ impl<'a> Passage<'a> {
             }
             alive.extend([change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE));
         }
-        if let Some(numbers) = chain.around.status.plugins.get(step.stage) {
+        if let Some(numbers) = around.status.plugins.get(step.stage) {
             numbers.filtered.add(filtered);
         }
         if self.dropped {
@@ -250,23 +253,23 @@ fn place(batch: &Batch, change: &Change) -> String {
 }
 
 /// What the plugin's policy says about a change that it cannot handle.
-fn set_aside(chain: &mut Chain, stage: usize, batch: &Batch, change: &Change, error: Error) -> Result<()> {
-    let numbers = chain.around.status.plugins.get(stage);
-    let table = || &batch.tables[change.table as usize].table.name;
-    match chain.stages[stage].on_error() {
+fn set_aside(stage: &Stage, index: usize, around: &Surroundings, batch: &Batch, change: &Change, error: Error) -> Result<()> {
+    let (skipped, dead_lettered) = around.status.plugins.get(index).map(|n| (&n.skipped, &n.dead_lettered)).unzip();
+    let count = match stage.on_error() {
         OnError::Stop => return Err(error.context(place(batch, change))),
-        OnError::Skip => {
-            tracing::warn!(plugin = chain.stages[stage].name(), table = %table(), error = %error.chain(), "a change was skipped");
-            if let Some(numbers) = numbers {
-                numbers.skipped.add(1);
-            }
-        }
+        OnError::Skip => skipped,
         OnError::DeadLetter => {
-            chain.around.dead_letters.record(chain.stages[stage].name(), &error, batch, change)?;
-            if let Some(numbers) = numbers {
-                numbers.dead_lettered.add(1);
-            }
+            around.dead_letters.record(stage.name(), &error, batch, change)?;
+            dead_lettered
         }
+    };
+    let count = count.map_or(1, |number| {
+        number.add(1);
+        number.get()
+    });
+    // a flood of bad rows is told with ever fewer lines
+    if count.is_power_of_two() {
+        tracing::warn!(plugin = stage.name(), place = place(batch, change), count, policy = ?stage.on_error(), "{}", error.chain());
     }
     Ok(())
 }

@@ -10,7 +10,6 @@ mod stdout;
 use std::sync::Arc;
 
 pub use dead_letter::DeadLetters;
-pub use kafka::refused_option;
 
 use crate::{
     Error, ErrorKind, Result,

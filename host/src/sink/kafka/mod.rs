@@ -20,7 +20,6 @@ use rdkafka::{
 };
 
 pub(super) use client::precheck;
-pub use client::refused_option;
 pub(super) use policy::Policy;
 
 use client::{Client, Failure, Reports, is_record};

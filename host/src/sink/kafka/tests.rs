@@ -107,9 +107,9 @@ fn options_that_break_order_or_durability_are_refused_and_values_never_shown() {
     for name in
         ["acks", "enable.idempotence", "max.in.flight", "transactional.id", "partitioner", "queuing.strategy", "test.mock.num.brokers"]
     {
-        assert!(refused_option(name).is_some(), "{name}");
+        assert!(crate::config::refused_option(name).is_some(), "{name}");
     }
-    assert_eq!(refused_option("linger.ms"), None);
+    assert_eq!(crate::config::refused_option("linger.ms"), None);
     let with =
         |name: &str, value: &str| Settings { options: BTreeMap::from([(name.to_owned(), Secret::new(value))]), ..settings("127.0.0.1:1") };
     let refused = |name: &str| open(&with(name, "s3cret"), OnError::Stop).err().unwrap();

@@ -1,0 +1,19 @@
+//! What the chains of a pipeline share.
+
+use std::sync::Arc;
+
+use super::known::KnownTables;
+use crate::{limits::Limits, service::Status, sink::DeadLetters};
+
+/// What a chain needs beside its plugins.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Bounds.
+    pub limits: Arc<Limits>,
+    /// Where it counts.
+    pub status: Arc<Status>,
+    /// Where changes go that a plugin cannot handle, if its policy says so.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Tables that have been seen; a swap plans them before it takes over.
+    pub known: Arc<KnownTables>,
+}
