@@ -341,7 +341,7 @@ topic `missing.orders` does not exist, and the brokers do not make it: UnknownTo
         broker.kill9();
         let begin = Instant::now();
         let error = fails(&mut bench, &inserts(10, 10..20, ""));
-        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
         assert_eq!(error.kind(), ErrorKind::Sink);
         let text = error.to_string().replace(broker.brokers(), "BROKER");
         assert!(text.starts_with("BROKER did not acknowledge records for topic `down.orders` within 3s: "), "{text}");

@@ -11,6 +11,39 @@ pub struct Decimal {
     negative: bool,
     whole: Vec<u8>,
     fraction: Vec<u8>,
+    /// By the number of places after the point: the largest integer of that many places that is not larger than the number,
+    /// and whether it is the number itself. A value of at most [`SHORT`] digits is compared with one of them.
+    scaled: [(i64, bool); SHORT + 1],
+}
+
+/// Digits that always fit 64 bits.
+const SHORT: usize = 18;
+
+/// A decimal of at most [`SHORT`] digits in one pass: the number without its point, and the digits after it.
+#[inline]
+fn short(text: &[u8]) -> Option<(i64, usize)> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    if digits.len() > SHORT + 1 {
+        return None;
+    }
+    let (mut value, mut count, mut point) = (0_i64, 0, None);
+    for byte in digits {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 => {
+                value = value * 10 + i64::from(digit);
+                count += 1;
+            }
+            _ if *byte == b'.' && point.is_none() => point = Some(count),
+            _ => return None,
+        }
+    }
+    if count == 0 || count > SHORT {
+        return None;
+    }
+    Some((if negative { -value } else { value }, count - point.unwrap_or(count)))
 }
 
 /// Sign, digits before the point without leading zeros, digits after it without trailing zeros. Zero has no sign.
@@ -70,11 +103,19 @@ impl Decimal {
         }
         let digits = [b"0", whole.as_slice(), b".", &fraction].concat();
         let (_, whole, fraction) = split(&digits)?;
-        Some(Self { negative, whole: whole.to_vec(), fraction: fraction.to_vec() })
+        let scaled = std::array::from_fn(|places| floor_at(negative, whole, fraction, places));
+        Some(Self { negative, whole: whole.to_vec(), fraction: fraction.to_vec(), scaled })
     }
 
     /// How the decimal in `text` compares to this one; `None` when it is none.
+    #[inline]
     pub fn compare_to(&self, text: &[u8]) -> Option<Ordering> {
+        if let Some((value, places)) = short(text)
+            && let Some((floor, exact)) = self.scaled.get(places)
+        {
+            let ordering = value.cmp(floor);
+            return Some(if ordering == Ordering::Equal && !exact { Ordering::Less } else { ordering });
+        }
         Some(compare(split(text)?, (self.negative, &self.whole, &self.fraction)))
     }
 
@@ -92,6 +133,20 @@ impl Decimal {
     /// Whether the number is below zero.
     pub fn is_negative(&self) -> bool {
         self.negative
+    }
+}
+
+/// The largest integer of `places` places after the point that is not larger than the number, and whether it is the number.
+/// A number beyond 64 bits becomes the nearest one that no value of [`SHORT`] digits reaches.
+fn floor_at(negative: bool, whole: &[u8], fraction: &[u8], places: usize) -> (i64, bool) {
+    let digits = whole.iter().chain(fraction.iter().chain(std::iter::repeat(&b'0')).take(places));
+    let magnitude = digits.fold(Some(0_i64), |value, digit| value?.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0'))));
+    let exact = fraction.len() <= places;
+    match magnitude {
+        Some(magnitude) if negative => (-magnitude - i64::from(!exact), exact),
+        Some(magnitude) => (magnitude, exact),
+        None if negative => (i64::MIN, true),
+        None => (i64::MAX, true),
     }
 }
 
@@ -133,6 +188,13 @@ mod tests {
         fn comparison_agrees_with_scaled_integers(a in -100_000i64..100_000, b in -100_000i64..100_000) {
             let text = |v: i64| format!("{}{}.{:02}", if v < 0 { "-" } else { "" }, v.abs() / 100, v.abs() % 100);
             prop_assert_eq!(compare_text(text(a).as_bytes(), text(b).as_bytes()), Some(a.cmp(&b)));
+            prop_assert_eq!(Decimal::parse(&text(b)).unwrap().compare_to(text(a).as_bytes()), Some(a.cmp(&b)));
+        }
+
+        #[test]
+        fn a_parsed_decimal_compares_as_its_text_does(a in "-?[0-9]{0,21}(\\.[0-9]{0,21})?", b in "-?[0-9]{1,21}(\\.[0-9]{0,21})?") {
+            let parsed = Decimal::parse(&b).unwrap();
+            prop_assert_eq!(parsed.compare_to(a.as_bytes()), compare_text(a.as_bytes(), b.as_bytes()), "{} {}", a, b);
         }
     }
 }
