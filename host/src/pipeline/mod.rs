@@ -35,7 +35,7 @@ use delivery::Delivery;
 pub struct Summary {
     /// Changes read from the source.
     pub changes: u64,
-    /// Time from the first connection to the end.
+    /// Time from the start of the stream to the end.
     pub elapsed: Duration,
     /// Where the checkpoint stands.
     pub state: PathBuf,
@@ -90,7 +90,6 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
 pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
-    let begin = Instant::now();
     let checkpoint = Arc::new(Checkpoint::open(&pipeline.state, &pipeline.name)?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
@@ -150,6 +149,7 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
     let reloader = Reloader::start(engine, members, around, swap_in)?;
     status.started.store(true, Ordering::Relaxed);
 
+    let begin = Instant::now();
     tracing::info!(sequence = start.sequence, position = start.position.as_ref().map_or("", |p| &*p.0), "streaming from this position on");
     let ended = source.run(start, to_chain, failed.clone()).await;
     if ended.is_err() {

@@ -143,7 +143,10 @@ fn line(status: &Status, rates: &Rates) -> String {
     // writing into a String cannot fail
     for plugin in &status.plugins {
         let (version, hash) = plugin.version_and_hash();
-        let _ = write!(out, " · {} {version} ({})", plugin.name, hash.get(..7).unwrap_or(&hash));
+        let _ = match hash.get(..7) {
+            Some(hash) => write!(out, " · {} {version} ({hash})", plugin.name),
+            None => write!(out, " · {} is being compiled", plugin.name),
+        };
     }
     let sum = |part: fn(&super::status::PluginStatus) -> u64| status.plugins.iter().map(part).sum::<u64>();
     let swaps = sum(|p| p.swaps.get());
