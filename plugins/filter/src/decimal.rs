@@ -13,7 +13,7 @@ pub struct Decimal {
     fraction: Vec<u8>,
     /// By the number of places after the point: the largest integer of that many places that is not larger than the number,
     /// and whether it is the number itself. A value of at most [`SHORT`] digits is compared with one of them.
-    scaled: [(i64, bool); SHORT + 1],
+    scaled: Box<[(i64, bool)]>,
 }
 
 /// Digits that always fit 64 bits.
@@ -103,7 +103,7 @@ impl Decimal {
         }
         let digits = [b"0", whole.as_slice(), b".", &fraction].concat();
         let (_, whole, fraction) = split(&digits)?;
-        let scaled = std::array::from_fn(|places| floor_at(negative, whole, fraction, places));
+        let scaled = (0..=SHORT).map(|places| floor_at(negative, whole, fraction, places)).collect();
         Some(Self { negative, whole: whole.to_vec(), fraction: fraction.to_vec(), scaled })
     }
 
@@ -139,8 +139,8 @@ impl Decimal {
 /// The largest integer of `places` places after the point that is not larger than the number, and whether it is the number.
 /// A number beyond 64 bits becomes the nearest one that no value of [`SHORT`] digits reaches.
 fn floor_at(negative: bool, whole: &[u8], fraction: &[u8], places: usize) -> (i64, bool) {
-    let digits = whole.iter().chain(fraction.iter().chain(std::iter::repeat(&b'0')).take(places));
-    let magnitude = digits.fold(Some(0_i64), |value, digit| value?.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0'))));
+    let mut digits = whole.iter().chain(fraction.iter().chain(std::iter::repeat(&b'0')).take(places));
+    let magnitude = digits.try_fold(0_i64, |value, digit| value.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0'))));
     let exact = fraction.len() <= places;
     match magnitude {
         Some(magnitude) if negative => (-magnitude - i64::from(!exact), exact),
