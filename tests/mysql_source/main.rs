@@ -3,4 +3,4 @@
 mod capture;
 mod precheck;
 mod resume;
-mod types;
+mod values;
