@@ -158,6 +158,30 @@ fn a_file_that_is_no_component_ends_with_3() {
 }
 
 #[test]
+fn a_missing_plugin_file_ends_with_3_and_names_it() {
+    let folder = folder_with(
+        "name: p\nsource: { type: generator, changes: 1 }\nplugins: [{ file: ./gone.wasm }]\nsinks: [{ type: file, folder: out }]\n",
+    );
+    for command in ["run", "check"] {
+        let (code, _, stderr) = outcome_in(folder.path(), &["--log-format", "text", command, "pipeline.yaml"]);
+        assert_eq!(code, 3, "{stderr}");
+        assert!(stderr.contains("the plugin file cannot be read") && stderr.contains("gone.wasm") && stderr.contains("remedy"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_second_process_on_one_checkpoint_is_refused() {
+    let host = endless("");
+    let mut first = host.spawn();
+    let out = host.path("out");
+    first.wait_until("the first one to deliver", LONG, || sluicegate_harness::files::bytes_so_far(&out, "shop") > 0);
+    let second = host.run(&["--log-format", "text", "run", "pipeline.yaml"], LONG);
+    assert_ne!(second.status.code(), Some(0));
+    assert!(second.stderr.contains("remedy") && second.stderr.contains(".lock"), "{}", second.stderr);
+    assert!(first.is_running());
+}
+
+#[test]
 fn a_port_that_is_taken_ends_with_3() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
