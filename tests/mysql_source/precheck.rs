@@ -146,3 +146,22 @@ fn a_table_type_that_cannot_be_read_is_refused_by_name() {
     precheck(settings, &anew()).unwrap();
     assert_eq!(server.flavor(), Flavor::MariaDb);
 }
+
+#[test]
+fn tables_without_a_key_are_named_before_anything_runs() {
+    let server = mariadb::shared();
+    let database = server.database("keyless");
+    server.sql(&format!("CREATE TABLE {database}.keyed (id INT PRIMARY KEY); CREATE TABLE {database}.loose (id INT)"));
+    let pipeline = format!(
+        "name: p\nsource: {{ type: mysql, host: 127.0.0.1, port: {}, user: {}, password: {}, tables: ['{database}.*'] }}\nsinks: [{{ type: file, folder: out }}]\n",
+        server.port(),
+        server.user(),
+        server.password()
+    );
+    let host = sluicegate_harness::host::Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+    let ended = host.run(&["--log-format", "json", "check", "pipeline.yaml"], DEADLINE);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let line =
+        ended.stderr.lines().find(|l| l.contains("captured tables have no primary key")).unwrap_or_else(|| panic!("{}", ended.stderr));
+    assert!(line.contains(&format!("{database}.loose")) && !line.contains("keyed") && line.contains("remedy"), "{line}");
+}

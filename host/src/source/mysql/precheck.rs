@@ -284,7 +284,12 @@ async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> 
         rows.into_iter().map(|(d, t)| TableName::new(d, t)).filter(|n| catalogue.captures(n)).map(|n| n.to_string()).collect();
     if !keyless.is_empty() {
         let named = keyless.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        tracing::warn!(tables = named, count = keyless.len(), "captured tables have no primary key");
+        tracing::warn!(
+            tables = named,
+            count = keyless.len(),
+            remedy = "give them a primary key; a Kafka sink needs `keyless:` to take them, files take them as they are",
+            "captured tables have no primary key"
+        );
     }
     Ok(())
 }
