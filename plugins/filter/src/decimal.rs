@@ -33,7 +33,8 @@ fn short(text: &[u8]) -> Option<(i64, usize)> {
     for byte in digits {
         match byte.wrapping_sub(b'0') {
             digit @ 0..=9 => {
-                value = value * 10 + i64::from(digit);
+                // nineteen digits without a point may wrap: the count gives them away below
+                value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
                 count += 1;
             }
             _ if *byte == b'.' && point.is_none() => point = Some(count),
@@ -169,6 +170,8 @@ mod tests {
             assert_eq!(compare_text(a.as_bytes(), b.as_bytes()), Some(expected), "{a} {b}");
             assert_eq!(Decimal::parse(b).unwrap().compare_to(a.as_bytes()), Some(expected), "{a} {b}");
         }
+        let nineteen = Decimal::parse("0").unwrap().compare_to(b"9300000000000000000");
+        assert_eq!(nineteen, Some(Ordering::Greater), "too long for the short way");
         for text in ["", "-", ".", "1.2.3", "1,5", "abc", "1e5"] {
             assert_eq!(compare_text(text.as_bytes(), b"0"), None, "{text}");
         }
