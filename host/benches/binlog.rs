@@ -10,7 +10,7 @@
 
 mod process;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
 use mysql_async::{BinlogStreamRequest, Conn, OptsBuilder, prelude::Queryable as _};
@@ -18,18 +18,10 @@ use sluicegate::{config, pipeline};
 use sluicegate_harness::{database::Server, mariadb};
 use tokio_util::sync::CancellationToken;
 
-const PLUGINS: &str = r#"
-plugins:
-  - use: filter
-    config: { tables: [ { table: shop.orders, where: "status <> 'cancelled' AND amount >= 10" } ] }
-  - use: map-names
-    config: { tables: [ { from: shop.orders, to: sales.orders } ] }
-  - use: rewrite-columns
-    config: { tables: [ { table: sales.orders, columns: [ { column: email, mask: { first: 1, last: 4 } } ] } ] }
-"#;
+use process::{PLUGINS, Variant};
 
 /// Name, plugins, format (none: only read), bar in rows per CPU-second.
-const VARIANTS: [(&str, &str, &str, Option<f64>); 5] = [
+const VARIANTS: [Variant; 5] = [
     ("events, thrown away", "", "", None),
     ("flat, no plugins", "", "flat", Some(600e3)),
     ("flat, three plugins", PLUGINS, "flat", Some(400e3)),
@@ -49,23 +41,8 @@ fn main() {
     let server = mariadb::start(&[]);
     fill(&server, rows);
     println!("{rows} inserted orders in the binlog, 1,000 a transaction; CPU of the whole program, without the server\n");
-    println!("{:<26} {:>12} {:>9} {:>9} {:>8} {:>9} {:>12}", "variant", "rows/CPU-s", "CPU s", "wall s", "peak MB", "MB out", "of the bar");
-    for (index, (name, _, _, bar)) in VARIANTS.iter().enumerate() {
-        let folder = tempfile::tempdir().unwrap();
-        let begin = std::time::Instant::now();
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--run", &index.to_string(), &rows.to_string(), folder.path().to_str().unwrap()])
-            .args([&server.port().to_string(), server.user(), server.password()])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        let told = String::from_utf8(output.stdout).unwrap();
-        let numbers: Vec<f64> = told.split_whitespace().map(|n| n.parse().unwrap()).collect();
-        let (cpu, peak, out) = (numbers[0], numbers[1], numbers[2]);
-        let rate = rows as f64 / cpu;
-        let bar = bar.map_or_else(|| "-".to_owned(), |bar| format!("{:.2} x", rate / bar));
-        println!("{name:<26} {rate:>12.0} {cpu:>9.2} {:>9.2} {peak:>8.0} {out:>9.0} {bar:>12}", begin.elapsed().as_secs_f64());
-    }
+    let port = server.port().to_string();
+    process::compare(&VARIANTS, rows, &[&port, server.user(), server.password()]);
 }
 
 fn fill(server: &Server, rows: u64) {
@@ -85,7 +62,7 @@ fn fill(server: &Server, rows: u64) {
 }
 
 /// Runs one variant and prints CPU seconds, peak megabytes, megabytes written.
-fn measured((_, plugins, format, _): (&str, &str, &str, Option<f64>), rows: u64, folder: &Path, server: (u16, &str, &str)) {
+fn measured((_, plugins, format, _): Variant, rows: u64, folder: &Path, server: (u16, &str, &str)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (port, user, password) = server;
     if format.is_empty() {
@@ -107,8 +84,7 @@ fn measured((_, plugins, format, _): (&str, &str, &str, Option<f64>), rows: u64,
         });
         runtime.block_on(pipeline::run(pipeline, status, stop)).unwrap();
     }
-    let written: u64 = std::fs::read_dir(folder.join("out")).map_or(0, |files| files.map(|f| f.unwrap().metadata().unwrap().len()).sum());
-    println!("{} {} {}", process::cpu_seconds(), process::peak_megabytes(), written as f64 / 1e6);
+    process::tell(folder);
 }
 
 /// Reads the events up to the last transaction, and looks at none.

@@ -152,6 +152,10 @@ impl Watch {
                 Some(now) => self.seen.insert(path.clone(), now),
             };
             if let Err((hash, error)) = self.swap(&path, &indices) {
+                // what could not even be read is tried again at the next event: a changed permission does not show in the stamp
+                if hash.is_empty() {
+                    self.seen.remove(&path);
+                }
                 if self.refused.get(&path) == Some(&hash) {
                     continue;
                 }
