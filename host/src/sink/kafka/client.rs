@@ -72,8 +72,7 @@ impl ClientContext for Reports {
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
         tracing::warn!(target: "librdkafka", code = ?code, "{reason}");
         let mut trouble = self.trouble();
-        // that all are down says less than why one of them is
-        if code != Code::AllBrokersDown || trouble.is_none() {
+        if trouble.as_ref().is_none_or(|known| weight(code) >= weight(known.code)) {
             *trouble = Some(Trouble { code, text: reason.to_owned() });
         }
     }
@@ -107,6 +106,16 @@ impl ProducerContext for Reports {
                 }
             }
         }
+    }
+}
+
+/// How much a report says: that a login was refused is not forgotten when the connection that follows is cut, and that all
+/// brokers are down says less than why one of them is.
+fn weight(code: Code) -> u8 {
+    match code {
+        Code::AllBrokersDown => 0,
+        Code::Authentication | Code::SaslAuthenticationFailed => 2,
+        _ => 1,
     }
 }
 
@@ -166,7 +175,16 @@ pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &st
             None => error.caused_by(code),
         }
     };
+    let forbidden = |code: Code| {
+        Error::new(ErrorKind::Sink, format!("the account may not write to topic `{topic}`"))
+            .caused_by(code)
+            .remedy("grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost")
+    };
     if let Some((fatal, text)) = client.client().fatal_error() {
+        // an account without any WRITE is refused its producer id, before or after its first record is
+        if is_forbidden(fatal) {
+            return forbidden(fatal);
+        }
         return Error::new(ErrorKind::Sink, format!("the idempotent producer can no longer tell what the brokers hold ({fatal})"))
             .caused_by(text)
             .remedy("start again: what was not acknowledged is sent again, so nothing is lost");
@@ -180,12 +198,7 @@ pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &st
         code if is_record(code) => Error::new(ErrorKind::Record, format!("the broker refused a record for topic `{topic}`"))
             .caused_by(code)
             .remedy("see the broker's log for the reason, or set `on_error`"),
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed | Code::TransactionalIdAuthorizationFailed => Error::new(
-            ErrorKind::Sink,
-            format!("the account may not write to topic `{topic}`"),
-        )
-        .caused_by(code)
-        .remedy("grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost"),
+        code if is_forbidden(code) => forbidden(code),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             Error::new(ErrorKind::Sink, format!("topic `{topic}` does not exist, and the brokers do not make it"))
                 .caused_by(code)
@@ -210,6 +223,10 @@ pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &st
     }
 }
 
+fn is_forbidden(code: Code) -> bool {
+    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed | Code::TransactionalIdAuthorizationFailed)
+}
+
 fn refused(brokers: &str, trouble: &Option<(Code, String)>) -> Error {
     let error = Error::new(ErrorKind::Sink, format!("{brokers} refused the login"))
         .remedy("correct `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password` in the sink's `options`");
@@ -223,9 +240,14 @@ fn refused(brokers: &str, trouble: &Option<(Code, String)>) -> Error {
 pub(in crate::sink) fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
     let client = connect(settings, limits, Reports::new(None))?;
     let Err(error) = client.client().fetch_metadata(None, limits.connect_timeout) else { return Ok(()) };
-    client.poll(Duration::from_millis(1)); // brings in why
-    client.poll(Duration::from_millis(1));
     let reports: &Reports = client.context();
+    // brings in why, if anything is known
+    for _ in 0..20 {
+        client.poll(Duration::from_millis(10));
+        if reports.trouble().is_some() {
+            break;
+        }
+    }
     let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
     if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) {
         let refused = refused(&settings.brokers, &trouble);
