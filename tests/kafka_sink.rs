@@ -11,8 +11,8 @@ mod with_kafka {
     use sluicegate::{
         Error, ErrorKind, Result,
         change::{
-            Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Position, Table, TableName, TableRows, Transaction,
-            Values,
+            Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
+            Transaction, Values,
         },
         config::{KafkaSink, Keyless, OnError, RecordFormat, Secret, Sink as Settings, SinkKind},
         limits::Limits,
@@ -63,9 +63,11 @@ mod with_kafka {
             native_type: String::new(),
             nullable: false,
             primary_key,
+            place: Place::Value,
         };
         Arc::new(Table {
             name: TableName::new("shop", name),
+            destination: None,
             columns: vec![column("id", DataType::Int64, key), column("note", DataType::Text, false)],
         })
     }

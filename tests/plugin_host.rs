@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use sluicegate::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Position, Strings, Table, TableName, TableRows,
-        Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Strings, Table, TableName,
+        TableRows, Transaction, Values,
     },
     config::{self, OnError, PluginOrigin, TablePatterns},
     limits::Limits,
@@ -22,9 +22,11 @@ fn orders() -> Arc<Table> {
         native_type: String::new(),
         nullable: true,
         primary_key,
+        place: Place::Value,
     };
     Arc::new(Table {
         name: TableName::new("shop", "orders"),
+        destination: None,
         columns: vec![column("id", DataType::Int64, true), column("email", DataType::Text, false)],
     })
 }

@@ -36,7 +36,7 @@ type Way<'a> = (&'static str, Box<dyn FnMut(Batch) -> Batch + 'a>);
 fn main() {
     let orders = inserted_orders();
     let columns = orders.tables[0].table.columns.clone();
-    let renamed = Arc::new(Table { name: TableName::new("sales", "orders"), columns });
+    let renamed = Arc::new(Table { name: TableName::new("sales", "orders"), destination: None, columns });
     let mut ways: Vec<Way<'_>> = vec![("native, all of it", Box::new(move |batch| native(&renamed, batch)))];
     for (name, plugins) in [
         ("filter", vec![FILTER]),

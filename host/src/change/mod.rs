@@ -13,4 +13,4 @@ mod table;
 pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction};
 pub use column::{Column, Nulls, Strings, Values};
 pub use instant::{write_date, write_datetime, write_timestamp};
-pub use table::{ColumnInfo, DataType, Table, TableName};
+pub use table::{ColumnInfo, DataType, Place, Table, TableName};

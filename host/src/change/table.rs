@@ -71,6 +71,19 @@ impl fmt::Display for TableName {
     }
 }
 
+/// Where a column's values are delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the record itself. Everything that a source sends is of this kind.
+    #[default]
+    Value,
+    /// As a header of the record, under the column's name; a null sets no header.
+    Header,
+    /// As the record's destination in place of the table's: text, at most one such column for a table; a null leaves the table's.
+    Destination,
+}
+
 /// One column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ColumnInfo {
@@ -84,6 +97,8 @@ pub struct ColumnInfo {
     pub nullable: bool,
     /// Whether it belongs to the primary key.
     pub primary_key: bool,
+    /// Where its values are delivered.
+    pub place: Place,
 }
 
 /// A table in one version of its schema. Shared by `Arc`: two batches hold the same version when the pointers are equal.
@@ -91,6 +106,8 @@ pub struct ColumnInfo {
 pub struct Table {
     /// Its name.
     pub name: TableName,
+    /// Where its records go, if not where the sink's own template says: a Kafka topic, a folder of the file sink. Only plugins set it.
+    pub destination: Option<String>,
     /// Its columns, in the source's order.
     pub columns: Vec<ColumnInfo>,
 }

@@ -2,17 +2,24 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::change::{Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Position, TableName, TableRows, Transaction, Values};
+use crate::change::{Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Place, Position, TableName, TableRows, Transaction, Values};
 
 /// 2024-02-29T13:14:15.123456Z
 const TIME: i64 = 1_709_212_455_123_456;
 
 fn column(name: &str, data_type: DataType) -> ColumnInfo {
-    ColumnInfo { name: name.into(), data_type, native_type: String::new(), nullable: true, primary_key: name.starts_with("id") }
+    ColumnInfo {
+        name: name.into(),
+        data_type,
+        native_type: String::new(),
+        nullable: true,
+        primary_key: name.starts_with("id"),
+        place: Place::Value,
+    }
 }
 
 fn table(name: TableName, columns: &[(&str, DataType)]) -> Arc<Table> {
-    Arc::new(Table { name, columns: columns.iter().map(|(name, data_type)| column(name, *data_type)).collect() })
+    Arc::new(Table { name, destination: None, columns: columns.iter().map(|(name, data_type)| column(name, *data_type)).collect() })
 }
 
 /// A batch with one event of one table. Rows are given as columns; `None` is NULL.

@@ -109,7 +109,7 @@ mod tests {
     use crate::change::{Table, TableName};
 
     fn plan(computed: &[DataType], filters: bool) -> Plan {
-        let output = Table { name: TableName::new("shop", "orders"), columns: Vec::new() };
+        let output = Table { name: TableName::new("shop", "orders"), destination: None, columns: Vec::new() };
         let answer = wit::Plan {
             name: wit::TableNameResult { database: "shop".into(), schema: None, table: "orders".into() },
             columns: Vec::new(),

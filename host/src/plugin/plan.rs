@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::bindings::sluicegate::plugin::types as wit;
 use crate::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, DataType, Operation, Table, TableName},
+    change::{ColumnInfo, DataType, Operation, Place, Table, TableName},
 };
 
 /// Where a delivered column comes from.
@@ -100,7 +100,7 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
                 origins.push(Origin::Computed(computed.len()));
                 let data_type = from_wit(data_type);
                 computed.push(data_type);
-                ColumnInfo { name, data_type, native_type: String::new(), nullable: true, primary_key: false }
+                ColumnInfo { name, data_type, native_type: String::new(), nullable: true, primary_key: false, place: Place::Value }
             }
         });
     }
@@ -125,7 +125,14 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
             column.primary_key = input.columns.iter().any(|c| c.primary_key && c.name == column.name);
         }
     }
-    Ok(Plan { output: Table { name, columns }, origins, computed, reads, filters: plan.filters, operations: Delivered(plan.operations) })
+    Ok(Plan {
+        output: Table { name, destination: None, columns },
+        origins,
+        computed,
+        reads,
+        filters: plan.filters,
+        operations: Delivered(plan.operations),
+    })
 }
 
 fn check_name(name: String) -> Result<String, &'static str> {
@@ -184,9 +191,11 @@ mod tests {
             native_type: String::new(),
             nullable: false,
             primary_key,
+            place: Place::Value,
         };
         Table {
             name: TableName::new("shop", "orders"),
+            destination: None,
             columns: vec![column("id", DataType::Int64, true), column("email", DataType::Text, false)],
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Numbers;
 use crate::{
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Position, Table, TableName, TableRows, Transaction, Values,
+        Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows, Transaction,
+        Values,
     },
     service::status::{SinkStatus, Status},
 };
@@ -18,9 +19,11 @@ pub(super) fn orders() -> Arc<Table> {
         native_type: String::new(),
         nullable: !primary_key,
         primary_key,
+        place: Place::Value,
     };
     Arc::new(Table {
         name: TableName::new("shop", "orders"),
+        destination: None,
         columns: vec![column("id", DataType::Int64, true), column("note", DataType::Text, false)],
     })
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::shop::{Customer, Line, Order, Stage, decimal};
-use crate::change::{Column, ColumnInfo, DataType, Image, Nulls, Strings, Table, TableName, TableRows, Values, write_date, write_datetime};
+use crate::change::{
+    Column, ColumnInfo, DataType, Image, Nulls, Place, Strings, Table, TableName, TableRows, Values, write_date, write_datetime,
+};
 
 /// The shop's tables: `customers`, `orders`, `order_lines`.
 pub(super) struct Tables(pub(super) [Arc<Table>; 3]);
@@ -67,8 +69,9 @@ fn table(name: &str, columns: &[(&str, DataType, &str, Role)]) -> Arc<Table> {
         native_type: native.into(),
         nullable: role == Role::Nullable,
         primary_key: role == Role::Key,
+        place: Place::Value,
     });
-    Arc::new(Table { name: TableName::new("shop", name), columns: columns.collect() })
+    Arc::new(Table { name: TableName::new("shop", name), destination: None, columns: columns.collect() })
 }
 
 /// Bytes of the largest image of each table, generously.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    change::{ColumnInfo, DataType, Table, TableName},
+    change::{ColumnInfo, DataType, Place, Table, TableName},
     error::ErrorKind,
 };
 
@@ -110,10 +110,11 @@ pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description]) 
             native_type: native_type(column, description),
             nullable: column.nullable,
             primary_key: description.primary_key,
+            place: Place::Value,
         });
         decoders.push(decoder);
     }
-    Ok(Plan { table: Arc::new(Table { name, columns }), decoders })
+    Ok(Plan { table: Arc::new(Table { name, destination: None, columns }), decoders })
 }
 
 /// The error for a column that cannot be captured.
