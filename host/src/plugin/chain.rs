@@ -20,13 +20,15 @@ pub struct Chain {
     around: Surroundings,
     /// By the address of the source's table version, which the plan keeps alive.
     plans: HashMap<usize, Arc<ChainPlan>>,
+    /// The plugins with their versions, as batches carry them.
+    versions: Option<Arc<str>>,
 }
 
 impl Chain {
     /// Instantiates and configures every plugin, and plans every known table.
     pub fn new(members: &[Member], around: Surroundings) -> Result<Self> {
-        let stages = members.iter().map(|m| Stage::new(m.clone(), around.limits.clone())).collect::<Result<_>>()?;
-        let mut chain = Self { stages, around, plans: HashMap::new() };
+        let stages: Vec<Stage> = members.iter().map(|m| Stage::new(m.clone(), around.limits.clone())).collect::<Result<_>>()?;
+        let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new() };
         chain.plan_known()?;
         Ok(chain)
     }
@@ -61,7 +63,8 @@ impl Chain {
 
     /// Passes a batch through all plugins. The result has the same position and sequence; its changes are those that stay,
     /// its tables carry the delivered names and columns. An error leaves nothing half done: the batch was not delivered.
-    pub fn apply(&mut self, batch: Batch) -> Result<Batch> {
+    pub fn apply(&mut self, mut batch: Batch) -> Result<Batch> {
+        batch.versions.clone_from(&self.versions);
         if self.stages.is_empty() || batch.changes.is_empty() {
             return Ok(batch);
         }
@@ -112,4 +115,11 @@ impl Chain {
         self.around.known.add(table);
         Ok(plan)
     }
+}
+
+/// The plugins in the order of the chain, each as `name@version+hash`: its name in the pipeline file, which no other plugin
+/// of it has, the version that it says, and the first 12 hexadecimal digits of its component's SHA-256.
+fn versions(stages: &[Stage]) -> Option<Arc<str>> {
+    let texts: Vec<String> = stages.iter().map(Stage::version).collect();
+    (!texts.is_empty()).then(|| texts.join(", ").into())
 }
