@@ -134,8 +134,8 @@ fn a_file_that_is_no_plugin_is_refused_with_the_reason() {
       remedy: encode it as a component, e.g. with `wasm-tools component new`
     truncated: [Precheck] the component is damaged or uses features that are not enabled
       remedy: build it again; a truncated copy looks like this
-    without an export: [Precheck] the component lacks an export of the world sluicegate:plugin/plugin, or exports it with other types
-      remedy: build it against wit/plugin.wit of this version
+    without an export: [Precheck] the component exports sluicegate:plugin/transform with other functions or types than version 1.0.0 has
+      remedy: build it against a released file of wit/, unchanged
     too large: [Precheck] the file has 67108865 bytes, the limit is 67108864
       remedy: make it smaller (release build, strip) or raise limits.plugin_file_bytes
     "#);

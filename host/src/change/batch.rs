@@ -178,6 +178,10 @@ impl Batch {
             if !held(change.before) || !held(change.after) || (change.before == NO_IMAGE && change.after == NO_IMAGE) {
                 return Err("a change without its image".into());
             }
+            // so that a batch can be cut between rows without parting them
+            if change.before != NO_IMAGE && change.after != NO_IMAGE && change.after != change.before + 1 {
+                return Err("the images of a change do not stand next to each other, the one before first".into());
+            }
             let event = self.events.get(change.event as usize).ok_or("no such event")?;
             self.transactions.get(event.transaction as usize).ok_or("no such transaction")?;
             if change.offset >= self.taken {

@@ -300,7 +300,8 @@ proptest! {
             plain(Values::Float32(vec![f])), plain(Values::Float64(vec![d])), plain(Values::Int64(vec![i])), plain(Values::UInt64(vec![u])),
             text(&[(!null).then_some(value.as_str())]), plain(Values::Bytes(raw_bytes)),
         ];
-        let mut batch = batch(&table, columns, &[(Operation::Update, 0, 0)]);
+        let mut batch = batch(&table, columns, &[(Operation::Insert, NO_IMAGE, 0)]);
+        (batch.changes[0].operation, batch.changes[0].before) = (Operation::Update, 0);
         batch.events[0].time_us = time;
         batch.events[0].position = position;
         for format in [RecordFormat::Flat, RecordFormat::Debezium] {

@@ -4,6 +4,6 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "plugin",
+    world: "granted-plugin",
     ownership: Borrowing { duplicate_if_necessary: true },
 });

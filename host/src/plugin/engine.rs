@@ -10,13 +10,22 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{Plugin, PluginPre},
+    bindings::{
+        GrantedPluginPre,
+        sluicegate::plugin::{log, types},
+    },
     guest::Guest,
 };
 use crate::{Error, ErrorKind, Result, limits::Limits};
 
 /// Deadlines are rounded up to this.
 pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// What every plugin exports.
+const TRANSFORM: &str = "sluicegate:plugin/transform";
+
+/// The newest version of the interface that this program has, major and minor; it runs every older one of the same major.
+const INTERFACE: (u64, u64) = (1, 0);
 
 /// Compiles plugins. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +38,9 @@ pub struct Engine {
 #[derive(Clone)]
 pub struct Compiled {
     pub(super) engine: wasmtime::Engine,
-    pub(super) pre: PluginPre<Guest>,
+    pub(super) pre: GrantedPluginPre<Guest>,
+    /// Version of the interface that it was built for.
+    pub(super) interface: Arc<str>,
     /// SHA-256 of the component's bytes, hexadecimal.
     pub hash: Arc<str>,
 }
@@ -52,7 +63,8 @@ impl Engine {
         let inner = wasmtime::Engine::new(&config)
             .map_err(|e| Error::new(ErrorKind::Internal, "the WebAssembly engine cannot be set up").caused_by(e))?;
         let mut linker = Linker::new(&inner);
-        Plugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)
+        types::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)
+            .and_then(|()| log::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
             .map_err(|e| Error::new(ErrorKind::Internal, "the WebAssembly linker cannot be set up").caused_by(e))?;
         tick(&inner)?;
         Ok(Self { inner, linker: Arc::new(linker) })
@@ -85,25 +97,52 @@ impl Engine {
                 .remedy("build it again; a truncated copy looks like this")
                 .caused_by(e)
         })?;
+        let interface = self.interface_of(&component)?;
         let pre = self
             .linker
             .instantiate_pre(&component)
             .map_err(|e| {
                 Error::new(ErrorKind::Precheck, "the component imports something that plugins are not given")
-                    .remedy("build it for the world sluicegate:plugin/plugin, without WASI")
+                    .remedy("build it for the world `plugin` of wit/plugin.wit")
                     .caused_by(e)
             })
             .and_then(|pre| {
-                PluginPre::new(pre).map_err(|e| {
+                GrantedPluginPre::new(pre).map_err(|e| {
                     Error::new(
                         ErrorKind::Precheck,
-                        "the component lacks an export of the world sluicegate:plugin/plugin, or exports it with other types",
+                        format!("the component exports {TRANSFORM} with other functions or types than version {interface} has"),
                     )
-                    .remedy("build it against wit/plugin.wit of this version")
+                    .remedy("build it against a released file of wit/, unchanged")
                     .caused_by(e)
                 })
             })?;
-        Ok(Compiled { engine: self.inner.clone(), pre, hash: sha256(bytes).into() })
+        Ok(Compiled { engine: self.inner.clone(), pre, interface, hash: sha256(bytes).into() })
+    }
+
+    /// The version of the interface that a component was built for, one that this program has.
+    fn interface_of(&self, component: &Component) -> Result<Arc<str>> {
+        let kind = component.component_type();
+        let version = kind.exports(&self.inner).find_map(|(name, _)| match name.split_once('@') {
+            Some((TRANSFORM, version)) => Some(version.to_owned()),
+            _ => (name == TRANSFORM).then(String::new),
+        });
+        let Some(version) = version else {
+            return Err(Error::new(ErrorKind::Precheck, format!("the component is no plugin: it does not export {TRANSFORM}"))
+                .remedy("build it for the world `plugin` of wit/plugin.wit"));
+        };
+        let number = |part: Option<&str>| part.and_then(|part| part.parse::<u64>().ok());
+        let mut parts = version.splitn(3, '.');
+        match (number(parts.next()), number(parts.next())) {
+            (Some(major), Some(minor)) if major == INTERFACE.0 && minor <= INTERFACE.1 => Ok(version.into()),
+            _ => Err(Error::new(
+                ErrorKind::Precheck,
+                format!(
+                    "the component was built for version {version} of the plugin interface, this program has {}.{}",
+                    INTERFACE.0, INTERFACE.1
+                ),
+            )
+            .remedy("build the plugin against a version of wit/plugin.wit that this program has, or take a newer program")),
+        }
     }
 
     pub(super) fn raw(&self) -> &wasmtime::Engine {

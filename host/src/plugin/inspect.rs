@@ -9,9 +9,6 @@ use std::{
 use super::{Description, Engine, instance::Instance};
 use crate::{Error, ErrorKind, Result, limits::Limits};
 
-/// The interface of this program, as the first line of `wit/plugin.wit` names it.
-const PACKAGE: &str = "sluicegate:plugin@0.1.0";
-
 /// What a plugin file is.
 #[derive(Clone, Debug)]
 pub struct Inspection {
@@ -25,7 +22,7 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What it exports.
     pub exports: Vec<String>,
-    /// The interface it was built for, as its imports name it; one that imports nothing is only known to fit this program's.
+    /// The version of the interface that it was built for.
     pub interface: String,
     /// Time that compiling took, without the cache.
     pub compile: Duration,
@@ -63,17 +60,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let description = instance.describe()?;
     let kind = compiled.pre.instance_pre().component().component_type();
     let imports: Vec<String> = kind.imports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
-    let exports = kind.exports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
-    let named = imports.iter().find_map(|import| import.strip_prefix("sluicegate:plugin/")?.split_once('@'));
-    let interface = named.map_or_else(|| format!("fits {PACKAGE}"), |(_, version)| format!("sluicegate:plugin@{version}"));
+    let exports: Vec<String> = kind.exports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
+    let interface = format!("sluicegate:plugin@{}", compiled.interface);
     Ok(Inspection { description, hash: compiled.hash, bytes: bytes.len(), imports, exports, interface, compile, memory: instance.memory() })
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_interface_is_that_of_the_wit_file() {
-        let wit = include_str!("../../../wit/plugin.wit");
-        assert!(wit.lines().any(|line| line == format!("package {};", super::PACKAGE)));
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use super::{
-    bindings::{Plugin, Rows, sluicegate::plugin::types},
+    bindings::{GrantedPlugin, exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types},
     engine::{Compiled, TICK},
     guest::{Guest, clip},
 };
@@ -21,12 +21,14 @@ pub struct Description {
     pub version: String,
     /// What it does, a sentence.
     pub summary: String,
+    /// JSON Schema of its configuration; empty when it has none.
+    pub config_schema: String,
 }
 
 /// A running plugin.
 pub(super) struct Instance {
     store: Store<Guest>,
-    plugin: Plugin,
+    plugin: GrantedPlugin,
     deadline: u64,
     message_bytes: usize,
 }
@@ -60,32 +62,49 @@ impl Instance {
     /// Asks who it is.
     pub fn describe(&mut self) -> Result<Description> {
         self.arm();
-        let d = self.plugin.call_describe(&mut self.store).map_err(|e| self.failure("failed in `describe`", e))?;
+        let d = self
+            .plugin
+            .sluicegate_plugin_transform()
+            .call_describe(&mut self.store)
+            .map_err(|e| self.failure("failed in `describe`", e))?;
         let clip = |text: &str| clip(text, self.message_bytes);
-        Ok(Description { name: clip(&d.name), version: clip(&d.version), summary: clip(&d.summary) })
+        Ok(Description { name: clip(&d.name), version: clip(&d.version), summary: clip(&d.summary), config_schema: d.config_schema })
     }
 
     /// Hands over its configuration, JSON text.
     pub fn configure(&mut self, config: &str) -> Result<()> {
         self.arm();
-        self.plugin.call_configure(&mut self.store, config).map_err(|e| self.failure("failed in `configure`", e))?.map_err(|message| {
-            self.refusal("refuses its configuration", &message).remedy("correct the plugin's `config` in the pipeline file")
-        })
+        self.plugin
+            .sluicegate_plugin_transform()
+            .call_configure(&mut self.store, config)
+            .map_err(|e| self.failure("failed in `configure`", e))?
+            .map_err(|message| {
+                self.refusal("refuses its configuration", &message).remedy("correct the plugin's `config` in the pipeline file")
+            })
     }
 
     /// Asks for the plan of a table.
-    pub fn plan(&mut self, id: u32, table: types::Table<'_>) -> Result<Option<types::Plan>> {
+    pub fn plan(&mut self, id: u32, table: types::TableParam<'_>) -> Result<Option<types::Plan>> {
         self.arm();
-        self.plugin.call_plan(&mut self.store, id, table).map_err(|e| self.failure("failed in `plan`", e))?.map_err(|message| {
-            self.refusal("cannot plan the table", &message).remedy("correct the plugin's `config`, or take the table out of its `tables`")
-        })
+        self.plugin
+            .sluicegate_plugin_transform()
+            .call_plan(&mut self.store, id, table)
+            .map_err(|e| self.failure("failed in `plan`", e))?
+            .map_err(|message| {
+                self.refusal("cannot plan the table", &message)
+                    .remedy("correct the plugin's `config`, or take the table out of its `tables`")
+            })
     }
 
     /// Hands over rows. The outer error is a trap, a timeout or a lack of memory (the instance must be dropped then), the
     /// inner one the plugin's own refusal of the batch.
     pub fn apply(&mut self, id: u32, rows: Rows<'_>) -> Result<std::result::Result<types::Outcome, Error>> {
         self.arm();
-        let answer = self.plugin.call_apply(&mut self.store, id, rows).map_err(|e| self.failure("failed in `apply`", e))?;
+        let answer = self
+            .plugin
+            .sluicegate_plugin_transform()
+            .call_apply(&mut self.store, id, rows)
+            .map_err(|e| self.failure("failed in `apply`", e))?;
         Ok(answer.map_err(|message| {
             self.refusal("refuses the batch", &message).remedy("correct the data or the plugin, or set `on_error` of the plugin")
         }))

@@ -7,6 +7,7 @@
 mod bindings;
 mod chain;
 mod composition;
+mod context;
 mod embedded;
 mod engine;
 mod guest;

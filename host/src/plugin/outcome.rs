@@ -111,10 +111,15 @@ mod tests {
     fn plan(computed: &[DataType], filters: bool) -> Plan {
         let output = Table { name: TableName::new("shop", "orders"), destination: None, columns: Vec::new() };
         let answer = wit::Plan {
-            name: wit::TableNameResult { database: "shop".into(), schema: None, table: "orders".into() },
-            columns: Vec::new(),
+            delivers: wit::TableResult {
+                name: wit::TableNameResult { database: "shop".into(), schema: None, table: "orders".into() },
+                destination: None,
+                columns: Vec::new(),
+            },
+            origins: Vec::new(),
             operations: wit::Operations::all(),
             reads: Vec::new(),
+            context: wit::Context::empty(),
             filters,
         };
         let checked = super::super::plan::check(&output, answer).expect("a sound plan");

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, ops::Range, time::Instant};
 
 use super::{
+    bindings::sluicegate::plugin::types::Context as Asked,
     composition::{ChainPlan, Step},
+    context::{Context, Rows},
     outcome::{Outcome, bit},
     stage::{Failure, Stage, nanoseconds},
     surroundings::Surroundings,
@@ -104,12 +106,13 @@ impl<'a> Passage<'a> {
                     around.limits.plugin_recovery.as_secs()
                 )));
             }
-            if part.len() == 1 {
-                failed.push((part.start, error));
-            } else {
-                let middle = part.start + part.len() / 2;
-                waiting.push(middle..part.end);
-                waiting.push(part.start..middle);
+            match self.cut(step, &part) {
+                Some(middle) => {
+                    waiting.push(middle..part.end);
+                    waiting.push(part.start..middle);
+                }
+                // of a change whose images stay together one stands for both
+                None => failed.push((part.start, error)),
             }
         }
         let answer = self.collect(stage, step, parts, failed);
@@ -122,17 +125,35 @@ impl<'a> Passage<'a> {
             None => &self.rows.columns[slot],
             Some(computed) => &self.computed[computed],
         };
+        let context = |picked| {
+            Context::of(step.plan.context, &Rows { batch: self.batch, rows: self.rows, changes: self.changes, mine: &self.mine, picked })
+        };
         if self.alive.is_none() && part.len() == self.rows.len() {
             let columns: Vec<_> = step.reads.iter().map(|s| slot(*s)).collect();
-            return stage.apply(step.table, &step.plan, &self.rows.images, &columns);
+            return stage.apply(step.table, &step.plan, part.len(), &context(None), &columns);
         }
         let picked: Vec<u32> = match &self.alive {
             Some(alive) => alive[part.clone()].to_vec(),
             None => (part.start as u32..part.end as u32).collect(),
         };
-        let images: Vec<u8> = picked.iter().map(|r| self.rows.images[*r as usize]).collect();
         let gathered: Vec<_> = step.reads.iter().map(|s| slot(*s).gather(&picked)).collect();
-        stage.apply(step.table, &step.plan, &images, &gathered.iter().collect::<Vec<_>>())
+        stage.apply(step.table, &step.plan, picked.len(), &context(Some(&picked)), &gathered.iter().collect::<Vec<_>>())
+    }
+
+    /// Where a part on which the plugin fails is cut in two; `None` when there is nothing left to cut. Images of one change
+    /// stay together if the plugin looks at them together.
+    fn cut(&self, step: &Step, part: &Range<usize>) -> Option<usize> {
+        let middle = part.start + part.len() / 2;
+        if part.len() < 2 || !step.plan.context.contains(Asked::PARTNERS) {
+            return (part.len() > 1).then_some(middle);
+        }
+        let row = |i: usize| self.alive.as_ref().map_or(i as u32, |alive| alive[i]);
+        let (left, right) = (row(middle - 1), row(middle));
+        // both images of a change stand next to each other
+        if !self.mine.iter().any(|i| self.changes[*i as usize].before == left && self.changes[*i as usize].after == right) {
+            return Some(middle);
+        }
+        if middle + 1 < part.end { Some(middle + 1) } else { (middle - 1 > part.start).then(|| middle - 1) }
     }
 
     /// Puts the parts together again, by row of the table.

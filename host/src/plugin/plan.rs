@@ -28,7 +28,9 @@ pub(super) struct Plan {
     pub computed: Vec<DataType>,
     /// Input columns that `apply` gets.
     pub reads: Vec<usize>,
-    /// Whether `apply` may drop rows.
+    /// What `apply` is told beside its columns.
+    pub context: wit::Context,
+    /// Whether `apply` may drop or reject rows.
     pub filters: bool,
     /// Which operations are delivered.
     pub operations: Delivered,
@@ -74,39 +76,61 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
             .remedy("this is a fault of the plugin: its plan has to fit the table it was given")
     };
     let width = input.columns.len();
-    let mut origins = Vec::with_capacity(plan.columns.len());
-    let mut computed = Vec::new();
-    let mut columns = Vec::with_capacity(plan.columns.len());
-    let mut names = HashSet::new();
-    if plan.columns.len() > MOST_COLUMNS {
-        return Err(fault(format!("it delivers {} columns, the limit is {MOST_COLUMNS}", plan.columns.len())));
+    let wit::Plan { delivers, origins: sources, operations, reads: asked, context, filters } = plan;
+    if delivers.columns.len() > MOST_COLUMNS {
+        return Err(fault(format!("it delivers {} columns, the limit is {MOST_COLUMNS}", delivers.columns.len())));
     }
-    for column in plan.columns {
-        let name = check_name(column.name).map_err(|e| fault(format!("a column's name {e}")))?;
-        if !names.insert(name.clone()) {
+    if sources.len() != delivers.columns.len() {
+        return Err(fault(format!("it has {} origins for {} columns", sources.len(), delivers.columns.len())));
+    }
+    let mut origins = Vec::with_capacity(sources.len());
+    let mut computed = Vec::new();
+    let mut columns = Vec::with_capacity(sources.len());
+    let mut names = HashSet::new();
+    let mut chosen = 0;
+    for (column, origin) in delivers.columns.into_iter().zip(sources) {
+        let column = column_from_wit(column).map_err(|e| fault(format!("a column's {e}")))?;
+        let name = &column.name;
+        if !names.insert((column.place, name.clone())) {
             return Err(fault(format!("two delivered columns have the name `{name}`")));
         }
-        columns.push(match column.origin {
-            wit::Origin::Input(index) => {
+        if column.primary_key && column.place != Place::Value {
+            return Err(fault(format!("`{name}` is of the key, but delivered outside the record")));
+        }
+        if column.place == Place::Destination {
+            chosen += 1;
+            if column.data_type != DataType::Text {
+                return Err(fault(format!("`{name}` chooses the destination, but is not of the type text")));
+            }
+        }
+        match origin {
+            Some(index) => {
                 let index = index as usize;
-                let info = input
+                let from = input
                     .columns
                     .get(index)
                     .ok_or_else(|| fault(format!("column `{name}` comes from input column {index}, the table has {width} columns")))?;
+                if from.data_type != column.data_type {
+                    return Err(fault(format!(
+                        "column `{name}` is input column {index}, untouched, but has the type {:?} instead of {:?}",
+                        column.data_type, from.data_type
+                    )));
+                }
                 origins.push(Origin::Input(index));
-                ColumnInfo { name, ..info.clone() }
             }
-            wit::Origin::Computed(data_type) => {
+            None => {
                 origins.push(Origin::Computed(computed.len()));
-                let data_type = from_wit(data_type);
-                computed.push(data_type);
-                ColumnInfo { name, data_type, native_type: String::new(), nullable: true, primary_key: false, place: Place::Value }
+                computed.push(column.data_type);
             }
-        });
+        }
+        columns.push(column);
+    }
+    if chosen > 1 {
+        return Err(fault(format!("{chosen} columns choose the destination of a row")));
     }
     let mut seen = HashSet::new();
-    let mut reads = Vec::with_capacity(plan.reads.len());
-    for index in plan.reads {
+    let mut reads = Vec::with_capacity(asked.len().min(width));
+    for index in asked {
         let index = index as usize;
         if index >= width {
             return Err(fault(format!("it reads input column {index}, the table has {width} columns")));
@@ -117,22 +141,25 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
         reads.push(index);
     }
     let part = |text: String| check_name(text).map_err(|e| fault(format!("a table name {e}")));
-    let name =
-        TableName { database: part(plan.name.database)?, schema: plan.name.schema.map(part).transpose()?, table: part(plan.name.table)? };
-    // a computed column that takes a key column's name stands in for it: a masked key is still the key
-    for (column, origin) in columns.iter_mut().zip(&origins) {
-        if matches!(origin, Origin::Computed(_)) {
-            column.primary_key = input.columns.iter().any(|c| c.primary_key && c.name == column.name);
-        }
+    let wit::TableNameResult { database, schema, table } = delivers.name;
+    let name = TableName { database: part(database)?, schema: schema.map(part).transpose()?, table: part(table)? };
+    let destination = delivers.destination.map(check_name).transpose().map_err(|e| fault(format!("its destination {e}")))?;
+    let output = Table { name, destination, columns };
+    Ok(Plan { output, origins, computed, reads, context, filters, operations: Delivered(operations) })
+}
+
+fn column_from_wit(column: wit::ColumnResult) -> Result<ColumnInfo, String> {
+    let wit::ColumnResult { name, data_type, native_type, nullable, primary_key, place } = column;
+    let name = check_name(name).map_err(|e| format!("name {e}"))?;
+    if native_type.len() > LONGEST_NAME || native_type.chars().any(char::is_control) {
+        return Err(format!("native type is too long or holds control characters: `{name}`"));
     }
-    Ok(Plan {
-        output: Table { name, destination: None, columns },
-        origins,
-        computed,
-        reads,
-        filters: plan.filters,
-        operations: Delivered(plan.operations),
-    })
+    let place = match place {
+        wit::Place::Value => Place::Value,
+        wit::Place::Header => Place::Header,
+        wit::Place::Destination => Place::Destination,
+    };
+    Ok(ColumnInfo { name, data_type: from_wit(data_type), native_type, nullable, primary_key, place })
 }
 
 fn check_name(name: String) -> Result<String, &'static str> {
@@ -148,20 +175,25 @@ fn check_name(name: String) -> Result<String, &'static str> {
 }
 
 /// The table in the form in which it crosses.
-pub(super) fn with_wit_table<T>(table: &Table, f: impl FnOnce(wit::Table<'_>) -> T) -> T {
+pub(super) fn with_wit_table<T>(table: &Table, f: impl FnOnce(wit::TableParam<'_>) -> T) -> T {
     let columns: Vec<_> = table
         .columns
         .iter()
-        .map(|c| wit::Column {
+        .map(|c| wit::ColumnParam {
             name: &c.name,
             data_type: to_wit(c.data_type),
             native_type: &c.native_type,
             nullable: c.nullable,
             primary_key: c.primary_key,
+            place: match c.place {
+                Place::Value => wit::Place::Value,
+                Place::Header => wit::Place::Header,
+                Place::Destination => wit::Place::Destination,
+            },
         })
         .collect();
     let name = wit::TableNameParam { database: &table.name.database, schema: table.name.schema.as_deref(), table: &table.name.table };
-    f(wit::Table { name, columns: &columns })
+    f(wit::TableParam { name, destination: table.destination.as_deref(), columns: &columns })
 }
 
 macro_rules! data_types {
@@ -200,57 +232,91 @@ mod tests {
         }
     }
 
-    fn input(name: &str, index: u32) -> wit::OutputColumn {
-        wit::OutputColumn { name: name.into(), origin: wit::Origin::Input(index) }
+    type Output = (wit::ColumnResult, Option<u32>);
+
+    fn output(name: &str, data_type: wit::DataType, place: wit::Place, origin: Option<u32>) -> Output {
+        let (native_type, primary_key) = (String::new(), name == "id");
+        (wit::ColumnResult { name: name.into(), data_type, native_type, nullable: true, primary_key, place }, origin)
     }
 
-    fn plan(columns: Vec<wit::OutputColumn>, reads: Vec<u32>) -> wit::Plan {
+    fn input(name: &str, index: u32) -> Output {
+        output(name, if index == 1 { wit::DataType::Text } else { wit::DataType::Int64 }, wit::Place::Value, Some(index))
+    }
+
+    fn plan(outputs: Vec<Output>, reads: Vec<u32>) -> wit::Plan {
+        let (columns, origins) = outputs.into_iter().unzip();
+        let name = wit::TableNameResult { database: "shop".into(), schema: None, table: "orders".into() };
         wit::Plan {
-            name: wit::TableNameResult { database: "shop".into(), schema: None, table: "orders".into() },
-            columns,
+            delivers: wit::TableResult { name, destination: None, columns },
+            origins,
             operations: wit::Operations::all(),
             reads,
+            context: wit::Context::empty(),
             filters: false,
         }
     }
 
     #[test]
     fn a_plan_that_does_not_fit_its_table_is_refused() {
-        let named = |database: &str, table: &str| wit::Plan {
-            name: wit::TableNameResult { database: database.into(), schema: None, table: table.into() },
-            ..plan(vec![input("id", 0)], vec![])
+        use wit::{DataType::Text, Place};
+        let named = |database: &str, table: &str, destination: Option<&str>| {
+            let mut plan = plan(vec![input("id", 0)], vec![]);
+            plan.delivers.name = wit::TableNameResult { database: database.into(), schema: None, table: table.into() };
+            plan.delivers.destination = destination.map(Into::into);
+            plan
         };
+        let short = wit::Plan { origins: vec![None], ..plan(vec![input("id", 0), input("email", 1)], vec![]) };
+        let mut native = plan(vec![input("id", 0)], vec![]);
+        native.delivers.columns[0].native_type = "int\0".into();
+        let chooses = |name: &str, data_type| output(name, data_type, Place::Destination, None);
         let cases = vec![
             plan(vec![input("id", 2)], vec![]),
-            plan(vec![input("id", 0), input("id", 1)], vec![]),
+            plan(vec![input("id", 0), output("id", Text, Place::Value, Some(1))], vec![]),
             plan(vec![input("", 0)], vec![]),
             plan(vec![input("a\nb", 0)], vec![]),
             plan(vec![input(&"x".repeat(1025), 0)], vec![]),
             plan(vec![input("id", 0)], vec![2]),
             plan(vec![input("id", 0)], vec![1, 1]),
-            named("", "orders"),
-            named("shop", "a\0b"),
+            plan(vec![output("mail", wit::DataType::Json, Place::Value, Some(1))], vec![]),
+            plan(vec![output("id", Text, Place::Header, None)], vec![]),
+            plan(vec![chooses("a", wit::DataType::Int64)], vec![]),
+            plan(vec![chooses("a", Text), chooses("b", Text)], vec![]),
+            short,
+            native,
+            named("", "orders", None),
+            named("shop", "a\0b", None),
+            named("shop", "orders", Some("")),
         ];
         let told: Vec<_> = cases.into_iter().map(|c| check(&orders(), c).expect_err("a faulty plan").message().to_owned()).collect();
-        insta::assert_snapshot!(told.join("\n"), @r#"
-        its plan for shop.orders cannot be used: column `id` comes from input column 2, the table has 2 columns
-        its plan for shop.orders cannot be used: two delivered columns have the name `id`
-        its plan for shop.orders cannot be used: a column's name is empty
-        its plan for shop.orders cannot be used: a column's name holds control characters
-        its plan for shop.orders cannot be used: a column's name is too long
-        its plan for shop.orders cannot be used: it reads input column 2, the table has 2 columns
-        its plan for shop.orders cannot be used: it reads input column 1 twice
-        its plan for shop.orders cannot be used: a table name is empty
-        its plan for shop.orders cannot be used: a table name holds control characters
+        insta::assert_snapshot!(told.join("\n").replace("its plan for shop.orders cannot be used: ", ""), @r#"
+        column `id` comes from input column 2, the table has 2 columns
+        two delivered columns have the name `id`
+        a column's name is empty
+        a column's name holds control characters
+        a column's name is too long
+        it reads input column 2, the table has 2 columns
+        it reads input column 1 twice
+        column `mail` is input column 1, untouched, but has the type Json instead of Text
+        `id` is of the key, but delivered outside the record
+        `a` chooses the destination, but is not of the type text
+        2 columns choose the destination of a row
+        it has 1 origins for 2 columns
+        a column's native type is too long or holds control characters: `id`
+        a table name is empty
+        a table name holds control characters
+        its destination is empty
         "#);
     }
 
     #[test]
-    fn a_computed_column_under_the_name_of_a_key_column_is_the_key() {
-        let masked = wit::OutputColumn { name: "id".into(), origin: wit::Origin::Computed(wit::DataType::Text) };
-        let checked = check(&orders(), plan(vec![masked, input("mail", 1)], vec![0])).expect("a sound plan");
-        assert!(checked.output.columns[0].primary_key && !checked.output.columns[1].primary_key);
-        assert_eq!(checked.output.columns[1].name, "mail");
+    fn a_plan_may_change_the_key_and_deliver_a_column_twice() {
+        let masked = output("id", wit::DataType::Text, wit::Place::Value, None);
+        let header = output("mail", wit::DataType::Text, wit::Place::Header, Some(1));
+        let checked = check(&orders(), plan(vec![masked, input("mail", 1), header], vec![0])).expect("a sound plan");
+        let columns = &checked.output.columns;
+        assert!(columns[0].primary_key && !columns[1].primary_key);
+        assert_eq!((columns[1].name.as_str(), columns[2].place), ("mail", Place::Header));
         assert_eq!(checked.computed, [DataType::Text]);
+        assert_eq!(checked.origins, [Origin::Computed(0), Origin::Input(1), Origin::Input(1)]);
     }
 }

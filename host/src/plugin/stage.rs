@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
-    bindings::{Rows, sluicegate::plugin::types as wit},
+    bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
+    context::Context,
     engine::Compiled,
     instance::{Description, Instance},
     outcome::{self, Outcome},
@@ -122,9 +123,8 @@ impl Stage {
         self.instance.memory() > self.limits.plugin_memory_watermark.max(self.fresh_memory.saturating_mul(2))
     }
 
-    /// Hands `columns` (those that the plan reads, each with one entry for each of `images`) to the plugin.
-    pub fn apply(&mut self, id: u32, plan: &Plan, images: &[u8], columns: &[&Column]) -> Result<Outcome, Failure> {
-        let count = images.len();
+    /// Hands `columns` (those that the plan reads, each with `count` entries) and their context to the plugin.
+    pub fn apply(&mut self, id: u32, plan: &Plan, count: usize, context: &Context<'_>, columns: &[&Column]) -> Result<Outcome, Failure> {
         let width = count.div_ceil(8);
         let nulls: Vec<std::borrow::Cow<'_, [u8]>> = columns
             .iter()
@@ -140,7 +140,14 @@ impl Stage {
             .collect();
         let vectors: Vec<_> =
             columns.iter().zip(&nulls).map(|(column, nulls)| wit::VectorParam { values: values(&column.values), nulls }).collect();
-        let rows = Rows { count: count as u32, images, columns: &vectors };
+        let rows = Rows {
+            count: count as u32,
+            columns: &vectors,
+            images: &context.images,
+            operations: &context.operations,
+            times: &context.times,
+            partners: &context.partners,
+        };
         match self.instance.apply(id, rows) {
             Err(error) => Err(Failure::Broken(self.label(error))),
             Ok(Err(error)) => Err(Failure::Refused(self.label(error))),

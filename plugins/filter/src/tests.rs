@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use proptest::prelude::*;
-use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Operations, Rows, Table, TableName, Value};
+use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Operations, Place, Rows, Table, TableName, Value};
 
 use super::*;
 
@@ -30,9 +30,10 @@ fn table() -> Table {
         native_type: String::new(),
         nullable: true,
         primary_key: *name == "id",
+        place: Place::Value,
     };
     let name = TableName { database: "shop".into(), schema: None, table: "orders".into() };
-    Table { name, columns: COLUMNS.iter().map(column).collect() }
+    Table { name, destination: None, columns: COLUMNS.iter().map(column).collect() }
 }
 
 fn configured(config: &serde_json::Value) -> Result<Instance<Filter>, String> {
@@ -49,7 +50,7 @@ fn kept(condition: &str, rows: &[Vec<Value<'_>>]) -> Result<Vec<bool>, String> {
         rows.iter().for_each(|row| column.push(row[*index as usize].clone()).unwrap());
         column.finish()
     });
-    let batch = Rows { count: rows.len() as u32, images: vec![1; rows.len()], columns: columns.collect() };
+    let batch = Rows::new(rows.len() as u32, columns.collect());
     let outcome = plugin.apply(1, batch)?;
     assert_eq!(outcome.rejected, []);
     if outcome.keep.is_empty() {
@@ -216,7 +217,7 @@ fn a_value_that_cannot_be_read_rejects_its_row_without_showing_it() {
     let mut prices = ColumnBuilder::new(DataType::Decimal, 2);
     prices.push("2").unwrap();
     prices.push("secret").unwrap();
-    let outcome = plugin.apply(1, Rows { count: 2, images: vec![1, 1], columns: vec![prices.finish()] }).unwrap();
+    let outcome = plugin.apply(1, Rows::new(2, vec![prices.finish()])).unwrap();
     assert_eq!(outcome.rejected.len(), 1);
     assert_eq!((outcome.rejected[0].row, outcome.rejected[0].message.as_str()), (1, "column `price` holds no decimal"));
 }
@@ -226,7 +227,7 @@ fn only_the_columns_of_the_condition_are_read() {
     let mut plugin = configured(&serde_json::json!({ "where": "price > 1 AND status = 'x' AND price < 9" })).unwrap();
     let plan = plugin.plan(1, table()).unwrap().unwrap();
     assert_eq!(plan.reads, [2, 5]);
-    assert_eq!(plan.columns.len(), COLUMNS.len(), "all columns are delivered");
+    assert_eq!(plan.delivers.columns.len(), COLUMNS.len(), "all columns are delivered");
 }
 
 #[test]

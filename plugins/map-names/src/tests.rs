@@ -1,6 +1,6 @@
 //! Names in, names out.
 
-use sluicegate_plugin::{Column, DataType, Instance, Plan, Table};
+use sluicegate_plugin::{Column, DataType, Instance, Place, Plan, Table};
 
 use super::*;
 
@@ -11,9 +11,10 @@ fn table(database: &str, schema: Option<&str>, table: &str, columns: &[&str]) ->
         native_type: String::new(),
         nullable: true,
         primary_key: false,
+        place: Place::Value,
     };
     let name = TableName { database: database.into(), schema: schema.map(Into::into), table: table.into() };
-    Table { name, columns: columns.iter().map(column).collect() }
+    Table { name, destination: None, columns: columns.iter().map(column).collect() }
 }
 
 fn configured(config: serde_json::Value) -> Result<Instance<MapNames>, String> {
@@ -22,7 +23,7 @@ fn configured(config: serde_json::Value) -> Result<Instance<MapNames>, String> {
 
 fn names(plan: &Plan) -> (String, Vec<&str>) {
     assert!(plan.reads.is_empty() && !plan.filters, "rows are never touched");
-    (display_name(&plan.name), plan.columns.iter().map(|c| c.name.as_str()).collect())
+    (display_name(&plan.delivers.name), plan.delivers.columns.iter().map(|c| c.name.as_str()).collect())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Steps on a small table of customers.
 
 use proptest::prelude::*;
-use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Plan, Rows, Table, TableName, Value};
+use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Place, Plan, Rows, Table, TableName, Value};
 
 use super::*;
 
@@ -24,9 +24,10 @@ fn table() -> Table {
         native_type: String::new(),
         nullable: true,
         primary_key: *name == "id",
+        place: Place::Value,
     };
     let name = TableName { database: "shop".into(), schema: None, table: "customers".into() };
-    Table { name, columns: COLUMNS.iter().map(column).collect() }
+    Table { name, destination: None, columns: COLUMNS.iter().map(column).collect() }
 }
 
 fn row() -> Vec<Value<'static>> {
@@ -62,7 +63,7 @@ fn applied(steps: &serde_json::Value, rows: &[Vec<Value<'_>>]) -> (Plan, Outcome
         rows.iter().for_each(|row| column.push(row[*index as usize].clone()).unwrap());
         column.finish()
     });
-    let batch = Rows { count: rows.len() as u32, images: vec![1; rows.len()], columns: columns.collect() };
+    let batch = Rows::new(rows.len() as u32, columns.collect());
     let outcome = plugin.apply(1, batch).unwrap();
     (plan, outcome)
 }
@@ -137,7 +138,7 @@ fn steps_run_in_order_under_their_current_names() {
         {"column": "email", "concat": {"of": ["id", "big"]}},
     ]);
     let (plan, outcome) = applied(&steps, &[row()]);
-    let names: Vec<_> = plan.columns.iter().map(|c| c.name.as_str()).collect();
+    let names: Vec<_> = plan.delivers.columns.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["id", "full_name", "total", "big", "flag", "raw", "ratio", "day", "email"]);
     assert_eq!(plan.reads, [2, 0, 4], "only what is computed from is read");
     assert_eq!(outcome.computed[0].value(0), "Ada-Ada".into());
@@ -148,7 +149,7 @@ fn steps_run_in_order_under_their_current_names() {
 fn dropping_and_renaming_never_read_a_row() {
     let (_, plan) = planned(&serde_json::json!([{"column": "email", "drop": true}, {"column": "name", "rename": "n"}])).unwrap();
     let plan = plan.unwrap();
-    assert_eq!((plan.reads.len(), plan.filters, plan.columns.len()), (0, false, 8));
+    assert_eq!((plan.reads.len(), plan.filters, plan.delivers.columns.len()), (0, false, 8));
     let (_, plan) = planned(&serde_json::json!([])).unwrap();
     assert_eq!(plan, None);
 }

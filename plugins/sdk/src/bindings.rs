@@ -3,7 +3,7 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "plugin",
+    world: "granted-plugin",
     pub_export_macro: true,
     export_macro_name: "export",
     default_bindings_module: "sluicegate_plugin::bindings",

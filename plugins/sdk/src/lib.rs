@@ -44,24 +44,27 @@
 
 pub mod bindings;
 mod column;
+mod grants;
 mod instance;
 mod log;
 mod pattern;
 mod plan;
 mod row;
+mod shapes;
 
 pub use bindings::{
-    Description,
+    exports::sluicegate::plugin::transform::{Description, Guest},
     sluicegate::plugin::types::{
-        Column, DataType, Operations, Origin, Outcome, OutputColumn, Plan, Rejection, Rows, Strings, Table, TableName, Values, Vector,
+        Column, Context, DataType, Operations, Outcome, Place, Plan, Rejection, Rows, Strings, Table, TableName, Values, Vector,
     },
 };
 pub use column::{Bitmap, ColumnBuilder, Value, WrongKind, is_textual, null_at, text_at, type_name};
+pub use grants::{now, random_bytes};
 pub use instance::Instance;
 pub use log::{Level, report_panics, write_log};
 pub use pattern::{TablePattern, TablePatterns, nearest};
 pub use plan::{Computed, Layout, TablePlan, display_name};
-pub use row::{Batch, Image, Row};
+pub use row::{Batch, Image, Operation, Row};
 
 /// A plugin. One value of it lives in each instance of the component; the host may run several instances, and replaces
 /// them when it likes, so state that outlives a call is a cache and nothing else.
@@ -90,14 +93,19 @@ pub trait Plugin: Sized + 'static {
     }
 }
 
-/// The [`Description`] of the crate that uses it: its package name and version, and the given summary.
+/// The [`Description`] of the crate that uses it: its package name and version, the given summary and, after a comma, the
+/// JSON Schema of its `config`.
 #[macro_export]
 macro_rules! describe {
     ($summary:expr) => {
+        $crate::describe!($summary, "")
+    };
+    ($summary:expr, $config_schema:expr) => {
         $crate::Description {
             name: env!("CARGO_PKG_NAME").to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             summary: $summary.to_string(),
+            config_schema: $config_schema.to_string(),
         }
     };
 }
@@ -111,7 +119,7 @@ macro_rules! export_plugin {
         mod sluicegate_plugin_export {
             use super::*;
             use ::std::{cell::RefCell, string::String};
-            use $crate::bindings::{Guest, export};
+            use $crate::{Guest, bindings::export};
 
             ::std::thread_local! {
                 static INSTANCE: RefCell<Option<$crate::Instance<$plugin>>> = const { RefCell::new(None) };

@@ -1,6 +1,6 @@
 //! What a plugin does to a table: a builder over the table's columns, from which the host's [`Plan`] is made.
 
-use crate::{Column, DataType, Operations, Origin, OutputColumn, Plan, Table, TableName, pattern::nearest};
+use crate::{Column, Context, DataType, Operations, Place, Plan, Table, TableName, pattern::nearest};
 
 /// `database.table`, with a schema `database.schema.table`.
 pub fn display_name(name: &TableName) -> String {
@@ -10,22 +10,37 @@ pub fn display_name(name: &TableName) -> String {
     }
 }
 
-/// What stands at one place of the delivered columns.
+/// One delivered column.
 #[derive(Clone, Debug)]
-enum Output {
-    Input(u32),
-    Computed { data_type: DataType, input: Option<u32> },
+struct Output {
+    /// As it is delivered.
+    column: Column,
+    /// The input column that it is, untouched.
+    origin: Option<u32>,
+    /// The input column that it stands in for.
+    replaces: Option<u32>,
+}
+
+impl Output {
+    fn is_of(&self, input: u32) -> bool {
+        self.origin == Some(input) || self.replaces == Some(input)
+    }
 }
 
 /// A table, and what becomes of it. Nothing happens to a table on which no method was called that changes something.
+///
+/// Columns are named as they arrive. Headers that plugins before this one set are columns of the place `header`; methods
+/// that take a column's name mean those of the place `value`.
 #[derive(Clone, Debug)]
 pub struct TablePlan {
     id: u32,
     table: Table,
     name: TableName,
-    outputs: Vec<(String, Output)>,
+    destination: Option<String>,
+    outputs: Vec<Output>,
     reads: Vec<u32>,
     operations: Operations,
+    context: Context,
     filters: bool,
     touched: bool,
 }
@@ -37,6 +52,8 @@ pub struct Computed {
     pub name: String,
     /// Its type.
     pub data_type: DataType,
+    /// Where it is delivered.
+    pub place: Place,
     /// Where the column that it replaces stands among the columns read, if it replaces one of the same type.
     pub input: Option<usize>,
 }
@@ -53,12 +70,27 @@ pub struct Layout {
 impl TablePlan {
     /// A plan that leaves `table` as it is.
     pub fn new(id: u32, table: Table) -> Self {
-        let outputs = table.columns.iter().zip(0u32..).map(|(c, i)| (c.name.clone(), Output::Input(i))).collect();
-        let name = table.name.clone();
-        Self { id, table, name, outputs, reads: Vec::new(), operations: Operations::all(), filters: false, touched: false }
+        let outputs = table
+            .columns
+            .iter()
+            .zip(0u32..)
+            .map(|(column, i)| Output { column: column.clone(), origin: Some(i), replaces: None })
+            .collect();
+        Self {
+            id,
+            name: table.name.clone(),
+            destination: table.destination.clone(),
+            table,
+            outputs,
+            reads: Vec::new(),
+            operations: Operations::all(),
+            context: Context::empty(),
+            filters: false,
+            touched: false,
+        }
     }
 
-    /// The number under which the host speaks of this table and schema version.
+    /// The number under which the host speaks of this table and version of its columns.
     pub fn id(&self) -> u32 {
         self.id
     }
@@ -75,7 +107,7 @@ impl TablePlan {
 
     /// The input column of that name.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.table.columns.iter().find(|c| c.name == name)
+        self.table.columns.iter().find(|c| c.name == name && c.place == Place::Value)
     }
 
     /// Whether the table has a column of that name.
@@ -85,14 +117,20 @@ impl TablePlan {
 
     /// The index of an input column; an error that names the nearest one when there is no such column.
     pub fn index(&self, name: &str) -> Result<u32, String> {
-        let names = || self.table.columns.iter().map(|c| c.name.as_str());
-        if let Some((_, index)) = names().zip(0u32..).find(|(n, _)| *n == name) {
+        self.index_in(Place::Value, name)
+    }
+
+    fn index_in(&self, place: Place, name: &str) -> Result<u32, String> {
+        let columns = || self.table.columns.iter().zip(0u32..).filter(|(c, _)| c.place == place);
+        if let Some((_, index)) = columns().find(|(c, _)| c.name == name) {
             return Ok(index);
         }
+        let names = || columns().map(|(c, _)| c.name.as_str());
+        let what = if place == Place::Header { "header" } else { "column" };
         Err(match nearest(name, names()) {
-            Some(near) => format!("table {} has no column `{name}`; did you mean `{near}`?", self.display_name()),
+            Some(near) => format!("table {} has no {what} `{name}`; did you mean `{near}`?", self.display_name()),
             None => format!(
-                "table {} has no column `{name}`; it has {}",
+                "table {} has no {what} `{name}`; it has {}",
                 self.display_name(),
                 names().take(20).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
             ),
@@ -102,6 +140,12 @@ impl TablePlan {
     /// Has the column handed to the plugin with every batch. Returns its place in [`Rows::columns`](crate::Rows::columns).
     pub fn read(&mut self, name: &str) -> Result<usize, String> {
         let index = self.index(name)?;
+        Ok(self.read_index(index))
+    }
+
+    /// The same for a header that a plugin before this one set; [`Row`](crate::Row) knows it by its name, too.
+    pub fn read_header(&mut self, name: &str) -> Result<usize, String> {
+        let index = self.index_in(Place::Header, name)?;
         Ok(self.read_index(index))
     }
 
@@ -115,13 +159,19 @@ impl TablePlan {
         }
     }
 
-    fn output_of(&mut self, name: &str) -> Result<&mut (String, Output), String> {
+    /// Has [`Row::image`](crate::Row::image), [`operation`](crate::Row::operation), [`time`](crate::Row::time) or
+    /// [`other`](crate::Row::other) known for every row.
+    pub fn ask(&mut self, context: Context) {
+        self.context |= context;
+    }
+
+    fn output_of(&mut self, name: &str) -> Result<&mut Output, String> {
         let index = self.index(name)?;
         let table = display_name(&self.table.name);
         self.touched = true;
         self.outputs
             .iter_mut()
-            .find(|(_, output)| matches!(output, Output::Input(i) | Output::Computed { input: Some(i), .. } if *i == index))
+            .find(|output| output.is_of(index))
             .ok_or_else(|| format!("column `{name}` of table {table} was dropped before"))
     }
 
@@ -134,26 +184,76 @@ impl TablePlan {
 
     /// Reads a column and delivers a computed one of `data_type` in its place. Returns the place of the column read.
     pub fn rewrite_as(&mut self, name: &str, data_type: DataType) -> Result<usize, String> {
-        let index = self.index(name)?;
-        self.output_of(name)?.1 = Output::Computed { data_type, input: Some(index) };
-        Ok(self.read_index(index))
+        self.replace(name, data_type)?;
+        self.read(name)
     }
 
-    /// Delivers a computed column in place of one that is not read.
+    /// Delivers a computed column in place of one that is not read. It keeps the column's name and its part in the key.
     pub fn replace(&mut self, name: &str, data_type: DataType) -> Result<(), String> {
-        self.output_of(name)?.1 = Output::Computed { data_type, input: None };
+        let index = self.index(name)?;
+        let output = self.output_of(name)?;
+        (output.origin, output.replaces) = (None, Some(index));
+        if output.column.data_type != data_type {
+            (output.column.data_type, output.column.native_type) = (data_type, String::new());
+        }
+        output.column.nullable = true;
         Ok(())
     }
 
     /// Adds a computed column after the others.
     pub fn add(&mut self, name: &str, data_type: DataType) {
+        self.add_in(Place::Value, name, data_type);
+    }
+
+    /// Adds a computed header to the table's records; rows for which it is null have none.
+    pub fn add_header(&mut self, name: &str, data_type: DataType) {
+        self.add_in(Place::Header, name, data_type);
+    }
+
+    fn add_in(&mut self, place: Place, name: &str, data_type: DataType) {
         self.touched = true;
-        self.outputs.push((name.to_string(), Output::Computed { data_type, input: None }));
+        let column = Column { name: name.to_string(), data_type, native_type: String::new(), nullable: true, primary_key: false, place };
+        self.outputs.push(Output { column, origin: None, replaces: None });
+    }
+
+    /// Delivers a column as a header of the record as well; its values never enter the plugin.
+    pub fn copy_to_header(&mut self, name: &str, header: &str) -> Result<(), String> {
+        let index = self.index(name)?;
+        if let Some(column) = self.table.columns.get(index as usize) {
+            let column = Column { name: header.to_string(), primary_key: false, place: Place::Header, ..column.clone() };
+            self.outputs.push(Output { column, origin: Some(index), replaces: None });
+        }
+        self.touched = true;
+        Ok(())
+    }
+
+    /// Sends the table's records to this Kafka topic, or folder of the file sink.
+    pub fn send_to(&mut self, destination: &str) {
+        self.touched = true;
+        self.destination = Some(destination.to_string());
+    }
+
+    /// Lets each row choose its destination, with [`Row::send_to`](crate::Row::send_to); rows that do not go where the table goes.
+    pub fn choose_destinations(&mut self) {
+        self.outputs.retain(|output| output.column.place != Place::Destination);
+        self.add_in(Place::Destination, "destination", DataType::Text);
     }
 
     /// Delivers a column under another name. `name` is the input column's.
     pub fn rename(&mut self, name: &str, new: &str) -> Result<(), String> {
-        self.output_of(name)?.0 = new.to_string();
+        self.output_of(name)?.column.name = new.to_string();
+        Ok(())
+    }
+
+    /// Makes these columns, and no others, the key of the table's records. The names are those of the input columns.
+    pub fn set_key(&mut self, names: &[&str]) -> Result<(), String> {
+        for name in names {
+            self.output_of(name)?;
+        }
+        let indices = names.iter().map(|name| self.index(name)).collect::<Result<Vec<_>, _>>()?;
+        for output in &mut self.outputs {
+            output.column.primary_key = output.column.place == Place::Value && indices.iter().any(|index| output.is_of(*index));
+        }
         Ok(())
     }
 
@@ -161,8 +261,13 @@ impl TablePlan {
     pub fn drop_column(&mut self, name: &str) -> Result<(), String> {
         let index = self.index(name)?;
         self.output_of(name)?;
-        self.outputs.retain(|(_, o)| !matches!(o, Output::Input(i) | Output::Computed { input: Some(i), .. } if *i == index));
+        self.outputs.retain(|output| output.column.place != Place::Value || !output.is_of(index));
         Ok(())
+    }
+
+    /// Does not deliver the table.
+    pub fn drop_table(&mut self) {
+        self.deliver(Operations::empty());
     }
 
     /// Delivers the table under another name.
@@ -171,7 +276,7 @@ impl TablePlan {
         self.name = name;
     }
 
-    /// Says that rows may be dropped.
+    /// Says that rows may be dropped or rejected.
     pub fn filter_rows(&mut self) {
         self.filters = true;
         self.touched = true;
@@ -192,15 +297,14 @@ impl TablePlan {
     pub fn layout(&self) -> Layout {
         let column = |index: &u32| self.table.columns.get(*index as usize);
         let reads = self.reads.iter().filter_map(column).map(|c| (c.name.clone(), c.data_type)).collect();
-        let computed = self.outputs.iter().filter_map(|(name, output)| match output {
-            Output::Input(_) => None,
-            Output::Computed { data_type, input } => Some(Computed {
-                name: name.clone(),
-                data_type: *data_type,
-                input: input
-                    .filter(|index| column(index).is_some_and(|c| c.data_type == *data_type))
-                    .and_then(|index| self.reads.iter().position(|read| *read == index)),
-            }),
+        let computed = self.outputs.iter().filter(|output| output.origin.is_none()).map(|output| Computed {
+            name: output.column.name.clone(),
+            data_type: output.column.data_type,
+            place: output.column.place,
+            input: output
+                .replaces
+                .filter(|index| column(index).is_some_and(|c| c.data_type == output.column.data_type))
+                .and_then(|index| self.reads.iter().position(|read| *read == index)),
         });
         Layout { reads, computed: computed.collect() }
     }
@@ -210,23 +314,18 @@ impl TablePlan {
         if !self.touched {
             return Ok(None);
         }
-        let mut names: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first()) {
+        let mut names: Vec<(Place, &str)> = self.outputs.iter().map(|o| (o.column.place, o.column.name.as_str())).collect();
+        names.sort_unstable_by_key(|(place, name)| (*place as u8, *name));
+        if let Some((_, twice)) = names.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first()) {
             return Err(format!("table {} would have two columns `{twice}`; rename or drop one of them", display_name(&self.table.name)));
         }
-        let columns = self.outputs.into_iter().map(|(name, output)| OutputColumn {
-            name,
-            origin: match output {
-                Output::Input(index) => Origin::Input(index),
-                Output::Computed { data_type, .. } => Origin::Computed(data_type),
-            },
-        });
+        let (columns, origins) = self.outputs.into_iter().map(|output| (output.column, output.origin)).unzip();
         Ok(Some(Plan {
-            name: self.name,
-            columns: columns.collect(),
+            delivers: Table { name: self.name, destination: self.destination, columns },
+            origins,
             operations: self.operations,
             reads: self.reads,
+            context: self.context,
             filters: self.filters,
         }))
     }

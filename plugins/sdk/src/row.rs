@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::{Bitmap, ColumnBuilder, Layout, Outcome, Rejection, Rows, Value, Vector, WrongKind};
+use crate::{Bitmap, ColumnBuilder, Layout, Outcome, Place, Rejection, Rows, Value, WrongKind};
 
 /// Which image of a change a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,19 @@ pub enum Image {
     Before,
     /// The row as it is after the change.
     After,
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Read by a snapshot.
+    Snapshot,
+    /// Inserted.
+    Insert,
+    /// Updated: both of its images pass through the plugin.
+    Update,
+    /// Deleted.
+    Delete,
 }
 
 /// A batch of row images of one table: never empty.
@@ -36,9 +49,8 @@ impl Batch<'_> {
         for index in 0..count {
             let mut row = Row {
                 layout: self.layout,
-                columns: &self.rows.columns,
+                rows: &self.rows,
                 index,
-                image: if self.rows.images.get(index) == Some(&0) { Image::Before } else { Image::After },
                 set: &mut computed,
                 dropped: Cell::new(false),
                 rejected: None,
@@ -74,9 +86,8 @@ impl Batch<'_> {
 #[derive(Debug)]
 pub struct Row<'a> {
     layout: &'a Layout,
-    columns: &'a [Vector],
+    rows: &'a Rows,
     index: usize,
-    image: Image,
     set: &'a mut [ColumnBuilder],
     dropped: Cell<bool>,
     rejected: Option<String>,
@@ -84,16 +95,63 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Which image this is.
+    /// Which image this is. The plan has to [ask](crate::TablePlan::ask) for `Context::IMAGES`.
     pub fn image(&self) -> Image {
-        self.image
+        match self.rows.images.get(self.index) {
+            Some(0) => Image::Before,
+            Some(_) => Image::After,
+            None => {
+                self.unasked("IMAGES");
+                Image::After
+            }
+        }
+    }
+
+    /// What happened to the row. The plan has to [ask](crate::TablePlan::ask) for `Context::OPERATIONS`.
+    pub fn operation(&self) -> Operation {
+        match self.rows.operations.get(self.index) {
+            Some(0) => Operation::Snapshot,
+            Some(1) => Operation::Insert,
+            Some(2) => Operation::Update,
+            Some(_) => Operation::Delete,
+            None => {
+                self.unasked("OPERATIONS");
+                Operation::Insert
+            }
+        }
+    }
+
+    /// When the source executed the change, microseconds since 1970 UTC. The plan has to [ask](crate::TablePlan::ask) for
+    /// `Context::TIMES`.
+    pub fn time(&self) -> i64 {
+        self.rows.times.get(self.index).copied().unwrap_or_else(|| {
+            self.unasked("TIMES");
+            0
+        })
+    }
+
+    /// The value of a column in the other image of the same change; `None` when there is none. The plan has to
+    /// [ask](crate::TablePlan::ask) for `Context::PARTNERS`.
+    pub fn other(&self, column: &str) -> Option<Value<'a>> {
+        match self.rows.partners.get(self.index) {
+            Some(&u32::MAX) => None,
+            Some(&partner) => Some(self.value_at(column, partner as usize)),
+            None => {
+                self.unasked("PARTNERS");
+                None
+            }
+        }
     }
 
     /// The value of a column that the plan reads.
     pub fn value(&self, column: &str) -> Value<'a> {
+        self.value_at(column, self.index)
+    }
+
+    fn value_at(&self, column: &str, index: usize) -> Value<'a> {
         let place = self.layout.reads.iter().position(|(name, _)| name == column);
-        match place.and_then(|place| self.columns.get(place)) {
-            Some(values) => values.value(self.index),
+        match place.and_then(|place| self.rows.columns.get(place)) {
+            Some(values) => values.value(index),
             None => {
                 self.fail(format!("column `{column}` is not read by the plan; call `table.read(\"{column}\")` in `plan`"));
                 Value::Null
@@ -163,7 +221,22 @@ impl<'a> Row<'a> {
 
     /// Sets a computed column, once a row.
     pub fn set<'v>(&mut self, column: &str, value: impl Into<Value<'v>>) {
-        let place = self.layout.computed.iter().position(|c| c.name == column);
+        self.set_in(Place::Value, column, value);
+    }
+
+    /// Sets a computed header, once a row.
+    pub fn set_header<'v>(&mut self, header: &str, value: impl Into<Value<'v>>) {
+        self.set_in(Place::Header, header, value);
+    }
+
+    /// Sends the row's record to this Kafka topic, or folder of the file sink. The plan has to
+    /// [let rows choose](crate::TablePlan::choose_destinations).
+    pub fn send_to(&mut self, destination: &str) {
+        self.set_in(Place::Destination, "destination", destination);
+    }
+
+    fn set_in<'v>(&mut self, to: Place, column: &str, value: impl Into<Value<'v>>) {
+        let place = self.layout.computed.iter().position(|c| c.name == column && c.place == to);
         match place.and_then(|place| self.set.get_mut(place)) {
             Some(builder) if builder.len() == self.index => {
                 if let Err(WrongKind(kind)) = builder.push(value) {
@@ -172,7 +245,12 @@ impl<'a> Row<'a> {
             }
             Some(_) => self.fail(format!("column `{column}` was set twice in one row")),
             None => self.fail(format!(
-                "column `{column}` is not computed by the plan; call `table.rewrite(\"{column}\")` or `table.add` in `plan`"
+                "column `{column}` is not computed by the plan; call `table.{}` in `plan`",
+                match to {
+                    Place::Value => format!("rewrite(\"{column}\")` or `table.add"),
+                    Place::Header => format!("add_header(\"{column}\", …)"),
+                    Place::Destination => "choose_destinations()".to_string(),
+                }
             )),
         }
     }
@@ -186,6 +264,10 @@ impl<'a> Row<'a> {
     /// Refuses the row: the pipeline's policy for this plugin decides what becomes of its change. No row values in `message`.
     pub fn reject(&mut self, message: impl Into<String>) {
         self.rejected = Some(message.into());
+    }
+
+    fn unasked(&self, context: &str) {
+        self.fail(format!("this is known only when asked for; call `table.ask(Context::{context})` in `plan`"));
     }
 
     fn wrong<T>(&self, column: &str, wanted: &str, found: &Value<'_>) -> Option<T> {

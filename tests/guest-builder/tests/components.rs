@@ -16,7 +16,7 @@ use bindings::{
     Plugin,
     sluicegate::plugin::{
         log,
-        types::{Column, DataType, Outcome, Rows, Strings, Table, TableName, Values, Vector},
+        types::{Column, DataType, Outcome, Place, Rows, Strings, Table, TableName, Values, Vector},
     },
 };
 
@@ -51,7 +51,7 @@ fn load(component: &[u8]) -> wasmtime::Result<Guest> {
 impl Guest {
     fn configured(component: &[u8], config: &str) -> Self {
         let mut guest = load(component).unwrap();
-        guest.plugin.call_configure(&mut guest.store, config).unwrap().unwrap();
+        guest.plugin.sluicegate_plugin_transform().call_configure(&mut guest.store, config).unwrap().unwrap();
         guest
     }
 
@@ -62,17 +62,19 @@ impl Guest {
             native_type: String::new(),
             nullable: true,
             primary_key: name == "id",
+            place: Place::Value,
         };
         let table = Table {
             name: TableName { database: "shop".into(), schema: None, table: "orders".into() },
+            destination: None,
             columns: vec![column("id", DataType::Int64), column("email", DataType::Text)],
         };
-        self.plugin.call_plan(&mut self.store, 1, &table)
+        self.plugin.sluicegate_plugin_transform().call_plan(&mut self.store, 1, &table)
     }
 
     fn apply(&mut self, columns: Vec<Vector>) -> wasmtime::Result<Result<Outcome, String>> {
-        let rows = Rows { count: 3, images: vec![1; 3], columns };
-        self.plugin.call_apply(&mut self.store, 1, &rows)
+        let rows = Rows { count: 3, columns, images: Vec::new(), operations: Vec::new(), times: Vec::new(), partners: Vec::new() };
+        self.plugin.sluicegate_plugin_transform().call_apply(&mut self.store, 1, &rows)
     }
 }
 
@@ -97,7 +99,7 @@ fn the_filter_component_keeps_what_its_condition_matches() {
     assert_eq!((plan.reads.as_slice(), plan.filters), ([0, 1].as_slice(), true));
     assert_eq!(guest.apply(vec![ids(), emails()]).unwrap().unwrap().keep, [0b101]);
     let mut guest = load(&standard("filter")).unwrap();
-    let refused = guest.plugin.call_configure(&mut guest.store, r#"{"where": "id ="}"#).unwrap();
+    let refused = guest.plugin.sluicegate_plugin_transform().call_configure(&mut guest.store, r#"{"where": "id ="}"#).unwrap();
     assert!(refused.unwrap_err().contains("is no SQL condition"));
 }
 
@@ -106,10 +108,13 @@ fn the_stamp_component_carries_the_version_it_was_given() {
     for version in [1, 42, 9999] {
         let mut guest = Guest::configured(&stamp(version), "null");
         let plan = guest.plan().unwrap().unwrap().unwrap();
-        assert_eq!(plan.columns.last().unwrap().name, "plugin_version");
+        assert_eq!(plan.delivers.columns.last().unwrap().name, "plugin_version");
         let outcome = guest.apply(Vec::new()).unwrap().unwrap();
         assert_eq!(texts(&outcome.computed[0]), vec![format!("VERSION-{version:04}"); 3]);
-        assert_eq!(guest.plugin.call_describe(&mut guest.store).unwrap().version, format!("VERSION-{version:04}"));
+        assert_eq!(
+            guest.plugin.sluicegate_plugin_transform().call_describe(&mut guest.store).unwrap().version,
+            format!("VERSION-{version:04}")
+        );
     }
 }
 

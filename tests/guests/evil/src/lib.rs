@@ -24,8 +24,8 @@
 //! | `huge-output` | answers 96 MiB of text |
 
 use sluicegate_plugin::{
-    Batch, ColumnBuilder, DataType, Description, Instance, Operations, Origin, Outcome, OutputColumn, Plan, Plugin, Rejection, Rows, Strings,
-    Table, TablePlan, Value, Values, Vector, bindings::Guest, bindings::export, log,
+    Batch, Column, ColumnBuilder, Context, DataType, Description, Guest, Instance, Operations, Outcome, Place, Plan, Plugin, Rejection,
+    Rows, Strings, Table, TablePlan, Value, Values, Vector, bindings::export, log,
 };
 use std::cell::RefCell;
 
@@ -184,13 +184,28 @@ impl Guest for Component {
     fn plan(table_id: u32, table: Table) -> Result<Option<Plan>, String> {
         let columns = table.columns.len() as u32;
         let name = table.name.clone();
-        let input = |name: &str, index: u32| OutputColumn { name: name.into(), origin: Origin::Input(index) };
-        let wrong = |columns: Vec<OutputColumn>, reads: Vec<u32>| Plan { name, columns, operations: Operations::all(), reads, filters: true };
+        let input = |name: &str| Column {
+            name: name.into(),
+            data_type: table.columns.first().map_or(DataType::Text, |c| c.data_type),
+            native_type: String::new(),
+            nullable: true,
+            primary_key: false,
+            place: Place::Value,
+        };
+        let columns_of = [input("same"), input("same"), input("nowhere")];
+        let wrong = |columns: Vec<Column>, origins: Vec<Option<u32>>, reads: Vec<u32>| Plan {
+            delivers: Table { name, destination: None, columns },
+            origins,
+            operations: Operations::all(),
+            reads,
+            context: Context::empty(),
+            filters: true,
+        };
         let plan = with(|instance| instance.plan(table_id, table))?;
         let behaviour = with(|instance| Ok(instance.plugin().behaviour.clone()))?;
         Ok(match behaviour.as_str() {
-            "plan-unknown-column" => Some(wrong(vec![input("nowhere", columns + 7)], vec![columns + 7])),
-            "plan-duplicate-names" => Some(wrong(vec![input("same", 0), input("same", 0)], vec![0])),
+            "plan-unknown-column" => Some(wrong(columns_of[2..].to_vec(), vec![Some(columns + 7)], vec![columns + 7])),
+            "plan-duplicate-names" => Some(wrong(columns_of[..2].to_vec(), vec![Some(0), Some(0)], vec![0])),
             _ => plan,
         })
     }

@@ -14,7 +14,8 @@ struct Stamp {
 impl Plugin for Stamp {
     fn describe() -> Description {
         let version = String::from_utf8_lossy(&std::hint::black_box(&VERSION)[..]).into_owned();
-        Description { name: "stamp".into(), version, summary: "adds a column with the version of the plugin".into() }
+        let summary = "adds a column with the version of the plugin".into();
+        Description { name: "stamp".into(), version, summary, config_schema: String::new() }
     }
 
     /// Config: `{"column": "name"}`, or nothing for `plugin_version`. No JSON parser here, to keep the guest small.
