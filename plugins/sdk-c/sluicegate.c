@@ -1,329 +1,6 @@
-/* The SDK of sluicegate.h, on top of what wit-bindgen generates. */
-#include "sluicegate.h"
+/* Rows, whole columns, and the exports, on top of what wit-bindgen generates. */
+#include "internal.h"
 #include "bindings/plugin.h"
-#include <stdlib.h>
-#include <string.h>
-
-/* Without memory there is nothing to say any more: the host starts the plugin anew. */
-static void *grown(void *old, size_t size) {
-  void *memory = realloc(old, size ? size : 1);
-  if (!memory) __builtin_trap();
-  return memory;
-}
-#define NEW(type, count) ((type *)grown(NULL, sizeof(type) * (count)))
-
-/* ---- text ------------------------------------------------------------------------------------------------------------- */
-
-bool sg_equal(sg_str a, sg_str b) { return a.ptr && b.ptr && a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0; }
-bool sg_starts_with(sg_str text, sg_str start) {
-  return text.ptr && text.len >= start.len && memcmp(text.ptr, start.ptr, start.len) == 0;
-}
-bool sg_ends_with(sg_str text, sg_str end) {
-  return text.ptr && text.len >= end.len && memcmp(text.ptr + text.len - end.len, end.ptr, end.len) == 0;
-}
-sg_str sg_from_last(sg_str text, char c) {
-  sg_str none = {NULL, 0};
-  for (size_t i = text.ptr ? text.len : 0; i-- > 0;)
-    if (text.ptr[i] == c) {
-      sg_str found = {text.ptr + i, text.len - i};
-      return found;
-    }
-  return none;
-}
-
-/* before + name + after, allocated: for the texts of faults. */
-static const char *sentence(const char *before, const char *name, const char *after) {
-  size_t lengths[] = {strlen(before), strlen(name), strlen(after)};
-  char *text = NEW(char, lengths[0] + lengths[1] + lengths[2] + 1);
-  memcpy(text, before, lengths[0]);
-  memcpy(text + lengths[0], name, lengths[1]);
-  memcpy(text + lengths[0] + lengths[1], after, lengths[2] + 1);
-  return text;
-}
-
-/* ---- configuration ---------------------------------------------------------------------------------------------------- */
-
-static const sg_json absent = {"null", 4};
-
-static size_t after_space(sg_json s, size_t i) {
-  while (i < s.len && (s.ptr[i] == ' ' || s.ptr[i] == '\t' || s.ptr[i] == '\n' || s.ptr[i] == '\r')) i++;
-  return i;
-}
-
-/* The end of the value that begins at i. */
-static size_t after_value(sg_json s, size_t i) {
-  bool quoted = false;
-  size_t depth = 0;
-  for (; i < s.len; i++) {
-    char c = s.ptr[i];
-    if (quoted) {
-      if (c == '\\') i++;
-      else if (c == '"') {
-        quoted = false;
-        if (depth == 0) return i + 1;
-      }
-    } else if (c == '"') quoted = true;
-    else if (c == '{' || c == '[') depth++;
-    else if (depth == 0 && (c == ',' || c == '}' || c == ']' || c == ' ' || c == '\t' || c == '\n' || c == '\r')) return i;
-    else if ((c == '}' || c == ']') && --depth == 0) return i + 1;
-  }
-  return s.len;
-}
-
-static sg_json part(sg_json s, size_t from, size_t to) {
-  sg_json found = {s.ptr + from, (to < s.len ? to : s.len) - from};
-  return found;
-}
-
-sg_json sg_json_get(sg_json object, const char *name) {
-  size_t i = after_space(object, 0);
-  if (i >= object.len || object.ptr[i] != '{') return absent;
-  for (i = after_space(object, i + 1); i < object.len && object.ptr[i] == '"'; i = after_space(object, i + 1)) {
-    size_t end = after_value(object, i);
-    sg_str key;
-    bool found = sg_json_text(part(object, i, end), &key) && key.len == strlen(name) && memcmp(key.ptr, name, key.len) == 0;
-    i = after_space(object, after_space(object, end) + 1); /* past the colon */
-    if (i >= object.len) break;
-    end = after_value(object, i);
-    if (found) return part(object, i, end);
-    i = after_space(object, end); /* at the comma, or at the end */
-  }
-  return absent;
-}
-
-sg_json sg_json_item(sg_json array, size_t n) {
-  size_t i = after_space(array, 0);
-  if (i >= array.len || array.ptr[i] != '[') return absent;
-  for (i = after_space(array, i + 1); i < array.len && array.ptr[i] != ']'; i = after_space(array, i + 1)) {
-    size_t end = after_value(array, i);
-    if (n-- == 0) return part(array, i, end);
-    i = after_space(array, end);
-  }
-  return absent;
-}
-
-bool sg_json_is_null(sg_json value) { return value.len == 4 && memcmp(value.ptr, "null", 4) == 0; }
-
-bool sg_json_bool(sg_json value, bool *out) {
-  bool yes = value.len == 4 && memcmp(value.ptr, "true", 4) == 0;
-  if (!yes && !(value.len == 5 && memcmp(value.ptr, "false", 5) == 0)) return false;
-  *out = yes;
-  return true;
-}
-
-bool sg_json_int(sg_json value, int64_t *out) {
-  bool negative = value.len > 0 && value.ptr[0] == '-';
-  uint64_t number = 0, most = (uint64_t)INT64_MAX + negative;
-  if (value.len == (size_t)negative) return false;
-  for (size_t i = negative; i < value.len; i++) {
-    uint64_t digit = (uint64_t)(value.ptr[i] - '0');
-    if (digit > 9 || number > (most - digit) / 10) return false;
-    number = number * 10 + digit;
-  }
-  *out = negative ? (int64_t)(0 - number) : (int64_t)number;
-  return true;
-}
-
-static bool hex4(sg_str s, size_t i, uint32_t *out) {
-  *out = 0;
-  for (size_t end = i + 4; i < end; i++) {
-    if (i >= s.len) return false;
-    uint8_t c = (uint8_t)s.ptr[i] | 0x20;
-    if (c >= '0' && c <= '9') *out = *out << 4 | (uint32_t)(c - '0');
-    else if (c >= 'a' && c <= 'f') *out = *out << 4 | (uint32_t)(c - 'a' + 10);
-    else return false;
-  }
-  return true;
-}
-
-static size_t put_utf8(char *to, uint32_t c) {
-  size_t more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  static const uint8_t lead[] = {0, 0xc0, 0xe0, 0xf0};
-  to[0] = (char)(lead[more] | c >> 6 * more);
-  for (size_t i = 1; i <= more; i++) to[i] = (char)(0x80 | (c >> 6 * (more - i) & 0x3f));
-  return more + 1;
-}
-
-bool sg_json_text(sg_json value, sg_str *out) {
-  if (value.len < 2 || value.ptr[0] != '"' || value.ptr[value.len - 1] != '"') return false;
-  sg_str inner = {value.ptr + 1, value.len - 2};
-  if (!memchr(inner.ptr, '\\', inner.len)) {
-    *out = inner;
-    return true;
-  }
-  static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-  char *text = NEW(char, inner.len);
-  size_t length = 0;
-  for (size_t i = 0; i < inner.len; i++) {
-    if (inner.ptr[i] != '\\') {
-      text[length++] = inner.ptr[i];
-      continue;
-    }
-    if (++i >= inner.len) return false;
-    uint32_t c, low;
-    if (inner.ptr[i] == 'u') {
-      if (!hex4(inner, i + 1, &c)) return false;
-      i += 4;
-      if (c >= 0xd800 && c < 0xdc00 && i + 2 < inner.len && inner.ptr[i + 1] == '\\' && inner.ptr[i + 2] == 'u' && hex4(inner, i + 3, &low)) {
-        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-        i += 6;
-      }
-      if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return false;
-      length += put_utf8(text + length, c);
-    } else {
-      const char *escape = strchr(escapes, inner.ptr[i]);
-      if (!escape || !*escape) return false;
-      text[length++] = meant[escape - escapes];
-    }
-  }
-  out->ptr = text;
-  out->len = length;
-  return true;
-}
-
-/* ---- tables ----------------------------------------------------------------------------------------------------------- */
-
-typedef enum { VALUE, HEADER, DESTINATION } place;
-
-struct sg_output {
-  const char *name;
-  int64_t input; /* the input column that it is or stands in for, or -1 */
-  bool computed, primary_key;
-  sg_type type;
-  place place;
-};
-
-/* What `apply` has to know of a planned table. All of its strings live as long as it. */
-struct sg_layout {
-  bool planned;
-  void *state;
-  sg_input *inputs;
-  size_t input_count;
-  struct { const char *name; sg_type type; bool destination; int64_t read; } *computed;
-  size_t computed_count;
-};
-
-static sg_layout *layouts;
-static size_t layout_count;
-
-static const char *zero_terminated(plugin_string_t s) {
-  char *copy = NEW(char, s.len + 1);
-  memcpy(copy, s.ptr, s.len);
-  copy[s.len] = 0;
-  return copy;
-}
-
-static const char *copied(const char *s) {
-  plugin_string_t text = {(uint8_t *)s, strlen(s)};
-  return zero_terminated(text);
-}
-
-static void refuse(sg_table *table, const char *message) {
-  if (!table->plan.fault) table->plan.fault = message;
-}
-void sg_refuse(sg_table *table, const char *message) { refuse(table, copied(message)); }
-
-static place place_of(const sg_column *column) { return column->header ? HEADER : column->destination ? DESTINATION : VALUE; }
-
-static int64_t index_of(const sg_table *table, const char *column, place place) {
-  for (size_t i = 0; i < table->column_count; i++)
-    if (place_of(&table->columns[i]) == place && strcmp(table->columns[i].name, column) == 0) return (int64_t)i;
-  return -1;
-}
-bool sg_has(const sg_table *table, const char *column) { return index_of(table, column, VALUE) >= 0; }
-
-static int64_t known(sg_table *table, const char *column, place place) {
-  int64_t index = index_of(table, column, place);
-  if (index < 0) refuse(table, sentence(place == HEADER ? "the table has no header `" : "the table has no column `", column, "`"));
-  return index;
-}
-
-static sg_output *output_of(sg_table *table, const char *column) {
-  int64_t index = known(table, column, VALUE);
-  table->plan.touched = true;
-  for (size_t i = 0; index >= 0 && i < table->plan.output_count; i++)
-    if (table->plan.outputs[i].input == index && table->plan.outputs[i].place == VALUE) return &table->plan.outputs[i];
-  if (index >= 0) refuse(table, sentence("column `", column, "` was dropped before"));
-  return NULL;
-}
-
-static void read_index(sg_table *table, int64_t index) {
-  if (index < 0) return;
-  for (size_t i = 0; i < table->plan.read_count; i++)
-    if (table->plan.reads[i] == (uint32_t)index) return;
-  table->plan.reads[table->plan.read_count++] = (uint32_t)index;
-}
-
-static void add(sg_table *table, const char *name, int64_t input, bool computed, sg_type type, place place) {
-  if (table->plan.output_count == table->plan.output_capacity) {
-    table->plan.output_capacity = table->plan.output_capacity * 2 + 8;
-    table->plan.outputs = (sg_output *)grown(table->plan.outputs, table->plan.output_capacity * sizeof(sg_output));
-  }
-  sg_output added = {copied(name), input, computed, false, type, place};
-  table->plan.outputs[table->plan.output_count++] = added;
-  table->plan.touched = true;
-}
-
-void sg_read(sg_table *table, const char *column) { read_index(table, known(table, column, VALUE)); }
-void sg_read_header(sg_table *table, const char *header) { read_index(table, known(table, header, HEADER)); }
-void sg_rewrite_as(sg_table *table, const char *column, sg_type type) {
-  sg_output *output = output_of(table, column);
-  if (!output) return;
-  output->computed = true;
-  output->type = type;
-  read_index(table, output->input);
-}
-void sg_rewrite(sg_table *table, const char *column) {
-  int64_t index = known(table, column, VALUE);
-  if (index >= 0) sg_rewrite_as(table, column, table->columns[index].type);
-}
-void sg_add(sg_table *table, const char *name, sg_type type) { add(table, name, -1, true, type, VALUE); }
-void sg_add_header(sg_table *table, const char *name, sg_type type) { add(table, name, -1, true, type, HEADER); }
-void sg_copy_to_header(sg_table *table, const char *column, const char *header) {
-  int64_t index = known(table, column, VALUE);
-  if (index >= 0) add(table, header, index, false, table->columns[index].type, HEADER);
-}
-void sg_send_to(sg_table *table, const char *destination) {
-  table->plan.destination = copied(destination);
-  table->plan.touched = true;
-}
-
-static void remove_output(sg_table *table, sg_output *output) {
-  size_t behind = (size_t)(table->plan.outputs + --table->plan.output_count - output);
-  memmove(output, output + 1, behind * sizeof *output);
-}
-
-void sg_choose_destinations(sg_table *table) {
-  for (size_t i = table->plan.output_count; i-- > 0;)
-    if (table->plan.outputs[i].place == DESTINATION) remove_output(table, &table->plan.outputs[i]);
-  add(table, "destination", -1, true, SG_TEXT, DESTINATION);
-}
-void sg_rename(sg_table *table, const char *column, const char *new_name) {
-  sg_output *output = output_of(table, column);
-  if (output) output->name = copied(new_name);
-}
-void sg_set_key(sg_table *table, const char *const *columns, size_t count) {
-  for (size_t i = 0; i < table->plan.output_count; i++) table->plan.outputs[i].primary_key = false;
-  for (size_t i = 0; i < count; i++) {
-    sg_output *output = output_of(table, columns[i]);
-    if (output) output->primary_key = true;
-  }
-}
-void sg_drop_column(sg_table *table, const char *column) {
-  sg_output *output = output_of(table, column);
-  if (output) remove_output(table, output);
-}
-void sg_rename_table(sg_table *table, const char *database, const char *name) {
-  table->plan.database = copied(database);
-  table->plan.name = copied(name);
-  table->plan.touched = true;
-}
-void sg_deliver(sg_table *table, unsigned operations) {
-  table->plan.operations = (uint8_t)operations;
-  table->plan.touched = true;
-}
-void sg_ask(sg_table *table, unsigned context) { table->plan.context |= (uint8_t)context; }
-void sg_filter_rows(sg_table *table) { table->plan.filters = table->plan.touched = true; }
 
 /* ---- whole columns ---------------------------------------------------------------------------------------------------- */
 
@@ -341,11 +18,20 @@ const sg_input *sg_find_input(sg_batch *batch, const char *column) {
   if (!found) sg_fail(batch, sentence("column `", column, "` is not read by the plan: call sg_read"));
   return found;
 }
-sg_builder *sg_find_computed(sg_batch *batch, const char *column) {
+static sg_builder *computed_of(sg_batch *batch, const char *column, place place) {
   for (size_t i = 0; i < batch->computed_count; i++)
-    if (!batch->computed[i].destination && strcmp(batch->computed[i].name, column) == 0) return &batch->computed[i];
-  sg_fail(batch, sentence("column `", column, "` is not computed by the plan: call sg_rewrite or sg_add"));
+    if (batch->computed[i].place == place && strcmp(batch->computed[i].name, column) == 0) return &batch->computed[i];
   return NULL;
+}
+sg_builder *sg_find_computed(sg_batch *batch, const char *column) {
+  sg_builder *found = computed_of(batch, column, VALUE);
+  if (!found) sg_fail(batch, sentence("column `", column, "` is not computed by the plan: call sg_rewrite or sg_add"));
+  return found;
+}
+sg_builder *sg_find_header(sg_batch *batch, const char *header) {
+  sg_builder *found = computed_of(batch, header, HEADER);
+  if (!found) sg_fail(batch, sentence("header `", header, "` is not computed by the plan: call sg_add_header"));
+  return found;
 }
 
 static bool is_string(sg_type type) { return type >= SG_DECIMAL; }
@@ -354,9 +40,9 @@ static size_t width_of(sg_type type) {
   return type == SG_BOOLEAN ? 1 : type == SG_FLOAT32 ? 4 : is_string(type) ? 0 : 8;
 }
 
-static void build(sg_builder *column, sg_batch *batch, const char *name, sg_type type, bool destination, const sg_input *input) {
+static void build(sg_builder *column, sg_batch *batch, const char *name, sg_type type, place place, const sg_input *input) {
   memset(column, 0, sizeof *column);
-  column->destination = destination;
+  column->place = (uint8_t)place;
   column->batch = batch;
   column->name = name;
   column->type = type;
@@ -547,15 +233,28 @@ void sg_copy(sg_row *row, const char *column, const char *from) {
   if (input && found) sg_push_from(found, input, row->index);
 }
 
+void sg_append_int(sg_row *row, const char *column, int64_t value) {
+  char digits[20];
+  size_t start = sizeof digits;
+  uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+  do digits[--start] = (char)('0' + rest % 10);
+  while (rest /= 10);
+  if (value < 0) digits[--start] = '-';
+  sg_str text = {digits + start, sizeof digits - start};
+  sg_append(row, column, text);
+}
+
+/* One text a row, which is not a column of the record. */
+static void set_outside(sg_row *row, sg_builder *column, const char *name, sg_str value) {
+  if (!column) return;
+  if (column->count == row->index) sg_push_text(column, value);
+  else sg_fail(row->batch, sentence("`", name, "` was set twice in one row"));
+}
+void sg_set_header(sg_row *row, const char *header, sg_str value) { set_outside(row, sg_find_header(row->batch, header), header, value); }
 void sg_send_row_to(sg_row *row, sg_str destination) {
-  for (size_t i = 0; i < row->batch->computed_count; i++) {
-    sg_builder *column = &row->batch->computed[i];
-    if (!column->destination) continue;
-    if (column->count == row->index) sg_push_text(column, destination);
-    else sg_fail(row->batch, "the destination of a row was chosen twice");
-    return;
-  }
-  sg_fail(row->batch, "the plan does not let rows choose their destination: call sg_choose_destinations");
+  sg_builder *column = computed_of(row->batch, "destination", DESTINATION);
+  if (!column) sg_fail(row->batch, "the plan does not let rows choose their destination: call sg_choose_destinations");
+  set_outside(row, column, "destination", destination);
 }
 
 /* What the plan did not ask for is a fault. */
@@ -587,6 +286,21 @@ void sg_log(sg_level level, const char *message) {
   sluicegate_plugin_log_log((sluicegate_plugin_log_level_t)level, &text);
 }
 
+/* What `apply` has to know of a planned table. All of its strings live as long as it. */
+struct sg_layout {
+  bool planned;
+  void *state;
+  sg_input *inputs;
+  size_t input_count;
+  struct { const char *name; sg_type type; place place; int64_t read; } *computed;
+  size_t computed_count;
+};
+
+static sg_layout *layouts;
+static size_t layout_count;
+
+static const char *zero_terminated(plugin_string_t s) { return copied_n(s.ptr, s.len); }
+
 /* ---- exports: arguments are ours to free, what is returned is freed by the generated code ------------------------------- */
 
 static void give(plugin_string_t *to, const char *text) { plugin_string_dup(to, text ? text : ""); }
@@ -605,8 +319,7 @@ void exports_sluicegate_plugin_transform_describe(exports_sluicegate_plugin_tran
 
 bool exports_sluicegate_plugin_transform_configure(plugin_string_t *config, plugin_string_t *err) {
   sg_json json = {(const char *)config->ptr, config->len};
-  size_t start = after_space(json, 0);
-  const char *fault = sg_plugin.configure ? sg_plugin.configure(part(json, start, after_value(json, start))) : NULL;
+  const char *fault = sg_plugin.configure ? sg_plugin.configure(json) : NULL;
   if (fault) give(err, fault);
   return !fault;
 }
@@ -659,7 +372,7 @@ static void finish(sg_table *table, exports_sluicegate_plugin_transform_table_pl
       if ((int64_t)table->plan.reads[r] == output->input) read = (int64_t)r;
     layout->computed[layout->computed_count].name = output->name;
     layout->computed[layout->computed_count].type = output->type;
-    layout->computed[layout->computed_count].destination = output->place == DESTINATION;
+    layout->computed[layout->computed_count].place = output->place;
     layout->computed[layout->computed_count++].read = read;
   }
 }
@@ -744,10 +457,10 @@ static void vector_from(sg_builder *column, sluicegate_plugin_types_vector_t *ve
   vector->nulls.len = column->nulls ? (column->count + 7) / 8 : 0;
 }
 
-static void each_row(sg_batch *batch) {
+void sg_each_row(sg_batch *batch, void (*handle)(sg_row *row)) {
   for (size_t i = 0; i < batch->count && !batch->answer.fault; i++) {
     sg_row row = {batch, i};
-    sg_plugin.row(&row);
+    handle(&row);
     for (size_t c = 0; c < batch->computed_count; c++) {
       sg_builder *column = &batch->computed[c];
       if (column->count > i) continue;
@@ -782,11 +495,11 @@ bool exports_sluicegate_plugin_transform_apply(
   for (size_t i = 0; i < layout->computed_count; i++) {
     int64_t read = layout->computed[i].read;
     const sg_input *input = read < 0 ? NULL : &layout->inputs[read];
-    build(&batch.computed[i], &batch, layout->computed[i].name, layout->computed[i].type, layout->computed[i].destination, input);
+    build(&batch.computed[i], &batch, layout->computed[i].name, layout->computed[i].type, layout->computed[i].place, input);
   }
 
   if (sg_plugin.batch) sg_plugin.batch(&batch);
-  else if (sg_plugin.row) each_row(&batch);
+  else if (sg_plugin.row) sg_each_row(&batch, sg_plugin.row);
 
   for (size_t i = 0; i < batch.computed_count; i++)
     if (batch.computed[i].count != batch.count)

@@ -168,7 +168,7 @@ static inline sg_str sg_at(const sg_input *column, size_t row) {
 typedef struct sg_builder {
   const char *name;
   sg_type type;
-  bool destination;      /* chooses the rows' destinations */
+  uint8_t place;         /* 0 in the record, 1 a header of it, 2 its destination */
   size_t count;          /* rows so far */
   const sg_input *input; /* the column that it rewrites, if it has the same type */
 
@@ -215,6 +215,7 @@ typedef struct sg_batch {
 /* A column by name; NULL (and the call fails) when the plan does not have it. */
 const sg_input *sg_find_input(sg_batch *batch, const char *column);
 sg_builder *sg_find_computed(sg_batch *batch, const char *column);
+sg_builder *sg_find_header(sg_batch *batch, const char *header);
 /* Does not deliver the image. An update that loses its after image becomes a delete, one that loses its before image an insert. */
 void sg_drop_at(sg_batch *batch, size_t row);
 /* The pipeline's policy for the plugin decides what becomes of the change. Never put row values into the message. */
@@ -228,6 +229,9 @@ typedef struct sg_row {
   sg_batch *batch;
   size_t index;
 } sg_row;
+
+/* Calls `handle` for each row, then gives a value to every computed column of it that was not set. */
+void sg_each_row(sg_batch *batch, void (*handle)(sg_row *row));
 
 bool sg_is_null(const sg_row *row, const char *column);
 /* Null reads as false, 0, or a NULL pointer. */
@@ -249,6 +253,10 @@ void sg_append(sg_row *row, const char *column, sg_str value);
 /* Sets a computed column to the value of one that is read, of the same type. */
 void sg_copy(sg_row *row, const char *column, const char *from);
 
+/* Like sg_append, in decimal digits. */
+void sg_append_int(sg_row *row, const char *column, int64_t value);
+/* A header of the type text or bytes; a NULL pointer sets none. For others see sg_find_header. */
+void sg_set_header(sg_row *row, const char *header, sg_str value);
 /* Sends the row's record to this destination; the plan has to call sg_choose_destinations. */
 void sg_send_row_to(sg_row *row, sg_str destination);
 

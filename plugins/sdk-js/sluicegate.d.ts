@@ -91,6 +91,8 @@ export interface Row {
   get(column: string): any;
   /** Sets a computed column. */
   set(column: string, value: Value): void;
+  /** Sets a computed header. */
+  setHeader(name: string, value: Value): void;
   /** Sends the row's record to this destination; the plan has to `chooseDestinations`. */
   sendTo(destination: string | null): void;
   /** Does not deliver the image. An update that loses its after image becomes a delete, one that loses its before image an insert. */
@@ -123,6 +125,8 @@ export interface Batch {
   vector(column: string): { values: { tag: string; val: any }; nulls: Uint8Array };
   /** Sets a computed column, with a value for every row. */
   set(column: string, values: ArrayLike<Value>): void;
+  /** Calls `handle` for each row. */
+  eachRow(handle: (row: Row) => void): void;
   drop(row: number): void;
   reject(row: number, message: string): void;
 }

@@ -33,10 +33,7 @@ export function plugin(definition) {
       return guarded(() => {
         const batch = new Batch(id, layouts.get(id), rows);
         if (definition.batch) definition.batch(batch);
-        else if (definition.row) {
-          const row = new Row(batch, 0);
-          for (; row.index < batch.count; row.index++) definition.row(row);
-        }
+        else if (definition.row) batch.eachRow((row) => definition.row(row));
         return batch.finish();
       });
     },
@@ -57,6 +54,9 @@ function guarded(call) {
 const OPERATIONS = ["snapshot", "insert", "update", "delete", "truncate"];
 const TYPES = ["boolean", "int64", "uint64", "float32", "float64", "decimal", "text", "bytes", "date", "time", "datetime", "timestamp", "json"];
 const DESTINATION = "destination";
+
+// Under which name a computed column is set: headers and the destination are no columns of the record. Names hold no line breaks.
+const keyOf = (place, name) => (place === "value" ? name : `${place}\n${name}`);
 
 const flags = (names) => Object.fromEntries(names.map((name) => [name, true]));
 
@@ -180,7 +180,7 @@ class Table {
     const computed = this.#outputs
       .filter((output) => output.computed)
       .map(({ input, column }) => ({
-        name: column.place === DESTINATION ? DESTINATION : column.name,
+        name: keyOf(column.place, column.name),
         type: column.dataType,
         input: this.columns[input]?.dataType === column.dataType ? this.columns[input].name : undefined,
       }));
@@ -236,9 +236,12 @@ class Batch {
   }
   set(column, values) {
     if (!this.#computed.some((computed) => computed.name === column))
-      throw new Fault(`column \`${column}\` is not computed by the plan: call table.rewrite or table.add`);
+      throw new Fault(`\`${column}\` is not computed by the plan: call table.rewrite, add, addHeader or chooseDestinations`);
     if (values.length !== this.count) throw new Fault(`column \`${column}\` is given ${values.length} values for ${this.count} rows`);
     this.#set.set(column, values);
+  }
+  eachRow(handle) {
+    for (const row = new Row(this, 0); row.index < this.count; row.index++) handle(row);
   }
   drop(row) {
     if (!this.#keep.length) {
@@ -282,8 +285,11 @@ class Row {
   set(column, value) {
     this.batch.writable(column)[this.index] = value;
   }
+  setHeader(name, value) {
+    this.set(keyOf("header", name), value);
+  }
   sendTo(destination) {
-    this.set(DESTINATION, destination);
+    this.set(keyOf(DESTINATION, DESTINATION), destination);
   }
   drop() {
     this.batch.drop(this.index);

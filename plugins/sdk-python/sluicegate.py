@@ -113,7 +113,7 @@ def _guarded(call, *arguments):
         raise Err(f"{type(error).__name__} at {' > '.join(places[1:])}") from None
 
 
-_DESTINATION = "destination"
+_DESTINATION = (_wit.Place.DESTINATION, "destination")
 _OPERATIONS = ("snapshot", "insert", "update", "delete", "truncate")
 _DEFAULTS = {"boolean": False, "int64": 0, "uint64": 0, "float32": 0.0, "float64": 0.0, "bytes": b""}
 _ARRAYS = {
@@ -195,7 +195,7 @@ class Table:
     def choose_destinations(self):
         """Lets each row choose its destination, with `row.send_to`; rows that do not go where the table goes."""
         self._outputs = [output for output in self._outputs if output[1].place != _wit.Place.DESTINATION]
-        self._add(_DESTINATION, "text", _wit.Place.DESTINATION)
+        self._add(_DESTINATION[1], "text", _wit.Place.DESTINATION)
 
     def rename(self, column, name):
         """Delivers a column under another name."""
@@ -258,7 +258,7 @@ class Table:
         computed = []
         for index, column, is_computed in self._outputs:
             if is_computed:
-                name = _DESTINATION if column.place is _wit.Place.DESTINATION else column.name
+                name = column.name if column.place is _wit.Place.VALUE else (column.place, column.name)
                 same = index is not None and self.columns[index].data_type == column.data_type
                 computed.append((name, column.data_type.name.lower(), self.columns[index].name if same else None))
         if not self._touched:
@@ -325,7 +325,7 @@ class Batch:
 
     def __setitem__(self, column, values):
         if column not in self._computed:
-            raise Fault(f"column `{column}` is not computed by the plan: call table.rewrite or table.add")
+            raise Fault(f"`{column}` is not computed by the plan: call table.rewrite, add, add_header or choose_destinations")
         if len(values) != self.count:
             raise Fault(f"column `{column}` is given {len(values)} values for {self.count} rows")
         self._set[column] = values
@@ -401,6 +401,10 @@ class Row:
 
     def __setitem__(self, column, value):
         (self.batch._set.get(column) or self.batch._writable(column))[self.index] = value
+
+    def set_header(self, name, value):
+        """Sets a computed header."""
+        self[_wit.Place.HEADER, name] = value
 
     def send_to(self, destination):
         """Sends the row's record to this Kafka topic, or folder of the file sink; the plan has to `choose_destinations`."""
