@@ -23,6 +23,10 @@ pub(crate) const PROFILE: [(&str, &str); 7] = [
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
 ];
 
+/// A dependency that only reads a configuration is built for size instead: the host compiles the component so much faster.
+/// Part of the source hash too.
+pub(crate) const SMALL: [&str; 1] = ["sqlparser"];
+
 /// Code generation flags of guests; part of the source hash. Both features are on in every engine that runs components.
 pub(crate) const FLAGS: [&str; 1] = ["-Ctarget-feature=+bulk-memory,+simd128"];
 
@@ -122,6 +126,10 @@ fn compile(folder: &Path) -> Result<Vec<u8>> {
         .envs(PROFILE)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).doing(format_args!("reading the manifest in {}", folder.display()))?;
+    for package in SMALL.iter().filter(|package| manifest.lines().any(|line| line.starts_with(*package))) {
+        command.arg("--config").arg(format!("profile.release.package.{package}.opt-level=\"z\""));
+    }
     for (name, _) in env::vars_os() {
         let foreign = name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_CFG_"));
         if foreign || name == "RUSTFLAGS" || name == "CARGO_MANIFEST_DIR" {
