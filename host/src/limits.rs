@@ -5,6 +5,18 @@ use std::time::Duration;
 /// Table versions that a sink's encoder keeps its plans for; past this they are made again.
 pub const ENCODER_PLANS: usize = 4096;
 
+/// Threads that one pipeline's batches pass through the plugins on, at most.
+pub const MOST_WORKERS: usize = 64;
+
+/// Batches that wait for each of several workers, and behind it.
+pub const WORKER_QUEUE_BATCHES: usize = 2;
+
+/// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
+pub const SWAP_REQUESTS: usize = 8;
+
+/// The share of the time, one part in so many, that may go into copying batches for the rehearsals of new chains.
+pub const SAMPLE_SHARE: u32 = 100;
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

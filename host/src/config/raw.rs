@@ -36,6 +36,9 @@ pub(super) struct RawPipeline {
     pub cache: Option<String>,
     /// Where `/healthz`, `/readyz` and `/metrics` are served. Default: nowhere.
     pub http: Option<RawHttp>,
+    /// Threads that batches pass through the plugins on, each with instances of its own; the order stays. 1 to 64. Default: 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub workers: Option<u64>,
     /// Bounds other than the defaults.
     #[serde(default)]
     pub limits: RawLimits,
@@ -457,6 +460,10 @@ pub(super) struct RawHttpListen {
     /// Has to be true for an address that other machines can reach: there is no authentication. Default: false.
     #[serde(default)]
     pub allow_remote: bool,
+    /// Whether plugins can be listed, swapped and rolled back there (`/plugins`). Only for an address of this machine alone.
+    /// Default: false.
+    #[serde(default)]
+    pub admin: bool,
 }
 
 impl<'de> Deserialize<'de> for RawHttp {
@@ -468,7 +475,7 @@ impl<'de> Deserialize<'de> for RawHttp {
                 f.write_str("an address such as `127.0.0.1:8080`, or `{ listen: …, allow_remote: true }`")
             }
             fn visit_str<E>(self, v: &str) -> Result<RawHttp, E> {
-                Ok(RawHttp(RawHttpListen { listen: v.to_owned(), allow_remote: false }))
+                Ok(RawHttp(RawHttpListen { listen: v.to_owned(), allow_remote: false, admin: false }))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawHttp, A::Error> {
                 RawHttpListen::deserialize(MapAccessDeserializer::new(map)).map(RawHttp)

@@ -19,6 +19,7 @@ use super::{
         RawPlugin, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
     },
 };
+use crate::limits::MOST_WORKERS;
 
 /// A secret's file of more bytes is refused.
 const MOST_SECRET_BYTES: u64 = 64 << 10;
@@ -81,9 +82,23 @@ impl Check<'_> {
         let sinks: Vec<Sink> = raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, s)).collect();
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
+        let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
+        if admin && http.is_some_and(|address| !address.ip().is_loopback()) {
+            self.refuse(
+                "http.admin",
+                "other machines can reach this address, and whoever does could run plugins of their own: there is no authentication",
+                "write `listen: 127.0.0.1:8080`, and reach it from elsewhere through an SSH tunnel",
+            );
+        }
+        let workers = raw.workers.unwrap_or(1);
+        if workers == 0 || workers > MOST_WORKERS as u64 {
+            self.refuse("workers", "this number is out of bounds", format!("write a number from 1 to {MOST_WORKERS}"));
+        }
         let limits = bounds::limits(self, &raw.limits);
-        Pipeline { name, source, plugins, sinks, state, dead_letter, cache, http, limits }
+        // just held below a bound that fits
+        let workers = workers as usize;
+        Pipeline { file: None, name, source, plugins, sinks, state, dead_letter, cache, http, admin, workers, limits }
     }
 
     /// A name for logs, labels and file names.
