@@ -221,6 +221,18 @@ pub enum RecordFormat {
     Flat,
 }
 
+/// How a record tells which plugins made it, with their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PluginVersions {
+    /// Not at all.
+    #[default]
+    Omitted,
+    /// As a member of the record.
+    Member,
+    /// As a header beside it: only in Kafka.
+    Header,
+}
+
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
@@ -228,6 +240,8 @@ pub struct Sink {
     pub name: String,
     /// What it writes.
     pub format: RecordFormat,
+    /// Whether, and where, a record tells which plugins made it.
+    pub plugin_versions: PluginVersions,
     /// Policy for single records.
     pub on_error: OnError,
     /// Where it writes.

@@ -74,6 +74,15 @@ impl Stage {
         &self.member.settings.name
     }
 
+    /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
+    pub fn version(&self) -> String {
+        const MOST: usize = 64;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_') { c } else { '_' };
+        let version: String = self.description.version.chars().take(MOST).map(plain).collect();
+        let hash = self.member.compiled.hash.get(..12).unwrap_or_default();
+        format!("{}@{version}+{hash}", self.name())
+    }
+
     pub fn on_error(&self) -> OnError {
         self.member.settings.on_error
     }
