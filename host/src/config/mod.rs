@@ -23,7 +23,7 @@ use std::{fs::File, io::Read as _, path::Path};
 
 pub use kafka_option::refused_option;
 pub use pipeline::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll, Sink,
+    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll, Sink,
     SinkKind, Source, StartAt, TablePatterns, TlsMode,
 };
 pub use schema::schema;

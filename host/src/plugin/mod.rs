@@ -6,10 +6,12 @@
 
 mod bindings;
 mod chain;
+mod compilation;
 mod composition;
 mod context;
 mod embedded;
 mod engine;
+mod grants;
 mod guest;
 mod inspect;
 mod instance;
@@ -20,6 +22,7 @@ mod plan;
 mod reload;
 mod stage;
 mod surroundings;
+mod wasi;
 
 pub use chain::Chain;
 pub use embedded::embedded;
