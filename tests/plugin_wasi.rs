@@ -45,7 +45,7 @@ fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> slu
     let member = Member { settings: Arc::new(settings), compiled: engine().compile(component, limits)? };
     let around = Surroundings {
         limits: Arc::new(limits.clone()),
-        status: Arc::new(Status { plugins: vec![PluginStatus::default()], ..Default::default() }),
+        status: Arc::new(Status { plugins: [PluginStatus::new("guest")].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(&std::env::temp_dir(), 1 << 20)),
         known: Arc::new(KnownTables::new(10)),
     };
