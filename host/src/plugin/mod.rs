@@ -11,6 +11,8 @@ mod composition;
 mod context;
 mod embedded;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grants;
 mod guest;
 mod inspect;
