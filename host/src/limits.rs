@@ -5,6 +5,21 @@ use std::time::Duration;
 /// Table versions that a sink's encoder keeps its plans for; past this they are made again.
 pub const ENCODER_PLANS: usize = 4096;
 
+/// Size of the JSON Schema that a plugin gives of its configuration, in bytes.
+pub const PLUGIN_SCHEMA_BYTES: usize = 256 << 10;
+
+/// Steps that such a schema may take at one place of a configuration: references, alternatives.
+pub const PLUGIN_SCHEMA_DEPTH: usize = 32;
+
+/// Parts of such a schema when each reference stands for what it refers to.
+pub const PLUGIN_SCHEMA_PARTS: usize = 20_000;
+
+/// How long checking a configuration with it may take.
+pub const PLUGIN_SCHEMA_TIME: Duration = Duration::from_secs(2);
+
+/// Faults of a configuration that one error lists.
+pub const PLUGIN_SCHEMA_FAULTS: usize = 5;
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -7,6 +7,7 @@
 mod bindings;
 mod chain;
 mod composition;
+mod config_schema;
 mod context;
 mod embedded;
 mod engine;
@@ -22,7 +23,7 @@ mod stage;
 mod surroundings;
 
 pub use chain::Chain;
-pub use embedded::embedded;
+pub use embedded::{NO_OP, embedded};
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
 pub use instance::Description;

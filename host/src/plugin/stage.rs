@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
+    config_schema,
     context::Context,
     engine::Compiled,
     instance::{Description, Instance},
@@ -157,6 +158,7 @@ fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
     let begin = || {
         let mut instance = Instance::new(&member.compiled, name, limits)?;
         let description = instance.describe()?;
+        config_schema::check(&description, &member.settings.config)?;
         instance.configure(&member.settings.config)?;
         Ok((instance, description))
     };
