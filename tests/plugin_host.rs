@@ -79,7 +79,8 @@ fn chain(members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Ben
 fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
     let engine = engine();
     let dead_letters = tempfile::tempdir().expect("a folder");
-    let status = Arc::new(Status { plugins: members.iter().map(|_| PluginStatus::default()).collect(), ..Default::default() });
+    let status =
+        Arc::new(Status { plugins: (0..members.len()).map(|i| PluginStatus::new(&format!("p{i}"))).collect(), ..Default::default() });
     let around = Surroundings {
         limits: Arc::new(limits.clone()),
         status: status.clone(),
@@ -229,7 +230,7 @@ fn with_the_policy_skip_the_rows_at_fault_go_and_are_counted() {
         let mut bench = evil(behaviour, OnError::Skip).expect("configured");
         let delivered = bench.chain.apply(inserts(&orders(), 2)).unwrap_or_else(|e| panic!("{behaviour}: {e}"));
         delivered.validate().unwrap_or_else(|e| panic!("{behaviour}: {e}"));
-        let numbers = &bench.status.plugins[0];
+        let numbers = &bench.status.plugins.all()[0];
         assert_eq!(numbers.skipped.get() as usize + delivered.changes.len(), 2, "{behaviour}: every change is delivered or counted");
         assert!(numbers.skipped.get() > 0, "{behaviour}");
     }
@@ -246,7 +247,7 @@ fn one_poisoned_row_costs_only_its_own_change() {
     // the rewritten column holds what it held, although it came back in pieces
     let Values::Int64(ids) = &delivered.tables[0].columns[0].values else { panic!("ids") };
     assert!(delivered.changes.iter().all(|c| ids[c.after as usize] == i64::from(c.after)));
-    assert_eq!(bench.status.plugins[0].dead_lettered.get(), 1);
+    assert_eq!(bench.status.plugins.all()[0].dead_lettered.get(), 1);
     let files: Vec<_> = std::fs::read_dir(bench.dead_letters.path()).expect("a folder").map(|f| f.expect("a file").path()).collect();
     assert_eq!(files.len(), 1);
     let letter = std::fs::read_to_string(&files[0]).expect("a letter");

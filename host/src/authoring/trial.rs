@@ -11,7 +11,7 @@ use crate::{
     config::{OnError, Plugin, PluginOrigin, TablePatterns},
     limits::Limits,
     plugin::{self, Chain, Compiled, Engine, KnownTables, Member, Surroundings},
-    service::{Status, status::PluginStatus},
+    service::Status,
     sink::DeadLetters,
 };
 
@@ -52,10 +52,9 @@ impl Subject {
 
     /// The plugin in a chain of its own.
     pub(super) fn chain(&self) -> Result<Chain> {
-        let plugins = vec![PluginStatus { name: self.settings.name.clone(), ..Default::default() }];
         let around = Surroundings {
             limits: Arc::new(self.limits.clone()),
-            status: Arc::new(Status { plugins, ..Default::default() }),
+            status: Arc::new(Status::default()),
             dead_letters: Arc::new(DeadLetters::new(&self.folder, 0)),
             known: Arc::new(KnownTables::new(self.limits.known_tables)),
         };

@@ -77,12 +77,9 @@ impl<'a> Passage<'a> {
     /// the rows that it fails on are found.
     fn call(&mut self, stage: &mut Stage, around: &Surroundings, step: &Step) -> Result<Answer> {
         let total = self.alive_rows();
-        let numbers = &around.status.plugins.get(step.stage);
         let begin = Instant::now();
-        if let Some(numbers) = numbers {
-            numbers.calls.add(1);
-            numbers.rows.add(total as u64);
-        }
+        stage.numbers.calls.add(1);
+        stage.numbers.rows.add(total as u64);
         let mut parts: Vec<(Range<usize>, Outcome)> = Vec::new();
         let mut failed: Vec<(usize, Error)> = Vec::new();
         let mut waiting: Vec<Range<usize>> = Vec::new();
@@ -91,10 +88,9 @@ impl<'a> Passage<'a> {
         }
         while let Some(part) = waiting.pop() {
             let Err(failure) = self.attempt(stage, step, &part).map(|outcome| parts.push((part.clone(), outcome))) else { continue };
-            if let Some(numbers) = around.status.plugins.get(step.stage) {
-                numbers.failures.add(1);
-            }
+            stage.numbers.failures.add(1);
             let error = match failure {
+                Failure::Refused(error) | Failure::Broken(error) if stage.rehearsing => return Err(self.placed(error, &part)),
                 Failure::Refused(error) => error,
                 Failure::Broken(error) => {
                     stage.restart().map_err(|e| e.context(format_args!("restarting after: {}", error.chain())))?;
@@ -120,9 +116,7 @@ impl<'a> Passage<'a> {
             }
         }
         let answer = self.collect(stage, step, parts, failed);
-        if let Some(numbers) = around.status.plugins.get(step.stage) {
-            numbers.nanoseconds.add(nanoseconds(begin));
-        }
+        stage.numbers.nanoseconds.add(nanoseconds(begin));
         Ok(answer)
     }
 
@@ -218,7 +212,7 @@ impl<'a> Passage<'a> {
                 // the other image of the same change may have been rejected too: one decision for both
                 images.iter().for_each(|row| drop(answer.rejected.remove(row)));
                 let original = &self.batch.changes[*index as usize];
-                set_aside(stage, step.stage, around, self.batch, original, error)?;
+                set_aside(stage, around, self.batch, original, error)?;
                 (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
                 self.dropped = true;
                 continue;
@@ -243,9 +237,7 @@ impl<'a> Passage<'a> {
             }
             alive.extend([change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE));
         }
-        if let Some(numbers) = around.status.plugins.get(step.stage) {
-            numbers.filtered.add(filtered);
-        }
+        stage.numbers.filtered.add(filtered);
         if self.dropped {
             if !alive.is_sorted() {
                 alive.sort_unstable();
@@ -274,20 +266,20 @@ fn place(batch: &Batch, change: &Change) -> String {
 }
 
 /// What the plugin's policy says about a change that it cannot handle.
-fn set_aside(stage: &Stage, index: usize, around: &Surroundings, batch: &Batch, change: &Change, error: Error) -> Result<()> {
-    let (skipped, dead_lettered) = around.status.plugins.get(index).map(|n| (&n.skipped, &n.dead_lettered)).unzip();
-    let count = match stage.on_error() {
+fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Change, error: Error) -> Result<()> {
+    if stage.rehearsing {
+        return Ok(());
+    }
+    let number = match stage.on_error() {
         OnError::Stop => return Err(error.context(place(batch, change))),
-        OnError::Skip => skipped,
+        OnError::Skip => &stage.numbers.skipped,
         OnError::DeadLetter => {
             around.dead_letters.record(stage.name(), &error, batch, change)?;
-            dead_lettered
+            &stage.numbers.dead_lettered
         }
     };
-    let count = count.map_or(1, |number| {
-        number.add(1);
-        number.get()
-    });
+    number.add(1);
+    let count = number.get();
     // a flood of bad rows is told with ever fewer lines
     if count.is_power_of_two() {
         tracing::warn!(plugin = stage.name(), place = place(batch, change), count, policy = ?stage.on_error(), "{}", error.chain());

@@ -16,6 +16,7 @@ use crate::{
     change::{Column, Table, TableName, Values},
     config::OnError,
     limits::Limits,
+    service::status::PluginStatus,
 };
 
 /// A plugin as the pipeline file names it, compiled.
@@ -35,6 +36,10 @@ pub(super) struct Stage {
     fresh_memory: usize,
     /// Who it says it is.
     pub description: Description,
+    /// Where it counts.
+    pub numbers: Arc<PluginStatus>,
+    /// Whether this is a rehearsal: nothing is set aside, and a failure is never worked around.
+    pub rehearsing: bool,
     /// By table id: the table as it arrives, and the plan for it.
     plans: Vec<(Table, Option<Arc<Plan>>)>,
     /// The table ids of each name: one for each version of its columns.
@@ -51,13 +56,32 @@ pub(super) enum Failure {
 
 impl Stage {
     /// Instantiates and configures.
-    pub fn new(member: Member, limits: Arc<Limits>) -> Result<Self> {
+    pub fn new(member: Member, limits: Arc<Limits>, numbers: Arc<PluginStatus>) -> Result<Self> {
         let (instance, description) = start(&member, &limits)?;
-        Ok(Self { fresh_memory: instance.memory(), member, limits, instance, description, plans: Vec::new(), ids: HashMap::new() })
+        Ok(Self {
+            fresh_memory: instance.memory(),
+            member,
+            limits,
+            instance,
+            description,
+            numbers,
+            rehearsing: false,
+            plans: Vec::new(),
+            ids: HashMap::new(),
+        })
     }
 
     pub fn name(&self) -> &str {
         &self.member.settings.name
+    }
+
+    /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
+    pub fn version(&self) -> String {
+        const MOST: usize = 64;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_') { c } else { '_' };
+        let version: String = self.description.version.chars().take(MOST).map(plain).collect();
+        let hash = self.member.compiled.hash.get(..12).unwrap_or_default();
+        format!("{}@{version}+{hash}", self.name())
     }
 
     pub fn on_error(&self) -> OnError {
