@@ -62,7 +62,9 @@ impl Rows {
         let file = std::fs::File::open(path).map_err(|e| fault("it cannot be read").caused_by(e).remedy("check the path"))?;
         let size = file.metadata().map_err(|e| fault("it cannot be read").caused_by(e))?.len();
         if size > ROWS_FILE_BYTES {
-            return Err(fault(&format!("it has {size} bytes, the limit is {ROWS_FILE_BYTES}")).remedy("take a part of it, e.g. with `head`"));
+            return Err(
+                fault(&format!("it has {size} bytes, the limit is {ROWS_FILE_BYTES}")).remedy("take a part of it, e.g. with `head`")
+            );
         }
         let mut reader = Reader::default();
         for (line, text) in (1..).zip(std::io::BufReader::new(file).lines()) {
@@ -163,7 +165,9 @@ impl Reader {
             (Some(Json::String(name)), _) => table_name(name)?,
             (None, Some(Json::Object(source))) => {
                 let part = |key: &str| source.get(key).and_then(Json::as_str).filter(|part| !part.is_empty()).map(str::to_owned);
-                let (Some(database), Some(table)) = (part("db"), part("table")) else { return Err("`source` names no `db` and `table`".into()) };
+                let (Some(database), Some(table)) = (part("db"), part("table")) else {
+                    return Err("`source` names no `db` and `table`".into());
+                };
                 TableName { database, schema: part("schema"), table }
             }
             _ => return Err("neither `table` nor `source` says which table it is".into()),
@@ -199,7 +203,8 @@ impl Reader {
         };
         let source = object.get("source");
         let time = |key: &str, scale: i64| source.and_then(|s| s.get(key)).and_then(Json::as_i64).and_then(|t| t.checked_mul(scale));
-        let time_us = object.get("time_us").and_then(Json::as_i64).or_else(|| time("ts_us", 1)).or_else(|| time("ts_ms", 1000)).unwrap_or(0);
+        let time_us =
+            object.get("time_us").and_then(Json::as_i64).or_else(|| time("ts_us", 1)).or_else(|| time("ts_ms", 1000)).unwrap_or(0);
         self.changes.push(Entry { table, operation, before, after, time_us, line });
         Ok(())
     }
@@ -221,9 +226,7 @@ fn table_name(text: &str) -> Result<TableName, String> {
     match text.split('.').collect::<Vec<_>>().as_slice() {
         parts if parts.iter().any(|part| part.is_empty()) => Err("`table` has an empty part".into()),
         [database, table] => Ok(TableName::new(*database, *table)),
-        [database, schema, table] => {
-            Ok(TableName { database: (*database).into(), schema: Some((*schema).into()), table: (*table).into() })
-        }
+        [database, schema, table] => Ok(TableName { database: (*database).into(), schema: Some((*schema).into()), table: (*table).into() }),
         _ => Err("`table` is written `database.table` or `database.schema.table`".into()),
     }
 }
@@ -249,14 +252,7 @@ fn name_of(data_type: DataType) -> &'static str {
 }
 
 fn column(name: &str, data_type: DataType, primary_key: bool) -> ColumnInfo {
-    ColumnInfo {
-        name: name.to_owned(),
-        data_type,
-        native_type: String::new(),
-        nullable: !primary_key,
-        primary_key,
-        place: Place::Value,
-    }
+    ColumnInfo { name: name.to_owned(), data_type, native_type: String::new(), nullable: !primary_key, primary_key, place: Place::Value }
 }
 
 /// The columns of a line that declares a table.
@@ -299,10 +295,11 @@ fn inferred<'a>(changes: impl Iterator<Item = &'a Entry>) -> Result<Vec<ColumnIn
             *kind = Some(match (*kind, found) {
                 (None, found) => found,
                 (Some(known), found) if known == found => found,
-                (Some(DataType::Int64 | DataType::UInt64), DataType::UInt64) | (Some(DataType::UInt64), DataType::Int64) => DataType::UInt64,
-                (Some(DataType::Int64 | DataType::UInt64), DataType::Float64) | (Some(DataType::Float64), DataType::Int64 | DataType::UInt64) => {
-                    DataType::Float64
+                (Some(DataType::Int64 | DataType::UInt64), DataType::UInt64) | (Some(DataType::UInt64), DataType::Int64) => {
+                    DataType::UInt64
                 }
+                (Some(DataType::Int64 | DataType::UInt64), DataType::Float64)
+                | (Some(DataType::Float64), DataType::Int64 | DataType::UInt64) => DataType::Float64,
                 (Some(known), found) => {
                     let what = format!("column `{name}` is {} here and {} before", name_of(found), name_of(known));
                     return Err((change.line, what));

@@ -157,10 +157,10 @@ fn told(rows: &Rows, from: usize, batch: &Batch, answer: &Batch) -> Vec<Outcome>
             *place = Some(record::change(answer, change));
         }
     }
-    let outcome = |(index, (change, delivered)): (usize, (&crate::change::Change, Option<Map<String, Json>>))| Outcome {
-        line: rows.line(from + index),
-        read: record::change(batch, change),
-        fate: delivered.map_or(Fate::Dropped, Fate::Delivered),
-    };
-    batch.changes.iter().zip(delivered).enumerate().map(outcome).collect()
+    let mut outcomes = Vec::with_capacity(delivered.len());
+    for (index, (change, delivered)) in batch.changes.iter().zip(delivered).enumerate() {
+        let fate = delivered.map_or(Fate::Dropped, Fate::Delivered);
+        outcomes.push(Outcome { line: rows.line(from + index), read: record::change(batch, change), fate });
+    }
+    outcomes
 }

@@ -62,10 +62,10 @@ pub fn assert_schema<T: JsonSchema>(file: impl AsRef<std::path::Path>) {
     let file = file.as_ref();
     let schema = schemars::schema_for!(T).to_value();
     let text = serde_json::to_string_pretty(&schema).map(|text| text + "\n").unwrap_or_default();
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        if let Err(error) = std::fs::write(file, &text) {
-            panic!("{}: {error}", file.display());
-        }
+    if std::env::var_os("UPDATE_SCHEMA").is_some()
+        && let Err(error) = std::fs::write(file, &text)
+    {
+        panic!("{}: {error}", file.display());
     }
     let kept = std::fs::read_to_string(file).unwrap_or_default();
     assert!(kept == text, "{} is not the schema of the configuration; run this test with UPDATE_SCHEMA=1", file.display());
