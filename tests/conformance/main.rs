@@ -29,7 +29,7 @@ pub fn chain(compiled: &Compiled, config: &str) -> sluicegate::Result<Chain> {
     let folder = tempfile::tempdir().expect("a folder");
     let around = Surroundings {
         limits: Arc::new(Limits::default()),
-        status: Arc::new(Status { plugins: vec![PluginStatus::default()], ..Default::default() }),
+        status: Arc::new(Status { plugins: [PluginStatus::default()].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(folder.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
     };
