@@ -10,7 +10,7 @@ use crate::{
     change::Batch,
     config::{OnError, Plugin, PluginOrigin, TablePatterns},
     limits::Limits,
-    plugin::{self, Chain, Compiled, Engine, KnownTables, Member, Surroundings},
+    plugin::{self, Chain, Compiled, KnownTables, Member, Surroundings},
     service::Status,
     sink::DeadLetters,
 };
@@ -44,7 +44,7 @@ impl Subject {
 
     fn compiled(bytes: &[u8], name: String, origin: PluginOrigin, config: &str) -> Result<Self> {
         let limits = Limits::default();
-        let engine = Engine::new(None)?;
+        let engine = super::engine()?;
         let settings = Plugin { name, origin, tables: TablePatterns::default(), config: config.to_owned(), on_error: OnError::Stop };
         let compiled = engine.compile(bytes, &limits)?;
         Ok(Self { settings: Arc::new(settings), compiled, limits, folder: std::env::temp_dir() })
