@@ -1,8 +1,14 @@
 //! kill -9 at any moment loses nothing and repeats nothing in files. The generator makes the same changes each time, so a
 //! run that was killed has to write the same records as one that was not.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use serde_json::Value;
 use sluicegate_harness::{files, host::Sluicegate, mariadb};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,30 +26,69 @@ limits: {{ checkpoint_interval: 20ms }}
     )
 }
 
+/// A folder, and all folders inside.
+fn folders(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![root.to_owned()];
+    for entry in fs::read_dir(root).into_iter().flatten() {
+        let path = entry.expect("the folder can be listed").path();
+        if path.is_dir() {
+            found.extend(folders(&path));
+        }
+    }
+    found
+}
+
+/// The records of every folder that holds any, by its path inside `root`.
+fn records(root: &Path) -> BTreeMap<PathBuf, Vec<Value>> {
+    let inside = |folder: PathBuf| {
+        let records = files::records(&folder, "shop");
+        (folder.strip_prefix(root).expect("inside").to_owned(), records)
+    };
+    folders(root).into_iter().map(inside).filter(|(_, records)| !records.is_empty()).collect()
+}
+
 fn killed_ten_times_writes_the_same(pipeline: &str) {
-    let whole = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), pipeline);
+    killed_ten_times_with(pipeline, None, &[""]);
+}
+
+/// `plugin`: what stands in `plugin.wasm`. `expected`: the folders that get records.
+fn killed_ten_times_with(pipeline: &str, plugin: Option<Vec<u8>>, expected: &[&str]) {
+    let start = || {
+        let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), pipeline);
+        if let Some(plugin) = &plugin {
+            fs::write(host.path("plugin.wasm"), plugin).expect("written");
+        }
+        host
+    };
+    let whole = start();
     let ended = whole.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
     assert!(ended.status.success(), "{}", ended.stderr);
 
-    let killed = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), pipeline);
+    let killed = start();
     let folder = killed.path("out");
+    let bytes_so_far = || folders(&folder).iter().map(|folder| files::bytes_so_far(folder, "shop")).sum::<u64>();
     for kill in 0..10_u64 {
         let mut process = killed.spawn();
         // now and then while it starts, else after some more bytes
         if kill % 3 != 0 {
-            let goal = files::bytes_so_far(&folder, "shop") + kill * 5_000;
-            process.wait_until("more records", PATIENCE, || files::bytes_so_far(&folder, "shop") >= goal);
+            let goal = bytes_so_far() + kill * 5_000;
+            process.wait_until("more records", PATIENCE, || bytes_so_far() >= goal);
         }
         process.kill9();
     }
     let ended = killed.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
     assert!(ended.status.success(), "{}", ended.stderr);
 
-    let (expected, found) = (files::records(&whole.path("out"), "shop"), files::records(&folder, "shop"));
-    assert_eq!(found.len(), expected.len());
-    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        assert!(found == expected, "record {i}:\n  found    {found}\n  expected {expected}");
+    let (all, mut found) = (records(&whole.path("out")), records(&folder));
+    assert_eq!(all.keys().map(|folder| folder.to_str().expect("a name")).collect::<Vec<_>>(), expected);
+    for (place, expected) in &all {
+        let found = found.remove(place).unwrap_or_default();
+        assert_eq!(found.len(), expected.len(), "{}", place.display());
+        for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+            assert!(found == expected, "{}, record {i}:\n  found    {found}\n  expected {expected}", place.display());
+        }
     }
+    assert!(found.is_empty(), "{:?}", found.keys());
     assert!(files::list(&folder, "shop").len() > 1, "files are rolled on the way");
 }
 
@@ -66,6 +111,15 @@ fn a_run_killed_ten_times_with_plugins_writes_the_same_files() {
   - use: map-names
     config: { tables: [{ from: shop.orders, to: sales.orders }] }"#;
     killed_ten_times_writes_the_same(&pipeline(plugins, ""));
+}
+
+#[test]
+fn a_run_killed_ten_times_writes_the_same_files_in_every_chosen_folder() {
+    const FOLDERS: [&str; 7] =
+        ["", "status=cancelled", "status=delivered", "status=paid", "status=shipped", "tables/shop.customers", "tables/shop.order_lines"];
+    // fewer files at a time than folders
+    let pipeline = pipeline("plugins: [{ file: plugin.wasm }]", "").replace("300KiB", "100KiB").replace("20ms }", "20ms, open_files: 2 }");
+    killed_ten_times_with(&pipeline, Some(sluicegate_guest_builder::route()), &FOLDERS);
 }
 
 /// "Now" is when the pipeline first started, not when it was started again.
@@ -96,7 +150,7 @@ limits: {{ checkpoint_interval: {checkpoint} }}
     server.sql(&format!("INSERT INTO {database}.t VALUES (4)"));
     let folder = host.path("out");
     process.wait_until("the last row", PATIENCE, || {
-        files::list(&folder, "t").iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains("\"id\":4}")))
+        files::list(&folder, "t").iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("\"id\":4}")))
     });
     process.sigterm();
     assert!(process.wait(PATIENCE).status.success());

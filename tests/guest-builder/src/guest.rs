@@ -18,7 +18,7 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["evil", "granted", "stamp", "wasi"]
+    ["evil", "granted", "route", "stamp", "wasi"]
         .iter()
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))
@@ -54,6 +54,11 @@ pub fn evil() -> Vec<u8> {
 /// The guest that needs both grants, and refuses its configuration with what it was given: see `tests/guests/granted`.
 pub fn granted() -> Vec<u8> {
     built("tests/guests/granted")
+}
+
+/// The guest that chooses destinations and sets a header: see `tests/guests/route`.
+pub fn route() -> Vec<u8> {
+    built("tests/guests/route")
 }
 
 /// The guest that uses WASI as its config says: see `tests/guests/wasi`.
