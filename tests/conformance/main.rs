@@ -11,7 +11,7 @@ use sluicegate::{
     config::{self, OnError, PluginOrigin, TablePatterns},
     limits::Limits,
     plugin::{Chain, Compiled, Engine, KnownTables, Member, Surroundings},
-    service::{Status, status::PluginStatus},
+    service::Status,
     sink::DeadLetters,
 };
 use sluicegate_guest_builder::{Language, target_folder};
@@ -29,7 +29,7 @@ pub fn chain(compiled: &Compiled, config: &str) -> sluicegate::Result<Chain> {
     let folder = tempfile::tempdir().expect("a folder");
     let around = Surroundings {
         limits: Arc::new(Limits::default()),
-        status: Arc::new(Status { plugins: vec![PluginStatus::default()], ..Default::default() }),
+        status: Arc::new(Status::default()),
         dead_letters: Arc::new(DeadLetters::new(folder.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
     };
