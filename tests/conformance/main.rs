@@ -11,7 +11,7 @@ use sluicegate::{
     config::{self, OnError, PluginOrigin, TablePatterns},
     limits::Limits,
     plugin::{Chain, Compiled, Engine, KnownTables, Member, Surroundings},
-    service::Status,
+    service::{Status, status::PluginStatus},
     sink::DeadLetters,
 };
 use sluicegate_guest_builder::{Language, target_folder};
@@ -29,7 +29,7 @@ pub fn chain(compiled: &Compiled, config: &str) -> sluicegate::Result<Chain> {
     let folder = tempfile::tempdir().expect("a folder");
     let around = Surroundings {
         limits: Arc::new(Limits::default()),
-        status: Arc::new(Status::default()),
+        status: Arc::new(Status { plugins: [PluginStatus::default()].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(folder.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
     };
@@ -39,6 +39,7 @@ pub fn chain(compiled: &Compiled, config: &str) -> sluicegate::Result<Chain> {
         tables: TablePatterns::default(),
         config: config.into(),
         on_error: OnError::Skip,
+        grants: config::Grants::default(),
     };
     Chain::new(&[Member { settings: Arc::new(settings), compiled: compiled.clone() }], around)
 }

@@ -6,10 +6,14 @@
 
 mod bindings;
 mod chain;
+mod compilation;
 mod composition;
 mod context;
 mod embedded;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod grants;
 mod guest;
 mod inspect;
 mod instance;
@@ -19,6 +23,7 @@ mod passage;
 mod plan;
 mod stage;
 mod surroundings;
+mod wasi;
 
 pub use chain::Chain;
 pub use embedded::embedded;
