@@ -337,8 +337,7 @@ impl Check<'_> {
             name,
             origin,
             tables: self.tables(&format!("{path}.tables"), &raw.tables),
-            // an empty configuration is an object too, so that plugins need not tell two kinds of nothing apart
-            config: raw.config.map_or_else(|| "{}".into(), |c| c.0.to_string()),
+            config: raw.config.map_or_else(|| "null".into(), |c| c.0.to_string()),
             on_error: on_error(raw.on_error),
             grants: Grants {
                 clock: raw.grants.iter().any(|g| matches!(g, RawGrant::Clock)),

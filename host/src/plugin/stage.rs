@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
+    config_schema,
     context::Context,
     engine::Compiled,
     instance::{Description, Instance},
@@ -181,6 +182,7 @@ fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
     let begin = || {
         let mut instance = Instance::new(&member.compiled, name, member.settings.grants, limits)?;
         let description = instance.describe()?;
+        config_schema::check(&description, &member.settings.config)?;
         instance.configure(&member.settings.config)?;
         Ok((instance, description))
     };
