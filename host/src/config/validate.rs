@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordFormat,
-    Roll, STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
+    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
+    RecordFormat, Roll, STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
-        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError, RawPipeline,
-        RawPlugin, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
+        RawFileSink, RawFormat, RawGenerator, RawGrant, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError,
+        RawPipeline, RawPlugin, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
     },
 };
 use crate::limits::MOST_WORKERS;
@@ -339,6 +339,10 @@ impl Check<'_> {
             tables: self.tables(&format!("{path}.tables"), &raw.tables),
             config: raw.config.map_or_else(|| "null".into(), |c| c.0.to_string()),
             on_error: on_error(raw.on_error),
+            grants: Grants {
+                clock: raw.grants.iter().any(|g| matches!(g, RawGrant::Clock)),
+                random: raw.grants.iter().any(|g| matches!(g, RawGrant::Random)),
+            },
         }
     }
 

@@ -6,11 +6,15 @@
 
 mod bindings;
 mod chain;
+mod compilation;
 mod composition;
 mod config_schema;
 mod context;
 mod embedded;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod grants;
 mod guest;
 mod inspect;
 mod instance;
@@ -20,6 +24,7 @@ mod passage;
 mod plan;
 mod stage;
 mod surroundings;
+mod wasi;
 
 pub use chain::Chain;
 pub use embedded::{NO_OP, embedded};

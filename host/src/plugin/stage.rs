@@ -180,7 +180,7 @@ impl Stage {
 fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
     let name = &member.settings.name;
     let begin = || {
-        let mut instance = Instance::new(&member.compiled, name, limits)?;
+        let mut instance = Instance::new(&member.compiled, name, member.settings.grants, limits)?;
         let description = instance.describe()?;
         config_schema::check(&description, &member.settings.config)?;
         instance.configure(&member.settings.config)?;
