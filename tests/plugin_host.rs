@@ -68,7 +68,12 @@ fn engine() -> Engine {
 }
 
 fn limits() -> Limits {
-    Limits { plugin_call: Duration::from_millis(200), plugin_memory: 16 << 20, ..Limits::default() }
+    Limits {
+        plugin_call: Duration::from_millis(200),
+        plugin_start: Duration::from_millis(300),
+        plugin_memory: 16 << 20,
+        ..Limits::default()
+    }
 }
 
 /// A chain of components with their configurations.
@@ -97,6 +102,7 @@ fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) ->
                 tables: TablePatterns::default(),
                 config: (*config).to_owned(),
                 on_error,
+                grants: config::Grants::default(),
             };
             Ok(Member { settings: Arc::new(settings), compiled: engine.compile(bytes, &limits)? })
         })
@@ -157,8 +163,8 @@ fn what_fails_before_the_first_row_says_why() {
       remedy: correct the plugin's `config` in the pipeline file
     trap-configure: [Plugin] plugin `p0`: failed in `configure`: it trapped (a panic or an abort)
       remedy: this is a fault of the plugin: its own log lines may say more
-    spin-configure: [Plugin] plugin `p0`: failed in `configure`: no answer within 200 ms
-      remedy: look for an endless loop in the plugin, or raise limits.plugin_call
+    spin-configure: [Plugin] plugin `p0`: failed in `configure`: no answer within 300 ms
+      remedy: look for an endless loop in the plugin, or raise limits.plugin_start
     fail-plan: [Plugin] plugin `p0`: shop.orders: cannot plan the table: this table is refused on purpose
       remedy: correct the plugin's `config`, or take the table out of its `tables`
     trap-plan: [Plugin] plugin `p0`: shop.orders: failed in `plan`: it trapped (a panic or an abort)

@@ -43,6 +43,7 @@ pub fn chain(compiled: &Compiled, config: &str, on_error: OnError) -> sluicegate
         tables: TablePatterns::default(),
         config: config.into(),
         on_error,
+        grants: config::Grants::default(),
     };
     Chain::new(&[Member { settings: Arc::new(settings), compiled: compiled.clone() }], around)
 }

@@ -185,6 +185,20 @@ pub enum OnError {
     DeadLetter,
 }
 
+/// What a plugin may use beside its rows. By default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The time of day.
+    pub clock: bool,
+    /// Random bytes of the operating system.
+    pub random: bool,
+}
+
+impl Grants {
+    /// Everything that can be granted.
+    pub const ALL: Self = Self { clock: true, random: true };
+}
+
 /// One plugin of the chain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plugin {
@@ -198,6 +212,8 @@ pub struct Plugin {
     pub config: String,
     /// Policy.
     pub on_error: OnError,
+    /// What it may use beside its rows.
+    pub grants: Grants,
 }
 
 impl fmt::Debug for Plugin {
@@ -208,6 +224,7 @@ impl fmt::Debug for Plugin {
             .field("origin", &self.origin)
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
+            .field("grants", &self.grants)
             .finish_non_exhaustive()
     }
 }
@@ -221,6 +238,18 @@ pub enum RecordFormat {
     Flat,
 }
 
+/// How a record tells which plugins made it, with their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PluginVersions {
+    /// Not at all.
+    #[default]
+    Omitted,
+    /// As a member of the record.
+    Member,
+    /// As a header beside it: only in Kafka.
+    Header,
+}
+
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
@@ -228,6 +257,8 @@ pub struct Sink {
     pub name: String,
     /// What it writes.
     pub format: RecordFormat,
+    /// Whether, and where, a record tells which plugins made it.
+    pub plugin_versions: PluginVersions,
     /// Policy for single records.
     pub on_error: OnError,
     /// Where it writes.

@@ -282,6 +282,9 @@ pub(super) struct RawPlugin {
     pub tables: Vec<String>,
     /// What becomes of a change that it cannot handle: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// What it may use beside its rows: `clock` (the time of day) and `random` (random bytes). Default: nothing.
+    #[serde(default)]
+    pub grants: Vec<RawGrant>,
     /// Its own configuration.
     pub config: Option<RawPluginConfig>,
 }
@@ -305,6 +308,15 @@ impl JsonSchema for RawPluginConfig {
     }
 }
 
+/// What a plugin may use beside its rows.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Grant")]
+pub(super) enum RawGrant {
+    Clock,
+    Random,
+}
+
 /// What becomes of a change or record that cannot be handled.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -322,6 +334,25 @@ pub(super) enum RawOnError {
 pub(super) enum RawFormat {
     Debezium,
     Flat,
+}
+
+/// How a record of a sink without headers tells which plugins made it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "MemberVersions")]
+pub(super) enum RawMemberVersions {
+    None,
+    Member,
+}
+
+/// How a record of Kafka tells which plugins made it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "PluginVersions")]
+pub(super) enum RawPluginVersions {
+    None,
+    Member,
+    Header,
 }
 
 /// Where changes go.
@@ -350,6 +381,8 @@ pub(super) struct RawStdoutSink {
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawMemberVersions>,
 }
 
 /// NDJSON files in a folder.
@@ -363,6 +396,8 @@ pub(super) struct RawFileSink {
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawMemberVersions>,
     /// The folder; made when it is not there.
     pub folder: String,
     /// File names are `<prefix>-<number>.ndjson`. Default: the pipeline's name.
@@ -397,6 +432,8 @@ pub(super) struct RawKafkaSink {
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `header` beside it, a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawPluginVersions>,
     /// `host:port,…`
     pub brokers: String,
     /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Default: `{database}.{table}`.
@@ -492,6 +529,10 @@ pub(super) struct RawLimits {
     pub plugin_memory_watermark: Option<Size>,
     /// Time of one call into a plugin. Default: `1s`.
     pub plugin_call: Option<Time>,
+    /// Time of each step of a plugin's start: instantiation, `describe`, `configure`. Default: `10s`.
+    pub plugin_start: Option<Time>,
+    /// Time in which a plugin's component has to be compiled. Default: `60s`.
+    pub plugin_compile: Option<Time>,
     /// What one call of a plugin may answer with. Default: `64MiB`.
     pub plugin_output_bytes: Option<Size>,
     /// Size of a plugin file. Default: `64MiB`.
@@ -512,6 +553,14 @@ pub(super) struct RawLimits {
     pub dead_letter_bytes: Option<Size>,
     /// What a file sink holds in memory before it writes. Default: `256KiB`.
     pub sink_buffer_bytes: Option<Size>,
+    /// Headers of one record, those that plugins set. Default: 64.
+    pub record_headers: Option<u64>,
+    /// Names and values of those headers. Default: `64KiB`.
+    pub record_header_bytes: Option<Size>,
+    /// Different destinations that plugins may choose for one sink; one more stops the pipeline. Default: 1000.
+    pub destinations: Option<u64>,
+    /// Files that one file sink keeps open, one for each destination. Default: 64.
+    pub open_files: Option<u64>,
     /// What a Kafka sink holds in memory until the brokers acknowledge it. Default: `32MiB`.
     pub kafka_queue_bytes: Option<Size>,
     /// Records that a Kafka sink holds until the brokers acknowledge them. Default: 100,000.

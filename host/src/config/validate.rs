@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll,
-    STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
+    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
+    RecordFormat, Roll, STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
-        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMySql, RawOnError, RawPipeline, RawPlugin, RawRoll,
-        RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
+        RawFileSink, RawFormat, RawGenerator, RawGrant, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError,
+        RawPipeline, RawPlugin, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
     },
 };
 use crate::limits::MOST_WORKERS;
@@ -133,12 +133,19 @@ impl Check<'_> {
     fn outputs_differ(&mut self, sinks: &[Sink]) {
         let mut seen = HashSet::new();
         for (i, sink) in sinks.iter().enumerate() {
-            if let SinkKind::File(file) = &sink.kind
-                && !seen.insert((file.folder.clone(), file.prefix.clone()))
-            {
+            let SinkKind::File(file) = &sink.kind else { continue };
+            if !seen.insert((file.folder.clone(), file.prefix.clone())) {
                 self.refuse(
                     format!("sinks[{i}]"),
                     "another sink writes files of this prefix into this folder",
+                    "give it another `folder` or `prefix`",
+                );
+            } else if seen.iter().any(|(folder, prefix)| {
+                *prefix == file.prefix && *folder != file.folder && (folder.starts_with(&file.folder) || file.folder.starts_with(folder))
+            }) {
+                self.refuse(
+                    format!("sinks[{i}]"),
+                    "its folder and that of another sink with this prefix lie one inside the other, where plugins may choose subfolders",
                     "give it another `folder` or `prefix`",
                 );
             }
@@ -330,26 +337,40 @@ impl Check<'_> {
             name,
             origin,
             tables: self.tables(&format!("{path}.tables"), &raw.tables),
-            // an empty configuration is an object too, so that plugins need not tell two kinds of nothing apart
-            config: raw.config.map_or_else(|| "{}".into(), |c| c.0.to_string()),
+            config: raw.config.map_or_else(|| "null".into(), |c| c.0.to_string()),
             on_error: on_error(raw.on_error),
+            grants: Grants {
+                clock: raw.grants.iter().any(|g| matches!(g, RawGrant::Clock)),
+                random: raw.grants.iter().any(|g| matches!(g, RawGrant::Random)),
+            },
         }
     }
 
     fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
-        let (name, format, policy, kind) = match raw {
-            RawSink::Stdout(raw) => (raw.name.unwrap_or_else(|| "stdout".into()), raw.format, raw.on_error, SinkKind::Stdout),
-            RawSink::File(raw) => {
-                (raw.name.clone().unwrap_or_else(|| "file".into()), raw.format, raw.on_error, self.file(path, pipeline, raw))
+        let (name, format, policy, plugin_versions, kind) = match raw {
+            RawSink::Stdout(raw) => {
+                (raw.name.unwrap_or_else(|| "stdout".into()), raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
             }
-            RawSink::Kafka(raw) => (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.format, raw.on_error, self.kafka(path, raw)),
+            RawSink::File(raw) => {
+                let name = raw.name.clone().unwrap_or_else(|| "file".into());
+                (name, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+            }
+            RawSink::Kafka(raw) => {
+                let name = raw.name.clone().unwrap_or_else(|| "kafka".into());
+                let versions = match raw.plugin_versions {
+                    None | Some(RawPluginVersions::None) => PluginVersions::Omitted,
+                    Some(RawPluginVersions::Member) => PluginVersions::Member,
+                    Some(RawPluginVersions::Header) => PluginVersions::Header,
+                };
+                (name, raw.format, raw.on_error, versions, self.kafka(path, raw))
+            }
         };
         self.name(&format!("{path}.name"), &name);
         let format = match format {
             None | Some(RawFormat::Debezium) => RecordFormat::Debezium,
             Some(RawFormat::Flat) => RecordFormat::Flat,
         };
-        Sink { name, format, on_error: on_error(policy), kind }
+        Sink { name, format, plugin_versions, on_error: on_error(policy), kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
@@ -430,6 +451,13 @@ fn on_error(raw: Option<RawOnError>) -> OnError {
         None | Some(RawOnError::Stop) => OnError::Stop,
         Some(RawOnError::Skip) => OnError::Skip,
         Some(RawOnError::DeadLetter) => OnError::DeadLetter,
+    }
+}
+
+fn member(raw: Option<RawMemberVersions>) -> PluginVersions {
+    match raw {
+        None | Some(RawMemberVersions::None) => PluginVersions::Omitted,
+        Some(RawMemberVersions::Member) => PluginVersions::Member,
     }
 }
 

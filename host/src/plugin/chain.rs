@@ -24,6 +24,8 @@ pub struct Chain {
     /// The state of the known tables at which all of them were planned.
     planned: Option<u64>,
     rehearsing: bool,
+    /// The plugins with their versions, as batches carry them.
+    versions: Option<Arc<str>>,
 }
 
 impl Chain {
@@ -41,12 +43,12 @@ impl Chain {
 
     /// The same, counting in `numbers`, one for each member: chains that run side by side share them.
     pub fn counting(members: &[Member], around: Surroundings, numbers: &[Arc<PluginStatus>]) -> Result<Self> {
-        let stages = members
+        let stages: Vec<Stage> = members
             .iter()
             .zip(numbers)
             .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone()))
             .collect::<Result<_>>()?;
-        let mut chain = Self { stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
+        let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
         chain.plan_known()?;
         Ok(chain)
     }
@@ -108,7 +110,8 @@ impl Chain {
 
     /// Passes a batch through all plugins. The result has the same position and sequence; its changes are those that stay,
     /// its tables carry the delivered names and columns. An error leaves nothing half done: the batch was not delivered.
-    pub fn apply(&mut self, batch: Batch) -> Result<Batch> {
+    pub fn apply(&mut self, mut batch: Batch) -> Result<Batch> {
+        batch.versions.clone_from(&self.versions);
         if self.stages.is_empty() || batch.changes.is_empty() {
             return Ok(batch);
         }
@@ -162,4 +165,11 @@ impl Chain {
         }
         Ok(plan)
     }
+}
+
+/// The plugins in the order of the chain, each as `name@version+hash`: its name in the pipeline file, which no other plugin
+/// of it has, the version that it says, and the first 12 hexadecimal digits of its component's SHA-256.
+fn versions(stages: &[Stage]) -> Option<Arc<str>> {
+    let texts: Vec<String> = stages.iter().map(Stage::version).collect();
+    (!texts.is_empty()).then(|| texts.join(", ").into())
 }

@@ -6,10 +6,15 @@
 
 mod bindings;
 mod chain;
+mod compilation;
 mod composition;
+mod config_schema;
 mod context;
 mod embedded;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod grants;
 mod guest;
 mod inspect;
 mod instance;
@@ -19,9 +24,10 @@ mod passage;
 mod plan;
 mod stage;
 mod surroundings;
+mod wasi;
 
 pub use chain::Chain;
-pub use embedded::embedded;
+pub use embedded::{NO_OP, embedded};
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
 pub use instance::Description;

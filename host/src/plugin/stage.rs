@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
+    config_schema,
     context::Context,
     engine::Compiled,
     instance::{Description, Instance},
@@ -72,6 +73,15 @@ impl Stage {
 
     pub fn name(&self) -> &str {
         &self.member.settings.name
+    }
+
+    /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
+    pub fn version(&self) -> String {
+        const MOST: usize = 64;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_') { c } else { '_' };
+        let version: String = self.description.version.chars().take(MOST).map(plain).collect();
+        let hash = self.member.compiled.hash.get(..12).unwrap_or_default();
+        format!("{}@{version}+{hash}", self.name())
     }
 
     pub fn on_error(&self) -> OnError {
@@ -170,8 +180,9 @@ impl Stage {
 fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
     let name = &member.settings.name;
     let begin = || {
-        let mut instance = Instance::new(&member.compiled, name, limits)?;
+        let mut instance = Instance::new(&member.compiled, name, member.settings.grants, limits)?;
         let description = instance.describe()?;
+        config_schema::check(&description, &member.settings.config)?;
         instance.configure(&member.settings.config)?;
         Ok((instance, description))
     };

@@ -18,7 +18,10 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["tests/guests/stamp", "tests/guests/evil"].iter().try_for_each(|folder| build(&repository().join(folder)).map(drop))
+    ["evil", "granted", "stamp", "wasi"]
+        .iter()
+        .map(|name| format!("tests/guests/{name}"))
+        .try_for_each(|folder| build(&repository().join(folder)).map(drop))
 }
 
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
@@ -46,6 +49,16 @@ pub fn stamp(version: u32) -> Vec<u8> {
 /// The guest that misbehaves as its config says: see `tests/guests/evil`.
 pub fn evil() -> Vec<u8> {
     built("tests/guests/evil")
+}
+
+/// The guest that needs both grants, and refuses its configuration with what it was given: see `tests/guests/granted`.
+pub fn granted() -> Vec<u8> {
+    built("tests/guests/granted")
+}
+
+/// The guest that uses WASI as its config says: see `tests/guests/wasi`.
+pub fn wasi() -> Vec<u8> {
+    built("tests/guests/wasi")
 }
 
 /// A core module: WebAssembly, but no component.
