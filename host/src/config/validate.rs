@@ -15,8 +15,8 @@ use super::{
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
-        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMySql, RawOnError, RawPipeline, RawPlugin, RawRoll,
-        RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
+        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMySql, RawOnError, RawPipeline, RawPlugin,
+        RawPluginOnError, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
     },
 };
 
@@ -317,7 +317,12 @@ impl Check<'_> {
             tables: self.tables(&format!("{path}.tables"), &raw.tables),
             // an empty configuration is an object too, so that plugins need not tell two kinds of nothing apart
             config: raw.config.map_or_else(|| "{}".into(), |c| c.0.to_string()),
-            on_error: on_error(raw.on_error),
+            on_error: match raw.on_error {
+                None | Some(RawPluginOnError::Stop) => OnError::Stop,
+                Some(RawPluginOnError::Skip) => OnError::Skip,
+                Some(RawPluginOnError::DeadLetter) => OnError::DeadLetter,
+                Some(RawPluginOnError::PassThrough) => OnError::PassThrough,
+            },
         }
     }
 

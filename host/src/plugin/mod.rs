@@ -17,6 +17,7 @@ mod known;
 mod outcome;
 mod passage;
 mod plan;
+mod recovery;
 mod reload;
 mod stage;
 mod surroundings;
