@@ -18,7 +18,9 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["tests/guests/stamp", "tests/guests/evil"].iter().try_for_each(|folder| build(&repository().join(folder)).map(drop))
+    ["tests/guests/stamp", "tests/guests/evil", "tests/guests/context"]
+        .iter()
+        .try_for_each(|folder| build(&repository().join(folder)).map(drop))
 }
 
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
@@ -46,6 +48,11 @@ pub fn stamp(version: u32) -> Vec<u8> {
 /// The guest that misbehaves as its config says: see `tests/guests/evil`.
 pub fn evil() -> Vec<u8> {
     built("tests/guests/evil")
+}
+
+/// The guest that says what it is told about rows: see `tests/guests/context`.
+pub fn context() -> Vec<u8> {
+    built("tests/guests/context")
 }
 
 /// A core module: WebAssembly, but no component.

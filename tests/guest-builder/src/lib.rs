@@ -6,11 +6,12 @@
 
 mod build;
 mod guest;
+pub mod handmade;
 mod prebuilt;
 mod source;
 
 pub use build::{build, target_folder};
-pub use guest::{build_guests, core_module, evil, stamp, standard, truncated, without_export};
+pub use guest::{build_guests, context, core_module, evil, stamp, standard, truncated, without_export};
 pub use prebuilt::{Component, Manifest, STANDARD, embed, verify};
 pub use source::source_hash;
 

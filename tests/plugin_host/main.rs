@@ -1,0 +1,11 @@
+//! The plugin host against real components, well-behaved and evil ones.
+
+mod context;
+mod drip;
+mod faults;
+mod files;
+mod neighbour;
+mod policies;
+mod recovery;
+mod released;
+mod workbench;
