@@ -14,7 +14,7 @@ mod with_kafka {
             Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
             Transaction, Values,
         },
-        config::{KafkaSink, Keyless, OnError, RecordFormat, Secret, Sink as Settings, SinkKind},
+        config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind},
         limits::Limits,
         service::{Status, status::SinkStatus},
         sink::{self, DeadLetters, Sink},
@@ -33,7 +33,13 @@ mod with_kafka {
             let folder = tempfile::tempdir().unwrap();
             let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
             let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
-            let settings = Settings { name: "kafka".into(), format: RecordFormat::Flat, on_error, kind: SinkKind::Kafka(settings) };
+            let settings = Settings {
+                name: "kafka".into(),
+                format: RecordFormat::Flat,
+                plugin_versions: PluginVersions::Omitted,
+                on_error,
+                kind: SinkKind::Kafka(settings),
+            };
             let sink = sink::open(&settings, "shop", "mysql", None, &Limits::default(), letters, status.clone(), 0)?;
             Ok(Self { sink, status, folder })
         }
@@ -376,7 +382,13 @@ topic `missing.orders` does not exist, and the brokers do not make it: UnknownTo
         let (soon, patient) = (Duration::from_secs(5), Duration::from_secs(60));
         let precheck = |password: &str, connect_timeout| {
             let kind = SinkKind::Kafka(with(password, soon));
-            let settings = Settings { name: "kafka".into(), format: RecordFormat::Flat, on_error: OnError::Stop, kind };
+            let settings = Settings {
+                name: "kafka".into(),
+                format: RecordFormat::Flat,
+                plugin_versions: PluginVersions::Omitted,
+                on_error: OnError::Stop,
+                kind,
+            };
             sink::precheck(&settings, &Limits { connect_timeout, ..Limits::default() })
         };
         let text = |error: &Error| error.to_string().replace(broker.brokers(), "BROKER");
@@ -404,7 +416,13 @@ the account may not write to topic `grants.orders`: TopicAuthorizationFailed (Br
     fn the_precheck_passes_with_a_broker() {
         let broker = kafka::shared();
         let kind = SinkKind::Kafka(settings(&broker, "check"));
-        let settings = Settings { name: "kafka".into(), format: RecordFormat::Flat, on_error: OnError::Stop, kind };
+        let settings = Settings {
+            name: "kafka".into(),
+            format: RecordFormat::Flat,
+            plugin_versions: PluginVersions::Omitted,
+            on_error: OnError::Stop,
+            kind,
+        };
         sink::precheck(&settings, &Limits::default()).unwrap();
     }
 }

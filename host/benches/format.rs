@@ -37,7 +37,7 @@ fn main() {
             for batch in &batches {
                 out.clear();
                 for change in &batch.changes {
-                    encoder.value(batch, change, &mut out);
+                    encoder.value(batch, change, &mut out).unwrap();
                     out.push(b'\n');
                 }
                 bytes += black_box(&out).len();
@@ -72,7 +72,7 @@ fn main() {
 fn encode_all(encoder: &mut Encoder, batch: &Batch) -> Vec<u8> {
     let mut out = Vec::new();
     for change in &batch.changes {
-        encoder.value(batch, change, &mut out);
+        encoder.value(batch, change, &mut out).unwrap();
         out.push(b'\n');
     }
     out

@@ -5,6 +5,18 @@ use std::time::Duration;
 /// Table versions that a sink's encoder keeps its plans for; past this they are made again.
 pub const ENCODER_PLANS: usize = 4096;
 
+/// Threads that one pipeline's batches pass through the plugins on, at most.
+pub const MOST_WORKERS: usize = 64;
+
+/// Batches that wait for each of several workers, and behind it.
+pub const WORKER_QUEUE_BATCHES: usize = 2;
+
+/// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
+pub const SWAP_REQUESTS: usize = 8;
+
+/// The share of the time, one part in so many, that may go into copying batches for the rehearsals of new chains.
+pub const SAMPLE_SHARE: u32 = 100;
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -48,6 +60,16 @@ pub struct Limits {
     pub row_bytes: usize,
     /// Encoded records that a file or stdout sink gathers before it writes them, in bytes; a single larger record goes by itself.
     pub sink_buffer_bytes: usize,
+    /// Headers that one record may have, the program's own not counted.
+    pub record_headers: usize,
+    /// Bytes of those headers, names and values together.
+    pub record_header_bytes: usize,
+    /// Different destinations that plugins may choose for one sink: folders of a file sink in all, topics of a Kafka sink
+    /// since its start. One more stops the pipeline.
+    pub destinations: usize,
+    /// Files that one file sink keeps open, one for each destination; the one written longest ago is synced and closed for
+    /// the next.
+    pub open_files: usize,
     /// Records that wait for a Kafka broker's acknowledgement, at most.
     pub kafka_queue_records: usize,
     /// Bytes of records that wait for a Kafka broker's acknowledgement, at most.
@@ -90,6 +112,10 @@ impl Default for Limits {
             plugin_message_bytes: 1 << 10,
             row_bytes: 256 << 20,
             sink_buffer_bytes: 256 << 10,
+            record_headers: 64,
+            record_header_bytes: 64 << 10,
+            destinations: 1000,
+            open_files: 64,
             kafka_queue_records: 100_000,
             kafka_queue_bytes: 32 << 20,
             dead_letter_bytes: 1 << 30,

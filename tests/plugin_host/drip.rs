@@ -26,8 +26,10 @@ fn rounds(time: Duration) -> u64 {
 
 #[test]
 fn a_slow_drip_is_bounded_by_the_deadline_of_a_batch_and_seen_in_the_numbers() {
-    const CALL: Duration = Duration::from_secs(2);
-    let config = format!(r#"{{"behaviour": "drip", "value": {}}}"#, rounds(CALL / 4));
+    // the work is a small part of it, because other work may run on the machine
+    const CALL: Duration = Duration::from_secs(20);
+    const WORK: Duration = Duration::from_millis(400);
+    let config = format!(r#"{{"behaviour": "drip", "value": {}}}"#, rounds(WORK));
     let slow = Limits { plugin_call: CALL, ..limits() };
     let mut bench = chain_within(slow, &[(&guests::evil(), &config)], OnError::Stop).expect("configured");
     for batch in 1..=2u64 {
@@ -35,9 +37,9 @@ fn a_slow_drip_is_bounded_by_the_deadline_of_a_batch_and_seen_in_the_numbers() {
         // one call a batch, however many rows: a batch takes no longer than a call may
         assert_eq!(bench.chain.apply(inserts(&orders(), 1024)).expect("slow, not broken").changes.len(), 1024);
         assert!(begin.elapsed() < CALL * 2);
-        let numbers = &bench.status.plugins[0];
+        let numbers = &bench.status.plugins.all()[0];
         assert_eq!((numbers.calls.get(), numbers.rows.get()), (batch, batch * 1024));
-        assert!(Duration::from_nanos(numbers.nanoseconds.get()) >= CALL / 8, "the metrics show who is slow");
+        assert!(Duration::from_nanos(numbers.nanoseconds.get()) >= WORK / 2 * batch as u32, "the metrics show who is slow");
     }
 }
 

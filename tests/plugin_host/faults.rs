@@ -68,12 +68,12 @@ fn a_fault_in_describe_is_told() {
       remedy: look for endless recursion in the plugin
     grows: [Plugin] plugin `p0`: failed in `describe`: it needs more memory than it may have
       remedy: look for what grows in the plugin, or raise limits.plugin_memory
-    answers from nowhere: [Plugin] plugin `p0`: failed in `describe`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    lies about a length: [Plugin] plugin `p0`: failed in `describe`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    answers what is not UTF-8: [Plugin] plugin `p0`: failed in `describe`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
+    answers from nowhere: [Plugin] plugin `p0`: failed in `describe`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    lies about a length: [Plugin] plugin `p0`: failed in `describe`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    answers what is not UTF-8: [Plugin] plugin `p0`: failed in `describe`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
     "#);
 }
 
@@ -151,7 +151,25 @@ fn every_lie_in_a_plan_is_told() {
         assert_eq!(error.remedy_text(), Some("this is a fault of the plugin: its plan has to fit the table it was given"));
         texts.push(format!("{lie}: {}", error.message().replace("plugin `p0`: its plan for shop.orders cannot be used: ", "")));
     }
-    insta::assert_snapshot!(texts.join("\n"), @"");
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    unknown-column: column `nowhere` comes from input column 9, the table has 2 columns
+    duplicate-names: two delivered columns have the name `same`
+    too-few-origins: it has 0 origins for 1 columns
+    too-many-origins: it has 100000 origins for 1 columns
+    other-type: column `id` is input column 0, untouched, but has the type Json instead of Int64
+    reads-nowhere: it reads input column 4294967295, the table has 2 columns
+    reads-twice: it reads input column 0 twice
+    key-in-header: `id` is of the key, but delivered outside the record
+    destination-is-number: `to` chooses the destination, but is not of the type text
+    destination-is-key: `to` is of the key, but delivered outside the record
+    two-destinations: 2 columns choose the destination of a row
+    empty-destination: its destination is empty
+    destination-with-controls: its destination holds control characters
+    nameless: a table name is empty
+    long-name: a column's name is too long
+    name-with-controls: a column's name holds control characters
+    many-columns: it delivers 9000 columns, the limit is 8192
+    "#);
 }
 
 #[test]
@@ -255,20 +273,20 @@ fn an_answer_that_points_outside_the_memory_is_refused() {
         texts.push(format!("{name}: {}", told(&error).replace("shop.orders near binlog.000007:4321: plugin `p0`", "…")));
     }
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    keep beyond the memory: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    keep of 4 GiB: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    columns of 4 GiB: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    a column of an unknown kind: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    neither ok nor err: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    rejections without end: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
-    an error that is not UTF-8: [Plugin] …: failed in `apply`: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
+    keep beyond the memory: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    keep of 4 GiB: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    columns of 4 GiB: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    a column of an unknown kind: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    neither ok nor err: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    rejections without end: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    an error that is not UTF-8: [Plugin] …: failed in `apply`: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
     "#);
 }
 

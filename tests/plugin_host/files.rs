@@ -31,7 +31,7 @@ fn with_instances(count: usize) -> Vec<u8> {
 }
 
 const FOREIGN: &str =
-    "package evil:world; world plugin { import host: interface { read-file: func(path: string) -> list<u8>; } export run: func(); }";
+    "package evil:place; world plugin { import host: interface { read-file: func(path: string) -> list<u8>; } export run: func(); }";
 
 #[test]
 fn a_file_that_is_no_plugin_is_refused_with_the_reason() {
@@ -48,11 +48,37 @@ fn a_file_that_is_no_plugin_is_refused_with_the_reason() {
         ("a newer minor version", Handmade { version: "1.9.0", ..Default::default() }.build()),
         ("types that double", doubling_types()),
         ("nested a thousand times", nested(1000)),
+        ("thousands of instances", with_instances(5000)),
         ("too large", vec![0; (64 << 20) + 1]),
     ];
     let texts: Vec<_> =
         broken.iter().map(|(name, bytes)| format!("{name}: {}", told(&engine().compile(bytes, &limits()).err().expect(name)))).collect();
-    insta::assert_snapshot!(texts.join("\n"), @"");
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    empty: [Precheck] this is not a WebAssembly component
+      remedy: check the path; a plugin is a .wasm component
+    text: [Precheck] this is not a WebAssembly component
+      remedy: check the path; a plugin is a .wasm component
+    core module: [Precheck] this is a core WebAssembly module, not a component
+      remedy: encode it as a component, e.g. with `wasm-tools component new`
+    truncated: [Precheck] the component is damaged or uses features that are not enabled
+      remedy: build it again; a truncated copy looks like this
+    another world: [Precheck] the component is no plugin: it does not export sluicegate:plugin/transform
+      remedy: build it for the world `plugin` of wit/plugin.wit
+    without an export: [Precheck] the component exports sluicegate:plugin/transform with other functions or types than version 1.0.0 has
+      remedy: build it against a released file of wit/, unchanged
+    a newer interface: [Precheck] the component was built for version 2.0.0 of the plugin interface, this program has 1.0
+      remedy: build the plugin against a version of wit/plugin.wit that this program has, or take a newer program
+    a newer minor version: [Precheck] the component was built for version 1.9.0 of the plugin interface, this program has 1.0
+      remedy: build the plugin against a version of wit/plugin.wit that this program has, or take a newer program
+    types that double: [Precheck] the component is damaged or uses features that are not enabled
+      remedy: build it again; a truncated copy looks like this
+    nested a thousand times: [Precheck] the component is no plugin: it does not export sluicegate:plugin/transform
+      remedy: build it for the world `plugin` of wit/plugin.wit
+    thousands of instances: [Precheck] the component is damaged or uses features that are not enabled
+      remedy: build it again; a truncated copy looks like this
+    too large: [Precheck] the file has 67108865 bytes, the limit is 67108864
+      remedy: make it smaller (release build, strip) or raise limits.plugin_file_bytes
+    "#);
 }
 
 #[test]
@@ -86,7 +112,7 @@ fn what_fails_while_it_is_instantiated_says_why() {
         ("a start function that spins", start("(func $start (loop (br 0))) (start $start)")),
         ("a start function that traps", start("(func $start unreachable) (start $start)")),
         ("a start function that recurses", start("(func $start (call $start)) (start $start)")),
-        ("thousands of instances", with_instances(5000)),
+        ("hundreds of instances", with_instances(500)),
         ("a table of a billion entries", start("(table 1000000000 funcref)")),
     ];
     let mut texts = Vec::new();
@@ -102,10 +128,10 @@ fn what_fails_while_it_is_instantiated_says_why() {
       remedy: this is a fault of the plugin: its own log lines may say more
     a start function that recurses: [Plugin] plugin `p0`: cannot be instantiated: its stack overflowed
       remedy: look for endless recursion in the plugin
-    thousands of instances: [Precheck] the component is damaged or uses features that are not enabled
-      remedy: build it again; a truncated copy looks like this
-    a table of a billion entries: [Plugin] plugin `p0`: cannot be instantiated: it trapped
-      remedy: this is a fault of the plugin: test it with the rows around this position
+    hundreds of instances: [Plugin] plugin `p0`: cannot be instantiated: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
+    a table of a billion entries: [Plugin] plugin `p0`: cannot be instantiated: it was stopped, or its answer cannot be read
+      remedy: this is a fault of the plugin or of its SDK; the cause says which
     "#);
 }
 

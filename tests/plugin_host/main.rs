@@ -1,5 +1,6 @@
 //! The plugin host against real components, well-behaved and evil ones.
 
+mod calls;
 mod context;
 mod drip;
 mod faults;

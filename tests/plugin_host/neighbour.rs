@@ -52,7 +52,7 @@ impl Neighbour {
                 assert_eq!(content(&delivered), expected);
                 counted.fetch_add(1, Ordering::Relaxed);
             }
-            let faults: u64 = bench.status.plugins.iter().map(|p| p.failures.get() + p.restarts.get()).sum();
+            let faults: u64 = bench.status.plugins.all().iter().map(|p| p.failures.get() + p.restarts.get()).sum();
             assert_eq!(faults, 0, "the neighbour was disturbed");
             longest
         });

@@ -23,7 +23,7 @@ fn with_the_policy_skip_the_rows_at_fault_go_and_are_counted() {
         let mut bench = evil(behaviour, OnError::Skip).expect("configured");
         let delivered = bench.chain.apply(inserts(&orders(), 2)).unwrap_or_else(|e| panic!("{behaviour}: {e}"));
         delivered.validate().unwrap_or_else(|e| panic!("{behaviour}: {e}"));
-        let numbers = &bench.status.plugins[0];
+        let numbers = &bench.status.plugins.all()[0];
         assert_eq!(numbers.skipped.get() as usize + delivered.changes.len(), 2, "{behaviour}: every change is delivered or counted");
         assert!(numbers.skipped.get() > 0, "{behaviour}");
     }
@@ -39,7 +39,7 @@ fn with_the_policy_pass_through_every_change_is_delivered_and_never_with_what_sh
         let delivered = bench.chain.apply(inserts(&orders(), 2)).unwrap_or_else(|e| panic!("{behaviour}: {e}"));
         delivered.validate().unwrap_or_else(|e| panic!("{behaviour}: {e}"));
         assert_eq!((delivered.changes.len(), ids(&delivered)), (2, &[0, 1][..]), "{behaviour}");
-        let passed = bench.status.plugins[0].passed_through.get() as usize;
+        let passed = bench.status.plugins.all()[0].passed_through.get() as usize;
         let nulls = texts(&delivered, "email").iter().filter(|email| email.is_none()).count();
         assert!(passed > 0, "{behaviour}");
         assert_eq!(nulls, passed, "{behaviour}: null for the changes at fault, and for no other");
@@ -54,7 +54,7 @@ fn with_the_policy_pass_through_every_change_is_delivered_and_never_with_what_sh
 fn pass_through_keeps_what_a_broken_filter_cannot_judge() {
     let mut bench = evil("short-keep", OnError::PassThrough).expect("configured");
     let delivered = bench.chain.apply(inserts(&orders(), 20)).expect("passes");
-    assert_eq!((delivered.changes.len(), bench.status.plugins[0].passed_through.get()), (20, 20));
+    assert_eq!((delivered.changes.len(), bench.status.plugins.all()[0].passed_through.get()), (20, 20));
     assert!(texts(&delivered, "email").iter().all(Option::is_some), "it computes nothing, so nothing is null");
 }
 
@@ -68,7 +68,7 @@ fn pass_through_decides_for_both_images_of_a_change() {
     assert_eq!(operations, [Operation::Update, Operation::Update, Operation::Delete]);
     let emails = texts(&delivered, "email");
     assert_eq!(emails.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, false, true]);
-    assert_eq!(bench.status.plugins[0].passed_through.get(), 1);
+    assert_eq!(bench.status.plugins.all()[0].passed_through.get(), 1);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn one_poisoned_row_costs_only_its_own_change() {
     assert!(delivered.changes.iter().all(|c| c.after != 617));
     // the rewritten column holds what it held, although it came back in pieces
     assert!(delivered.changes.iter().all(|c| ids(&delivered)[c.after as usize] == i64::from(c.after)));
-    assert_eq!(bench.status.plugins[0].dead_lettered.get(), 1);
+    assert_eq!(bench.status.plugins.all()[0].dead_lettered.get(), 1);
     let files: Vec<_> = std::fs::read_dir(bench.dead_letters.path()).expect("a folder").map(|f| f.expect("a file").path()).collect();
     assert_eq!(files.len(), 1);
     let letter = std::fs::read_to_string(&files[0]).expect("a letter");

@@ -22,7 +22,7 @@ fn restarts_are_counted_and_one_search_has_no_pauses() {
     for batch in 1..=3 {
         assert_eq!(bench.chain.apply(inserts(&orders(), 1000)).expect("passes").changes.len(), 999);
         // 1000 rows are halved ten times until one is left
-        assert_eq!(bench.status.plugins[0].restarts.get(), batch * 11);
+        assert_eq!(bench.status.plugins.all()[0].restarts.get(), batch * 11);
     }
 }
 
@@ -34,7 +34,7 @@ fn a_plugin_that_fails_on_everything_is_started_ever_later() {
     (0..6).for_each(|_| assert!(bench.chain.apply(inserts(&orders(), 1)).expect("skips").changes.is_empty()));
     let pauses = Duration::from_millis(10 + 20 + 40 + 80 + 80);
     assert!(begin.elapsed() >= pauses, "{:?}", begin.elapsed());
-    assert_eq!(bench.status.plugins[0].restarts.get(), 6);
+    assert_eq!(bench.status.plugins.all()[0].restarts.get(), 6);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_pause_ends_at_once_when_the_pipeline_stops() {
     let status = bench.status.clone();
     let work = thread::spawn(move || (0..40).for_each(|_| drop(bench.chain.apply(inserts(&orders(), 1)).expect("skips"))));
     // forty doublings of 10 ms would take years
-    sluicegate_harness::until("the plugin pauses", Duration::from_secs(60), || status.plugins[0].restarts.get() >= 6);
+    sluicegate_harness::until("the plugin pauses", Duration::from_secs(60), || status.plugins.all()[0].restarts.get() >= 6);
     status.stopping.store(true, Ordering::Relaxed);
     sluicegate_harness::until("the pause ends", Duration::from_secs(60), || work.is_finished());
     work.join().expect("skipped");
@@ -69,7 +69,7 @@ fn failing_on_change_after_change_stops_whatever_the_policy() {
     let few = Limits { plugin_failed_changes: 30, ..limits() };
     let mut bench = evil_within(few, r#"{"behaviour": "reject-row"}"#, OnError::Skip);
     (0..100).for_each(|_| assert!(bench.chain.apply(inserts(&orders(), 1)).expect("skips").changes.is_empty()));
-    assert_eq!(bench.status.plugins[0].skipped.get(), 100);
+    assert_eq!(bench.status.plugins.all()[0].skipped.get(), 100);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_instance_that_grows_past_the_watermark_is_made_anew_without_a_fault() {
         let given = inserts(&orders(), 5);
         assert_eq!(bench.chain.apply(given.clone()).expect("64 MiB leaked within 16").changes, given.changes);
     }
-    let numbers = &bench.status.plugins[0];
+    let numbers = &bench.status.plugins.all()[0];
     assert_eq!((numbers.failures.get(), numbers.restarts.get()), (0, 0), "recycling is no failure");
 }
 

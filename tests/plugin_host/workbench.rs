@@ -113,7 +113,8 @@ pub fn chain(members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result
 /// The same within other limits.
 pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
     let dead_letters = tempfile::tempdir().expect("a folder");
-    let status = Arc::new(Status { plugins: members.iter().map(|_| PluginStatus::default()).collect(), ..Default::default() });
+    let status =
+        Arc::new(Status { plugins: (0..members.len()).map(|i| PluginStatus::new(&format!("p{i}"))).collect(), ..Default::default() });
     let around = Surroundings {
         limits: Arc::new(limits.clone()),
         status: status.clone(),

@@ -132,6 +132,8 @@ pub struct Batch {
     pub position: Position,
     /// Rough size of the source's data, in bytes.
     pub bytes: usize,
+    /// The plugins that the batch went through, in order, with their versions: `name@version+hash, …`. None before them.
+    pub versions: Option<Arc<str>>,
 }
 
 impl Batch {
@@ -146,6 +148,7 @@ impl Batch {
             transactions: Vec::new(),
             position,
             bytes: 0,
+            versions: None,
         }
     }
 

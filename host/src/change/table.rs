@@ -113,13 +113,24 @@ pub struct Table {
 }
 
 impl Table {
-    /// Indices of the primary key's columns, in column order; empty for a keyless table.
+    /// Indices of the primary key's columns, in column order; empty for a keyless table. A column that is delivered
+    /// elsewhere than in the record is in no key.
     pub fn key(&self) -> impl Iterator<Item = usize> + '_ {
-        self.columns.iter().enumerate().filter(|(_, c)| c.primary_key).map(|(i, _)| i)
+        self.columns.iter().enumerate().filter(|(_, c)| c.primary_key && c.place == Place::Value).map(|(i, _)| i)
     }
 
     /// Whether the table has a primary key.
     pub fn has_key(&self) -> bool {
-        self.columns.iter().any(|c| c.primary_key)
+        self.key().next().is_some()
+    }
+
+    /// Index of the column that holds the destinations of the rows, if there is one.
+    pub fn destination_column(&self) -> Option<usize> {
+        self.columns.iter().position(|c| c.place == Place::Destination)
+    }
+
+    /// Whether any column is delivered as a header.
+    pub fn has_headers(&self) -> bool {
+        self.columns.iter().any(|c| c.place == Place::Header)
     }
 }

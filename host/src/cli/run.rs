@@ -10,7 +10,7 @@ use crate::{
     Error, ErrorKind, Result,
     config::{self, Pipeline, SinkKind},
     pipeline,
-    service::{http::Server, live::Console},
+    service::{admin, http::Server, live::Console},
 };
 
 /// Loads the pipeline and runs it to its end.
@@ -25,9 +25,15 @@ async fn follow(settings: Pipeline, console: Console, look: Look) -> Result<()> 
     let over = CancellationToken::new();
     let _ends_the_side_tasks = over.clone().drop_guard();
     watch_signals(stop.clone(), console.clone())?;
+    let mut requests = None;
     if let Some(address) = settings.http {
-        let server = Server::bind(address).await?;
-        tracing::info!(address = %server.address(), "serving /healthz, /readyz and /metrics");
+        let mut server = Server::bind(address).await?;
+        tracing::info!(address = %server.address(), plugins = settings.admin, "serving /healthz, /readyz and /metrics");
+        if settings.admin {
+            let (admin, received) = admin::channel(&settings.limits);
+            server = server.with_admin(admin);
+            requests = Some(received);
+        }
         let (name, limits, status, over) = (settings.name.clone(), settings.limits.clone(), status.clone(), over.clone());
         tokio::spawn(async move {
             if let Err(error) = server.serve(&name, status, &limits, over).await {
@@ -43,7 +49,7 @@ async fn follow(settings: Pipeline, console: Console, look: Look) -> Result<()> 
         async move { console.follow(status, live, over).await }
     });
     tracing::info!(pipeline = %settings.name, version = env!("CARGO_PKG_VERSION"), "starting");
-    let result = pipeline::run(settings.clone(), status.clone(), stop).await;
+    let result = pipeline::run_with_admin(settings.clone(), status.clone(), stop, requests).await;
     over.cancel();
     // the live line is gone before anything else is printed; a panic in it must not hide the result
     let _ = following.await;

@@ -17,8 +17,8 @@ pub(super) fn text(settings: &Pipeline, status: &Status, done: &Summary) -> Stri
     // writing into a String cannot fail
     let mut out = format!("{}: done in {seconds:.1} s\n", settings.name);
     let _ = writeln!(out, "  in      {} changes, {}/s", HumanCount(done.changes), rate(done.changes));
-    for plugin in &status.plugins {
-        let (version, _) = plugin.version_and_hash();
+    for plugin in status.plugins.all().iter() {
+        let version = plugin.component().version;
         let _ = write!(out, "  plugin  {} {version}", plugin.name);
         for (number, what) in [
             (&plugin.filtered, "filtered away"),
@@ -69,7 +69,7 @@ pub(super) fn log(settings: &Pipeline, status: &Status, done: &Summary) {
             "delivered"
         );
     }
-    let filtered: u64 = status.plugins.iter().map(|p| p.filtered.get()).sum();
+    let filtered: u64 = status.plugins.all().iter().map(|p| p.filtered.get()).sum();
     if let Some(hint) = nothing_new(settings, done) {
         tracing::info!("{hint}");
     }
@@ -92,7 +92,7 @@ fn place(sink: &Sink) -> String {
 }
 
 fn set_aside(status: &Status) -> u64 {
-    let plugins: u64 = status.plugins.iter().map(|p| p.dead_lettered.get()).sum();
+    let plugins: u64 = status.plugins.all().iter().map(|p| p.dead_lettered.get()).sum();
     let sinks: u64 = status.sinks.iter().map(|s| s.dead_lettered.get()).sum();
     plugins + sinks
 }

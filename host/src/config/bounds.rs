@@ -48,6 +48,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let row = sized("row_bytes", raw.row_bytes, d.row_bytes as u64, 64 * KIB, GIB);
     let dead_letter = sized("dead_letter_bytes", raw.dead_letter_bytes, d.dead_letter_bytes, MIB, 1024 * GIB);
     let sink_buffer = sized("sink_buffer_bytes", raw.sink_buffer_bytes, d.sink_buffer_bytes as u64, 4 * KIB, GIB);
+    let header_bytes = sized("record_header_bytes", raw.record_header_bytes, d.record_header_bytes as u64, 64, MIB);
     let kafka_bytes = sized("kafka_queue_bytes", raw.kafka_queue_bytes, d.kafka_queue_bytes as u64, MIB, 2 * GIB);
     let mut counted = |key: &str, value: Option<u64>, default: u64, least: u64, most: u64| {
         count(check, &format!("limits.{key}"), value, default, least, most)
@@ -55,6 +56,9 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let batch_changes = counted("batch_changes", raw.batch_changes, d.batch_changes as u64, 1, 65_536);
     let queue_batches = counted("queue_batches", raw.queue_batches, d.queue_batches as u64, 1, 1024);
     let kafka_records = counted("kafka_queue_records", raw.kafka_queue_records, d.kafka_queue_records as u64, 1, 10_000_000);
+    let headers = counted("record_headers", raw.record_headers, d.record_headers as u64, 0, 1000);
+    let destinations = counted("destinations", raw.destinations, d.destinations as u64, 0, 10_000);
+    let open_files = counted("open_files", raw.open_files, d.open_files as u64, 1, 1000);
     let known_tables = counted("known_tables", raw.known_tables, d.known_tables as u64, 1, 1_000_000);
     let log_lines = counted("plugin_log_lines", raw.plugin_log_lines, d.plugin_log_lines.into(), 0, 100_000);
     let failed = counted("plugin_failed_changes", raw.plugin_failed_changes, d.plugin_failed_changes as u64, 1, 1_000_000_000);
@@ -83,6 +87,10 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         row_bytes: row as usize,
         dead_letter_bytes: dead_letter,
         sink_buffer_bytes: sink_buffer as usize,
+        record_headers: headers as usize,
+        record_header_bytes: header_bytes as usize,
+        destinations: destinations as usize,
+        open_files: open_files as usize,
         kafka_queue_bytes: kafka_bytes as usize,
         kafka_queue_records: kafka_records as usize,
         connect_timeout: timed("connect_timeout", raw.connect_timeout, d.connect_timeout, 100 * MS, 600 * SECOND),

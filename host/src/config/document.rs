@@ -12,7 +12,7 @@ use serde_saphyr::Spanned;
 use super::problem::Problem;
 
 /// A pipeline file of more bytes is refused unread.
-pub(super) const MOST_BYTES: u64 = 1 << 20;
+pub const MOST_BYTES: u64 = 1 << 20;
 
 /// A value and its place. Without `Debug` on purpose: texts may be secrets.
 #[derive(Clone)]

@@ -21,10 +21,11 @@ mod validate;
 
 use std::{fs::File, io::Read as _, path::Path};
 
+pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
 pub use pipeline::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll, Sink,
-    SinkKind, Source, StartAt, TablePatterns, TlsMode,
+    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordFormat,
+    Roll, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode,
 };
 pub use schema::schema;
 pub use secret::Secret;
@@ -38,7 +39,7 @@ pub const STANDARD_PLUGINS: [&str; 3] = ["filter", "map-names", "rewrite-columns
 pub fn load(path: &Path) -> Result<Pipeline> {
     let shown = path.display().to_string();
     let mut text = String::new();
-    File::open(path).and_then(|f| f.take(document::MOST_BYTES + 1).read_to_string(&mut text)).map_err(|error| {
+    File::open(path).and_then(|f| f.take(MOST_BYTES + 1).read_to_string(&mut text)).map_err(|error| {
         let remedy = match error.kind() {
             std::io::ErrorKind::NotFound => "check the path; `sluicegate run --help` shows a first pipeline file",
             std::io::ErrorKind::InvalidData => "save the file as UTF-8",
@@ -46,7 +47,7 @@ pub fn load(path: &Path) -> Result<Pipeline> {
         };
         Error::new(ErrorKind::Config, format!("the pipeline file {shown} cannot be read")).caused_by(error).remedy(remedy)
     })?;
-    if text.len() as u64 > document::MOST_BYTES {
+    if text.len() as u64 > MOST_BYTES {
         return Err(Error::new(ErrorKind::Config, format!("the pipeline file {shown} is larger than 1 MiB"))
             .remedy("check the path: a pipeline file has a few lines for each plugin and sink"));
     }
@@ -55,7 +56,8 @@ pub fn load(path: &Path) -> Result<Pipeline> {
     let base = std::path::absolute(folder).map_err(|error| {
         Error::new(ErrorKind::Config, format!("the folder of {shown} cannot be resolved")).caused_by(error).remedy("give an absolute path")
     })?;
-    load_named(&shown, &text, &base, &|name| std::env::var(name).ok())
+    let pipeline = load_named(&shown, &text, &base, &|name| std::env::var(name).ok())?;
+    Ok(Pipeline { file: path.file_name().map(|name| base.join(name)), ..pipeline })
 }
 
 /// Like [`load`], from text, with `base` for relative paths and `env` for `${NAME}`.

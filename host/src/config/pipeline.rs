@@ -8,6 +8,8 @@ use crate::{change::TableName, limits::Limits};
 /// One pipeline.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
+    /// The file that it stands in, if any: watched for edits.
+    pub file: Option<PathBuf>,
     /// Its name: labels logs and metrics.
     pub name: String,
     /// Where changes come from.
@@ -24,12 +26,16 @@ pub struct Pipeline {
     pub cache: PathBuf,
     /// Where `/healthz`, `/readyz` and `/metrics` are served, if anywhere.
     pub http: Option<SocketAddr>,
+    /// Whether plugins are swapped and rolled back there, too. Only where no other machine can reach the address.
+    pub admin: bool,
+    /// Threads that batches pass through the plugins on, each with instances of its own.
+    pub workers: usize,
     /// All bounds.
     pub limits: Limits,
 }
 
 /// A source's settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "one value a process")]
 pub enum Source {
     /// The embedded shop.
@@ -39,7 +45,7 @@ pub enum Source {
 }
 
 /// The embedded generator of a small shop's changes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratorSource {
     /// The same seed gives the same changes.
     pub seed: u64,
@@ -79,7 +85,7 @@ pub enum TlsMode {
 }
 
 /// A MySQL or MariaDB server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MySqlSource {
     /// Host name or address.
     pub host: String,
@@ -183,7 +189,7 @@ pub enum OnError {
 }
 
 /// One plugin of the chain.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Plugin {
     /// Its name in logs and metrics; names differ.
     pub name: String,
@@ -218,13 +224,27 @@ pub enum RecordFormat {
     Flat,
 }
 
+/// How a record tells which plugins made it, with their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PluginVersions {
+    /// Not at all.
+    #[default]
+    Omitted,
+    /// As a member of the record.
+    Member,
+    /// As a header beside it: only in Kafka.
+    Header,
+}
+
 /// One sink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
     /// Its name in the checkpoint, in logs and in metrics.
     pub name: String,
     /// What it writes.
     pub format: RecordFormat,
+    /// Whether, and where, a record tells which plugins made it.
+    pub plugin_versions: PluginVersions,
     /// Policy for single records.
     pub on_error: OnError,
     /// Where it writes.
@@ -232,7 +252,7 @@ pub struct Sink {
 }
 
 /// A sink's settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     /// Standard output, one record a line.
     Stdout,
@@ -252,7 +272,7 @@ pub struct Roll {
 }
 
 /// NDJSON files in a folder, numbered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSink {
     /// The folder.
     pub folder: PathBuf,
@@ -276,7 +296,7 @@ pub enum Keyless {
 }
 
 /// A Kafka cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSink {
     /// `host:port,…`.
     pub brokers: String,

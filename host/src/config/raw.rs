@@ -36,6 +36,9 @@ pub(super) struct RawPipeline {
     pub cache: Option<String>,
     /// Where `/healthz`, `/readyz` and `/metrics` are served. Default: nowhere.
     pub http: Option<RawHttp>,
+    /// Threads that batches pass through the plugins on, each with instances of its own; the order stays. 1 to 64. Default: 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub workers: Option<u64>,
     /// Bounds other than the defaults.
     #[serde(default)]
     pub limits: RawLimits,
@@ -333,6 +336,25 @@ pub(super) enum RawFormat {
     Flat,
 }
 
+/// How a record of a sink without headers tells which plugins made it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "MemberVersions")]
+pub(super) enum RawMemberVersions {
+    None,
+    Member,
+}
+
+/// How a record of Kafka tells which plugins made it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "PluginVersions")]
+pub(super) enum RawPluginVersions {
+    None,
+    Member,
+    Header,
+}
+
 /// Where changes go.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Sink")]
@@ -359,6 +381,8 @@ pub(super) struct RawStdoutSink {
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawMemberVersions>,
 }
 
 /// NDJSON files in a folder.
@@ -372,6 +396,8 @@ pub(super) struct RawFileSink {
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawMemberVersions>,
     /// The folder; made when it is not there.
     pub folder: String,
     /// File names are `<prefix>-<number>.ndjson`. Default: the pipeline's name.
@@ -406,6 +432,8 @@ pub(super) struct RawKafkaSink {
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `header` beside it, a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawPluginVersions>,
     /// `host:port,…`
     pub brokers: String,
     /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Default: `{database}.{table}`.
@@ -444,6 +472,10 @@ pub(super) struct RawHttpListen {
     /// Has to be true for an address that other machines can reach: there is no authentication. Default: false.
     #[serde(default)]
     pub allow_remote: bool,
+    /// Whether plugins can be listed, swapped and rolled back there (`/plugins`). Only for an address of this machine alone.
+    /// Default: false.
+    #[serde(default)]
+    pub admin: bool,
 }
 
 impl<'de> Deserialize<'de> for RawHttp {
@@ -455,7 +487,7 @@ impl<'de> Deserialize<'de> for RawHttp {
                 f.write_str("an address such as `127.0.0.1:8080`, or `{ listen: …, allow_remote: true }`")
             }
             fn visit_str<E>(self, v: &str) -> Result<RawHttp, E> {
-                Ok(RawHttp(RawHttpListen { listen: v.to_owned(), allow_remote: false }))
+                Ok(RawHttp(RawHttpListen { listen: v.to_owned(), allow_remote: false, admin: false }))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawHttp, A::Error> {
                 RawHttpListen::deserialize(MapAccessDeserializer::new(map)).map(RawHttp)
@@ -521,6 +553,14 @@ pub(super) struct RawLimits {
     pub dead_letter_bytes: Option<Size>,
     /// What a file sink holds in memory before it writes. Default: `256KiB`.
     pub sink_buffer_bytes: Option<Size>,
+    /// Headers of one record, those that plugins set. Default: 64.
+    pub record_headers: Option<u64>,
+    /// Names and values of those headers. Default: `64KiB`.
+    pub record_header_bytes: Option<Size>,
+    /// Different destinations that plugins may choose for one sink; one more stops the pipeline. Default: 1000.
+    pub destinations: Option<u64>,
+    /// Files that one file sink keeps open, one for each destination. Default: 64.
+    pub open_files: Option<u64>,
     /// What a Kafka sink holds in memory until the brokers acknowledge it. Default: `32MiB`.
     pub kafka_queue_bytes: Option<Size>,
     /// Records that a Kafka sink holds until the brokers acknowledge them. Default: 100,000.

@@ -67,7 +67,7 @@ fn a_file_that_is_no_pipeline_is_told_with_line_and_remedy() {
         ("unknown key without a near one", head("xyzzy: 1\n")),
         ("unknown key in the source", "name: shop\nsource:\n  type: generator\n  sede: 3\nsinks: [{type: stdout}]\n".into()),
         ("several at once", format!("nam: shop\nsource:\n  type: mysql\n  hots: db\n  user: 12\n  port: 99999\n{SINK}htpp: x\n")),
-    ]), @r##"
+    ]), @r#"
     # empty
     pipeline file: line 1: an empty value does not belong here
       remedy: write a mapping: lines of `key: value`
@@ -94,7 +94,7 @@ fn a_file_that_is_no_pipeline_is_told_with_line_and_remedy() {
       remedy: did you mean `plugins`?
     # unknown key without a near one
     pipeline file: line 3, xyzzy: unknown key
-      remedy: remove it; there are `name`, `source`, `plugins`, `sinks`, `state`, `dead_letter`, `cache`, `http` and `limits`
+      remedy: remove it; there are `name`, `source`, `plugins`, `sinks`, `state`, `dead_letter`, `cache`, `http`, `workers` and `limits`
     # unknown key in the source
     pipeline file: line 4, source.sede: unknown key
       remedy: did you mean `seed`?
@@ -108,7 +108,7 @@ fn a_file_that_is_no_pipeline_is_told_with_line_and_remedy() {
       - line 6, source.port: the value is not usable; remedy: write a whole number from 0 to 65535
       - line 9, htpp: unknown key; remedy: did you mean `http`?
       remedy: correct each of them; `sluicegate schema` prints every key that there is
-    "##);
+    "#);
 }
 
 #[test]
@@ -211,12 +211,14 @@ fn plugins_sinks_and_bounds_are_checked() {
         ("refused Kafka setting", sink("{ type: kafka, brokers: 'b:9092', options: { acks: 1, linger.ms: 5 } }")),
         ("http beyond this machine", head("http: 0.0.0.0:8080\n")),
         ("http", head("http: 8080\n")),
+        ("plugins swapped from other machines", head("http: { listen: '0.0.0.0:1', allow_remote: true, admin: true }\n")),
+        ("workers", head("workers: 65\n")),
         ("limits", head("limits: { batch_changes: 0, plugin_memory: 1KiB, retry_windw: 1s }\n")),
         ("limits in bounds", head("limits: { batch_changes: 0, plugin_memory: 1KiB }\n")),
         ("variable that is not set", mysql("  password: ${NOPE}\n")),
         ("secret's file", mysql("  password: { file: /nowhere/secret }\n")),
         ("password as a number", mysql("  password: 123456\n")),
-    ]), @r##"
+    ]), @r#"
     # unknown standard plugin
     pipeline file: line 4, plugins[0].use: unknown standard plugin
       remedy: did you mean `filter`? A plugin of your own goes under `file`
@@ -267,6 +269,12 @@ fn plugins_sinks_and_bounds_are_checked() {
     # http
     pipeline file: line 3, http: a number does not belong here
       remedy: write an address such as `127.0.0.1:8080`, or `{ listen: …, allow_remote: true }`
+    # plugins swapped from other machines
+    pipeline file: line 3, http.admin: other machines can reach this address, and whoever does could run plugins of their own: there is no authentication
+      remedy: write `listen: 127.0.0.1:8080`, and reach it from elsewhere through an SSH tunnel
+    # workers
+    pipeline file: line 3, workers: this number is out of bounds
+      remedy: write a number from 1 to 64
     # limits
     pipeline file: line 3, limits.retry_windw: unknown key
       remedy: did you mean `retry_window`?
@@ -284,7 +292,7 @@ fn plugins_sinks_and_bounds_are_checked() {
     # password as a number
     pipeline file: line 6, source.password: a number does not belong here
       remedy: write the secret in quotes, `${NAME}` for one from the environment, or `{ file: /path/to/it }`
-    "##);
+    "#);
 }
 
 #[test]
@@ -294,7 +302,8 @@ fn defaults_are_as_documented() {
     assert_eq!(pipeline.dead_letter, Path::new("/base/sluicegate-state/shop-dead-letters"));
     assert_eq!(pipeline.cache, Path::new("/base/sluicegate-state/cache"));
     assert_eq!(pipeline.limits, crate::limits::Limits::default());
-    assert!(pipeline.http.is_none());
+    assert!(pipeline.http.is_none() && !pipeline.admin);
+    assert_eq!(pipeline.workers, 1);
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
     assert_eq!((source.port, &source.start, source.heartbeat), (3306, &StartAt::Now, Duration::from_secs(5)));
     assert_eq!(source.tls, TlsMode::VerifyIdentity, "a server on another machine");
@@ -403,7 +412,7 @@ fn a_missing_file_and_a_file_that_is_not_text_are_told() {
     std::fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
     assert!(load(&binary).unwrap_err().to_string().contains("save the file as UTF-8"));
     let huge = folder.path().join("huge.yaml");
-    std::fs::write(&huge, vec![b'#'; (document::MOST_BYTES + 1) as usize]).unwrap();
+    std::fs::write(&huge, vec![b'#'; (MOST_BYTES + 1) as usize]).unwrap();
     assert!(load(&huge).unwrap_err().to_string().contains("larger than 1 MiB"));
 }
 

@@ -10,15 +10,16 @@ use std::{
 };
 
 use super::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, RecordFormat, Roll,
-    STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
+    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordFormat,
+    Roll, STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
-        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMySql, RawOnError, RawPipeline, RawPlugin,
-        RawPluginOnError, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
+        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError, RawPipeline,
+        RawPlugin, RawPluginOnError, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
     },
 };
+use crate::limits::MOST_WORKERS;
 
 /// A secret's file of more bytes is refused.
 const MOST_SECRET_BYTES: u64 = 64 << 10;
@@ -81,9 +82,23 @@ impl Check<'_> {
         let sinks: Vec<Sink> = raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, s)).collect();
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
+        let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
+        if admin && http.is_some_and(|address| !address.ip().is_loopback()) {
+            self.refuse(
+                "http.admin",
+                "other machines can reach this address, and whoever does could run plugins of their own: there is no authentication",
+                "write `listen: 127.0.0.1:8080`, and reach it from elsewhere through an SSH tunnel",
+            );
+        }
+        let workers = raw.workers.unwrap_or(1);
+        if workers == 0 || workers > MOST_WORKERS as u64 {
+            self.refuse("workers", "this number is out of bounds", format!("write a number from 1 to {MOST_WORKERS}"));
+        }
         let limits = bounds::limits(self, &raw.limits);
-        Pipeline { name, source, plugins, sinks, state, dead_letter, cache, http, limits }
+        // just held below a bound that fits
+        let workers = workers as usize;
+        Pipeline { file: None, name, source, plugins, sinks, state, dead_letter, cache, http, admin, workers, limits }
     }
 
     /// A name for logs, labels and file names.
@@ -118,12 +133,19 @@ impl Check<'_> {
     fn outputs_differ(&mut self, sinks: &[Sink]) {
         let mut seen = HashSet::new();
         for (i, sink) in sinks.iter().enumerate() {
-            if let SinkKind::File(file) = &sink.kind
-                && !seen.insert((file.folder.clone(), file.prefix.clone()))
-            {
+            let SinkKind::File(file) = &sink.kind else { continue };
+            if !seen.insert((file.folder.clone(), file.prefix.clone())) {
                 self.refuse(
                     format!("sinks[{i}]"),
                     "another sink writes files of this prefix into this folder",
+                    "give it another `folder` or `prefix`",
+                );
+            } else if seen.iter().any(|(folder, prefix)| {
+                *prefix == file.prefix && *folder != file.folder && (folder.starts_with(&file.folder) || file.folder.starts_with(folder))
+            }) {
+                self.refuse(
+                    format!("sinks[{i}]"),
+                    "its folder and that of another sink with this prefix lie one inside the other, where plugins may choose subfolders",
                     "give it another `folder` or `prefix`",
                 );
             }
@@ -327,19 +349,30 @@ impl Check<'_> {
     }
 
     fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
-        let (name, format, policy, kind) = match raw {
-            RawSink::Stdout(raw) => (raw.name.unwrap_or_else(|| "stdout".into()), raw.format, raw.on_error, SinkKind::Stdout),
-            RawSink::File(raw) => {
-                (raw.name.clone().unwrap_or_else(|| "file".into()), raw.format, raw.on_error, self.file(path, pipeline, raw))
+        let (name, format, policy, plugin_versions, kind) = match raw {
+            RawSink::Stdout(raw) => {
+                (raw.name.unwrap_or_else(|| "stdout".into()), raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
             }
-            RawSink::Kafka(raw) => (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.format, raw.on_error, self.kafka(path, raw)),
+            RawSink::File(raw) => {
+                let name = raw.name.clone().unwrap_or_else(|| "file".into());
+                (name, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+            }
+            RawSink::Kafka(raw) => {
+                let name = raw.name.clone().unwrap_or_else(|| "kafka".into());
+                let versions = match raw.plugin_versions {
+                    None | Some(RawPluginVersions::None) => PluginVersions::Omitted,
+                    Some(RawPluginVersions::Member) => PluginVersions::Member,
+                    Some(RawPluginVersions::Header) => PluginVersions::Header,
+                };
+                (name, raw.format, raw.on_error, versions, self.kafka(path, raw))
+            }
         };
         self.name(&format!("{path}.name"), &name);
         let format = match format {
             None | Some(RawFormat::Debezium) => RecordFormat::Debezium,
             Some(RawFormat::Flat) => RecordFormat::Flat,
         };
-        Sink { name, format, on_error: on_error(policy), kind }
+        Sink { name, format, plugin_versions, on_error: on_error(policy), kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
@@ -420,6 +453,13 @@ fn on_error(raw: Option<RawOnError>) -> OnError {
         None | Some(RawOnError::Stop) => OnError::Stop,
         Some(RawOnError::Skip) => OnError::Skip,
         Some(RawOnError::DeadLetter) => OnError::DeadLetter,
+    }
+}
+
+fn member(raw: Option<RawMemberVersions>) -> PluginVersions {
+    match raw {
+        None | Some(RawMemberVersions::None) => PluginVersions::Omitted,
+        Some(RawMemberVersions::Member) => PluginVersions::Member,
     }
 }
 

@@ -11,6 +11,8 @@
 //!   clock is read once a batch). Both are known to the microsecond; `ts_ns` ends in `000`.
 //! - `source.version` is this program's. `sequence`, `thread`, `query` and `transaction` are always null.
 //! - `source.schema` stands before `table` where the source has schemas.
+//! - Two members at the end are not Debezium's: `plugins`, the plugins that made the record, where the sink says so, and
+//!   `headers`, an object of strings, where the table has header columns and the sink has no headers of its own.
 
 use super::{
     head::{Head, Stamp},
@@ -64,8 +66,9 @@ impl Envelope {
         Self { origin, tails: Default::default() }
     }
 
-    /// Sets the processing time, in microseconds since 1970.
-    pub(super) fn set_time(&mut self, now_us: i64) {
+    /// Sets the processing time, in microseconds since 1970, and the member that tells the plugins' versions, with the comma
+    /// in front; or nothing.
+    pub(super) fn begin(&mut self, now_us: i64, versions: &[u8]) {
         for (operation, tail) in [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete].iter().zip(&mut self.tails)
         {
             tail.clear();
@@ -77,6 +80,7 @@ impl Envelope {
             signed(now_us, tail);
             tail.extend_from_slice(b",\"ts_ns\":");
             nanoseconds(now_us, tail);
+            tail.extend_from_slice(versions);
             tail.push(b'}');
         }
     }

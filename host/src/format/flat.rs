@@ -8,6 +8,9 @@
 //! | `_gtid` | the transaction's GTID, only where the source has one |
 //! | `_file`, `_pos`, `_row` | log file, position of the event in it, number of the row in the event; `_file` only where the source has files |
 //!
+//! | `_headers` | header columns, an object of strings; only where the table has any and the sink has no headers of its own |
+//! | `_plugins` | the plugins that made the record, with their versions; only where the sink says so |
+//!
 //! `_file`, `_pos` and `_row` together identify a change within its source. The columns are those of the after image; a delete carries its
 //! before image.
 //!
@@ -18,10 +21,10 @@ use super::{
     head::{Head, Stamp},
     json::{self, Field, Name, string, unsigned},
 };
-use crate::change::{Change, NO_IMAGE, Table, TableRows, write_timestamp};
+use crate::change::{Change, NO_IMAGE, Place, Table, TableRows, write_timestamp};
 
 /// Our own members' names, without the leading underscore.
-const RESERVED: [&str; 9] = ["op", "database", "schema", "table", "ts", "gtid", "file", "pos", "row"];
+const RESERVED: [&str; 11] = ["op", "database", "schema", "table", "ts", "gtid", "file", "pos", "row", "headers", "plugins"];
 
 /// What is constant for a table version.
 pub(super) struct Plan {
@@ -41,13 +44,15 @@ impl Plan {
         name.extend_from_slice(b",\"_table\":");
         string(table.name.table.as_bytes(), &mut name);
         name.extend_from_slice(b",\"_ts\":\"");
-        let row = table.columns.iter().enumerate().map(|(column, c)| Field { column, name: member(&c.name) }).collect();
+        let columns = table.columns.iter().enumerate().filter(|(_, c)| c.place == Place::Value);
+        let row = columns.map(|(column, c)| Field { column, name: member(&c.name) }).collect();
         Self { row, table: name }
     }
 
-    pub(super) fn write(&self, head: &mut Head, stamp: &Stamp<'_>, rows: &TableRows, change: &Change, out: &mut Vec<u8>) {
+    /// `versions`: the member that tells the plugins' versions, with the comma in front; or nothing.
+    pub(super) fn write(&self, head: &mut Head, versions: &[u8], stamp: &Stamp<'_>, rows: &TableRows, change: &Change, out: &mut Vec<u8>) {
         out.extend_from_slice(&[b'{', b'"', b'_', b'o', b'p', b'"', b':', b'"', super::code(change.operation), b'"']);
-        head.append(stamp, out, |text| self.place(stamp, text));
+        head.append(stamp, out, |text| self.place(stamp, versions, text));
         unsigned(change.row.into(), out);
         let row = if change.after == NO_IMAGE { change.before } else { change.after };
         json::members(&self.row, &rows.columns, row, out);
@@ -55,10 +60,11 @@ impl Plan {
     }
 
     /// From the table's name to the row's number.
-    fn place(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+    fn place(&self, stamp: &Stamp<'_>, versions: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.table);
         write_timestamp(stamp.time_us, out);
         out.push(b'"');
+        out.extend_from_slice(versions);
         if let Some(id) = stamp.id {
             out.extend_from_slice(b",\"_gtid\":");
             string(id.as_bytes(), out);

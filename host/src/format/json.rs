@@ -172,6 +172,17 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
+/// Appends row `row` of values that are numbers.
+pub(super) fn number(values: &Values, row: usize, out: &mut Vec<u8>) {
+    match values {
+        Values::Int64(v) => signed(v[row], out),
+        Values::UInt64(v) => unsigned(v[row], out),
+        Values::Float32(v) => float(v[row], v[row].is_finite(), out),
+        Values::Float64(v) => float(v[row], v[row].is_finite(), out),
+        Values::Boolean(_) | Values::Text(_) | Values::Bytes(_) => unreachable!("told apart before"),
+    }
+}
+
 #[inline]
 fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
     if finite {
@@ -181,7 +192,7 @@ fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
     }
 }
 
-fn base64(bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
     if STANDARD.encode_slice(bytes, &mut out[start..]).is_err() {

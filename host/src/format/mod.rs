@@ -6,6 +6,7 @@
 mod debezium;
 mod flat;
 mod head;
+mod headers;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,10 @@ use self::{
     json::{Field, Name},
 };
 use crate::{
-    change::{Batch, Change, Operation, Table},
+    Result,
+    change::{Batch, Change, NO_IMAGE, Operation, Place, Table},
     config::RecordFormat,
-    limits::ENCODER_PLANS,
+    limits::{ENCODER_PLANS, Limits},
     service::status::now_us,
 };
 
@@ -35,8 +37,15 @@ pub struct Encoder {
     recent: Vec<usize>,
     head: Head,
     clock: fn() -> i64,
-    /// `sequence` of the batch for which the clock was read.
-    timed: Option<u64>,
+    /// `sequence` of the batch that was begun.
+    begun: Option<u64>,
+    header_bounds: headers::Bounds,
+    headers_inside: bool,
+    versions_inside: bool,
+    /// The plugins' versions that the parts which are kept were made with.
+    versions: Option<Arc<str>>,
+    /// The member that tells them, with the comma in front; empty = none.
+    version_member: Vec<u8>,
 }
 
 /// Everything that is constant for a table version.
@@ -45,6 +54,7 @@ struct TablePlan {
     record: RecordPlan,
     key: Vec<Field>,
     row_key: Vec<Field>,
+    headers: headers::Plan,
 }
 
 enum RecordPlan {
@@ -63,24 +73,92 @@ impl Encoder {
             recent: Vec::new(),
             head: Head::default(),
             clock: now_us,
-            timed: None,
+            begun: None,
+            header_bounds: headers::Bounds::from(&Limits::default()),
+            headers_inside: true,
+            versions_inside: false,
+            versions: None,
+            version_member: Vec::new(),
         }
     }
 
+    /// Holds the headers of a record to these bounds.
+    pub fn bounded(mut self, limits: &Limits) -> Self {
+        self.header_bounds = limits.into();
+        self
+    }
+
+    /// Leaves header columns out of the records, because the sink delivers them beside: see [`Self::headers`].
+    pub fn with_headers_beside(mut self) -> Self {
+        self.headers_inside = false;
+        self
+    }
+
+    /// Makes the plugins' versions a member of the records.
+    pub fn with_versions(mut self) -> Self {
+        self.versions_inside = true;
+        self
+    }
+
     /// Appends the record of `change`, without a line end. The batch is one that [`Batch::validate`] accepts.
-    pub fn value(&mut self, batch: &Batch, change: &Change, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// `Record`: the headers in the record are beyond their bounds; then nothing is appended.
+    pub fn value(&mut self, batch: &Batch, change: &Change, out: &mut Vec<u8>) -> Result<()> {
+        if self.begun != Some(batch.sequence) {
+            self.begin(batch);
+        }
         let plan = self.plan(batch, change.table);
         let rows = &batch.tables[change.table as usize];
         let stamp = Stamp::new(batch, change, plan);
-        match &self.plans[plan].record {
-            RecordPlan::Flat(plan) => plan.write(&mut self.head, &stamp, rows, change, out),
-            RecordPlan::Debezium(plan) => {
-                if self.timed != Some(batch.sequence) {
-                    self.timed = Some(batch.sequence);
-                    self.envelope.set_time((self.clock)());
-                }
-                self.envelope.write(plan, &mut self.head, &stamp, rows, change, out);
+        let start = out.len();
+        let plan = &self.plans[plan];
+        let member = match &plan.record {
+            RecordPlan::Flat(plan) => {
+                plan.write(&mut self.head, &self.version_member, &stamp, rows, change, out);
+                "_headers"
             }
+            RecordPlan::Debezium(plan) => {
+                self.envelope.write(plan, &mut self.head, &stamp, rows, change, out);
+                "headers"
+            }
+        };
+        if plan.headers.is_empty() || !self.headers_inside {
+            return Ok(());
+        }
+        let row = if change.after == NO_IMAGE { change.before } else { change.after };
+        plan.headers.insert(member, &rows.columns, row, self.header_bounds, out).inspect_err(|_| out.truncate(start))
+    }
+
+    /// Hands the headers of row `row` of `batch.tables[table]` to `each`: name and value, those that are null left out.
+    ///
+    /// # Errors
+    /// `Record`: they are beyond their bounds; `each` has seen some of them.
+    pub fn headers(&mut self, batch: &Batch, table: u32, row: u32, mut each: impl FnMut(&str, &[u8])) -> Result<()> {
+        let plan = self.plan(batch, table);
+        let columns = &batch.tables[table as usize].columns;
+        self.plans[plan].headers.each(columns, row, self.header_bounds, |name, value, _| each(name, value))
+    }
+
+    /// Renders what is the same for all records of a batch.
+    #[cold]
+    fn begin(&mut self, batch: &Batch) {
+        self.begun = Some(batch.sequence);
+        if self.versions_inside && self.versions != batch.versions {
+            self.versions = batch.versions.clone();
+            self.version_member.clear();
+            if let Some(versions) = &self.versions {
+                let name: &[u8] = match self.format {
+                    RecordFormat::Flat => b",\"_plugins\":",
+                    RecordFormat::Debezium => b",\"plugins\":",
+                };
+                self.version_member.extend_from_slice(name);
+                json::string(versions.as_bytes(), &mut self.version_member);
+            }
+            self.head.clear();
+        }
+        if self.format == RecordFormat::Debezium {
+            self.envelope.begin((self.clock)(), &self.version_member);
         }
     }
 
@@ -96,7 +174,7 @@ impl Encoder {
         true
     }
 
-    /// Appends a JSON object of all columns of the row: the key of a table without one.
+    /// Appends a JSON object of all columns of the record: the key of a table without one.
     pub fn row_key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) {
         let plan = self.plan(batch, table);
         json::object(&self.plans[plan].row_key, &batch.tables[table as usize].columns, row, out);
@@ -152,13 +230,15 @@ impl TablePlan {
             },
             key: object_fields(table, |column| table.columns[column].primary_key),
             row_key: object_fields(table, |_| true),
+            headers: headers::Plan::new(table),
         }
     }
 }
 
-/// The fields of an object of the chosen columns: the first one brings the object's `{`.
+/// The fields of an object of the chosen columns among those that are delivered in the record: the first one brings the
+/// object's `{`.
 fn object_fields(table: &Table, chosen: impl Fn(usize) -> bool) -> Vec<Field> {
-    let columns = (0..table.columns.len()).filter(|column| chosen(*column));
+    let columns = (0..table.columns.len()).filter(|column| table.columns[*column].place == Place::Value && chosen(*column));
     columns
         .enumerate()
         .map(|(i, column)| Field { column, name: Name::new(if i == 0 { b'{' } else { b',' }, &table.columns[column].name) })

@@ -65,7 +65,7 @@ fn encoder(format: RecordFormat) -> Encoder {
 fn records(encoder: &mut Encoder, batch: &Batch) -> String {
     let mut out = Vec::new();
     for change in &batch.changes {
-        encoder.value(batch, change, &mut out);
+        encoder.value(batch, change, &mut out).unwrap();
         out.push(b'\n');
     }
     String::from_utf8(out).unwrap().replace(concat!("\"", env!("CARGO_PKG_VERSION"), "\""), "\"VERSION\"")
@@ -158,12 +158,12 @@ fn schemas_and_gtids_appear_where_the_source_has_them() {
 
 #[test]
 fn columns_named_like_our_own_members_move_aside_without_meeting_another() {
-    let names = ["_op", "__op", "op", "_OP", "_other", "_row", "__"];
+    let names = ["_op", "__op", "op", "_OP", "_other", "_row", "__", "_headers", "_plugins"];
     let columns: Vec<_> = names.iter().map(|name| (*name, DataType::Int64)).collect();
     let table = table(TableName::new("s", "t"), &columns);
     let values = (0..names.len()).map(|i| plain(Values::Int64(vec![i as i64]))).collect();
     let batch = batch(&table, values, &[(Operation::Insert, NO_IMAGE, 0)]);
-    insta::assert_snapshot!(records(&mut encoder(RecordFormat::Flat), &batch), @r##"{"_op":"c","_database":"s","_table":"t","_ts":"2024-02-29T13:14:15.123456Z","_file":"binlog.000003","_pos":484,"_row":0,"__op":0,"___op":1,"op":2,"_OP":3,"_other":4,"__row":5,"__":6}"##);
+    insta::assert_snapshot!(records(&mut encoder(RecordFormat::Flat), &batch), @r#"{"_op":"c","_database":"s","_table":"t","_ts":"2024-02-29T13:14:15.123456Z","_file":"binlog.000003","_pos":484,"_row":0,"__op":0,"___op":1,"op":2,"_OP":3,"_other":4,"__row":5,"__":6,"__headers":7,"__plugins":8}"#);
 }
 
 #[test]
@@ -243,6 +243,135 @@ fn tables_that_interleave_keep_their_own_places() {
     assert_eq!(tables, ["first", "second", "first", "second"]);
 }
 
+/// `shop.orders (id_order bigint, v text)` with a header column of every kind and a destination column; the second row has
+/// no headers.
+fn with_headers() -> Batch {
+    use DataType::*;
+    let mut with = Table::clone(&table(
+        TableName::new("shop", "orders"),
+        &[
+            ("id_order", Int64),
+            ("ten\"ant", Text),
+            ("v", Text),
+            ("n", Int64),
+            ("ok", Boolean),
+            ("ratio", Float64),
+            ("raw", Bytes),
+            ("id_where", Text),
+        ],
+    ));
+    for column in [1, 3, 4, 5, 6] {
+        with.columns[column].place = Place::Header;
+    }
+    with.columns[7].place = Place::Destination;
+    let bytes = match text(&[Some("\0\"")]).values {
+        Values::Text(strings) => plain(Values::Bytes(strings)),
+        _ => unreachable!(),
+    };
+    let mut columns = vec![
+        plain(Values::Int64(vec![7])),
+        text(&[Some("e\"u")]),
+        text(&[Some("v")]),
+        plain(Values::Int64(vec![-5])),
+        plain(Values::Boolean(vec![0])),
+        plain(Values::Float64(vec![0.5])),
+        bytes,
+        text(&[Some("elsewhere")]),
+    ];
+    columns.iter_mut().for_each(Column::push_null);
+    columns[5] = plain(Values::Float64(vec![0.5, f64::NAN]));
+    batch(&Arc::new(with), columns, &[(Operation::Insert, NO_IMAGE, 0), (Operation::Update, 0, 1), (Operation::Delete, 0, NO_IMAGE)])
+}
+
+#[test]
+fn headers_stand_in_the_record_where_the_sink_has_none_of_its_own() {
+    insta::assert_snapshot!(records(&mut encoder(RecordFormat::Flat), &with_headers()), @r#"
+    {"_op":"c","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z","_file":"binlog.000003","_pos":484,"_row":0,"id_order":7,"v":"v","_headers":{"ten\"ant":"e\"u","n":"-5","ok":"false","ratio":"0.5","raw":"ACI="}}
+    {"_op":"u","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z","_file":"binlog.000003","_pos":484,"_row":1,"id_order":null,"v":null,"_headers":{}}
+    {"_op":"d","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z","_file":"binlog.000003","_pos":484,"_row":2,"id_order":7,"v":"v","_headers":{"ten\"ant":"e\"u","n":"-5","ok":"false","ratio":"0.5","raw":"ACI="}}
+    "#);
+    let lines = records(&mut encoder(RecordFormat::Debezium), &with_headers());
+    let lines: Vec<_> =
+        lines.lines().map(|line| line.replace(&line[line.find("\"source\"").unwrap()..line.find(",\"op\"").unwrap()], "…")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    {"before":null,"after":{"id_order":7,"v":"v"},…,"op":"c","ts_ms":1709212456123,"ts_us":1709212456123457,"ts_ns":1709212456123457000,"headers":{"ten\"ant":"e\"u","n":"-5","ok":"false","ratio":"0.5","raw":"ACI="}}
+    {"before":{"id_order":7,"v":"v"},"after":{"id_order":null,"v":null},…,"op":"u","ts_ms":1709212456123,"ts_us":1709212456123457,"ts_ns":1709212456123457000,"headers":{}}
+    {"before":{"id_order":7,"v":"v"},"after":null,…,"op":"d","ts_ms":1709212456123,"ts_us":1709212456123457,"ts_ns":1709212456123457000,"headers":{"ten\"ant":"e\"u","n":"-5","ok":"false","ratio":"0.5","raw":"ACI="}}
+    "#);
+}
+
+#[test]
+fn what_is_delivered_beside_the_record_is_neither_in_it_nor_in_a_key() {
+    let batch = with_headers();
+    for format in [RecordFormat::Flat, RecordFormat::Debezium] {
+        let mut encoder = encoder(format).with_headers_beside();
+        let lines = records(&mut encoder, &batch);
+        for line in lines.lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            assert!(record.get("_headers").or(record.get("headers")).is_none(), "{line}");
+            assert!(["elsewhere", "id_where", "ten", "ratio"].iter().all(|hidden| !line.contains(hidden)), "{line}");
+        }
+        let (mut key, mut whole) = (Vec::new(), Vec::new());
+        assert!(encoder.key(&batch, 0, 0, &mut key));
+        encoder.row_key(&batch, 0, 0, &mut whole);
+        assert_eq!((key.as_slice(), whole.as_slice()), (&br#"{"id_order":7}"#[..], &br#"{"id_order":7,"v":"v"}"#[..]));
+
+        let mut headers = Vec::new();
+        encoder.headers(&batch, 0, 0, |name, value| headers.push((name.to_owned(), value.to_vec()))).unwrap();
+        let expected: [(&str, &[u8]); 5] = [("ten\"ant", b"e\"u"), ("n", b"-5"), ("ok", b"false"), ("ratio", b"0.5"), ("raw", b"\0\"")];
+        assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_vec())));
+        encoder.headers(&batch, 0, 1, |name, _| panic!("{name} is null")).unwrap();
+    }
+}
+
+#[test]
+fn headers_beyond_their_bounds_fail_the_record_and_leave_nothing_of_it() {
+    let batch = with_headers();
+    for limits in [Limits { record_headers: 4, ..Limits::default() }, Limits { record_header_bytes: 20, ..Limits::default() }] {
+        let mut inside = encoder(RecordFormat::Flat).bounded(&limits);
+        let mut out = b"before".to_vec();
+        let error = inside.value(&batch, &batch.changes[0], &mut out).unwrap_err();
+        assert_eq!((error.kind(), out.as_slice()), (crate::ErrorKind::Record, &b"before"[..]));
+        if limits.record_headers == 4 {
+            insta::assert_snapshot!(error, @r#"
+            a record of table shop.orders would have more than 4 headers
+              remedy: let the plugins deliver fewer columns as headers, or raise `limits.record_headers`
+            "#);
+        } else {
+            insta::assert_snapshot!(error, @r#"
+            the headers of a record of table shop.orders would have more than 20 bytes
+              remedy: let the plugins deliver smaller columns as headers, or raise `limits.record_header_bytes`
+            "#);
+        }
+        inside.value(&batch, &batch.changes[1], &mut out).unwrap();
+        let mut beside = encoder(RecordFormat::Flat).bounded(&limits).with_headers_beside();
+        beside.value(&batch, &batch.changes[0], &mut out).unwrap();
+        assert_eq!(beside.headers(&batch, 0, 0, |_, _| {}).unwrap_err().kind(), crate::ErrorKind::Record);
+    }
+}
+
+/// The plugins may be swapped between two batches of the same event.
+#[test]
+fn records_tell_the_plugins_of_their_own_batch_where_the_sink_says_so() {
+    let table = table(TableName::new("s", "t"), &[("a", DataType::Int64)]);
+    for format in [RecordFormat::Flat, RecordFormat::Debezium] {
+        let (mut with, mut without) = (encoder(format).with_versions(), encoder(format));
+        for (sequence, versions) in
+            [None, Some("mask@1.0.0+aa"), Some("mask@1.0.0+aa"), Some("mask@1.1.0+bb, \"x\"@0+cc"), None].into_iter().enumerate()
+        {
+            let mut batch = batch(&table, vec![plain(Values::Int64(vec![1]))], &[(Operation::Insert, NO_IMAGE, 0)]);
+            batch.sequence = sequence as u64;
+            batch.versions = versions.map(Arc::from);
+            let (told, bare) = (records(&mut with, &batch), records(&mut without, &batch));
+            let record: Value = serde_json::from_str(&told).unwrap();
+            let name = if format == RecordFormat::Flat { "_plugins" } else { "plugins" };
+            assert_eq!(record.get(name), versions.map(Value::from).as_ref());
+            assert_eq!(told.len() - bare.len(), versions.map_or(0, |v| name.len() + 4 + Value::from(v).to_string().len()), "{told}");
+            assert!(!bare.contains("plugins"));
+        }
+    }
+}
+
 /// Text of every kind of character, controls and astral ones with good weight, around the sizes that are handled at once.
 fn any_text() -> impl Strategy<Value = String> {
     let any = prop_oneof![
@@ -306,7 +435,7 @@ proptest! {
         batch.events[0].position = position;
         for format in [RecordFormat::Flat, RecordFormat::Debezium] {
             let mut out = Vec::new();
-            encoder(format).value(&batch, &batch.changes[0], &mut out);
+            encoder(format).value(&batch, &batch.changes[0], &mut out).unwrap();
             let record = std::str::from_utf8(&out).unwrap();
             let parsed: Value = serde_json::from_str(record).unwrap();
             let (row, place) = match format {

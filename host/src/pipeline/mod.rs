@@ -1,12 +1,17 @@
 //! Wires source, plugins and sinks together.
 //!
-//! The source runs as a task, the chain on a thread of its own, and each sink on a thread of its own; bounded queues of
-//! batches stand between them. Each sink commits its own progress to the checkpoint, after what it wrote is durable. The
+//! The source runs as a task, the chain on a thread of its own or on several, and each sink on a thread of its own; bounded
+//! queues of batches stand between them. Each sink commits its own progress to the checkpoint, after what it wrote is durable. The
 //! source starts at the least progress of all sinks, and a sink passes over what it already has.
 
 mod delivery;
+mod parallel;
 mod prepare;
-mod transform;
+mod reload;
+mod sample;
+mod swap;
+mod versions;
+mod worker;
 
 use std::{
     path::PathBuf,
@@ -22,13 +27,19 @@ use crate::{
     Error, ErrorKind, Result,
     change::Batch,
     config,
-    plugin::{Chain, Reloader},
-    service::Status,
+    config::PluginOrigin,
+    plugin::{Chain, Member},
+    service::{Status, admin::Requests},
     sink::{self, DeadLetters},
     source::{AnySource, Source, Start},
     state::{Checkpoint, Progress},
 };
 use delivery::Delivery;
+use reload::{Reloader, Setup};
+use sample::{Sampler, Samples};
+use swap::Reached;
+use versions::Versions;
+use worker::{Sinks, Way, Worker};
 
 /// What a run did.
 #[derive(Clone, Debug)]
@@ -52,7 +63,7 @@ pub struct Report {
 pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
     use crate::service::status::{PluginStatus, SinkStatus};
     Arc::new(Status {
-        plugins: pipeline.plugins.iter().map(|p| PluginStatus { name: p.name.clone(), ..Default::default() }).collect(),
+        plugins: pipeline.plugins.iter().map(|p| PluginStatus::new(&p.name)).collect(),
         sinks: pipeline.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
         ..Default::default()
     })
@@ -64,7 +75,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let mut good = Vec::new();
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let (_, members) = prepare::members(&pipeline)?;
+    let members: Vec<Member> = prepare::members(&pipeline)?.1.into_iter().map(|(member, _)| member).collect();
     let chain = Chain::new(&members, around).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
     for (member, description) in members.iter().zip(chain.descriptions()) {
         good.push(format!(
@@ -90,12 +101,28 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
 pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
+    run_with_admin(pipeline, status, stop, None).await
+}
+
+/// The same, granting `requests` to swap plugins.
+pub async fn run_with_admin(
+    pipeline: config::Pipeline,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    requests: Option<Requests>,
+) -> Result<Summary> {
     let checkpoint = Arc::new(Checkpoint::open(&pipeline.state, &pipeline.name)?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let (engine, members) = prepare::members(&pipeline)?;
-    let chain = Chain::new(&members, around.clone()).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
-    prepare::announce(&chain, &members, &status);
+    let (engine, loaded) = prepare::members(&pipeline)?;
+    let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+    let mut chains = prepare::chains(&members, &around, pipeline.workers).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
+    let versions = Versions::beside(&pipeline.state);
+    if let Some(chain) = chains.first() {
+        prepare::note(chain, &members, &status);
+        prepare::announce(chain, &members);
+        prepare::settle(&versions, &members, contents, &status)?;
+    }
 
     let progress = checkpoint.all()?;
     let start = start(&progress, &pipeline);
@@ -137,16 +164,38 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
         to_sinks.push(sender);
         threads.push(spawn(&format!("sink-{}", delivery.name), &failed, move || delivery.run(&receiver))?);
     }
-    let worker = transform::Worker {
-        chain,
+    let can_swap =
+        pipeline.file.is_some() || requests.is_some() || members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
+    let samples = can_swap.then(Samples::default);
+    let to_sinks = Sinks(to_sinks);
+    let way = match (chains.pop(), chains.is_empty()) {
+        (Some(chain), true) => Way::Here { chain: Box::new(chain), to_sinks },
+        (last, _) => {
+            chains.extend(last);
+            let (workers, appliers, collector) = parallel::workers(chains, around.known.clone(), to_sinks);
+            for (index, applier) in appliers.into_iter().enumerate() {
+                threads.push(spawn(&format!("plugins-{index}"), &failed, move || applier.run())?);
+            }
+            threads.push(spawn("collect", &failed, move || collector.run())?);
+            Way::Workers(workers)
+        }
+    };
+    let worker = Worker {
+        way,
         from_source,
         swaps: swap_out,
-        to_sinks,
+        sampler: Sampler::new(samples.clone(), pipeline.limits.batch_bytes),
         status: status.clone(),
-        reached: (start.sequence, start.position.clone()),
+        reached: Reached { sequence: start.sequence, position: start.position.clone() },
     };
     threads.push(spawn("plugins", &failed, move || worker.run())?);
-    let reloader = Reloader::start(engine, members, around, swap_in)?;
+    let reloader = match samples {
+        Some(samples) => {
+            let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            Some(Reloader::start(setup, requests)?)
+        }
+        None => None,
+    };
     status.started.store(true, Ordering::Relaxed);
 
     let begin = Instant::now();

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Result,
     change::{Batch, Column, Table},
+    service::status::PluginStatus,
 };
 
 /// A chain of running plugins. It lives on one thread.
@@ -20,23 +21,71 @@ pub struct Chain {
     around: Surroundings,
     /// By the address of the source's table version, which the plan keeps alive.
     plans: HashMap<usize, Arc<ChainPlan>>,
+    /// The state of the known tables at which all of them were planned.
+    planned: Option<u64>,
+    rehearsing: bool,
+    /// The plugins with their versions, as batches carry them.
+    versions: Option<Arc<str>>,
 }
 
 impl Chain {
-    /// Instantiates and configures every plugin, and plans every known table.
+    /// Instantiates and configures every plugin, and plans every known table. A plugin counts where one of its name already
+    /// does.
     pub fn new(members: &[Member], around: Surroundings) -> Result<Self> {
-        let stages = members.iter().map(|m| Stage::new(m.clone(), around.limits.clone())).collect::<Result<_>>()?;
-        let mut chain = Self { stages, around, plans: HashMap::new() };
+        let running = around.status.plugins.all();
+        let numbers = |member: &Member| {
+            let name = &member.settings.name;
+            running.iter().find(|p| p.name == *name).cloned().unwrap_or_else(|| Arc::new(PluginStatus::new(name)))
+        };
+        let numbers: Vec<_> = members.iter().map(numbers).collect();
+        Self::counting(members, around, &numbers)
+    }
+
+    /// The same, counting in `numbers`, one for each member: chains that run side by side share them.
+    pub fn counting(members: &[Member], around: Surroundings, numbers: &[Arc<PluginStatus>]) -> Result<Self> {
+        let stages: Vec<Stage> = members
+            .iter()
+            .zip(numbers)
+            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone()))
+            .collect::<Result<_>>()?;
+        let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
         chain.plan_known()?;
         Ok(chain)
     }
 
-    /// Plans every known table that has not been planned yet.
+    /// Plans every known table that has not been planned yet. Costs nothing when none has come since.
     pub fn plan_known(&mut self) -> Result<()> {
-        for table in self.around.known.all() {
-            self.plan_for(&table)?;
+        let changes = self.around.known.changes();
+        if self.planned != Some(changes) {
+            for table in self.around.known.all() {
+                self.plan_for(&table)?;
+            }
+            self.planned = Some(changes);
         }
         Ok(())
+    }
+
+    /// Where the plugins count, in order.
+    pub fn numbers(&self) -> Vec<Arc<PluginStatus>> {
+        self.stages.iter().map(|s| s.numbers.clone()).collect()
+    }
+
+    /// Tries the chain on a batch, without a trace: nothing is delivered, counted or set aside. A trap, a timeout, a nonsense
+    /// answer or the refusal of the batch is an error, whatever the plugin's policy; a rejected row is none.
+    pub fn rehearse(&mut self, batch: Batch) -> Result<()> {
+        let numbers = self.numbers();
+        for stage in &mut self.stages {
+            stage.numbers = Arc::new(PluginStatus::new(stage.name()));
+            stage.rehearsing = true;
+        }
+        self.rehearsing = true;
+        let result = self.apply(batch);
+        self.rehearsing = false;
+        for (stage, numbers) in self.stages.iter_mut().zip(numbers) {
+            stage.numbers = numbers;
+            stage.rehearsing = false;
+        }
+        result.map(drop)
     }
 
     /// How many plugins there are.
@@ -61,7 +110,8 @@ impl Chain {
 
     /// Passes a batch through all plugins. The result has the same position and sequence; its changes are those that stay,
     /// its tables carry the delivered names and columns. An error leaves nothing half done: the batch was not delivered.
-    pub fn apply(&mut self, batch: Batch) -> Result<Batch> {
+    pub fn apply(&mut self, mut batch: Batch) -> Result<Batch> {
+        batch.versions.clone_from(&self.versions);
         if self.stages.is_empty() || batch.changes.is_empty() {
             return Ok(batch);
         }
@@ -109,7 +159,17 @@ impl Chain {
             self.plans.clear();
         }
         self.plans.insert(address, plan.clone());
-        self.around.known.add(table);
+        // a rehearsal may see an older version of a table than the newest that is known
+        if !self.rehearsing {
+            self.around.known.add(table);
+        }
         Ok(plan)
     }
+}
+
+/// The plugins in the order of the chain, each as `name@version+hash`: its name in the pipeline file, which no other plugin
+/// of it has, the version that it says, and the first 12 hexadecimal digits of its component's SHA-256.
+fn versions(stages: &[Stage]) -> Option<Arc<str>> {
+    let texts: Vec<String> = stages.iter().map(Stage::version).collect();
+    (!texts.is_empty()).then(|| texts.join(", ").into())
 }

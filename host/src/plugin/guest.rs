@@ -62,12 +62,13 @@ impl ResourceLimiter for Memory {
         Ok(desired <= 100_000)
     }
 
+    // the runtime of a scripting language is linked from some twenty core modules
     fn instances(&self) -> usize {
-        16
+        64
     }
 
     fn tables(&self) -> usize {
-        16
+        64
     }
 
     fn memories(&self) -> usize {

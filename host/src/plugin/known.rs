@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::change::{Table, TableName};
@@ -11,20 +14,32 @@ use crate::change::{Table, TableName};
 pub struct KnownTables {
     tables: Mutex<BTreeMap<TableName, Arc<Table>>>,
     most: usize,
+    /// How often a table came or changed.
+    changes: AtomicU64,
 }
 
 impl KnownTables {
     /// None yet; at most `most` are kept, and further ones are planned when their rows come.
     pub fn new(most: usize) -> Self {
-        Self { tables: Mutex::default(), most }
+        Self { tables: Mutex::default(), most, changes: AtomicU64::new(0) }
     }
 
     /// Notes a table.
     pub fn add(&self, table: &Arc<Table>) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if tables.len() < self.most || tables.contains_key(&table.name) {
-            tables.insert(table.name.clone(), table.clone());
+        let is_full = tables.len() >= self.most;
+        match tables.get_mut(&table.name) {
+            Some(known) if Arc::ptr_eq(known, table) => return,
+            Some(known) => *known = table.clone(),
+            None if is_full => return,
+            None => drop(tables.insert(table.name.clone(), table.clone())),
         }
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that grows when a table comes or changes: who has planned all at one number need not look again at the same.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// All tables.

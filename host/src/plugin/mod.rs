@@ -18,7 +18,6 @@ mod outcome;
 mod passage;
 mod plan;
 mod recovery;
-mod reload;
 mod stage;
 mod surroundings;
 
@@ -28,6 +27,5 @@ pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
 pub use instance::Description;
 pub use known::KnownTables;
-pub use reload::{Reloader, Swap, SwappedPlugin};
 pub use stage::Member;
 pub use surroundings::Surroundings;

@@ -81,12 +81,9 @@ impl<'a> Passage<'a> {
     /// the rows that it fails on are found.
     fn call(&mut self, stage: &mut Stage, around: &Surroundings, step: &Step) -> Result<Answer> {
         let total = self.alive_rows();
-        let numbers = around.status.plugins.get(step.stage);
         let begin = Instant::now();
-        if let Some(numbers) = numbers {
-            numbers.calls.add(1);
-            numbers.rows.add(total as u64);
-        }
+        stage.numbers.calls.add(1);
+        stage.numbers.rows.add(total as u64);
         let mut parts: Vec<(Range<usize>, Outcome)> = Vec::new();
         let mut failed: Vec<(usize, Error)> = Vec::new();
         let mut waiting: Vec<Range<usize>> = Vec::new();
@@ -105,10 +102,9 @@ impl<'a> Passage<'a> {
                 }
                 Err(failure) => failure,
             };
-            if let Some(numbers) = numbers {
-                numbers.failures.add(1);
-            }
+            stage.numbers.failures.add(1);
             let (error, broken) = match failure {
+                Failure::Refused(error) | Failure::Broken(error) if stage.rehearsing => return Err(self.placed(error, &part)),
                 Failure::Final(error) => return Err(self.placed(error, &part)),
                 Failure::Refused(error) => (error, false),
                 Failure::Broken(error) => (error, true),
@@ -118,7 +114,7 @@ impl<'a> Passage<'a> {
             }
             if broken {
                 let before = pause.replace(Duration::ZERO).unwrap_or_else(|| stage.recovery.pause(&around.limits));
-                stage.recover(step.stage, around, before, &error)?;
+                stage.recover(around, before, &error)?;
             }
             if begin.elapsed() > around.limits.plugin_recovery {
                 return Err(self.placed(error, &part).context(format_args!(
@@ -139,9 +135,7 @@ impl<'a> Passage<'a> {
             }
         }
         let answer = self.collect(stage, step, parts, failed);
-        if let Some(numbers) = numbers {
-            numbers.nanoseconds.add(nanoseconds(begin));
-        }
+        stage.numbers.nanoseconds.add(nanoseconds(begin));
         Ok(answer)
     }
 
@@ -238,7 +232,7 @@ impl<'a> Passage<'a> {
                 // the other image of the same change may have been rejected too: one decision for both
                 images.iter().for_each(|row| drop(answer.rejected.remove(row)));
                 let original = &self.batch.changes[*index as usize];
-                set_aside(stage, step.stage, around, self.batch, original, error)?;
+                set_aside(stage, around, self.batch, original, error)?;
                 if stage.on_error() != OnError::PassThrough {
                     (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
                     self.dropped = true;
@@ -265,9 +259,7 @@ impl<'a> Passage<'a> {
             }
             alive.extend([change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE));
         }
-        if let Some(numbers) = around.status.plugins.get(step.stage) {
-            numbers.filtered.add(filtered);
-        }
+        stage.numbers.filtered.add(filtered);
         if !erased.is_empty() {
             erased.sort_unstable();
             let before = self.computed.len() - step.plan.computed.len();
@@ -301,21 +293,21 @@ fn place(batch: &Batch, change: &Change) -> String {
 }
 
 /// What the plugin's policy says about a change that it cannot handle.
-fn set_aside(stage: &Stage, index: usize, around: &Surroundings, batch: &Batch, change: &Change, error: Error) -> Result<()> {
-    let numbers = around.status.plugins.get(index);
-    let count = match stage.on_error() {
+fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Change, error: Error) -> Result<()> {
+    if stage.rehearsing {
+        return Ok(());
+    }
+    let number = match stage.on_error() {
         OnError::Stop => return Err(error.context(place(batch, change))),
-        OnError::Skip => numbers.map(|n| &n.skipped),
-        OnError::PassThrough => numbers.map(|n| &n.passed_through),
+        OnError::Skip => &stage.numbers.skipped,
+        OnError::PassThrough => &stage.numbers.passed_through,
         OnError::DeadLetter => {
             around.dead_letters.record(stage.name(), &error, batch, change)?;
-            numbers.map(|n| &n.dead_lettered)
+            &stage.numbers.dead_lettered
         }
     };
-    let count = count.map_or(1, |number| {
-        number.add(1);
-        number.get()
-    });
+    number.add(1);
+    let count = number.get();
     // a flood of bad rows is told with ever fewer lines
     if count.is_power_of_two() {
         tracing::warn!(plugin = stage.name(), place = place(batch, change), count, policy = ?stage.on_error(), "{}", error.chain());

@@ -21,6 +21,7 @@ use crate::{
     change::{Column, Table, TableName, Values},
     config::OnError,
     limits::Limits,
+    service::status::PluginStatus,
 };
 
 /// A plugin as the pipeline file names it, compiled.
@@ -40,6 +41,10 @@ pub(super) struct Stage {
     fresh_memory: usize,
     /// Who it says it is.
     pub description: Description,
+    /// Where it counts.
+    pub numbers: Arc<PluginStatus>,
+    /// Whether this is a rehearsal: nothing is set aside, and a failure is never worked around.
+    pub rehearsing: bool,
     /// By table id: the table as it arrives, and the plan for it.
     plans: Vec<(Table, Option<Arc<Plan>>)>,
     /// The table ids of each name: one for each version of its columns.
@@ -62,7 +67,7 @@ pub(super) enum Failure {
 
 impl Stage {
     /// Instantiates and configures.
-    pub fn new(member: Member, limits: Arc<Limits>) -> Result<Self> {
+    pub fn new(member: Member, limits: Arc<Limits>, numbers: Arc<PluginStatus>) -> Result<Self> {
         let (instance, description) = start(&member, &limits)?;
         Ok(Self {
             fresh_memory: instance.memory(),
@@ -70,6 +75,8 @@ impl Stage {
             limits,
             instance,
             description,
+            numbers,
+            rehearsing: false,
             plans: Vec::new(),
             ids: HashMap::new(),
             planned: Vec::new(),
@@ -79,6 +86,15 @@ impl Stage {
 
     pub fn name(&self) -> &str {
         &self.member.settings.name
+    }
+
+    /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
+    pub fn version(&self) -> String {
+        const MOST: usize = 64;
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_') { c } else { '_' };
+        let version: String = self.description.version.chars().take(MOST).map(plain).collect();
+        let hash = self.member.compiled.hash.get(..12).unwrap_or_default();
+        format!("{}@{version}+{hash}", self.name())
     }
 
     pub fn on_error(&self) -> OnError {
@@ -116,12 +132,10 @@ impl Stage {
     }
 
     /// [`Stage::restart`] after a failure: counted, told, and not at once when nothing but failures came before.
-    pub fn recover(&mut self, index: usize, around: &Surroundings, pause: Duration, error: &Error) -> Result<()> {
+    pub fn recover(&mut self, around: &Surroundings, pause: Duration, error: &Error) -> Result<()> {
         recovery::wait(pause, &around.status.stopping);
-        let count = around.status.plugins.get(index).map_or(1, |numbers| {
-            numbers.restarts.add(1);
-            numbers.restarts.get()
-        });
+        self.numbers.restarts.add(1);
+        let count = self.numbers.restarts.get();
         // a flood of restarts is told with ever fewer lines
         if count.is_power_of_two() {
             let pause_ms = pause.as_millis() as u64;

@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz` and `/metrics`.
+//! `GET /healthz`, `/readyz` and `/metrics`, and `/plugins` where it is allowed.
 
 use std::{
     io,
@@ -26,7 +26,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Status, metrics, readiness::Watch};
+use super::{
+    Status,
+    admin::{self, Admin},
+    metrics,
+    readiness::Watch,
+};
 use crate::{Error, ErrorKind, Result, limits::Limits};
 
 /// A bound address. Nobody is answered before [`Server::serve`].
@@ -34,6 +39,7 @@ use crate::{Error, ErrorKind, Result, limits::Limits};
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    admin: Option<Admin>,
 }
 
 impl Server {
@@ -50,7 +56,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, admin: None })
     }
 
     /// The address with the real port.
@@ -58,12 +64,20 @@ impl Server {
         self.address
     }
 
+    /// Serves `/plugins`, too. Only for an address that no other machine can reach.
+    pub fn with_admin(self, admin: Admin) -> Self {
+        Self { admin: Some(admin), ..self }
+    }
+
     /// Answers until `stop` is cancelled.
     pub async fn serve(self, pipeline: &str, status: Arc<Status>, limits: &Limits, stop: CancellationToken) -> Result<()> {
         let watch = Arc::new(Mutex::new(Watch::new(&status, limits.stalled_after)));
         let view = View { registry: Arc::new(metrics::registry(pipeline, status.clone())), status: status.clone(), watch: watch.clone() };
-        let router =
+        let mut router =
             Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
+        if let Some(admin) = self.admin {
+            router = router.merge(admin::router(admin, status.clone()));
+        }
         let bounded = BoundedListener {
             listener: self.listener,
             slots: Arc::new(Semaphore::new(limits.http_connections)),
@@ -191,20 +205,18 @@ mod tests {
     };
 
     use super::*;
-    use crate::service::status::{PluginStatus, SinkStatus};
+    use crate::service::status::{ComponentId, PluginStatus, SinkStatus};
 
     fn status() -> Arc<Status> {
         let status = Status {
-            plugins: vec![PluginStatus {
-                name: "filter".into(),
-                version: ("0.1.0".to_owned(), "ab12".to_owned()).into(),
-                ..Default::default()
-            }],
+            plugins: [PluginStatus::new("filter")].into_iter().collect(),
             sinks: vec![SinkStatus { name: "file".into(), ..Default::default() }],
             ..Default::default()
         };
         status.source.changes.add(42);
-        status.plugins[0].nanoseconds.add(1_500_000_000);
+        let filter = status.plugins.named("filter").unwrap();
+        filter.set_component(ComponentId { version: "0.1.0".into(), sha256: "ab12".into(), ..Default::default() });
+        filter.nanoseconds.add(1_500_000_000);
         status.sinks[0].bytes.add(1000);
         Arc::new(status)
     }

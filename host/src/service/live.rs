@@ -141,14 +141,15 @@ fn line(status: &Status, rates: &Rates) -> String {
     let lag = status.source.lag_us() as f64 / 1e6;
     let mut out = format!("in {}/s · out {}/s · lag {lag:.1} s", count(rates.changes), count(rates.records));
     // writing into a String cannot fail
-    for plugin in &status.plugins {
-        let (version, hash) = plugin.version_and_hash();
-        let _ = match hash.get(..7) {
-            Some(hash) => write!(out, " · {} {version} ({hash})", plugin.name),
+    let plugins = status.plugins.all();
+    for plugin in plugins.iter() {
+        let component = plugin.component();
+        let _ = match component.sha256.get(..7) {
+            Some(hash) => write!(out, " · {} {} ({hash})", plugin.name, component.version),
             None => write!(out, " · {} is being compiled", plugin.name),
         };
     }
-    let sum = |part: fn(&super::status::PluginStatus) -> u64| status.plugins.iter().map(part).sum::<u64>();
+    let sum = |part: fn(&super::status::PluginStatus) -> u64| plugins.iter().map(|p| part(p)).sum::<u64>();
     let swaps = sum(|p| p.swaps.get());
     if swaps > 0 {
         let _ = write!(out, " · swaps {swaps}");
@@ -175,19 +176,17 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::service::status::{PluginStatus, SinkStatus};
+    use crate::service::status::{ComponentId, PluginStatus, SinkStatus};
 
     #[test]
     fn the_line_shows_rates_versions_swaps_and_errors() {
         let status = Status {
-            plugins: vec![PluginStatus {
-                name: "filter".into(),
-                version: ("0.1.0".to_owned(), "0123456789abcdef".to_owned()).into(),
-                ..Default::default()
-            }],
+            plugins: [PluginStatus::new("filter")].into_iter().collect(),
             sinks: vec![SinkStatus::default(), SinkStatus::default()],
             ..Default::default()
         };
+        let filter = status.plugins.named("filter").unwrap();
+        filter.set_component(ComponentId { version: "0.1.0".into(), sha256: "0123456789abcdef".into(), ..Default::default() });
         status.source.connect();
         let begin = Instant::now();
         let before = Sample::take(&status, begin);
@@ -198,7 +197,7 @@ mod tests {
         rates.update(&before, &Sample::take(&status, begin + Duration::from_secs(2)), true);
         insta::assert_snapshot!(line(&status, &rates), @"in 10,000/s · out 5,000/s · lag 0.0 s · filter 0.1.0 (0123456) · starting");
         status.started.store(true, Ordering::Relaxed);
-        status.plugins[0].swaps.add(2);
+        filter.swaps.add(2);
         status.sinks[0].dead_lettered.add(3);
         insta::assert_snapshot!(
             line(&status, &rates),

@@ -62,6 +62,7 @@ impl Collector for StatusCollector {
         out.counter("source_batches", "Batches read", None, &source.batches)?;
         out.counter("source_reconnects", "Connections made after the first", None, &source.reconnects)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
+        out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
         self.plugins(&mut out)?;
         self.sinks(&mut out)
     }
@@ -69,7 +70,7 @@ impl Collector for StatusCollector {
 
 impl StatusCollector {
     fn plugins(&self, out: &mut Families<'_, '_>) -> fmt::Result {
-        let plugins = &self.status.plugins;
+        let plugins = self.status.plugins.all();
         let mut each = |name: &str, help: &str, number: fn(&PluginStatus) -> &Number| {
             out.counters(name, help, None, "plugin", plugins.iter().map(|p| (p.name.as_str(), number(p).get())))
         };
@@ -77,7 +78,7 @@ impl StatusCollector {
         each("plugin_rows", "Row images handed to apply", |p| &p.rows)?;
         each("plugin_filtered", "Changes filtered away", |p| &p.filtered)?;
         each("plugin_swaps", "Swaps that took over", |p| &p.swaps)?;
-        each("plugin_refused_files", "Changed plugin files that were refused", |p| &p.refused_files)?;
+        each("plugin_refused_files", "New versions of the plugin that were refused", |p| &p.refused_files)?;
         each("plugin_skipped", "Changes skipped by policy", |p| &p.skipped)?;
         each("plugin_dead_lettered", "Changes set aside in the dead-letter file", |p| &p.dead_lettered)?;
         each("plugin_passed_through", "Changes delivered by policy although the plugin could not handle them", |p| &p.passed_through)?;
@@ -90,11 +91,11 @@ impl StatusCollector {
             "plugin",
             plugins.iter().map(|p| (p.name.as_str(), p.nanoseconds.get() as f64 / 1e9)),
         )?;
-        let versions: Vec<_> = plugins.iter().map(|p| (p.name.as_str(), p.version_and_hash())).collect();
+        let components: Vec<_> = plugins.iter().map(|p| (p.name.as_str(), p.component())).collect();
         out.infos(
             "plugin",
             "The plugin in force",
-            versions.iter().map(|(name, (version, hash))| [("plugin", *name), ("version", version.as_str()), ("sha256", hash.as_str())]),
+            components.iter().map(|(name, c)| [("plugin", *name), ("version", c.version.as_str()), ("sha256", c.sha256.as_str())]),
         )
     }
 

@@ -1,5 +1,6 @@
 //! What a running pipeline shows of itself: health, metrics, the live line.
 
+pub mod admin;
 pub mod http;
 pub mod live;
 mod metrics;

@@ -1,7 +1,7 @@
 //! The numbers of a running pipeline. Every part writes its own; `/metrics`, `/readyz` and the live line read them.
 
 use std::sync::{
-    PoisonError, RwLock,
+    Arc, PoisonError, RwLock,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,8 +42,10 @@ pub(super) fn relaxed(flag: &AtomicBool) -> bool {
 pub struct Status {
     /// The source's.
     pub source: SourceStatus,
-    /// The plugins', in the order of the chain.
-    pub plugins: Vec<PluginStatus>,
+    /// The plugins', in the order of the chain; a swap may change the list.
+    pub plugins: PluginList,
+    /// Tables whose delivered name or columns a swap has changed.
+    pub schema_changes: Number,
     /// The sinks', in the order of the pipeline file.
     pub sinks: Vec<SinkStatus>,
     /// Set once every plugin has been configured, the source is connected and every sink is open.
@@ -111,13 +113,54 @@ impl SourceStatus {
     }
 }
 
+/// The plugins of the chain that runs. A plugin keeps its numbers, by name, when the chain is swapped.
+#[derive(Debug, Default)]
+pub struct PluginList(RwLock<Arc<[Arc<PluginStatus>]>>);
+
+impl PluginList {
+    /// The plugins as they are now, in the order of the chain.
+    pub fn all(&self) -> Arc<[Arc<PluginStatus>]> {
+        // a panic elsewhere leaves the last list whole
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The numbers of the plugin of this name, if it is in the chain.
+    pub fn named(&self, name: &str) -> Option<Arc<PluginStatus>> {
+        self.all().iter().find(|p| p.name == name).cloned()
+    }
+
+    /// The plugins of the chain that has taken over.
+    pub fn replace(&self, plugins: impl Into<Arc<[Arc<PluginStatus>]>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = plugins.into();
+    }
+}
+
+impl FromIterator<PluginStatus> for PluginList {
+    fn from_iter<T: IntoIterator<Item = PluginStatus>>(plugins: T) -> Self {
+        Self(RwLock::new(plugins.into_iter().map(Arc::new).collect()))
+    }
+}
+
+/// Which component a plugin is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComponentId {
+    /// The name that it gives itself.
+    pub name: String,
+    /// The version that it gives itself.
+    pub version: String,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the version that a rollback brings back; empty = there is none.
+    pub previous_sha256: String,
+}
+
 /// A plugin's numbers.
 #[derive(Debug, Default)]
 pub struct PluginStatus {
     /// Its name in the pipeline file.
     pub name: String,
-    /// `version` of its description, and the SHA-256 of its component (hexadecimal): set at start and at each swap.
-    pub version: RwLock<(String, String)>,
+    /// Its component: set at start and at each swap.
+    pub component: RwLock<ComponentId>,
     /// Calls of `apply`.
     pub calls: Number,
     /// Row images handed to `apply`.
@@ -143,10 +186,20 @@ pub struct PluginStatus {
 }
 
 impl PluginStatus {
-    /// The version and the component's SHA-256 in force; empty before the start.
-    pub fn version_and_hash(&self) -> (String, String) {
+    /// No numbers yet, for the plugin of this name.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// The component in force; empty before the start.
+    pub fn component(&self) -> ComponentId {
         // a panic elsewhere leaves the last version whole
-        self.version.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.component.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes which component is in force.
+    pub fn set_component(&self, component: ComponentId) {
+        *self.component.write().unwrap_or_else(PoisonError::into_inner) = component;
     }
 }
 

@@ -1,8 +1,10 @@
 //! Sinks: where records go.
 
 mod dead_letter;
+mod destination;
 mod file;
 mod kafka;
+mod policy;
 #[cfg(test)]
 mod samples;
 mod stdout;
@@ -10,11 +12,12 @@ mod stdout;
 use std::sync::Arc;
 
 pub use dead_letter::DeadLetters;
+use policy::Policy;
 
 use crate::{
     Error, ErrorKind, Result,
     change::Batch,
-    config::{Sink as Settings, SinkKind},
+    config::{PluginVersions, Sink as Settings, SinkKind},
     format::Encoder,
     limits::Limits,
     service::status::{SinkStatus, Status},
@@ -58,15 +61,19 @@ pub fn open(
     status: Arc<Status>,
     index: usize,
 ) -> Result<Box<dyn Sink>> {
-    let encoder = Encoder::new(sink.format, pipeline, connector);
+    let mut encoder = Encoder::new(sink.format, pipeline, connector).bounded(limits);
+    if sink.plugin_versions == PluginVersions::Member {
+        encoder = encoder.with_versions();
+    }
+    let policy = Policy::new(&sink.name, sink.on_error, dead_letters);
     let numbers = Numbers::new(status, index)?;
     let state = state.filter(|s| !s.is_empty()); // a checkpoint made before the sink ever flushed
     Ok(match &sink.kind {
-        SinkKind::Stdout => Final::boxed(stdout::StdoutSink::new(encoder, limits.sink_buffer_bytes, numbers)),
-        SinkKind::File(file) => Final::boxed(file::FileSink::open(file, encoder, state, limits.sink_buffer_bytes, numbers)?),
+        SinkKind::Stdout => Final::boxed(stdout::StdoutSink::new(encoder, policy, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) => Final::boxed(file::FileSink::open(file, encoder, policy, state, limits, numbers)?),
         SinkKind::Kafka(kafka) => {
-            let policy = kafka::Policy::new(&sink.name, sink.on_error, dead_letters);
-            Final::boxed(kafka::KafkaSink::open(kafka, encoder, policy, limits, numbers)?)
+            let versions = sink.plugin_versions == PluginVersions::Header;
+            Final::boxed(kafka::KafkaSink::open(kafka, encoder.with_headers_beside(), versions, policy, limits, numbers)?)
         }
     })
 }

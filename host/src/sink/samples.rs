@@ -69,6 +69,28 @@ pub(super) fn push(batch: &mut Batch, operation: Operation, before: u32, after: 
     batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: offset, offset });
 }
 
+/// Inserts of orders into a table whose rows choose their destinations: id and destination of each.
+pub(super) fn routed<'a>(sequence: u64, rows: impl IntoIterator<Item = (i64, Option<&'a str>)>) -> Batch {
+    let mut table = Table::clone(&orders());
+    table.columns[1].place = Place::Destination;
+    let mut batch = batch(sequence);
+    batch.tables[0].table = Arc::new(table);
+    for (id, destination) in rows {
+        let after = routed_row(&mut batch, id, destination, Image::After);
+        push(&mut batch, Operation::Insert, NO_IMAGE, after);
+    }
+    batch
+}
+
+/// Adds a row image to such a batch; answers its number.
+pub(super) fn routed_row(batch: &mut Batch, id: i64, destination: Option<&str>, image: Image) -> u32 {
+    let number = row(batch, id, destination.unwrap_or_default(), image);
+    if destination.is_none() {
+        batch.tables[0].columns[1].nulls.set(number as usize);
+    }
+    number
+}
+
 /// Numbers of a pipeline with one sink.
 pub(super) fn numbers() -> Numbers {
     let status = Status { sinks: vec![SinkStatus::default()], ..Status::default() };

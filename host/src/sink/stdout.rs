@@ -1,13 +1,15 @@
-//! Standard output, one record a line. Nothing of it can be undone, so after a crash records may come again.
+//! Standard output, one record a line. Nothing of it can be undone, so after a crash records may come again. There is one
+//! place to write to: destinations that plugins choose are passed over.
 
 use std::io::{self, Write};
 
-use super::{Numbers, Sink, SinkState};
+use super::{Numbers, Policy, Sink, SinkState};
 use crate::{Error, ErrorKind, Result, change::Batch, format::Encoder};
 
 /// A sink that prints. `out` is standard output, which is not buffered a second time.
 pub(super) struct StdoutSink<W = io::Stdout> {
     encoder: Encoder,
+    policy: Policy,
     numbers: Numbers,
     out: W,
     buffer: Vec<u8>,
@@ -15,8 +17,8 @@ pub(super) struct StdoutSink<W = io::Stdout> {
 }
 
 impl StdoutSink {
-    pub(super) fn new(encoder: Encoder, buffer_bytes: usize, numbers: Numbers) -> Self {
-        Self { encoder, numbers, out: io::stdout(), buffer: Vec::new(), buffer_bytes }
+    pub(super) fn new(encoder: Encoder, policy: Policy, buffer_bytes: usize, numbers: Numbers) -> Self {
+        Self { encoder, policy, numbers, out: io::stdout(), buffer: Vec::new(), buffer_bytes }
     }
 }
 
@@ -31,23 +33,28 @@ impl<W: Write> StdoutSink<W> {
 
 impl<W: Write + Send> Sink for StdoutSink<W> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let mut bytes = 0;
+        let (mut records, mut bytes) = (0, 0);
         for change in &batch.changes {
             let before = self.buffer.len();
-            self.encoder.value(batch, change, &mut self.buffer);
+            if let Err(error) = self.encoder.value(batch, change, &mut self.buffer) {
+                self.policy.apply(&self.numbers, error, batch, change)?;
+                continue;
+            }
             self.buffer.push(b'\n');
+            records += 1;
             bytes += self.buffer.len() - before;
             if self.buffer.len() >= self.buffer_bytes {
                 self.write_out()?;
             }
         }
-        self.numbers.count(batch.changes.len(), bytes);
+        self.numbers.count(records, bytes);
         // people watch it: a batch is shown when it is there
         self.write_out()
     }
 
     fn flush(&mut self) -> Result<SinkState> {
         self.write_out()?;
+        self.policy.sync()?;
         Ok("{}".to_owned())
     }
 }

@@ -1,18 +1,23 @@
-//! The grammar of conditions, over the tokens of sqlparser's MySQL dialect.
-//!
-//! Only the tokenizer of that crate is used: its parser reaches all of SQL from any expression, which made the component ten
-//! times as large and its compilation by the host take seconds and a hundred megabytes.
+//! Conditions, as sqlparser reads them in MySQL's dialect, reduced to the part of SQL that can be judged on one row.
 
 use std::fmt;
 
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use sqlparser::{
+    ast::{BinaryOperator, DataType, Expr, UnaryOperator, Value},
+    dialect::MySqlDialect,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Token, Tokenizer},
+};
 
-use crate::{dialect::MySqlTokens, literal::Literal};
+use crate::literal::Literal;
 
 /// Longest condition, in bytes.
 const MAX_TEXT: usize = 64 << 10;
-/// Deepest nesting of parentheses and NOTs; chains of AND or OR are flat.
-const MAX_DEPTH: usize = 32;
+/// Deepest nesting of expressions, as sqlparser counts it.
+const MAX_DEPTH: usize = 50;
+/// Most operators in a condition: the parser's tree of a chain of ANDs, say, is as deep as it is long.
+const MAX_OPERATORS: usize = 1000;
 
 /// A parsed expression with its own text, for messages.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,16 +84,51 @@ pub fn parse(text: &str) -> Result<Expression, String> {
     if text.len() > MAX_TEXT {
         return Err(format!("it is {} bytes long; at most {MAX_TEXT} are read", text.len()));
     }
-    let no_condition = |error: String| format!("`{text}` is no SQL condition: {error}");
-    let tokens = Tokenizer::new(&MySqlTokens, text).tokenize_with_location().map_err(|error| no_condition(error.to_string()))?;
-    let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    let mut parser = Parser { text, tokens, next: 0, depth: 0 };
-    let expression = parser.any().map_err(no_condition)?;
-    match parser.peek() {
-        None => Ok(expression),
-        Some(Token::SemiColon) => Err(format!("`{text}` goes on after the condition, at `;`; write a condition only")),
-        Some(Token::RParen) => Err(no_condition("a parenthesis is closed that was not opened".into())),
-        Some(token) => Err(no_condition(unsupported(&token.to_string()))),
+    let shown = text.char_indices().nth(200).map_or(text.to_string(), |(end, _)| format!("{}…", text.get(..end).unwrap_or_default()));
+    let no_condition = |error: String| format!("`{shown}` is no SQL condition: {error}");
+    let told = |error| match error {
+        ParserError::RecursionLimitExceeded => no_condition(format!("it is nested more than {MAX_DEPTH} deep")),
+        ParserError::TokenizerError(error) | ParserError::ParserError(error) => no_condition(error),
+    };
+    let tokens = Tokenizer::new(&MySqlDialect {}, text).tokenize_with_location().map_err(|error| no_condition(error.to_string()))?;
+    if tokens.iter().filter(|token| joins(&token.token)).count() > MAX_OPERATORS {
+        return Err(no_condition(format!("it has more than {MAX_OPERATORS} operators; use IN")));
+    }
+    let mut parser = Parser::new(&MySqlDialect {}).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let parsed = parser.parse_expr().map_err(told)?;
+    match parser.peek_token().token {
+        Token::EOF => reduce(&parsed).map_err(no_condition),
+        Token::SemiColon => Err(format!("`{shown}` goes on after the condition, at `;`; write a condition only")),
+        Token::RParen => Err(no_condition("a parenthesis is closed that was not opened".into())),
+        token => Err(no_condition(unsupported(&token.to_string()))),
+    }
+}
+
+/// Words that take an expression on their left.
+const OPERATORS: [Keyword; 14] = [
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::XOR,
+    Keyword::NOT,
+    Keyword::IS,
+    Keyword::IN,
+    Keyword::BETWEEN,
+    Keyword::LIKE,
+    Keyword::RLIKE,
+    Keyword::REGEXP,
+    Keyword::DIV,
+    Keyword::COLLATE,
+    Keyword::AT,
+    Keyword::MEMBER,
+];
+
+/// Whether a token may make the parser's tree deeper, other than by recursion.
+fn joins(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => OPERATORS.contains(&word.keyword),
+        Token::Comma | Token::LParen | Token::RParen | Token::Period | Token::Whitespace(_) | Token::Number(..) => false,
+        Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) | Token::NationalStringLiteral(_) | Token::HexStringLiteral(_) => false,
+        _ => true,
     }
 }
 
@@ -99,232 +139,118 @@ fn unsupported(what: &str) -> String {
     )
 }
 
-/// Words that are never the name of a column unless quoted.
-const RESERVED: [&str; 16] =
-    ["AND", "OR", "NOT", "IN", "IS", "LIKE", "BETWEEN", "NULL", "TRUE", "FALSE", "SELECT", "CASE", "ESCAPE", "EXISTS", "INTERVAL", "XOR"];
-
-struct Parser<'a> {
-    text: &'a str,
-    tokens: Vec<TokenWithSpan>,
-    next: usize,
-    depth: usize,
+fn boxed(expr: &Expr) -> Result<Box<Expression>, String> {
+    reduce(expr).map(Box::new)
 }
 
-impl Parser<'_> {
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.next).map(|token| &token.token).filter(|token| **token != Token::EOF)
-    }
-
-    /// Whether an unquoted word comes next.
-    fn is_word(&self, ahead: usize, wanted: &str) -> bool {
-        matches!(self.tokens.get(self.next + ahead).map(|token| &token.token),
-            Some(Token::Word(word)) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
-    }
-
-    fn take_word(&mut self, wanted: &str) -> bool {
-        let found = self.is_word(0, wanted);
-        self.next += usize::from(found);
-        found
-    }
-
-    fn take(&mut self, wanted: &Token) -> bool {
-        let found = self.peek() == Some(wanted);
-        self.next += usize::from(found);
-        found
-    }
-
-    fn expect(&mut self, wanted: &Token) -> Result<(), String> {
-        if self.take(wanted) {
-            return Ok(());
-        }
-        Err(match self.peek() {
-            Some(token) => format!("`{wanted}` is missing before `{token}`"),
-            None => format!("`{wanted}` is missing at the end"),
-        })
-    }
-
-    /// The expression that began at token `start`.
-    fn node(&self, start: usize, kind: Kind) -> Expression {
-        let place = |index: usize, end: bool| self.tokens.get(index).map(|token| if end { token.span.end } else { token.span.start });
-        let begin = place(start, false).map_or(0, |location| self.offset(location));
-        let end = place(self.next.saturating_sub(1), true).map_or(self.text.len(), |location| self.offset(location));
-        Expression { text: self.text.get(begin..end).unwrap_or(self.text).to_string(), kind }
-    }
-
-    /// The byte at a line and column, both counted from one in characters.
-    fn offset(&self, location: Location) -> usize {
-        let line_start: usize = self.text.split_inclusive('\n').take(location.line.saturating_sub(1) as usize).map(str::len).sum();
-        let line = self.text.get(line_start..).unwrap_or_default();
-        let column = location.column.saturating_sub(1) as usize;
-        line_start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
-    }
-
-    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
-        if self.depth >= MAX_DEPTH {
-            return Err(format!("it is nested more than {MAX_DEPTH} deep"));
-        }
-        self.depth += 1;
-        let parsed = parse(self);
-        self.depth -= 1;
-        parsed
-    }
-
-    fn any(&mut self) -> Result<Expression, String> {
-        self.chain("OR", Kind::Or, |parser| parser.chain("AND", Kind::And, Self::negation))
-    }
-
-    fn chain(
-        &mut self,
-        word: &str,
-        join: fn(Vec<Expression>) -> Kind,
-        part: impl Fn(&mut Self) -> Result<Expression, String>,
-    ) -> Result<Expression, String> {
-        let start = self.next;
-        let first = part(self)?;
-        if !self.is_word(0, word) {
-            return Ok(first);
-        }
-        let mut parts = vec![first];
-        while self.take_word(word) {
-            parts.push(part(self)?);
-        }
-        Ok(self.node(start, join(parts)))
-    }
-
-    fn negation(&mut self) -> Result<Expression, String> {
-        let start = self.next;
-        if self.take_word("NOT") || self.take(&Token::ExclamationMark) {
-            let inner = self.deeper(Self::negation)?;
-            return Ok(self.node(start, Kind::Not(Box::new(inner))));
-        }
-        self.predicate()
-    }
-
-    fn predicate(&mut self) -> Result<Expression, String> {
-        let start = self.next;
-        let mut left = self.operand()?;
-        loop {
-            let operator = match self.peek() {
-                Some(Token::Eq) => Some(Operator::Equal),
-                Some(Token::Spaceship) => Some(Operator::NullSafeEqual),
-                Some(Token::Neq) => Some(Operator::NotEqual),
-                Some(Token::Lt) => Some(Operator::Less),
-                Some(Token::LtEq) => Some(Operator::LessOrEqual),
-                Some(Token::Gt) => Some(Operator::Greater),
-                Some(Token::GtEq) => Some(Operator::GreaterOrEqual),
-                _ => None,
-            };
-            if let Some(operator) = operator {
-                self.next += 1;
-                let right = self.operand()?;
-                left = self.node(start, Kind::Compare(Box::new(left), operator, Box::new(right)));
-                continue;
-            }
-            if self.take_word("IS") {
-                let negated = self.take_word("NOT");
-                let left_kind = |left| match () {
-                    () if self.is_word(0, "NULL") => Some(Kind::IsNull(left)),
-                    () if self.is_word(0, "TRUE") => Some(Kind::Is(left, Some(true))),
-                    () if self.is_word(0, "FALSE") => Some(Kind::Is(left, Some(false))),
-                    () if self.is_word(0, "UNKNOWN") => Some(Kind::Is(left, None)),
-                    () => None,
-                };
-                let kind = left_kind(Box::new(left)).ok_or("after IS comes NULL, TRUE, FALSE or UNKNOWN")?;
-                self.next += 1;
-                left = self.negated(start, kind, negated);
-                continue;
-            }
-            let negated = self.is_word(0, "NOT") && ["IN", "BETWEEN", "LIKE"].iter().any(|word| self.is_word(1, word));
-            self.next += usize::from(negated);
-            let kind = if self.take_word("IN") {
-                self.list(left)?
-            } else if self.take_word("BETWEEN") {
-                let low = self.operand()?;
-                if !self.take_word("AND") {
-                    return Err("BETWEEN needs AND and a second bound".into());
+/// What of SQL can be judged on one row.
+fn reduce(expr: &Expr) -> Result<Expression, String> {
+    let kind = match expr {
+        Expr::Nested(inner) => return reduce(inner),
+        Expr::Identifier(name) => Kind::Column(None, name.value.clone()),
+        Expr::CompoundIdentifier(names) => match names.as_slice() {
+            [table, column] => Kind::Column(Some(table.value.clone()), column.value.clone()),
+            _ => return Err(unsupported(&expr.to_string())),
+        },
+        Expr::Value(value) => Kind::Literal(literal(&value.value)?),
+        Expr::TypedString(typed) if is_temporal(&typed.data_type) => Kind::Literal(literal(&typed.value.value)?),
+        Expr::UnaryOp { op: UnaryOperator::Not | UnaryOperator::BangNot, expr } => Kind::Not(boxed(expr)?),
+        Expr::UnaryOp { op: sign @ (UnaryOperator::Minus | UnaryOperator::Plus), expr: operand } => match &**operand {
+            Expr::Value(value) => match &value.value {
+                Value::Number(digits, _) => {
+                    Kind::Literal(Literal::number(&format!("{}{digits}", if *sign == UnaryOperator::Minus { "-" } else { "" }))?)
                 }
-                Kind::Between(Box::new(left), Box::new(low), Box::new(self.operand()?))
-            } else if self.take_word("LIKE") {
-                let pattern = Box::new(self.operand()?);
-                let escape = if self.take_word("ESCAPE") { Some(Box::new(self.operand()?)) } else { None };
-                Kind::Like(Box::new(left), pattern, escape)
-            } else {
-                return Ok(left);
-            };
-            left = self.negated(start, kind, negated);
-        }
-    }
-
-    fn negated(&self, start: usize, kind: Kind, negated: bool) -> Expression {
-        let inner = self.node(start, kind);
-        if negated { self.node(start, Kind::Not(Box::new(inner))) } else { inner }
-    }
-
-    fn list(&mut self, left: Expression) -> Result<Kind, String> {
-        self.expect(&Token::LParen)?;
-        let mut items = vec![self.operand()?];
-        while self.take(&Token::Comma) {
-            items.push(self.operand()?);
-        }
-        self.expect(&Token::RParen)?;
-        Ok(Kind::InList(Box::new(left), items))
-    }
-
-    /// A literal, a column, or an expression in parentheses.
-    fn operand(&mut self) -> Result<Expression, String> {
-        let start = self.next;
-        let token = self.peek().cloned().ok_or("something is missing at the end")?;
-        self.next += 1;
-        let kind = match token {
-            Token::LParen => {
-                let inner = self.deeper(Self::any)?;
-                self.expect(&Token::RParen)?;
-                return Ok(self.node(start, inner.kind));
-            }
-            Token::Minus | Token::Plus => match self.peek().cloned() {
-                Some(Token::Number(digits, _)) => {
-                    self.next += 1;
-                    Kind::Literal(Literal::number(&format!("{}{digits}", if token == Token::Minus { "-" } else { "" }))?)
-                }
-                _ => return Err(unsupported(&token.to_string())),
+                _ => return Err(unsupported(&expr.to_string())),
             },
-            Token::Number(digits, _) => Kind::Literal(Literal::number(&digits)?),
-            Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) | Token::NationalStringLiteral(text) => {
-                Kind::Literal(Literal::Text(text))
+            _ => return Err(unsupported(&expr.to_string())),
+        },
+        Expr::BinaryOp { left, op, right } => match comparison(op) {
+            Some(operator) => Kind::Compare(boxed(left)?, operator, boxed(right)?),
+            None => match op {
+                BinaryOperator::And => return chain(expr, op, Kind::And),
+                BinaryOperator::Or => return chain(expr, op, Kind::Or),
+                _ => return Err(unsupported(&op.to_string())),
+            },
+        },
+        Expr::IsNull(operand) => Kind::IsNull(boxed(operand)?),
+        Expr::IsTrue(operand) => Kind::Is(boxed(operand)?, Some(true)),
+        Expr::IsFalse(operand) => Kind::Is(boxed(operand)?, Some(false)),
+        Expr::IsUnknown(operand) => Kind::Is(boxed(operand)?, None),
+        Expr::IsNotNull(operand) => negated(true, expr, Kind::IsNull(boxed(operand)?)),
+        Expr::IsNotTrue(operand) => negated(true, expr, Kind::Is(boxed(operand)?, Some(true))),
+        Expr::IsNotFalse(operand) => negated(true, expr, Kind::Is(boxed(operand)?, Some(false))),
+        Expr::IsNotUnknown(operand) => negated(true, expr, Kind::Is(boxed(operand)?, None)),
+        Expr::Between { expr: operand, negated: not, low, high } => {
+            negated(*not, expr, Kind::Between(boxed(operand)?, boxed(low)?, boxed(high)?))
+        }
+        Expr::InList { expr: operand, list, negated: not } => {
+            let items = list.iter().map(reduce).collect::<Result<Vec<_>, _>>()?;
+            if items.is_empty() {
+                return Err("IN needs at least one literal".into());
             }
-            Token::HexStringLiteral(digits) => Kind::Literal(Literal::hexadecimal(&digits)?),
-            Token::Word(word) if word.quote_style.is_none() => {
-                let upper = word.value.to_ascii_uppercase();
-                match (upper.as_str(), self.peek().cloned()) {
-                    ("TRUE", _) => Kind::Literal(Literal::Bool(true)),
-                    ("FALSE", _) => Kind::Literal(Literal::Bool(false)),
-                    ("NULL", _) => Kind::Literal(Literal::Null),
-                    ("DATE" | "TIME" | "TIMESTAMP" | "DATETIME", Some(Token::SingleQuotedString(text))) => {
-                        self.next += 1;
-                        Kind::Literal(Literal::Text(text))
-                    }
-                    (_, Some(Token::LParen)) => return Err(unsupported(&format!("{}(…)", word.value))),
-                    (reserved, _) if RESERVED.contains(&reserved) => return Err(unsupported(&word.value)),
-                    _ => self.column(word.value)?,
-                }
-            }
-            Token::Word(word) => self.column(word.value)?,
-            other => return Err(unsupported(&other.to_string())),
-        };
-        Ok(self.node(start, kind))
-    }
+            negated(*not, expr, Kind::InList(boxed(operand)?, items))
+        }
+        Expr::Like { negated: not, any: false, expr: operand, pattern, escape_char } => {
+            let escape = escape_char.as_deref().map(boxed);
+            negated(*not, expr, Kind::Like(boxed(operand)?, boxed(pattern)?, escape.transpose()?))
+        }
+        Expr::InSubquery { .. } | Expr::Subquery(_) | Expr::Exists { .. } => return Err(unsupported("SELECT")),
+        Expr::Function(function) => return Err(unsupported(&format!("{}(…)", function.name))),
+        Expr::RLike { regexp, .. } => return Err(unsupported(if *regexp { "REGEXP" } else { "RLIKE" })),
+        _ => return Err(unsupported(&expr.to_string())),
+    };
+    Ok(Expression { text: expr.to_string(), kind })
+}
 
-    /// A column whose first name was read.
-    fn column(&mut self, first: String) -> Result<Kind, String> {
-        if !self.take(&Token::Period) {
-            return Ok(Kind::Column(None, first));
+/// `NOT` around a predicate that is written with it inside.
+fn negated(not: bool, expr: &Expr, kind: Kind) -> Kind {
+    if not { Kind::Not(Box::new(Expression { text: expr.to_string(), kind })) } else { kind }
+}
+
+/// A chain of one operator. The tree leans left, as deep as the chain is long: it is walked in a loop, and never displayed as a whole.
+fn chain(expr: &Expr, of: &BinaryOperator, join: fn(Vec<Expression>) -> Kind) -> Result<Expression, String> {
+    let mut parts = Vec::new();
+    let mut rest = expr;
+    while let Expr::BinaryOp { left, op, right } = rest {
+        if op != of {
+            break;
         }
-        match self.peek().cloned() {
-            Some(Token::Word(second)) => {
-                self.next += 1;
-                Ok(Kind::Column(Some(first), second.value))
-            }
-            _ => Err(format!("`{first}.` lacks the name of a column")),
-        }
+        parts.push(reduce(right)?);
+        rest = left;
     }
+    parts.push(reduce(rest)?);
+    parts.reverse();
+    let text = parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(&format!(" {of} "));
+    Ok(Expression { text, kind: join(parts) })
+}
+
+fn comparison(op: &BinaryOperator) -> Option<Operator> {
+    Some(match op {
+        BinaryOperator::Eq => Operator::Equal,
+        BinaryOperator::Spaceship => Operator::NullSafeEqual,
+        BinaryOperator::NotEq => Operator::NotEqual,
+        BinaryOperator::Lt => Operator::Less,
+        BinaryOperator::LtEq => Operator::LessOrEqual,
+        BinaryOperator::Gt => Operator::Greater,
+        BinaryOperator::GtEq => Operator::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
+/// `DATE '2024-02-29'`.
+fn is_temporal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date | DataType::Time(..) | DataType::Datetime(_) | DataType::Timestamp(..))
+}
+
+fn literal(value: &Value) -> Result<Literal, String> {
+    Ok(match value {
+        Value::Number(digits, _) => Literal::number(digits)?,
+        Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) | Value::NationalStringLiteral(text) => {
+            Literal::Text(text.clone())
+        }
+        Value::HexStringLiteral(digits) => Literal::hexadecimal(digits)?,
+        Value::Boolean(value) => Literal::Bool(*value),
+        Value::Null => Literal::Null,
+        other => return Err(unsupported(&other.to_string())),
+    })
 }

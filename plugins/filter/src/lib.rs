@@ -25,7 +25,6 @@
 mod condition;
 mod config;
 mod decimal;
-mod dialect;
 mod evaluate;
 mod expression;
 mod like;

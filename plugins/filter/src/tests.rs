@@ -140,7 +140,7 @@ fn a_condition_keeps_the_row_for_which_it_is_true() {
         ("id = 7 IS TRUE", true),
         ("id <=> 7", true),
         ("TRUE", true),
-        ("NOT status = 'new' AND ! (id = 1)", true),
+        ("NOT status = 'new' AND NOT (id = 1)", true),
         ("id = 1 OR id = 2 OR status = 'paid' AND price > 1", true),
         ("(id) = (7)", true),
         ("FALSE OR id = 7", true),
@@ -206,8 +206,11 @@ fn a_wrong_condition_is_refused_with_its_offending_part() {
         assert!(error.contains(expected), "{condition}: {error}");
     }
     assert_eq!(kept(&"(".repeat(5000), &[]).map_err(|e| e.contains("nested more than")), Err(true));
-    let deep = format!("{}id = 1{}", "NOT (".repeat(30), ")".repeat(30));
+    let deep = format!("{}id = 1{}", "NOT (".repeat(60), ")".repeat(60));
     assert!(kept(&deep, &[]).is_err(), "deep nesting is an error, not a crash");
+    let long = vec!["id = 1"; 3000].join(" OR ");
+    assert!(kept(&long, &[]).unwrap_err().contains("use IN"), "a long chain is an error, not a crash");
+    assert_eq!(kept(&vec!["id = 7"; 400].join(" AND "), &[row()]), Ok(vec![true]));
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub(crate) const PROFILE: [(&str, &str); 7] = [
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
 ];
 
+/// A dependency that only reads a configuration is built for size instead: the host compiles the component so much faster.
+/// Part of the source hash too.
+pub(crate) const SMALL: [&str; 1] = ["sqlparser"];
+
 /// Code generation flags of guests; part of the source hash. Both features are on in every engine that runs components.
 pub(crate) const FLAGS: [&str; 1] = ["-Ctarget-feature=+bulk-memory,+simd128"];
 
@@ -43,7 +47,12 @@ pub fn target_folder() -> PathBuf {
 /// When no compiler for wasm32-unknown-unknown can be had, or the crate does not compile: cargo's own words go to stderr.
 pub fn build(folder: &Path) -> Result<Vec<u8>> {
     let name = folder.file_name().and_then(|name| name.to_str()).ok_or_else(|| format!("{} has no name", folder.display()))?;
-    let hash = source_hash(folder)?;
+    kept(name, || source_hash(folder), || encode(name, &compile(folder)?))
+}
+
+/// The component that was built from sources of this hash; `make` builds it when there is none. One process builds, others wait.
+pub(crate) fn kept(name: &str, hash_now: impl Fn() -> Result<String>, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    let hash = hash_now()?;
     let kept = target_folder().join("components").join(format!("{name}-{hash}.wasm"));
     if let Ok(component) = fs::read(&kept) {
         return Ok(component);
@@ -56,19 +65,23 @@ pub fn build(folder: &Path) -> Result<Vec<u8>> {
     if let Ok(component) = fs::read(&kept) {
         return Ok(component);
     }
-    let core = compile(folder)?;
-    let component = wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(&core)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| format!("making a component of {name}: {error:#}"))?;
-    if source_hash(folder)? != hash {
+    let component = make()?;
+    if hash_now()? != hash {
         return Err(format!("the sources of {name} changed while it was built; run it again"));
     }
     let mut file = tempfile::NamedTempFile::new_in(folder_of_kept).doing("keeping the component")?;
     file.write_all(&component).doing("keeping the component")?;
     file.persist(&kept).doing("keeping the component")?;
     Ok(component)
+}
+
+/// The component of a core module.
+pub(crate) fn encode(name: &str, core: &[u8]) -> Result<Vec<u8>> {
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(core)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| format!("making a component of {name}: {error:#}"))
 }
 
 /// The environment that makes the target usable, as `tests/toolchain/wasm-sysroot.sh` prints it; asked once a process.
@@ -113,6 +126,10 @@ fn compile(folder: &Path) -> Result<Vec<u8>> {
         .envs(PROFILE)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).doing(format_args!("reading the manifest in {}", folder.display()))?;
+    for package in SMALL.iter().filter(|package| manifest.lines().any(|line| line.starts_with(*package))) {
+        command.arg("--config").arg(format!("profile.release.package.{package}.opt-level=\"z\""));
+    }
     for (name, _) in env::vars_os() {
         let foreign = name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_CFG_"));
         if foreign || name == "RUSTFLAGS" || name == "CARGO_MANIFEST_DIR" {

@@ -20,6 +20,8 @@ enum Task {
     Verify,
     /// Builds the guests of the tests, so that no test has to wait for it.
     Guests,
+    /// Builds the example and the conformance plugin of every language, so that no test has to wait for it.
+    Languages,
     /// Builds one plugin crate into a component.
     Build {
         /// The crate's folder.
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         }),
         Task::Verify => sluicegate_guest_builder::verify(),
         Task::Guests => sluicegate_guest_builder::build_guests(),
+        Task::Languages => sluicegate_guest_builder::build_languages(),
         Task::Build { folder, output } => folder
             .canonicalize()
             .map_err(|error| format!("{}: {error}", folder.display()))

@@ -32,7 +32,7 @@ pub fn source_hash(folder: &Path) -> Result<String> {
         part(&name, &fs::read(file).doing(format_args!("reading {}", file.display()))?);
     }
     part("dependencies", dependencies(folder)?.as_bytes());
-    part("profile", format!("{:?} {:?} {:?}", build::PROFILE, build::FLAGS, build::FOLDERS).as_bytes());
+    part("profile", format!("{:?} {:?} {:?} {:?}", build::PROFILE, build::SMALL, build::FLAGS, build::FOLDERS).as_bytes());
     Ok(hex(&hash.finalize()))
 }
 

@@ -101,6 +101,20 @@ fn the_filter_component_keeps_what_its_condition_matches() {
     let mut guest = load(&standard("filter")).unwrap();
     let refused = guest.plugin.sluicegate_plugin_transform().call_configure(&mut guest.store, r#"{"where": "id ="}"#).unwrap();
     assert!(refused.unwrap_err().contains("is no SQL condition"));
+    // the parser's recursion ends in words before it ends the component's stack
+    for (deep, told) in [
+        (format!("{}id = 1{}", "(".repeat(20_000), ")".repeat(20_000)), "nested more than"),
+        (format!("{}id = 1", "NOT ".repeat(1_500)), "is no SQL condition"),
+        (vec!["id = 1"; 5_000].join(" OR "), "use IN"),
+        (vec!["1"; 30_000].join("+"), "use IN"),
+    ] {
+        let config = serde_json::json!({ "where": deep }).to_string();
+        let refused = guest.plugin.sluicegate_plugin_transform().call_configure(&mut guest.store, &config).unwrap().unwrap_err();
+        assert!(refused.contains(told), "{}", &refused[refused.len().saturating_sub(100)..]);
+    }
+    let long = serde_json::json!({ "where": vec!["id <> 1"; 450].join(" AND ") }).to_string();
+    guest.plugin.sluicegate_plugin_transform().call_configure(&mut guest.store, &long).unwrap().unwrap();
+    guest.plan().unwrap().unwrap().unwrap();
 }
 
 #[test]

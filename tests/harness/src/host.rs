@@ -251,9 +251,22 @@ impl Lines {
 
 /// `GET path` of an HTTP server on 127.0.0.1: status code and body; `None` when it does not answer.
 pub fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+    http_request(port, "GET", path, &[], &[])
+}
+
+/// Any request; `headers` beside `Host`, `Connection` and `Content-Length`.
+pub fn http_request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    // a test may lie about it
+    let length = ("Content-Length", body.len().to_string());
+    let own = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(length.0));
+    let length = if own { String::new() } else { format!("{}: {}\r\n", length.0, length.1) };
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{length}{headers}\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    // a refused body need not be read to its end
+    let _ = stream.write_all(body);
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

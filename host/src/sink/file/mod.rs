@@ -1,146 +1,151 @@
 //! NDJSON files in a folder: rolled by size and time, optionally compressed, each change in them exactly once.
 //!
-//! The checkpoint holds the open file's durable length. A start after a crash cuts that file to it and removes the files
-//! that came later, so what was written after the checkpoint is undone before it is written again.
+//! Where a plugin chooses destinations, each has a folder inside the sink's, with rolled files of its own: a stream. An update
+//! whose row goes from one destination to another is a delete in the one and an insert in the other.
+//!
+//! The checkpoint holds the durable length of each stream's current file. A start after a crash cuts these files and
+//! removes those that came later, so what was written after the checkpoint is undone before it is written again. A
+//! destination that is new since the checkpoint stands in a journal before its first file is made.
 
+mod journal;
 mod naming;
 mod output;
 mod recovery;
+mod stream;
+mod streams;
 
 use std::{
-    fs::OpenOptions,
     io,
     path::{Path, PathBuf},
 };
 
 use naming::Naming;
-use output::Output;
-use recovery::State;
+use stream::Layout;
+use streams::{PLAIN, Streams};
 
-use super::{Numbers, Sink, SinkState};
+use super::{Numbers, Policy, Sink, SinkState, destination};
 use crate::{
     Error, ErrorKind, Result,
-    change::Batch,
-    config::{FileSink as Settings, Roll},
+    change::{Batch, Change, NO_IMAGE, Operation},
+    config::FileSink as Settings,
     format::Encoder,
-    service::status::now_us,
-    state::{Lock, folder},
+    limits::Limits,
+    state::Lock,
 };
 
 /// A file sink.
 pub(super) struct FileSink {
-    folder: PathBuf,
-    naming: Naming,
-    roll: Roll,
-    zstd: Option<i32>,
+    streams: Streams,
     encoder: Encoder,
+    policy: Policy,
     numbers: Numbers,
-    /// Number of the open file, or of the next one.
-    number: u64,
-    /// Records in it, those in `buffer` included.
-    records: u64,
-    opened_us: i64,
-    /// The open file; made with the first records that it gets.
-    output: Option<Output>,
-    /// Whole records that are not yet given to `output`.
-    buffer: Vec<u8>,
-    buffer_bytes: usize,
-    /// How full `buffer` may get before it is written; less when the file is about to be rolled.
-    write_at: usize,
-    /// The folder has a new entry that is not synced.
-    folder_dirty: bool,
+    /// Where the tables of the batch at hand go.
+    routes: Vec<Route>,
     uncommitted: Option<PathBuf>,
     flushes: u64,
     _lock: Lock,
 }
 
+#[derive(Clone, Copy)]
+struct Route {
+    /// The table's stream; `None` when a plugin chose a destination that cannot be a folder.
+    stream: Option<usize>,
+    /// The column that holds the rows' own destinations.
+    column: Option<usize>,
+}
+
+/// What was written for a change.
+struct Written {
+    records: usize,
+    bytes: usize,
+}
+
 impl FileSink {
     /// Opens the folder, and makes everything undone that was written after `state`.
-    pub(super) fn open(settings: &Settings, encoder: Encoder, state: Option<&str>, buffer_bytes: usize, numbers: Numbers) -> Result<Self> {
+    pub(super) fn open(
+        settings: &Settings,
+        encoder: Encoder,
+        policy: Policy,
+        state: Option<&str>,
+        limits: &Limits,
+        numbers: Numbers,
+    ) -> Result<Self> {
         let naming = Naming { prefix: settings.prefix.clone(), zstd: settings.zstd.is_some() };
         let recovered = recovery::recover(&settings.folder, &naming, state)?;
-        let mut sink = Self {
-            folder: settings.folder.clone(),
-            naming,
-            roll: settings.roll,
-            zstd: settings.zstd,
+        let layout = Layout { root: settings.folder.clone(), naming, roll: settings.roll, zstd: settings.zstd };
+        Ok(Self {
+            streams: Streams::new(layout, &recovered, limits),
             encoder,
+            policy,
             numbers,
-            number: recovered.number,
-            records: 0,
-            opened_us: 0,
-            output: None,
-            buffer: Vec::new(),
-            buffer_bytes,
-            write_at: 0,
-            folder_dirty: false,
+            routes: Vec::new(),
             uncommitted: recovered.uncommitted,
             flushes: 0,
             _lock: recovered.lock,
-        };
-        if let Some((file, state)) = recovered.file {
-            sink.records = state.records;
-            sink.opened_us = state.opened_us;
-            let path = sink.path();
-            sink.output = Some(Output::new(file, state.bytes, sink.zstd).map_err(|e| fault(&path, "the file cannot be used", e))?);
-        }
-        sink.set_write_at();
-        Ok(sink)
+        })
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.join(self.naming.file(self.number))
-    }
-
-    /// A plain file is rolled right after the record that fills it, so the buffer is not let past that point.
-    fn set_write_at(&mut self) {
-        let written = self.output.as_ref().map_or(0, Output::bytes);
-        let room = usize::try_from(self.roll.bytes.saturating_sub(written)).unwrap_or(usize::MAX);
-        self.write_at = if self.zstd.is_some() { self.buffer_bytes } else { self.buffer_bytes.min(room) };
-    }
-
-    /// Gives the buffer to the file, and rolls the file when it is full.
-    fn write_out(&mut self) -> Result<()> {
-        if !self.buffer.is_empty() {
-            let path = self.path();
-            let output = match &mut self.output {
-                Some(output) => output,
-                None => {
-                    let file = OpenOptions::new().write(true).create_new(true).open(&path);
-                    let output =
-                        file.and_then(|file| Output::new(file, 0, self.zstd)).map_err(|e| fault(&path, "the file cannot be made", e))?;
-                    self.folder_dirty = true;
-                    self.opened_us = now_us();
-                    self.output.insert(output)
-                }
+    /// Finds the streams of the batch's tables.
+    fn route(&mut self, batch: &Batch) -> Result<()> {
+        self.routes.clear();
+        for rows in &batch.tables {
+            let stream = match &rows.table.destination {
+                None => Some(PLAIN),
+                Some(chosen) => self.streams.find(chosen)?,
             };
-            output.write(&self.buffer).map_err(|e| fault(&path, "the file cannot be written", e))?;
-            self.buffer.clear();
-            self.buffer.shrink_to(2 * self.buffer_bytes); // one huge record does not hold its memory for ever
-        }
-        if self.output.as_ref().is_some_and(|o| o.bytes() >= self.roll.bytes) {
-            self.roll()?;
-        }
-        self.set_write_at();
-        Ok(())
-    }
-
-    /// Syncs and closes the open file; the next records begin the next one.
-    fn roll(&mut self) -> Result<()> {
-        if let Some(mut output) = self.output.take() {
-            let path = self.path();
-            output.sync().map_err(|e| fault(&path, "the file cannot be synced", e))?;
-            self.number += 1;
-            self.records = 0;
-            self.opened_us = 0;
+            self.routes.push(Route { stream, column: rows.table.destination_column() });
         }
         Ok(())
     }
 
-    /// Whether the open file is older than it may get.
-    fn aged(&self) -> bool {
-        let age = now_us().saturating_sub(self.opened_us);
-        self.output.is_some() && self.roll.every.is_some_and(|every| age >= i64::try_from(every.as_micros()).unwrap_or(i64::MAX))
+    /// Writes the records of one change.
+    ///
+    /// # Errors
+    /// `Record`: one of them cannot be written, and none was; the policy decides. Everything else is final.
+    fn deliver(&mut self, batch: &Batch, change: &Change) -> Result<Written> {
+        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
+        let route = *self.routes.get(change.table as usize).ok_or_else(dangling)?;
+        let stream = if route.column.is_none() {
+            route.stream.ok_or_else(|| bad_destination(batch, change))?
+        } else {
+            let row = if change.after == NO_IMAGE { change.before } else { change.after };
+            let stream = self.stream_of(batch, change, route, row)?;
+            if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
+                let left = self.stream_of(batch, change, route, change.before)?;
+                if left != stream {
+                    return self.deliver_move(batch, change, left, stream);
+                }
+            }
+            stream
+        };
+        let bytes = self.streams.append(stream, |out| self.encoder.value(batch, change, out))?;
+        self.streams.settle(stream)?;
+        Ok(Written { records: 1, bytes })
+    }
+
+    /// The stream that a row's own destination, or its table's, names.
+    fn stream_of(&mut self, batch: &Batch, change: &Change, route: Route, row: u32) -> Result<usize> {
+        let own = match (route.column, batch.tables.get(change.table as usize)) {
+            (Some(column), Some(rows)) => destination::of_row(rows, column, row)?,
+            _ => None,
+        };
+        let stream = match own {
+            Some(own) => self.streams.find(own)?,
+            None => route.stream,
+        };
+        stream.ok_or_else(|| bad_destination(batch, change))
+    }
+
+    /// Writes an update whose row goes from one stream to another.
+    fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize) -> Result<Written> {
+        let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+        let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+        let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;
+        let entering = self.streams.append(entered, |out| self.encoder.value(batch, &came, out));
+        let entering = entering.inspect_err(|_| self.streams.undo(left, leaving))?;
+        self.streams.settle(left)?;
+        self.streams.settle(entered)?;
+        Ok(Written { records: 2, bytes: leaving + entering })
     }
 
     /// The second flush tells that the first one's state has been stored: from now on a checkpoint names our files.
@@ -157,51 +162,34 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let mut bytes = 0;
+        self.route(batch)?;
+        let mut written = Written { records: 0, bytes: 0 };
         for change in &batch.changes {
-            let before = self.buffer.len();
-            self.encoder.value(batch, change, &mut self.buffer);
-            self.buffer.push(b'\n');
-            bytes += self.buffer.len() - before;
-            self.records += 1;
-            if self.buffer.len() >= self.write_at {
-                self.write_out()?;
+            match self.deliver(batch, change) {
+                Ok(new) => {
+                    written.records += new.records;
+                    written.bytes += new.bytes;
+                }
+                Err(error) => self.policy.apply(&self.numbers, error, batch, change)?,
             }
         }
-        self.numbers.count(batch.changes.len(), bytes);
-        if self.aged() {
-            self.write_out()?;
-            self.roll()?;
-            self.set_write_at();
-        }
-        Ok(())
+        self.numbers.count(written.records, written.bytes);
+        self.streams.roll_aged()
     }
 
     fn flush(&mut self) -> Result<SinkState> {
-        self.write_out()?;
-        let path = self.path();
-        if let Some(output) = &mut self.output {
-            output.sync().map_err(|e| fault(&path, "the file cannot be synced", e))?;
-        }
-        if self.folder_dirty {
-            folder::sync(&self.folder).map_err(|e| fault(&self.folder, "the folder cannot be synced", e))?;
-            self.folder_dirty = false;
-        }
-        // ending a frame has made a compressed file longer
-        if self.aged() || self.output.as_ref().is_some_and(|o| o.bytes() >= self.roll.bytes) {
-            self.roll()?;
-        }
-        self.set_write_at();
+        let state = self.streams.flush()?;
+        self.policy.sync()?;
         self.forget_marker()?;
-        let state = State {
-            file: self.naming.file(self.number),
-            number: self.number,
-            bytes: self.output.as_ref().map_or(0, Output::bytes),
-            records: self.records,
-            opened_us: self.opened_us,
-        };
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
     }
+}
+
+/// The error of a record whose destination cannot be a folder. It may come from a value, so it is not shown.
+fn bad_destination(batch: &Batch, change: &Change) -> Error {
+    let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
+    Error::new(ErrorKind::Record, format!("the destination that a plugin chose for a record of table {table} cannot be a folder"))
+        .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them; none may be empty, begin with `.`, end in `.ndjson`, or hold `\\` or control characters; or set `on_error`")
 }
 
 /// Checks that the folder can be written or, if it is not there, made. Leaves nothing behind.

@@ -1,6 +1,7 @@
 //! Opening: brings the folder back to what the checkpoint says is durable.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -8,17 +9,28 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault, naming::Naming};
+use super::{fault, journal::Journal, naming::Naming, stream::is_folder};
 use crate::{
     Error, ErrorKind, Result,
     state::{Lock, LockFault, folder},
 };
 
-/// What the checkpoint keeps for a file sink. Files with a lower number are complete, and may be moved away; this one is
-/// still written to, or comes next.
+/// What the checkpoint keeps for a file sink: a place for each stream of files.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct State {
-    /// The file's name in the folder.
+    /// Of the records without a destination.
+    #[serde(flatten)]
+    pub plain: Place,
+    /// Of those with one, by destination.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub destinations: BTreeMap<String, Place>,
+}
+
+/// How far a stream is. Files with a lower number are complete, and may be moved away; this one is still written to, or
+/// comes next.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Place {
+    /// The file's name in the stream's folder.
     pub file: String,
     /// Its number.
     pub number: u64,
@@ -31,12 +43,34 @@ pub(super) struct State {
     pub opened_us: i64,
 }
 
+/// Where a stream goes on.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// Number of the file that is written to or comes next.
+    pub number: u64,
+    /// Its length, at which it goes on; 0 = it comes next.
+    pub bytes: u64,
+    /// Records in it.
+    pub records: u64,
+    /// When it was begun.
+    pub opened_us: i64,
+    /// Whether a crash finds its files.
+    pub recorded: bool,
+}
+
+impl Start {
+    /// A stream that has no files yet.
+    pub fn new() -> Self {
+        Self { number: 1, bytes: 0, records: 0, opened_us: 0, recorded: false }
+    }
+}
+
 /// Where writing goes on.
 pub(super) struct Recovered {
-    /// Number of the file that is open or comes next.
-    pub number: u64,
-    /// The file to go on in, at its end, with its state.
-    pub file: Option<(File, State)>,
+    /// The records without a destination.
+    pub plain: Start,
+    /// Those with one.
+    pub destinations: Vec<(String, Start)>,
     /// Keeps other processes off the files.
     pub lock: Lock,
     /// While this file exists, no checkpoint names any of our files: all of them were written in vain.
@@ -44,38 +78,67 @@ pub(super) struct Recovered {
 }
 
 /// Makes everything undone that was written after `state`, and says where to go on.
-pub(super) fn recover(folder: &Path, naming: &Naming, state: Option<&str>) -> Result<Recovered> {
-    folder::make(folder).map_err(|e| fault(folder, "the folder cannot be made", e))?;
-    let lock = lock(folder, naming)?;
-    let mut recovered = Recovered { number: 1, file: None, lock, uncommitted: None };
-    let known = match state {
-        None => false,
-        Some(text) => {
-            let (state, written) = parse(text)?;
-            // with nothing durable in the state's file, one of the same number but other compression came after it, too
-            let from = if state.bytes == 0 { state.number } else { state.number.saturating_add(1) };
-            remove(folder, |n, number| n.prefix == written.prefix && number >= from)?;
-            let same = written == *naming;
-            let known = written.prefix == naming.prefix;
-            recovered.number = state.number;
-            match cut(folder, &state)? {
-                Some(file) if same => recovered.file = Some((file, state)),
-                // the prefix or the compression was changed: the old file is complete as it is
-                Some(_) => recovered.number = state.number + 1,
-                None => {}
-            }
-            known
+pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Result<Recovered> {
+    folder::make(root).map_err(|e| fault(root, "the folder cannot be made", e))?;
+    let lock = lock(root, naming)?;
+    let state = state.map(parse).transpose()?;
+    let mut plain = Start::new();
+    let mut destinations = Vec::new();
+    if let Some((state, written)) = &state {
+        plain = restore(root, naming, &state.plain, written)?;
+        for (destination, place) in &state.destinations {
+            destinations.push((destination.clone(), restore(&root.join(destination), naming, place, written)?));
         }
-    };
-    let marker = folder.join(format!(".{}.uncommitted", naming.prefix));
+    }
+    undo_new(root, naming, state.as_ref())?;
+    if let Some((_, written)) = state.as_ref().filter(|(_, written)| written.prefix != naming.prefix) {
+        undo_new(root, written, state.as_ref())?;
+    }
+    let marker = root.join(format!(".{}.uncommitted", naming.prefix));
+    let known = state.is_some_and(|(_, written)| written.prefix == naming.prefix);
     if known {
         remove_file(&marker)?;
     } else {
-        begin(folder, naming, &marker)?;
-        recovered.uncommitted = Some(marker);
+        begin(root, naming, &marker)?;
     }
-    folder::sync(folder).map_err(|e| fault(folder, "the folder cannot be synced", e))?;
-    Ok(recovered)
+    plain.recorded = true; // by the marker, if not by the state
+    folder::sync(root).map_err(|e| fault(root, "the folder cannot be synced", e))?;
+    Ok(Recovered { plain, destinations, lock, uncommitted: (!known).then_some(marker) })
+}
+
+/// Removes the files of the prefix from destinations that its journal names, but not the state: they were begun after it.
+fn undo_new(root: &Path, naming: &Naming, state: Option<&(State, Naming)>) -> Result<()> {
+    let journal = Journal::new(root, naming);
+    let known = |destination: &str| {
+        state.is_some_and(|(state, written)| written.prefix == naming.prefix && state.destinations.contains_key(destination))
+    };
+    for destination in journal.read()?.iter().filter(|d| !known(d)) {
+        let folder = root.join(destination);
+        remove(&folder, |n, _| n.prefix == naming.prefix)?;
+        if folder.is_dir() {
+            folder::sync(&folder).map_err(|e| fault(&folder, "the folder cannot be synced", e))?;
+        }
+    }
+    journal.clear()
+}
+
+/// Brings one stream's folder back to its place. `written` is how the files of the place were called, which may have been
+/// changed since.
+fn restore(folder: &Path, naming: &Naming, place: &Place, written: &Naming) -> Result<Start> {
+    // with nothing durable in the place's file, one of the same number but other compression came after it, too
+    let from = if place.bytes == 0 { place.number } else { place.number.saturating_add(1) };
+    remove(folder, |n, number| n.prefix == written.prefix && number >= from)?;
+    let recorded = written.prefix == naming.prefix;
+    let fresh = Start { number: place.number, recorded, ..Start::new() };
+    if place.bytes == 0 {
+        return Ok(fresh);
+    }
+    drop(cut(&folder.join(&place.file), place.bytes)?);
+    if written != naming {
+        // the prefix or the compression was changed: the old file is complete as it is
+        return Ok(Start { number: place.number + 1, ..fresh });
+    }
+    Ok(Start { bytes: place.bytes, records: place.records, opened_us: place.opened_us, ..fresh })
 }
 
 fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
@@ -96,62 +159,71 @@ fn parse(text: &str) -> Result<(State, Naming)> {
             .remedy("give a sink whose kind was changed a new `name`, or set its kind back")
     };
     let state: State = serde_json::from_str(text).map_err(|e| bad().caused_by(e))?;
-    match Naming::parse(&state.file) {
-        Some((naming, number)) if number == state.number && !state.file.contains('/') => Ok((state, naming)),
-        _ => Err(bad()),
+    let (naming, _) = Naming::parse(&state.plain.file).ok_or_else(bad)?;
+    let fits = |place: &Place| !place.file.contains('/') && place.file == naming.file(place.number);
+    if fits(&state.plain) && state.destinations.iter().all(|(destination, place)| is_folder(destination) && fits(place)) {
+        Ok((state, naming))
+    } else {
+        Err(bad())
     }
 }
 
-/// Cuts the state's file to its durable length; `None` when nothing of it is durable.
-fn cut(folder: &Path, state: &State) -> Result<Option<File>> {
-    if state.bytes == 0 {
-        return Ok(None);
-    }
-    let path = folder.join(&state.file);
-    let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| match e.kind() {
+/// Opens a stream's current file at its durable length, and cuts off what is behind it.
+pub(super) fn cut(path: &Path, bytes: u64) -> Result<File> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Error::new(
             ErrorKind::Sink,
-            format!("{} is gone, but the checkpoint says that it is still written to, with {} bytes", path.display(), state.bytes),
+            format!("{} is gone, but the checkpoint says that it is still written to, with {bytes} bytes", path.display()),
         )
         .remedy("put the file back (only files with a lower number than the checkpoint's are complete and may be moved away)"),
-        _ => fault(&path, "the file cannot be opened", e),
+        _ => fault(path, "the file cannot be opened", e),
     })?;
-    let length = file.metadata().map_err(|e| fault(&path, "the file's length cannot be read", e))?.len();
-    if length < state.bytes {
+    let length = file.metadata().map_err(|e| fault(path, "the file's length cannot be read", e))?.len();
+    if length < bytes {
         return Err(Error::new(
             ErrorKind::Sink,
-            format!("{} holds {length} bytes, but the checkpoint says that {} are durable", path.display(), state.bytes),
+            format!("{} holds {length} bytes, but the checkpoint says that {bytes} are durable", path.display()),
         )
         .remedy("restore the file: somebody edited or replaced it, or the disk lost what it had confirmed"));
     }
-    if length > state.bytes {
-        tracing::info!(file = %path.display(), bytes = length - state.bytes, "cut off what was written after the checkpoint");
-        file.set_len(state.bytes).and_then(|()| file.sync_all()).map_err(|e| fault(&path, "the file cannot be cut", e))?;
+    if length > bytes {
+        tracing::info!(file = %path.display(), bytes = length - bytes, "cut off what was written after the checkpoint");
+        file.set_len(bytes).and_then(|()| file.sync_all()).map_err(|e| fault(path, "the file cannot be cut", e))?;
     }
-    file.seek(SeekFrom::End(0)).map_err(|e| fault(&path, "the file cannot be used", e))?;
-    Ok(Some(file))
+    file.seek(SeekFrom::End(0)).map_err(|e| fault(path, "the file cannot be used", e))?;
+    Ok(file)
 }
 
 /// Sets out with a prefix that no checkpoint knows yet. Files under it are left over from a start that was cut short before
 /// its first checkpoint, if the marker is there; otherwise they are somebody else's.
 fn begin(folder: &Path, naming: &Naming, marker: &Path) -> Result<()> {
-    let cannot_read = |e| fault(folder, "the folder cannot be read", e);
-    let ours = |n: &Naming, _| n.prefix == naming.prefix;
-    if marker.try_exists().map_err(cannot_read)? {
-        return remove(folder, ours);
+    if marker.try_exists().map_err(|e| fault(folder, "the folder cannot be read", e))? {
+        return remove(folder, |n, _| n.prefix == naming.prefix);
     }
-    if let Some(found) = list(folder, ours)?.into_iter().min() {
-        return Err(Error::new(ErrorKind::Sink, format!("{} is there already, but the checkpoint knows nothing of it", found.display()))
-            .remedy("move the files of an earlier run away, set another `folder` or `prefix`, or put that run's checkpoint back"));
-    }
+    refuse_others(folder, naming)?;
     File::create(marker).and_then(|f| f.sync_all()).map_err(|e| fault(marker, "the file cannot be made", e))
 }
 
-/// The folder's files that bear one of our names and are `wanted`.
+/// Makes sure that there are no files of the sink's prefix in a folder that it does not know yet.
+pub(super) fn refuse_others(folder: &Path, naming: &Naming) -> Result<()> {
+    match list(folder, |n, _| n.prefix == naming.prefix)?.into_iter().min() {
+        None => Ok(()),
+        Some(found) => {
+            Err(Error::new(ErrorKind::Sink, format!("{} is there already, but the checkpoint knows nothing of it", found.display()))
+                .remedy("move the files of an earlier run away, set another `folder` or `prefix`, or put that run's checkpoint back"))
+        }
+    }
+}
+
+/// The folder's files that bear one of our names and are `wanted`; none if there is no such folder.
 fn list(folder: &Path, wanted: impl Fn(&Naming, u64) -> bool) -> Result<Vec<PathBuf>> {
     let cannot_read = |e| fault(folder, "the folder cannot be read", e);
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(cannot_read)? {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
+        other => other.map_err(cannot_read)?,
+    };
+    for entry in entries {
         let entry = entry.map_err(cannot_read)?;
         if entry.file_name().to_str().and_then(Naming::parse).is_some_and(|(naming, number)| wanted(&naming, number)) {
             found.push(entry.path());

@@ -1,31 +1,41 @@
-use std::{fs, io::Read, time::Duration};
+use std::{fs, io::Read, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{recovery::Place, *};
 use crate::{
-    config::RecordFormat,
+    config::{OnError, RecordFormat, Roll},
     sink::{
-        Final,
+        DeadLetters, Final,
         samples::{inserts, numbers},
     },
 };
+
+mod destinations;
+mod full_disk;
 
 fn settings(folder: &Path, roll: u64, zstd: Option<i32>) -> Settings {
     Settings { folder: folder.join("out"), prefix: "orders".into(), roll: Roll { bytes: roll, every: None }, zstd }
 }
 
 fn open(settings: &Settings, state: Option<&str>) -> Result<FileSink> {
-    FileSink::open(settings, Encoder::new(RecordFormat::Flat, "shop", "mysql"), state, 4096, numbers())
+    open_with(settings, state, OnError::Stop, &Limits::default(), numbers())
 }
 
-/// The files of the folder, without those that begin with a dot, in order of their names, unpacked.
+fn open_with(settings: &Settings, state: Option<&str>, on_error: OnError, limits: &Limits, numbers: Numbers) -> Result<FileSink> {
+    let letters = Arc::new(DeadLetters::new(settings.folder.with_extension("dead"), 1 << 20));
+    let limits = Limits { sink_buffer_bytes: 4096, ..limits.clone() };
+    let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql").bounded(&limits);
+    FileSink::open(settings, encoder, Policy::new("files", on_error, letters), state, &limits, numbers)
+}
+
+/// The files of the folder itself, without those that begin with a dot, in order of their names, unpacked.
 fn files(settings: &Settings) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(&settings.folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        if name.starts_with('.') {
+        if name.starts_with('.') || entry.file_type().unwrap().is_dir() {
             continue;
         }
         let mut content = fs::read(entry.path()).unwrap();
@@ -234,79 +244,12 @@ fn records_and_bytes_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), 1 << 20, None);
     let numbers = numbers();
-    let mut sink = FileSink::open(&settings, Encoder::new(RecordFormat::Flat, "shop", "mysql"), None, 4096, numbers.clone()).unwrap();
+    let mut sink = open_with(&settings, None, OnError::Stop, &Limits::default(), numbers.clone()).unwrap();
     sink.write(&inserts(0, 0..300, "")).unwrap();
-    let state: State = serde_json::from_str(&sink.flush().unwrap()).unwrap();
+    let state: Place = serde_json::from_str(&sink.flush().unwrap()).unwrap();
     let length = files(&settings)[0].1.len() as u64;
     assert_eq!((numbers.get().records.get(), numbers.get().bytes.get()), (300, length));
     assert_eq!((state.records, state.bytes), (300, length));
-}
-
-/// A file system of 64 KiB at a folder; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: &Path) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        let run = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(path).output();
-        match run {
-            Ok(output) if output.status.success() => Some(Self(path.to_owned())),
-            _ => {
-                eprintln!("NOT RUN: this account may not mount a tmpfs to fill");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_stops_the_sink_and_loses_nothing() {
-    for zstd in [None, Some(1)] {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = settings(folder.path(), 20_000, zstd);
-        let Some(disk) = SmallDisk::mount(&settings.folder) else { return };
-        let mut sink = Final::boxed(open(&settings, None).unwrap());
-        let (mut state, mut next) = (None, 0_i64);
-        let error = loop {
-            // notes that do not compress well
-            let note: String = (0..100).map(|i| char::from(b'a' + ((next * 7919 + i * i * 104_729) % 26) as u8)).collect();
-            match sink.write(&inserts(next as u64, next..next + 10, &note)).and_then(|()| sink.flush()) {
-                Ok(flushed) => state = Some(flushed),
-                Err(error) => break error,
-            }
-            next += 10;
-        };
-        assert_eq!(error.kind(), ErrorKind::Sink);
-        assert!(error.to_string().contains("os error 28"), "{error}");
-        assert_eq!(error.remedy_text(), Some("free space on that file system, then start again: nothing is lost"));
-        // a later flush must not claim what the failed one could not do
-        assert_eq!(sink.flush().unwrap_err().kind(), ErrorKind::Internal);
-        drop(sink);
-
-        // a consumer takes the complete files, which makes room
-        let known: State = serde_json::from_str(state.as_ref().unwrap()).unwrap();
-        let mut sink = open(&settings, state.as_deref()).unwrap();
-        for (name, _) in files(&settings) {
-            if Naming::parse(&name).unwrap().1 < known.number {
-                fs::copy(settings.folder.join(&name), folder.path().join(&name)).unwrap();
-                fs::remove_file(settings.folder.join(&name)).unwrap();
-            }
-        }
-        sink.write(&inserts(next as u64, next..next + 10, "")).unwrap();
-        sink.flush().unwrap();
-        for (name, _) in files(&settings) {
-            fs::copy(settings.folder.join(&name), folder.path().join(&name)).unwrap();
-        }
-        drop((sink, disk));
-        fs::remove_dir(&settings.folder).unwrap();
-        assert_eq!(ids(&Settings { folder: folder.path().to_owned(), ..settings }), (0..next + 10).collect::<Vec<_>>());
-    }
 }
 
 #[test]

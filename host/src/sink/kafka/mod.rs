@@ -1,9 +1,12 @@
 //! Kafka: one record for each change, keyed by the primary key, in order per key, acknowledged by all in-sync replicas.
 //!
 //! Delivery is at-least-once: after a crash the records since the last checkpoint come again, in the same order.
+//!
+//! An update that changes the key is a delete under the old key and an insert under the new one. So is one whose topic
+//! changes, when a plugin chooses topics for rows: nobody who reads one topic is left with a row that has gone to another.
+//! Headers are those of the image that the record is about; a tombstone has those of its delete.
 
 mod client;
-mod policy;
 mod topic;
 
 use std::{
@@ -20,12 +23,11 @@ use rdkafka::{
 };
 
 pub(super) use client::precheck;
-pub(super) use policy::Policy;
 
 use client::{Client, Failure, Reports, is_record};
-use topic::Topics;
+use topic::{Topics, bad_destination};
 
-use super::{Numbers, Sink, SinkState};
+use super::{Numbers, Policy, Sink, SinkState, destination};
 use crate::{
     Error, ErrorKind, Result,
     change::{Batch, Change, NO_IMAGE, Operation},
@@ -38,6 +40,9 @@ use crate::{
 const NEW_KEY: &str = "__debezium.newkey";
 /// Debezium's header on the insert that follows: the key that it had.
 const OLD_KEY: &str = "__debezium.oldkey";
+
+/// Our header that tells which plugins made the record.
+const VERSIONS: &str = "sluicegate.plugins";
 
 /// How long one look at the delivery reports waits for them.
 const POLL: Duration = Duration::from_millis(1);
@@ -54,6 +59,8 @@ pub(super) struct KafkaSink {
     settings: Settings,
     encoder: Encoder,
     topics: Topics,
+    /// Whether the plugins' versions are a header.
+    versions: bool,
     policy: Policy,
     numbers: Numbers,
     /// Where the tables of the batch at hand go.
@@ -72,8 +79,13 @@ pub(super) struct KafkaSink {
 
 #[derive(Clone)]
 struct Route {
-    topic: Arc<str>,
+    /// The table's topic; `None` when a plugin chose one that no topic can have.
+    topic: Option<Arc<str>>,
     key: Key,
+    /// The column that holds the rows' own topics.
+    column: Option<usize>,
+    /// Whether there are header columns.
+    headers: bool,
 }
 
 /// What the key of a table's records is.
@@ -84,23 +96,38 @@ enum Key {
     None,
 }
 
+/// Where one image of a row goes, and with what.
+struct Place {
+    topic: Arc<str>,
+    headers: Option<OwnedHeaders>,
+}
+
 /// A record to be sent.
 struct Record<'a> {
     topic: &'a str,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
-    header: Option<(&'static str, &'a [u8])>,
+    headers: Option<OwnedHeaders>,
 }
 
 impl KafkaSink {
     /// Sets the producer up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
-    pub(super) fn open(settings: &Settings, encoder: Encoder, policy: Policy, limits: &Limits, numbers: Numbers) -> Result<Self> {
+    /// `versions`: whether the plugins' versions are a header.
+    pub(super) fn open(
+        settings: &Settings,
+        encoder: Encoder,
+        versions: bool,
+        policy: Policy,
+        limits: &Limits,
+        numbers: Numbers,
+    ) -> Result<Self> {
         let client = client::connect(settings, limits, Reports::new(Some(numbers.clone())))?;
         Ok(Self {
             client,
             settings: settings.clone(),
             encoder,
-            topics: Topics::new(&settings.topic),
+            topics: Topics::new(&settings.topic, limits.destinations),
+            versions,
             policy,
             numbers,
             routes: Vec::new(),
@@ -130,7 +157,12 @@ impl KafkaSink {
                     .remedy("give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out"));
                 }
             };
-            self.routes.push(Route { topic: self.topics.topic(&rows.table.name)?, key });
+            let table = &rows.table;
+            let topic = match &table.destination {
+                None => Some(self.topics.topic(&table.name)?),
+                Some(chosen) => self.topics.chosen(chosen)?,
+            };
+            self.routes.push(Route { topic, key, column: table.destination_column(), headers: table.has_headers() });
         }
         Ok(())
     }
@@ -151,52 +183,78 @@ impl KafkaSink {
         if before {
             write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.old_key);
         }
-        match change.operation {
-            Operation::Delete => self.send_delete(batch, change, &route, opaque, false),
-            Operation::Update if before && after && self.key != self.old_key => {
+        // both before anything is sent: a change is delivered whole or set aside whole
+        let leaves = match change.operation {
+            Operation::Delete => true,
+            Operation::Update => after && (self.key != self.old_key || route.column.is_some()),
+            _ => false,
+        };
+        let old = if before && leaves { Some(self.place(batch, change.table, change.before, &route)?) } else { None };
+        let new = if after { Some(self.place(batch, change.table, change.after, &route)?) } else { None };
+        match (change.operation, old, new) {
+            (Operation::Delete, Some(old), _) => self.send_delete(batch, change, &route, old, opaque),
+            (Operation::Update, Some(mut old), Some(mut new)) if self.key != self.old_key || old.topic != new.topic => {
+                if self.key != self.old_key {
+                    old.headers = Some(insert(old.headers, NEW_KEY, &self.key));
+                    new.headers = Some(insert(new.headers, OLD_KEY, &self.old_key));
+                }
                 let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-                self.send_delete(batch, &gone, &route, opaque, true)?;
-                let new = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
-                self.send_row(batch, &new, &route, opaque, true)
+                self.send_delete(batch, &gone, &route, old, opaque)?;
+                let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+                self.send_row(batch, &came, &route, new, opaque)
             }
-            _ => self.send_row(batch, change, &route, opaque, false),
+            (_, _, Some(new)) => self.send_row(batch, change, &route, new, opaque),
+            _ => Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
         }
     }
 
-    fn send_row(&mut self, batch: &Batch, change: &Change, route: &Route, opaque: usize, key_changed: bool) -> Result<()> {
-        self.value.clear();
-        self.encoder.value(batch, change, &mut self.value);
-        self.send(
-            &Record {
-                topic: &route.topic,
-                key: (route.key != Key::None).then_some(&self.key),
-                value: Some(&self.value),
-                header: key_changed.then_some((OLD_KEY, &self.old_key)),
-            },
-            opaque,
-        )
+    /// Where the row's record goes, and its headers: those of the table's columns, then the plugins' versions.
+    fn place(&mut self, batch: &Batch, table: u32, row: u32, route: &Route) -> Result<Place> {
+        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
+        let rows = batch.tables.get(table as usize).ok_or_else(dangling)?;
+        let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
+        let topic = match own {
+            Some(own) => self.topics.chosen(own)?,
+            None => route.topic.clone(),
+        };
+        let topic = topic.ok_or_else(|| bad_destination(&rows.table.name))?;
+        let mut headers = None;
+        if route.headers {
+            self.encoder.headers(batch, table, row, |name, value| headers = Some(insert(headers.take(), name, value)))?;
+        }
+        if self.versions
+            && let Some(versions) = &batch.versions
+        {
+            headers = Some(insert(headers, VERSIONS, versions.as_bytes()));
+        }
+        Ok(Place { topic, headers })
     }
 
-    fn send_delete(&mut self, batch: &Batch, change: &Change, route: &Route, opaque: usize, key_changed: bool) -> Result<()> {
+    fn send_row(&mut self, batch: &Batch, change: &Change, route: &Route, place: Place, opaque: usize) -> Result<()> {
         self.value.clear();
-        self.encoder.value(batch, change, &mut self.value);
+        self.encoder.value(batch, change, &mut self.value)?;
+        let key = (route.key != Key::None).then_some(self.key.as_slice());
+        self.send(Record { topic: &place.topic, key, value: Some(&self.value), headers: place.headers }, opaque)
+    }
+
+    fn send_delete(&mut self, batch: &Batch, change: &Change, route: &Route, place: Place, opaque: usize) -> Result<()> {
+        self.value.clear();
+        self.encoder.value(batch, change, &mut self.value)?;
         let key = (route.key != Key::None).then_some(self.old_key.as_slice());
-        let header = key_changed.then_some((NEW_KEY, self.key.as_slice()));
-        self.send(&Record { topic: &route.topic, key, value: Some(&self.value), header }, opaque)?;
+        let topic = &*place.topic;
         if self.settings.tombstones && key.is_some() {
-            self.send(&Record { topic: &route.topic, key, value: None, header }, opaque)?;
+            self.send(Record { topic, key, value: Some(&self.value), headers: place.headers.clone() }, opaque)?;
+            return self.send(Record { topic, key, value: None, headers: place.headers }, opaque);
         }
-        Ok(())
+        self.send(Record { topic, key, value: Some(&self.value), headers: place.headers }, opaque)
     }
 
     /// Gives one record to librdkafka, and waits for room in its queue if need be.
-    fn send(&self, record: &Record<'_>, opaque: usize) -> Result<()> {
+    fn send(&self, record: Record<'_>, opaque: usize) -> Result<()> {
         let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(record.topic, opaque);
         out.key = record.key;
         out.payload = record.value;
-        if let Some((key, value)) = record.header {
-            out.headers = Some(OwnedHeaders::new_with_capacity(1).insert(Header { key, value: Some(value) }));
-        }
+        out.headers = record.headers;
         if record.key.is_none() {
             out.partition = Some(0); // one partition, so that the order is kept
         }
@@ -297,6 +355,10 @@ impl KafkaSink {
             None => Ok(()),
         }
     }
+}
+
+fn insert(headers: Option<OwnedHeaders>, key: &str, value: &[u8]) -> OwnedHeaders {
+    headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(1)).insert(Header { key, value: Some(value) })
 }
 
 /// Writes the key of a row image.

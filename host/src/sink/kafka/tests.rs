@@ -29,7 +29,7 @@ fn settings(brokers: &str) -> Settings {
 fn open(settings: &Settings, on_error: OnError) -> Result<KafkaSink> {
     let letters = Arc::new(DeadLetters::new(std::env::temp_dir().join("never-made"), 1));
     let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql");
-    KafkaSink::open(settings, encoder, Policy::new("kafka", on_error, letters), &Limits::default(), numbers())
+    KafkaSink::open(settings, encoder, false, Policy::new("kafka", on_error, letters), &Limits::default(), numbers())
 }
 
 fn mock() -> MockCluster<'static, DefaultProducerContext> {

@@ -1,7 +1,11 @@
 //! From a table's name to its topic.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use super::super::destination;
 use crate::{Error, ErrorKind, Result, change::TableName};
 
 /// The longest topic name that Kafka allows, in characters.
@@ -16,11 +20,33 @@ pub(super) struct Topics {
     by_table: HashMap<TableName, Arc<str>>,
     /// Topics whose names had to be changed, with the name as the template gave it.
     changed: HashMap<Arc<str>, String>,
+    /// Topics that plugins have chosen. librdkafka remembers each for good.
+    chosen: HashSet<Arc<str>>,
+    most_chosen: usize,
 }
 
 impl Topics {
-    pub(super) fn new(template: &str) -> Self {
-        Self { template: template.to_owned(), by_table: HashMap::new(), changed: HashMap::new() }
+    pub(super) fn new(template: &str, most_chosen: usize) -> Self {
+        Self { template: template.to_owned(), by_table: HashMap::new(), changed: HashMap::new(), chosen: HashSet::new(), most_chosen }
+    }
+
+    /// The topic that a plugin has chosen; `None` when no topic can have that name.
+    ///
+    /// # Errors
+    /// `Sink` when it is one too many.
+    pub(super) fn chosen(&mut self, name: &str) -> Result<Option<Arc<str>>> {
+        if let Some(topic) = self.chosen.get(name) {
+            return Ok(Some(topic.clone()));
+        }
+        if !fits(name) || !name.chars().all(allowed) {
+            return Ok(None);
+        }
+        if self.chosen.len() >= self.most_chosen {
+            return Err(destination::too_many(self.most_chosen));
+        }
+        let topic: Arc<str> = name.into();
+        self.chosen.insert(topic.clone());
+        Ok(Some(topic))
     }
 
     /// The topic of a table. Characters that Kafka does not allow become `_`.
@@ -33,7 +59,7 @@ impl Topics {
         }
         let name = fill(&self.template, table);
         let topic: Arc<str> = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect::<String>().into();
-        if topic.is_empty() || topic.len() > MAX_NAME || matches!(&*topic, "." | "..") {
+        if !fits(&topic) {
             return Err(Error::new(
                 ErrorKind::Sink,
                 format!("the topic name of table {table} is empty, `.`, `..` or longer than {MAX_NAME} characters"),
@@ -63,6 +89,17 @@ impl Topics {
         self.by_table.insert(table.clone(), topic.clone());
         Ok(topic)
     }
+}
+
+/// The error of a record whose destination no topic can have. It may come from a value, so it is not shown.
+pub(super) fn bad_destination(table: &TableName) -> Error {
+    Error::new(ErrorKind::Record, format!("the destination that a plugin chose for a record of table {table} is no topic name"))
+        .remedy(format!("let the plugin choose letters, digits, `.`, `_` and `-`, at most {MAX_NAME} of them, or set `on_error`"))
+}
+
+/// Whether a name that has only characters that Kafka allows can be a topic's.
+fn fits(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME && !matches!(name, "." | "..")
 }
 
 fn allowed(c: char) -> bool {
@@ -101,7 +138,7 @@ mod tests {
 
     #[test]
     fn names_that_kafka_does_not_allow_are_replaced_and_never_meet() {
-        let mut topics = Topics::new("cdc.{database}.{table}");
+        let mut topics = Topics::new("cdc.{database}.{table}", 0);
         let mut topic = |table: &str| topics.topic(&TableName::new("shop", table)).map(|t| t.to_string());
         assert_eq!(topic("orders").unwrap(), "cdc.shop.orders");
         assert_eq!(topic("{database}").unwrap(), "cdc.shop._database_");
@@ -121,8 +158,32 @@ the topic name of table shop.x… is empty, `.`, `..` or longer than 249 charact
 
     #[test]
     fn a_template_may_bring_tables_together() {
-        let mut topics = Topics::new("{schema}all");
+        let mut topics = Topics::new("{schema}all", 0);
         assert_eq!(&*topics.topic(&TableName::new("shop", "a")).unwrap(), "all");
         assert_eq!(&*topics.topic(&TableName::new("shop", "b")).unwrap(), "all");
+    }
+
+    #[test]
+    fn a_chosen_topic_is_taken_as_it_is_or_not_at_all_and_they_are_bounded() {
+        let mut topics = Topics::new("{table}", 2);
+        let long = "x".repeat(MAX_NAME + 1);
+        for bad in ["", ".", "..", "a b", "a/b", "caf\u{e9}", "a\0", &long] {
+            assert_eq!(topics.chosen(bad).unwrap(), None, "{bad}");
+        }
+        for good in ["eu.orders", "...", &long[1..], "eu.orders"] {
+            let chosen = topics.chosen(good);
+            if good == &long[1..] {
+                insta::assert_snapshot!(chosen.unwrap_err(), @r#"
+                the plugins have chosen more than 2 different destinations
+                  remedy: let them choose fewer, or raise `limits.destinations`; then start again: nothing is lost
+                "#);
+            } else {
+                assert_eq!(chosen.unwrap().as_deref(), Some(good));
+            }
+        }
+        insta::assert_snapshot!(bad_destination(&TableName::new("shop", "orders")), @r#"
+        the destination that a plugin chose for a record of table shop.orders is no topic name
+          remedy: let the plugin choose letters, digits, `.`, `_` and `-`, at most 249 of them, or set `on_error`
+        "#);
     }
 }

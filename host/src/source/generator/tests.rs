@@ -38,7 +38,7 @@ fn batches(seed: u64, first: u64, count: u64, limits: &Limits) -> Vec<Batch> {
 /// A change in words: its record with the place, and both images.
 fn describe(encoder: &mut Encoder, batch: &Batch, change: &Change) -> (String, Option<String>, Option<String>) {
     let mut record = Vec::new();
-    encoder.value(batch, change, &mut record);
+    encoder.value(batch, change, &mut record).unwrap();
     let record = String::from_utf8(record).unwrap();
     (record, image(encoder, batch, change.table, change.before), image(encoder, batch, change.table, change.after))
 }

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use super::super::{DeadLetters, Numbers};
+use super::{DeadLetters, Numbers};
 use crate::{
-    Error, Result,
+    Error, ErrorKind, Result,
     change::{Batch, Change},
     config::OnError,
 };
 
 /// The sink's policy for single records.
-pub(in crate::sink) struct Policy {
+pub(super) struct Policy {
     sink: String,
     on_error: OnError,
     letters: Arc<DeadLetters>,
 }
 
 impl Policy {
-    pub(in crate::sink) fn new(sink: &str, on_error: OnError, letters: Arc<DeadLetters>) -> Self {
+    pub(super) fn new(sink: &str, on_error: OnError, letters: Arc<DeadLetters>) -> Self {
         Self { sink: sink.to_owned(), on_error, letters }
     }
 
@@ -26,8 +26,11 @@ impl Policy {
         self.on_error == OnError::Stop
     }
 
-    /// Sets the change aside, or answers the error that stops the pipeline.
+    /// Sets the change aside, or answers the error that stops the pipeline: whatever is not of kind `Record` does.
     pub(super) fn apply(&self, numbers: &Numbers, error: Error, batch: &Batch, change: &Change) -> Result<()> {
+        if error.kind() != ErrorKind::Record {
+            return Err(error);
+        }
         let sequence = batch.sequence + u64::from(change.offset);
         let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
         let count = match self.on_error {

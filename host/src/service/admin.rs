@@ -1,0 +1,299 @@
+//! `/plugins`: lists the plugins of a running pipeline, takes a new version of one, and rolls one back.
+//!
+//! Only served where the pipeline file says `admin: true`, on an address that no other machine can reach. A page in a browser
+//! of the same machine could still send requests there: what a browser sends on a page's behalf carries an `Origin`, or the
+//! name of the page's host, and is refused.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Status, status::PluginStatus};
+use crate::{
+    Error,
+    limits::{Limits, SWAP_REQUESTS},
+};
+
+/// A wish to swap one plugin, for the pipeline.
+#[derive(Debug)]
+pub struct Request {
+    /// The plugin's name in the pipeline file.
+    pub plugin: String,
+    /// What is wished.
+    pub wish: Wish,
+    /// Where the pipeline says what came of it.
+    pub answer: oneshot::Sender<Result<Taken, Refusal>>,
+}
+
+/// What may be wished of a plugin.
+pub enum Wish {
+    /// This component takes its place.
+    Replace(Vec<u8>),
+    /// The version before takes its place.
+    Rollback,
+}
+
+impl std::fmt::Debug for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Replace(bytes) => write!(f, "Replace({} bytes)", bytes.len()),
+            Self::Rollback => f.write_str("Rollback"),
+        }
+    }
+}
+
+/// Where in the stream a new version took over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Number of the first change that it sees.
+    pub sequence: u64,
+    /// The source's position before that change, JSON text.
+    pub position: String,
+}
+
+/// Why a wish was not granted; the old version runs on, but for [`Reason::NotStored`].
+#[derive(Debug)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub reason: Reason,
+    /// What happened and what to do.
+    pub error: Error,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no such plugin: 404.
+    Unknown,
+    /// This plugin is not swapped this way, or has no version before: 409.
+    Conflict,
+    /// The component cannot be used: 422.
+    Unusable,
+    /// The pipeline starts or ends: 503.
+    Away,
+    /// It runs, but a restart would not run it: 500.
+    NotStored,
+}
+
+/// The wishes, on the pipeline's side.
+pub type Requests = mpsc::Receiver<Request>;
+
+/// The wishes, on the side of HTTP.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    requests: mpsc::Sender<Request>,
+    /// Uploads at a time: each holds a component in memory.
+    uploads: Arc<Semaphore>,
+    most_bytes: u64,
+}
+
+/// Both sides.
+pub fn channel(limits: &Limits) -> (Admin, Requests) {
+    let (requests, received) = mpsc::channel(SWAP_REQUESTS);
+    (Admin { requests, uploads: Arc::new(Semaphore::new(1)), most_bytes: limits.plugin_file_bytes }, received)
+}
+
+#[derive(Clone)]
+struct View {
+    admin: Admin,
+    status: Arc<Status>,
+}
+
+pub(super) fn router(admin: Admin, status: Arc<Status>) -> Router {
+    Router::new()
+        .route("/plugins", get(list))
+        .route("/plugins/{name}", put(replace))
+        .route("/plugins/{name}/rollback", post(rollback))
+        .with_state(View { admin, status })
+}
+
+async fn list(State(view): State<View>, headers: HeaderMap) -> Response {
+    if let Some(refused) = foreign(&headers) {
+        return refused;
+    }
+    let plugins: Vec<Value> = view.status.plugins.all().iter().map(|p| described(p)).collect();
+    answered(StatusCode::OK, &json!({ "plugins": plugins }))
+}
+
+async fn replace(State(view): State<View>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    if let Some(refused) = foreign(&headers) {
+        return refused;
+    }
+    let promised = match sha256_of(&headers) {
+        Ok(promised) => promised,
+        Err(what) => {
+            let remedy = "send `Content-Digest: sha-256=:BASE64:` (RFC 9530), the SHA-256 of the component in base64";
+            return told(StatusCode::BAD_REQUEST, what, remedy);
+        }
+    };
+    if view.status.plugins.named(&name).is_none() {
+        return unknown(&name);
+    }
+    let Ok(_upload) = view.admin.uploads.try_acquire() else {
+        return told(StatusCode::SERVICE_UNAVAILABLE, "another component is being taken", "try again in a moment");
+    };
+    let most = view.admin.most_bytes;
+    let too_large = || {
+        let what = format!("the component is larger than {most} bytes");
+        told(StatusCode::PAYLOAD_TOO_LARGE, &what, "make it smaller (release build, strip) or raise limits.plugin_file_bytes")
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > most) {
+        return too_large();
+    }
+    let bytes = match axum::body::to_bytes(body, usize::try_from(most).unwrap_or(usize::MAX)).await {
+        Ok(bytes) => bytes,
+        // without a length only the limit ends a body before its end
+        Err(_) if length.is_none() => return too_large(),
+        Err(_) => return told(StatusCode::BAD_REQUEST, "the body broke off", "send it again"),
+    };
+    if Sha256::digest(&bytes)[..] != promised[..] {
+        return told(StatusCode::BAD_REQUEST, "the body does not have the digest that was sent with it", "send the component again");
+    }
+    view.wish(&name, Wish::Replace(bytes.into())).await
+}
+
+async fn rollback(State(view): State<View>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    match foreign(&headers) {
+        Some(refused) => refused,
+        None => view.wish(&name, Wish::Rollback).await,
+    }
+}
+
+impl View {
+    /// Hands a wish to the pipeline and waits for what comes of it.
+    async fn wish(&self, name: &str, wish: Wish) -> Response {
+        let (answer, outcome) = oneshot::channel();
+        let request = Request { plugin: name.to_owned(), wish, answer };
+        if self.admin.requests.try_send(request).is_err() {
+            return told(StatusCode::SERVICE_UNAVAILABLE, "too many swaps are waiting", "try again in a moment");
+        }
+        match outcome.await {
+            Ok(Ok(taken)) => {
+                let plugin = self.status.plugins.named(name).map_or(Value::Null, |p| described(&p));
+                answered(StatusCode::OK, &json!({ "plugin": plugin, "sequence": taken.sequence, "position": taken.position }))
+            }
+            Ok(Err(Refusal { reason: Reason::Unknown, .. })) => unknown(name),
+            Ok(Err(refusal)) => {
+                let code = match refusal.reason {
+                    Reason::Unknown => StatusCode::NOT_FOUND,
+                    Reason::Conflict => StatusCode::CONFLICT,
+                    Reason::Unusable => StatusCode::UNPROCESSABLE_ENTITY,
+                    Reason::Away => StatusCode::SERVICE_UNAVAILABLE,
+                    Reason::NotStored => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                told(code, &refusal.error.chain(), refusal.error.remedy_text().unwrap_or(""))
+            }
+            // nobody listens: the pipeline has not started yet, or has ended
+            Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting, busy or ending", "try again when /readyz is 200"),
+        }
+    }
+}
+
+fn described(plugin: &PluginStatus) -> Value {
+    let component = plugin.component();
+    json!({
+        "name": plugin.name,
+        "component": component.name,
+        "version": component.version,
+        "sha256": component.sha256,
+        "previous_sha256": Some(component.previous_sha256).filter(|hash| !hash.is_empty()),
+        "calls": plugin.calls.get(),
+        "rows": plugin.rows.get(),
+        "filtered": plugin.filtered.get(),
+        "skipped": plugin.skipped.get(),
+        "dead_lettered": plugin.dead_lettered.get(),
+        "failures": plugin.failures.get(),
+        "swaps": plugin.swaps.get(),
+        "refused": plugin.refused_files.get(),
+    })
+}
+
+fn told(code: StatusCode, error: &str, remedy: &str) -> Response {
+    answered(code, &json!({ "error": error, "remedy": remedy }))
+}
+
+fn answered(code: StatusCode, body: &Value) -> Response {
+    (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+fn unknown(name: &str) -> Response {
+    // what stood in the request's path is not echoed at any length
+    let name: String = name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    told(StatusCode::NOT_FOUND, &format!("there is no plugin `{name}`"), "GET /plugins lists the names")
+}
+
+/// Refuses what a browser sends on a page's behalf.
+fn foreign(headers: &HeaderMap) -> Option<Response> {
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !name.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let local = name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if local && !headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    Some(told(
+        StatusCode::FORBIDDEN,
+        "this request comes from a web page",
+        "use a client on this machine, e.g. curl, with the address itself",
+    ))
+}
+
+/// The SHA-256 that `Content-Digest` promises (RFC 9530, section 2): a dictionary of algorithms and byte sequences.
+fn sha256_of(headers: &HeaderMap) -> Result<Vec<u8>, &'static str> {
+    let mut values = headers.get_all("content-digest").iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).peekable();
+    if values.peek().is_none() {
+        return Err("there is no Content-Digest");
+    }
+    let digest = values
+        .filter_map(|member| member.trim().split_once('='))
+        .find_map(|(algorithm, value)| (algorithm == "sha-256").then_some(value))
+        .ok_or("the Content-Digest names no sha-256")?;
+    let base64 = digest.strip_prefix(':').and_then(|d| d.strip_suffix(':')).ok_or("the Content-Digest is not a byte sequence")?;
+    BASE64.decode(base64).ok().filter(|d| d.len() == 32).ok_or("the Content-Digest is not a SHA-256 in base64")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_digest_is_read_as_rfc_9530_writes_it() {
+        let digest = BASE64.encode(Sha256::digest(b"component"));
+        for good in [format!("sha-256=:{digest}:"), format!("sha-512=:AAAA:, sha-256=:{digest}:")] {
+            assert_eq!(sha256_of(&headers(&[("content-digest", &good)])).unwrap(), Sha256::digest(b"component").to_vec());
+        }
+        for bad in ["", "sha-512=:AAAA:", "sha-256=AAAA", "sha-256=:AAAA:", "sha-256=:%:", &digest] {
+            assert!(sha256_of(&headers(&[("content-digest", bad)])).is_err(), "{bad}");
+        }
+        assert!(sha256_of(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_web_page_cannot_swap_plugins() {
+        for own in ["127.0.0.1:8080", "localhost:8080", "[::1]:8080", "127.0.0.1"] {
+            assert!(foreign(&headers(&[("host", own)])).is_none(), "{own}");
+            assert!(foreign(&headers(&[("host", own), ("origin", "https://example.com")])).is_some(), "{own}");
+        }
+        for other in ["example.com", "example.com:8080", "127.0.0.1.example.com", "10.0.0.1:8080", ""] {
+            assert!(foreign(&headers(&[("host", other)])).is_some(), "{other}");
+        }
+    }
+}
