@@ -30,7 +30,7 @@ fn install(file: &Path, component: &[u8]) {
 const BUSY: &str = "name: swap
 source: { type: generator, seed: 3, rate: 20000 }
 plugins: [{ file: stamp.wasm }]
-sinks: [{ type: file, format: flat, folder: out, prefix: s }]
+sinks: [{ type: file, format: flat, folder: out, prefix: s, plugin_versions: member }]
 limits: { checkpoint_interval: 50ms, plugin_debounce: 20ms }
 ";
 
@@ -101,8 +101,10 @@ fn a_busy_stream_loses_repeats_and_mixes_nothing() {
     // the generator numbers its changes: event position and row
     let numbers: Vec<u64> = records.iter().map(|r| r["_pos"].as_u64().expect("a position") + r["_row"].as_u64().expect("a row")).collect();
     assert!(numbers.iter().enumerate().all(|(i, n)| *n == i as u64), "each change once, in order");
+    let hashes: Vec<String> = (1..=6).map(|version| sluicegate::plugin::sha256(&guests::stamp(version))).collect();
     for (number, record) in numbers.iter().zip(&records) {
         let version = 1 + places.iter().filter(|place| *number >= **place).count();
+        assert_eq!(record["_plugins"], format!("stamp@VERSION-{version:04}+{}", &hashes[version - 1][..12]));
         assert_eq!(record["plugin_version"], format!("VERSION-{version:04}"), "change {number}, swaps at {places:?}");
     }
 }

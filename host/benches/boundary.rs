@@ -162,6 +162,7 @@ fn chain(plugins: &[(&str, &str)]) -> Chain {
                 tables: TablePatterns::default(),
                 config: (*config).to_owned(),
                 on_error: OnError::Stop,
+                grants: Default::default(),
             };
             Member { settings: Arc::new(settings), compiled: engine.compile(embedded(name).unwrap(), &limits).unwrap() }
         })

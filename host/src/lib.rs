@@ -12,6 +12,8 @@ pub mod cli;
 pub mod config;
 mod error;
 pub mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod limits;
 pub mod pipeline;
 pub mod plugin;

@@ -5,6 +5,24 @@ use std::time::Duration;
 /// Table versions that a sink's encoder keeps its plans for; past this they are made again.
 pub const ENCODER_PLANS: usize = 4096;
 
+/// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
+/// handles of all kinds, its own resources among them.
+pub const PLUGIN_HANDLES: usize = 4096;
+/// Random bytes of one call, of the interface and of WASI; more trap.
+pub const PLUGIN_RANDOM_BYTES: usize = 65_536;
+/// Bytes that a plugin may write to stdout or stderr in one call; more trap.
+pub const PLUGIN_WRITE_BYTES: usize = 65_536;
+/// WASI functions and resources that a component may import, all versions together. WASI 0.2 has about 300.
+pub const PLUGIN_WASI_ITEMS: usize = 4096;
+/// Core instances of one component: the runtime of a scripting language is linked from some twenty core modules.
+pub const PLUGIN_CORE_INSTANCES: usize = 256;
+/// Tables of one component.
+pub const PLUGIN_TABLES: usize = 64;
+/// Entries of one table.
+pub const PLUGIN_TABLE_ENTRIES: usize = 100_000;
+/// Linear memories of one component; `plugin_memory` bounds them together.
+pub const PLUGIN_MEMORIES: usize = 16;
+
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;
 
@@ -34,8 +52,15 @@ pub struct Limits {
     pub plugin_memory: usize,
     /// An instance whose memory has grown past this is replaced at the next batch boundary (linear memory never shrinks).
     pub plugin_memory_watermark: usize,
-    /// Time of one call into a plugin.
+    /// Time of one call into a plugin that runs: `plan` and `apply`.
     pub plugin_call: Duration,
+    /// Time of each step of a plugin's start: instantiation, `describe` and `configure`. Longer than a call, because language
+    /// runtimes initialise themselves then.
+    pub plugin_start: Duration,
+    /// Time in which a component has to be compiled. Compiling cannot be interrupted: what takes longer is refused at once,
+    /// but goes on in the background. One component is compiled at a time, so there is never more than one such straggler;
+    /// the next one waits for it, within its own time.
+    pub plugin_compile: Duration,
     /// Bytes that one `apply` may answer with, all columns together.
     pub plugin_output_bytes: usize,
     /// Size of a plugin file, in bytes.
@@ -101,6 +126,8 @@ impl Default for Limits {
             plugin_memory: 64 << 20,
             plugin_memory_watermark: 32 << 20,
             plugin_call: Duration::from_secs(1),
+            plugin_start: Duration::from_secs(10),
+            plugin_compile: Duration::from_secs(60),
             plugin_output_bytes: 64 << 20,
             plugin_file_bytes: 64 << 20,
             plugin_recovery: Duration::from_secs(60),

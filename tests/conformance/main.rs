@@ -39,6 +39,7 @@ pub fn chain(compiled: &Compiled, config: &str) -> sluicegate::Result<Chain> {
         tables: TablePatterns::default(),
         config: config.into(),
         on_error: OnError::Skip,
+        grants: config::Grants::default(),
     };
     Chain::new(&[Member { settings: Arc::new(settings), compiled: compiled.clone() }], around)
 }

@@ -60,8 +60,8 @@ fn a_fault_in_describe_is_told() {
         .map(|(name, plugin)| format!("{name}: {}", told(&chain(&[(&plugin.build(), "{}")], OnError::Stop).err().expect(name))))
         .collect();
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    spins: [Plugin] plugin `p0`: failed in `describe`: no answer within 200 ms
-      remedy: look for an endless loop in the plugin, or raise limits.plugin_call
+    spins: [Plugin] plugin `p0`: failed in `describe`: no answer within 300 ms
+      remedy: look for an endless loop in the plugin, or raise limits.plugin_start
     traps: [Plugin] plugin `p0`: failed in `describe`: it trapped (a panic or an abort)
       remedy: this is a fault of the plugin: its own log lines may say more
     recurses: [Plugin] plugin `p0`: failed in `describe`: its stack overflowed
@@ -88,8 +88,8 @@ fn a_fault_in_configure_is_told() {
       remedy: correct the plugin's `config` in the pipeline file
     trap-configure: [Plugin] plugin `p0`: failed in `configure`: it trapped (a panic or an abort)
       remedy: this is a fault of the plugin: its own log lines may say more
-    spin-configure: [Plugin] plugin `p0`: failed in `configure`: no answer within 200 ms
-      remedy: look for an endless loop in the plugin, or raise limits.plugin_call
+    spin-configure: [Plugin] plugin `p0`: failed in `configure`: no answer within 300 ms
+      remedy: look for an endless loop in the plugin, or raise limits.plugin_start
     deep-configure: [Plugin] plugin `p0`: failed in `configure`: its stack overflowed
       remedy: look for endless recursion in the plugin
     bomb-configure: [Plugin] plugin `p0`: failed in `configure`: it needs more memory than it may have

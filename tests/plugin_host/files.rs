@@ -122,8 +122,8 @@ fn what_fails_while_it_is_instantiated_says_why() {
         assert!(begin.elapsed() < Duration::from_secs(30), "{name}: not held by the deadline");
     }
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    a start function that spins: [Plugin] plugin `p0`: cannot be instantiated: no answer within 200 ms
-      remedy: look for an endless loop in the plugin, or raise limits.plugin_call
+    a start function that spins: [Plugin] plugin `p0`: cannot be instantiated: no answer within 300 ms
+      remedy: look for an endless loop in the plugin, or raise limits.plugin_start
     a start function that traps: [Plugin] plugin `p0`: cannot be instantiated: it trapped (a panic or an abort)
       remedy: this is a fault of the plugin: its own log lines may say more
     a start function that recurses: [Plugin] plugin `p0`: cannot be instantiated: its stack overflowed

@@ -80,7 +80,7 @@ fn beside(what: &str, deadline: Duration, misbehave: impl FnOnce()) {
 fn a_plugin_that_spins_in_any_export_holds_nobody_up() {
     // a neighbour that were held up by a spin would wait for its whole deadline
     const CALL: Duration = Duration::from_secs(3);
-    let slow = || Limits { plugin_call: CALL, ..limits() };
+    let slow = || Limits { plugin_call: CALL, plugin_start: CALL, ..limits() };
     let spin = "(loop (br 0)) unreachable";
     let start = Handmade { fields: "(func $start (loop (br 0))) (start $start)", ..Default::default() };
     for (export, plugin) in [("start", start), ("describe", Handmade { describe: spin, ..Default::default() })] {

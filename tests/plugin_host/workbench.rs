@@ -102,7 +102,12 @@ pub fn engine() -> &'static Engine {
 
 /// Short of time and memory, so that faults show soon.
 pub fn limits() -> Limits {
-    Limits { plugin_call: Duration::from_millis(200), plugin_memory: 16 << 20, ..Limits::default() }
+    Limits {
+        plugin_call: Duration::from_millis(200),
+        plugin_start: Duration::from_millis(300),
+        plugin_memory: 16 << 20,
+        ..Limits::default()
+    }
 }
 
 /// A chain of components with their configurations.
@@ -131,6 +136,7 @@ pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError
                 tables: TablePatterns::default(),
                 config: (*config).to_owned(),
                 on_error,
+                grants: config::Grants::default(),
             };
             Ok(Member { settings: Arc::new(settings), compiled: engine().compile(bytes, &limits)? })
         })

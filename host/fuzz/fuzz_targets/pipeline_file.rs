@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| drop(sluicegate::config::load_str(text, std::path::Path::new("/"), |_| None)));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::pipeline_file(data));

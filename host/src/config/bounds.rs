@@ -75,6 +75,8 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         plugin_memory: plugin_memory as usize,
         plugin_memory_watermark: watermark as usize,
         plugin_call: timed("plugin_call", raw.plugin_call, d.plugin_call, 10 * MS, 300 * SECOND),
+        plugin_start: timed("plugin_start", raw.plugin_start, d.plugin_start, 10 * MS, 300 * SECOND),
+        plugin_compile: timed("plugin_compile", raw.plugin_compile, d.plugin_compile, 10 * MS, HOUR),
         plugin_output_bytes: plugin_output as usize,
         plugin_file_bytes: plugin_file,
         plugin_recovery: timed("plugin_recovery", raw.plugin_recovery, d.plugin_recovery, Duration::ZERO, HOUR),

@@ -24,8 +24,8 @@ use std::{fs::File, io::Read as _, path::Path};
 pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
 pub use pipeline::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordFormat,
-    Roll, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode,
+    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
+    RecordFormat, Roll, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode,
 };
 pub use schema::schema;
 pub use secret::Secret;

@@ -188,6 +188,20 @@ pub enum OnError {
     PassThrough,
 }
 
+/// What a plugin may use beside its rows. By default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The time of day.
+    pub clock: bool,
+    /// Random bytes of the operating system.
+    pub random: bool,
+}
+
+impl Grants {
+    /// Everything that can be granted.
+    pub const ALL: Self = Self { clock: true, random: true };
+}
+
 /// One plugin of the chain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plugin {
@@ -201,6 +215,8 @@ pub struct Plugin {
     pub config: String,
     /// Policy.
     pub on_error: OnError,
+    /// What it may use beside its rows.
+    pub grants: Grants,
 }
 
 impl fmt::Debug for Plugin {
@@ -211,6 +227,7 @@ impl fmt::Debug for Plugin {
             .field("origin", &self.origin)
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
+            .field("grants", &self.grants)
             .finish_non_exhaustive()
     }
 }

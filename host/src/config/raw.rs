@@ -283,6 +283,9 @@ pub(super) struct RawPlugin {
     /// What becomes of a change that it cannot handle: `stop`, `skip` (and count), `dead-letter`, or `pass-through`: deliver
     /// it with the columns null that the plugin computes. Default: `stop`.
     pub on_error: Option<RawPluginOnError>,
+    /// What it may use beside its rows: `clock` (the time of day) and `random` (random bytes). Default: nothing.
+    #[serde(default)]
+    pub grants: Vec<RawGrant>,
     /// Its own configuration.
     pub config: Option<RawPluginConfig>,
 }
@@ -304,6 +307,15 @@ impl JsonSchema for RawPluginConfig {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "description": "See the plugin's own documentation" })
     }
+}
+
+/// What a plugin may use beside its rows.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Grant")]
+pub(super) enum RawGrant {
+    Clock,
+    Random,
 }
 
 /// What becomes of a change that a plugin cannot handle.
@@ -529,6 +541,10 @@ pub(super) struct RawLimits {
     pub plugin_memory_watermark: Option<Size>,
     /// Time of one call into a plugin. Default: `1s`.
     pub plugin_call: Option<Time>,
+    /// Time of each step of a plugin's start: instantiation, `describe`, `configure`. Default: `10s`.
+    pub plugin_start: Option<Time>,
+    /// Time in which a plugin's component has to be compiled. Default: `60s`.
+    pub plugin_compile: Option<Time>,
     /// What one call of a plugin may answer with. Default: `64MiB`.
     pub plugin_output_bytes: Option<Size>,
     /// Size of a plugin file. Default: `64MiB`.

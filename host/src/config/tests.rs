@@ -200,6 +200,7 @@ fn plugins_sinks_and_bounds_are_checked() {
         ("both use and file", head("plugins:\n  - { use: filter, file: x.wasm }\n")),
         ("same name twice", head("plugins:\n  - use: filter\n  - use: filter\n")),
         ("policy", head("plugins:\n  - { use: filter, on_error: ignore }\n")),
+        ("grant", head("plugins:\n  - { use: filter, grants: [network] }\n")),
         ("no sinks", format!("{HEAD}sinks: []\n")),
         ("sink without a folder", sink("{ type: file }")),
         ("zstd level", sink("{ type: file, folder: out, zstd: 99 }")),
@@ -234,6 +235,9 @@ fn plugins_sinks_and_bounds_are_checked() {
     # policy
     pipeline file: line 4, plugins[0].on_error: unknown choice
       remedy: write `stop`, `skip` or `dead-letter`
+    # grant
+    pipeline file: line 4, plugins[0].grants[0]: unknown choice
+      remedy: write `clock` or `random`
     # no sinks
     pipeline file: line 3, sinks: there is no sink
       remedy: add one, e.g. `- { type: file, folder: ./out }`
@@ -349,6 +353,15 @@ fn a_plugins_configuration_reaches_it_as_json_in_the_order_of_the_file() {
     .unwrap();
     assert_eq!(pipeline.plugins[0].config, r#"{"z":1,"a":[1.5,null,true," x "],"s":"hunter2 secret","group":"${1}","e":"${X}"}"#);
     assert_eq!(loaded(&head("plugins:\n  - use: filter\n")).unwrap().plugins[0].config, "{}");
+}
+
+#[test]
+fn a_plugin_is_granted_nothing_unless_the_file_says_so() {
+    let grants = |line: &str| loaded(&head(&format!("plugins:\n  - use: filter\n{line}"))).unwrap().plugins[0].grants;
+    assert_eq!(grants(""), Grants::default());
+    assert_eq!(grants("    grants: []\n"), Grants { clock: false, random: false });
+    assert_eq!(grants("    grants: [clock]\n"), Grants { clock: true, random: false });
+    assert_eq!(grants("    grants: [random, clock, random]\n"), Grants::ALL);
 }
 
 #[test]

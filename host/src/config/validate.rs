@@ -10,13 +10,14 @@ use std::{
 };
 
 use super::{
-    FileSink, GeneratorSource, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordFormat,
-    Roll, STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
+    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
+    RecordFormat, Roll, STANDARD_PLUGINS, Secret, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode, bounds,
     problem::{Problem, list, nearest},
     quantity::{Size, Time},
     raw::{
-        RawFileSink, RawFormat, RawGenerator, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError, RawPipeline,
-        RawPlugin, RawPluginOnError, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
+        RawFileSink, RawFormat, RawGenerator, RawGrant, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError,
+        RawPipeline, RawPlugin, RawPluginOnError, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord,
+        RawTls,
     },
 };
 use crate::limits::MOST_WORKERS;
@@ -344,6 +345,10 @@ impl Check<'_> {
                 Some(RawPluginOnError::Skip) => OnError::Skip,
                 Some(RawPluginOnError::DeadLetter) => OnError::DeadLetter,
                 Some(RawPluginOnError::PassThrough) => OnError::PassThrough,
+            },
+            grants: Grants {
+                clock: raw.grants.iter().any(|g| matches!(g, RawGrant::Clock)),
+                random: raw.grants.iter().any(|g| matches!(g, RawGrant::Random)),
             },
         }
     }

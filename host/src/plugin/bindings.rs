@@ -5,5 +5,9 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "granted-plugin",
+    imports: {
+        "sluicegate:plugin/clock": trappable,
+        "sluicegate:plugin/random": trappable,
+    },
     ownership: Borrowing { duplicate_if_necessary: true },
 });

@@ -12,11 +12,14 @@ use wasmtime::{
 use super::{
     bindings::{
         GrantedPluginPre,
-        sluicegate::plugin::{log, types},
+        sluicegate::plugin::{clock, log, random, types},
     },
+    compilation::Place,
+    grants,
     guest::Guest,
+    wasi,
 };
-use crate::{Error, ErrorKind, Result, limits::Limits};
+use crate::{Error, ErrorKind, Result, config::Grants, limits::Limits};
 
 /// Deadlines are rounded up to this.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -32,6 +35,7 @@ const INTERFACE: (u64, u64) = (1, 0);
 pub struct Engine {
     inner: wasmtime::Engine,
     linker: Arc<Linker<Guest>>,
+    compiler: Place,
 }
 
 /// A compiled plugin that instances can be made from. Cheap to clone.
@@ -41,6 +45,8 @@ pub struct Compiled {
     pub(super) pre: GrantedPluginPre<Guest>,
     /// Version of the interface that it was built for.
     pub(super) interface: Arc<str>,
+    /// What it has to be granted: a pipeline file that grants less is refused when an instance is made.
+    pub needs: Grants,
     /// SHA-256 of the component's bytes, hexadecimal.
     pub hash: Arc<str>,
 }
@@ -65,13 +71,16 @@ impl Engine {
         let mut linker = Linker::new(&inner);
         types::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)
             .and_then(|()| log::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
+            .and_then(|()| clock::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
+            .and_then(|()| random::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
             .map_err(|e| Error::new(ErrorKind::Internal, "the WebAssembly linker cannot be set up").caused_by(e))?;
         tick(&inner)?;
-        Ok(Self { inner, linker: Arc::new(linker) })
+        Ok(Self { inner, linker: Arc::new(linker), compiler: Place::default() })
     }
 
-    /// Compiles a component. Everything that is wrong with the file as such comes out here: not a component, another
-    /// world, a missing export, an import that is not granted.
+    /// Compiles a component, within `limits.plugin_compile`. Everything that is wrong with the file as such comes out here: not a
+    /// component, another world, a missing export, an import that no plugin is given. Whether it is granted what it needs
+    /// shows when an instance is made.
     pub fn compile(&self, bytes: &[u8], limits: &Limits) -> Result<Compiled> {
         if bytes.len() as u64 > limits.plugin_file_bytes {
             return Err(Error::new(
@@ -92,18 +101,20 @@ impl Engine {
                     .remedy("check the path; a plugin is a .wasm component"));
             }
         }
-        let component = Component::from_binary(&self.inner, bytes).map_err(|e| {
+        let component = self.compiler.compile(&self.inner, bytes.to_vec(), limits.plugin_compile)?.map_err(|e| {
             Error::new(ErrorKind::Precheck, "the component is damaged or uses features that are not enabled")
                 .remedy("build it again; a truncated copy looks like this")
                 .caused_by(e)
         })?;
         let interface = self.interface_of(&component)?;
-        let pre = self
-            .linker
+        let needs = grants::needed(&component)?;
+        let mut linker = Linker::clone(&self.linker);
+        wasi::link(&mut linker, &component)?;
+        let pre = linker
             .instantiate_pre(&component)
             .map_err(|e| {
-                Error::new(ErrorKind::Precheck, "the component imports something that plugins are not given")
-                    .remedy("build it for the world `plugin` of wit/plugin.wit")
+                Error::new(ErrorKind::Precheck, "the component imports something in another form than plugins are given it")
+                    .remedy("build it against a released file of wit/, unchanged")
                     .caused_by(e)
             })
             .and_then(|pre| {
@@ -116,7 +127,7 @@ impl Engine {
                     .caused_by(e)
                 })
             })?;
-        Ok(Compiled { engine: self.inner.clone(), pre, interface, hash: sha256(bytes).into() })
+        Ok(Compiled { engine: self.inner.clone(), pre, interface, needs, hash: sha256(bytes).into() })
     }
 
     /// The version of the interface that a component was built for, one that this program has.

@@ -1,27 +1,75 @@
-//! What a Store holds for its guest: the cap on memory, and the log that the guest may write.
+//! What a Store holds for its guest: the cap on memory, the log that the guest may write, what it is granted and what it sees of WASI.
 
 use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
-use super::bindings::sluicegate::plugin::{log, types};
-use crate::limits::Limits;
+use super::{
+    bindings::sluicegate::plugin::{log, types},
+    wasi::{Stream, World},
+};
+use crate::{
+    config::Grants,
+    limits::{Limits, PLUGIN_CORE_INSTANCES, PLUGIN_MEMORIES, PLUGIN_TABLE_ENTRIES, PLUGIN_TABLES},
+};
 
 /// What a Store holds beside the guest.
 pub struct Guest {
     name: String,
+    /// What it says its version is, once it has been asked.
+    version: Option<String>,
     memory: Memory,
     message_bytes: usize,
     lines: Lines,
+    pub(super) grants: Grants,
+    pub(super) wasi: World,
 }
 
 impl Guest {
-    pub(super) fn new(name: &str, limits: &Limits) -> Self {
+    pub(super) fn new(name: &str, grants: Grants, limits: &Limits) -> Self {
         Self {
             name: name.to_owned(),
+            version: None,
             memory: Memory { most: limits.plugin_memory, used: 0, refused: false },
             message_bytes: limits.plugin_message_bytes,
             lines: Lines { most: limits.plugin_log_lines, since: Instant::now(), written: 0, dropped: 0 },
+            grants,
+            wasi: World::new(grants),
+        }
+    }
+
+    /// Its log lines carry its version from now on.
+    pub(super) fn versioned(&mut self, version: &str) {
+        self.version = Some(version.to_owned());
+    }
+
+    /// Takes what it wrote to a stream: lines for the log.
+    pub(super) fn written(&mut self, stream: Stream, bytes: &[u8]) {
+        let Self { wasi, lines, .. } = self;
+        let mut ended = Vec::new();
+        wasi.push(stream, bytes, self.message_bytes, |line| {
+            if let Some(dropped) = lines.allow() {
+                ended.push((dropped, line));
+            }
+        });
+        for (dropped, line) in ended {
+            self.say(level(stream), Some(stream), dropped, &line);
+        }
+    }
+
+    fn say(&self, level: log::Level, stream: Option<Stream>, dropped: u64, message: &str) {
+        let (plugin, version) = (self.name.as_str(), self.version.as_deref());
+        let stream = stream.map(Stream::name);
+        let message = clip(message, self.message_bytes);
+        if dropped > 0 {
+            tracing::warn!(plugin, version, dropped, "the plugin logs too much; lines were dropped");
+        }
+        match level {
+            log::Level::Trace => tracing::trace!(plugin, version, stream, "{message}"),
+            log::Level::Debug => tracing::debug!(plugin, version, stream, "{message}"),
+            log::Level::Info => tracing::info!(plugin, version, stream, "{message}"),
+            log::Level::Warn => tracing::warn!(plugin, version, stream, "{message}"),
+            log::Level::Error => tracing::error!(plugin, version, stream, "{message}"),
         }
     }
 
@@ -37,6 +85,26 @@ impl Guest {
     /// Whether it was refused memory.
     pub(super) fn ran_out(&self) -> bool {
         self.memory.refused
+    }
+}
+
+impl Drop for Guest {
+    /// A line that was never ended may be the last word of a guest that failed.
+    fn drop(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if let Some(line) = self.wasi.unfinished(stream)
+                && let Some(dropped) = self.lines.allow()
+            {
+                self.say(level(stream), Some(stream), dropped, &line);
+            }
+        }
+    }
+}
+
+fn level(stream: Stream) -> log::Level {
+    match stream {
+        Stream::Stdout => log::Level::Info,
+        Stream::Stderr => log::Level::Warn,
     }
 }
 
@@ -59,20 +127,19 @@ impl ResourceLimiter for Memory {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= 100_000)
+        Ok(desired <= PLUGIN_TABLE_ENTRIES)
     }
 
-    // the runtime of a scripting language is linked from some twenty core modules
     fn instances(&self) -> usize {
-        64
+        PLUGIN_CORE_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        64
+        PLUGIN_TABLES
     }
 
     fn memories(&self) -> usize {
-        4
+        PLUGIN_MEMORIES
     }
 }
 
@@ -104,17 +171,8 @@ impl types::Host for Guest {}
 
 impl log::Host for Guest {
     fn log(&mut self, level: log::Level, message: String) {
-        let Some(dropped) = self.lines.allow() else { return };
-        let message = clip(&message, self.message_bytes);
-        if dropped > 0 {
-            tracing::warn!(plugin = %self.name, dropped, "the plugin logs too much; lines were dropped");
-        }
-        match level {
-            log::Level::Trace => tracing::trace!(plugin = %self.name, "{message}"),
-            log::Level::Debug => tracing::debug!(plugin = %self.name, "{message}"),
-            log::Level::Info => tracing::info!(plugin = %self.name, "{message}"),
-            log::Level::Warn => tracing::warn!(plugin = %self.name, "{message}"),
-            log::Level::Error => tracing::error!(plugin = %self.name, "{message}"),
+        if let Some(dropped) = self.lines.allow() {
+            self.say(level, None, dropped, &message);
         }
     }
 }

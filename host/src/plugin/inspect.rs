@@ -56,7 +56,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let begin = Instant::now();
     let compiled = engine.compile(&bytes, &limits).map_err(|e| e.context(path.display()))?;
     let compile = begin.elapsed();
-    let mut instance = Instance::new(&compiled, "inspect", &limits)?;
+    let mut instance = Instance::new(&compiled, "inspect", compiled.needs, &limits)?;
     let description = instance.describe()?;
     let kind = compiled.pre.instance_pre().component().component_type();
     let imports: Vec<String> = kind.imports(engine.raw()).map(|(name, _)| name.to_owned()).collect();

@@ -8,9 +8,15 @@ use wasmtime::Store;
 use super::{
     bindings::{GrantedPlugin, exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types},
     engine::{Compiled, TICK},
+    grants,
     guest::{Guest, clip},
+    wasi::Refused,
 };
-use crate::{Error, ErrorKind, Result, limits::Limits};
+use crate::{
+    Error, ErrorKind, Result,
+    config::Grants,
+    limits::{Limits, PLUGIN_HANDLES},
+};
 
 /// Who a plugin says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,30 +35,48 @@ pub struct Description {
 pub(super) struct Instance {
     store: Store<Guest>,
     plugin: GrantedPlugin,
-    deadline: u64,
+    start: Deadline,
+    call: Deadline,
     message_bytes: usize,
 }
 
+/// How long a call may take.
+#[derive(Clone, Copy)]
+struct Deadline {
+    time: Duration,
+    limit: &'static str,
+}
+
+impl Deadline {
+    /// In ticks; one more, because the running one may end at once.
+    fn ticks(self) -> u64 {
+        (self.time.as_millis() as u64).div_ceil(TICK.as_millis() as u64) + 1
+    }
+}
+
 impl Instance {
-    /// Instantiates. `name` is the plugin's name in the pipeline file.
-    pub fn new(compiled: &Compiled, name: &str, limits: &Limits) -> Result<Self> {
-        let guest = Guest::new(name, limits);
+    /// Instantiates, if the component is granted what it needs. `name` is the plugin's name in the pipeline file.
+    pub fn new(compiled: &Compiled, name: &str, granted: Grants, limits: &Limits) -> Result<Self> {
+        grants::check(compiled.needs, granted)?;
+        let guest = Guest::new(name, granted, limits);
         let mut store = Store::new(&compiled.engine, guest);
         store.limiter(Guest::memory);
         store.set_hostcall_fuel(limits.plugin_output_bytes);
-        // one tick more, because the running one may end at once
-        let deadline = (limits.plugin_call.as_millis() as u64).div_ceil(TICK.as_millis() as u64) + 1;
-        store.set_epoch_deadline(deadline);
-        let plugin = compiled.pre.instantiate(&mut store).map_err(|e| failure("cannot be instantiated", e, limits.plugin_call, false))?;
-        Ok(Self { store, plugin, deadline, message_bytes: limits.plugin_message_bytes })
+        store.set_max_component_handles(2 * PLUGIN_HANDLES);
+        let start = Deadline { time: limits.plugin_start, limit: "limits.plugin_start" };
+        let call = Deadline { time: limits.plugin_call, limit: "limits.plugin_call" };
+        store.set_epoch_deadline(start.ticks());
+        let plugin =
+            compiled.pre.instantiate(&mut store).map_err(|e| failure("cannot be instantiated", e, start, store.data().ran_out()))?;
+        Ok(Self { store, plugin, start, call, message_bytes: limits.plugin_message_bytes })
     }
 
-    fn arm(&mut self) {
-        self.store.set_epoch_deadline(self.deadline);
+    fn arm(&mut self, deadline: Deadline) {
+        self.store.set_epoch_deadline(deadline.ticks());
     }
 
-    fn failure(&self, what: &str, cause: wasmtime::Error) -> Error {
-        failure(what, cause, TICK * (self.deadline - 1) as u32, self.store.data().ran_out())
+    fn failure(&self, what: &str, cause: wasmtime::Error, deadline: Deadline) -> Error {
+        failure(what, cause, deadline, self.store.data().ran_out())
     }
 
     fn refusal(&self, what: &str, message: &str) -> Error {
@@ -61,23 +85,25 @@ impl Instance {
 
     /// Asks who it is.
     pub fn describe(&mut self) -> Result<Description> {
-        self.arm();
+        self.arm(self.start);
         let d = self
             .plugin
             .sluicegate_plugin_transform()
             .call_describe(&mut self.store)
-            .map_err(|e| self.failure("failed in `describe`", e))?;
+            .map_err(|e| self.failure("failed in `describe`", e, self.start))?;
         let clip = |text: &str| clip(text, self.message_bytes);
-        Ok(Description { name: clip(&d.name), version: clip(&d.version), summary: clip(&d.summary), config_schema: d.config_schema })
+        let d = Description { name: clip(&d.name), version: clip(&d.version), summary: clip(&d.summary), config_schema: d.config_schema };
+        self.store.data_mut().versioned(&d.version);
+        Ok(d)
     }
 
     /// Hands over its configuration, JSON text.
     pub fn configure(&mut self, config: &str) -> Result<()> {
-        self.arm();
+        self.arm(self.start);
         self.plugin
             .sluicegate_plugin_transform()
             .call_configure(&mut self.store, config)
-            .map_err(|e| self.failure("failed in `configure`", e))?
+            .map_err(|e| self.failure("failed in `configure`", e, self.start))?
             .map_err(|message| {
                 self.refusal("refuses its configuration", &message).remedy("correct the plugin's `config` in the pipeline file")
             })
@@ -85,11 +111,11 @@ impl Instance {
 
     /// Asks for the plan of a table.
     pub fn plan(&mut self, id: u32, table: types::TableParam<'_>) -> Result<Option<types::Plan>> {
-        self.arm();
+        self.arm(self.call);
         self.plugin
             .sluicegate_plugin_transform()
             .call_plan(&mut self.store, id, table)
-            .map_err(|e| self.failure("failed in `plan`", e))?
+            .map_err(|e| self.failure("failed in `plan`", e, self.call))?
             .map_err(|message| {
                 self.refusal("cannot plan the table", &message)
                     .remedy("correct the plugin's `config`, or take the table out of its `tables`")
@@ -99,12 +125,12 @@ impl Instance {
     /// Hands over rows. The outer error is a trap, a timeout or a lack of memory (the instance must be dropped then), the
     /// inner one the plugin's own refusal of the batch.
     pub fn apply(&mut self, id: u32, rows: Rows<'_>) -> Result<std::result::Result<types::Outcome, Error>> {
-        self.arm();
+        self.arm(self.call);
         let answer = self
             .plugin
             .sluicegate_plugin_transform()
             .call_apply(&mut self.store, id, rows)
-            .map_err(|e| self.failure("failed in `apply`", e))?;
+            .map_err(|e| self.failure("failed in `apply`", e, self.call))?;
         Ok(answer.map_err(|message| {
             self.refusal("refuses the batch", &message).remedy("correct the data or the plugin, or set `on_error` of the plugin")
         }))
@@ -117,10 +143,13 @@ impl Instance {
 }
 
 /// What went wrong inside a guest, in words that say what to do.
-fn failure(what: &str, cause: wasmtime::Error, deadline: Duration, out_of_memory: bool) -> Error {
+fn failure(what: &str, cause: wasmtime::Error, deadline: Deadline, out_of_memory: bool) -> Error {
+    let refused = cause.downcast_ref::<Refused>();
     let error = match cause.downcast_ref::<wasmtime::Trap>() {
-        Some(wasmtime::Trap::Interrupt) => Error::new(ErrorKind::Plugin, format!("{what}: no answer within {} ms", deadline.as_millis()))
-            .remedy("look for an endless loop in the plugin, or raise limits.plugin_call"),
+        Some(wasmtime::Trap::Interrupt) => {
+            Error::new(ErrorKind::Plugin, format!("{what}: no answer within {} ms", deadline.time.as_millis()))
+                .remedy(format!("look for an endless loop in the plugin, or raise {}", deadline.limit))
+        }
         _ if out_of_memory => Error::new(ErrorKind::Plugin, format!("{what}: it needs more memory than it may have"))
             .remedy("look for what grows in the plugin, or raise limits.plugin_memory"),
         Some(wasmtime::Trap::StackOverflow) => {
@@ -128,6 +157,7 @@ fn failure(what: &str, cause: wasmtime::Error, deadline: Duration, out_of_memory
         }
         Some(wasmtime::Trap::UnreachableCodeReached) => Error::new(ErrorKind::Plugin, format!("{what}: it trapped (a panic or an abort)"))
             .remedy("this is a fault of the plugin: its own log lines may say more"),
+        _ if let Some(refused) = refused => Error::new(ErrorKind::Plugin, format!("{what}: {refused}")).remedy(refused.remedy),
         Some(_) => Error::new(ErrorKind::Plugin, format!("{what}: it trapped"))
             .remedy("this is a fault of the plugin: test it with the rows around this position"),
         // lengths and addresses outside its memory, text that is not UTF-8, more tables or instances than a plugin may have

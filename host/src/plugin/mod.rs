@@ -6,10 +6,14 @@
 
 mod bindings;
 mod chain;
+mod compilation;
 mod composition;
 mod context;
 mod embedded;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod grants;
 mod guest;
 mod inspect;
 mod instance;
@@ -20,6 +24,7 @@ mod plan;
 mod recovery;
 mod stage;
 mod surroundings;
+mod wasi;
 
 pub use chain::Chain;
 pub use embedded::embedded;

@@ -226,7 +226,7 @@ impl Stage {
 fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
     let name = &member.settings.name;
     let begin = || {
-        let mut instance = Instance::new(&member.compiled, name, limits)?;
+        let mut instance = Instance::new(&member.compiled, name, member.settings.grants, limits)?;
         let description = instance.describe()?;
         instance.configure(&member.settings.config)?;
         Ok((instance, description))

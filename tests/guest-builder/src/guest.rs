@@ -18,8 +18,9 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["tests/guests/stamp", "tests/guests/evil", "tests/guests/context"]
+    ["context", "evil", "granted", "naive", "stamp", "wasi"]
         .iter()
+        .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))
 }
 
@@ -53,6 +54,16 @@ pub fn evil() -> Vec<u8> {
 /// The guest that says what it is told about rows: see `tests/guests/context`.
 pub fn context() -> Vec<u8> {
     built("tests/guests/context")
+}
+
+/// The guest that needs both grants, and refuses its configuration with what it was given: see `tests/guests/granted`.
+pub fn granted() -> Vec<u8> {
+    built("tests/guests/granted")
+}
+
+/// The guest that uses WASI as its config says: see `tests/guests/wasi`.
+pub fn wasi() -> Vec<u8> {
+    built("tests/guests/wasi")
 }
 
 /// A core module: WebAssembly, but no component.

@@ -12,7 +12,7 @@ mod prebuilt;
 mod source;
 
 pub use build::{build, target_folder};
-pub use guest::{build_guests, context, core_module, evil, stamp, standard, truncated, without_export};
+pub use guest::{build_guests, context, core_module, evil, granted, stamp, standard, truncated, wasi, without_export};
 pub use language::{Language, build_languages};
 pub use prebuilt::{Component, Manifest, STANDARD, embed, verify};
 pub use source::source_hash;

@@ -111,12 +111,16 @@ fn the_schema_refuses_what_the_loader_refuses() {
         mysql("  tls: verify\n"),
         head("plugins:\n  - { use: fitler }\n"),
         head("limits: { batch: 1 }\n"),
+        head("plugins:\n  - { use: filter, grants: [network] }\n"),
     ] {
         assert!(loaded(&text).is_err(), "{text}");
         let value: Value = serde_saphyr::from_str(&text).unwrap();
         assert!(accepts(&schema, &schema, &value).is_err(), "the schema takes\n{text}");
     }
-    for text in [mysql("  port: ${PORT}\n"), mysql("  start: { file: b.1, position: 4 }\n"), head("http: { listen: '127.0.0.1:1' }\n")] {
+    let granted = head("plugins:\n  - { use: filter, grants: [clock, random] }\n");
+    for text in
+        [granted, mysql("  port: ${PORT}\n"), mysql("  start: { file: b.1, position: 4 }\n"), head("http: { listen: '127.0.0.1:1' }\n")]
+    {
         loaded(&text).unwrap();
         let value: Value = serde_saphyr::from_str(&text).unwrap();
         assert!(accepts(&schema, &schema, &value).is_ok(), "the schema refuses\n{text}");

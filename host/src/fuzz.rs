@@ -1,0 +1,83 @@
+//! The bodies of the fuzz targets in `host/fuzz`, one for each, under its name. The tests run every one of them over its corpus
+//! and over generated inputs, so that they hold without a fuzzer too.
+
+pub use crate::{
+    plugin::fuzz::{loader as plugin_loader, outcome as plugin_outcome},
+    source::mysql::fuzz::{gtid as mysql_gtid, json as mysql_json, row as mysql_row},
+};
+
+/// A pipeline file.
+pub fn pipeline_file(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        drop(crate::config::load_str(text, std::path::Path::new("/"), |_| None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
+
+    /// Each target with the number of inputs that are generated for it.
+    const TARGETS: [(&str, fn(&[u8]), u32); 6] = [
+        ("mysql_gtid", super::mysql_gtid, 300),
+        ("mysql_json", super::mysql_json, 300),
+        ("mysql_row", super::mysql_row, 300),
+        ("pipeline_file", super::pipeline_file, 300),
+        ("plugin_loader", super::plugin_loader, 30),
+        ("plugin_outcome", super::plugin_outcome, 3_000),
+    ];
+
+    fn folder() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz"))
+    }
+
+    fn stems(folder: &Path) -> BTreeSet<String> {
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        fs::read_dir(folder).unwrap().map(name).collect()
+    }
+
+    #[test]
+    fn every_fuzz_target_is_built_from_the_function_of_its_name() {
+        let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
+        let named: BTreeSet<String> =
+            manifest.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).map(str::to_owned).collect();
+        let mut known: BTreeSet<String> = TARGETS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+        assert_eq!(stems(&folder().join("fuzz_targets")), known);
+        assert!(stems(&folder().join("seeds")).is_subset(&known));
+        for name in &known {
+            let source = fs::read_to_string(folder().join(format!("fuzz_targets/{name}.rs"))).unwrap();
+            let body = format!("#![no_main]\n\nlibfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::{name}(data));\n");
+            assert_eq!(source, body);
+        }
+        known.insert("sluicegate-fuzz".into());
+        assert_eq!(named, known);
+    }
+
+    #[test]
+    fn every_fuzz_target_takes_its_seeds() {
+        for (name, target, _) in TARGETS {
+            let seeds = folder().join("seeds").join(name);
+            assert!(seeds.exists(), "{name} has no seeds");
+            for entry in fs::read_dir(seeds).unwrap() {
+                target(&fs::read(entry.unwrap().path()).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_fuzz_target_takes_any_bytes() {
+        for (name, target, cases) in TARGETS {
+            let mut runner = TestRunner::new(ProptestConfig { cases, ..ProptestConfig::default() });
+            // `~`: the loader's way into a real component
+            let inputs = (prop::bool::ANY, vec(any::<u8>(), 0..200)).prop_map(|(change, mut bytes)| {
+                if change {
+                    bytes.insert(0, b'~');
+                }
+                bytes
+            });
+            runner.run(&inputs, |bytes| Ok(target(&bytes))).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+}

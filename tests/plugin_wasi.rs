@@ -1,0 +1,316 @@
+//! What plugins are granted, and what they see of WASI: real components, through the real engine.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+
+use sluicegate::{
+    Error, ErrorKind,
+    change::{
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
+        Transaction, Values,
+    },
+    config::{self, Grants, OnError, PluginOrigin, TablePatterns},
+    limits::Limits,
+    plugin::{Chain, Engine, KnownTables, Member, Surroundings},
+    service::{Status, status::PluginStatus},
+    sink::DeadLetters,
+};
+use sluicegate_guest_builder as guests;
+
+const CLOCK: Grants = Grants { clock: true, random: false };
+const RANDOM: Grants = Grants { clock: false, random: true };
+
+fn engine() -> Engine {
+    let cache = guests::repository().join("target/test-compiled");
+    Engine::new(Some(&cache)).expect("an engine")
+}
+
+fn limits() -> Limits {
+    Limits { plugin_call: Duration::from_millis(300), plugin_start: Duration::from_secs(5), plugin_memory: 32 << 20, ..Limits::default() }
+}
+
+/// A chain of one plugin.
+fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> sluicegate::Result<Chain> {
+    let settings = config::Plugin {
+        name: "guest".into(),
+        origin: PluginOrigin::Embedded("test".into()),
+        tables: TablePatterns::default(),
+        config: config.into(),
+        on_error: OnError::Stop,
+        grants,
+    };
+    let member = Member { settings: Arc::new(settings), compiled: engine().compile(component, limits)? };
+    let around = Surroundings {
+        limits: Arc::new(limits.clone()),
+        status: Arc::new(Status { plugins: [PluginStatus::new("guest")].into_iter().collect(), ..Default::default() }),
+        dead_letters: Arc::new(DeadLetters::new(&std::env::temp_dir(), 1 << 20)),
+        known: Arc::new(KnownTables::new(10)),
+    };
+    Chain::new(&[member], around)
+}
+
+/// What the guest saw: it refuses its configuration with it.
+fn seen_by(component: &[u8], config: &str, grants: Grants) -> String {
+    let error = chain(component, config, grants, &limits()).err().expect("it refuses");
+    let message = error.message();
+    message.strip_prefix("plugin `guest`: refuses its configuration: ").unwrap_or_else(|| panic!("{error}")).replace("; ", "\n")
+}
+
+fn seen(behaviour: &str, grants: Grants) -> String {
+    seen_by(&guests::wasi(), &format!("\"{behaviour}\""), grants)
+}
+
+fn failure(behaviour: &str) -> Error {
+    chain(&guests::wasi(), &format!("\"{behaviour}\""), Grants::default(), &limits()).err().expect("it fails")
+}
+
+fn told(error: &Error) -> String {
+    format!("[{:?}] {}\n  remedy: {}", error.kind(), error.message(), error.remedy_text().unwrap_or("-"))
+}
+
+/// A batch of one inserted row.
+fn one_row() -> Batch {
+    let column = ColumnInfo {
+        name: "id".into(),
+        data_type: DataType::Int64,
+        native_type: String::new(),
+        nullable: false,
+        primary_key: true,
+        place: Place::Value,
+    };
+    let mut rows = TableRows::new(Arc::new(Table { name: TableName::new("shop", "orders"), destination: None, columns: vec![column] }));
+    rows.columns = vec![Column { values: Values::Int64(vec![7]), nulls: Default::default() }];
+    rows.images = vec![Image::After as u8];
+    Batch {
+        taken: 1,
+        tables: vec![rows],
+        changes: vec![Change { table: 0, before: NO_IMAGE, after: 0, operation: Operation::Insert, event: 0, row: 0, offset: 0 }],
+        events: vec![Event { transaction: 0, position: 4321, time_us: 0, server_id: 1 }],
+        transactions: vec![Transaction { id: None, file: "binlog.000007".into() }],
+        ..Batch::empty(0, Position::new("{}"))
+    }
+}
+
+/// Runs `run` and returns the log lines written meanwhile.
+fn logged(run: impl FnOnce()) -> Vec<String> {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("one thread").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let text = lines.0.lock().expect("one thread");
+    String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_component_that_needs_what_it_is_not_granted_is_refused_by_name() {
+    let refused: Vec<_> = [Grants::default(), CLOCK, RANDOM]
+        .into_iter()
+        .map(|grants| told(&chain(&guests::granted(), "1", grants, &limits()).err().expect("refused")))
+        .collect();
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    [Precheck] plugin `guest`: the component imports sluicegate:plugin/clock and random, which it is not granted
+      remedy: write `grants: [clock, random]` at the plugin in the pipeline file, if it may have the clock and random bytes
+    [Precheck] plugin `guest`: the component imports sluicegate:plugin/random, which it is not granted
+      remedy: write `grants: [random]` at the plugin in the pipeline file, if it may have random bytes
+    [Precheck] plugin `guest`: the component imports sluicegate:plugin/clock, which it is not granted
+      remedy: write `grants: [clock]` at the plugin in the pipeline file, if it may have the clock
+    "#);
+}
+
+#[test]
+fn granted_time_and_randomness_are_real() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_micros();
+    let answer = seen_by(&guests::granted(), "65536", Grants::ALL);
+    let parts: Vec<_> = answer.split(' ').collect();
+    assert!(parts[0].parse::<u128>().expect("a time") >= now, "{answer}");
+    assert_eq!(parts[1], "65536");
+    assert_ne!(answer, seen_by(&guests::granted(), "65536", Grants::ALL));
+}
+
+#[test]
+fn more_random_bytes_than_a_call_may_ask_for_end_it() {
+    let error = chain(&guests::granted(), "65537", Grants::ALL, &limits()).err().expect("refused");
+    insta::assert_snapshot!(told(&error), @r#"
+    [Plugin] plugin `guest`: failed in `configure`: it asked for 65537 random bytes in one call, the limit is 65536
+      remedy: ask for fewer bytes at a time
+    "#);
+}
+
+#[test]
+fn an_import_that_no_plugin_is_given_is_refused_by_name() {
+    // the same component, asking an acme instead of WASI, and a later WASI
+    let renamed = |from: &str, to: &str| {
+        let mut component = guests::wasi();
+        let places: Vec<_> = (0..component.len() - from.len()).filter(|i| component[*i..].starts_with(from.as_bytes())).collect();
+        places.iter().for_each(|i| component[*i..*i + to.len()].copy_from_slice(to.as_bytes()));
+        told(&engine().compile(&component, &limits()).err().expect("refused"))
+    };
+    let texts = [renamed("wasi:cli/exit@0.2", "acme:cli/exit@0.2"), renamed("wasi:io/poll@0.2", "wasi:io/poll@0.3")];
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    [Precheck] the component imports acme:cli/exit@0.2.12, which plugins are not given
+      remedy: build it for the world `plugin` of wit/plugin.wit; of WASI, version 0.2 may be imported
+    [Precheck] the component imports wasi:io/poll@0.3.12, which plugins are not given
+      remedy: build it for the world `plugin` of wit/plugin.wit; of WASI, version 0.2 may be imported
+    "#);
+}
+
+#[test]
+fn wasi_leads_nowhere() {
+    insta::assert_snapshot!(seen("surroundings", Grants::ALL), @r#"
+    environment []
+    arguments []
+    folder None
+    preopened 0
+    stdin Err(StreamError::Closed)
+    terminals [false, false, false]
+    "#);
+    insta::assert_snapshot!(seen("network", Grants::ALL), @r#"
+    name Err("access-denied")
+    tcp Err("access-denied")
+    udp Err("access-denied")
+    authority Err(())
+    http Err(ErrorCode::HttpRequestDenied)
+    "#);
+}
+
+#[test]
+fn what_has_no_harmless_answer_ends_the_call_with_its_name() {
+    insta::assert_snapshot!(told(&failure("address")), @r#"
+    [Plugin] plugin `guest`: failed in `configure`: it called wasi:http/types@0.2.12.[method]fields.has, which plugins are not given
+      remedy: take out what uses files, the network or the environment: a plugin has only its rows
+    "#);
+}
+
+#[test]
+fn time_without_the_grant_is_virtual_and_a_sleep_takes_none() {
+    let begin = Instant::now();
+    insta::assert_snapshot!(seen("time", Grants::default()), @r#"
+    start 1000001000 wall 1577836800.000002000
+    after a sleep of 90 s 90000003000 wall 1577836890.000003000
+    ready [false, false] first [1]
+    ready [true, false] then [0]
+    past true [0, 1, 2]
+    "#);
+    assert_eq!(seen("time", RANDOM), seen("time", Grants::default()), "the same at every start");
+    assert!(begin.elapsed() < Duration::from_secs(60), "it sleeps 90 s each time, at once");
+    insta::assert_snapshot!(seen("wait-for-time", Grants::default()), @r#"9999 readings"#);
+}
+
+#[test]
+fn time_with_the_grant_is_the_real_one_and_a_sleep_still_takes_none() {
+    let begin = Instant::now();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    let seen = seen("time", CLOCK);
+    assert!(begin.elapsed() < Duration::from_secs(60), "it sleeps 90 s, at once");
+    let word = |after: &str| seen.split(after).nth(1).and_then(|rest| rest.split([' ', '.']).next()).unwrap_or_else(|| panic!("{seen}"));
+    assert!((now..now + 60).contains(&word("wall ").parse().expect("seconds")), "{seen}");
+    let slept: u64 = word("after a sleep of 90 s ").parse().expect("nanoseconds");
+    assert!((90_000_000_000..150_000_000_000).contains(&slept), "the monotonic clock counts what was slept: {seen}");
+}
+
+#[test]
+fn random_bytes_of_wasi_repeat_with_each_start_unless_granted() {
+    insta::assert_snapshot!(seen("random", CLOCK), @r#"[191, 174, 156, 6, 72, 189, 237, 166, 168, 203, 211] [229, 170, 236] (13869646061490883546, 2789978976880834224) (13044692629230439860, 16763291861996597725)"#);
+    assert_eq!(seen("random", Grants::default()), seen("random", CLOCK));
+    assert_ne!(seen("random", RANDOM), seen("random", RANDOM));
+}
+
+#[test]
+fn stdout_and_stderr_go_to_the_log_line_by_line() {
+    let lines = logged(|| insta::assert_snapshot!(seen("lines", Grants::default()), @r#"Ok(65536) Err(StreamError::Closed)"#));
+    let lines: Vec<_> = lines.iter().map(|line| line.replace(&"x".repeat(1_000), "x{1000}")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    INFO first line plugin="guest" version="0.1.0" stream="stdout"
+    WARN a complaint plugin="guest" version="0.1.0" stream="stderr"
+    INFO second line plugin="guest" version="0.1.0" stream="stdout"
+    INFO bells   and � plugin="guest" version="0.1.0" stream="stdout"
+    INFO long x{1000}xxxxxxxxxxxxxxxxxxx… plugin="guest" version="0.1.0" stream="stdout"
+    WARN not ended plugin="guest" version="0.1.0" stream="stderr"
+    "#);
+}
+
+#[test]
+fn a_plugin_that_ends_itself_leaves_its_last_words() {
+    let mut error = None;
+    let lines = logged(|| error = Some(failure("exit")));
+    insta::assert_snapshot!(told(&error.expect("it ended")), @r#"
+    [Plugin] plugin `guest`: failed in `configure`: it ended itself (wasi:cli/exit)
+      remedy: look at its log lines: a runtime ends so after a panic
+    "#);
+    assert!(lines.iter().any(|line| line.contains("about to end")), "{lines:#?}");
+}
+
+#[test]
+fn what_never_ends_in_wasi_ends_with_its_deadline() {
+    for behaviour in ["spin-sleep", "spin-poll", "flood"] {
+        let lines = logged(|| {
+            let mut chain = chain(&guests::wasi(), &format!("\"{behaviour}-apply\""), CLOCK, &limits()).expect("configured");
+            let begin = Instant::now();
+            let error = chain.apply(one_row()).expect_err(behaviour);
+            assert!(begin.elapsed() < Duration::from_secs(30), "{behaviour}: {:?}", begin.elapsed());
+            assert_eq!(error.kind(), ErrorKind::Plugin);
+            assert!(error.message().ends_with("failed in `apply`: no answer within 300 ms"), "{behaviour}: {error}");
+        });
+        assert!(lines.len() < 500, "{behaviour}: the log is bounded: {} lines", lines.len());
+    }
+}
+
+#[test]
+fn what_asks_for_too_much_of_wasi_ends_its_call() {
+    let texts: Vec<_> = ["huge-random", "huge-write", "huge-zeroes", "hoard", "hoard-streams"]
+        .into_iter()
+        .map(|behaviour| format!("{behaviour}: {}", told(&failure(behaviour))))
+        .collect();
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    huge-random: [Plugin] plugin `guest`: failed in `configure`: it asked for 18446744073709551615 random bytes in one call, the limit is 65536
+      remedy: ask for fewer bytes at a time
+    huge-write: [Plugin] plugin `guest`: failed in `configure`: it wrote 100000 bytes in one call of wasi:io/streams@0.2.12.[method]output-stream.blocking-write-and-flush, the limit is 65536
+      remedy: write no more than `check-write` permits
+    huge-zeroes: [Plugin] plugin `guest`: failed in `configure`: it wrote 18446744073709551615 bytes in one call of wasi:io/streams@0.2.12.[method]output-stream.write-zeroes, the limit is 65536
+      remedy: write no more than `check-write` permits
+    hoard: [Plugin] plugin `guest`: failed in `configure`: it holds more than 4096 resources of WASI
+      remedy: look for streams and pollables that the plugin never drops
+    hoard-streams: [Plugin] plugin `guest`: failed in `configure`: it holds more than 4096 resources of WASI
+      remedy: look for streams and pollables that the plugin never drops
+    "#);
+    assert_eq!(seen("churn", Grants::default()), "20000 came and went");
+}
+
+#[test]
+fn a_plugin_that_needs_no_grant_runs_with_wasi_imports() {
+    let mut chain = chain(&guests::wasi(), "\"quiet-apply\"", Grants::default(), &limits()).expect("configured");
+    assert_eq!(chain.apply(one_row()).expect("passes").changes.len(), 1);
+}
+
+#[test]
+fn compiling_is_given_up_in_time_and_the_next_one_waits_for_the_straggler() {
+    let engine = Engine::new(None).expect("an engine without a cache");
+    let within = |time| Limits { plugin_compile: time, ..limits() };
+    let component = guests::wasi();
+    let begin = Instant::now();
+    let hurried: Vec<_> =
+        (0..2).map(|_| told(&engine.compile(&component, &within(Duration::from_millis(1))).err().expect("given up"))).collect();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    insta::assert_snapshot!(hurried.join("\n"), @r#"
+    [Precheck] the component was not compiled within 1 ms
+      remedy: make it smaller (release build, fewer dependencies) or raise limits.plugin_compile
+    [Precheck] an earlier component was still being compiled after 1 ms
+      remedy: wait and try again, or raise limits.plugin_compile
+    "#);
+    assert!(engine.compile(&component, &within(Duration::from_secs(120))).is_ok(), "the place becomes free");
+}
