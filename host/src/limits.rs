@@ -23,6 +23,24 @@ pub const PLUGIN_TABLE_ENTRIES: usize = 100_000;
 /// Linear memories of one component; `plugin_memory` bounds them together.
 pub const PLUGIN_MEMORIES: usize = 16;
 
+/// Size of the JSON Schema that a plugin gives of its configuration, in bytes.
+pub const PLUGIN_SCHEMA_BYTES: usize = 256 << 10;
+
+/// Steps that such a schema may take at one place of a configuration: references, alternatives.
+pub const PLUGIN_SCHEMA_DEPTH: usize = 32;
+
+/// Parts of such a schema when each reference stands for what it refers to.
+pub const PLUGIN_SCHEMA_PARTS: usize = 20_000;
+
+/// How long checking a configuration with it may take.
+pub const PLUGIN_SCHEMA_TIME: Duration = Duration::from_secs(2);
+
+/// Faults of a configuration that one error lists.
+pub const PLUGIN_SCHEMA_FAULTS: usize = 5;
+
+/// Size of a file of rows for `plugin test` and `plugin bench`, in bytes.
+pub const ROWS_FILE_BYTES: u64 = 64 << 20;
+
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;
 

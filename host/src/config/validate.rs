@@ -338,8 +338,7 @@ impl Check<'_> {
             name,
             origin,
             tables: self.tables(&format!("{path}.tables"), &raw.tables),
-            // an empty configuration is an object too, so that plugins need not tell two kinds of nothing apart
-            config: raw.config.map_or_else(|| "{}".into(), |c| c.0.to_string()),
+            config: raw.config.map_or_else(|| "null".into(), |c| c.0.to_string()),
             on_error: match raw.on_error {
                 None | Some(RawPluginOnError::Stop) => OnError::Stop,
                 Some(RawPluginOnError::Skip) => OnError::Skip,

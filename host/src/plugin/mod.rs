@@ -8,6 +8,7 @@ mod bindings;
 mod chain;
 mod compilation;
 mod composition;
+mod config_schema;
 mod context;
 mod embedded;
 mod engine;
@@ -27,7 +28,7 @@ mod surroundings;
 mod wasi;
 
 pub use chain::Chain;
-pub use embedded::embedded;
+pub use embedded::{NO_OP, embedded};
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
 pub use instance::Description;

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
+    config_schema,
     context::Context,
     engine::Compiled,
     instance::{Description, Instance},
@@ -228,6 +229,7 @@ fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
     let begin = || {
         let mut instance = Instance::new(&member.compiled, name, member.settings.grants, limits)?;
         let description = instance.describe()?;
+        config_schema::check(&description, &member.settings.config)?;
         instance.configure(&member.settings.config)?;
         Ok((instance, description))
     };

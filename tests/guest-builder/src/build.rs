@@ -85,7 +85,10 @@ pub(crate) fn encode(name: &str, core: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// The environment that makes the target usable, as `tests/toolchain/wasm-sysroot.sh` prints it; asked once a process.
-fn toolchain() -> Result<&'static [(String, String)]> {
+///
+/// # Errors
+/// When there is no way to compile for the target: the script's own words go to stderr.
+pub fn toolchain() -> Result<&'static [(String, String)]> {
     static TOOLCHAIN: OnceLock<Result<Vec<(String, String)>>> = OnceLock::new();
     TOOLCHAIN
         .get_or_init(|| {
