@@ -71,6 +71,11 @@ impl Error {
         self
     }
 
+    /// The same error as that of a precheck, unless the pipeline file itself is at fault.
+    pub fn not_ready(self) -> Self {
+        if self.kind() == ErrorKind::Config { self } else { self.with_kind(ErrorKind::Precheck) }
+    }
+
     /// What decides the policy.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -2,8 +2,8 @@
 
 mod check;
 mod failure;
-mod inspect;
 mod logging;
+mod plugin;
 mod run;
 mod schema;
 mod summary;
@@ -37,7 +37,7 @@ const PRECHECK_FAILED: u8 = 3;
 Examples:
   sluicegate run examples/quickstart.yaml     a first run, without any server
   sluicegate check pipeline.yaml              is everything ready? delivers nothing
-  sluicegate plugin inspect my-plugin.wasm    what is in this component?
+  sluicegate plugin new --language rust mask  a plugin of your own: build, test, bench, inspect
   sluicegate schema > pipeline.schema.json    completion and checks in an editor
 
 Exit codes:
@@ -106,9 +106,9 @@ Relative paths in it start at its folder; ${NAME} comes from the environment.")]
 Nothing is read from the log or delivered, and the server is left as it is; missing folders of file sinks are made.
 Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready.")]
     Check(PipelineFile),
-    /// Look at plugins
+    /// Write, build, try, measure and look at plugins
     #[command(subcommand, arg_required_else_help = true)]
-    Plugin(PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// Print the JSON Schema of the pipeline file
     #[command(after_help = "\
 With the YAML language server, completion and checks come with a first line such as
@@ -121,17 +121,6 @@ struct PipelineFile {
     /// The pipeline file
     #[arg(value_name = "PIPELINE.yaml")]
     path: PathBuf,
-}
-
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    /// Say what a component is: name, version, size, hash, imports and exports, time to compile
-    #[command(after_help = "Ends with 3 when the file is not a component of the plugin interface.")]
-    Inspect {
-        /// The component
-        #[arg(value_name = "FILE.wasm")]
-        path: PathBuf,
-    },
 }
 
 /// The whole program.
@@ -160,7 +149,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(file) => run::run(&file.path, &console, look),
         Command::Check(file) => check::check(&file.path),
-        Command::Plugin(PluginCommand::Inspect { path }) => inspect::inspect(&path),
+        Command::Plugin(command) => plugin::plugin(command, cli.output.color),
         Command::Schema => schema::schema(),
     };
     match result {

@@ -352,7 +352,7 @@ fn a_plugins_configuration_reaches_it_as_json_in_the_order_of_the_file() {
     ))
     .unwrap();
     assert_eq!(pipeline.plugins[0].config, r#"{"z":1,"a":[1.5,null,true," x "],"s":"hunter2 secret","group":"${1}","e":"${X}"}"#);
-    assert_eq!(loaded(&head("plugins:\n  - use: filter\n")).unwrap().plugins[0].config, "{}");
+    assert_eq!(loaded(&head("plugins:\n  - use: filter\n")).unwrap().plugins[0].config, "null");
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let members: Vec<Member> = prepare::members(&pipeline)?.1.into_iter().map(|(member, _)| member).collect();
-    let chain = Chain::new(&members, around).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
+    let chain = Chain::new(&members, around).map_err(Error::not_ready)?;
     for (member, description) in members.iter().zip(chain.descriptions()) {
         good.push(format!(
             "plugin `{}`: {} {} (sha256 {:.12})",
@@ -116,7 +116,7 @@ pub async fn run_with_admin(
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let (engine, loaded) = prepare::members(&pipeline)?;
     let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
-    let mut chains = prepare::chains(&members, &around, pipeline.workers).map_err(|e| e.with_kind(ErrorKind::Precheck))?;
+    let mut chains = prepare::chains(&members, &around, pipeline.workers).map_err(Error::not_ready)?;
     let versions = Versions::beside(&pipeline.state);
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);

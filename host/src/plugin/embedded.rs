@@ -11,3 +11,6 @@ pub const EMBEDDED: &[(&str, &[u8])] = &[
     ("map-names", include_bytes!("../../../plugins/prebuilt/map-names.wasm")),
     ("rewrite-columns", include_bytes!("../../../plugins/prebuilt/rewrite-columns.wasm")),
 ];
+
+/// The component that reads every column and changes nothing: what others are measured against. No pipeline names it.
+pub const NO_OP: &[u8] = include_bytes!("../../../plugins/prebuilt/no-op.wasm");

@@ -18,6 +18,8 @@ pub struct Inspection {
     pub hash: Arc<str>,
     /// Its size in bytes.
     pub bytes: usize,
+    /// What the pipeline file has to grant it.
+    pub grants: Vec<&'static str>,
     /// What it imports.
     pub imports: Vec<String>,
     /// What it exports.
@@ -48,10 +50,11 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(fault)
 }
 
-/// Compiles and instantiates the plugin in `path` and asks who it is.
+/// Compiles and instantiates the plugin in `path`, or the standard plugin of that name, and asks who it is.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let limits = Limits::default();
-    let bytes = read(path, &limits)?;
+    let embedded = path.to_str().and_then(super::embedded).filter(|_| !path.exists());
+    let bytes = embedded.map_or_else(|| read(path, &limits), |bytes| Ok(bytes.to_vec()))?;
     let engine = Engine::new(None)?;
     let begin = Instant::now();
     let compiled = engine.compile(&bytes, &limits).map_err(|e| e.context(path.display()))?;
@@ -61,6 +64,18 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let kind = compiled.pre.instance_pre().component().component_type();
     let imports: Vec<String> = kind.imports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
     let exports: Vec<String> = kind.exports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
+    let grants = [("clock", compiled.needs.clock), ("random", compiled.needs.random)];
+    let grants = grants.into_iter().filter(|(_, needed)| *needed).map(|(grant, _)| grant).collect();
     let interface = format!("sluicegate:plugin@{}", compiled.interface);
-    Ok(Inspection { description, hash: compiled.hash, bytes: bytes.len(), imports, exports, interface, compile, memory: instance.memory() })
+    Ok(Inspection {
+        description,
+        hash: compiled.hash,
+        bytes: bytes.len(),
+        grants,
+        imports,
+        exports,
+        interface,
+        compile,
+        memory: instance.memory(),
+    })
 }

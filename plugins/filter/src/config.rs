@@ -29,26 +29,35 @@ impl Entry {
     }
 }
 
-#[derive(Deserialize)]
+/// Which rows and operations are delivered.
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Filter"))]
 #[serde(deny_unknown_fields)]
-struct Raw {
+pub(crate) struct Raw {
+    /// Conditions for some tables; when several stand for one table, all of them apply.
     #[serde(default)]
     tables: Vec<RawEntry>,
+    /// For every table: an SQL condition on its columns. Rows for which it is true are kept.
     #[serde(rename = "where")]
     condition: Option<String>,
+    /// For every table: the operations that are delivered. Default: all.
     operations: Option<Vec<Operation>>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Entry"))]
 #[serde(deny_unknown_fields)]
 struct RawEntry {
     table: TablePatterns,
+    /// An SQL condition on the tables' columns, e.g. `status <> 'draft' AND total >= 10`. Rows for which it is true are kept.
     #[serde(rename = "where")]
     condition: Option<String>,
+    /// Operations that are delivered. Default: all.
     operations: Option<Vec<Operation>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Operation {
     Snapshot,
@@ -61,7 +70,7 @@ enum Operation {
 impl Config {
     /// Reads the configuration; every condition has to parse.
     pub fn read(json: &str) -> Result<Self, String> {
-        let raw: Raw = serde_json::from_str(json).map_err(|error| {
+        let raw = serde_json::from_str::<Option<Raw>>(json).map(Option::unwrap_or_default).map_err(|error| {
             format!("{error}; `config` of filter is `where: …` and `operations: […]`, or `tables:` with a list of `table`, `where`, `operations`")
         })?;
         let mut entries = Vec::new();

@@ -50,7 +50,7 @@ pub struct Filter {
 
 impl Plugin for Filter {
     fn describe() -> Description {
-        describe!("keeps the rows that an SQL condition matches")
+        describe!("keeps the rows that an SQL condition matches", include_str!("../config.schema.json"))
     }
 
     fn configure(config: &str) -> Result<Self, String> {

@@ -251,7 +251,7 @@ fn entries_apply_to_the_tables_that_they_select() {
 #[test]
 fn a_wrong_configuration_says_what_is_wrong() {
     for (config, expected) in [
-        (serde_json::json!(null), "`config` of filter is"),
+        (serde_json::json!(null), "nothing to filter"),
         (serde_json::json!({}), "nothing to filter"),
         (serde_json::json!({"were": "id = 1"}), "unknown field `were`"),
         (serde_json::json!({"operations": ["upsert"]}), "unknown variant `upsert`"),
@@ -380,4 +380,9 @@ proptest! {
         let expected: Vec<bool> = naive.iter().map(|row| tree.judge(row) == Some(true)).collect();
         prop_assert_eq!(kept(&tree.sql(), &values), Ok(expected), "{}", tree.sql());
     }
+}
+
+#[test]
+fn the_schema_in_the_repository_is_that_of_the_structs() {
+    sluicegate_plugin::config::assert_schema::<config::Raw>(concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json"));
 }

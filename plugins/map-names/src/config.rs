@@ -5,53 +5,75 @@ use sluicegate_plugin::{TableName, TablePatterns, display_name};
 
 use crate::rename::Rename;
 
-#[derive(Deserialize)]
+/// New names. In each list the first entry that matches decides.
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MapNames"))]
 #[serde(deny_unknown_fields)]
-struct Raw {
+pub(crate) struct Raw {
+    /// New names of databases.
     #[serde(default)]
     databases: Vec<RawEntry>,
+    /// New names of schemas.
     #[serde(default)]
     schemas: Vec<RawEntry>,
+    /// New names of tables.
     #[serde(default)]
     tables: Vec<RawTable>,
+    /// New names of columns.
     #[serde(default)]
     columns: Vec<RawColumn>,
+    /// What happens to the letters of names, after all else.
     #[serde(default)]
     case: RawCase,
+    /// Whether several tables may get the same name and flow together.
     #[serde(default)]
     merge: bool,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Entry"))]
 #[serde(deny_unknown_fields)]
 struct RawEntry {
+    /// The whole name. Either this or `pattern`.
     from: Option<String>,
+    /// A regular expression that has to match the whole name.
     pattern: Option<String>,
+    /// The new name; `$1` and `${name}` stand for groups of the pattern.
     to: String,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Table"))]
 #[serde(deny_unknown_fields)]
 struct RawTable {
+    /// The table, `database.table`. Either this or `pattern`.
     from: Option<String>,
+    /// A regular expression that has to match `database.table` as a whole.
     pattern: Option<String>,
+    /// The new name, `table` or `database.table`; `$1` and `${name}` stand for groups of the pattern.
     to: String,
+    /// Whether the table may flow together with others of the same new name.
     #[serde(default)]
     merge: bool,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Column"))]
 #[serde(deny_unknown_fields)]
 struct RawColumn {
     #[serde(default)]
     table: TablePatterns,
+    /// The whole name. Either this or `pattern`.
     from: Option<String>,
+    /// A regular expression that has to match the whole name.
     pattern: Option<String>,
+    /// The new name; `$1` and `${name}` stand for groups of the pattern.
     to: String,
 }
 
 /// What happens to the letters of a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 enum Case {
     #[default]
@@ -60,7 +82,9 @@ enum Case {
     Upper,
 }
 
+/// What happens to the letters of each kind of name.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 struct Cases {
     databases: Case,
@@ -69,7 +93,9 @@ struct Cases {
     columns: Case,
 }
 
+/// One policy for all names, or one for each kind.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(untagged, expecting = "`case` is keep, lower or upper, or one of them for each of databases, schemas, tables and columns")]
 enum RawCase {
     All(Case),
@@ -112,7 +138,7 @@ pub struct Config {
 impl Config {
     /// Reads the configuration.
     pub fn read(json: &str) -> Result<Self, String> {
-        let raw: Raw = serde_json::from_str(json).map_err(|error| {
+        let raw = serde_json::from_str::<Option<Raw>>(json).map(Option::unwrap_or_default).map_err(|error| {
             format!("{error}; `config` of map-names has `databases`, `schemas`, `tables`, `columns`, `case` and `merge`")
         })?;
         let entries = |kind: &str, entries: Vec<RawEntry>| -> Result<Vec<Rename>, String> {

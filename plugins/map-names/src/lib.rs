@@ -51,7 +51,7 @@ pub struct MapNames {
 
 impl Plugin for MapNames {
     fn describe() -> Description {
-        describe!("renames databases, schemas, tables and columns")
+        describe!("renames databases, schemas, tables and columns", include_str!("../config.schema.json"))
     }
 
     fn configure(config: &str) -> Result<Self, String> {

@@ -110,3 +110,8 @@ fn a_column_that_does_not_exist_is_refused_where_the_table_is_named() {
     let config = serde_json::json!({"columns": [{"table": "shop.*", "from": "emial", "to": "mail"}]});
     assert_eq!(configured(config).unwrap().plan(1, table("shop", None, "orders", &["id"])), Ok(None));
 }
+
+#[test]
+fn the_schema_in_the_repository_is_that_of_the_structs() {
+    sluicegate_plugin::config::assert_schema::<config::Raw>(concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json"));
+}

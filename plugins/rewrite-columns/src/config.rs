@@ -55,6 +55,7 @@ pub enum Action {
 
 /// A part of a concatenation.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a part of `concat` is a column's name, or `{text: …}`")]
 pub enum Part {
     /// A column's text.
@@ -65,39 +66,57 @@ pub enum Part {
 
 /// A text that is the same for every row.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Literal {
     /// The text.
     pub text: String,
 }
 
-#[derive(Deserialize)]
+/// What happens to columns.
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RewriteColumns"))]
 #[serde(deny_unknown_fields)]
-struct Raw {
+pub(crate) struct Raw {
+    /// Entries; the steps of all that select a table apply to it, in order.
     tables: Vec<RawEntry>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Entry"))]
 #[serde(deny_unknown_fields)]
 struct RawEntry {
     table: TablePatterns,
+    /// Steps, in the order in which they run; each sees what the ones before it made.
     columns: Vec<RawStep>,
 }
 
+/// A column, and one thing that happens to it.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Step", extend("minProperties" = 2, "maxProperties" = 2)))]
 #[serde(deny_unknown_fields)]
 struct RawStep {
+    /// The column's name when the step's turn comes.
     column: String,
+    /// It is not delivered.
     drop: Option<bool>,
+    /// It gets this name.
     rename: Option<String>,
+    /// All characters but the first and last few are hidden.
     mask: Option<RawMask>,
+    /// It becomes its HMAC-SHA-256, in hexadecimal.
     hash: Option<RawHash>,
+    /// It keeps at most so many characters.
     truncate: Option<usize>,
+    /// It becomes this value; a new column when there is none of that name.
     #[serde(default, deserialize_with = "present")]
     constant: Option<serde_json::Value>,
+    /// NULL becomes this value.
     #[serde(default, deserialize_with = "present")]
     default: Option<serde_json::Value>,
+    /// It becomes the text of its parts, one after the other.
     concat: Option<RawConcat>,
+    /// It changes its type; a value that cannot be represented exactly rejects its row.
     cast: Option<RawType>,
 }
 
@@ -107,10 +126,14 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<s
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "Mask"))]
 #[serde(deny_unknown_fields, default)]
 struct RawMask {
+    /// So many characters stay at the beginning.
     first: usize,
+    /// So many characters stay at the end.
     last: usize,
+    /// What stands in place of each hidden one.
     with: char,
 }
 
@@ -121,20 +144,27 @@ impl Default for RawMask {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Hash"))]
 #[serde(deny_unknown_fields)]
 struct RawHash {
+    /// The key: a secret text, or equal values can be guessed from their hashes.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     salt: String,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Concat"))]
 #[serde(deny_unknown_fields)]
 struct RawConcat {
+    /// Columns and texts; NULL is left out.
     of: Vec<Part>,
+    /// What stands between them.
     #[serde(default)]
     separator: String,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Type"))]
 #[serde(rename_all = "lowercase")]
 enum RawType {
     Boolean,
@@ -149,8 +179,12 @@ enum RawType {
 impl Config {
     /// Reads the configuration.
     pub fn read(json: &str) -> Result<Self, String> {
-        let raw: Raw = serde_json::from_str(json)
+        let raw = serde_json::from_str::<Option<Raw>>(json)
+            .map(Option::unwrap_or_default)
             .map_err(|error| format!("{error}; `config` of rewrite-columns is `tables:` with a list of `table` and `columns`"))?;
+        if raw.tables.is_empty() {
+            return Err("nothing to rewrite: give `tables` with a list of `table` and `columns`".into());
+        }
         let entries = raw.tables.into_iter().map(|entry| {
             let steps =
                 entry.columns.into_iter().map(step).collect::<Result<_, _>>().map_err(|error| format!("for {}: {error}", entry.table))?;

@@ -50,7 +50,7 @@ pub struct RewriteColumns {
 
 impl Plugin for RewriteColumns {
     fn describe() -> Description {
-        describe!("drops, renames, masks, hashes and computes columns")
+        describe!("drops, renames, masks, hashes and computes columns", include_str!("../config.schema.json"))
     }
 
     fn configure(config: &str) -> Result<Self, String> {

@@ -224,3 +224,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_schema_in_the_repository_is_that_of_the_structs() {
+    sluicegate_plugin::config::assert_schema::<config::Raw>(concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json"));
+}

@@ -288,7 +288,7 @@ mod tests {
     fn a_full_bitmap_has_no_bits_past_its_rows() {
         assert_eq!(Bitmap::filled(11, true).into_bytes(), [0xff, 0b111]);
         assert_eq!(Bitmap::filled(8, true).into_bytes(), [0xff]);
-        assert_eq!(Bitmap::filled(0, true).into_bytes(), []);
+        assert_eq!(Bitmap::filled(0, true).into_bytes(), [0u8; 0]);
     }
 
     #[test]

@@ -44,6 +44,8 @@
 
 pub mod bindings;
 mod column;
+#[cfg(feature = "config")]
+pub mod config;
 mod grants;
 mod instance;
 mod log;
@@ -51,6 +53,8 @@ mod pattern;
 mod plan;
 mod row;
 mod shapes;
+#[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+pub mod testing;
 
 pub use bindings::{
     exports::sluicegate::plugin::transform::{Description, Guest},

@@ -101,6 +101,21 @@ impl<'de> serde::Deserialize<'de> for TablePatterns {
     }
 }
 
+#[cfg(feature = "config")]
+impl schemars::JsonSchema for TablePatterns {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TablePatterns".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let pattern = schemars::json_schema!({ "type": "string", "minLength": 1 });
+        schemars::json_schema!({
+            "description": "Tables: `database.table` patterns with `*` and `?`; `!` in front excludes",
+            "anyOf": [pattern, { "type": "array", "items": pattern }],
+        })
+    }
+}
+
 /// Linear apart from backtracking to the last `*`. `?` stands for one byte of ASCII or one whole UTF-8 character.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t, mut star) = (0, 0, None);

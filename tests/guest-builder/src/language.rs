@@ -123,7 +123,10 @@ fn source(folder: &Path, extension: &str) -> Result<PathBuf> {
 }
 
 /// The program that a script below `tests/toolchain` names, which it installs when needed.
-fn tool(script: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be had: the script's own words go to stderr.
+pub fn tool(script: &str) -> Result<PathBuf> {
     let script = repository().join("tests/toolchain").join(script);
     let output = Command::new("bash").arg(&script).stderr(Stdio::inherit()).output().doing(format_args!("running {}", script.display()))?;
     let told = String::from_utf8_lossy(&output.stdout);

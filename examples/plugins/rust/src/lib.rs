@@ -35,26 +35,16 @@ export_plugin!(MaskEmail);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Rows, Table, Value};
+    use serde_json::json;
+    use sluicegate_plugin::testing;
 
     #[test]
     fn an_address_keeps_its_domain_and_a_test_account_goes() {
-        let mut plugin = Instance::<MaskEmail>::configure("null").unwrap();
-        let columns =
-            vec![Column::new("id", DataType::Int64).key(), Column::new("email", DataType::Text), Column::new("phone", DataType::Text)];
-        let table = Table::new("shop", "customers", columns);
-        let plan = plugin.plan(0, table).unwrap().unwrap();
-        assert_eq!(plan.reads, [1], "only the address enters the plugin");
-        assert_eq!(plan.delivers.columns[2].name, "telephone");
-
-        let mut emails = ColumnBuilder::new(DataType::Text, 4);
-        for email in [Some("ada@example.org"), Some("x@test.invalid"), None, Some("nobody")] {
-            emails.push(email).unwrap();
-        }
-        let outcome = plugin.apply(0, Rows::new(4, vec![emails.finish()])).unwrap();
-        assert_eq!(outcome.keep, [0b1101]);
-        assert_eq!(outcome.computed[0].value(0), Value::from("***@example.org"));
-        assert_eq!(outcome.computed[0].value(2), Value::Null);
-        assert_eq!(outcome.computed[0].value(3), Value::from("nobody"));
+        let mut plugin = testing::start::<MaskEmail>(json!(null), "shop.customers (id int64 key, email text, phone text)");
+        assert_eq!(plugin.reads(), ["email"]);
+        let masked = json!({ "id": 1, "email": "***@example.org", "telephone": "555" });
+        assert_eq!(plugin.insert(json!({ "id": 1, "email": "ada@example.org", "phone": "555" })), Some(masked));
+        assert_eq!(plugin.delete(json!({ "id": 2, "email": "x@test.invalid" })), None);
+        assert_eq!(plugin.insert(json!({ "id": 3 })), Some(json!({ "id": 3, "email": null, "telephone": null })));
     }
 }
