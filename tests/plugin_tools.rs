@@ -253,11 +253,11 @@ fn a_new_plugin_in_rust_builds_and_its_tests_pass() {
     assert_eq!(fs::read(own.join("again.wasm")).unwrap(), fs::read(own.join("hide-mail.wasm")).unwrap());
     // what does not compile is told by cargo, and the component stays
     let source = fs::read_to_string(own.join("src/lib.rs")).unwrap();
-    fs::write(own.join("src/lib.rs"), source.replace("row.drop()", "row.dropp()")).unwrap();
+    fs::write(own.join("src/lib.rs"), source.replace("row.drop()", "row.nothing()")).unwrap();
     let before = fs::read(own.join("hide-mail.wasm")).unwrap();
     let (code, _, err) = outcome(command(&own, &["plugin", "build"]).envs(environment).output().unwrap());
     assert_eq!(code, 1, "{err}");
-    assert!(err.contains("dropp") && err.contains("error: the plugin does not compile"), "{err}");
+    assert!(err.contains("nothing") && err.contains("error: the plugin does not compile"), "{err}");
     assert_eq!(fs::read(own.join("hide-mail.wasm")).unwrap(), before);
 }
 
