@@ -189,6 +189,27 @@ fn wasi_leads_nowhere() {
 }
 
 #[test]
+fn the_c_library_finds_a_closed_world() {
+    let mut seen = String::new();
+    let lines = logged(|| seen = seen_by(&guests::wasi_c(), "null", Grants::default()));
+    insta::assert_snapshot!(seen, @r#"
+    file No such file or directory
+    HOME -
+    stdin -1
+    slept 3600 s
+    in the year 2020
+    random bfae9c06
+    "#);
+    let texts: Vec<_> = lines.iter().filter(|line| line.contains("a line on")).collect();
+    assert_eq!(texts.len(), 2, "{lines:#?}");
+    let error = chain(&guests::wasi_c(), "\"exit\"", Grants::default(), &limits()).err().expect("it exits");
+    insta::assert_snapshot!(told(&error), @r#"
+    [Plugin] plugin `guest`: failed in `configure`: it ended itself (wasi:cli/exit)
+      remedy: look at its log lines: a runtime ends so after a panic
+    "#);
+}
+
+#[test]
 fn what_has_no_harmless_answer_ends_the_call_with_its_name() {
     insta::assert_snapshot!(told(&failure("address")), @r#"
     [Plugin] plugin `guest`: failed in `configure`: it called wasi:http/types@0.2.12.[method]fields.has, which plugins are not given

@@ -75,7 +75,8 @@ pub struct Limits {
     /// Time of each step of a plugin's start: instantiation, `describe` and `configure`. Longer than a call, because language
     /// runtimes initialise themselves then.
     pub plugin_start: Duration,
-    /// Time in which a component has to be compiled. Compiling cannot be interrupted: what takes longer is refused at once,
+    /// Time in which a component has to be compiled: small ones take milliseconds, the runtimes of scripting languages some 20
+    /// seconds on a free machine. Compiling cannot be interrupted: what takes longer is refused at once,
     /// but goes on in the background. One component is compiled at a time, so there is never more than one such straggler;
     /// the next one waits for it, within its own time.
     pub plugin_compile: Duration,
@@ -139,7 +140,7 @@ impl Default for Limits {
             plugin_memory_watermark: 32 << 20,
             plugin_call: Duration::from_secs(1),
             plugin_start: Duration::from_secs(10),
-            plugin_compile: Duration::from_secs(60),
+            plugin_compile: Duration::from_secs(300),
             plugin_output_bytes: 64 << 20,
             plugin_file_bytes: 64 << 20,
             plugin_recovery: Duration::from_secs(60),

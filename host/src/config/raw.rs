@@ -531,7 +531,7 @@ pub(super) struct RawLimits {
     pub plugin_call: Option<Time>,
     /// Time of each step of a plugin's start: instantiation, `describe`, `configure`. Default: `10s`.
     pub plugin_start: Option<Time>,
-    /// Time in which a plugin's component has to be compiled. Default: `60s`.
+    /// Time in which a plugin's component has to be compiled. Default: `5m`.
     pub plugin_compile: Option<Time>,
     /// What one call of a plugin may answer with. Default: `64MiB`.
     pub plugin_output_bytes: Option<Size>,

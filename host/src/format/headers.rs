@@ -36,10 +36,6 @@ impl Plan {
         Self { columns: columns.map(|(i, c)| (i, c.name.as_str().into())).collect(), table: table.name.to_string() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.columns.is_empty()
-    }
-
     /// Hands the row's headers to `each`: name, value, and whether the value is bytes and not text.
     ///
     /// # Errors

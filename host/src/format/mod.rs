@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     Result,
-    change::{Batch, Change, NO_IMAGE, Operation, Place, Table},
+    change::{Batch, Change, NO_IMAGE, Operation, Place, Table, TableRows},
     config::RecordFormat,
     limits::{ENCODER_PLANS, Limits},
     service::status::now_us,
@@ -55,6 +55,8 @@ struct TablePlan {
     key: Vec<Field>,
     row_key: Vec<Field>,
     headers: headers::Plan,
+    /// Whether they stand in the record.
+    headers_inside: bool,
 }
 
 enum RecordPlan {
@@ -113,19 +115,20 @@ impl Encoder {
         let stamp = Stamp::new(batch, change, plan);
         let start = out.len();
         let plan = &self.plans[plan];
-        let member = match &plan.record {
-            RecordPlan::Flat(plan) => {
-                plan.write(&mut self.head, &self.version_member, &stamp, rows, change, out);
-                "_headers"
-            }
-            RecordPlan::Debezium(plan) => {
-                self.envelope.write(plan, &mut self.head, &stamp, rows, change, out);
-                "headers"
-            }
-        };
-        if plan.headers.is_empty() || !self.headers_inside {
-            return Ok(());
+        match &plan.record {
+            RecordPlan::Flat(plan) => plan.write(&mut self.head, &self.version_member, &stamp, rows, change, out),
+            RecordPlan::Debezium(plan) => self.envelope.write(plan, &mut self.head, &stamp, rows, change, out),
         }
+        if plan.headers_inside { self.insert_headers(plan, rows, change, start, out) } else { Ok(()) }
+    }
+
+    /// Puts the headers into the record at `out[start..]`.
+    #[cold]
+    fn insert_headers(&self, plan: &TablePlan, rows: &TableRows, change: &Change, start: usize, out: &mut Vec<u8>) -> Result<()> {
+        let member = match self.format {
+            RecordFormat::Flat => "_headers",
+            RecordFormat::Debezium => "headers",
+        };
         let row = if change.after == NO_IMAGE { change.before } else { change.after };
         plan.headers.insert(member, &rows.columns, row, self.header_bounds, out).inspect_err(|_| out.truncate(start))
     }
@@ -205,7 +208,7 @@ impl Encoder {
                     self.recent.clear();
                     self.head.clear();
                 }
-                self.plans.push(TablePlan::new(table, self.format));
+                self.plans.push(TablePlan::new(table, self.format, self.headers_inside));
                 self.by_address.insert(address, self.plans.len() - 1);
                 self.plans.len() - 1
             }
@@ -221,7 +224,7 @@ impl Encoder {
 }
 
 impl TablePlan {
-    fn new(table: &Arc<Table>, format: RecordFormat) -> Self {
+    fn new(table: &Arc<Table>, format: RecordFormat, headers_inside: bool) -> Self {
         Self {
             table: table.clone(),
             record: match format {
@@ -231,6 +234,7 @@ impl TablePlan {
             key: object_fields(table, |column| table.columns[column].primary_key),
             row_key: object_fields(table, |_| true),
             headers: headers::Plan::new(table),
+            headers_inside: headers_inside && table.has_headers(),
         }
     }
 }

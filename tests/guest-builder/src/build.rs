@@ -92,11 +92,15 @@ fn forget_older(name: &str, kept: &Path) {
     }
 }
 
-/// The component of a core module.
+/// The component of a core module; one that imports WASI 0.1 gets the adapter to 0.2.
 pub(crate) fn encode(name: &str, core: &[u8]) -> Result<Vec<u8>> {
+    const WASI_0_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    let adapted = core.windows(WASI_0_1.len()).any(|window| window == WASI_0_1.as_bytes());
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(core)
+        .and_then(|encoder| if adapted { encoder.adapter(WASI_0_1, adapter) } else { Ok(encoder) })
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| format!("making a component of {name}: {error:#}"))
 }

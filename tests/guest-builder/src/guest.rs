@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use crate::{Manifest, build, repository, source_hash};
+use crate::{Language, Manifest, build, repository, source_hash};
 
 /// The marker in the stamp guest, and what replaces it.
 const MARKER: &[u8] = b"VERSION-0000";
@@ -21,7 +21,8 @@ pub fn build_guests() -> crate::Result<()> {
     ["evil", "granted", "stamp", "wasi"]
         .iter()
         .map(|name| format!("tests/guests/{name}"))
-        .try_for_each(|folder| build(&repository().join(folder)).map(drop))
+        .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
+    Language::C.build(&repository().join("tests/guests/wasi-c")).map(drop)
 }
 
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
@@ -59,6 +60,11 @@ pub fn granted() -> Vec<u8> {
 /// The guest that uses WASI as its config says: see `tests/guests/wasi`.
 pub fn wasi() -> Vec<u8> {
     built("tests/guests/wasi")
+}
+
+/// The guest that leans on the C library: see `tests/guests/wasi-c`.
+pub fn wasi_c() -> Vec<u8> {
+    Language::C.build(&repository().join("tests/guests/wasi-c")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A core module: WebAssembly, but no component.
