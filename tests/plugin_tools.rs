@@ -180,14 +180,13 @@ fn a_wrong_configuration_is_found_against_the_schema_before_the_plugin_runs() {
     error: plugin `filter`: its configuration is wrong: where: it is not of types "null", "string"; tables[0]: unknown key `were`
     remedy: correct the plugin's `config` in the pipeline file; `sluicegate plugin inspect` shows what it may be
     "#);
-    let pipeline = format!(
-        "name: p\nsource: {{ type: generator, changes: 1 }}\nplugins: [{{ use: filter, config: {wrong} }}]\nsinks: [{{ type: stdout }}]\n"
-    );
+    let pipeline = "name: p\nsource: { type: generator, changes: 1 }\nsinks: [{ type: stdout }]\n\
+        plugins: [{ use: map-names, config: { tables: [{ to: x, form: secret }] } }]\n";
     fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
     for command in ["check", "run"] {
         let (code, _, err) = run(folder.path(), &["--log-format", "text", command, "pipeline.yaml"]);
         assert_eq!(code, 2, "{err}");
-        assert!(err.contains("tables[0]: unknown key `were`") && !err.contains("secret"), "{err}");
+        assert!(err.contains("tables[0]: unknown key `form`") && !err.contains("secret"), "{err}");
     }
 }
 
