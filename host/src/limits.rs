@@ -86,6 +86,12 @@ pub struct Limits {
     pub plugin_file_bytes: u64,
     /// How long it may take to find the rows of one batch that a plugin fails on, when its policy is not to stop.
     pub plugin_recovery: Duration,
+    /// The longest pause before a plugin is started again that handled nothing of batch after batch; pauses double from 10 ms
+    /// on, and the first success ends them.
+    pub plugin_restart_pause: Duration,
+    /// Changes in a row that a plugin may fail on (not: reject) before the pipeline stops, whatever the plugin's policy: one
+    /// that fails on everything must not empty the stream into the dead-letter file.
+    pub plugin_failed_changes: usize,
     /// Tables whose plans and versions are remembered.
     pub known_tables: usize,
     /// How long a plugin file has to be quiet before it is read.
@@ -144,6 +150,8 @@ impl Default for Limits {
             plugin_output_bytes: 64 << 20,
             plugin_file_bytes: 64 << 20,
             plugin_recovery: Duration::from_secs(60),
+            plugin_restart_pause: Duration::from_secs(1),
+            plugin_failed_changes: 1000,
             known_tables: 20_000,
             plugin_debounce: Duration::from_millis(100),
             plugin_log_lines: 100,

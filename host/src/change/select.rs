@@ -78,6 +78,34 @@ impl Column {
         Column { values, nulls }
     }
 
+    /// Makes rows null, and forgets their values. `rows` must rise and exist.
+    pub fn erase(&mut self, rows: &[u32]) {
+        fn fixed<T: Default>(values: &mut [T], rows: &[u32]) {
+            rows.iter().for_each(|row| values[*row as usize] = T::default());
+        }
+        let strings = |values: &mut Strings| {
+            let mut left = Strings { offsets: Vec::with_capacity(values.offsets.len()), data: Vec::with_capacity(values.data.len()) };
+            left.offsets.push(0);
+            let mut rows = rows.iter().peekable();
+            for row in 0..values.len() {
+                match rows.next_if(|next| **next as usize == row) {
+                    Some(_) => left.finish_row(),
+                    None => left.push(values.get(row)),
+                }
+            }
+            *values = left;
+        };
+        match &mut self.values {
+            Values::Boolean(v) => fixed(v, rows),
+            Values::Int64(v) => fixed(v, rows),
+            Values::UInt64(v) => fixed(v, rows),
+            Values::Float32(v) => fixed(v, rows),
+            Values::Float64(v) => fixed(v, rows),
+            Values::Text(v) | Values::Bytes(v) => strings(v),
+        }
+        rows.iter().for_each(|row| self.nulls.set(*row as usize));
+    }
+
     /// Appends the rows of `other`, which has to be of the same kind of values.
     pub fn append(&mut self, other: Column) {
         let before = self.len();
@@ -138,6 +166,19 @@ mod tests {
             prop_assert_eq!(back.len(), rows.len());
             for i in picked {
                 prop_assert_eq!(row(&back, i as usize), values[i as usize].as_ref().map(|t| t.clone().into_bytes()));
+            }
+        }
+
+        #[test]
+        fn erased_rows_are_null_and_hold_nothing(rows in prop::collection::vec((any::<bool>(), prop::option::of(".{0,5}")), 0..40)) {
+            let values: Vec<_> = rows.iter().map(|r| r.1.clone()).collect();
+            let mut column = text(&values);
+            let erased: Vec<u32> = rows.iter().enumerate().filter(|(_, r)| r.0).map(|(i, _)| i as u32).collect();
+            column.erase(&erased);
+            let Values::Text(strings) = &column.values else { panic!("text") };
+            for (i, (gone, value)) in rows.iter().enumerate() {
+                prop_assert_eq!(row(&column, i), value.as_ref().filter(|_| !gone).map(|t| t.clone().into_bytes()));
+                prop_assert!(!gone || strings.get(i).is_empty());
             }
         }
 

@@ -18,7 +18,7 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["evil", "granted", "stamp", "wasi"]
+    ["context", "evil", "granted", "naive", "stamp", "wasi"]
         .iter()
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
@@ -50,6 +50,11 @@ pub fn stamp(version: u32) -> Vec<u8> {
 /// The guest that misbehaves as its config says: see `tests/guests/evil`.
 pub fn evil() -> Vec<u8> {
     built("tests/guests/evil")
+}
+
+/// The guest that says what it is told about rows: see `tests/guests/context`.
+pub fn context() -> Vec<u8> {
+    built("tests/guests/context")
 }
 
 /// The guest that needs both grants, and refuses its configuration with what it was given: see `tests/guests/granted`.
