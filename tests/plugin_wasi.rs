@@ -46,7 +46,7 @@ fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> slu
     let around = Surroundings {
         limits: Arc::new(limits.clone()),
         status: Arc::new(Status { plugins: [PluginStatus::new("guest")].into_iter().collect(), ..Default::default() }),
-        dead_letters: Arc::new(DeadLetters::new(&std::env::temp_dir(), 1 << 20)),
+        dead_letters: Arc::new(DeadLetters::new(std::env::temp_dir(), 1 << 20)),
         known: Arc::new(KnownTables::new(10)),
     };
     Chain::new(&[member], around)
@@ -185,6 +185,27 @@ fn wasi_leads_nowhere() {
     udp Err("access-denied")
     authority Err(())
     http Err(ErrorCode::HttpRequestDenied)
+    "#);
+}
+
+#[test]
+fn the_c_library_finds_a_closed_world() {
+    let mut seen = String::new();
+    let lines = logged(|| seen = seen_by(&guests::wasi_c(), "null", Grants::default()));
+    insta::assert_snapshot!(seen, @r#"
+    file No such file or directory
+    HOME -
+    stdin -1
+    slept 3600 s
+    in the year 2020
+    random bfae9c06
+    "#);
+    let texts: Vec<_> = lines.iter().filter(|line| line.contains("a line on")).collect();
+    assert_eq!(texts.len(), 2, "{lines:#?}");
+    let error = chain(&guests::wasi_c(), "\"exit\"", Grants::default(), &limits()).err().expect("it exits");
+    insta::assert_snapshot!(told(&error), @r#"
+    [Plugin] plugin `guest`: failed in `configure`: it ended itself (wasi:cli/exit)
+      remedy: look at its log lines: a runtime ends so after a panic
     "#);
 }
 

@@ -33,7 +33,7 @@ pub const PLUGIN_SCHEMA_DEPTH: usize = 32;
 pub const PLUGIN_SCHEMA_PARTS: usize = 20_000;
 
 /// How long checking a configuration with it may take.
-pub const PLUGIN_SCHEMA_TIME: Duration = Duration::from_secs(2);
+pub const PLUGIN_SCHEMA_TIME: Duration = Duration::from_secs(10);
 
 /// Faults of a configuration that one error lists.
 pub const PLUGIN_SCHEMA_FAULTS: usize = 5;
@@ -75,7 +75,8 @@ pub struct Limits {
     /// Time of each step of a plugin's start: instantiation, `describe` and `configure`. Longer than a call, because language
     /// runtimes initialise themselves then.
     pub plugin_start: Duration,
-    /// Time in which a component has to be compiled. Compiling cannot be interrupted: what takes longer is refused at once,
+    /// Time in which a component has to be compiled: small ones take milliseconds, the runtimes of scripting languages some 20
+    /// seconds on a free machine. Compiling cannot be interrupted: what takes longer is refused at once,
     /// but goes on in the background. One component is compiled at a time, so there is never more than one such straggler;
     /// the next one waits for it, within its own time.
     pub plugin_compile: Duration,
@@ -85,6 +86,12 @@ pub struct Limits {
     pub plugin_file_bytes: u64,
     /// How long it may take to find the rows of one batch that a plugin fails on, when its policy is not to stop.
     pub plugin_recovery: Duration,
+    /// The longest pause before a plugin is started again that handled nothing of batch after batch; pauses double from 10 ms
+    /// on, and the first success ends them.
+    pub plugin_restart_pause: Duration,
+    /// Changes in a row that a plugin may fail on (not: reject) before the pipeline stops, whatever the plugin's policy: one
+    /// that fails on everything must not empty the stream into the dead-letter file.
+    pub plugin_failed_changes: usize,
     /// Tables whose plans and versions are remembered.
     pub known_tables: usize,
     /// How long a plugin file has to be quiet before it is read.
@@ -139,10 +146,12 @@ impl Default for Limits {
             plugin_memory_watermark: 32 << 20,
             plugin_call: Duration::from_secs(1),
             plugin_start: Duration::from_secs(10),
-            plugin_compile: Duration::from_secs(60),
+            plugin_compile: Duration::from_secs(300),
             plugin_output_bytes: 64 << 20,
             plugin_file_bytes: 64 << 20,
             plugin_recovery: Duration::from_secs(60),
+            plugin_restart_pause: Duration::from_secs(1),
+            plugin_failed_changes: 1000,
             known_tables: 20_000,
             plugin_debounce: Duration::from_millis(100),
             plugin_log_lines: 100,

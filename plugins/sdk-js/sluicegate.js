@@ -341,6 +341,9 @@ function texts({ offsets, data }) {
   return values;
 }
 
+// Not instanceof: arrays that the host filled come from another global object, with an Uint8Array of its own.
+const isArrayOf = (kind, value) => Object.prototype.toString.call(value) === `[object ${kind}]`;
+
 const NUMBERS = {
   int64: { tag: "int64s", array: BigInt64Array, js: "bigint", zero: 0n, fits: (value) => BigInt.asIntN(64, value) === value },
   uint64: { tag: "uint64s", array: BigUint64Array, js: "bigint", zero: 0n, fits: (value) => BigInt.asUintN(64, value) === value },
@@ -359,7 +362,7 @@ function encoded(name, type, given) {
   };
   const number = NUMBERS[type];
   if (number) {
-    if (given instanceof number.array && type !== "boolean") return { values: { tag: number.tag, val: given }, nulls };
+    if (isArrayOf(number.array.name, given) && type !== "boolean") return { values: { tag: number.tag, val: given }, nulls };
     const val = new number.array(count);
     for (let i = 0; i < count; i++) {
       let value = given[i];
@@ -378,7 +381,7 @@ function encoded(name, type, given) {
   for (let i = 0; i < count; i++) {
     const value = given[i];
     if (value === null || value === undefined) setNull(i);
-    else if (type === "bytes" ? value instanceof Uint8Array : typeof value === "string") length += value.length;
+    else if (type === "bytes" ? isArrayOf("Uint8Array", value) : typeof value === "string") length += value.length;
     else throw wrong();
     offsets[i + 1] = length;
   }

@@ -73,36 +73,41 @@ def log(level, message):
 def export(plugin):
     """The class that the component exports: `Transform = export(MyPlugin)`, in the module that is built."""
 
-    class Transform:
-        def __init__(self):
-            self.plugin = plugin()
-            self.layouts = {}
+    # an object of the class is made for each call: what outlives a call is kept outside
+    instance, layouts = plugin(), {}
 
+    class Transform:
         def describe(self):
             schema = "" if plugin.config_schema is None else json.dumps(plugin.config_schema)
             return _wit.Description(plugin.name, plugin.version, plugin.summary, schema)
 
         def configure(self, config):
-            _guarded(self.plugin.configure, json.loads(config))
+            _guarded(lambda: instance.configure(json.loads(config)))
 
         def plan(self, table_id, table):
-            planned = Table(table)
-            _guarded(self.plugin.plan, planned)
-            self.layouts[table_id], plan = planned._finish()
-            return plan
+            def plan():
+                planned = Table(table)
+                instance.plan(planned)
+                layouts[table_id], answer = planned._finish()
+                return answer
+
+            return _guarded(plan)
 
         def apply(self, table_id, rows):
-            batch = Batch(table_id, self.layouts[table_id], rows)
-            _guarded(self.plugin.batch, batch)
-            return _guarded(batch._finish)
+            def apply():
+                batch = Batch(table_id, layouts[table_id], rows)
+                instance.batch(batch)
+                return batch._finish()
+
+            return _guarded(apply)
 
     return Transform
 
 
-def _guarded(call, *arguments):
+def _guarded(call):
     """Of an exception that is no Fault only its kind and place are told: its text may hold row values."""
     try:
-        return call(*arguments)
+        return call()
     except Fault as fault:
         raise Err(str(fault)) from None
     except Exception as error:
@@ -110,7 +115,7 @@ def _guarded(call, *arguments):
         while trace:
             places.append(f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
             trace = trace.tb_next
-        raise Err(f"{type(error).__name__} at {' > '.join(places[1:])}") from None
+        raise Err(f"{type(error).__name__} at {' > '.join(places[2:])}") from None
 
 
 _DESTINATION = (_wit.Place.DESTINATION, "destination")

@@ -7,7 +7,7 @@ use sluicegate::{
         Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
         Transaction, Values,
     },
-    limits::Limits,
+    config::OnError,
 };
 use sluicegate_guest_builder::Language;
 
@@ -56,8 +56,8 @@ fn text(column: &Column, row: u32) -> Option<String> {
 
 fn masks(language: Language) {
     let component = language.example().unwrap_or_else(|error| panic!("{error}"));
-    let compiled = crate::engine().compile(&component, &Limits::default()).unwrap_or_else(|e| panic!("{}", e.chain()));
-    let mut plugin = crate::chain(&compiled, "null").unwrap_or_else(|e| panic!("{}", e.chain()));
+    let compiled = crate::engine().compile(&component, &crate::limits()).unwrap_or_else(|e| panic!("{}", e.chain()));
+    let mut plugin = crate::chain(&compiled, "null", OnError::Stop).unwrap_or_else(|e| panic!("{}", e.chain()));
     let description = plugin.descriptions().next().expect("a plugin").clone();
     assert_eq!((description.name.as_str(), description.version.as_str()), ("mask-email", "1.0.0"));
     assert_eq!(description.summary, "masks e-mail addresses, drops test accounts");

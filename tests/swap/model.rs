@@ -71,8 +71,7 @@ fn text(workers: u64, exchanged: bool) -> String {
     let plugins = format!(
         "  - {{ name: one, file: stamp.wasm, config: {{ column: {a} }} }}\n  - {{ name: two, file: stamp.wasm, config: {{ column: {b} }} }}"
     );
-    // a rate at which reading the records again does not take longer than the swaps
-    format!("workers: {workers}\n{}", pipeline(&plugins)).replace("rate: 20000", "rate: 5000")
+    format!("workers: {workers}\n{}", pipeline(&plugins))
 }
 
 impl World {
@@ -123,7 +122,7 @@ impl World {
             Step::Broken | Step::Misconfigured => {
                 // never the same content twice: it would be told only once
                 self.bad += 1;
-                let component = if matches!(step, Step::Broken) { guests::truncated() } else { guests::standard("filter") };
+                let component = if matches!(step, Step::Broken) { guests::truncated() } else { guests::standard("rewrite-columns") };
                 let component = variant(&component, self.bad);
                 let count = self.lines("the new plugin file is refused").len();
                 let swaps = self.lines("plugin swapped").len();

@@ -1,6 +1,7 @@
 //! A new chain is tried on a copy of a recent batch before it takes over.
 
 use super::*;
+use sluicegate_harness::mariadb;
 
 fn evil(behaviour: &str, on_error: &str) -> String {
     pipeline(&format!("  - {{ name: evil, file: evil.wasm, on_error: {on_error}, config: {{ behaviour: {behaviour} }} }}"))
@@ -45,4 +46,37 @@ fn a_rejected_row_is_no_failure_of_the_rehearsal_and_leaves_no_dead_letter() {
     };
     assert!(place > 0 && numbers.is_sorted_by_key(|(number, _)| *number));
     assert!(!host.path("sluicegate-state/swap-dead-letters").exists());
+}
+
+/// The batch that is kept of a stream that is not busy is its last one, however long ago.
+#[test]
+fn an_idle_stream_rehearses_on_its_last_batch() {
+    let server = mariadb::shared();
+    let database = server.database("rehearsal");
+    server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY)"));
+    let (port, user, password) = (server.port(), server.user(), server.password());
+    let text = |value: u32| {
+        format!(
+            "name: swap
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'] }}
+plugins: [{{ file: evil.wasm, on_error: skip, config: {{ behaviour: trap-on-value, value: {value} }} }}]
+{}",
+            ending()
+        )
+    };
+    let host = host(&text(0));
+    fs::write(host.path("evil.wasm"), guests::evil()).expect("written");
+    let mut process = host.spawn();
+    wait_for_lines(&mut process, "streaming from this position on", 1);
+    let folder = host.path("out");
+    for id in [6, 7] {
+        server.sql(&format!("INSERT INTO {database}.t VALUES ({id})"));
+        process.wait_until("the record", PATIENCE, || files::count_so_far(&folder, "s") > id - 6);
+    }
+    install(&host.path("pipeline.yaml"), text(7).as_bytes());
+    wait_for_lines(&mut process, "the edited pipeline file is refused", 1);
+    install(&host.path("pipeline.yaml"), text(6).as_bytes());
+    let edited = wait_for_lines(&mut process, "pipeline edited", 1);
+    assert_eq!(edited[0]["sequence"], 2);
+    end(process);
 }

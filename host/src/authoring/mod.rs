@@ -9,9 +9,9 @@ mod rows;
 mod template;
 mod trial;
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, time::Duration};
 
-use crate::{Result, plugin::Engine};
+use crate::{Result, limits::Limits, plugin::Engine};
 
 pub use build::build;
 pub use component::encode;
@@ -26,4 +26,10 @@ pub fn engine() -> Result<Engine> {
     let own = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cache")));
     let kept = own.map(|folder| folder.join("sluicegate/compiled")).filter(|folder| std::fs::create_dir_all(folder).is_ok());
     Engine::new(kept.as_deref())
+}
+
+/// The bounds of a pipeline that says nothing about them, but for the time of compiling: an author who waits can end the
+/// command, and a language's whole runtime takes a busy machine a while.
+pub fn limits() -> Limits {
+    Limits { plugin_compile: Duration::from_secs(600), ..Limits::default() }
 }

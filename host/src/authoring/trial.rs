@@ -8,7 +8,7 @@ use super::{record, rows::Rows};
 use crate::{
     Result,
     change::Batch,
-    config::{Grants, OnError, Plugin, PluginOrigin, TablePatterns},
+    config::{OnError, Plugin, PluginOrigin, TablePatterns},
     limits::Limits,
     plugin::{self, Chain, Compiled, KnownTables, Member, Surroundings},
     service::Status,
@@ -27,7 +27,7 @@ pub struct Subject {
 impl Subject {
     /// Compiles a plugin: a file, or the name of a standard plugin. `config` is JSON text.
     pub fn new(plugin: &Path, config: &str) -> Result<Self> {
-        let limits = Limits::default();
+        let limits = super::limits();
         let embedded = plugin.to_str().and_then(|name| Some((name, plugin::embedded(name)?)));
         let (bytes, origin) = match embedded {
             Some((name, bytes)) if !plugin.exists() => (bytes.to_vec(), PluginOrigin::Embedded(name.to_owned())),
@@ -43,18 +43,18 @@ impl Subject {
     }
 
     fn compiled(bytes: &[u8], name: String, origin: PluginOrigin, config: &str) -> Result<Self> {
-        let limits = Limits::default();
+        let limits = super::limits();
         let engine = super::engine()?;
-        // its author tries it: what it imports is granted
+        let compiled = engine.compile(bytes, &limits)?;
+        // what it asks for is for its author to know: `plugin inspect` says it
         let settings = Plugin {
             name,
             origin,
             tables: TablePatterns::default(),
             config: config.to_owned(),
             on_error: OnError::Stop,
-            grants: Grants::ALL,
+            grants: compiled.needs,
         };
-        let compiled = engine.compile(bytes, &limits)?;
         Ok(Self { settings: Arc::new(settings), compiled, limits, folder: std::env::temp_dir() })
     }
 

@@ -11,8 +11,14 @@ impl Column {
         let strings = |values: &Strings| {
             let mut taken = Strings { offsets: Vec::with_capacity(rows.len() + 1), data: Vec::with_capacity(values.data.len()) };
             taken.offsets.push(0);
-            for row in rows {
-                taken.push(values.get(*row as usize));
+            // rows that stand next to each other are copied at once: what a filter leaves comes mostly in runs
+            for run in rows.chunk_by(|row, next| row.wrapping_add(1) == *next) {
+                let first = run[0] as usize;
+                let ends = &values.offsets[first..=first + run.len()];
+                let (start, end) = (ends[0], ends[run.len()]);
+                let moved = (taken.data.len() as u32).wrapping_sub(start);
+                taken.data.extend_from_slice(&values.data[start as usize..end as usize]);
+                taken.offsets.extend(ends[1..].iter().map(|end| end.wrapping_add(moved)));
             }
             taken
         };
@@ -78,6 +84,34 @@ impl Column {
         Column { values, nulls }
     }
 
+    /// Makes rows null, and forgets their values. `rows` must rise and exist.
+    pub fn erase(&mut self, rows: &[u32]) {
+        fn fixed<T: Default>(values: &mut [T], rows: &[u32]) {
+            rows.iter().for_each(|row| values[*row as usize] = T::default());
+        }
+        let strings = |values: &mut Strings| {
+            let mut left = Strings { offsets: Vec::with_capacity(values.offsets.len()), data: Vec::with_capacity(values.data.len()) };
+            left.offsets.push(0);
+            let mut rows = rows.iter().peekable();
+            for row in 0..values.len() {
+                match rows.next_if(|next| **next as usize == row) {
+                    Some(_) => left.finish_row(),
+                    None => left.push(values.get(row)),
+                }
+            }
+            *values = left;
+        };
+        match &mut self.values {
+            Values::Boolean(v) => fixed(v, rows),
+            Values::Int64(v) => fixed(v, rows),
+            Values::UInt64(v) => fixed(v, rows),
+            Values::Float32(v) => fixed(v, rows),
+            Values::Float64(v) => fixed(v, rows),
+            Values::Text(v) | Values::Bytes(v) => strings(v),
+        }
+        rows.iter().for_each(|row| self.nulls.set(*row as usize));
+    }
+
     /// Appends the rows of `other`, which has to be of the same kind of values.
     pub fn append(&mut self, other: Column) {
         let before = self.len();
@@ -138,6 +172,31 @@ mod tests {
             prop_assert_eq!(back.len(), rows.len());
             for i in picked {
                 prop_assert_eq!(row(&back, i as usize), values[i as usize].as_ref().map(|t| t.clone().into_bytes()));
+            }
+        }
+
+        #[test]
+        fn gathered_rows_are_those_asked_for(
+            rows in prop::collection::vec(prop::option::of(".{0,5}"), 1..40), wanted in prop::collection::vec(0usize..40, 0..60)) {
+            let column = text(&rows);
+            let wanted: Vec<u32> = wanted.iter().map(|i| (i % rows.len()) as u32).collect();
+            let gathered = column.gather(&wanted);
+            prop_assert_eq!(gathered.len(), wanted.len());
+            for (to, from) in wanted.iter().enumerate() {
+                prop_assert_eq!(row(&gathered, to), row(&column, *from as usize));
+            }
+        }
+
+        #[test]
+        fn erased_rows_are_null_and_hold_nothing(rows in prop::collection::vec((any::<bool>(), prop::option::of(".{0,5}")), 0..40)) {
+            let values: Vec<_> = rows.iter().map(|r| r.1.clone()).collect();
+            let mut column = text(&values);
+            let erased: Vec<u32> = rows.iter().enumerate().filter(|(_, r)| r.0).map(|(i, _)| i as u32).collect();
+            column.erase(&erased);
+            let Values::Text(strings) = &column.values else { panic!("text") };
+            for (i, (gone, value)) in rows.iter().enumerate() {
+                prop_assert_eq!(row(&column, i), value.as_ref().filter(|_| !gone).map(|t| t.clone().into_bytes()));
+                prop_assert!(!gone || strings.get(i).is_empty());
             }
         }
 

@@ -61,6 +61,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let open_files = counted("open_files", raw.open_files, d.open_files as u64, 1, 1000);
     let known_tables = counted("known_tables", raw.known_tables, d.known_tables as u64, 1, 1_000_000);
     let log_lines = counted("plugin_log_lines", raw.plugin_log_lines, d.plugin_log_lines.into(), 0, 100_000);
+    let failed = counted("plugin_failed_changes", raw.plugin_failed_changes, d.plugin_failed_changes as u64, 1, 1_000_000_000);
     let mut timed = |key: &str, value: Option<Time>, default: Duration, least: Duration, most: Duration| {
         check.time(&format!("limits.{key}"), value, default, least, most)
     };
@@ -79,6 +80,8 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         plugin_output_bytes: plugin_output as usize,
         plugin_file_bytes: plugin_file,
         plugin_recovery: timed("plugin_recovery", raw.plugin_recovery, d.plugin_recovery, Duration::ZERO, HOUR),
+        plugin_restart_pause: timed("plugin_restart_pause", raw.plugin_restart_pause, d.plugin_restart_pause, Duration::ZERO, 60 * SECOND),
+        plugin_failed_changes: failed as usize,
         plugin_debounce: timed("plugin_debounce", raw.plugin_debounce, d.plugin_debounce, MS, 60 * SECOND),
         known_tables: known_tables as usize,
         plugin_log_lines: log_lines as u32,

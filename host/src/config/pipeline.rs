@@ -183,6 +183,9 @@ pub enum OnError {
     Skip,
     /// It is written, whole, to the dead-letter file, and counted.
     DeadLetter,
+    /// Plugins only: it is delivered and counted, although the plugin filters, with the columns null that the plugin computes.
+    /// Never with the values that these columns had before: the plugin may have been there to hide them.
+    PassThrough,
 }
 
 /// What a plugin may use beside its rows. By default nothing.

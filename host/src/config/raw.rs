@@ -280,8 +280,9 @@ pub(super) struct RawPlugin {
     /// Tables that it sees: `database.table` patterns with `*` and `?`; `!` in front excludes. Default: all.
     #[serde(default)]
     pub tables: Vec<String>,
-    /// What becomes of a change that it cannot handle: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
-    pub on_error: Option<RawOnError>,
+    /// What becomes of a change that it cannot handle: `stop`, `skip` (and count), `dead-letter`, or `pass-through`: deliver
+    /// it with the columns null that the plugin computes. Default: `stop`.
+    pub on_error: Option<RawPluginOnError>,
     /// What it may use beside its rows: `clock` (the time of day) and `random` (random bytes). Default: nothing.
     #[serde(default)]
     pub grants: Vec<RawGrant>,
@@ -317,7 +318,18 @@ pub(super) enum RawGrant {
     Random,
 }
 
-/// What becomes of a change or record that cannot be handled.
+/// What becomes of a change that a plugin cannot handle.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "PluginOnError")]
+pub(super) enum RawPluginOnError {
+    Stop,
+    Skip,
+    DeadLetter,
+    PassThrough,
+}
+
+/// What becomes of a record that cannot be delivered.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "OnError")]
@@ -531,7 +543,7 @@ pub(super) struct RawLimits {
     pub plugin_call: Option<Time>,
     /// Time of each step of a plugin's start: instantiation, `describe`, `configure`. Default: `10s`.
     pub plugin_start: Option<Time>,
-    /// Time in which a plugin's component has to be compiled. Default: `60s`.
+    /// Time in which a plugin's component has to be compiled. Default: `5m`.
     pub plugin_compile: Option<Time>,
     /// What one call of a plugin may answer with. Default: `64MiB`.
     pub plugin_output_bytes: Option<Size>,
@@ -539,6 +551,10 @@ pub(super) struct RawLimits {
     pub plugin_file_bytes: Option<Size>,
     /// How long it may take to find the rows of one batch that a plugin fails on. Default: `60s`.
     pub plugin_recovery: Option<Time>,
+    /// The longest pause before a plugin is started again that handled nothing of batch after batch. Default: `1s`.
+    pub plugin_restart_pause: Option<Time>,
+    /// Changes in a row that a plugin may fail on before the pipeline stops, whatever its `on_error`. Default: 1000.
+    pub plugin_failed_changes: Option<u64>,
     /// How long a plugin file has to be quiet before it is read. Default: `100ms`.
     pub plugin_debounce: Option<Time>,
     /// Tables whose plans are remembered. Default: 20,000.

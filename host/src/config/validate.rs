@@ -16,7 +16,8 @@ use super::{
     quantity::{Size, Time},
     raw::{
         RawFileSink, RawFormat, RawGenerator, RawGrant, RawHttp, RawKafkaSink, RawKeyless, RawMemberVersions, RawMySql, RawOnError,
-        RawPipeline, RawPlugin, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord, RawTls,
+        RawPipeline, RawPlugin, RawPluginOnError, RawPluginVersions, RawRoll, RawSecret, RawSink, RawSource, RawStart, RawStartWord,
+        RawTls,
     },
 };
 use crate::limits::MOST_WORKERS;
@@ -338,7 +339,12 @@ impl Check<'_> {
             origin,
             tables: self.tables(&format!("{path}.tables"), &raw.tables),
             config: raw.config.map_or_else(|| "null".into(), |c| c.0.to_string()),
-            on_error: on_error(raw.on_error),
+            on_error: match raw.on_error {
+                None | Some(RawPluginOnError::Stop) => OnError::Stop,
+                Some(RawPluginOnError::Skip) => OnError::Skip,
+                Some(RawPluginOnError::DeadLetter) => OnError::DeadLetter,
+                Some(RawPluginOnError::PassThrough) => OnError::PassThrough,
+            },
             grants: Grants {
                 clock: raw.grants.iter().any(|g| matches!(g, RawGrant::Clock)),
                 random: raw.grants.iter().any(|g| matches!(g, RawGrant::Random)),

@@ -8,7 +8,7 @@ use crate::{
     Error, ErrorKind, Result,
     config::{self, Pipeline, PluginOrigin},
     limits::Limits,
-    plugin::{self, Chain, Compiled, Engine, KnownTables, Member, Surroundings},
+    plugin::{self, Chain, Engine, KnownTables, Member, Surroundings},
     service::{Status, status::ComponentId},
     sink::DeadLetters,
 };
@@ -41,21 +41,16 @@ pub(super) fn load(engine: &Engine, settings: &config::Plugin, limits: &Limits) 
                 Error::new(ErrorKind::Config, format!("there is no standard plugin `{name}`"))
                     .remedy("use filter, map-names or rewrite-columns")
             })?;
-            Ok((compile(engine, settings, bytes, limits)?, None))
+            Ok((engine.compile(bytes, limits)?, None))
         }
         PluginOrigin::File(path) => {
             let bytes = plugin::read(path, limits)?;
-            let compiled = compile(engine, settings, &bytes, limits).map_err(|e| e.context(path.display()))?;
+            let compiled = engine.compile(&bytes, limits).map_err(|e| e.context(path.display()))?;
             Ok((compiled, Some(bytes)))
         }
     };
     let (compiled, bytes) = begin().map_err(|e: Error| e.context(format_args!("plugin `{}`", settings.name)))?;
     Ok((Member { settings: Arc::new(settings.clone()), compiled }, bytes))
-}
-
-/// Compiles a component for the plugin of these settings.
-pub(super) fn compile(engine: &Engine, _settings: &config::Plugin, bytes: &[u8], limits: &Limits) -> Result<Compiled> {
-    engine.compile(bytes, limits)
 }
 
 /// One chain for each worker, all counting in the same numbers.

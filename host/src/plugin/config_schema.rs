@@ -68,11 +68,8 @@ fn compile(text: &str) -> Result<jsonschema::Validator> {
     let mut references = References { schema: &schema, depths: HashMap::new(), followed: Vec::new(), parts: 0 };
     references.check(&schema).and_then(|()| references.count(&schema)).map_err(unusable)?;
     jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(PatternOptions::regex()).build(&schema).map_err(|e| {
-        unusable(format!(
-            "at `{}`: {}",
-            super::guest::clip(&e.schema_path.to_string(), 256),
-            super::guest::clip(&e.masked().to_string(), 256)
-        ))
+        let fault = super::guest::clip(&told(&e), 256);
+        unusable(if place(&e).is_empty() { format!("as a whole {fault}") } else { fault })
     })
 }
 
@@ -233,14 +230,17 @@ mod tests {
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(!error.to_string().contains("secret") && !error.to_string().contains("77"));
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r#"
+        its configuration is wrong: column: it is not of type "string"; mode: it is not one of "mask" or "hash"; tables[0].name: value does not match "^[a-z]+$"; salt: it has none of the forms that it may have; unknown key `colour`
+          remedy: correct the plugin's `config` in the pipeline file; `sluicegate plugin inspect` shows what it may be
+        "#);
     }
 
     #[test]
     fn no_configuration_is_the_empty_one() {
         checked(r#"{"type": "object"}"#, "null").unwrap();
         checked(r#"{"type": "null"}"#, "null").unwrap();
-        insta::assert_snapshot!(checked(SCHEMA, "null").unwrap_err().message(), @"");
+        insta::assert_snapshot!(checked(SCHEMA, "null").unwrap_err().message(), @r#"its configuration is wrong: `column` is missing"#);
     }
 
     #[test]
@@ -265,7 +265,17 @@ mod tests {
             error.message().to_owned()
         })
         .collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        its configuration schema cannot be used: it is not JSON
+        its configuration schema cannot be used: type: it has none of the forms that it may have
+        its configuration schema cannot be used: a `$ref` leads back to itself
+        its configuration schema cannot be used: a `$ref` leads back to itself
+        its configuration schema cannot be used: a `$ref` in it leads nowhere; it has to be `#`, or `#/…` as in `#/$defs/name`
+        its configuration schema cannot be used: a `$ref` in it leads nowhere; it has to be `#`, or `#/…` as in `#/$defs/name`
+        its configuration schema cannot be used: it is nested more than 32 deep at one place
+        its configuration schema cannot be used: it has 262157 bytes, the limit is 262144
+        its configuration schema cannot be used: as a whole value is not a "regex"
+        "#);
     }
 
     #[test]

@@ -92,3 +92,90 @@ fn code(operation: Operation) -> u8 {
         Operation::Delete => 3,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::change::{Event, Position, Table, TableName, Transaction};
+
+    /// A batch of changes of one table; for each which images it has, before and after, and whether it is of this table.
+    fn batch(given: &[(bool, bool, bool)]) -> (Batch, Vec<u32>) {
+        let table = Arc::new(Table { name: TableName::new("shop", "orders"), destination: None, columns: Vec::new() });
+        let mut rows = TableRows::new(table);
+        let mut batch = Batch { taken: given.len() as u32, ..Batch::empty(0, Position::new("{}")) };
+        let mut mine = Vec::new();
+        for (i, (before, after, ours)) in (0u32..).zip(given) {
+            let mut image = |there: bool, code: u8| match there && *ours {
+                true => {
+                    rows.images.push(code);
+                    rows.images.len() as u32 - 1
+                }
+                false => NO_IMAGE,
+            };
+            let (before, after) = (image(*before, 0), image(*after, 1));
+            let operation = match (before, after) {
+                (NO_IMAGE, _) => Operation::Insert,
+                (_, NO_IMAGE) => Operation::Delete,
+                _ => Operation::Update,
+            };
+            batch.changes.push(Change { table: u32::from(!ours), before, after, operation, event: i, row: 0, offset: i });
+            batch.events.push(Event { transaction: 0, position: 4, time_us: i64::from(i) * 10, server_id: 1 });
+            if *ours {
+                mine.push(i);
+            }
+        }
+        batch.transactions = vec![Transaction { id: None, file: "".into() }];
+        batch.tables = vec![rows];
+        (batch, mine)
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_made() {
+        let (batch, mine) = batch(&[(true, true, true)]);
+        let from = Rows { batch: &batch, rows: &batch.tables[0], changes: &batch.changes, mine: &mine, picked: None };
+        assert_eq!(Context::of(Asked::empty(), &from), Context::default());
+    }
+
+    #[test]
+    fn changes_of_other_tables_are_not_told() {
+        let (batch, mine) = batch(&[(false, true, true), (true, true, false), (true, true, true), (true, false, true)]);
+        let from = Rows { batch: &batch, rows: &batch.tables[0], changes: &batch.changes, mine: &mine, picked: None };
+        let context = Context::of(Asked::all(), &from);
+        assert_eq!(context.images.as_ref(), [1, 0, 1, 0]);
+        assert_eq!(context.operations, [1, 2, 2, 3]);
+        assert_eq!(context.times, [0, 20, 20, 30]);
+        assert_eq!(context.partners, [NO_IMAGE, 2, 1, NO_IMAGE]);
+    }
+
+    proptest! {
+        /// Whichever rows are picked: each list has an entry for each, and a partner's partner is the row itself.
+        #[test]
+        fn partners_point_at_each_other(
+            given in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 1..30), keep in prop::collection::vec(any::<bool>(), 60),
+        ) {
+            let (batch, mine) = batch(&given);
+            let all = batch.tables[0].len() as u32;
+            let picked: Vec<u32> = (0..all).filter(|row| keep[*row as usize]).collect();
+            for picked in [None, Some(picked.as_slice())] {
+                let from = Rows { batch: &batch, rows: &batch.tables[0], changes: &batch.changes, mine: &mine, picked };
+                let context = Context::of(Asked::all(), &from);
+                let count = picked.map_or(all as usize, <[u32]>::len);
+                prop_assert_eq!(
+                    [context.images.len(), context.operations.len(), context.times.len(), context.partners.len()], [count; 4]
+                );
+                for (row, partner) in (0u32..).zip(&context.partners) {
+                    if *partner != NO_IMAGE {
+                        prop_assert_eq!(context.partners[*partner as usize], row);
+                        prop_assert_ne!(context.images[*partner as usize], context.images[row as usize]);
+                        prop_assert_eq!(context.times[*partner as usize], context.times[row as usize]);
+                        prop_assert_eq!(context.operations[row as usize], 2);
+                    }
+                }
+            }
+        }
+    }
+}

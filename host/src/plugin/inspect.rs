@@ -64,9 +64,8 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let kind = compiled.pre.instance_pre().component().component_type();
     let imports: Vec<String> = kind.imports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
     let exports: Vec<String> = kind.exports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
-    let grants = [("clock", "sluicegate:plugin/clock"), ("random", "sluicegate:plugin/random")];
-    let needed = |name: &str| imports.iter().any(|import| import.split('@').next() == Some(name));
-    let grants = grants.into_iter().filter(|(_, import)| needed(import)).map(|(grant, _)| grant).collect();
+    let grants = [("clock", compiled.needs.clock), ("random", compiled.needs.random)];
+    let grants = grants.into_iter().filter(|(_, needed)| *needed).map(|(grant, _)| grant).collect();
     let interface = format!("sluicegate:plugin@{}", compiled.interface);
     Ok(Inspection {
         description,

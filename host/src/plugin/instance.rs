@@ -158,8 +158,11 @@ fn failure(what: &str, cause: wasmtime::Error, deadline: Deadline, out_of_memory
         Some(wasmtime::Trap::UnreachableCodeReached) => Error::new(ErrorKind::Plugin, format!("{what}: it trapped (a panic or an abort)"))
             .remedy("this is a fault of the plugin: its own log lines may say more"),
         _ if let Some(refused) = refused => Error::new(ErrorKind::Plugin, format!("{what}: {refused}")).remedy(refused.remedy),
-        _ => Error::new(ErrorKind::Plugin, format!("{what}: it trapped"))
+        Some(_) => Error::new(ErrorKind::Plugin, format!("{what}: it trapped"))
             .remedy("this is a fault of the plugin: test it with the rows around this position"),
+        // lengths and addresses outside its memory, text that is not UTF-8, more tables or instances than a plugin may have
+        None => Error::new(ErrorKind::Plugin, format!("{what}: it was stopped, or its answer cannot be read"))
+            .remedy("this is a fault of the plugin or of its SDK; the cause says which"),
     };
     error.caused_by(cause)
 }

@@ -22,6 +22,7 @@ mod known;
 mod outcome;
 mod passage;
 mod plan;
+mod recovery;
 mod stage;
 mod surroundings;
 mod wasi;

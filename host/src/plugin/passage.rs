@@ -1,7 +1,11 @@
 //! One batch's rows of one table on their way through a chain: calls the plugins on the rows that are still alive, turns
 //! their answers into changes that stay, become another operation, or go.
 
-use std::{collections::BTreeMap, ops::Range, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use super::{
     bindings::sluicegate::plugin::types::Context as Asked,
@@ -86,19 +90,31 @@ impl<'a> Passage<'a> {
         if total > 0 {
             waiting.push(0..total);
         }
+        // the batch as a whole may come after batches that failed altogether
+        let mut pause = None;
         while let Some(part) = waiting.pop() {
-            let Err(failure) = self.attempt(stage, step, &part).map(|outcome| parts.push((part.clone(), outcome))) else { continue };
-            stage.numbers.failures.add(1);
-            let error = match failure {
-                Failure::Refused(error) | Failure::Broken(error) if stage.rehearsing => return Err(self.placed(error, &part)),
-                Failure::Refused(error) => error,
-                Failure::Broken(error) => {
-                    stage.restart().map_err(|e| e.context(format_args!("restarting after: {}", error.chain())))?;
-                    error
+            let failure = match self.attempt(stage, step, &part) {
+                Ok(outcome) => {
+                    stage.recovery.succeeded();
+                    pause = Some(Duration::ZERO);
+                    parts.push((part, outcome));
+                    continue;
                 }
+                Err(failure) => failure,
+            };
+            stage.numbers.failures.add(1);
+            let (error, broken) = match failure {
+                Failure::Refused(error) | Failure::Broken(error) if stage.rehearsing => return Err(self.placed(error, &part)),
+                Failure::Final(error) => return Err(self.placed(error, &part)),
+                Failure::Refused(error) => (error, false),
+                Failure::Broken(error) => (error, true),
             };
             if stage.on_error() == OnError::Stop {
                 return Err(self.placed(error, &part));
+            }
+            if broken {
+                let before = pause.replace(Duration::ZERO).unwrap_or_else(|| stage.recovery.pause(&around.limits));
+                stage.recover(around, before, &error)?;
             }
             if begin.elapsed() > around.limits.plugin_recovery {
                 return Err(self.placed(error, &part).context(format_args!(
@@ -112,7 +128,10 @@ impl<'a> Passage<'a> {
                     waiting.push(part.start..middle);
                 }
                 // of a change whose images stay together one stands for both
-                None => failed.push((part.start, error)),
+                None => {
+                    let error = stage.recovery.failed(error, &around.limits).map_err(|e| self.placed(e, &part))?;
+                    failed.push((part.start, error));
+                }
             }
         }
         let answer = self.collect(stage, step, parts, failed);
@@ -201,6 +220,7 @@ impl<'a> Passage<'a> {
     /// it an insert.
     fn judge(&mut self, stage: &Stage, around: &Surroundings, step: &Step, mut answer: Answer) -> Result<()> {
         let mut filtered = 0;
+        let mut erased = Vec::new();
         let mut alive = Vec::with_capacity(self.alive_rows());
         for index in &self.mine {
             let change = &mut self.changes[*index as usize];
@@ -208,16 +228,19 @@ impl<'a> Passage<'a> {
             if images == [NO_IMAGE; 2] {
                 continue;
             }
-            if let Some(error) = images.iter().find_map(|row| answer.rejected.remove(row)) {
+            let rejected = if answer.rejected.is_empty() { None } else { images.iter().find_map(|row| answer.rejected.remove(row)) };
+            if let Some(error) = rejected {
                 // the other image of the same change may have been rejected too: one decision for both
                 images.iter().for_each(|row| drop(answer.rejected.remove(row)));
                 let original = &self.batch.changes[*index as usize];
                 set_aside(stage, around, self.batch, original, error)?;
-                (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
-                self.dropped = true;
-                continue;
-            }
-            if let Some(keep) = &answer.keep {
+                if stage.on_error() != OnError::PassThrough {
+                    (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
+                    self.dropped = true;
+                    continue;
+                }
+                erased.extend(images.into_iter().filter(|row| *row != NO_IMAGE));
+            } else if let Some(keep) = &answer.keep {
                 let stays = |row: u32| if row != NO_IMAGE && bit(keep, row as usize) { row } else { NO_IMAGE };
                 let kept = [stays(change.before), stays(change.after)];
                 if kept != images {
@@ -238,6 +261,11 @@ impl<'a> Passage<'a> {
             alive.extend([change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE));
         }
         stage.numbers.filtered.add(filtered);
+        if !erased.is_empty() {
+            erased.sort_unstable();
+            let before = self.computed.len() - step.plan.computed.len();
+            self.computed[before..].iter_mut().for_each(|column| column.erase(&erased));
+        }
         if self.dropped {
             if !alive.is_sorted() {
                 alive.sort_unstable();
@@ -273,6 +301,7 @@ fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Chang
     let number = match stage.on_error() {
         OnError::Stop => return Err(error.context(place(batch, change))),
         OnError::Skip => &stage.numbers.skipped,
+        OnError::PassThrough => &stage.numbers.passed_through,
         OnError::DeadLetter => {
             around.dead_letters.record(stage.name(), &error, batch, change)?;
             &stage.numbers.dead_lettered

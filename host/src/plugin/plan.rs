@@ -37,6 +37,27 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The same, where what is computed may be left out: every computed column may be null. None may be of the key, which
+    /// would then lead nowhere.
+    pub fn with_nullable_results(mut self, input: &Table) -> Result<Self> {
+        for (column, origin) in self.output.columns.iter_mut().zip(&self.origins) {
+            if matches!(origin, Origin::Computed(_)) {
+                if column.primary_key {
+                    return Err(Error::new(
+                        ErrorKind::Plugin,
+                        format!(
+                            "{}: it computes `{}`, a column of the key, which `pass-through` would deliver as null",
+                            input.name, column.name
+                        ),
+                    )
+                    .remedy("set `on_error` of the plugin to stop, skip or dead-letter, or take the table out of its `tables`"));
+                }
+                column.nullable = true;
+            }
+        }
+        Ok(self)
+    }
+
     /// Whether `apply` is called at all.
     pub fn calls(&self) -> bool {
         self.filters || !self.computed.is_empty()

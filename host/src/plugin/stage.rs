@@ -1,6 +1,10 @@
 //! One plugin in a chain: its instance, the plans it gave, and what happens when it fails.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
@@ -10,6 +14,8 @@ use super::{
     instance::{Description, Instance},
     outcome::{self, Outcome},
     plan::{self, Plan},
+    recovery::{self, Recovery},
+    surroundings::Surroundings,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -44,6 +50,10 @@ pub(super) struct Stage {
     plans: Vec<(Table, Option<Arc<Plan>>)>,
     /// The table ids of each name: one for each version of its columns.
     ids: HashMap<TableName, Vec<u32>>,
+    /// By table id: whether this very instance has planned it. One that was made anew plans a table when its rows come.
+    planned: Vec<bool>,
+    /// Its failures since it last handled anything.
+    pub recovery: Recovery,
 }
 
 /// How an attempt to apply ended.
@@ -52,6 +62,8 @@ pub(super) enum Failure {
     Broken(Error),
     /// The plugin said no.
     Refused(Error),
+    /// It cannot go on, whatever the policy.
+    Final(Error),
 }
 
 impl Stage {
@@ -68,6 +80,8 @@ impl Stage {
             rehearsing: false,
             plans: Vec::new(),
             ids: HashMap::new(),
+            planned: Vec::new(),
+            recovery: Recovery::default(),
         })
     }
 
@@ -102,30 +116,60 @@ impl Stage {
             }
         }
         let id = self.plans.len() as u32;
-        let plan = ask(&mut self.instance, id, table)
-            .map_err(|e| e.context(format_args!("plugin `{}`", self.member.settings.name)))?
-            .map(Arc::new);
+        let plan = self.ask(id, table)?.map(Arc::new);
         self.plans.push((table.clone(), plan.clone()));
+        self.planned.push(true);
         self.ids.entry(table.name.clone()).or_default().push(id);
         Ok(plan.map(|plan| (id, plan)))
     }
 
-    /// Makes the instance anew after a failure, or because its memory has grown. It has to give the same plans again.
+    /// Makes the instance anew after a failure, or because its memory has grown.
     pub fn restart(&mut self) -> Result<()> {
-        let (mut instance, _) = start(&self.member, &self.limits)?;
-        for (id, (table, plan)) in self.plans.iter().enumerate() {
-            let again = ask(&mut instance, id as u32, table)?;
-            if again.as_ref() != plan.as_deref() {
-                return Err(Error::new(
-                    ErrorKind::Plugin,
-                    format!("plugin `{}` gave another plan for {} after a restart", self.name(), table.name),
-                )
-                .remedy("this is a fault of the plugin: the same table and configuration have to give the same plan"));
-            }
-        }
+        let (instance, _) = start(&self.member, &self.limits)?;
         self.fresh_memory = instance.memory();
         self.instance = instance;
+        self.planned.fill(false);
         Ok(())
+    }
+
+    /// [`Stage::restart`] after a failure: counted, told, and not at once when nothing but failures came before.
+    pub fn recover(&mut self, around: &Surroundings, pause: Duration, error: &Error) -> Result<()> {
+        recovery::wait(pause, &around.status.stopping);
+        self.numbers.restarts.add(1);
+        let count = self.numbers.restarts.get();
+        // a flood of restarts is told with ever fewer lines
+        if count.is_power_of_two() {
+            let pause_ms = pause.as_millis() as u64;
+            tracing::warn!(plugin = self.name(), restarts = count, pause_ms, "the plugin is started again after: {}", error.chain());
+        }
+        self.restart().map_err(|e| e.context(format_args!("restarting after: {}", error.chain())))
+    }
+
+    /// Has an instance that was made anew plan a table that is known. It has to give the same plan again.
+    fn replan(&mut self, id: u32) -> Result<()> {
+        let Some((table, plan)) = self.plans.get(id as usize).cloned() else { return Ok(()) };
+        if self.ask(id, &table)?.as_ref() != plan.as_deref() {
+            return Err(Error::new(
+                ErrorKind::Plugin,
+                format!("plugin `{}` gave another plan for {} after a restart", self.name(), table.name),
+            )
+            .remedy("this is a fault of the plugin: the same table and configuration have to give the same plan"));
+        }
+        if let Some(planned) = self.planned.get_mut(id as usize) {
+            *planned = true;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, id: u32, table: &Table) -> Result<Option<Plan>> {
+        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t)).map_err(|e| e.context(&table.name));
+        answer
+            .and_then(|answer| answer.map(|plan| plan::check(table, plan)).transpose())
+            .and_then(|plan| match plan {
+                Some(plan) if self.on_error() == OnError::PassThrough => plan.with_nullable_results(table).map(Some),
+                plan => Ok(plan),
+            })
+            .map_err(|e| self.label(e))
     }
 
     /// Whether the instance's memory has grown past the watermark, so that it should be made anew.
@@ -135,6 +179,9 @@ impl Stage {
 
     /// Hands `columns` (those that the plan reads, each with `count` entries) and their context to the plugin.
     pub fn apply(&mut self, id: u32, plan: &Plan, count: usize, context: &Context<'_>, columns: &[&Column]) -> Result<Outcome, Failure> {
+        if self.planned.get(id as usize) == Some(&false) {
+            self.replan(id).map_err(Failure::Final)?;
+        }
         let width = count.div_ceil(8);
         let nulls: Vec<std::borrow::Cow<'_, [u8]>> = columns
             .iter()
@@ -187,11 +234,6 @@ fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
         Ok((instance, description))
     };
     begin().map_err(|e: Error| e.context(format_args!("plugin `{name}`")))
-}
-
-fn ask(instance: &mut Instance, id: u32, table: &Table) -> Result<Option<Plan>> {
-    let answer = plan::with_wit_table(table, |t| instance.plan(id, t)).map_err(|e| e.context(&table.name))?;
-    answer.map(|plan| plan::check(table, plan)).transpose()
 }
 
 fn values(values: &Values) -> wit::ValuesParam<'_> {

@@ -154,7 +154,7 @@ fn line(status: &Status, rates: &Rates) -> String {
     if swaps > 0 {
         let _ = write!(out, " · swaps {swaps}");
     }
-    let errors = sum(|p| p.failures.get() + p.refused_files.get() + p.skipped.get() + p.dead_lettered.get())
+    let errors = sum(|p| p.failures.get() + p.refused_files.get() + p.skipped.get() + p.dead_lettered.get() + p.passed_through.get())
         + status.sinks.iter().map(|s| s.skipped.get() + s.dead_lettered.get()).sum::<u64>()
         + status.source.skipped.get();
     if errors > 0 {

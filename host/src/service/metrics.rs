@@ -81,6 +81,8 @@ impl StatusCollector {
         each("plugin_refused_files", "New versions of the plugin that were refused", |p| &p.refused_files)?;
         each("plugin_skipped", "Changes skipped by policy", |p| &p.skipped)?;
         each("plugin_dead_lettered", "Changes set aside in the dead-letter file", |p| &p.dead_lettered)?;
+        each("plugin_passed_through", "Changes delivered by policy although the plugin could not handle them", |p| &p.passed_through)?;
+        each("plugin_restarts", "Starts after a failure", |p| &p.restarts)?;
         each("plugin_failures", "Traps, timeouts and wrong answers", |p| &p.failures)?;
         out.counters(
             "plugin_busy",

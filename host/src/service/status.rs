@@ -177,6 +177,10 @@ pub struct PluginStatus {
     pub skipped: Number,
     /// Changes set aside in the dead-letter file.
     pub dead_lettered: Number,
+    /// Changes delivered by policy although it could not handle them.
+    pub passed_through: Number,
+    /// Times that it was started again after a failure.
+    pub restarts: Number,
     /// Traps, timeouts and nonsense answers.
     pub failures: Number,
 }

@@ -34,7 +34,8 @@ impl Policy {
         let sequence = batch.sequence + u64::from(change.offset);
         let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
         let count = match self.on_error {
-            OnError::Stop => return Err(error.context(format_args!("change {sequence} of table {table}"))),
+            // the last is a plugin's policy: what a sink cannot take does not pass through it
+            OnError::Stop | OnError::PassThrough => return Err(error.context(format_args!("change {sequence} of table {table}"))),
             OnError::Skip => {
                 numbers.get().skipped.add(1);
                 numbers.get().skipped.get()

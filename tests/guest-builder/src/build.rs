@@ -72,14 +72,35 @@ pub(crate) fn kept(name: &str, hash_now: impl Fn() -> Result<String>, make: impl
     let mut file = tempfile::NamedTempFile::new_in(folder_of_kept).doing("keeping the component")?;
     file.write_all(&component).doing("keeping the component")?;
     file.persist(&kept).doing("keeping the component")?;
+    // those of scripting languages are large
+    if component.len() > LARGE {
+        forget_older(name, &kept);
+    }
     Ok(component)
 }
 
-/// The component of a core module.
+/// From this size on only the newest component of a plugin is kept.
+const LARGE: usize = 4 << 20;
+
+/// Removes the components of earlier sources. One that cannot be removed is only space.
+fn forget_older(name: &str, kept: &Path) {
+    for path in kept.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let hash = path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix(name)?.strip_prefix('-'));
+        if path != kept && hash.is_some_and(|hash| hash.len() == 64) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// The component of a core module; one that imports WASI 0.1 gets the adapter to 0.2.
 pub(crate) fn encode(name: &str, core: &[u8]) -> Result<Vec<u8>> {
+    const WASI_0_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    let adapted = core.windows(WASI_0_1.len()).any(|window| window == WASI_0_1.as_bytes());
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(core)
+        .and_then(|encoder| if adapted { encoder.adapter(WASI_0_1, adapter) } else { Ok(encoder) })
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| format!("making a component of {name}: {error:#}"))
 }

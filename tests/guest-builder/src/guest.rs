@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use crate::{Manifest, build, repository, source_hash};
+use crate::{Language, Manifest, build, repository, source_hash};
 
 /// The marker in the stamp guest, and what replaces it.
 const MARKER: &[u8] = b"VERSION-0000";
@@ -18,10 +18,11 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["evil", "granted", "route", "stamp", "wasi"]
+    ["context", "evil", "granted", "naive", "route", "stamp", "wasi"]
         .iter()
         .map(|name| format!("tests/guests/{name}"))
-        .try_for_each(|folder| build(&repository().join(folder)).map(drop))
+        .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
+    Language::C.build(&repository().join("tests/guests/wasi-c")).map(drop)
 }
 
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
@@ -51,6 +52,11 @@ pub fn evil() -> Vec<u8> {
     built("tests/guests/evil")
 }
 
+/// The guest that says what it is told about rows: see `tests/guests/context`.
+pub fn context() -> Vec<u8> {
+    built("tests/guests/context")
+}
+
 /// The guest that needs both grants, and refuses its configuration with what it was given: see `tests/guests/granted`.
 pub fn granted() -> Vec<u8> {
     built("tests/guests/granted")
@@ -64,6 +70,11 @@ pub fn route() -> Vec<u8> {
 /// The guest that uses WASI as its config says: see `tests/guests/wasi`.
 pub fn wasi() -> Vec<u8> {
     built("tests/guests/wasi")
+}
+
+/// The guest that leans on the C library: see `tests/guests/wasi-c`.
+pub fn wasi_c() -> Vec<u8> {
+    Language::C.build(&repository().join("tests/guests/wasi-c")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A core module: WebAssembly, but no component.

@@ -6,12 +6,13 @@
 
 mod build;
 mod guest;
+pub mod handmade;
 mod language;
 mod prebuilt;
 mod source;
 
 pub use build::{build, target_folder, toolchain};
-pub use guest::{build_guests, core_module, evil, granted, route, stamp, standard, truncated, wasi, without_export};
+pub use guest::{build_guests, context, core_module, evil, granted, route, stamp, standard, truncated, wasi, wasi_c, without_export};
 pub use language::{Language, build_languages, tool};
 pub use prebuilt::{Component, Manifest, STANDARD, embed, verify};
 pub use source::source_hash;

@@ -41,13 +41,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Files that a build reads: `Cargo.toml`, `*.rs` in `src`, `*.wit`, `*.json`. Tests and benches do not change a component.
+/// Files that a build reads: `Cargo.toml`, `*.rs` in `src`, `*.wit`, `*.json`. Tests, benches and released interfaces do not
+/// change a component.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).doing(format_args!("reading {}", folder.display()))? {
         let path = entry.doing(format_args!("reading {}", folder.display()))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_dir() {
-            if !matches!(name, "target" | "tests" | "benches" | "examples") {
+            if !matches!(name, "target" | "tests" | "benches" | "examples" | "released") {
                 collect(&path, files)?;
             }
         } else if name == "Cargo.toml" || matches!(path.extension().and_then(|e| e.to_str()), Some("rs" | "wit" | "json")) {

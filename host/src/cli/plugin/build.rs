@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use super::{print_out, write};
-use crate::{Result, authoring, limits::Limits};
+use crate::{Result, authoring};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
@@ -22,7 +22,7 @@ impl Build {
     pub(super) fn run(self) -> Result<()> {
         let built = authoring::build(&self.from)?;
         // a component that the host would refuse is not written over one that it takes
-        authoring::engine()?.compile(&built.component, &Limits::default())?;
+        authoring::engine()?.compile(&built.component, &authoring::limits())?;
         let folder = if self.from.is_dir() { self.from.clone() } else { self.from.parent().map(PathBuf::from).unwrap_or_default() };
         let output = self.output.unwrap_or_else(|| {
             let own = folder.join(format!("{}.wasm", built.name));

@@ -192,12 +192,20 @@ impl Reload {
     fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Request>) {
         let debounce = self.setup.around.limits.plugin_debounce;
         let begin = Instant::now();
-        flags.dirty.store(false, Ordering::Release);
-        while begin.elapsed() < debounce * 20 && !flags.closing.load(Ordering::Acquire) {
-            match events.recv_timeout(debounce) {
-                Ok(Event::Files) => flags.dirty.store(false, Ordering::Release),
-                Ok(Event::Wish(request)) => waiting.push(request),
-                Err(_) => return,
+        loop {
+            flags.dirty.store(false, Ordering::Release);
+            let quiet_at = Instant::now() + debounce;
+            loop {
+                // one event at most tells of files in this time: whoever writes a lot in the folder does not wake us more often
+                match events.recv_timeout(quiet_at.saturating_duration_since(Instant::now())) {
+                    Ok(Event::Files) => {}
+                    Ok(Event::Wish(request)) => waiting.push(request),
+                    Err(_) => break,
+                }
+            }
+            let was_quiet = !flags.dirty.swap(false, Ordering::AcqRel);
+            if was_quiet || begin.elapsed() > debounce * 20 || flags.closing.load(Ordering::Acquire) {
+                return;
             }
         }
     }

@@ -78,8 +78,8 @@ impl Reload {
             let running = self.setup.members.iter().find(|m| m.settings.name == settings.name && m.settings.origin == settings.origin);
             let (member, bytes) = match (content, running) {
                 (Some(bytes), _) => {
-                    let compiled = prepare::compile(&self.setup.engine, &settings, bytes, limits)
-                        .map_err(|e| e.context(format_args!("plugin `{}`", settings.name)))?;
+                    let compiled =
+                        self.setup.engine.compile(bytes, limits).map_err(|e| e.context(format_args!("plugin `{}`", settings.name)))?;
                     (Member { settings: settings.clone(), compiled }, Some(bytes.clone()))
                 }
                 // also when its file is gone

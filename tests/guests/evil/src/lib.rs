@@ -1,43 +1,78 @@
 //! A plugin that misbehaves as its config says, to prove that the host survives it.
 //!
-//! Config: `{"behaviour": "trap-apply"}`, and `"value": 7` for `trap-on-value`. Without a behaviour it is well-behaved:
-//! it rewrites the first column of every table with itself. Behaviours:
+//! Config: `{"behaviour": "trap-apply"}`, with `"value": 7` for the behaviours that take a number and `"column": "email"` for
+//! another column than the first. Without a behaviour it is well-behaved: it rewrites that column with itself. Behaviours:
 //!
 //! | behaviour | what it does |
 //! |---|---|
-//! | `fail-configure`, `trap-configure`, `spin-configure` | `configure` answers with an error, traps, never returns |
-//! | `fail-plan`, `trap-plan` | `plan` answers with an error, traps |
-//! | `plan-unknown-column` | delivers and reads an input column that does not exist |
-//! | `plan-duplicate-names` | delivers two columns of one name |
-//! | `trap-apply`, `spin-apply`, `fail-apply` | `apply` traps, never returns, answers with an error |
+//! | `fail-…`, `trap-…`, `spin-…`, `deep-…`, `bomb-…` | answers with an error, traps, never returns, recurses without end, allocates without end, in `configure`, `plan` or `apply` |
+//! | `plan-…` | answers a wrong plan: see `plans.rs` |
+//! | `plan-changes` | its plan depends on how many it made before; traps on a batch of more than `value` rows |
 //! | `trap-on-value` | traps on a batch in which the first column of type int64 or uint64 holds `value` |
-//! | `memory-bomb` | allocates without end |
+//! | `trap-when-many` | traps on a batch of more than `value` rows |
+//! | `leak` | keeps 1 MiB of each `apply` |
+//! | `drip` | takes `value` rounds of work in each `apply` |
+//! | `drip-and-trap` | the same, then traps |
 //! | `wrong-count` | answers with a column that is one row short |
 //! | `wrong-type` | answers with another type than planned |
+//! | `wrong-nulls` | answers a bitmap of nulls that is too long |
 //! | `bad-offsets` | answers text whose offsets point past its data |
 //! | `bad-utf8` | answers text that is not UTF-8 |
-//! | `short-keep` | answers a keep bitmap without bytes for all rows |
+//! | `short-keep`, `keep-unplanned` | answers a keep bitmap without bytes for all rows, or though its plan filters nothing |
 //! | `missing-column` | answers no computed column |
-//! | `reject-row` | rejects the first row of each batch |
+//! | `reject-row`, `reject-odd` | rejects the first row of each batch; every second row |
 //! | `reject-beyond` | rejects a row that is not in the batch |
+//! | `reject-often` | rejects every row three times |
+//! | `long-message` | rejects the first row with a message of 1 MiB |
 //! | `log-flood` | writes 100,000 log lines in each `apply` |
 //! | `huge-output` | answers 96 MiB of text |
 
+mod plans;
+
 use sluicegate_plugin::{
-    Batch, Column, ColumnBuilder, Context, DataType, Description, Guest, Instance, Operations, Outcome, Place, Plan, Plugin, Rejection,
-    Rows, Strings, Table, TablePlan, Value, Values, Vector, bindings::export, log,
+    Batch, ColumnBuilder, DataType, Description, Guest, Instance, Outcome, Plan, Plugin, Rejection, Rows, Strings, Table, TablePlan, Value,
+    Values, Vector, bindings::export, log,
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, hint::black_box};
 
 struct Evil {
     behaviour: String,
-    value: Option<i64>,
+    value: i64,
+    column: Option<String>,
+    hoard: Vec<Vec<u8>>,
+    plans: u32,
 }
 
-#[allow(clippy::empty_loop, reason = "that is the point")]
 fn spin() -> ! {
     loop {
-        std::hint::black_box(0);
+        black_box(0);
+    }
+}
+
+#[allow(unconditional_recursion, reason = "that is the point")]
+fn deep(level: u64) -> u64 {
+    black_box(deep(black_box(level + 1))) + 1
+}
+
+fn bomb() -> ! {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+/// What `behaviour` does in `export`, if it is one of the faults that every export may have.
+fn misbehave(behaviour: &str, export: &str) -> Result<(), String> {
+    match behaviour.strip_suffix(export).unwrap_or_default() {
+        "fail-" => Err("this is refused on purpose".into()),
+        "trap-" => std::process::abort(),
+        "spin-" => spin(),
+        "deep-" => {
+            black_box(deep(0));
+            Ok(())
+        }
+        "bomb-" => bomb(),
+        _ => Ok(()),
     }
 }
 
@@ -49,42 +84,43 @@ impl Plugin for Evil {
     fn configure(config: &str) -> Result<Self, String> {
         let config: serde_json::Value = serde_json::from_str(config).map_err(|error| error.to_string())?;
         let behaviour = config.get("behaviour").and_then(|b| b.as_str()).unwrap_or_default().to_string();
-        match behaviour.as_str() {
-            "fail-configure" => Err("this configuration is refused on purpose".into()),
-            "trap-configure" => std::process::abort(),
-            "spin-configure" => spin(),
-            _ => Ok(Self { behaviour, value: config.get("value").and_then(|v| v.as_i64()) }),
-        }
+        misbehave(&behaviour, "configure")?;
+        let value = config.get("value").and_then(|v| v.as_i64()).unwrap_or_default();
+        let column = config.get("column").and_then(|c| c.as_str()).map(Into::into);
+        Ok(Self { behaviour, value, column, hoard: Vec::new(), plans: 0 })
     }
 
     fn plan(&mut self, table: &mut TablePlan) -> Result<(), String> {
-        match self.behaviour.as_str() {
-            "fail-plan" => return Err("this table is refused on purpose".into()),
-            "trap-plan" => std::process::abort(),
-            _ => {}
-        }
+        misbehave(&self.behaviour, "plan")?;
         let columns = &table.table().columns;
         let numbers = |c: &&sluicegate_plugin::Column| matches!(c.data_type, DataType::Int64 | DataType::Uint64);
         let first = columns.first().map(|c| c.name.clone()).ok_or("a table without columns")?;
         let text = columns.iter().find(|c| sluicegate_plugin::is_textual(c.data_type)).map(|c| c.name.clone());
         let number = columns.iter().find(numbers).map(|c| c.name.clone());
+        let column = self.column.clone().unwrap_or_else(|| first.clone());
         match self.behaviour.as_str() {
-            "bad-offsets" | "bad-utf8" | "huge-output" | "memory-bomb" => {
+            "bad-offsets" | "bad-utf8" | "huge-output" => {
                 if let Some(name) = text {
                     table.rewrite_as(&name, DataType::Text)?;
                 }
             }
             "trap-on-value" => {
                 if let Some(name) = number {
-                    table.rewrite(&name)?;
+                    table.read(&name)?;
+                    table.rewrite(&self.column.clone().unwrap_or(name))?;
                 }
             }
             "short-keep" => {
                 table.filter_rows();
                 table.read(&first)?;
             }
+            "plan-changes" => {
+                table.rewrite(&column)?;
+                table.rename(&column, &format!("{column}_{}", self.plans))?;
+                self.plans += 1;
+            }
             _ => {
-                table.rewrite(&first)?;
+                table.rewrite(&column)?;
             }
         }
         Ok(())
@@ -93,10 +129,13 @@ impl Plugin for Evil {
     fn apply(&mut self, batch: Batch<'_>) -> Result<Outcome, String> {
         let count = batch.rows.count as usize;
         let computed = batch.layout.computed.first().map(|c| c.data_type);
+        // the column that is rewritten is read last
+        let rewritten = batch.layout.reads.len().saturating_sub(1);
         let Batch { rows, .. } = batch;
+        misbehave(&self.behaviour, "apply")?;
         let untouched = |rows: Rows| Outcome {
             keep: Vec::new(),
-            computed: if computed.is_some() { rows.columns.into_iter().take(1).collect() } else { Vec::new() },
+            computed: if computed.is_some() { rows.columns.into_iter().skip(rewritten).collect() } else { Vec::new() },
             rejected: Vec::new(),
         };
         let texts = |offsets: Vec<u32>, data: Vec<u8>| Outcome {
@@ -110,13 +149,10 @@ impl Plugin for Evil {
             outcome
         };
         Ok(match self.behaviour.as_str() {
-            "trap-apply" => std::process::abort(),
-            "spin-apply" => spin(),
-            "fail-apply" => return Err("this batch is refused on purpose".into()),
             "trap-on-value" => {
                 let hit = |value: Value<'_>| match value {
-                    Value::Int(v) => Some(v) == self.value,
-                    Value::UInt(v) => i64::try_from(v).ok() == self.value,
+                    Value::Int(v) => v == self.value,
+                    Value::UInt(v) => i64::try_from(v) == Ok(self.value),
                     _ => false,
                 };
                 if rows.columns.first().is_some_and(|column| (0..count).any(|i| hit(column.value(i)))) {
@@ -124,11 +160,19 @@ impl Plugin for Evil {
                 }
                 untouched(rows)
             }
-            "memory-bomb" => {
-                let mut hoard = Vec::new();
-                loop {
-                    hoard.push(std::hint::black_box(vec![1u8; 1 << 20]));
+            "trap-when-many" | "plan-changes" if count as i64 > self.value => std::process::abort(),
+            "leak" => {
+                self.hoard.push(vec![1; 1 << 20]);
+                untouched(rows)
+            }
+            "drip" | "drip-and-trap" => {
+                (0..self.value).for_each(|round| {
+                    black_box(round);
+                });
+                if self.behaviour == "drip-and-trap" {
+                    std::process::abort();
                 }
+                untouched(rows)
             }
             "wrong-count" => {
                 let mut column = ColumnBuilder::new(computed.unwrap_or(DataType::Text), count);
@@ -141,6 +185,12 @@ impl Plugin for Evil {
                 (0..count).for_each(|_| column.push_null());
                 Outcome { keep: Vec::new(), computed: vec![column.finish()], rejected: Vec::new() }
             }
+            "wrong-nulls" => {
+                let mut outcome = untouched(rows);
+                outcome.computed.iter_mut().for_each(|column| column.nulls = vec![0; count + 1]);
+                outcome
+            }
+            "keep-unplanned" => Outcome { keep: vec![0xff; count.div_ceil(8)], ..untouched(rows) },
             "bad-offsets" => texts((0..=count as u32).map(|i| i * 1000).collect(), vec![b'x'; 3]),
             "bad-utf8" => texts((0..=count as u32).collect(), vec![0xff; count]),
             "huge-output" => {
@@ -149,9 +199,27 @@ impl Plugin for Evil {
                 offsets[0] = 0;
                 texts(offsets, vec![b'x'; SIZE])
             }
-            "short-keep" => Outcome { keep: if count > 8 { vec![0xff] } else { vec![0xff, 0xff, 0xff] }, computed: Vec::new(), rejected: Vec::new() },
+            "short-keep" => {
+                Outcome { keep: if count > 8 { vec![0xff] } else { vec![0xff, 0xff, 0xff] }, computed: Vec::new(), rejected: Vec::new() }
+            }
             "missing-column" => Outcome { keep: Vec::new(), computed: Vec::new(), rejected: Vec::new() },
             "reject-row" => reject(0, rows),
+            "reject-odd" => {
+                let mut outcome = untouched(rows);
+                let odd = (0..count as u32).filter(|row| row % 2 == 1);
+                outcome.rejected = odd.map(|row| Rejection { row, message: "this row is refused on purpose".into() }).collect();
+                outcome
+            }
+            "reject-often" => {
+                let mut outcome = untouched(rows);
+                outcome.rejected = (0..3 * count as u32).map(|i| Rejection { row: i / 3, message: String::new() }).collect();
+                outcome
+            }
+            "long-message" => {
+                let mut outcome = untouched(rows);
+                outcome.rejected.push(Rejection { row: 0, message: "é".repeat(1 << 19) });
+                outcome
+            }
             "reject-beyond" => reject(count as u32, rows),
             "log-flood" => {
                 for line in 0..100_000 {
@@ -182,32 +250,12 @@ impl Guest for Component {
     }
 
     fn plan(table_id: u32, table: Table) -> Result<Option<Plan>, String> {
-        let columns = table.columns.len() as u32;
-        let name = table.name.clone();
-        let input = |name: &str| Column {
-            name: name.into(),
-            data_type: table.columns.first().map_or(DataType::Text, |c| c.data_type),
-            native_type: String::new(),
-            nullable: true,
-            primary_key: false,
-            place: Place::Value,
-        };
-        let columns_of = [input("same"), input("same"), input("nowhere")];
-        let wrong = |columns: Vec<Column>, origins: Vec<Option<u32>>, reads: Vec<u32>| Plan {
-            delivers: Table { name, destination: None, columns },
-            origins,
-            operations: Operations::all(),
-            reads,
-            context: Context::empty(),
-            filters: true,
-        };
-        let plan = with(|instance| instance.plan(table_id, table))?;
+        let wrong = |behaviour: &str| plans::wrong(behaviour, &table);
         let behaviour = with(|instance| Ok(instance.plugin().behaviour.clone()))?;
-        Ok(match behaviour.as_str() {
-            "plan-unknown-column" => Some(wrong(columns_of[2..].to_vec(), vec![Some(columns + 7)], vec![columns + 7])),
-            "plan-duplicate-names" => Some(wrong(columns_of[..2].to_vec(), vec![Some(0), Some(0)], vec![0])),
-            _ => plan,
-        })
+        match wrong(&behaviour) {
+            Some(plan) => Ok(Some(plan)),
+            None => with(|instance| instance.plan(table_id, table)),
+        }
     }
 
     fn apply(table_id: u32, rows: Rows) -> Result<Outcome, String> {

@@ -1,0 +1,47 @@
+//! What is never called costs nothing.
+
+use std::sync::Arc;
+
+use sluicegate::config::OnError;
+use sluicegate_guest_builder as guests;
+
+use crate::workbench::{chain, inserts, orders};
+
+#[test]
+fn a_plugin_that_only_renames_is_never_called() {
+    let names = r#"{"tables": [{"from": "shop.orders", "to": "sales.orders"}], "columns": [{"from": "email", "to": "mail"}]}"#;
+    let mut bench = chain(&[(&guests::standard("map-names"), names)], OnError::Stop).expect("configured");
+    let given = inserts(&orders(), 1000);
+    let addresses: Vec<_> = given.tables[0].columns.iter().map(|c| format!("{:p}", pointer(c))).collect();
+    let delivered = bench.chain.apply(given).expect("passes");
+    assert_eq!(
+        (delivered.tables[0].table.name.to_string(), delivered.tables[0].table.columns[1].name.as_str()),
+        ("sales.orders".into(), "mail")
+    );
+    let numbers = &bench.status.plugins.all()[0];
+    assert_eq!((numbers.calls.get(), numbers.rows.get()), (0, 0));
+    let moved: Vec<_> = delivered.tables[0].columns.iter().map(|c| format!("{:p}", pointer(c))).collect();
+    assert_eq!(moved, addresses, "its columns are moved, not copied");
+}
+
+fn pointer(column: &sluicegate::change::Column) -> *const u8 {
+    match &column.values {
+        sluicegate::change::Values::Int64(v) => v.as_ptr().cast(),
+        sluicegate::change::Values::Text(v) => v.data.as_ptr(),
+        _ => std::ptr::null(),
+    }
+}
+
+#[test]
+fn a_table_that_the_plan_leaves_alone_is_never_called_for() {
+    let other = Arc::new(sluicegate::change::Table {
+        name: sluicegate::change::TableName::new("shop", "lines"),
+        ..sluicegate::change::Table::clone(&orders())
+    });
+    let filter = r#"{"tables": [{"table": "shop.orders", "where": "id > 5"}]}"#;
+    let mut bench = chain(&[(&guests::standard("filter"), filter)], OnError::Stop).expect("configured");
+    bench.chain.apply(inserts(&other, 10)).expect("passes");
+    assert_eq!(bench.status.plugins.all()[0].calls.get(), 0);
+    bench.chain.apply(inserts(&orders(), 10)).expect("passes");
+    assert_eq!(bench.status.plugins.all()[0].calls.get(), 1);
+}

@@ -1,0 +1,12 @@
+//! The plugin host against real components, well-behaved and evil ones.
+
+mod calls;
+mod context;
+mod drip;
+mod faults;
+mod files;
+mod neighbour;
+mod policies;
+mod recovery;
+mod released;
+mod workbench;
