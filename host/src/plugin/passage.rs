@@ -228,7 +228,8 @@ impl<'a> Passage<'a> {
             if images == [NO_IMAGE; 2] {
                 continue;
             }
-            if let Some(error) = images.iter().find_map(|row| answer.rejected.remove(row)) {
+            let rejected = if answer.rejected.is_empty() { None } else { images.iter().find_map(|row| answer.rejected.remove(row)) };
+            if let Some(error) = rejected {
                 // the other image of the same change may have been rejected too: one decision for both
                 images.iter().for_each(|row| drop(answer.rejected.remove(row)));
                 let original = &self.batch.changes[*index as usize];
