@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Kill),
         1 => Just(Step::SwapAndKill),
     ];
-    prop::collection::vec(step, 4..8)
+    prop::collection::vec(step, 4..10)
 }
 
 /// What the chain does: the component's version, and whether the columns' names are exchanged.
@@ -192,7 +192,7 @@ impl World {
 
 proptest! {
     // each case is some seconds of a real program
-    #![proptest_config(Config { cases: 5, failure_persistence: None, max_shrink_iters: 0, ..Config::default() })]
+    #![proptest_config(Config { cases: 12, failure_persistence: None, max_shrink_iters: 0, ..Config::default() })]
 
     #[test]
     fn whatever_is_swapped_and_killed_each_row_is_delivered_once_in_order_by_one_version(workers in 1..=2u64, steps in steps()) {
