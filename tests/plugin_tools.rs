@@ -180,14 +180,13 @@ fn a_wrong_configuration_is_found_against_the_schema_before_the_plugin_runs() {
     error: plugin `filter`: its configuration is wrong: where: it is not of types "null", "string"; tables[0]: unknown key `were`
     remedy: correct the plugin's `config` in the pipeline file; `sluicegate plugin inspect` shows what it may be
     "#);
-    let pipeline = format!(
-        "name: p\nsource: {{ type: generator, changes: 1 }}\nplugins: [{{ use: filter, config: {wrong} }}]\nsinks: [{{ type: stdout }}]\n"
-    );
+    let pipeline = "name: p\nsource: { type: generator, changes: 1 }\nsinks: [{ type: stdout }]\n\
+        plugins: [{ use: map-names, config: { tables: [{ to: x, form: secret }] } }]\n";
     fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
     for command in ["check", "run"] {
         let (code, _, err) = run(folder.path(), &["--log-format", "text", command, "pipeline.yaml"]);
         assert_eq!(code, 2, "{err}");
-        assert!(err.contains("tables[0]: unknown key `were`") && !err.contains("secret"), "{err}");
+        assert!(err.contains("tables[0]: unknown key `form`") && !err.contains("secret"), "{err}");
     }
 }
 
@@ -253,11 +252,11 @@ fn a_new_plugin_in_rust_builds_and_its_tests_pass() {
     assert_eq!(fs::read(own.join("again.wasm")).unwrap(), fs::read(own.join("hide-mail.wasm")).unwrap());
     // what does not compile is told by cargo, and the component stays
     let source = fs::read_to_string(own.join("src/lib.rs")).unwrap();
-    fs::write(own.join("src/lib.rs"), source.replace("row.drop()", "row.dropp()")).unwrap();
+    fs::write(own.join("src/lib.rs"), source.replace("row.drop()", "row.nothing()")).unwrap();
     let before = fs::read(own.join("hide-mail.wasm")).unwrap();
     let (code, _, err) = outcome(command(&own, &["plugin", "build"]).envs(environment).output().unwrap());
     assert_eq!(code, 1, "{err}");
-    assert!(err.contains("dropp") && err.contains("error: the plugin does not compile"), "{err}");
+    assert!(err.contains("nothing") && err.contains("error: the plugin does not compile"), "{err}");
     assert_eq!(fs::read(own.join("hide-mail.wasm")).unwrap(), before);
 }
 

@@ -33,7 +33,7 @@ pub const PLUGIN_SCHEMA_DEPTH: usize = 32;
 pub const PLUGIN_SCHEMA_PARTS: usize = 20_000;
 
 /// How long checking a configuration with it may take.
-pub const PLUGIN_SCHEMA_TIME: Duration = Duration::from_secs(2);
+pub const PLUGIN_SCHEMA_TIME: Duration = Duration::from_secs(10);
 
 /// Faults of a configuration that one error lists.
 pub const PLUGIN_SCHEMA_FAULTS: usize = 5;

@@ -8,7 +8,6 @@ use sluicegate::{
         Transaction, Values,
     },
     config::OnError,
-    limits::Limits,
 };
 use sluicegate_guest_builder::Language;
 
@@ -57,7 +56,7 @@ fn text(column: &Column, row: u32) -> Option<String> {
 
 fn masks(language: Language) {
     let component = language.example().unwrap_or_else(|error| panic!("{error}"));
-    let compiled = crate::engine().compile(&component, &Limits::default()).unwrap_or_else(|e| panic!("{}", e.chain()));
+    let compiled = crate::engine().compile(&component, &crate::limits()).unwrap_or_else(|e| panic!("{}", e.chain()));
     let mut plugin = crate::chain(&compiled, "null", OnError::Stop).unwrap_or_else(|e| panic!("{}", e.chain()));
     let description = plugin.descriptions().next().expect("a plugin").clone();
     assert_eq!((description.name.as_str(), description.version.as_str()), ("mask-email", "1.0.0"));

@@ -27,12 +27,18 @@ pub fn engine() -> Engine {
     Engine::new(Some(&target_folder().join("compiled"))).expect("an engine")
 }
 
-/// A chain of one plugin, with the bounds of a pipeline that says nothing about them, but for the time: a machine that is busy with
-/// other tests is no fault of the plugin.
+/// The bounds of a pipeline that says nothing about them, but for the times: a machine that is busy with other tests is no fault of the
+/// plugin.
+pub fn limits() -> Limits {
+    const LONG: Duration = Duration::from_secs(240);
+    Limits { plugin_call: LONG, plugin_start: LONG, plugin_compile: LONG, ..Limits::default() }
+}
+
+/// A chain of one plugin.
 pub fn chain(compiled: &Compiled, config: &str, on_error: OnError) -> sluicegate::Result<Chain> {
     let folder = tempfile::tempdir().expect("a folder");
     let around = Surroundings {
-        limits: Arc::new(Limits { plugin_call: Duration::from_secs(60), ..Limits::default() }),
+        limits: Arc::new(limits()),
         status: Arc::new(Status { plugins: [PluginStatus::new("p")].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(folder.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
@@ -51,7 +57,7 @@ pub fn chain(compiled: &Compiled, config: &str, on_error: OnError) -> sluicegate
 fn conforms(language: Language) {
     let component = language.conformance().unwrap_or_else(|error| panic!("{error}"));
     let begin = Instant::now();
-    let compiled = engine().compile(&component, &Limits::default()).unwrap_or_else(|e| panic!("{}", e.chain()));
+    let compiled = engine().compile(&component, &limits()).unwrap_or_else(|e| panic!("{}", e.chain()));
     let compiling = begin.elapsed();
     let begin = Instant::now();
     let mut plugin = chain(&compiled, r#"{"suffix": "\"ü😀\\", "lanes": 7}"#, OnError::Skip).unwrap_or_else(|e| panic!("{}", e.chain()));

@@ -89,10 +89,10 @@ fn a_broken_pipeline_file_leaves_the_old_plugins_running_and_is_told_once() {
 fn a_version_and_a_configuration_that_need_each_other_take_over_together() {
     let host = host(&pipeline("  - { name: p, file: stamp.wasm }"));
     let mut process = started(&host);
-    install(&host.path("stamp.wasm"), &guests::standard("filter"));
+    install(&host.path("stamp.wasm"), &guests::standard("rewrite-columns"));
     wait_for_lines(&mut process, "the new plugin file is refused", 1);
-    let filter = "  - { name: p, file: stamp.wasm, config: { tables: [{ table: shop.orders, where: 'amount >= 10' }] } }";
-    install(&host.path("pipeline.yaml"), pipeline(filter).as_bytes());
+    let mask = "  - { name: p, file: stamp.wasm, config: { tables: [{ table: shop.orders, columns: [{ column: email, mask: {} }] }] } }";
+    install(&host.path("pipeline.yaml"), pipeline(mask).as_bytes());
     let swapped = wait_for_lines(&mut process, "plugin swapped", 1);
     let edited = wait_for_lines(&mut process, "pipeline edited", 1);
     assert_eq!(swapped[0]["sequence"], edited[0]["sequence"]);

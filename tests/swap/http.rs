@@ -123,7 +123,7 @@ fn what_cannot_be_granted_is_told_with_a_remedy_and_changes_nothing() {
         served.request("PUT", "/plugins/stamp", &[("Content-Digest", &good), ("Content-Length", "99999999999")], &[]),
     );
     check(422, "not a WebAssembly component", served.put("stamp", b"text"));
-    check(422, "refuses its configuration", served.put("stamp", &guests::standard("filter")));
+    check(422, "configuration is wrong", served.put("stamp", &guests::standard("rewrite-columns")));
     more_records(&served.host, &mut served.process);
     assert_eq!(served.plugin()["version"], "VERSION-0001");
     assert_eq!(served.plugin()["refused"], 2);

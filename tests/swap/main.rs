@@ -17,14 +17,22 @@ use sluicegate_harness::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Ends of all pipeline files of these tests.
-const ENDING: &str = "sinks: [{ type: file, format: flat, folder: out, prefix: s }]
-limits: { checkpoint_interval: 50ms, plugin_debounce: 20ms }
-";
+
+/// The end of all pipeline files of these tests. What was compiled once serves all of them.
+fn ending() -> String {
+    let cache = guests::repository().join("target/test-compiled");
+    format!(
+        "sinks: [{{ type: file, format: flat, folder: out, prefix: s }}]
+limits: {{ checkpoint_interval: 50ms, plugin_debounce: 20ms }}
+cache: {}
+",
+        cache.display()
+    )
+}
 
 /// A pipeline file with an endless source.
 fn pipeline(plugins: &str) -> String {
-    format!("name: swap\nsource: {{ type: generator, seed: 3, rate: 20000 }}\nplugins:\n{plugins}\n{ENDING}")
+    format!("name: swap\nsource: {{ type: generator, seed: 3, rate: 5000 }}\nplugins:\n{plugins}\n{}", ending())
 }
 
 fn lines(process: &Process, message: &str) -> Vec<Value> {

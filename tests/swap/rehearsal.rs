@@ -60,7 +60,8 @@ fn an_idle_stream_rehearses_on_its_last_batch() {
             "name: swap
 source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'] }}
 plugins: [{{ file: evil.wasm, on_error: skip, config: {{ behaviour: trap-on-value, value: {value} }} }}]
-{ENDING}"
+{}",
+            ending()
         )
     };
     let host = host(&text(0));

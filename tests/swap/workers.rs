@@ -32,7 +32,7 @@ fn one_two_and_four_workers_write_the_same_bytes_while_plugins_are_swapped() {
     for workers in [1, 2, 4] {
         let found = delivered(workers, 4);
         let length = expected.len().min(found.len());
-        assert!(length > 1_000_000, "{workers} workers: enough to compare");
+        assert!(length > 200_000, "{workers} workers: enough to compare");
         assert!(found[..length] == expected[..length], "{workers} workers write other bytes");
     }
 }
@@ -66,7 +66,7 @@ fn a_swap_takes_over_at_one_boundary_for_all_workers() {
 fn the_first_batch_in_order_that_fails_is_the_last_word() {
     let run = |workers: usize| {
         let plugins = "  - { name: evil, file: evil.wasm, config: { behaviour: trap-on-value, value: 3000 } }";
-        let text = format!("workers: {workers}\n{}", pipeline(plugins)).replace(", rate: 20000", "");
+        let text = format!("workers: {workers}\n{}", pipeline(plugins)).replace(", rate: 5000", "");
         let host = host(&text);
         fs::write(host.path("evil.wasm"), guests::evil()).expect("written");
         let ended = host.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);

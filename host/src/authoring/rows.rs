@@ -348,3 +348,68 @@ fn push(column: &mut Column, data_type: DataType, value: &Json) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(lines: &[Json]) -> Rows {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), lines.iter().fold(String::new(), |text, line| format!("{text}{line}\n"))).unwrap();
+        Rows::read(file.path()).unwrap()
+    }
+
+    fn told(rows: &Rows) -> Vec<Json> {
+        let batch = rows.batch(0, rows.len()).unwrap();
+        batch.validate().unwrap();
+        batch.changes.iter().map(|change| record::change(&batch, change).into()).collect()
+    }
+
+    #[test]
+    fn every_type_is_told_as_it_was_read() {
+        let columns: Object = TYPES.iter().map(|(name, _)| ((*name).to_owned(), json!(name))).collect();
+        let row = json!({
+            "boolean": true, "int64": i64::MIN, "uint64": u64::MAX, "float32": 0.1, "float64": -1e300, "decimal": "-12.50",
+            "text": "\u{1f40b}\n\"", "bytes": "/wA=", "date": "0000-00-00", "time": "-838:59:59.000000",
+            "datetime": "2024-02-29 13:14:15", "timestamp": "2024-02-29T13:14:15Z", "json": "{\"a\":1}",
+        });
+        let nulls: Object = TYPES.iter().map(|(name, _)| ((*name).to_owned(), Json::Null)).collect();
+        let change = json!({ "table": "erp.dbo.all", "op": "update", "before": nulls, "after": row });
+        let rows = read(&[json!({ "table": "erp.dbo.all", "columns": columns, "key": [] }), change.clone()]);
+        assert_eq!(told(&rows), [change]);
+        // and once more from the batch itself
+        assert_eq!(told(&Rows::from_batches(&[rows.batch(0, 1).unwrap()])), told(&rows));
+    }
+
+    #[test]
+    fn types_follow_from_all_values_of_a_column() {
+        let rows = read(&[
+            json!({ "table": "a.b", "after": { "id": 1, "n": -1, "big": 1, "f": 1, "doc": { "x": [1] }, "none": null } }),
+            json!({ "table": "a.b", "after": { "id": 2, "n": 2, "big": u64::MAX, "f": 0.5, "late": "x" } }),
+        ]);
+        let types: Vec<_> = rows.tables[0].columns.iter().map(|c| (c.name.as_str(), name_of(c.data_type), c.primary_key)).collect();
+        let expected = [("id", "int64", true), ("n", "int64", false), ("big", "uint64", false), ("f", "float64", false)];
+        assert_eq!(types[..4], expected);
+        assert_eq!(types[4..], [("doc", "json", false), ("none", "text", false), ("late", "text", false)]);
+    }
+
+    #[test]
+    fn records_in_the_envelope_of_debezium_are_read_with_and_without_their_schema() {
+        let record =
+            |op: &str| json!({ "before": null, "after": { "id": 7 }, "source": { "db": "shop", "table": "orders", "ts_ms": 5 }, "op": op });
+        let rows = read(&[record("c"), json!({ "schema": {}, "payload": record("r") })]);
+        assert_eq!(told(&rows)[1], json!({ "table": "shop.orders", "op": "snapshot", "after": { "id": 7 } }));
+        assert_eq!(rows.batch(0, 1).unwrap().events[0].time_us, 5000);
+    }
+
+    #[test]
+    fn a_batch_begins_anew_behind_the_last_change() {
+        let rows = read(&[json!({ "table": "a.b", "after": { "id": 1 } }), json!({ "table": "a.c", "before": { "id": 2 } })]);
+        let batch = rows.batch(1, 5).unwrap();
+        batch.validate().unwrap();
+        assert_eq!((batch.changes.len(), batch.tables.len(), batch.taken), (5, 2, 5));
+        assert_eq!(batch.changes[0].operation, Operation::Delete);
+    }
+}

@@ -88,7 +88,7 @@ pub const LANGUAGES: [Language; 4] = [
         name: "python",
         source: "{module}.py",
         sdk: "sdk",
-        setup: "    python3 -m venv .venv && .venv/bin/pip install componentize-py",
+        setup: "    python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1",
         files: &[
             ("{module}.py", file!("examples/plugins/python/mask_email.py")),
             ("sdk/sluicegate.py", file!("plugins/sdk-python/sluicegate.py")),

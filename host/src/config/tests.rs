@@ -234,7 +234,7 @@ fn plugins_sinks_and_bounds_are_checked() {
       remedy: give it a name of its own, e.g. `name: filter-2`
     # policy
     pipeline file: line 4, plugins[0].on_error: unknown choice
-      remedy: write `stop`, `skip` or `dead-letter`
+      remedy: write `stop`, `skip`, `dead-letter` or `pass-through`
     # grant
     pipeline file: line 4, plugins[0].grants[0]: unknown choice
       remedy: write `clock` or `random`

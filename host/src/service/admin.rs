@@ -214,6 +214,7 @@ fn described(plugin: &PluginStatus) -> Value {
         "filtered": plugin.filtered.get(),
         "skipped": plugin.skipped.get(),
         "dead_lettered": plugin.dead_lettered.get(),
+        "passed_through": plugin.passed_through.get(),
         "failures": plugin.failures.get(),
         "swaps": plugin.swaps.get(),
         "refused": plugin.refused_files.get(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{languages, print_out};
-use crate::{Result, authoring};
+use crate::{Error, ErrorKind, Result, authoring};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct New {
@@ -22,7 +22,9 @@ pub(in crate::cli) struct New {
 
 impl New {
     pub(super) fn run(self) -> Result<()> {
-        let Some(language) = authoring::LANGUAGES.iter().find(|language| language.name == self.language) else { return Ok(()) };
+        let language = authoring::LANGUAGES.iter().find(|language| language.name == self.language).ok_or_else(|| {
+            Error::new(ErrorKind::Config, "there is no template for this language").remedy("see `sluicegate plugin new --help`")
+        })?;
         let folder = self.folder.unwrap_or_else(|| PathBuf::from(&self.name));
         let written = authoring::create(language, &self.name, &folder)?;
         let name = &self.name;

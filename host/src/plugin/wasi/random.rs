@@ -29,8 +29,8 @@ impl Random {
         let mut bytes = vec![0; count];
         match self {
             Self::System => {
-                getrandom::fill(&mut bytes)
-                    .map_err(|e| wasmtime::Error::msg(format!("the operating system gives no random bytes: {e}")))?;
+                let fault = |e| wasmtime::Error::msg(format!("the operating system gives no random bytes: {e}"));
+                getrandom::fill(&mut bytes).map_err(fault)?;
             }
             Self::Fixed(state) => {
                 for chunk in bytes.chunks_mut(8) {
