@@ -88,7 +88,7 @@ fn a_clock_that_is_not_granted_is_refused_by_name() {
         describe: "(drop (call $now)) i32.const 1024",
         ..Default::default()
     };
-    let error = engine().compile(&clock.build(), &limits()).err().expect("not granted");
+    let error = chain(&[(&clock.build(), "{}")], OnError::Skip).err().expect("not granted");
     assert_eq!(error.kind(), sluicegate::ErrorKind::Precheck);
     assert!(error.chain().contains("sluicegate:plugin/clock"), "{error}");
 }

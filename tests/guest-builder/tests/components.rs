@@ -146,7 +146,7 @@ fn the_evil_component_misbehaves_as_told_and_only_so() {
         assert!(guest.apply(vec![ids()]).is_err(), "{behaviour}");
     }
     let mut guest = Guest::configured(&component, &config("plan-unknown-column"));
-    assert_eq!(guest.plan().unwrap().unwrap().unwrap().reads, [9]);
+    assert_eq!(guest.plan().unwrap().unwrap().unwrap().origins, [Some(9)]);
     let mut guest = Guest::configured(&component, &config("fail-plan"));
     assert!(guest.plan().unwrap().is_err());
     let mut guest = Guest::configured(&component, &config("bad-utf8"));
