@@ -203,7 +203,10 @@ fn a_wrong_step_is_refused_when_the_table_is_planned() {
 
 proptest! {
     #[test]
-    fn a_mask_hides_by_characters(texts in prop::collection::vec("[a-zé漢🦀]{0,8}", 1..10), first in 0usize..5, last in 0usize..5) {
+    fn a_mask_hides_by_characters(
+        texts in prop_oneof![prop::collection::vec("[a-zé漢🦀]{0,8}", 1..10), prop::collection::vec("[a-z]{0,40}", 1..10)],
+        first in 0usize..5, last in 0usize..5,
+    ) {
         let rows: Vec<_> = texts.iter().map(|text| { let mut row = row(); row[2] = text.clone().into(); row }).collect();
         let masked = computed(&serde_json::json!([{"column": "name", "mask": {"first": first, "last": last, "with": "x"}}]), &rows);
         for (text, masked) in texts.iter().zip(masked) {

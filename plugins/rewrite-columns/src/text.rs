@@ -45,7 +45,7 @@ pub fn mask(mut strings: Strings, mask: Mask) -> Strings {
             if let Some(row) = strings.data.get_mut(start..end) {
                 let hidden = hidden(row.len(), mask);
                 if let Some(hidden) = row.get_mut(hidden) {
-                    hidden.fill(with);
+                    fill(hidden, with);
                 }
             }
         }
@@ -60,6 +60,25 @@ pub fn mask(mut strings: Strings, mask: Mask) -> Strings {
             out.extend_from_slice(shown.encode_utf8(&mut buffer).as_bytes());
         }
     })
+}
+
+/// Fills a short text. By words that may overlap: `memory.fill`, which a plain loop becomes, is a call out of the component, and
+/// costs more than the rest of the row.
+fn fill(text: &mut [u8], with: u8) {
+    fn words<const N: usize>(text: &mut [u8], with: u8) {
+        if let Some(last) = text.last_chunk_mut::<N>() {
+            *last = [with; N];
+        }
+        for word in text.chunks_exact_mut(N) {
+            word.copy_from_slice(&[with; N]);
+        }
+    }
+    match text.len() {
+        8.. => words::<8>(text, with),
+        4.. => words::<4>(text, with),
+        2.. => words::<2>(text, with),
+        _ => words::<1>(text, with),
+    }
 }
 
 /// The characters that are hidden of `length`.
