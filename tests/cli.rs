@@ -290,3 +290,14 @@ fn check_says_what_is_ready_and_delivers_nothing() {
     assert!(!folder.path().join("sluicegate-state/shop.db").exists());
     assert!(!folder.path().join("out/shop-00000001.ndjson").exists());
 }
+
+#[test]
+fn check_works_while_the_pipeline_runs() {
+    let host = endless("");
+    let mut process = host.spawn();
+    process.wait_for_line("streaming from this position on", LONG);
+    let ended = host.run(&["check", "pipeline.yaml"], LONG);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    process.sigterm();
+    assert_eq!(process.wait(LONG).status.code(), Some(0));
+}

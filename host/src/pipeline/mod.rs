@@ -88,8 +88,8 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         good.push(format!("sink `{}`: ready", sink.name));
     }
     let start = if pipeline.state.exists() {
-        let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
-        start(&checkpoint.all()?, &pipeline)
+        // also while the pipeline runs: an edit of its file is best checked before it is saved there
+        start(&Checkpoint::look(&pipeline.state, &pipeline.name)?, &pipeline)
     } else {
         Start { position: None, sequence: 0 }
     };

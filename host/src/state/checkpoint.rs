@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, ffi::ErrorCode, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ffi::ErrorCode, params};
 
 use super::{
     Progress, folder,
@@ -19,6 +19,9 @@ const APPLICATION_ID: i32 = 0x534c_4345;
 
 /// Version of the tables (`PRAGMA user_version`).
 const SCHEMA_VERSION: i32 = 1;
+
+/// How long another program may hold the file: a user's own sqlite3 does for a moment.
+const BUSY: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
 CREATE TABLE pipeline (
@@ -77,6 +80,22 @@ impl Checkpoint {
         Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), _lock: lock })
     }
 
+    /// What is durable in every sink that ever committed, by name, of the checkpoint of another process or of none: nothing is
+    /// locked, made or changed.
+    ///
+    /// # Errors
+    /// As of [`Checkpoint::open`], but for the lock.
+    pub fn look(path: &Path, pipeline: &str) -> Result<Vec<(String, Progress)>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(path, "cannot be opened", e))?;
+        connection.busy_timeout(BUSY).map_err(|e| fault(path, "cannot be opened", e))?;
+        if identify(&connection, path)? {
+            return Ok(Vec::new());
+        }
+        belongs(&connection, path, pipeline)?;
+        all(&connection, path)
+    }
+
     /// What is durable in the sink of this name; `None` if nothing has been committed for it yet.
     pub fn progress(&self, sink: &str) -> Result<Option<Progress>> {
         let read = self
@@ -89,13 +108,7 @@ impl Checkpoint {
 
     /// What is durable in every sink that ever committed, by name.
     pub fn all(&self) -> Result<Vec<(String, Progress)>> {
-        let connection = self.connection();
-        let read = || {
-            let mut statement = connection.prepare_cached("SELECT name, sequence, position, state, checksum FROM sink ORDER BY name")?;
-            statement.query_map([], stored)?.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let all = read().map_err(|e| self.fault("cannot be read", e))?;
-        all.into_iter().map(|s| s.verify(&self.path)).collect()
+        all(&self.connection(), &self.path)
     }
 
     /// Stores what is durable in a sink. Synced to disk when it returns.
@@ -155,10 +168,18 @@ impl Checkpoint {
     }
 }
 
-/// Sets durability, makes the tables in a new file, and checks whose file it is.
-fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<()> {
+fn all(connection: &Connection, path: &Path) -> Result<Vec<(String, Progress)>> {
+    let read = || {
+        let mut statement = connection.prepare_cached("SELECT name, sequence, position, state, checksum FROM sink ORDER BY name")?;
+        statement.query_map([], stored)?.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let all = read().map_err(|e| fault(path, "cannot be read", e))?;
+    all.into_iter().map(|s| s.verify(path)).collect()
+}
+
+/// Checks that the file is a checkpoint of a version that this program knows; `true` when there is nothing in it yet.
+fn identify(connection: &Connection, path: &Path) -> Result<bool> {
     let fault = |e| fault(path, "cannot be opened", e);
-    connection.busy_timeout(Duration::from_secs(5)).map_err(fault)?; // a user's own sqlite3 may hold it for a moment
     let pragma = |name: &str| connection.pragma_query_value(None, name, |r| r.get::<_, i32>(0)).map_err(fault);
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(fault)?;
@@ -174,6 +195,14 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
         )
         .remedy("run the newer version of the program that wrote it"));
     }
+    Ok(fresh)
+}
+
+/// Sets durability, makes the tables in a new file, and checks whose file it is.
+fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<()> {
+    let fault = |e| fault(path, "cannot be opened", e);
+    connection.busy_timeout(BUSY).map_err(fault)?;
+    let fresh = identify(connection, path)?;
     // only now: nothing was changed in a file that is not ours
     connection
         .pragma_update_and_check(None, "journal_mode", "wal", |r| r.get::<_, String>(0))
@@ -189,13 +218,20 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
             .and_then(|()| transaction.commit())
             .map_err(fault);
     }
-    let sound: String = transaction.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(fault)?;
+    belongs(&transaction, path, pipeline)?;
+    transaction.commit().map_err(fault)
+}
+
+/// Checks that the file is sound, and of this pipeline.
+fn belongs(connection: &Connection, path: &Path, pipeline: &str) -> Result<()> {
+    let fault = |e| fault(path, "cannot be opened", e);
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(fault)?;
     if sound != "ok" {
         return Err(damaged(path));
     }
-    let name: Option<String> = transaction.query_row("SELECT name FROM pipeline", [], |r| r.get(0)).optional().map_err(fault)?;
+    let name: Option<String> = connection.query_row("SELECT name FROM pipeline", [], |r| r.get(0)).optional().map_err(fault)?;
     match name {
-        Some(name) if name == pipeline => transaction.commit().map_err(fault),
+        Some(name) if name == pipeline => Ok(()),
         Some(name) => Err(Error::new(
             ErrorKind::State,
             format!("the checkpoint {} belongs to the pipeline `{name}`, not to `{pipeline}`", path.display()),

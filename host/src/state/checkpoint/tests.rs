@@ -39,6 +39,21 @@ fn a_commit_is_there_after_reopening() {
 }
 
 #[test]
+fn a_checkpoint_in_use_can_be_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.state");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    checkpoint.commit("files", &progress(10)).unwrap();
+    let seen = [("files".to_owned(), progress(10))];
+    assert_eq!(Checkpoint::look(&path, "shop").unwrap(), seen);
+    assert!(Checkpoint::look(&path, "other").unwrap_err().message().contains("belongs to the pipeline `shop`"));
+    drop(checkpoint);
+    assert_eq!(Checkpoint::look(&path, "shop").unwrap(), seen);
+    assert_eq!(Checkpoint::look(&folder.path().join("none"), "shop").unwrap_err().kind(), ErrorKind::State);
+    assert!(!folder.path().join("none").exists());
+}
+
+#[test]
 fn a_commit_never_goes_backwards() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
