@@ -44,6 +44,15 @@ impl Served {
     fn plugin(&self) -> Value {
         self.request("GET", "/plugins", &[], &[]).1["plugins"][0].clone()
     }
+
+    /// Waits until rows have passed the plugin that runs now.
+    fn more_rows(&mut self) {
+        let rows = |port| {
+            http_get(port, "/plugins").map(|(_, text)| serde_json::from_str::<Value>(&text).expect("JSON")["plugins"][0]["rows"].as_u64())
+        };
+        let (port, before) = (self.port, rows(self.port));
+        self.process.wait_until("more rows", PATIENCE, || rows(port) > before);
+    }
 }
 
 #[test]
@@ -85,14 +94,17 @@ fn a_rollback_brings_the_previous_version_back_also_after_a_restart() {
     // a version that came as a file can be rolled back as well
     install(&served.host.path("stamp.wasm"), &guests::stamp(2));
     wait_for_lines(&mut served.process, "plugin swapped", 1);
+    served.more_rows();
     let (code, answer) = rollback(&served);
     assert_eq!((code, &answer["plugin"]["version"]), (200, &"VERSION-0001".into()), "{answer}");
+    served.more_rows();
     assert_eq!(fs::read(served.host.path("stamp.wasm")).expect("a file"), guests::stamp(1));
     end(served.process);
-    let served = Served { process: started(&served.host), ..served };
+    let mut served = Served { process: started(&served.host), ..served };
     // the version before is the one that was rolled back
     let (code, answer) = rollback(&served);
     assert_eq!((code, &answer["plugin"]["version"]), (200, &"VERSION-0002".into()), "{answer}");
+    served.more_rows();
     end(served.process);
     let versions: Vec<_> = all_in_order(&served.host).iter().map(|r| r["plugin_version"].clone()).collect();
     let mut phases = versions;
