@@ -99,7 +99,7 @@ pub struct MySqlSource {
     pub tls: TlsMode,
     /// CA certificate (PEM) for `VerifyIdentity` instead of the built-in roots.
     pub ca_file: Option<PathBuf>,
-    /// The id under which we register as a replica; `None` = derived from the pipeline's name and state file.
+    /// The id under which we register as a replica; `None` = another one at each start.
     pub server_id: Option<u32>,
     /// Which tables are captured.
     pub tables: TablePatterns,

@@ -87,8 +87,8 @@ pub(super) struct RawMySql {
     pub tls: Option<RawTls>,
     /// CA certificates (PEM) for `verify-identity`. Default: the public ones.
     pub ca_file: Option<String>,
-    /// The id under which to register as a replica; no other replica of the server may have it. Default: derived from
-    /// the pipeline's name.
+    /// The id under which to register as a replica; no other replica of the server may have it. Default: another
+    /// one at each start.
     #[schemars(range(min = 1))]
     pub server_id: Option<u32>,
     /// Which tables: `database.table` patterns with `*` and `?`; `!` in front excludes. Default: all.

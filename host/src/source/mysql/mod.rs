@@ -50,9 +50,14 @@ pub struct MySql {
 
 impl MySql {
     /// A source that reads as `settings` say. Without a configured server id, one is derived from `server_id_seed`, which
-    /// should differ between pipelines (name and state file).
+    /// should differ between pipelines (name and state file), and from this start: a server ends the dump thread of an earlier
+    /// replica of the same id, and MariaDB 10.11.19 was seen to crash (segmentation fault) when a pipeline came back right
+    /// after `kill -9`. Under an id of its own the server finds out by itself that the earlier one is gone.
     pub fn new(settings: MySqlSource, limits: Limits, status: Arc<Status>, server_id_seed: &str) -> Self {
-        let server_id = settings.server_id.unwrap_or_else(|| derived_server_id(server_id_seed));
+        let server_id = settings.server_id.unwrap_or_else(|| {
+            let start = jiff::Timestamp::now().as_nanosecond();
+            derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
+        });
         Self { settings, limits, status, server_id, flavour: None }
     }
 
