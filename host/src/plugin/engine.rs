@@ -61,6 +61,9 @@ impl Engine {
         config.concurrency_support(false);
         config.epoch_interruption(true);
         config.cranelift_opt_level(OptLevel::Speed);
+        // neither is looked at: functions are told by name, and frames are found by their pointers
+        config.generate_address_map(false);
+        config.native_unwind_info(false);
         if let Some(folder) = cache {
             let mut settings = CacheConfig::new();
             settings.with_directory(std::path::absolute(folder).map_err(|e| cache_error(folder, e))?);
