@@ -141,3 +141,22 @@ fn a_handmade_plugin_without_a_fault_runs() {
     let delivered = bench.chain.apply(inserts(&orders(), 3)).expect("passes");
     assert_eq!((delivered.changes.len(), delivered.tables[0].columns.len()), (3, 0), "its plan has no columns");
 }
+
+/// Compiling takes many times the memory of what comes out. A stream that goes on for months is not to keep that of its largest plugin.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn compiling_gives_its_memory_back() {
+    let resident_mib = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about resident memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") >> 10
+    };
+    let (filter, engine) = (guests::standard("filter"), plugin::Engine::new(None).expect("an engine"));
+    // what the process takes once: the compiler's code, its tables, the threads
+    engine.compile(&guests::standard("no-op"), &Limits::default()).expect("a plugin");
+    let before = resident_mib();
+    let compiled = engine.compile(&filter, &Limits::default()).expect("a plugin");
+    let after = resident_mib();
+    drop(compiled);
+    assert!(after < before + 24, "{before} MiB before, {after} MiB after");
+}
