@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::digits::{MOST, short};
+
 /// Largest exponent of a literal such as `1e30`; doubles end near 308.
 const MAX_EXPONENT: i64 = 400;
 
@@ -12,39 +14,8 @@ pub struct Decimal {
     whole: Vec<u8>,
     fraction: Vec<u8>,
     /// By the number of places after the point: the largest integer of that many places that is not larger than the number,
-    /// and whether it is the number itself. A value of at most [`SHORT`] digits is compared with one of them.
+    /// and whether it is the number itself. A value that [`short`] reads is compared with one of them.
     scaled: Box<[(i64, bool)]>,
-}
-
-/// Digits that always fit 64 bits.
-const SHORT: usize = 18;
-
-/// A decimal of at most [`SHORT`] digits in one pass: the number without its point, and the digits after it.
-#[inline]
-fn short(text: &[u8]) -> Option<(i64, usize)> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        rest => (false, rest),
-    };
-    if digits.len() > SHORT + 1 {
-        return None;
-    }
-    let (mut value, mut count, mut point) = (0_i64, 0, None);
-    for byte in digits {
-        match byte.wrapping_sub(b'0') {
-            digit @ 0..=9 => {
-                // nineteen digits without a point may wrap: the count gives them away below
-                value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
-                count += 1;
-            }
-            _ if *byte == b'.' && point.is_none() => point = Some(count),
-            _ => return None,
-        }
-    }
-    if count == 0 || count > SHORT {
-        return None;
-    }
-    Some((if negative { -value } else { value }, count - point.unwrap_or(count)))
 }
 
 /// Sign, digits before the point without leading zeros, digits after it without trailing zeros. Zero has no sign.
@@ -104,20 +75,20 @@ impl Decimal {
         }
         let digits = [b"0", whole.as_slice(), b".", &fraction].concat();
         let (_, whole, fraction) = split(&digits)?;
-        let scaled = (0..=SHORT).map(|places| floor_at(negative, whole, fraction, places)).collect();
+        let scaled = (0..=MOST).map(|places| floor_at(negative, whole, fraction, places)).collect();
         Some(Self { negative, whole: whole.to_vec(), fraction: fraction.to_vec(), scaled })
     }
 
-    /// How the decimal in `text` compares to this one; `None` when it is none.
+    /// How the decimal in `data[start..end]` compares to this one; `None` when it is none.
     #[inline]
-    pub fn compare_to(&self, text: &[u8]) -> Option<Ordering> {
-        if let Some((value, places)) = short(text)
+    pub fn compare_to(&self, data: &[u8], start: usize, end: usize) -> Option<Ordering> {
+        if let Some((value, places)) = short(data, start, end)
             && let Some((floor, exact)) = self.scaled.get(places)
         {
             let ordering = value.cmp(floor);
             return Some(if ordering == Ordering::Equal && !exact { Ordering::Less } else { ordering });
         }
-        Some(compare(split(text)?, (self.negative, &self.whole, &self.fraction)))
+        Some(compare(split(data.get(start..end)?)?, (self.negative, &self.whole, &self.fraction)))
     }
 
     /// The largest integer that is not larger, and whether that is the number itself; `None` beyond 128 bits.
@@ -138,7 +109,7 @@ impl Decimal {
 }
 
 /// The largest integer of `places` places after the point that is not larger than the number, and whether it is the number.
-/// A number beyond 64 bits becomes the nearest one that no value of [`SHORT`] digits reaches.
+/// A number beyond 64 bits becomes the nearest one that no value of [`MOST`] digits reaches.
 fn floor_at(negative: bool, whole: &[u8], fraction: &[u8], places: usize) -> (i64, bool) {
     let mut digits = whole.iter().chain(fraction.iter().chain(std::iter::repeat(&b'0')).take(places));
     let magnitude = digits.try_fold(0_i64, |value, digit| value.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0'))));
@@ -156,6 +127,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn compare_to(literal: &str, text: &str) -> Option<Ordering> {
+        Decimal::parse(literal).unwrap().compare_to(text.as_bytes(), 0, text.len())
+    }
+
     #[test]
     fn decimals_compare_as_numbers() {
         for (a, b, expected) in [
@@ -168,9 +143,9 @@ mod tests {
             ("99999999999999999999999999999999.1", "99999999999999999999999999999999.2", Ordering::Less),
         ] {
             assert_eq!(compare_text(a.as_bytes(), b.as_bytes()), Some(expected), "{a} {b}");
-            assert_eq!(Decimal::parse(b).unwrap().compare_to(a.as_bytes()), Some(expected), "{a} {b}");
+            assert_eq!(compare_to(b, a), Some(expected), "{a} {b}");
         }
-        let nineteen = Decimal::parse("0").unwrap().compare_to(b"9300000000000000000");
+        let nineteen = compare_to("0", "9300000000000000000");
         assert_eq!(nineteen, Some(Ordering::Greater), "too long for the short way");
         for text in ["", "-", ".", "1.2.3", "1,5", "abc", "1e5"] {
             assert_eq!(compare_text(text.as_bytes(), b"0"), None, "{text}");
@@ -191,13 +166,12 @@ mod tests {
         fn comparison_agrees_with_scaled_integers(a in -100_000i64..100_000, b in -100_000i64..100_000) {
             let text = |v: i64| format!("{}{}.{:02}", if v < 0 { "-" } else { "" }, v.abs() / 100, v.abs() % 100);
             prop_assert_eq!(compare_text(text(a).as_bytes(), text(b).as_bytes()), Some(a.cmp(&b)));
-            prop_assert_eq!(Decimal::parse(&text(b)).unwrap().compare_to(text(a).as_bytes()), Some(a.cmp(&b)));
+            prop_assert_eq!(compare_to(&text(b), &text(a)), Some(a.cmp(&b)));
         }
 
         #[test]
         fn a_parsed_decimal_compares_as_its_text_does(a in "-?[0-9]{0,21}(\\.[0-9]{0,21})?", b in "-?[0-9]{1,21}(\\.[0-9]{0,21})?") {
-            let parsed = Decimal::parse(&b).unwrap();
-            prop_assert_eq!(parsed.compare_to(a.as_bytes()), compare_text(a.as_bytes(), b.as_bytes()), "{} {}", a, b);
+            prop_assert_eq!(compare_to(&b, &a), compare_text(a.as_bytes(), b.as_bytes()), "{} {}", a, b);
         }
     }
 }

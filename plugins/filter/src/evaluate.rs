@@ -167,7 +167,10 @@ impl Evaluation<'_> {
                 _ => fill_texts(out, texts, |text| comparison.accepts(text.cmp(constant))),
             },
             (Constant::Decimal(constant), Values::Texts(texts)) => {
-                self.ordered(operand, column, comparison, out, |i| constant.compare_to(text_at(texts, i)));
+                self.ordered(operand, column, comparison, out, |i| {
+                    let (start, end) = (texts.offsets.get(i)?, texts.offsets.get(i + 1)?);
+                    constant.compare_to(&texts.data, *start as usize, *end as usize)
+                });
             }
             (Constant::Temporal(constant), Values::Texts(texts)) => {
                 self.ordered(operand, column, comparison, out, |i| {

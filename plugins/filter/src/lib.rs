@@ -25,6 +25,7 @@
 mod condition;
 mod config;
 mod decimal;
+mod digits;
 mod evaluate;
 mod expression;
 mod like;
