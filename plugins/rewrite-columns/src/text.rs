@@ -35,21 +35,9 @@ fn each(strings: &Strings, mut append: impl FnMut(&[u8], &mut Vec<u8>)) -> Strin
 }
 
 /// Hides all but the first and last characters, or all of a value that is not longer than both together.
-pub fn mask(mut strings: Strings, mask: Mask) -> Strings {
-    if mask.with.is_ascii() && strings.data.is_ascii() {
-        let with = mask.with as u8;
-        for (start, end) in strings.offsets.windows(2).map(|ends| match ends {
-            [start, end] => (*start as usize, *end as usize),
-            _ => (0, 0),
-        }) {
-            if let Some(row) = strings.data.get_mut(start..end) {
-                let hidden = hidden(row.len(), mask);
-                if let Some(hidden) = row.get_mut(hidden) {
-                    fill(hidden, with);
-                }
-            }
-        }
-        return strings;
+pub fn mask(strings: Strings, mask: Mask) -> Strings {
+    if mask.with.is_ascii() && is_ascii(&strings.data) {
+        return Strings { data: mask_ascii(&strings, mask), offsets: strings.offsets };
     }
     each(&strings, |row, out| {
         let row = String::from_utf8_lossy(row);
@@ -62,22 +50,38 @@ pub fn mask(mut strings: Strings, mask: Mask) -> Strings {
     })
 }
 
-/// Fills a short text. By words that may overlap: `memory.fill`, which a plain loop becomes, is a call out of the component, and
-/// costs more than the rest of the row.
-fn fill(text: &mut [u8], with: u8) {
-    fn words<const N: usize>(text: &mut [u8], with: u8) {
-        if let Some(last) = text.last_chunk_mut::<N>() {
-            *last = [with; N];
-        }
-        for word in text.chunks_exact_mut(N) {
-            word.copy_from_slice(&[with; N]);
-        }
+/// Whether each character is a byte. By words of 64 bits: the standard library takes those of a 32-bit machine.
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    words.iter().fold(0, |high, word| high | u64::from_ne_bytes(*word)) & 0x8080_8080_8080_8080 == 0 && rest.is_ascii()
+}
+
+/// A character is a byte here. All is hidden at once, then the ends of each row are brought back: by words of fixed length, for a
+/// loop mispredicts its end, and a copy or a fill of changing length is a call out of the component; each costs more than the
+/// rest of the row.
+fn mask_ascii(strings: &Strings, mask: Mask) -> Vec<u8> {
+    let mut out = vec![mask.with as u8; strings.data.len()];
+    for (start, end) in ends(strings) {
+        let hidden = hidden(end - start, mask);
+        show(&strings.data, &mut out, start, start + hidden.start, mask.with as u8);
+        show(&strings.data, &mut out, start + hidden.end, end, mask.with as u8);
     }
-    match text.len() {
-        8.. => words::<8>(text, with),
-        4.. => words::<4>(text, with),
-        2.. => words::<2>(text, with),
-        _ => words::<1>(text, with),
+    out
+}
+
+/// Copies `start..end`; what stands behind may be hidden again.
+#[inline]
+fn show(from: &[u8], to: &mut [u8], start: usize, end: usize, with: u8) {
+    let bytes = end - start;
+    if bytes <= 8
+        && let Some(source) = from.get(start..).and_then(|from| from.first_chunk())
+        && let Some(target) = to.get_mut(start..).and_then(|to| to.first_chunk_mut())
+    {
+        // written without a look at what is there: reading back a word that was just written in part would wait for it
+        let behind = u64::MAX.checked_shl(8 * bytes as u32).unwrap_or(0);
+        *target = (u64::from_ne_bytes([with; 8]) & behind | u64::from_le_bytes(*source) & !behind).to_le_bytes();
+    } else if let (Some(source), Some(target)) = (from.get(start..end), to.get_mut(start..end)) {
+        target.copy_from_slice(source);
     }
 }
 
@@ -88,7 +92,7 @@ fn hidden(length: usize, mask: Mask) -> std::ops::Range<usize> {
 
 /// Keeps at most `length` characters.
 pub fn truncate(strings: &Strings, length: usize) -> Strings {
-    let ascii = strings.data.is_ascii();
+    let ascii = is_ascii(&strings.data);
     each(strings, |row, out| {
         let end = match std::str::from_utf8(row) {
             Ok(text) if !ascii => text.char_indices().nth(length).map_or(row.len(), |(at, _)| at),
