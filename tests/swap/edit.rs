@@ -68,12 +68,17 @@ fn a_broken_pipeline_file_leaves_the_old_plugins_running_and_is_told_once() {
         // good to read, but the plugin refuses it
         pipeline("  - { file: stamp.wasm, config: { columns: 7 } }"),
         pipeline("  - { file: nowhere.wasm }"),
+        // the plugin's schema refuses it
+        pipeline("  - { use: filter, config: { tables: [{ table: shop.orders, wher: id > 7 }] } }"),
     ];
     for (i, text) in broken.iter().enumerate() {
         install(&file, text.as_bytes());
         let told = wait_for_lines(&mut process, "the edited pipeline file is refused", i + 1);
         assert!(!told[i]["error"].as_str().expect("a reason").is_empty() && !told[i]["remedy"].as_str().expect("a remedy").is_empty());
     }
+    let refused = lines(&process, "the edited pipeline file is refused");
+    let reason = refused.last().expect("a line")["error"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("its configuration is wrong") && reason.contains("wher"), "{reason}");
     fs::remove_file(&file).expect("removed");
     wait_for_lines(&mut process, "the pipeline file is gone", 1);
     install(&file, good.as_bytes());
@@ -90,7 +95,9 @@ fn a_version_and_a_configuration_that_need_each_other_take_over_together() {
     let host = host(&pipeline("  - { name: p, file: stamp.wasm }"));
     let mut process = started(&host);
     install(&host.path("stamp.wasm"), &guests::standard("rewrite-columns"));
-    wait_for_lines(&mut process, "the new plugin file is refused", 1);
+    let refused = wait_for_lines(&mut process, "the new plugin file is refused", 1);
+    let reason = refused[0]["error"].as_str().expect("a reason");
+    assert!(reason.contains("its configuration is wrong"), "the schema of the new version is asked: {reason}");
     let mask = "  - { name: p, file: stamp.wasm, config: { tables: [{ table: shop.orders, columns: [{ column: email, mask: {} }] }] } }";
     install(&host.path("pipeline.yaml"), pipeline(mask).as_bytes());
     let swapped = wait_for_lines(&mut process, "plugin swapped", 1);
