@@ -199,3 +199,8 @@ fn javascript_conforms() {
 fn python_conforms() {
     conforms(Language::Python);
 }
+
+#[test]
+fn assemblyscript_conforms() {
+    conforms(Language::AssemblyScript);
+}
