@@ -90,7 +90,7 @@ export class Batch {
   }
   /** Does not deliver the image. */
   drop(row: u32): void {
-    if (row >= this.count) throw new Error("there is no such row");
+    if (row >= this.count) throw new Error("sluicegate: there is no such row");
     const size = (this.count + 7) >> 3;
     if (!this.keep) {
       this.keep = answer(size);
@@ -101,7 +101,7 @@ export class Batch {
   }
   /** The pipeline's policy for the plugin decides what becomes of the change. Never put row values into the message. */
   reject(row: u32, message: string): void {
-    if (row >= this.count) throw new Error("there is no such row");
+    if (row >= this.count) throw new Error("sluicegate: there is no such row");
     this.rejectedRows.push(row);
     this.messages.push(message);
   }
@@ -124,7 +124,7 @@ export class Batch {
   }
 
   private asked(list: usize, row: u32, what: string): usize {
-    if (row >= this.count) throw new Error("there is no such row");
+    if (row >= this.count) throw new Error("sluicegate: there is no such row");
     if (list) return list;
     this.fail("the plan does not ask for Context." + what + ": call table.ask");
     return NOTHING - (<usize>row << 3);
@@ -194,7 +194,7 @@ const NOTHING = memory.data(8, 8);
 export function writeText(to: usize, text: string): void {
   const block = answer(mostBytes(text));
   const end = text.length ? encode(text, block) : block;
-  if (text.length && end == 0) throw new Error("a name or description holds half of a surrogate pair");
+  if (text.length && end == 0) throw new Error("sluicegate: a name or description holds half of a surrogate pair");
   store<usize>(to, block);
   store<u32>(to, <u32>(end - block), 4);
 }

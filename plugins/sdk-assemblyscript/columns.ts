@@ -108,7 +108,7 @@ export class Input {
   lengthOf(row: u32): usize {
     const start = load<u32>(this.values + (<usize>row << 2));
     const end = load<u32>(this.values + (<usize>row << 2), 4);
-    if (end < start || end > this.length) throw new Error("the offsets of a column do not fit its data");
+    if (end < start || end > this.length) throw new Error("sluicegate: the offsets of a column do not fit its data");
     return end - start;
   }
   /** Bytes of all rows. */
@@ -116,7 +116,7 @@ export class Input {
     return this.length;
   }
   private check(row: u32): void {
-    if (row >= this.batch.count) throw new Error("there is no such row");
+    if (row >= this.batch.count) throw new Error("sluicegate: there is no such row");
   }
   // @ts-ignore: decorator
   @inline

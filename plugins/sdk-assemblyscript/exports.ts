@@ -113,7 +113,7 @@ function result(fault: string | null): usize {
 function read(from: usize, length: u32): string {
   const text = decode(from, length);
   // the component model has checked it
-  if (text == null) throw new Error("the host handed over text that is no UTF-8");
+  if (text == null) throw new Error("sluicegate: the host handed over text that is no UTF-8");
   return text;
 }
 

@@ -42,14 +42,14 @@ export function randomBytes(count: u32): Uint8Array {
   return bytes;
 }
 
-/** Whatever ends a call (`throw`, an index out of range): the log gets the place, and the language's own words. A text that
- * the plugin throws may hold row values. */
+/** Whatever ends a call (`throw`, an index out of range): the log gets the place, and the words of the language or of the SDK. A
+ * text that the plugin throws may hold row values. */
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
   if (!closed) {
     close(true); // telling may fail as well
-    const own = file != null && (file.startsWith("~lib/") || file.endsWith("/batch.ts") || file.endsWith("/columns.ts"));
+    const known = message != null && ((file != null && file.startsWith("~lib/")) || message.startsWith("sluicegate: "));
     const place = file == null ? "an unknown place" : file + ":" + line.toString() + ":" + column.toString();
-    log(Level.Error, (own && message != null ? message : "ended") + " at " + place);
+    log(Level.Error, (known && message != null ? message : "ended") + " at " + place);
   }
   unreachable();
 }

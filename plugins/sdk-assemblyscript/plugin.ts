@@ -38,6 +38,6 @@ export function register(plugin: Plugin): void {
 /** The SDK's: the plugin. */
 export function plugin(): Plugin {
   const plugin = registered;
-  if (!plugin) throw new Error("no plugin is registered: call register");
+  if (!plugin) throw new Error("sluicegate: no plugin is registered: call register");
   return plugin;
 }
