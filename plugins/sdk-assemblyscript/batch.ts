@@ -110,24 +110,25 @@ export class Batch {
     if (this.fault == null) this.fault = message;
   }
   image(row: u32): Image {
-    return load<u8>(this.asked(this.images, row, "Images") + row);
+    return load<u8>(this.asked(this.images, row, 1, "Images"));
   }
   operation(row: u32): Operation {
-    return load<u8>(this.asked(this.operations, row, "Operations") + row);
+    return load<u8>(this.asked(this.operations, row, 1, "Operations"));
   }
   time(row: u32): i64 {
-    return load<i64>(this.asked(this.times, row, "Times") + (<usize>row << 3));
+    return load<i64>(this.asked(this.times, row, 8, "Times"));
   }
   /** The row of the other image; `u32.MAX_VALUE` when there is none. */
   partner(row: u32): u32 {
-    return load<u32>(this.asked(this.partners, row, "Partners") + (<usize>row << 2));
+    return load<u32>(this.asked(this.partners, row, 4, "Partners"));
   }
 
-  private asked(list: usize, row: u32, what: string): usize {
+  /** Where a row's entry of a list stands. */
+  private asked(list: usize, row: u32, width: usize, what: string): usize {
     if (row >= this.count) throw new Error("sluicegate: there is no such row");
-    if (list) return list;
+    if (list) return list + <usize>row * width;
     this.fail("the plan does not ask for Context." + what + ": call table.ask");
-    return NOTHING - (<usize>row << 3);
+    return NOTHING;
   }
   private builder(name: string, place: Place): Builder {
     for (let i = 0; i < this.computed.length; i++) {
@@ -156,7 +157,10 @@ export class Batch {
     let sound = length == <u32>this.inputs.length;
     for (let i = 0; sound && i < this.inputs.length; i++) sound = this.inputs[i].take(columns + i * 28, count);
     for (let i = 0; i < 4; i++) sound = sound && (lengths[i] == 0 || lengths[i] == count);
-    if (!sound) return false;
+    if (!sound) {
+      this.count = 0;
+      return false;
+    }
     this.images = lengths[0] ? lists[0] : 0;
     this.operations = lengths[1] ? lists[1] : 0;
     this.times = lengths[2] ? lists[2] : 0;

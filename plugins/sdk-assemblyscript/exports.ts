@@ -38,9 +38,7 @@ export function sluicegate_describe(): usize {
 }
 
 export function sluicegate_configure(config: usize, length: u32): usize {
-  const json = parse(read(config, length));
-  given.free();
-  return result(plugin().configure(json));
+  return result(plugin().configure(parse(read(config, length))));
 }
 
 export function sluicegate_plan(
@@ -66,7 +64,6 @@ export function sluicegate_plan(
     hasDestination ? read(destination, destinationLength) : null,
     readColumns(columns, count),
   );
-  given.free();
   plugin().plan(table);
   const plan = table.sluicegate;
   if (plan.fault == null && plan.touched) checkNames(table);
@@ -99,12 +96,12 @@ export function sluicegate_apply(
   if (!batch.begin(count, columns, length, lists, lengths)) return result("called with rows that do not fit the plan");
   plugin().batch(batch);
   batch.finish(AREA + 4);
-  given.free();
   return result(batch.fault);
 }
 
-/** A result without a value, or with an error. What stands behind its first byte stays when there is none. */
+/** Ends a call: a result with an error, or without one; then what stands behind its first byte stays. */
 function result(fault: string | null): usize {
+  given.free();
   store<u8>(AREA, u8(fault != null));
   if (fault != null) writeText(AREA + 4, sayable(fault));
   return AREA;

@@ -28,7 +28,7 @@ fn filling(changes: usize) -> Filling {
 #[test]
 fn a_fault_is_an_answer_that_names_the_column() {
     let compiled = faults();
-    let batch = rows::batch(&rows::table("all_types"), filling(9));
+    let batch = rows::batch(&rows::table("all_types"), filling(1024));
     let told: Vec<String> = [
         "half a pair",
         "half a pair at the start",
@@ -54,6 +54,7 @@ fn a_fault_is_an_answer_that_names_the_column() {
         "no such header",
         "no destinations",
         "not asked for",
+        "not asked for, in the last row",
         "another row",
         "too few values",
         "too many values",
@@ -93,10 +94,49 @@ fn a_fault_is_an_answer_that_names_the_column() {
     no such header: refuses the batch: header `origin` is not computed by the plan: call table.addHeader
     no destinations: refuses the batch: the plan does not let rows choose their destination: call table.chooseDestinations
     not asked for: refuses the batch: the plan does not ask for Context.Times: call table.ask
+    not asked for, in the last row: refuses the batch: the plan does not ask for Context.Times: call table.ask
     another row: refuses the batch: `c_int64` is set in another row than the one that is handled
     too few values: refuses the batch: computed column `c_boolean` does not have a value for every row
     too many values: refuses the batch: column `c_int64` is given more values than there are rows
     another type of column: refuses the batch: column `c_text` is set to another type than it has
+    "#);
+}
+
+#[test]
+fn a_configuration_is_read_as_it_is_written() {
+    let values = r#" { "fault" :"none, but tell", "values":[ null,true, false ,0,-0, 12e3, -9223372036854775808, 9223372036854775807,
+        9223372036854775808, -9223372036854775809, 1.5, "", "\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00😀", [], [ ], [1,[2,"],["]], {}, { "x": {"a": 1},
+        "a" : "}", "b\"c" : {"d":[{}]} ,"d":true}]} "#;
+    let error = crate::chain(&faults(), values, OnError::Stop).err().expect("it refuses with what it read");
+    insta::assert_snapshot!(error.message().replace(", ", ",\n"), @r#"
+    plugin `p`: refuses its configuration: [null -1 true,
+    bool true,
+    bool false,
+    int 0,
+    int 0,
+    raw 12e3,
+    int -9223372036854775808,
+    int 9223372036854775807,
+    raw 9223372036854775808,
+    raw -9223372036854775809,
+    raw 1.5,
+    text 0 ,
+    text 13 "\/     é😀😀,
+    [],
+    [],
+    [int 1,
+    [int 2,
+    text 3 ],[]],
+    {a: null -1 true,
+    b c: null -1 true,
+    d: null -1 true},
+    {a: text 1 },
+    b c: {a: null -1 true,
+    b c: null -1 true,
+    d: [{a: null -1 true,
+    b c: null -1 true,
+    d: null -1 true}]},
+    d: bool true}]
     "#);
 }
 

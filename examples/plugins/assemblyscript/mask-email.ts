@@ -10,9 +10,10 @@ class MaskEmail extends Plugin {
     if (table.has("phone")) table.rename("phone", "telephone");
   }
   row(row: Row): void {
-    const email = row.text("email");
-    if (email == null || !email.includes("@")) return;
-    const domain = email.substring(email.lastIndexOf("@"));
+    const email = row.text("email") || "";
+    const at = email.lastIndexOf("@");
+    if (at < 0) return;
+    const domain = email.substring(at);
     if (domain == "@test.invalid") row.drop();
     else row.set("email", "***" + domain);
   }

@@ -10,6 +10,7 @@ class Faults extends Plugin {
   configure(config: Json): string | null {
     const fault = config.get("fault").text();
     this.fault = fault == null ? "none" : fault;
+    if (this.fault == "none, but tell") return told(config.get("values"));
     return this.fault == "half a pair in an error" ? HALF : null;
   }
   plan(table: Table): void {
@@ -35,6 +36,7 @@ class Faults extends Plugin {
     if (this.fault == "too few values") batch.column("c_text").push("one");
     else if (this.fault == "too many values") for (let i: u32 = 0; i <= batch.count; i++) batch.column("c_int64").push(1);
     else if (this.fault == "another type of column") batch.column("c_text").pushAll(batch.input("c_int64"));
+    else if (this.fault == "not asked for, in the last row") batch.time(batch.count - 1);
     else batch.eachRow();
   }
   row(row: Row): void {
@@ -77,6 +79,21 @@ class Faults extends Plugin {
       row.set("c_text", id + " " + this.seen.get(id).toString() + " " + text.length.toString());
     }
   }
+}
+
+/** A value as the plugin sees it. */
+function told(json: Json): string {
+  const text = json.text();
+  if (text != null) return "text " + text.length.toString() + " " + text;
+  if (json.isObject) return "{a: " + told(json.get("a")) + ", b c: " + told(json.get('b"c')) + ", d: " + told(json.get("d")) + "}";
+  if (json.isBool) return "bool " + json.bool().toString();
+  if (json.isInt) return "int " + json.int().toString();
+  if (json.isNull) return "null " + json.int(-1).toString() + " " + json.bool(true).toString();
+  if (!json.isArray) return "raw " + json.raw;
+  let all = "[";
+  const items = json.items();
+  for (let i = 0; i < items.length; i++) all += (i ? ", " : "") + told(items[i]);
+  return all + "]";
 }
 
 register(new Faults("faults", "1.0.0", "does what no plugin should do"));
