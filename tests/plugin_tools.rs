@@ -280,11 +280,17 @@ fn a_new_plugin_in_python_builds_and_its_tests_pass() {
 }
 
 #[test]
+fn a_new_plugin_in_assemblyscript_builds_and_its_tests_pass() {
+    from_nothing_to_tested("assemblyscript", &toolchain("ASC", "assemblyscript.sh"));
+}
+
+#[test]
 fn a_toolchain_that_is_missing_is_named_with_what_to_install() {
     let folder = tempfile::tempdir().unwrap();
     for (file, tool, remedy) in [
         ("plugin.c", "Zig", "pip install ziglang"),
         ("package.json", "componentize-js", "npm install"),
+        ("asconfig.json", "asc", "npm install"),
         ("plugin.py", "componentize-py", "pip install componentize-py"),
         ("Cargo.toml", "cargo", "rustup"),
     ] {
@@ -293,7 +299,7 @@ fn a_toolchain_that_is_missing_is_named_with_what_to_install() {
         fs::write(own.join(file), "{}").unwrap();
         let mut build = command(&own, &["plugin", "build"]);
         build.env("PATH", folder.path());
-        for variable in ["ZIG", "COMPONENTIZE_JS", "COMPONENTIZE_PY", "CARGO"] {
+        for variable in ["ZIG", "COMPONENTIZE_JS", "COMPONENTIZE_PY", "ASC", "CARGO"] {
             build.env_remove(variable);
         }
         let (code, _, err) = outcome(build.output().unwrap());

@@ -143,6 +143,40 @@ fn granted_time_and_randomness_are_real() {
 }
 
 #[test]
+fn a_plugin_in_assemblyscript_gets_what_it_is_granted_and_asks_for_nothing_else() {
+    let component = guests::assemblyscript_host();
+    let error = chain(&component, "1", RANDOM, &limits()).err().expect("refused");
+    assert_eq!(error.remedy_text(), Some("write `grants: [clock]` at the plugin in the pipeline file, if it may have the clock"));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_micros();
+    let answer = seen_by(&component, "65536", Grants::ALL);
+    let parts: Vec<_> = answer.split(' ').collect();
+    assert!(parts[0].parse::<u128>().expect("a time") >= now, "{answer}");
+    assert_eq!((parts[1], parts[2].len()), ("65536", 32));
+    assert_ne!(answer, seen_by(&component, "65536", Grants::ALL));
+    // one that uses neither imports neither
+    let example = guests::Language::AssemblyScript.example().unwrap_or_else(|error| panic!("{error}"));
+    chain(&example, "null", Grants::default(), &limits()).unwrap_or_else(|e| panic!("{}", e.chain()));
+}
+
+#[test]
+fn a_plugin_in_assemblyscript_that_ends_itself_says_where_and_holds_back_its_own_words() {
+    let mut errors = Vec::new();
+    let lines = logged(|| {
+        for behaviour in ["\"throw\"", "\"index\""] {
+            errors.push(chain(&guests::assemblyscript_host(), behaviour, Grants::ALL, &limits()).err().expect("it ends"));
+        }
+    });
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    ERROR ended at tests/guests/assemblyscript/host/host.ts:8:31 plugin="guest" version="1.0.0"
+    ERROR Index out of range at ~lib/array.ts:114:42 plugin="guest" version="1.0.0"
+    "#);
+    assert!(
+        errors.iter().all(|error| error.message() == "plugin `guest`: failed in `configure`: it trapped (a panic or an abort)"),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn more_random_bytes_than_a_call_may_ask_for_end_it() {
     let error = chain(&guests::granted(), "65537", Grants::ALL, &limits()).err().expect("refused");
     insta::assert_snapshot!(told(&error), @r#"

@@ -1,6 +1,7 @@
 //! Every language that plugins are written in, through the same rows: the answers have to be those of one model, byte for byte.
 //! The plugins are built from source; a toolchain that cannot be had is a failure.
 
+mod assemblyscript;
 mod examples;
 mod model;
 mod rows;
@@ -36,9 +37,14 @@ pub fn limits() -> Limits {
 
 /// A chain of one plugin.
 pub fn chain(compiled: &Compiled, config: &str, on_error: OnError) -> sluicegate::Result<Chain> {
+    chain_within(compiled, config, on_error, limits())
+}
+
+/// The same within other bounds.
+pub fn chain_within(compiled: &Compiled, config: &str, on_error: OnError, limits: Limits) -> sluicegate::Result<Chain> {
     let folder = tempfile::tempdir().expect("a folder");
     let around = Surroundings {
-        limits: Arc::new(limits()),
+        limits: Arc::new(limits),
         status: Arc::new(Status { plugins: [PluginStatus::new("p")].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(folder.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
@@ -198,4 +204,9 @@ fn javascript_conforms() {
 #[test]
 fn python_conforms() {
     conforms(Language::Python);
+}
+
+#[test]
+fn assemblyscript_conforms() {
+    conforms(Language::AssemblyScript);
 }

@@ -19,6 +19,7 @@ enum Sources {
     JavaScript,
     Python,
     C,
+    AssemblyScript,
 }
 
 /// A component, and the file name that suits it.
@@ -48,6 +49,7 @@ pub fn build(from: &Path) -> Result<Built> {
         Sources::C => c(&folder, scratch.path()),
         Sources::JavaScript => javascript(&folder, scratch.path()),
         Sources::Python => python(&folder, scratch.path()),
+        Sources::AssemblyScript => assemblyscript(&folder, scratch.path()),
     }
 }
 
@@ -56,12 +58,14 @@ fn sources(folder: &Path) -> Result<Sources> {
     let with = |extension: &str| !files(folder, extension).is_empty();
     Ok(match () {
         () if has("Cargo.toml") => Sources::Rust,
+        // its compiler comes by a package.json, too
+        () if has("asconfig.json") => Sources::AssemblyScript,
         () if has("package.json") => Sources::JavaScript,
         () if with("py") => Sources::Python,
         () if with("c") || with("cpp") || with("cc") => Sources::C,
         () => {
             return Err(Error::new(ErrorKind::Config, format!("{} holds no sources of a plugin", folder.display()))
-                .remedy("begin with `sluicegate plugin new`; a Cargo.toml, a package.json, a .py or .c file says which language it is"));
+                .remedy("begin with `sluicegate plugin new`; a Cargo.toml, a package.json, an asconfig.json, a .py or .c file says which language it is"));
         }
     })
 }
@@ -208,6 +212,18 @@ fn python(folder: &Path, scratch: &Path) -> Result<Built> {
     Ok(Built { component: encode(&made(&component, "componentize-py")?)?, name: name_of(folder) })
 }
 
+fn assemblyscript(folder: &Path, scratch: &Path) -> Result<Built> {
+    const REMEDY: &str = "run `npm install` in the plugin's folder; its package.json names what is needed";
+    let tool = env::var_os("ASC").map(PathBuf::from);
+    let tool = tool.or_else(|| program(folder, &["node_modules/.bin"], "asc")).ok_or_else(|| missing("asc", REMEDY))?;
+    let module = scratch.join("module.wasm");
+    // what is compiled, and how, stands in asconfig.json, but for the path of the transform, which that cannot name
+    let mut command = Command::new(tool);
+    command.current_dir(folder).args(["--transform", "./sdk/names.mjs", "--outFile"]).arg(&module);
+    run(&mut command, "asc")?;
+    Ok(Built { component: encode(&made(&module, "asc")?)?, name: name_of(folder) })
+}
+
 fn name_of(folder: &Path) -> String {
     folder.file_name().map_or_else(|| "plugin".into(), |name| name.to_string_lossy().into_owned())
 }
@@ -237,9 +253,13 @@ mod tests {
     #[test]
     fn the_language_follows_from_the_files() {
         let folder = tempfile::tempdir().unwrap();
-        for (file, expected) in
-            [("a.c", Sources::C), ("a.py", Sources::Python), ("package.json", Sources::JavaScript), ("Cargo.toml", Sources::Rust)]
-        {
+        for (file, expected) in [
+            ("a.c", Sources::C),
+            ("a.py", Sources::Python),
+            ("package.json", Sources::JavaScript),
+            ("asconfig.json", Sources::AssemblyScript),
+            ("Cargo.toml", Sources::Rust),
+        ] {
             fs::write(folder.path().join(file), "").unwrap();
             assert_eq!(sources(folder.path()).unwrap(), expected);
         }

@@ -43,7 +43,7 @@ macro_rules! rust_sdk {
 }
 
 /// All languages.
-pub const LANGUAGES: [Language; 4] = [
+pub const LANGUAGES: [Language; 5] = [
     Language {
         name: "rust",
         source: "src/lib.rs",
@@ -93,6 +93,32 @@ pub const LANGUAGES: [Language; 4] = [
             ("{module}.py", file!("examples/plugins/python/mask_email.py")),
             ("sdk/sluicegate.py", file!("plugins/sdk-python/sluicegate.py")),
             (".gitignore", "*.wasm\n.venv\n__pycache__\n"),
+        ],
+        objects: &[],
+    },
+    Language {
+        name: "assemblyscript",
+        source: "{name}.ts",
+        sdk: "sdk",
+        setup: "    npm install",
+        files: &[
+            ("{name}.ts", file!("examples/plugins/assemblyscript/mask-email.ts")),
+            ("package.json", include_str!("template/assemblyscript/package.json")),
+            ("asconfig.json", include_str!("template/assemblyscript/asconfig.json")),
+            ("tsconfig.json", include_str!("template/assemblyscript/tsconfig.json")),
+            ("sdk/asconfig.json", file!("plugins/sdk-assemblyscript/asconfig.json")),
+            ("sdk/batch.ts", file!("plugins/sdk-assemblyscript/batch.ts")),
+            ("sdk/columns.ts", file!("plugins/sdk-assemblyscript/columns.ts")),
+            ("sdk/exports.ts", file!("plugins/sdk-assemblyscript/exports.ts")),
+            ("sdk/host.ts", file!("plugins/sdk-assemblyscript/host.ts")),
+            ("sdk/json.ts", file!("plugins/sdk-assemblyscript/json.ts")),
+            ("sdk/memory.ts", file!("plugins/sdk-assemblyscript/memory.ts")),
+            ("sdk/names.mjs", file!("plugins/sdk-assemblyscript/names.mjs")),
+            ("sdk/plugin.ts", file!("plugins/sdk-assemblyscript/plugin.ts")),
+            ("sdk/sluicegate.ts", file!("plugins/sdk-assemblyscript/sluicegate.ts")),
+            ("sdk/table.ts", file!("plugins/sdk-assemblyscript/table.ts")),
+            ("sdk/text.ts", file!("plugins/sdk-assemblyscript/text.ts")),
+            (".gitignore", "*.wasm\nnode_modules\n"),
         ],
         objects: &[],
     },
@@ -158,6 +184,7 @@ fn adapted(path: &str, text: &str, name: &str, language: &Language) -> String {
     // the type of the example, in the languages that have one
     let kind: String = name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
     text.replace("../../../plugins/sdk-js/", "./sdk/")
+        .replace("../../../plugins/sdk-assemblyscript/", "./sdk/")
         .replace("../../../plugins/sdk", "vendor/sdk")
         .replace("mask-email", name)
         .replace("mask_email", &module)
@@ -208,6 +235,7 @@ mod tests {
             (1, "sdk", "plugins/sdk-c"),
             (2, "sdk", "plugins/sdk-js"),
             (3, "sdk", "plugins/sdk-python"),
+            (4, "sdk", "plugins/sdk-assemblyscript"),
         ] {
             for entry in fs::read_dir(root.join(there)).unwrap() {
                 let path = entry.unwrap().path();

@@ -22,7 +22,10 @@ pub fn build_guests() -> crate::Result<()> {
         .iter()
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
-    Language::C.build(&repository().join("tests/guests/wasi-c")).map(drop)
+    Language::C.build(&repository().join("tests/guests/wasi-c"))?;
+    ["faults", "host"]
+        .iter()
+        .try_for_each(|name| Language::AssemblyScript.build(&repository().join("tests/guests/assemblyscript").join(name)).map(drop))
 }
 
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
@@ -75,6 +78,11 @@ pub fn wasi() -> Vec<u8> {
 /// The guest that leans on the C library: see `tests/guests/wasi-c`.
 pub fn wasi_c() -> Vec<u8> {
     Language::C.build(&repository().join("tests/guests/wasi-c")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The guest that uses what is granted to it, or ends itself: see `tests/guests/assemblyscript/host`.
+pub fn assemblyscript_host() -> Vec<u8> {
+    Language::AssemblyScript.build(&repository().join("tests/guests/assemblyscript/host")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A core module: WebAssembly, but no component.

@@ -27,11 +27,13 @@ pub enum Language {
     JavaScript,
     /// Python, in the interpreter that componentize-py brings.
     Python,
+    /// AssemblyScript, compiled by its own compiler.
+    AssemblyScript,
 }
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::C, Self::JavaScript, Self::Python];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::C, Self::JavaScript, Self::Python, Self::AssemblyScript];
 
     /// Its name in the folders of this repository.
     pub fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Language {
             Self::C => "c",
             Self::JavaScript => "javascript",
             Self::Python => "python",
+            Self::AssemblyScript => "assemblyscript",
         }
     }
 
@@ -70,6 +73,7 @@ impl Language {
             Self::C => kept(&place, || self.hash(folder), || c(folder)),
             Self::JavaScript => kept(&place, || self.hash(folder), || javascript(folder)),
             Self::Python => kept(&place, || self.hash(folder), || python(folder)),
+            Self::AssemblyScript => kept(&place, || self.hash(folder), || assemblyscript(folder)),
         }
     }
 
@@ -82,6 +86,7 @@ impl Language {
             Self::C => ("plugins/sdk-c", "zig.sh"),
             Self::JavaScript => ("plugins/sdk-js", "javascript.sh"),
             Self::Python => ("plugins/sdk-python", "python.sh"),
+            Self::AssemblyScript => ("plugins/sdk-assemblyscript", "assemblyscript.sh"),
         };
         let mut files =
             vec![root.join("tests/toolchain").join(script), root.join("wit/plugin.wit"), root.join("tests/guest-builder/src/language.rs")];
@@ -187,4 +192,28 @@ fn python(folder: &Path) -> Result<Vec<u8>> {
     // the same bytes for the same sources
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONHASHSEED", "0").env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
     made(&mut command, &component)
+}
+
+fn assemblyscript(folder: &Path) -> Result<Vec<u8>> {
+    const SDK: &str = "plugins/sdk-assemblyscript";
+    let scratch = scratch()?;
+    let core = scratch.path().join("core.wasm");
+    // It names the parts of a program by their paths below the folder that it is started in.
+    let source = source(folder, "ts")?;
+    let source = source.strip_prefix(repository()).unwrap_or(&source);
+    let mut command = Command::new(tool("assemblyscript.sh")?);
+    command.arg(source).arg(format!("{SDK}/exports.ts")).arg("--config").arg(format!("{SDK}/asconfig.json"));
+    command.arg("--transform").arg(format!("./{SDK}/names.mjs")).arg("--use").arg(format!("abort={SDK}/host/abort"));
+    command.arg("--outFile").arg(&core);
+    encode(&folder.display().to_string(), &described(made(&mut command, &core)?)?)
+}
+
+/// The core module with the plugin interface in it: compilers that know nothing of components leave that to others.
+fn described(mut module: Vec<u8>) -> Result<Vec<u8>> {
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(repository().join("wit/plugin.wit")).doing("reading wit/plugin.wit")?;
+    let world = resolve.select_world(&[package], Some("granted-plugin")).doing("reading wit/plugin.wit")?;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)
+        .doing("writing the plugin interface into a module")?;
+    Ok(module)
 }

@@ -12,7 +12,9 @@ mod prebuilt;
 mod source;
 
 pub use build::{build, target_folder, toolchain};
-pub use guest::{build_guests, context, core_module, evil, granted, route, stamp, standard, truncated, wasi, wasi_c, without_export};
+pub use guest::{
+    assemblyscript_host, build_guests, context, core_module, evil, granted, route, stamp, standard, truncated, wasi, wasi_c, without_export,
+};
 pub use language::{Language, build_languages, tool};
 pub use prebuilt::{Component, Manifest, STANDARD, embed, verify};
 pub use source::source_hash;

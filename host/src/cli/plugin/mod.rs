@@ -33,6 +33,7 @@ language is put beside it, so nothing else has to be fetched but the language's 
 What stands in the folder says which language it is:
 
   Cargo.toml      Rust: cargo and its target wasm32-unknown-unknown
+  asconfig.json   AssemblyScript: asc from node_modules or PATH; the SDK in sdk/
   package.json    JavaScript: componentize-js from node_modules or PATH; `main` is the source
   *.py            Python: componentize-py from .venv or PATH
   *.c, *.cpp      C, C++: zig from .venv (`pip install ziglang`) or PATH; the SDK in sdk/
