@@ -41,6 +41,12 @@ pub const PLUGIN_SCHEMA_FAULTS: usize = 5;
 /// Size of a file of rows for `plugin test` and `plugin bench`, in bytes.
 pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 
+/// Files and folders of a plugin's sources that `run --watch-build` follows.
+pub const SOURCE_ENTRIES: usize = 4096;
+
+/// How long such sources have to be quiet before they are built again.
+pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
+
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;
 

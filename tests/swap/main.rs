@@ -5,6 +5,7 @@ mod edit;
 mod http;
 mod model;
 mod rehearsal;
+mod watch_build;
 mod workers;
 
 use std::{fs, net::TcpListener, path::Path, time::Duration};

@@ -3,7 +3,9 @@
 
 mod build;
 mod component;
+mod install;
 mod measure;
+mod rebuild;
 mod record;
 mod rows;
 mod template;
@@ -15,7 +17,9 @@ use crate::{Result, limits::Limits, plugin::Engine};
 
 pub use build::build;
 pub use component::encode;
+pub use install::{Installed, install};
 pub use measure::{Measurement, SIZES, Way, measure};
+pub use rebuild::rebuild;
 pub use rows::Rows;
 pub use template::{LANGUAGES, Language, create};
 pub use trial::{Fate, Outcome, Subject, Trial};

@@ -100,7 +100,7 @@ A pipeline file, at its smallest:
     - { type: stdout, format: flat }
 
 Relative paths in it start at its folder; ${NAME} comes from the environment.")]
-    Run(PipelineFile),
+    Run(Run),
     /// Check a pipeline file, its plugins, the server's settings and grants, and the sinks; delivers nothing
     #[command(after_help = "\
 Nothing is read from the log or delivered, and the server is left as it is; missing folders of file sinks are made.
@@ -114,6 +114,16 @@ Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something
 With the YAML language server, completion and checks come with a first line such as
   # yaml-language-server: $schema=./pipeline.schema.json")]
     Schema,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    pipeline: PipelineFile,
+    /// For a plugin's author: build the plugin in this folder first, and again whenever its sources change; the running pipeline
+    /// takes the new version. May be given several times
+    #[arg(long, value_name = "DIR")]
+    watch_build: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -147,7 +157,7 @@ pub fn main() -> ExitCode {
     // only a running pipeline has a log; what answers a question speaks to people
     let is_run = matches!(cli.command, Command::Run(_));
     let result = match cli.command {
-        Command::Run(file) => run::run(&file.path, &console, look),
+        Command::Run(run) => run::run(&run.pipeline.path, &run.watch_build, &console, look),
         Command::Check(file) => check::check(&file.path),
         Command::Plugin(command) => plugin::plugin(command, cli.output.color),
         Command::Schema => schema::schema(),

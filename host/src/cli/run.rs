@@ -1,20 +1,24 @@
 //! `sluicegate run`.
 
-use std::{io::IsTerminal as _, path::Path};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, block_on, logging::Look, summary};
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, authoring,
     config::{self, Pipeline, SinkKind},
     pipeline,
     service::{admin, http::Server, live::Console},
 };
 
-/// Loads the pipeline and runs it to its end.
-pub(super) fn run(path: &Path, console: &Console, look: Look) -> Result<()> {
+/// Loads the pipeline and runs it to its end; the plugins in the folders of `building` are built before, and when they change.
+pub(super) fn run(path: &Path, building: &[PathBuf], console: &Console, look: Look) -> Result<()> {
+    authoring::rebuild(building)?;
     let settings = config::load(path)?;
     block_on(follow(settings, console.clone(), look))
 }
