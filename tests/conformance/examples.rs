@@ -111,3 +111,8 @@ fn javascript_masks() {
 fn python_masks() {
     masks(Language::Python);
 }
+
+#[test]
+fn go_masks() {
+    masks(Language::Go);
+}

@@ -1,18 +1,18 @@
 ;; What Go's runtime imports (WASI 0.1, `wasi_snapshot_preview1`), in terms of WASI 0.2, for components made of Go modules.
 ;;
-;; The usual adapter cannot be used: it takes memory of its own, from `memory.grow` or from the plugin's `cabi_realloc`. Go
-;; believes that all memory behind its own is its own too, so the first overwrites it; and it calls WASI before it can run
-;; any of its functions, so the second ends in a panic. This adapter needs no memory but a few bytes that Go never uses: the
-;; first 4,096 are its null pointers'.
+;; The usual adapter cannot be used, for two reasons:
+;;
+;; - It takes memory of its own, from `memory.grow` or from the plugin's `cabi_realloc`. Go believes that all memory behind its
+;;   own is its own too, so it would overwrite the first; and it calls WASI before it can run any of its functions, so the second
+;;   would end in a panic. This adapter needs no memory but a few bytes that Go never uses: the first 4,096 are its null
+;;   pointers'.
+;; - It asks the host for the time. While the host calls `cabi_realloc` a component must not call out, but any allocation may
+;;   begin a garbage collection, which looks at the clock. Here time is virtual and needs no host: as without the grant
+;;   `clock`, it begins at 2020-01-01T00:00:00Z and passes by one microsecond at each reading, and by all that is slept.
 ;;
 ;; `wasi.wasm` is made of this file and `wasi.wit` by `sluicegate-guest-builder adapter`.
 (module
   (import "env" "memory" (memory 0))
-  (import "wasi:clocks/monotonic-clock@0.2.3" "now" (func $monotonic-now (result i64)))
-  (import "wasi:clocks/monotonic-clock@0.2.3" "subscribe-duration" (func $subscribe-duration (param i64) (result i32)))
-  (import "wasi:clocks/wall-clock@0.2.3" "now" (func $wall-now (param i32)))
-  (import "wasi:io/poll@0.2.3" "[method]pollable.block" (func $block (param i32)))
-  (import "wasi:io/poll@0.2.3" "[resource-drop]pollable" (func $drop-pollable (param i32)))
   (import "wasi:random/random@0.2.3" "get-random-u64" (func $random (result i64)))
   (import "wasi:cli/stdout@0.2.3" "get-stdout" (func $get-stdout (result i32)))
   (import "wasi:cli/stderr@0.2.3" "get-stderr" (func $get-stderr (result i32)))
@@ -21,8 +21,13 @@
     (func $blocking-write-and-flush (param $stream i32) (param $from i32) (param $length i32) (param $answer i32)))
   (import "wasi:io/streams@0.2.3" "[resource-drop]output-stream" (func $drop-stream (param i32)))
 
-  ;; Answers of WASI 0.2 that are larger than a number are put here, and read at once.
+  ;; The answer of WASI 0.2 that is larger than a number is put here, and read at once.
   (global $scratch i32 (i32.const 16))
+
+  ;; Nanoseconds since the start.
+  (global $time (mut i64) (i64.const 0))
+  ;; The start, in nanoseconds since 1970-01-01 UTC.
+  (global $start i64 (i64.const 1577836800000000000))
 
   ;; No arguments, no environment.
   (func (export "args_sizes_get") (param $count i32) (param $bytes i32) (result i32)
@@ -37,17 +42,11 @@
   (func (export "environ_get") (param i32 i32) (result i32) i32.const 0)
 
   ;; Clocks: 0 is the wall's, 1 the monotonic one.
-  (func (export "clock_time_get") (param $clock i32) (param $precision i64) (param $time i32) (result i32)
-    (if (i32.eqz (local.get $clock))
-      (then
-        (call $wall-now (global.get $scratch))
-        (i64.store (local.get $time)
-          (i64.add
-            (i64.mul (i64.load (global.get $scratch)) (i64.const 1000000000))
-            (i64.load32_u offset=8 (global.get $scratch)))))
-      (else
-        (if (i32.ne (local.get $clock) (i32.const 1)) (then (return (i32.const 28)))) ;; inval
-        (i64.store (local.get $time) (call $monotonic-now))))
+  (func (export "clock_time_get") (param $clock i32) (param $precision i64) (param $to i32) (result i32)
+    (if (i32.gt_u (local.get $clock) (i32.const 1)) (then (return (i32.const 28)))) ;; inval
+    (global.set $time (i64.add (global.get $time) (i64.const 1000)))
+    (i64.store (local.get $to)
+      (i64.add (global.get $time) (select (i64.const 0) (global.get $start) (local.get $clock))))
     i32.const 0)
   (func (export "clock_res_get") (param $clock i32) (param $resolution i32) (result i32)
     (i64.store (local.get $resolution) (i64.const 1000))
@@ -122,10 +121,11 @@
     (i64.store offset=16 (local.get $to) (i64.const 0))
     i32.const 0)
 
-  ;; Sleeps by the first clock that is waited for. Nothing else ever happens, so who waits for nothing else waits in vain.
-  ;; A subscription has 48 bytes (its user's data, the kind at 8, a clock's time at 24 and its flags at 40), an event 32.
+  ;; Sleeps by the first clock that is waited for, without waiting. Nothing else ever happens: who waits for nothing else waits
+  ;; in vain. A subscription has 48 bytes (its user's data, the kind at 8, of a clock which one at 16, the time at 24 and whether
+  ;; that is a point in time at 40), an event 32.
   (func (export "poll_oneoff") (param $subscriptions i32) (param $events i32) (param $count i32) (param $happened i32) (result i32)
-    (local $time i64) (local $pollable i32)
+    (local $until i64)
     (loop $next
       (if (i32.eqz (local.get $count)) (then (return (i32.const 58)))) ;; notsup
       (if (i32.load8_u offset=8 (local.get $subscriptions))
@@ -133,15 +133,13 @@
           (local.set $subscriptions (i32.add (local.get $subscriptions) (i32.const 48)))
           (local.set $count (i32.sub (local.get $count) (i32.const 1)))
           (br $next))))
-    (local.set $time (i64.load offset=24 (local.get $subscriptions)))
-    (if (i32.and (i32.load16_u offset=40 (local.get $subscriptions)) (i32.const 1)) ;; a point in time, not a duration
+    (local.set $until (i64.load offset=24 (local.get $subscriptions)))
+    (if (i32.and (i32.load16_u offset=40 (local.get $subscriptions)) (i32.const 1))
       (then
-        (if (i32.ne (i32.load offset=16 (local.get $subscriptions)) (i32.const 1)) (then (return (i32.const 58)))) ;; notsup
-        (local.set $time (i64.sub (local.get $time) (call $monotonic-now)))
-        (if (i64.lt_s (local.get $time) (i64.const 0)) (then (local.set $time (i64.const 0))))))
-    (local.set $pollable (call $subscribe-duration (local.get $time)))
-    (call $block (local.get $pollable))
-    (call $drop-pollable (local.get $pollable))
+        (if (i32.eqz (i32.load offset=16 (local.get $subscriptions)))
+          (then (local.set $until (i64.sub (local.get $until) (global.get $start))))))
+      (else (local.set $until (i64.add (global.get $time) (local.get $until)))))
+    (if (i64.gt_s (local.get $until) (global.get $time)) (then (global.set $time (local.get $until))))
     (i64.store (local.get $events) (i64.load (local.get $subscriptions)))
     (i64.store offset=8 (local.get $events) (i64.const 0))
     (i64.store offset=16 (local.get $events) (i64.const 0))

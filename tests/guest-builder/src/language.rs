@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Doing, Result,
-    build::{encode, kept},
+    build::{encode, encode_go, kept},
     repository,
     source::hex,
     target_folder,
@@ -27,11 +27,13 @@ pub enum Language {
     JavaScript,
     /// Python, in the interpreter that componentize-py brings.
     Python,
+    /// Go, compiled by Go's own compiler.
+    Go,
 }
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::C, Self::JavaScript, Self::Python];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::C, Self::JavaScript, Self::Python, Self::Go];
 
     /// Its name in the folders of this repository.
     pub fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl Language {
             Self::C => "c",
             Self::JavaScript => "javascript",
             Self::Python => "python",
+            Self::Go => "go",
         }
     }
 
@@ -70,6 +73,7 @@ impl Language {
             Self::C => kept(&place, || self.hash(folder), || c(folder)),
             Self::JavaScript => kept(&place, || self.hash(folder), || javascript(folder)),
             Self::Python => kept(&place, || self.hash(folder), || python(folder)),
+            Self::Go => kept(&place, || self.hash(folder), || go(folder)),
         }
     }
 
@@ -82,10 +86,11 @@ impl Language {
             Self::C => ("plugins/sdk-c", "zig.sh"),
             Self::JavaScript => ("plugins/sdk-js", "javascript.sh"),
             Self::Python => ("plugins/sdk-python", "python.sh"),
+            Self::Go => ("plugins/sdk-go", "go.sh"),
         };
         let mut files =
             vec![root.join("tests/toolchain").join(script), root.join("wit/plugin.wit"), root.join("tests/guest-builder/src/language.rs")];
-        for folder in [folder, &root.join(sdk), &root.join(sdk).join("bindings")] {
+        for folder in [folder, &root.join(sdk), &root.join(sdk).join("bindings"), &root.join(sdk).join("adapter")] {
             for entry in fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.doing(format_args!("reading {}", folder.display()))?.path();
                 if path.is_file() && path.extension().is_none_or(|extension| extension != "md") {
@@ -187,4 +192,16 @@ fn python(folder: &Path) -> Result<Vec<u8>> {
     // the same bytes for the same sources
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONHASHSEED", "0").env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
     made(&mut command, &component)
+}
+
+fn go(folder: &Path) -> Result<Vec<u8>> {
+    let scratch = scratch()?;
+    let core = scratch.path().join("core.wasm");
+    let mut command = Command::new(tool("go.sh")?);
+    command.args(["build", "-C"]).arg(folder).args(["-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"]);
+    command.arg(&core).arg(".").envs([("GOOS", "wasip1"), ("GOARCH", "wasm")]);
+    // nothing of this machine's settings, and nothing from the network
+    command.envs([("GOENV", "off"), ("GOFLAGS", ""), ("GOWORK", "off"), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")]);
+    command.env_remove("GOROOT").env("GOCACHE", target_folder().join("go")).env("GOPATH", target_folder().join("go-path"));
+    encode_go(&folder.display().to_string(), &made(&mut command, &core)?)
 }
