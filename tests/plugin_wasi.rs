@@ -210,6 +210,84 @@ fn the_c_library_finds_a_closed_world() {
 }
 
 #[test]
+fn go_finds_a_closed_world() {
+    let go = |behaviour: &str, grants| seen_by(&guests::wasi_go(), &format!("\"{behaviour}\""), grants);
+    insta::assert_snapshot!(go("surroundings", Grants::ALL), @r#"
+    open /etc/passwd: Bad file number
+    open /: Bad file number
+    open new: Bad file number
+    environment []
+    arguments []
+    stdin 0 EOF
+    "#);
+    insta::assert_snapshot!(go("time", CLOCK), @r#"
+    start 2020-01-01T00:00:00Z
+    slept 1m30s
+    then 2020
+    "#);
+    assert_eq!(go("random", CLOCK), go("random", CLOCK), "the same at every start");
+    assert_ne!(go("random", Grants::ALL), go("random", Grants::ALL));
+    let lines = logged(|| assert_eq!(go("lines", CLOCK), "that is all"));
+    let lines: Vec<_> = lines.iter().map(|line| line.trim_start().replace(&"x".repeat(1_000), "x{1000}")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    INFO a line on stdout plugin="guest" version="1.0.0" stream="stdout"
+    WARN a line on stderr plugin="guest" version="1.0.0" stream="stderr"
+    WARN x{1000}xxxxxxxxxxxxxxxxxxxxxxxx… plugin="guest" version="1.0.0" stream="stderr"
+    ERROR a line � of the log plugin="guest" version="1.0.0"
+    "#);
+}
+
+#[test]
+fn a_go_plugin_is_told_the_real_time_where_it_is_granted() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_micros();
+    let told: u128 = seen_by(&guests::wasi_go(), "\"granted-time\"", CLOCK).parse().expect("a time");
+    assert!(told >= now && told < now + 3_600_000_000, "{told}");
+    assert!(chain(&guests::wasi_go(), "null", Grants::default(), &limits()).is_err(), "one that asks for it needs the grant");
+}
+
+#[test]
+fn faults_of_a_go_plugin_are_told_with_their_place_and_without_their_text() {
+    let component = guests::wasi_go();
+    let refused = ["panic", "index"].map(|behaviour| seen_by(&component, &format!("\"{behaviour}\""), CLOCK));
+    let applied = ["unread", "wrong", "spin"].map(|behaviour| {
+        let mut chain = chain(&component, &format!("\"{behaviour}\""), CLOCK, &limits()).expect("configured");
+        told(&chain.apply(one_row()).expect_err("it fails"))
+    });
+    insta::assert_snapshot!(refused.into_iter().chain(applied).collect::<Vec<_>>().join("\n"), @r#"
+    it panicked at wasi.go:52
+    runtime error: slice bounds out of range at wasi.go:54
+    [Plugin] shop.orders near binlog.000007:4321: plugin `guest`: refuses the batch: column `name` is not read by the plan: call table.Read
+      remedy: correct the data or the plugin, or set `on_error` of the plugin
+    [Plugin] shop.orders near binlog.000007:4321: plugin `guest`: refuses the batch: column `id` is of type int64: it was given a value of another type, or out of its range
+      remedy: correct the data or the plugin, or set `on_error` of the plugin
+    [Plugin] shop.orders near binlog.000007:4321: plugin `guest`: failed in `apply`: no answer within 300 ms
+      remedy: look for an endless loop in the plugin, or raise limits.plugin_call
+    "#);
+}
+
+#[test]
+fn a_go_plugin_that_ends_leaves_its_last_words() {
+    for (behaviour, words) in [("exit", ""), ("crash", "panic: with its text"), ("wait", "all goroutines are asleep")] {
+        let lines = logged(|| {
+            let error = chain(&guests::wasi_go(), &format!("\"{behaviour}\""), CLOCK, &limits()).err().expect("it ended");
+            assert!(error.message().starts_with("plugin `guest`: failed in `configure`: it"), "{error}");
+        });
+        assert!(words.is_empty() || lines.iter().any(|line| line.contains(words)), "{behaviour}: {lines:#?}");
+    }
+}
+
+/// A collection begins anywhere, also while the host is handing over arguments, when a component must not call it.
+#[test]
+fn go_collects_its_garbage_in_little_memory() {
+    let limits = Limits { plugin_memory: 12 << 20, plugin_memory_watermark: 12 << 20, plugin_call: Duration::from_secs(60), ..limits() };
+    let mut chain = chain(&guests::wasi_go(), "\"litter\"", CLOCK, &limits).expect("configured");
+    for batch in 0..2_000 {
+        let delivered = chain.apply(one_row()).unwrap_or_else(|e| panic!("batch {batch}: {}", e.chain()));
+        assert_eq!(delivered.tables[0].columns[0].values, Values::Int64(vec![7 + 99]));
+    }
+}
+
+#[test]
 fn what_has_no_harmless_answer_ends_the_call_with_its_name() {
     insta::assert_snapshot!(told(&failure("address")), @r#"
     [Plugin] plugin `guest`: failed in `configure`: it called wasi:http/types@0.2.12.[method]fields.has, which plugins are not given

@@ -43,7 +43,7 @@ macro_rules! rust_sdk {
 }
 
 /// All languages.
-pub const LANGUAGES: [Language; 4] = [
+pub const LANGUAGES: [Language; 5] = [
     Language {
         name: "rust",
         source: "src/lib.rs",
@@ -93,6 +93,26 @@ pub const LANGUAGES: [Language; 4] = [
             ("{module}.py", file!("examples/plugins/python/mask_email.py")),
             ("sdk/sluicegate.py", file!("plugins/sdk-python/sluicegate.py")),
             (".gitignore", "*.wasm\n.venv\n__pycache__\n"),
+        ],
+        objects: &[],
+    },
+    Language {
+        name: "go",
+        source: "{module}.go",
+        sdk: "sdk",
+        setup: "    go version   # 1.24 or later, from https://go.dev/dl; nothing else is needed",
+        files: &[
+            ("{module}.go", file!("examples/plugins/go/mask_email.go")),
+            ("go.mod", file!("examples/plugins/go/go.mod")),
+            ("sdk/clock.go", file!("plugins/sdk-go/clock.go")),
+            ("sdk/go.mod", file!("plugins/sdk-go/go.mod")),
+            ("sdk/native.go", file!("plugins/sdk-go/native.go")),
+            ("sdk/plan.go", file!("plugins/sdk-go/plan.go")),
+            ("sdk/plugin.go", file!("plugins/sdk-go/plugin.go")),
+            ("sdk/row.go", file!("plugins/sdk-go/row.go")),
+            ("sdk/rows.go", file!("plugins/sdk-go/rows.go")),
+            ("sdk/wasm.go", file!("plugins/sdk-go/wasm.go")),
+            (".gitignore", "*.wasm\n"),
         ],
         objects: &[],
     },
@@ -158,6 +178,7 @@ fn adapted(path: &str, text: &str, name: &str, language: &Language) -> String {
     // the type of the example, in the languages that have one
     let kind: String = name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
     text.replace("../../../plugins/sdk-js/", "./sdk/")
+        .replace("../../../plugins/sdk-go", "./sdk")
         .replace("../../../plugins/sdk", "vendor/sdk")
         .replace("mask-email", name)
         .replace("mask_email", &module)
@@ -208,6 +229,7 @@ mod tests {
             (1, "sdk", "plugins/sdk-c"),
             (2, "sdk", "plugins/sdk-js"),
             (3, "sdk", "plugins/sdk-python"),
+            (4, "sdk", "plugins/sdk-go"),
         ] {
             for entry in fs::read_dir(root.join(there)).unwrap() {
                 let path = entry.unwrap().path();

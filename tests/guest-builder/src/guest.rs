@@ -22,7 +22,8 @@ pub fn build_guests() -> crate::Result<()> {
         .iter()
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
-    Language::C.build(&repository().join("tests/guests/wasi-c")).map(drop)
+    Language::C.build(&repository().join("tests/guests/wasi-c"))?;
+    Language::Go.build(&repository().join("tests/guests/wasi-go")).map(drop)
 }
 
 /// A standard plugin, built from the sources as they are: the embedded component when it is that.
@@ -75,6 +76,11 @@ pub fn wasi() -> Vec<u8> {
 /// The guest that leans on the C library: see `tests/guests/wasi-c`.
 pub fn wasi_c() -> Vec<u8> {
     Language::C.build(&repository().join("tests/guests/wasi-c")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The guest that leans on Go's library: see `tests/guests/wasi-go`.
+pub fn wasi_go() -> Vec<u8> {
+    Language::Go.build(&repository().join("tests/guests/wasi-go")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A core module: WebAssembly, but no component.
