@@ -69,21 +69,23 @@ func plan(table *sluicegate.Table) error {
 	return nil
 }
 
-// garbage is what a collection has to follow.
+// garbage is what a collection has to follow; a hundred pieces of it are kept.
 type garbage struct {
-	next *garbage
 	text string
+	next *garbage
 }
+
+var kept *garbage
 
 func row(row *sluicegate.Row) {
 	switch behaviour {
 	case "litter":
-		var list *garbage
-		for i := range 2000 {
-			list = &garbage{list, strings.Repeat("x", i%100)}
-		}
 		id, _ := row.Int("id")
-		row.SetInt("id", id+int64(len(list.text))) // 99 more
+		kept = &garbage{strings.Repeat("x", 99), kept}
+		if id%100 == 0 {
+			kept = nil
+		}
+		row.SetInt("id", id+1)
 	case "spin":
 		for {
 			time.Sleep(time.Second)
