@@ -74,7 +74,8 @@ func (o *Output) begin(batch *Batch) {
 }
 
 func (o *Output) wrong() {
-	o.batch.Fail("column `" + o.Name + "` is of type " + o.Type.String() + ": it was given a value of another type, or out of its range")
+	o.batch.Fail("column `" + o.Name + "` is of type " + o.Type.String() +
+		": it was given a value of another type, or out of its range")
 }
 
 // end is called behind each value.

@@ -406,7 +406,8 @@ func (t *Table) layout() *layout {
 //go:wasmexport sluicegate:plugin/transform@1.0.0#apply
 func apply(
 	id, count uint32, columns unsafe.Pointer, columnCount uint32, images unsafe.Pointer, imageCount uint32,
-	operations unsafe.Pointer, operationCount uint32, times unsafe.Pointer, timeCount uint32, partners unsafe.Pointer, partnerCount uint32,
+	operations unsafe.Pointer, operationCount uint32, times unsafe.Pointer, timeCount uint32,
+	partners unsafe.Pointer, partnerCount uint32,
 ) unsafe.Pointer {
 	begin()
 	batch := &Batch{
@@ -463,7 +464,8 @@ func (b *Batch) handle(layout *layout, columns []wireVector) error {
 
 // The cases of the interface's `values`.
 var kinds = [...]uint8{
-	Boolean: 0, Int64: 1, Uint64: 2, Float32: 3, Float64: 4, Decimal: 5, Text: 5, Bytes: 6, Date: 5, Time: 5, Datetime: 5, Timestamp: 5, JSON: 5,
+	Boolean: 0, Int64: 1, Uint64: 2, Float32: 3, Float64: 4, Bytes: 6,
+	Decimal: 5, Text: 5, Date: 5, Time: 5, Datetime: 5, Timestamp: 5, JSON: 5,
 }
 
 // fill gives the column its values, without a copy.
