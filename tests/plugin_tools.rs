@@ -285,6 +285,16 @@ fn a_new_plugin_in_assemblyscript_builds_and_its_tests_pass() {
 }
 
 #[test]
+fn a_new_plugin_in_go_builds_and_its_tests_pass() {
+    let mut environment = toolchain("GO", "go.sh");
+    // what it makes of its library is kept for the next plugin; the network is not needed
+    let kept = |name: &str| guests::target_folder().join(name).display().to_string();
+    let settings = [("GOCACHE", kept("go")), ("GOPATH", kept("go-path")), ("GOPROXY", "off".into()), ("GOTOOLCHAIN", "local".into())];
+    environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
+    from_nothing_to_tested("go", &environment);
+}
+
+#[test]
 fn a_toolchain_that_is_missing_is_named_with_what_to_install() {
     let folder = tempfile::tempdir().unwrap();
     for (file, tool, remedy) in [
@@ -292,6 +302,7 @@ fn a_toolchain_that_is_missing_is_named_with_what_to_install() {
         ("package.json", "componentize-js", "npm install"),
         ("asconfig.json", "asc", "npm install"),
         ("plugin.py", "componentize-py", "pip install componentize-py"),
+        ("go.mod", "Go", "https://go.dev/dl"),
         ("Cargo.toml", "cargo", "rustup"),
     ] {
         let own = folder.path().join(file.replace('.', "-"));
@@ -299,7 +310,7 @@ fn a_toolchain_that_is_missing_is_named_with_what_to_install() {
         fs::write(own.join(file), "{}").unwrap();
         let mut build = command(&own, &["plugin", "build"]);
         build.env("PATH", folder.path());
-        for variable in ["ZIG", "COMPONENTIZE_JS", "COMPONENTIZE_PY", "ASC", "CARGO"] {
+        for variable in ["ZIG", "COMPONENTIZE_JS", "COMPONENTIZE_PY", "ASC", "CARGO", "GO"] {
             build.env_remove(variable);
         }
         let (code, _, err) = outcome(build.output().unwrap());

@@ -73,6 +73,13 @@ fn told(error: &Error) -> String {
 
 /// A batch of one inserted row.
 fn one_row() -> Batch {
+    inserted(vec![7])
+}
+
+/// A batch of inserted rows with these values.
+fn inserted(ids: Vec<i64>) -> Batch {
+    let count = ids.len() as u32;
+    let change = |row| Change { table: 0, before: NO_IMAGE, after: row, operation: Operation::Insert, event: 0, row, offset: row };
     let column = ColumnInfo {
         name: "id".into(),
         data_type: DataType::Int64,
@@ -82,12 +89,12 @@ fn one_row() -> Batch {
         place: Place::Value,
     };
     let mut rows = TableRows::new(Arc::new(Table { name: TableName::new("shop", "orders"), destination: None, columns: vec![column] }));
-    rows.columns = vec![Column { values: Values::Int64(vec![7]), nulls: Default::default() }];
-    rows.images = vec![Image::After as u8];
+    rows.columns = vec![Column { values: Values::Int64(ids), nulls: Default::default() }];
+    rows.images = vec![Image::After as u8; count as usize];
     Batch {
-        taken: 1,
+        taken: count,
         tables: vec![rows],
-        changes: vec![Change { table: 0, before: NO_IMAGE, after: 0, operation: Operation::Insert, event: 0, row: 0, offset: 0 }],
+        changes: (0..count).map(change).collect(),
         events: vec![Event { transaction: 0, position: 4321, time_us: 0, server_id: 1 }],
         transactions: vec![Transaction { id: None, file: "binlog.000007".into() }],
         ..Batch::empty(0, Position::new("{}"))
@@ -241,6 +248,84 @@ fn the_c_library_finds_a_closed_world() {
     [Plugin] plugin `guest`: failed in `configure`: it ended itself (wasi:cli/exit)
       remedy: look at its log lines: a runtime ends so after a panic
     "#);
+}
+
+#[test]
+fn go_finds_a_closed_world() {
+    let go = |behaviour: &str, grants| seen_by(&guests::wasi_go(), &format!("\"{behaviour}\""), grants);
+    insta::assert_snapshot!(go("surroundings", Grants::ALL), @r#"
+    open /etc/passwd: Bad file number
+    open /: Bad file number
+    open new: Bad file number
+    environment []
+    arguments []
+    stdin 0 EOF
+    "#);
+    insta::assert_snapshot!(go("time", CLOCK), @r#"
+    start 2020-01-01T00:00:00Z
+    slept 1m30s
+    then 2020
+    "#);
+    assert_eq!(go("random", CLOCK), go("random", CLOCK), "the same at every start");
+    assert_ne!(go("random", Grants::ALL), go("random", Grants::ALL));
+    let lines = logged(|| assert_eq!(go("lines", CLOCK), "that is all"));
+    let lines: Vec<_> = lines.iter().map(|line| line.trim_start().replace(&"x".repeat(1_000), "x{1000}")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    INFO a line on stdout plugin="guest" version="1.0.0" stream="stdout"
+    WARN a line on stderr plugin="guest" version="1.0.0" stream="stderr"
+    WARN x{1000}xxxxxxxxxxxxxxxxxxxxxxxx… plugin="guest" version="1.0.0" stream="stderr"
+    ERROR a line � of the log plugin="guest" version="1.0.0"
+    "#);
+}
+
+#[test]
+fn a_go_plugin_is_told_the_real_time_where_it_is_granted() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_micros();
+    let told: u128 = seen_by(&guests::wasi_go(), "\"granted-time\"", CLOCK).parse().expect("a time");
+    assert!(told >= now && told < now + 3_600_000_000, "{told}");
+    assert!(chain(&guests::wasi_go(), "null", Grants::default(), &limits()).is_err(), "one that asks for it needs the grant");
+}
+
+#[test]
+fn faults_of_a_go_plugin_are_told_with_their_place_and_without_their_text() {
+    let component = guests::wasi_go();
+    let refused = ["panic", "index"].map(|behaviour| seen_by(&component, &format!("\"{behaviour}\""), CLOCK));
+    let applied = ["unread", "wrong", "spin"].map(|behaviour| {
+        let mut chain = chain(&component, &format!("\"{behaviour}\""), CLOCK, &limits()).expect("configured");
+        told(&chain.apply(one_row()).expect_err("it fails"))
+    });
+    insta::assert_snapshot!(refused.into_iter().chain(applied).collect::<Vec<_>>().join("\n"), @r#"
+    it panicked at wasi.go:52
+    runtime error: slice bounds out of range at wasi.go:54
+    [Plugin] shop.orders near binlog.000007:4321: plugin `guest`: refuses the batch: column `name` is not read by the plan: call table.Read
+      remedy: correct the data or the plugin, or set `on_error` of the plugin
+    [Plugin] shop.orders near binlog.000007:4321: plugin `guest`: refuses the batch: column `id` is of type int64: it was given a value of another type, or out of its range
+      remedy: correct the data or the plugin, or set `on_error` of the plugin
+    [Plugin] shop.orders near binlog.000007:4321: plugin `guest`: failed in `apply`: no answer within 300 ms
+      remedy: look for an endless loop in the plugin, or raise limits.plugin_call
+    "#);
+}
+
+#[test]
+fn a_go_plugin_that_ends_leaves_its_last_words() {
+    for (behaviour, words) in [("exit", ""), ("crash", "panic: with its text"), ("wait", "all goroutines are asleep")] {
+        let lines = logged(|| {
+            let error = chain(&guests::wasi_go(), &format!("\"{behaviour}\""), CLOCK, &limits()).err().expect("it ended");
+            assert!(error.message().starts_with("plugin `guest`: failed in `configure`: it"), "{error}");
+        });
+        assert!(words.is_empty() || lines.iter().any(|line| line.contains(words)), "{behaviour}: {lines:#?}");
+    }
+}
+
+/// A collection begins anywhere, also while the host is handing over arguments, when a component must not call it.
+#[test]
+fn go_collects_its_garbage_in_little_memory() {
+    let limits = Limits { plugin_memory: 12 << 20, plugin_memory_watermark: 12 << 20, plugin_call: Duration::from_secs(60), ..limits() };
+    let mut chain = chain(&guests::wasi_go(), "\"litter\"", CLOCK, &limits).expect("configured");
+    for batch in 0..200 {
+        let delivered = chain.apply(inserted((0..20_000).collect())).unwrap_or_else(|e| panic!("batch {batch}: {}", e.chain()));
+        assert!(delivered.tables[0].columns[0].values == Values::Int64((1..=20_000).collect()), "batch {batch}");
+    }
 }
 
 #[test]

@@ -3,9 +3,10 @@
 //!
 //! Cost model: in Rust and C the guest's loop runs at about native speed, and the boundary costs some 10 ns a row (see
 //! `boundary`). JavaScript and Python are interpreted inside their component: each row costs some hundred interpreted
-//! instructions of 10-50 ns, and each number that crosses becomes an object of Python. AssemblyScript is compiled; its rows cost what
-//! their strings do: each is decoded, allocated and collected. Starting is instantiating, `describe` and `configure`: memory of
-//! the runtime's snapshot is mapped, not copied.
+//! instructions of 10-50 ns, and each number that crosses becomes an object of Python. AssemblyScript is compiled; its rows cost
+//! what their strings do: each is decoded, allocated and collected. Go is compiled, for a machine that it has to imitate (its
+//! goroutines need jumps that WebAssembly does not have), and collects its garbage on the call's time. Starting is
+//! instantiating, `describe` and `configure`: memory of the runtime's snapshot is mapped, not copied.
 //!
 //! Run with `cargo bench --bench languages`. It builds the plugins, as the tests do. Nanoseconds of this thread's CPU for each
 //! row, the best of several rounds, without the copy of the batch that the bench needs; the rest is wall time.

@@ -116,3 +116,8 @@ fn python_masks() {
 fn assemblyscript_masks() {
     masks(Language::AssemblyScript);
 }
+
+#[test]
+fn go_masks() {
+    masks(Language::Go);
+}

@@ -18,6 +18,7 @@ enum Sources {
     Rust,
     JavaScript,
     Python,
+    Go,
     C,
     AssemblyScript,
 }
@@ -50,6 +51,7 @@ pub fn build(from: &Path) -> Result<Built> {
         Sources::JavaScript => javascript(&folder, scratch.path()),
         Sources::Python => python(&folder, scratch.path()),
         Sources::AssemblyScript => assemblyscript(&folder, scratch.path()),
+        Sources::Go => go(&folder, scratch.path()),
     }
 }
 
@@ -61,11 +63,14 @@ fn sources(folder: &Path) -> Result<Sources> {
         // its compiler comes by a package.json, too
         () if has("asconfig.json") => Sources::AssemblyScript,
         () if has("package.json") => Sources::JavaScript,
+        () if has("go.mod") => Sources::Go,
         () if with("py") => Sources::Python,
         () if with("c") || with("cpp") || with("cc") => Sources::C,
         () => {
-            return Err(Error::new(ErrorKind::Config, format!("{} holds no sources of a plugin", folder.display()))
-                .remedy("begin with `sluicegate plugin new`; a Cargo.toml, a package.json, an asconfig.json, a .py or .c file says which language it is"));
+            return Err(Error::new(ErrorKind::Config, format!("{} holds no sources of a plugin", folder.display())).remedy(
+                "begin with `sluicegate plugin new`; a Cargo.toml, package.json, asconfig.json or go.mod, a .py or .c file says which \
+                 language it is",
+            ));
         }
     })
 }
@@ -224,6 +229,17 @@ fn assemblyscript(folder: &Path, scratch: &Path) -> Result<Built> {
     Ok(Built { component: encode(&made(&module, "asc")?)?, name: name_of(folder) })
 }
 
+fn go(folder: &Path, scratch: &Path) -> Result<Built> {
+    const REMEDY: &str = "install it, 1.24 or later, from https://go.dev/dl";
+    let tool = env::var_os("GO").map(PathBuf::from).or_else(|| program(folder, &[], "go")).ok_or_else(|| missing("Go", REMEDY))?;
+    let module = scratch.join("module.wasm");
+    let mut command = Command::new(tool);
+    command.current_dir(folder).args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"]);
+    command.arg(&module).arg(".").envs([("GOOS", "wasip1"), ("GOARCH", "wasm")]);
+    run(&mut command, "go")?;
+    Ok(Built { component: encode(&made(&module, "go")?)?, name: name_of(folder) })
+}
+
 fn name_of(folder: &Path) -> String {
     folder.file_name().map_or_else(|| "plugin".into(), |name| name.to_string_lossy().into_owned())
 }
@@ -256,6 +272,7 @@ mod tests {
         for (file, expected) in [
             ("a.c", Sources::C),
             ("a.py", Sources::Python),
+            ("go.mod", Sources::Go),
             ("package.json", Sources::JavaScript),
             ("asconfig.json", Sources::AssemblyScript),
             ("Cargo.toml", Sources::Rust),

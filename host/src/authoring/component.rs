@@ -14,6 +14,9 @@ const WORLD: &str = "granted-plugin";
 /// What compilers for WASI import.
 const PREVIEW1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 
+/// In place of the usual adapter for modules that Go made; why, is said beside it.
+const GO_ADAPTER: &[u8] = include_bytes!("../../../plugins/sdk-go/adapter/wasi.wasm");
+
 /// What of a core module matters here.
 #[derive(Debug, Default, PartialEq)]
 struct Traits {
@@ -21,6 +24,8 @@ struct Traits {
     described: bool,
     /// It was built for WASI.
     wasi: bool,
+    /// Go's own compiler made it.
+    go: bool,
 }
 
 /// Makes a component of a core module for the plugin interface. A module that does not say which interface it was built for
@@ -41,7 +46,8 @@ pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
     let made = || -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
         if traits.wasi {
-            encoder = encoder.adapter(PREVIEW1, wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+            let usual = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+            encoder = encoder.adapter(PREVIEW1, if traits.go { GO_ADAPTER } else { usual })?;
         }
         Ok(encoder.encode()?)
     };
@@ -56,7 +62,10 @@ fn traits_of(module: &[u8]) -> Result<Traits, wasmparser::BinaryReaderError> {
     let mut traits = Traits::default();
     for payload in wasmparser::Parser::new(0).parse_all(module) {
         match payload? {
-            wasmparser::Payload::CustomSection(section) => traits.described |= section.name().starts_with("component-type"),
+            wasmparser::Payload::CustomSection(section) => {
+                traits.described |= section.name().starts_with("component-type");
+                traits.go |= section.name() == "go:buildid";
+            }
             wasmparser::Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     traits.wasi |= import?.module == PREVIEW1;

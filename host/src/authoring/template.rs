@@ -43,7 +43,7 @@ macro_rules! rust_sdk {
 }
 
 /// All languages.
-pub const LANGUAGES: [Language; 5] = [
+pub const LANGUAGES: [Language; 6] = [
     Language {
         name: "rust",
         source: "src/lib.rs",
@@ -122,6 +122,27 @@ pub const LANGUAGES: [Language; 5] = [
         ],
         objects: &[],
     },
+    Language {
+        name: "go",
+        source: "{module}.go",
+        sdk: "sdk",
+        setup: "    go version   # 1.24 or later, from https://go.dev/dl; nothing else is needed",
+        files: &[
+            ("{module}.go", file!("examples/plugins/go/mask_email.go")),
+            ("go.mod", file!("examples/plugins/go/go.mod")),
+            ("sdk/abi.go", file!("plugins/sdk-go/abi.go")),
+            ("sdk/clock.go", file!("plugins/sdk-go/clock.go")),
+            ("sdk/exports.go", file!("plugins/sdk-go/exports.go")),
+            ("sdk/go.mod", file!("plugins/sdk-go/go.mod")),
+            ("sdk/native.go", file!("plugins/sdk-go/native.go")),
+            ("sdk/plan.go", file!("plugins/sdk-go/plan.go")),
+            ("sdk/plugin.go", file!("plugins/sdk-go/plugin.go")),
+            ("sdk/row.go", file!("plugins/sdk-go/row.go")),
+            ("sdk/rows.go", file!("plugins/sdk-go/rows.go")),
+            (".gitignore", "*.wasm\n"),
+        ],
+        objects: &[],
+    },
 ];
 
 const RUST: &[(&str, &str)] = rust_sdk![
@@ -185,6 +206,7 @@ fn adapted(path: &str, text: &str, name: &str, language: &Language) -> String {
     let kind: String = name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
     text.replace("../../../plugins/sdk-js/", "./sdk/")
         .replace("../../../plugins/sdk-assemblyscript/", "./sdk/")
+        .replace("../../../plugins/sdk-go", "./sdk")
         .replace("../../../plugins/sdk", "vendor/sdk")
         .replace("mask-email", name)
         .replace("mask_email", &module)
@@ -236,6 +258,7 @@ mod tests {
             (2, "sdk", "plugins/sdk-js"),
             (3, "sdk", "plugins/sdk-python"),
             (4, "sdk", "plugins/sdk-assemblyscript"),
+            (5, "sdk", "plugins/sdk-go"),
         ] {
             for entry in fs::read_dir(root.join(there)).unwrap() {
                 let path = entry.unwrap().path();

@@ -9,6 +9,9 @@ use std::{
     sync::OnceLock,
 };
 
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
 use crate::{Doing, Result, repository, source_hash};
 
 /// How guests are compiled; part of the source hash. Speed before size: level 3 was measured faster than `s` in the
@@ -97,11 +100,27 @@ pub(crate) fn encode(name: &str, core: &[u8]) -> Result<Vec<u8>> {
     const WASI_0_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
     let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
     let adapted = core.windows(WASI_0_1.len()).any(|window| window == WASI_0_1.as_bytes());
-    wit_component::ComponentEncoder::default()
+    ComponentEncoder::default()
         .validate(true)
         .module(core)
         .and_then(|encoder| if adapted { encoder.adapter(WASI_0_1, adapter) } else { Ok(encoder) })
         .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| format!("making a component of {name}: {error:#}"))
+}
+
+/// The component of a core module that Go made: it does not say which interface it was built for, and gets an adapter of its own.
+pub(crate) fn encode_go(name: &str, core: &[u8]) -> Result<Vec<u8>> {
+    const WASI_0_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    let adapter = fs::read(crate::adapter::place()).doing("reading the adapter for Go")?;
+    let interface = repository().join("wit/plugin.wit");
+    let mut core = core.to_vec();
+    let mut resolve = Resolve::default();
+    resolve
+        .push_file(&interface)
+        // with everything that may be granted; a component imports what its module does
+        .and_then(|package| resolve.select_world(&[package], Some("granted-plugin")))
+        .and_then(|world| embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8))
+        .and_then(|()| ComponentEncoder::default().validate(true).module(&core)?.adapter(WASI_0_1, &adapter)?.encode())
         .map_err(|error| format!("making a component of {name}: {error:#}"))
 }
 

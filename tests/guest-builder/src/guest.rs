@@ -23,6 +23,7 @@ pub fn build_guests() -> crate::Result<()> {
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
     Language::C.build(&repository().join("tests/guests/wasi-c"))?;
+    Language::Go.build(&repository().join("tests/guests/wasi-go"))?;
     ["faults", "host"]
         .iter()
         .try_for_each(|name| Language::AssemblyScript.build(&repository().join("tests/guests/assemblyscript").join(name)).map(drop))
@@ -83,6 +84,11 @@ pub fn wasi_c() -> Vec<u8> {
 /// The guest that uses what is granted to it, or ends itself: see `tests/guests/assemblyscript/host`.
 pub fn assemblyscript_host() -> Vec<u8> {
     Language::AssemblyScript.build(&repository().join("tests/guests/assemblyscript/host")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The guest that leans on Go's library: see `tests/guests/wasi-go`.
+pub fn wasi_go() -> Vec<u8> {
+    Language::Go.build(&repository().join("tests/guests/wasi-go")).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A core module: WebAssembly, but no component.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Doing, Result,
-    build::{encode, kept},
+    build::{encode, encode_go, kept},
     repository,
     source::hex,
     target_folder,
@@ -29,11 +29,13 @@ pub enum Language {
     Python,
     /// AssemblyScript, compiled by its own compiler.
     AssemblyScript,
+    /// Go, compiled by Go's own compiler.
+    Go,
 }
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rust, Self::C, Self::JavaScript, Self::Python, Self::AssemblyScript];
+    pub const ALL: [Self; 6] = [Self::Rust, Self::C, Self::JavaScript, Self::Python, Self::AssemblyScript, Self::Go];
 
     /// Its name in the folders of this repository.
     pub fn name(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Language {
             Self::JavaScript => "javascript",
             Self::Python => "python",
             Self::AssemblyScript => "assemblyscript",
+            Self::Go => "go",
         }
     }
 
@@ -74,6 +77,7 @@ impl Language {
             Self::JavaScript => kept(&place, || self.hash(folder), || javascript(folder)),
             Self::Python => kept(&place, || self.hash(folder), || python(folder)),
             Self::AssemblyScript => kept(&place, || self.hash(folder), || assemblyscript(folder)),
+            Self::Go => kept(&place, || self.hash(folder), || go(folder)),
         }
     }
 
@@ -87,10 +91,11 @@ impl Language {
             Self::JavaScript => ("plugins/sdk-js", "javascript.sh"),
             Self::Python => ("plugins/sdk-python", "python.sh"),
             Self::AssemblyScript => ("plugins/sdk-assemblyscript", "assemblyscript.sh"),
+            Self::Go => ("plugins/sdk-go", "go.sh"),
         };
         let mut files =
             vec![root.join("tests/toolchain").join(script), root.join("wit/plugin.wit"), root.join("tests/guest-builder/src/language.rs")];
-        for folder in [folder, &root.join(sdk), &root.join(sdk).join("bindings")] {
+        for folder in [folder, &root.join(sdk), &root.join(sdk).join("bindings"), &root.join(sdk).join("adapter")] {
             for entry in fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.doing(format_args!("reading {}", folder.display()))?.path();
                 if path.is_file() && path.extension().is_none_or(|extension| extension != "md") {
@@ -216,4 +221,16 @@ fn described(mut module: Vec<u8>) -> Result<Vec<u8>> {
     wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)
         .doing("writing the plugin interface into a module")?;
     Ok(module)
+}
+
+fn go(folder: &Path) -> Result<Vec<u8>> {
+    let scratch = scratch()?;
+    let core = scratch.path().join("core.wasm");
+    let mut command = Command::new(tool("go.sh")?);
+    command.args(["build", "-C"]).arg(folder).args(["-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"]);
+    command.arg(&core).arg(".").envs([("GOOS", "wasip1"), ("GOARCH", "wasm")]);
+    // nothing of this machine's settings, and nothing from the network
+    command.envs([("GOENV", "off"), ("GOFLAGS", ""), ("GOWORK", "off"), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")]);
+    command.env_remove("GOROOT").env("GOCACHE", target_folder().join("go")).env("GOPATH", target_folder().join("go-path"));
+    encode_go(&folder.display().to_string(), &made(&mut command, &core)?)
 }

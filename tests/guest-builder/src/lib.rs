@@ -4,6 +4,7 @@
 //! What was built is cached under the target folder by a hash of all that went into it, and several test processes may ask
 //! at once: one builds, the others wait.
 
+mod adapter;
 mod build;
 mod guest;
 pub mod handmade;
@@ -11,9 +12,11 @@ mod language;
 mod prebuilt;
 mod source;
 
+pub use adapter::{go_adapter, write_go_adapter};
 pub use build::{build, target_folder, toolchain};
 pub use guest::{
-    assemblyscript_host, build_guests, context, core_module, evil, granted, route, stamp, standard, truncated, wasi, wasi_c, without_export,
+    assemblyscript_host, build_guests, context, core_module, evil, granted, route, stamp, standard, truncated, wasi, wasi_c, wasi_go,
+    without_export,
 };
 pub use language::{Language, build_languages, tool};
 pub use prebuilt::{Component, Manifest, STANDARD, embed, verify};

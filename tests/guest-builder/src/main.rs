@@ -22,6 +22,8 @@ enum Task {
     Guests,
     /// Builds the example and the conformance plugin of every language, so that no test has to wait for it.
     Languages,
+    /// Makes the adapter that components of Go modules get.
+    Adapter,
     /// Builds one plugin crate into a component.
     Build {
         /// The crate's folder.
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Task::Verify => sluicegate_guest_builder::verify(),
         Task::Guests => sluicegate_guest_builder::build_guests(),
         Task::Languages => sluicegate_guest_builder::build_languages(),
+        Task::Adapter => sluicegate_guest_builder::write_go_adapter(),
         Task::Build { folder, output } => folder
             .canonicalize()
             .map_err(|error| format!("{}: {error}", folder.display()))

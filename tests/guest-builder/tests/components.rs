@@ -1,7 +1,7 @@
 //! The guests as real components, in a bare engine with nothing to import but the log.
 #![allow(missing_docs, reason = "tests")]
 
-use sluicegate_guest_builder::{core_module, evil, stamp, standard, truncated, verify, without_export};
+use sluicegate_guest_builder::{core_module, evil, go_adapter, stamp, standard, truncated, verify, without_export};
 use wasmtime::{
     Config, Engine, Store,
     component::{Component, HasSelf, Linker},
@@ -171,4 +171,10 @@ fn the_embedded_components_match_their_sources() {
     if let Err(error) = verify() {
         panic!("{error}");
     }
+}
+
+#[test]
+fn the_adapter_for_go_is_made_of_its_text() {
+    let kept = std::fs::read(sluicegate_guest_builder::repository().join("plugins/sdk-go/adapter/wasi.wasm")).unwrap();
+    assert!(go_adapter().unwrap() == kept, "run `cargo run -p sluicegate-guest-builder -- adapter`");
 }

@@ -35,6 +35,7 @@ What stands in the folder says which language it is:
   Cargo.toml      Rust: cargo and its target wasm32-unknown-unknown
   asconfig.json   AssemblyScript: asc from node_modules or PATH; the SDK in sdk/
   package.json    JavaScript: componentize-js from node_modules or PATH; `main` is the source
+  go.mod          Go: go from PATH, 1.24 or later
   *.py            Python: componentize-py from .venv or PATH
   *.c, *.cpp      C, C++: zig from .venv (`pip install ziglang`) or PATH; the SDK in sdk/
 

@@ -1,0 +1,7 @@
+module conformance
+
+go 1.24
+
+require sluicegate v0.0.0
+
+replace sluicegate => ../../../../plugins/sdk-go

@@ -1,0 +1,7 @@
+module wasi
+
+go 1.24
+
+require sluicegate v0.0.0
+
+replace sluicegate => ../../../plugins/sdk-go
