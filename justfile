@@ -21,6 +21,14 @@ lint:
 test *arguments:
   tests/run {{arguments}}
 
+# A target of host/fuzz for so many seconds; what it finds comes into host/fuzz/artifacts (needs cargo-fuzz, see CONTRIBUTING.md)
+fuzz target seconds="60":
+  mkdir -p host/fuzz/corpus/{{target}}
+  cp Cargo.lock host/fuzz/Cargo.lock
+  RUSTC_BOOTSTRAP=1 CFLAGS=-fno-sanitize=address CXXFLAGS=-fno-sanitize=address \
+    cargo fuzz run --fuzz-dir host/fuzz {{target}} host/fuzz/corpus/{{target}} host/fuzz/seeds/{{target}} -- \
+    -max_total_time={{seconds}} -timeout=30
+
 # API documentation, without broken links or undocumented items
 documentation:
   RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked

@@ -2,14 +2,21 @@
 //! and over generated inputs, so that they hold without a fuzzer too.
 
 pub use crate::{
-    plugin::fuzz::{loader as plugin_loader, outcome as plugin_outcome},
-    source::mysql::fuzz::{gtid as mysql_gtid, json as mysql_json, row as mysql_row},
+    authoring::fuzz::rows_file,
+    plugin::fuzz::{loader as plugin_loader, outcome as plugin_outcome, schema as plugin_schema},
+    service::fuzz::http_request,
+    sink::fuzz::file_sink,
+    source::mysql::fuzz::{
+        catalogue as mysql_catalogue, gtid as mysql_gtid, json as mysql_json, position, row as mysql_row, stream as mysql_stream,
+    },
+    state::fuzz::checkpoint,
 };
 
-/// A pipeline file.
+/// A pipeline file, and behind a zero byte what every environment variable holds; without one there are none.
 pub fn pipeline_file(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
-        drop(crate::config::load_str(text, std::path::Path::new("/"), |_| None));
+        let (text, variable) = text.split_once('\0').map_or((text, None), |(text, variable)| (text, Some(variable.to_owned())));
+        drop(crate::config::load_str(text, std::path::Path::new("/"), |_| variable.clone()));
     }
 }
 
@@ -22,13 +29,21 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Each target; for every 100 inputs that proptest generates by default (`PROPTEST_CASES`), so many are generated for it.
-    const TARGETS: [(&str, Target, u32); 6] = [
+    const TARGETS: [(&str, Target, u32); 14] = [
+        ("checkpoint", super::checkpoint, 10),
+        ("file_sink", super::file_sink, 10),
+        ("http_request", super::http_request, 100),
+        ("mysql_catalogue", super::mysql_catalogue, 100),
         ("mysql_gtid", super::mysql_gtid, 100),
         ("mysql_json", super::mysql_json, 100),
         ("mysql_row", super::mysql_row, 100),
+        ("mysql_stream", super::mysql_stream, 100),
         ("pipeline_file", super::pipeline_file, 100),
         ("plugin_loader", super::plugin_loader, 10),
         ("plugin_outcome", super::plugin_outcome, 1_000),
+        ("plugin_schema", super::plugin_schema, 10),
+        ("position", super::position, 100),
+        ("rows_file", super::rows_file, 100),
     ];
 
     fn folder() -> &'static Path {
@@ -73,7 +88,7 @@ mod tests {
         for (name, target, share) in TARGETS {
             let default = ProptestConfig::default();
             let mut runner = TestRunner::new(ProptestConfig { cases: default.cases.saturating_mul(share) / 100, ..default });
-            // `~`: the loader's way into a real component
+            // `~`: the way into a real component or checkpoint
             let inputs = (prop::bool::ANY, vec(any::<u8>(), 0..200)).prop_map(|(change, mut bytes)| {
                 if change {
                     bytes.insert(0, b'~');

@@ -3,6 +3,8 @@
 
 mod build;
 mod component;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod install;
 mod measure;
 mod rebuild;

@@ -11,7 +11,7 @@
 //! numbers are int64 (uint64 beyond it), other numbers float64, objects and lists json, everything else text, and the key is
 //! the column `id`. Records in Debezium's envelope are read as they are, with or without `payload` around them.
 
-use std::{collections::BTreeMap, io::BufRead as _, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io::BufRead, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json};
@@ -66,8 +66,13 @@ impl Rows {
                 fault(&format!("it has {size} bytes, the limit is {ROWS_FILE_BYTES}")).remedy("take a part of it, e.g. with `head`")
             );
         }
+        Self::parse(std::io::BufReader::new(file), fault)
+    }
+
+    /// Reads what is in a file; `fault` makes the error of what is wrong with it.
+    pub(super) fn parse(content: impl BufRead, fault: impl Fn(&str) -> Error) -> Result<Self> {
         let mut reader = Reader::default();
-        for (line, text) in (1..).zip(std::io::BufReader::new(file).lines()) {
+        for (line, text) in (1..).zip(content.lines()) {
             let text = text.map_err(|e| fault(&format!("line {line} cannot be read")).caused_by(e).remedy("write UTF-8"))?;
             if text.trim().is_empty() {
                 continue;

@@ -106,7 +106,8 @@ impl<'a> References<'a> {
     }
 
     fn target(&self, reference: &str) -> std::result::Result<&'a Value, String> {
-        let pointer = reference.strip_prefix('#').filter(|p| p.is_empty() || p.starts_with('/'));
+        // the validator would decode `%24`, and follow the reference to another place than is checked here
+        let pointer = reference.strip_prefix('#').filter(|p| (p.is_empty() || p.starts_with('/')) && !p.contains('%'));
         pointer
             .and_then(|pointer| self.schema.pointer(pointer))
             .ok_or_else(|| "a `$ref` in it leads nowhere; it has to be `#`, or `#/…` as in `#/$defs/name`".into())
@@ -156,7 +157,8 @@ impl<'a> References<'a> {
                         deepest = deepest.max(self.depth(value)?);
                     }
                 }
-                ("dependentSchemas", Value::Object(map)) => {
+                // the second one is of older drafts, but the validator follows it
+                ("dependentSchemas" | "dependencies", Value::Object(map)) => {
                     for value in map.values() {
                         deepest = deepest.max(self.depth(value)?);
                     }
@@ -298,5 +300,22 @@ mod tests {
         let schema = json!({ "$ref": "#/$defs/d0", "$defs": definitions }).to_string();
         let error = checked(&schema, "{}").unwrap_err();
         assert!(error.message().contains("parts when its references are followed"), "{error}");
+    }
+
+    /// The validator decodes what is percent-encoded in a reference: it went elsewhere than was checked, round and round, and took
+    /// all memory.
+    #[test]
+    fn a_reference_that_leads_elsewhere_when_it_is_decoded_is_refused() {
+        let loops = json!({ "allOf": [{ "$ref": "#/%24defs/a" }] });
+        let schema = json!({ "$ref": "#/$defs/a", "$defs": { "a": loops }, "%24defs": { "a": {} } });
+        assert_eq!(checked(&schema.to_string(), "{}").unwrap_err().kind(), ErrorKind::Precheck);
+    }
+
+    /// The keyword is of older drafts, but the validator follows it: it went round and round, and took all memory.
+    #[test]
+    fn dependencies_that_lead_back_to_themselves_are_refused() {
+        let error = checked(r##"{"dependencies": {"a": {"$ref": "#"}}}"##, r#"{"a": 1}"#).unwrap_err();
+        assert!(error.message().contains("leads back to itself"), "{error}");
+        checked(r#"{"dependencies": {"a": ["b"]}}"#, r#"{"c": 1}"#).unwrap();
     }
 }

@@ -4,14 +4,15 @@
 use std::{sync::OnceLock, time::Duration};
 
 use super::{
-    Engine,
+    Description, Engine,
     bindings::sluicegate::plugin::types as wit,
-    embedded,
+    config_schema, embedded,
     instance::Instance,
     outcome,
     plan::{self, Origin, Plan},
 };
 use crate::{
+    ErrorKind,
     change::{ColumnInfo, DataType, Place, Table, TableName, Values},
     limits::Limits,
 };
@@ -132,6 +133,19 @@ fn changed(changes: &[u8]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// The JSON Schema that a plugin gives of its configuration, and behind a zero byte the configuration, which is always JSON.
+pub fn schema(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (schema, config) = text.split_once('\0').unwrap_or((text, "{}"));
+    if serde_json::from_str::<serde_json::Value>(config).is_err() {
+        return;
+    }
+    let description = Description { config_schema: schema.to_owned(), name: String::new(), version: String::new(), summary: String::new() };
+    if let Err(error) = config_schema::check(&description, config) {
+        assert!(matches!(error.kind(), ErrorKind::Config | ErrorKind::Precheck), "{error}");
+    }
 }
 
 /// What the bytes of an input say, one after the other; zeros behind their end.

@@ -1,6 +1,8 @@
 //! What a running pipeline shows of itself: health, metrics, the live line.
 
 pub mod admin;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod http;
 pub mod live;
 mod metrics;

@@ -11,6 +11,9 @@ mod stdout;
 
 use std::sync::Arc;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use file::fuzz;
+
 pub use dead_letter::DeadLetters;
 use policy::Policy;
 

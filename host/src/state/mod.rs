@@ -2,6 +2,8 @@
 
 mod checkpoint;
 pub(crate) mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lock;
 
 pub use checkpoint::Checkpoint;

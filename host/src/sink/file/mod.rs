@@ -7,6 +7,8 @@
 //! removes those that came later, so what was written after the checkpoint is undone before it is written again. A
 //! destination that is new since the checkpoint stands in a journal before its first file is made.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod journal;
 mod naming;
 mod output;

@@ -199,6 +199,9 @@ the checkpoint holds a state that no file sink wrote: missing field `file` at li
     for state in [
         r#"{"file":"../orders-00000001.ndjson","number":1,"bytes":1,"records":1}"#,
         r#"{"file":"orders-00000001.ndjson","number":2,"bytes":1,"records":1}"#,
+        // no number comes after these
+        r#"{"file":"orders-18446744073709551615.ndjson","number":18446744073709551615,"bytes":1,"records":1}"#,
+        r#"{"file":"orders-00000001.ndjson","number":1,"bytes":0,"records":18446744073709551615}"#,
     ] {
         assert_eq!(open(&settings, Some(state)).err().unwrap().kind(), ErrorKind::State);
     }

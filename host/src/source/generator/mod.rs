@@ -10,6 +10,8 @@
 //! The same seed gives the same changes. Any change follows from its number alone, so a restart at any position, also in
 //! the middle of a transaction, goes on at once with exactly the changes that would have followed.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod rows;
 mod schedule;
 mod shop;

@@ -223,12 +223,12 @@ fn may_be_special((column, description): (&ColumnMap, &Description)) -> bool {
 
 /// A column as the server's catalogue has it.
 #[derive(Clone, Debug)]
-struct CatalogueColumn {
-    name: String,
-    data_type: String,
-    column_type: String,
-    charset: Option<String>,
-    key: String,
+pub(super) struct CatalogueColumn {
+    pub name: String,
+    pub data_type: String,
+    pub column_type: String,
+    pub charset: Option<String>,
+    pub key: String,
 }
 
 impl CatalogueColumn {
@@ -241,7 +241,7 @@ impl CatalogueColumn {
         }
     }
 
-    fn describe(&self) -> Description {
+    pub fn describe(&self) -> Description {
         let labelled = matches!(self.data_type.as_str(), "enum" | "set");
         Description {
             name: self.name.clone(),
@@ -254,7 +254,7 @@ impl CatalogueColumn {
     }
 
     /// Whether this column can have been logged so.
-    fn agrees(&self, logged: &ColumnMap) -> bool {
+    pub fn agrees(&self, logged: &ColumnMap) -> bool {
         let binary = self.charset.as_deref().map(Charset::named).is_none_or(|c| c == Charset::Binary);
         let old = || !self.column_type.contains('(');
         match self.data_type.as_str() {

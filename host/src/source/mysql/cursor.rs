@@ -101,6 +101,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// An integer of MySQL's serialization library, as tagged GTIDs have it: the lowest bits that are set in the first byte count
+    /// the bytes behind it (`mysql/serialization/variable_length_integers.h` of the server).
+    pub fn varlen(&mut self) -> Result<u64, Fault> {
+        let more = self.0.first().ok_or(Fault::Truncated)?.trailing_ones();
+        if more == 8 {
+            self.u8()?;
+            return self.u64();
+        }
+        Ok(self.uint(more as usize + 1)? >> (more + 1))
+    }
+
     /// Bytes behind their length-encoded length.
     pub fn lenenc_bytes(&mut self) -> Result<&'a [u8], Fault> {
         let length = self.lenenc()?;

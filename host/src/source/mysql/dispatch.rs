@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mysql_async::binlog::events::{Event as RawEvent, PreviousGtidsEvent, TransactionPayloadEvent};
+use mysql_async::binlog::events::Event as RawEvent;
 
 use super::{
     assembly::{self, Origin},
@@ -66,10 +66,10 @@ impl Stream {
                 self.reader.catalogue.learn(event.data(), &self.server).await?;
             }
             kind::TRANSACTION_PAYLOAD => {
-                let payload: TransactionPayloadEvent<'_> =
-                    event.read_event().map_err(|e| self.fault("a compressed transaction that cannot be read").caused_by(e))?;
+                let size = event::unpacked_size(event.data())
+                    .map_err(|f| self.fault("a compressed transaction that cannot be read").caused_by(f))?;
                 self.place.transaction(start);
-                self.place.unpack(start, payload.uncompressed_size());
+                self.place.unpack(start, size);
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
             kind::INCIDENT => {
@@ -122,14 +122,8 @@ impl Stream {
         if self.place.executed.is_some() || !self.server.gtids || made_up || self.server.flavour != Flavour::MySql {
             return Ok(());
         }
-        let previous: PreviousGtidsEvent<'_> =
-            event.read_event().map_err(|e| self.fault("a list of GTIDs that cannot be read").caused_by(e))?;
-        let mut text = String::new();
-        for sid in previous.sids() {
-            text.push_str(&format!("{},", sid_text(sid)));
-        }
-        self.place.executed =
-            Some(GtidSet::parse_mysql(&text).map_err(|e| self.fault("a list of GTIDs that cannot be read").caused_by(e))?);
+        let previous = GtidSet::decode_mysql(event.data()).map_err(|f| self.fault("a list of GTIDs that cannot be read").caused_by(f))?;
+        self.place.executed = Some(previous);
         self.place.moved = true;
         Ok(())
     }
@@ -314,14 +308,4 @@ fn count_event(open: &mut Open) {
     if open.events > open.skip.events {
         open.done = Skip { events: open.events, rows: 0 };
     }
-}
-
-fn sid_text(sid: &mysql_async::binlog::events::PreviousGtidsSid<'_>) -> String {
-    let uuid = Gtid::MySql { uuid: sid.uuid(), tag: sid.tag().map(|t| t.to_string().into()), number: 0 }.to_string();
-    let origin = uuid.trim_end_matches(":0");
-    sid.intervals().iter().fold(origin.to_owned(), |mut text, interval| {
-        // the end is excluded on the wire
-        text.push_str(&format!(":{}-{}", interval.start(), interval.end().saturating_sub(1)));
-        text
-    })
 }

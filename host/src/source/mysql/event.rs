@@ -13,7 +13,8 @@ use mysql_async::binlog::{
 
 use super::{
     cursor::{Cursor, Fault},
-    gtid::Gtid,
+    gtid::{Gtid, is_number},
+    position::LONGEST_FILE,
 };
 
 /// Event types, as numbered in the header.
@@ -100,6 +101,9 @@ pub fn rotate(event: &Event) -> Result<Rotate, Fault> {
     }
     let mut cursor = Cursor(&body);
     let position = cursor.u64()?;
+    if position > LONGEST_FILE {
+        return Err(Fault::Invalid("a position that no file reaches"));
+    }
     let file = std::str::from_utf8(cursor.0).map_err(|_| Fault::Invalid("a file name that is not UTF-8"))?.to_owned();
     Ok(Rotate { file, position })
 }
@@ -173,6 +177,9 @@ pub fn mariadb_gtid(body: &[u8]) -> Result<MariaDbGtid, Fault> {
 /// since 1970 UTC).
 pub fn mysql_gtid(event: &Event) -> Result<(Gtid, Option<i64>), Fault> {
     let parsed: GtidEvent = event.read_event().map_err(|_| Fault::Invalid("a GTID event that cannot be read"))?;
+    if !is_number(parsed.gno()) {
+        return Err(Fault::Invalid("a GTID with an impossible number"));
+    }
     let gtid = Gtid::MySql { uuid: parsed.sid(), tag: parsed.tag().map(|t| t.to_string().into()), number: parsed.gno() };
     Ok((gtid, commit_time(&parsed)))
 }
@@ -180,6 +187,34 @@ pub fn mysql_gtid(event: &Event) -> Result<(Gtid, Option<i64>), Fault> {
 /// When an anonymous transaction was committed at its origin.
 pub fn anonymous_time(event: &Event) -> Option<i64> {
     event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>().ok().and_then(|e| commit_time(&e.0))
+}
+
+/// Reads the head of a compressed transaction: how many bytes of events it unpacks to. Layout:
+/// `mysql/binlog/event/codecs/binary.cpp` of the server, fields of a type, a length and a value, up to one of type 0.
+pub fn unpacked_size(body: &[u8]) -> Result<u64, Fault> {
+    const ZSTD: u64 = 0;
+    const NONE: u64 = 255;
+    let mut cursor = Cursor(body);
+    let (mut packed, mut compression, mut unpacked) = (None, None, None);
+    loop {
+        let field = cursor.lenenc()?;
+        if field == 0 {
+            break;
+        }
+        let mut value = Cursor(cursor.lenenc_bytes()?);
+        match field {
+            1 => packed = Some(value.lenenc()?),
+            2 => compression = Some(value.lenenc()?),
+            3 => unpacked = Some(value.lenenc()?),
+            _ => {}
+        }
+    }
+    let packed = packed.filter(|size| *size <= cursor.len() as u64).ok_or(Fault::Truncated)?;
+    match compression {
+        Some(ZSTD) => unpacked.ok_or(Fault::Invalid("a compressed transaction without its size")),
+        Some(NONE) => Ok(packed),
+        _ => Err(Fault::Invalid("an unknown compression")),
+    }
 }
 
 fn commit_time(event: &GtidEvent) -> Option<i64> {
@@ -352,6 +387,33 @@ mod tests {
             };
             let expected = Rotate { file: "binlog.000007".into(), position: 4 };
             assert_eq!(rotate(&event), Ok(expected), "{with_sum} {library_expects_one}");
+        }
+    }
+
+    /// The library panicked at it.
+    #[test]
+    fn a_transaction_with_an_unknown_compression_is_refused() {
+        assert_eq!(unpacked_size(&[2, 1, 0, 3, 3, 0xfc, 0x2c, 1, 9, 1, 7, 1, 1, 2, 0, 8, 8]), Ok(300));
+        assert_eq!(unpacked_size(&[2, 3, 0xfc, 255, 0, 1, 1, 2, 0, 8, 8]), Ok(2));
+        assert_eq!(unpacked_size(&[2, 1, 7, 1, 1, 2, 0, 8, 8]), Err(Fault::Invalid("an unknown compression")));
+        for bad in [&[0][..], &[2, 1, 0, 1, 1, 2, 0, 8], &[2, 1, 0, 3, 9, 1], &[], &[2, 1, 0, 1, 1, 2, 0, 8, 8]] {
+            assert!(unpacked_size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_gtid_with_an_impossible_number_is_refused() {
+        for (number, possible) in [(0, false), (1, true), (i64::MAX as u64 - 1, true), (i64::MAX as u64, false), (u64::MAX, false)] {
+            let mut bytes = logged();
+            bytes.truncate(19);
+            bytes[4] = kind::GTID;
+            bytes.push(1);
+            bytes.extend_from_slice(&[7; 16]);
+            bytes.extend_from_slice(&number.to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            let size = (bytes.len() as u32).to_le_bytes();
+            bytes[9..13].copy_from_slice(&size);
+            assert_eq!(mysql_gtid(&read(&bytes)).is_ok(), possible, "{number}");
         }
     }
 

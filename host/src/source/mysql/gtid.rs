@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, fmt};
 
 use mysql_async::Sid;
 
+use super::cursor::{Cursor, Fault};
+
 /// One transaction's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gtid {
@@ -100,18 +102,14 @@ impl GtidSet {
             let uuid = fields.next().and_then(parse_uuid).ok_or(NotAGtidSet)?;
             let (mut tag, mut any) = (None, false);
             for field in fields {
-                if field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-                    let valid = field.len() <= 32 && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-                    tag = Some(valid.then(|| field.to_ascii_lowercase().into_boxed_str()).ok_or(NotAGtidSet)?);
+                if field.starts_with(begins_tag) {
+                    tag = Some(parse_tag(field)?);
                     continue;
                 }
                 let (first, last) = field.split_once('-').unwrap_or((field, field));
-                let number = |text: &str| text.trim().parse::<u64>().ok().filter(|n| (1..i64::MAX as u64).contains(n)).ok_or(NotAGtidSet);
+                let number = |text: &str| text.trim().parse::<u64>().map_err(|_| NotAGtidSet);
                 let (first, last) = (number(first)?, number(last)?);
-                if first > last {
-                    return Err(NotAGtidSet);
-                }
-                insert(set.entry((uuid, tag.clone())).or_default(), first, last);
+                add_interval(&mut set, (uuid, tag.clone()), first, last)?;
                 any = true;
             }
             if !any {
@@ -136,6 +134,33 @@ impl GtidSet {
             set.insert(domain, (server, sequence));
         }
         Ok(GtidSet::MariaDb(set))
+    }
+
+    /// A MySQL set from its binary form, that of a `Previous_gtids` event (`Gtid_set::encode` of the server): a count, and for
+    /// each server and tag its intervals, whose ends are excluded.
+    pub fn decode_mysql(bytes: &[u8]) -> Result<Self, Fault> {
+        let invalid = |_| Fault::Invalid("a GTID set with impossible numbers or tags");
+        let mut cursor = Cursor(bytes);
+        let head = cursor.u64()?;
+        let tagged = head >> 56 != 0;
+        let origins = if tagged { head >> 8 & ((1 << 48) - 1) } else { head };
+        let mut set = BTreeMap::new();
+        for _ in 0..origins {
+            let uuid = cursor.array()?;
+            let tag = match if tagged { cursor.varlen()? } else { 0 } {
+                0 => None,
+                length => {
+                    let tag = cursor.take(usize::try_from(length).map_err(|_| Fault::Truncated)?)?;
+                    let tag = std::str::from_utf8(tag).ok().filter(|tag| tag.starts_with(begins_tag)).ok_or(NotAGtidSet);
+                    Some(tag.and_then(parse_tag).map_err(invalid)?)
+                }
+            };
+            for _ in 0..cursor.u64()? {
+                let (first, end) = (cursor.u64()?, cursor.u64()?);
+                add_interval(&mut set, (uuid, tag.clone()), first, end.saturating_sub(1)).map_err(invalid)?;
+            }
+        }
+        if cursor.is_empty() { Ok(GtidSet::MySql(set)) } else { Err(Fault::Invalid("a GTID set with bytes behind its end")) }
     }
 
     /// Whether it holds nothing.
@@ -172,7 +197,30 @@ impl GtidSet {
     }
 }
 
-/// Adds an interval, keeping the list sorted and merged.
+fn begins_tag(character: char) -> bool {
+    character.is_ascii_alphabetic() || character == '_'
+}
+
+/// A tag in its canonical form.
+fn parse_tag(text: &str) -> Result<Box<str>, NotAGtidSet> {
+    let valid = text.len() <= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    valid.then(|| text.to_ascii_lowercase().into_boxed_str()).ok_or(NotAGtidSet)
+}
+
+/// Whether a transaction of a MySQL server can have this number.
+pub fn is_number(number: u64) -> bool {
+    (1..i64::MAX as u64).contains(&number)
+}
+
+fn add_interval(set: &mut BTreeMap<Origin, Intervals>, origin: Origin, first: u64, last: u64) -> Result<(), NotAGtidSet> {
+    if !is_number(first) || !is_number(last) || first > last {
+        return Err(NotAGtidSet);
+    }
+    insert(set.entry(origin).or_default(), first, last);
+    Ok(())
+}
+
+/// Adds an interval of numbers that [`is_number`] takes, keeping the list sorted and merged.
 fn insert(intervals: &mut Intervals, first: u64, last: u64) {
     // the usual case: the next number of the newest interval
     if let Some(end) = intervals.last_mut()
@@ -267,6 +315,60 @@ mod tests {
         }
         for text in ["x", "0-1", "0-1-2-3", "0-1-2,", "a-1-2"] {
             assert_eq!(GtidSet::parse_mariadb(text).is_err(), text != "0-1-2,", "{text}");
+        }
+    }
+
+    /// A tag and intervals.
+    type Entry<'a> = (Option<&'a str>, &'a [(u64, u64)]);
+
+    fn encoded(head: u64, origins: &[Entry<'_>]) -> Vec<u8> {
+        let mut bytes = head.to_le_bytes().to_vec();
+        for (tag, intervals) in origins {
+            bytes.extend(parse_uuid(A).unwrap());
+            if head >> 56 != 0 {
+                let tag = tag.unwrap_or_default();
+                bytes.push((tag.len() << 1) as u8); // below 128: one byte, whose lowest bit is 0
+                bytes.extend(tag.as_bytes());
+            }
+            bytes.extend((intervals.len() as u64).to_le_bytes());
+            bytes.extend(intervals.iter().flat_map(|(first, end)| [first.to_le_bytes(), end.to_le_bytes()]).flatten());
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_binary_form_tells_the_same_set_as_the_text() {
+        let plain = encoded(1, &[(None, &[(1, 6), (8, 9)])]);
+        assert_eq!(GtidSet::decode_mysql(&plain).unwrap().to_string(), format!("{A}:1-5:8"));
+        let tagged = encoded(1 << 56 | 2 << 8 | 1, &[(None, &[(1, 6)]), (Some("Blue"), &[(3, 4)])]);
+        assert_eq!(GtidSet::decode_mysql(&tagged).unwrap().to_string(), format!("{A}:1-5:blue:3"));
+        assert!(GtidSet::decode_mysql(&encoded(0, &[])).unwrap().is_empty());
+        for cut in 0..tagged.len() {
+            assert!(GtidSet::decode_mysql(&tagged[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    /// The library reserves memory for as many entries as the event announces: it panicked, or took all memory.
+    #[test]
+    fn a_binary_form_that_announces_more_than_it_holds_is_refused() {
+        let mut counts = encoded(1, &[(None, &[(1, 2)])]);
+        counts[24..32].copy_from_slice(&u64::MAX.to_le_bytes());
+        for bytes in [encoded(1 << 55, &[]), encoded(2, &[(None, &[(1, 2)])]), counts] {
+            assert_eq!(GtidSet::decode_mysql(&bytes), Err(Fault::Truncated));
+        }
+    }
+
+    #[test]
+    fn a_binary_form_with_impossible_numbers_or_tags_is_refused() {
+        let tagged = |tag| encoded(1 << 56 | 1 << 8 | 1, &[(Some(tag), &[(1, 2)])]);
+        let mut behind = encoded(0, &[]);
+        behind.push(0);
+        for interval in [(0, 5), (5, 5), (6, 5), (1, u64::MAX), (u64::MAX, u64::MAX), (1, 0)] {
+            let refused = GtidSet::decode_mysql(&encoded(1, &[(None, &[interval])]));
+            assert!(matches!(refused, Err(Fault::Invalid(_))), "{interval:?}");
+        }
+        for bytes in [tagged("1a"), tagged("a b"), tagged("a23456789012345678901234567890123"), behind] {
+            assert!(matches!(GtidSet::decode_mysql(&bytes), Err(Fault::Invalid(_))));
         }
     }
 

@@ -25,6 +25,9 @@ impl Flavour {
     }
 }
 
+/// No binlog file is longer than this, in bytes; so what is added to a position cannot overflow.
+pub const LONGEST_FILE: u64 = i64::MAX as u64;
+
 /// What of the transaction at the position has been delivered already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skip {
@@ -73,6 +76,9 @@ impl BinlogPosition {
                 .remedy("Use the state file that belongs to this pipeline, or a new one.")
         };
         let stored: Stored = serde_json::from_str(&position.0).map_err(|e| unreadable().caused_by(e))?;
+        if stored.position > LONGEST_FILE {
+            return Err(unreadable());
+        }
         let gtid_set = match (&stored.gtid_set, stored.flavor) {
             (None, _) => None,
             (Some(text), Flavour::MySql) => Some(GtidSet::parse_mysql(text).map_err(|e| unreadable().caused_by(e))?),
@@ -131,6 +137,13 @@ mod tests {
         assert_eq!(&*position.to_position().unwrap().0, text);
         let text = r#"{"flavor":"mariadb","file":"b.1","position":4,"gtid_set":null,"skip":{"events":0,"rows":0}}"#;
         assert_eq!(&*BinlogPosition::parse(&Position::new(text)).unwrap().to_position().unwrap().0, text);
+    }
+
+    #[test]
+    fn a_position_that_no_file_reaches_is_refused() {
+        let stored = |position: u64| format!(r#"{{"flavor":"mariadb","file":"b.1","position":{position},"gtid_set":"0-1-2"}}"#);
+        BinlogPosition::parse(&Position::new(stored(LONGEST_FILE))).unwrap();
+        assert_eq!(BinlogPosition::parse(&Position::new(stored(u64::MAX))).unwrap_err().kind(), ErrorKind::State);
     }
 
     #[test]

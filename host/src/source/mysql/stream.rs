@@ -89,9 +89,7 @@ impl Reader {
         let mut stream = loop {
             match reader.settle(&start).await {
                 Ok((server, place, first)) => {
-                    let assembly = Assembly::new(start.sequence, &reader.limits);
-                    let now = Instant::now();
-                    let mut stream = Stream { reader, server, place, assembly, events: 0, sent: now, heard: now, idle: true };
+                    let mut stream = Stream::new(reader, server, place, start.sequence);
                     // the very first position is worth a checkpoint at once: "now" would be later after a restart
                     if first && let Err(halt) = stream.send().await {
                         return halt;
@@ -149,6 +147,13 @@ impl Reader {
 }
 
 impl Stream {
+    /// A stream whose next change gets number `sequence`.
+    pub(super) fn new(reader: Reader, server: Server, place: Place, sequence: u64) -> Self {
+        let assembly = Assembly::new(sequence, &reader.limits);
+        let now = Instant::now();
+        Self { reader, server, place, assembly, events: 0, sent: now, heard: now, idle: true }
+    }
+
     /// One connection's life.
     async fn connect_and_follow(&mut self, connections: &mut u64, patience: &mut Patience) -> Halt {
         let stop = self.reader.stop.clone();
