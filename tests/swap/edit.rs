@@ -69,7 +69,7 @@ fn a_broken_pipeline_file_leaves_the_old_plugins_running_and_is_told_once() {
         pipeline("  - { file: stamp.wasm, config: { columns: 7 } }"),
         pipeline("  - { file: nowhere.wasm }"),
         // the plugin's schema refuses it
-        pipeline("  - { use: filter, config: { tables: [{ table: shop.orders, wher: id > 7 }] } }"),
+        pipeline("  - { use: filter, config: { tables: [{ table: shop.orders, whence: id > 7 }] } }"),
     ];
     for (i, text) in broken.iter().enumerate() {
         install(&file, text.as_bytes());
@@ -78,7 +78,7 @@ fn a_broken_pipeline_file_leaves_the_old_plugins_running_and_is_told_once() {
     }
     let refused = lines(&process, "the edited pipeline file is refused");
     let reason = refused.last().expect("a line")["error"].as_str().expect("a reason").to_owned();
-    assert!(reason.contains("its configuration is wrong") && reason.contains("wher"), "{reason}");
+    assert!(reason.contains("its configuration is wrong") && reason.contains("whence"), "{reason}");
     fs::remove_file(&file).expect("removed");
     wait_for_lines(&mut process, "the pipeline file is gone", 1);
     install(&file, good.as_bytes());
