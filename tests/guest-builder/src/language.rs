@@ -95,7 +95,8 @@ impl Language {
         };
         let mut files =
             vec![root.join("tests/toolchain").join(script), root.join("wit/plugin.wit"), root.join("tests/guest-builder/src/language.rs")];
-        for folder in [folder, &root.join(sdk), &root.join(sdk).join("bindings"), &root.join(sdk).join("adapter")] {
+        let packages = root.join("tests/toolchain").join(self.name());
+        for folder in [folder, &packages, &root.join(sdk), &root.join(sdk).join("bindings"), &root.join(sdk).join("adapter")] {
             for entry in fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.doing(format_args!("reading {}", folder.display()))?.path();
                 if path.is_file() && path.extension().is_none_or(|extension| extension != "md") {
