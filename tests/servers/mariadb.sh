@@ -48,10 +48,12 @@ start() {
     cp -a --reflink=auto "$template/data" "$dir/data.new"
     mv "$dir/data.new" "$dir/data"
   fi
+  # a starting server removes the temporary tables that it finds, those of others too
+  mkdir -p "$dir/tmp"
   local attempt
   for attempt in 1 2 3; do
     : >"$dir/error.log"
-    setsid mariadbd --no-defaults "${as_user[@]}" --datadir="$dir/data" --bind-address=127.0.0.1 --port="$(port_of "$dir")" \
+    setsid mariadbd --no-defaults "${as_user[@]}" --datadir="$dir/data" --tmpdir="$dir/tmp" --bind-address=127.0.0.1 --port="$(port_of "$dir")" \
       --socket="$dir/socket" --pid-file="$dir/mariadbd.pid" --skip-name-resolve --log-warnings=1 \
       --server-id=2001 --gtid-domain-id=0 --gtid-strict-mode=ON --log-bin="$dir/data/binlog" --log-slave-updates \
       --binlog-format=ROW --binlog-row-image=FULL --binlog-row-metadata=FULL --binlog-checksum=CRC32 \

@@ -97,10 +97,12 @@ start() {
     cp -a --reflink=auto "$template/data" "$dir/data.new"
     mv "$dir/data.new" "$dir/data"
   fi
+  # a starting server removes the temporary tables that it finds, those of others too
+  mkdir -p "$dir/tmp"
   local attempt
   for attempt in 1 2 3; do
     : >"$dir/error.log"
-    setsid "${program[@]}" --datadir="$dir/data" --bind-address=127.0.0.1 --port="$(port_of "$dir")" --socket="$dir/socket" --mysqlx=OFF \
+    setsid "${program[@]}" --datadir="$dir/data" --tmpdir="$dir/tmp" --bind-address=127.0.0.1 --port="$(port_of "$dir")" --socket="$dir/socket" --mysqlx=OFF \
       --pid-file="$dir/mysqld.pid" --secure-file-priv="" --skip-name-resolve --performance-schema=OFF \
       --server-id=1001 --log-bin="$dir/data/binlog" --binlog-format=ROW --binlog-row-image=FULL --binlog-row-metadata=FULL \
       --gtid-mode=ON --enforce-gtid-consistency=ON \
