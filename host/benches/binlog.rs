@@ -20,27 +20,28 @@ use tokio_util::sync::CancellationToken;
 
 use process::{PLUGINS, Variant};
 
-/// Name, plugins, format (none: only read), bar in rows per CPU-second.
-const VARIANTS: [Variant; 5] = [
-    ("events, thrown away", "", "", None),
-    ("flat, no plugins", "", "flat", Some(600e3)),
-    ("flat, three plugins", PLUGINS, "flat", Some(400e3)),
-    ("debezium, no plugins", "", "debezium", Some(300e3)),
-    ("debezium, three plugins", PLUGINS, "debezium", None),
+/// Without a format, the events are only read.
+const VARIANTS: [Variant; 6] = [
+    Variant::new("events, thrown away", "", "", None),
+    Variant::new("flat, no plugins", "", "flat", Some(600e3)),
+    Variant::new("flat, three plugins", PLUGINS, "flat", Some(400e3)),
+    Variant { compiled: true, ..Variant::new("flat, three plugins compiled before", PLUGINS, "flat", None) },
+    Variant::new("debezium, no plugins", "", "debezium", Some(300e3)),
+    Variant::new("debezium, three plugins", PLUGINS, "debezium", None),
 ];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if let [run, index, rows, folder, port, user, password] = args.as_slice()
+    if let [run, index, rows, folder, cache, port, user, password] = args.as_slice()
         && run == "--run"
     {
         let server = (port.parse().unwrap(), user.as_str(), password.as_str());
-        return measured(VARIANTS[index.parse::<usize>().unwrap()], rows.parse().unwrap(), Path::new(folder), server);
+        return measured(VARIANTS[index.parse::<usize>().unwrap()], rows.parse().unwrap(), [folder, cache].map(Path::new), server);
     }
     let rows: u64 = args.first().map_or(2_000_000, |a| a.parse().unwrap());
     let server = mariadb::start(&[]);
     fill(&server, rows);
-    println!("{rows} inserted orders in the binlog, 1,000 a transaction; CPU of the whole program, without the server\n");
+    println!("{rows} inserted orders in the binlog, 1,000 a transaction; CPU of the whole program, without the server;");
     let port = server.port().to_string();
     process::compare(&VARIANTS, rows, &[&port, server.user(), server.password()]);
 }
@@ -62,15 +63,17 @@ fn fill(server: &Server, rows: u64) {
 }
 
 /// Runs one variant and prints CPU seconds, peak megabytes, megabytes written.
-fn measured((_, plugins, format, _): Variant, rows: u64, folder: &Path, server: (u16, &str, &str)) {
+fn measured(variant: Variant, rows: u64, [folder, cache]: [&Path; 2], server: (u16, &str, &str)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (port, user, password) = server;
+    let Variant { plugins, written: format, .. } = variant;
     if format.is_empty() {
         runtime.block_on(events(rows, server));
     } else {
         let text = format!(
-            "name: bench\nsource: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['shop.*'], start: earliest }}\n{plugins}\nstate: {0}/state.db\nsinks:\n  - {{ type: file, folder: {0}/out, format: {format} }}\n",
-            folder.display()
+            "name: bench\nsource: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['shop.*'], start: earliest }}\n{plugins}\nstate: {0}/state.db\ncache: {1}\nsinks:\n  - {{ type: file, folder: {0}/out, format: {format} }}\n",
+            folder.display(),
+            cache.display()
         );
         let pipeline = config::load_str(&text, folder, |_| None).unwrap();
         let status = pipeline::status(&pipeline);

@@ -16,37 +16,39 @@ use tokio_util::sync::CancellationToken;
 
 use process::{PLUGINS, Variant};
 
-/// Name, plugins, sink.
-const VARIANTS: [Variant; 5] = [
-    ("source, then nothing", "", "nothing", None),
-    ("flat, no plugins", "", "flat", Some(600e3)),
-    ("flat, three plugins", PLUGINS, "flat", Some(400e3)),
-    ("debezium, no plugins", "", "debezium", Some(300e3)),
-    ("debezium, three plugins", PLUGINS, "debezium", None),
+const VARIANTS: [Variant; 6] = [
+    Variant::new("source, then nothing", "", "nothing", None),
+    Variant::new("flat, no plugins", "", "flat", Some(600e3)),
+    Variant::new("flat, three plugins", PLUGINS, "flat", Some(400e3)),
+    Variant { compiled: true, ..Variant::new("flat, three plugins compiled before", PLUGINS, "flat", None) },
+    Variant::new("debezium, no plugins", "", "debezium", Some(300e3)),
+    Variant::new("debezium, three plugins", PLUGINS, "debezium", None),
 ];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if let [run, index, changes, folder] = args.as_slice()
+    if let [run, index, changes, folder, cache] = args.as_slice()
         && run == "--run"
     {
-        return measured(VARIANTS[index.parse::<usize>().unwrap()], changes.parse().unwrap(), Path::new(folder));
+        return measured(VARIANTS[index.parse::<usize>().unwrap()], changes.parse().unwrap(), Path::new(folder), Path::new(cache));
     }
     let changes: u64 = args.first().map_or(2_000_000, |a| a.parse().unwrap());
-    println!("{changes} changes of the generated shop into a file; CPU of the whole process\n");
+    println!("{changes} changes of the generated shop into a file; CPU of the whole process;");
     process::compare(&VARIANTS, changes, &[]);
 }
 
 /// Runs one variant and prints CPU seconds, peak megabytes, megabytes written.
-fn measured((_, plugins, sink, _): Variant, changes: u64, folder: &Path) {
+fn measured(variant: Variant, changes: u64, folder: &Path, cache: &Path) {
+    let Variant { plugins, written, .. } = variant;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let text = |sink: &str| {
+    let text = |format: &str| {
         format!(
-            "name: bench\nsource: {{ type: generator, seed: 1, changes: {changes} }}\n{plugins}\nstate: {0}/state.db\nsinks:\n  - {{ type: file, folder: {0}/out, format: {sink} }}\n",
-            folder.display()
+            "name: bench\nsource: {{ type: generator, seed: 1, changes: {changes} }}\n{plugins}\nstate: {0}/state.db\ncache: {1}\nsinks:\n  - {{ type: file, folder: {0}/out, format: {format} }}\n",
+            folder.display(),
+            cache.display()
         )
     };
-    if sink == "nothing" {
+    if written == "nothing" {
         let pipeline = config::load_str(&text("flat"), folder, |_| None).unwrap();
         let status = pipeline::status(&pipeline);
         let config::Source::Generator(settings) = pipeline.source else { unreachable!("the text says generator") };
@@ -59,7 +61,7 @@ fn measured((_, plugins, sink, _): Variant, changes: u64, folder: &Path) {
             drain.await.unwrap();
         });
     } else {
-        let pipeline = config::load_str(&text(sink), folder, |_| None).unwrap();
+        let pipeline = config::load_str(&text(written), folder, |_| None).unwrap();
         let status = pipeline::status(&pipeline);
         runtime.block_on(pipeline::run(pipeline, Arc::clone(&status), CancellationToken::new())).unwrap();
     }

@@ -13,31 +13,79 @@ plugins:
     config: { tables: [ { table: sales.orders, columns: [ { column: email, mask: { first: 1, last: 4 } } ] } ] }
 "#;
 
-/// Name, plugins, what is written, bar in changes per CPU-second.
-pub type Variant = (&'static str, &'static str, &'static str, Option<f64>);
+/// How often each variant runs; the run in the middle counts.
+const TURNS: usize = 5;
 
-/// Runs this program again for each variant, as `--run INDEX CHANGES FOLDER MORE…`, and prints a line of figures for each.
-pub fn compare(variants: &[Variant], changes: u64, more: &[&str]) {
-    println!(
-        "{:<26} {:>13} {:>9} {:>9} {:>8} {:>9} {:>12}",
-        "variant", "changes/CPU-s", "CPU s", "wall s", "peak MB", "MB out", "of the bar"
-    );
-    for (index, (name, _, _, bar)) in variants.iter().enumerate() {
-        let folder = tempfile::tempdir().unwrap();
-        let begin = Instant::now();
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--run", &index.to_string(), &changes.to_string(), folder.path().to_str().unwrap()])
-            .args(more)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        let told = String::from_utf8(output.stdout).unwrap();
-        let numbers: Vec<f64> = told.split_whitespace().map(|n| n.parse().unwrap()).collect();
-        let (cpu, peak, out) = (numbers[0], numbers[1], numbers[2]);
-        let rate = changes as f64 / cpu;
-        let bar = bar.map_or_else(|| "-".to_owned(), |bar| format!("{:.2} x", rate / bar));
-        println!("{name:<26} {rate:>13.0} {cpu:>9.2} {:>9.2} {peak:>8.0} {out:>9.0} {bar:>12}", begin.elapsed().as_secs_f64());
+/// What runs, and how fast it has to be.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    pub name: &'static str,
+    /// The pipeline file's `plugins`, or nothing.
+    pub plugins: &'static str,
+    /// What is written: a record format, or something that the bench knows.
+    pub written: &'static str,
+    /// Whether the plugins were compiled before; compiling them is part of the run otherwise.
+    pub compiled: bool,
+    /// Changes per CPU-second.
+    pub bar: Option<f64>,
+}
+
+impl Variant {
+    pub const fn new(name: &'static str, plugins: &'static str, written: &'static str, bar: Option<f64>) -> Self {
+        Self { name, plugins, written, compiled: false, bar }
     }
+}
+
+/// CPU seconds, peak megabytes, megabytes written, wall seconds.
+type Run = [f64; 4];
+
+/// Runs this program again for each variant, as `--run INDEX CHANGES FOLDER CACHE MORE…`, and prints a line of figures for each.
+///
+/// The variants run by turns, so that a machine that is slow for a while is so for all of them.
+pub fn compare(variants: &[Variant], changes: u64, more: &[&str]) {
+    println!("the middle of {TURNS} runs by turns, with the slowest and the fastest\n");
+    println!(
+        "{:<36} {:>13} {:>19} {:>7} {:>7} {:>8} {:>7} {:>11}",
+        "variant", "changes/CPU-s", "from - to, 1000s", "CPU s", "wall s", "peak MB", "MB out", "of the bar"
+    );
+    let compiled = tempfile::tempdir().unwrap();
+    if let Some(index) = variants.iter().position(|variant| variant.compiled) {
+        run(index, variants[index].name, 1000, compiled.path(), more);
+    }
+    let mut runs = vec![Vec::new(); variants.len()];
+    for _ in 0..TURNS {
+        for (index, (variant, runs)) in variants.iter().zip(&mut runs).enumerate() {
+            let empty = tempfile::tempdir().unwrap();
+            let cache = if variant.compiled { &compiled } else { &empty };
+            runs.push(run(index, variant.name, changes, cache.path(), more));
+        }
+    }
+    for (variant, mut runs) in variants.iter().zip(runs) {
+        runs.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        let rate = |run: &Run| changes as f64 / run[0];
+        let [cpu, _, out, wall] = runs[TURNS / 2];
+        let peak = runs.iter().map(|run| run[1]).fold(0.0, f64::max);
+        let middle = rate(&runs[TURNS / 2]);
+        let bar = variant.bar.map_or_else(|| "-".to_owned(), |bar| format!("{:.2} x", middle / bar));
+        let range = format!("{:.0} - {:.0}", rate(&runs[TURNS - 1]) / 1e3, rate(&runs[0]) / 1e3);
+        println!("{:<36} {middle:>13.0} {range:>19} {cpu:>7.2} {wall:>7.2} {peak:>8.0} {out:>7.0} {bar:>11}", variant.name);
+    }
+}
+
+/// One run in a process of its own.
+fn run(index: usize, name: &str, changes: u64, cache: &Path, more: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = Instant::now();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--run", &index.to_string(), &changes.to_string()])
+        .args([folder.path(), cache])
+        .args(more)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<f64> = told.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    [numbers[0], numbers[1], numbers[2], begin.elapsed().as_secs_f64()]
 }
 
 /// What [`compare`] reads: CPU seconds, peak megabytes, megabytes in the files of `folder/out`.
