@@ -84,6 +84,23 @@ fn an_unreachable_server_is_an_error_at_once() {
 }
 
 #[test]
+fn an_account_at_its_limit_of_connections_is_told_what_to_raise() {
+    let server = mariadb::start(&[]);
+    server.sql(
+        "CREATE USER 'busy'@'127.0.0.1' IDENTIFIED BY 'pw' WITH MAX_CONNECTIONS_PER_HOUR 1; GRANT ALL ON *.* TO 'busy'@'127.0.0.1';
+         CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)",
+    );
+    let mut settings = settings(&server, "d");
+    settings.user = "busy".into();
+    settings.password = Secret::new("pw");
+    precheck(settings.clone(), &anew()).unwrap();
+    insta::assert_snapshot!(shown(&precheck(settings, &anew()).unwrap_err()), @r#"
+    cannot connect to HOST: Server error: `ERROR 1226 (42000): User 'busy' has exceeded the 'max_connections_per_hour' resource (current value: 1)'
+      remedy: Raise max_connections or the account's own limits, or close other clients.
+    "#);
+}
+
+#[test]
 fn a_binlog_that_is_off_is_found() {
     let server = mysql::start(&["--skip-log-bin"]);
     let error = precheck(settings(&server, "d"), &anew()).unwrap_err();

@@ -117,9 +117,9 @@ impl Connector {
     /// The first value of the first row, which has to be there.
     pub async fn one<T: mysql_async::prelude::FromValue + Send + 'static>(&self, conn: &mut Conn, query: &str) -> Result<T> {
         let row: Option<mysql_async::Row> = self.within("query", conn.query_first(query)).await?;
-        row.and_then(|mut r| r.take_opt::<T, _>(0))
-            .and_then(std::result::Result::ok)
-            .ok_or_else(|| Error::new(ErrorKind::Connection, format!("{} gave no usable answer to '{query}'", self.address)))
+        row.and_then(|mut r| r.take_opt::<T, _>(0)).and_then(std::result::Result::ok).ok_or_else(|| {
+            Error::new(ErrorKind::Connection, format!("{} gave no usable answer to '{query}'", self.address)).remedy(PASSING)
+        })
     }
 
     /// What an error of the library or the server means for us: whether it is worth another try, and what to do.
@@ -128,7 +128,7 @@ impl Connector {
         let (kind, remedy) = match &error {
             mysql_async::Error::Server(server) => explain_code(server.code, &server.message, &self.user),
             mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => {
-                (ErrorKind::Precheck, Some("Enable TLS on the server, or set the source's tls to disabled.".to_owned()))
+                (ErrorKind::Precheck, "Enable TLS on the server, or set the source's tls to disabled.".to_owned())
             }
             mysql_async::Error::Driver(
                 mysql_async::DriverError::UnknownAuthPlugin { .. }
@@ -136,19 +136,15 @@ impl Connector {
                 | mysql_async::DriverError::CleartextPluginDisabled,
             ) => (
                 ErrorKind::Precheck,
-                Some("Give the account the authentication plugin caching_sha2_password or mysql_native_password.".to_owned()),
+                "Give the account the authentication plugin caching_sha2_password or mysql_native_password.".to_owned(),
             ),
             mysql_async::Error::Io(io) if is_certificate_fault(io) => (
                 ErrorKind::Precheck,
-                Some("Check the server's certificate against ca_file and the host name, or set tls to required.".to_owned()),
+                "Check the server's certificate against ca_file and the host name, or set tls to required.".to_owned(),
             ),
-            _ => (ErrorKind::Connection, Some("Check host, port and firewall, and that the server is running.".to_owned())),
+            _ => (ErrorKind::Connection, "Check host, port and firewall, and that the server is running.".to_owned()),
         };
-        let explained = Error::new(kind, message).caused_by(error);
-        match remedy {
-            Some(remedy) => explained.remedy(remedy),
-            None => explained,
-        }
+        Error::new(kind, message).caused_by(error).remedy(remedy)
     }
 }
 
@@ -162,30 +158,35 @@ fn is_certificate_fault(error: &mysql_async::IoError) -> bool {
     }
 }
 
+/// The remedy for what passes by itself, mostly.
+const PASSING: &str = "A running pipeline tries again by itself; if it goes on, look into the server's error log.";
+
 /// Server error codes: <https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html>.
-fn explain_code(code: u16, message: &str, user: &str) -> (ErrorKind, Option<String>) {
+fn explain_code(code: u16, message: &str, user: &str) -> (ErrorKind, String) {
     match code {
-        1045 | 1698 => (ErrorKind::Precheck, Some(format!("Check the source's user and password; the account is '{user}'."))),
+        1045 | 1698 => (ErrorKind::Precheck, format!("Check the source's user and password; the account is '{user}'.")),
         1044 | 1142 | 1227 => (
             ErrorKind::Precheck,
-            Some(format!("Grant the account what it lacks: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'…'.")),
+            format!("Grant the account what it lacks: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'…'."),
         ),
-        1130 => (ErrorKind::Precheck, Some("Create the account for the host that the program runs on.".into())),
-        1820 | 1862 | 3118 | 4151 => (ErrorKind::Precheck, Some("Unlock the account or renew its password.".into())),
+        1130 => (ErrorKind::Precheck, "Create the account for the host that the program runs on.".into()),
+        1820 | 1862 | 3118 | 4151 => (ErrorKind::Precheck, "Unlock the account or renew its password.".into()),
         1236 => explain_dump_error(message),
-        // too many connections, shutting down, killed, lock waits and the like pass
-        _ => (ErrorKind::Connection, None),
+        1040 | 1203 | 1226 => (ErrorKind::Connection, "Raise max_connections or the account's own limits, or close other clients.".into()),
+        1129 => (ErrorKind::Connection, "The server has blocked this host after errors: run FLUSH HOSTS there.".into()),
+        // shutting down, killed, lock waits and the like pass
+        _ => (ErrorKind::Connection, PASSING.into()),
     }
 }
 
 /// Error 1236 (ER_SOURCE_FATAL_ERROR_READING_BINLOG) has many causes, told apart only by its text.
-fn explain_dump_error(message: &str) -> (ErrorKind, Option<String>) {
+fn explain_dump_error(message: &str) -> (ErrorKind, String) {
     let lower = message.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|p| lower.contains(p));
     if has(&["server_uuid/server_id", "same server_id"]) {
         let remedy =
             "Another replica uses the same server id: set a server_id of its own in each pipeline's source, and run each pipeline once.";
-        return (ErrorKind::Source, Some(remedy.into()));
+        return (ErrorKind::Source, remedy.into());
     }
     if has(&[
         "purged",
@@ -196,12 +197,12 @@ fn explain_dump_error(message: &str) -> (ErrorKind, Option<String>) {
     ]) {
         let remedy = "The changes from there on are no longer in the server's binlog: keep binlogs longer (binlog_expire_logs_seconds), \
             and start anew with a new state file from a position that exists.";
-        return (ErrorKind::Source, Some(remedy.into()));
+        return (ErrorKind::Source, remedy.into());
     }
     if has(&["shutting down", "shutdown"]) {
-        return (ErrorKind::Connection, None);
+        return (ErrorKind::Connection, PASSING.into());
     }
     let remedy = "The stored position does not fit this server's binlog: check that it is the same server and that nobody has run RESET; \
         else start anew with a new state file.";
-    (ErrorKind::Source, Some(remedy.into()))
+    (ErrorKind::Source, remedy.into())
 }
