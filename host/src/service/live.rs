@@ -122,13 +122,20 @@ impl Sample {
 struct Rates {
     changes: f64,
     records: f64,
+    /// How long there have been changes, at most [`SMOOTHED`].
+    seconds: f64,
 }
 
+/// Seconds over which the live line's rates are smoothed for the eye.
+const SMOOTHED: f64 = 2.0;
+
 impl Rates {
-    /// From two samples; smoothed over about two seconds for the eye.
+    /// From two samples. When `smooth`: the mean since the first change, and later the moving mean of [`SMOOTHED`], so that
+    /// the first rates shown are not those of a stream that seems to speed up.
     fn update(&mut self, before: &Sample, now: &Sample, smooth: bool) {
         let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-3);
-        let weight = if smooth && self.changes > 0.0 { (seconds / 2.0).min(1.0) } else { 1.0 };
+        self.seconds = if smooth && self.changes > 0.0 { (self.seconds + seconds).min(SMOOTHED) } else { seconds };
+        let weight = (seconds / self.seconds).min(1.0);
         let mix = |old: f64, before: u64, now: u64| old + (now.saturating_sub(before) as f64 / seconds - old) * weight;
         self.changes = mix(self.changes, before.changes, now.changes);
         self.records = mix(self.records, before.records, now.records);
@@ -177,6 +184,24 @@ mod tests {
 
     use super::*;
     use crate::service::status::{ComponentId, PluginStatus, SinkStatus};
+
+    #[test]
+    fn a_steady_stream_has_its_rate_from_the_first_moment() {
+        let status = Status { sinks: vec![SinkStatus::default()], ..Default::default() };
+        let begin = Instant::now();
+        let mut before = Sample::take(&status, begin);
+        let mut rates = Rates::default();
+        for tick in 1..=20 {
+            // the stream begins in the middle of the first interval
+            status.source.changes.add(if tick == 1 { 375 } else { 750 });
+            let now = Sample::take(&status, begin + tick * REDRAW);
+            rates.update(&before, &now, true);
+            before = now;
+            let least = if tick < 4 { 1500.0 } else { 2600.0 };
+            assert!((least..=3000.0).contains(&rates.changes), "{tick}: {}", rates.changes);
+        }
+        assert!(rates.changes > 2900.0, "{}", rates.changes);
+    }
 
     #[test]
     fn the_line_shows_rates_versions_swaps_and_errors() {
