@@ -18,17 +18,10 @@ use sluicegate::{config, pipeline};
 use sluicegate_harness::{database::Server, mariadb};
 use tokio_util::sync::CancellationToken;
 
-use process::{PLUGINS, Variant};
+use process::Variant;
 
 /// Without a format, the events are only read.
-const VARIANTS: [Variant; 6] = [
-    Variant::new("events, thrown away", "", "", None),
-    Variant::new("flat, no plugins", "", "flat", Some(600e3)),
-    Variant::new("flat, three plugins", PLUGINS, "flat", Some(400e3)),
-    Variant { compiled: true, ..Variant::new("flat, three plugins compiled before", PLUGINS, "flat", None) },
-    Variant::new("debezium, no plugins", "", "debezium", Some(300e3)),
-    Variant::new("debezium, three plugins", PLUGINS, "debezium", None),
-];
+const VARIANTS: [Variant; 6] = process::variants("events, thrown away", "");
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();

@@ -14,16 +14,9 @@ use std::{path::Path, sync::Arc};
 use sluicegate::{config, pipeline};
 use tokio_util::sync::CancellationToken;
 
-use process::{PLUGINS, Variant};
+use process::Variant;
 
-const VARIANTS: [Variant; 6] = [
-    Variant::new("source, then nothing", "", "nothing", None),
-    Variant::new("flat, no plugins", "", "flat", Some(600e3)),
-    Variant::new("flat, three plugins", PLUGINS, "flat", Some(400e3)),
-    Variant { compiled: true, ..Variant::new("flat, three plugins compiled before", PLUGINS, "flat", None) },
-    Variant::new("debezium, no plugins", "", "debezium", Some(300e3)),
-    Variant::new("debezium, three plugins", PLUGINS, "debezium", None),
-];
+const VARIANTS: [Variant; 6] = process::variants("source, then nothing", "nothing");
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command, time::Instant};
 
 /// The three standard plugins at work on `shop.orders`: two columns filtered on, one masked, the table renamed.
-pub const PLUGINS: &str = r#"
+const PLUGINS: &str = r#"
 plugins:
   - use: filter
     config: { tables: [ { table: shop.orders, where: "status <> 'cancelled' AND amount >= 10" } ] }
@@ -31,9 +31,21 @@ pub struct Variant {
 }
 
 impl Variant {
-    pub const fn new(name: &'static str, plugins: &'static str, written: &'static str, bar: Option<f64>) -> Self {
+    const fn new(name: &'static str, plugins: &'static str, written: &'static str, bar: Option<f64>) -> Self {
         Self { name, plugins, written, compiled: false, bar }
     }
+}
+
+/// The source alone, and what the whole program is measured with.
+pub const fn variants(source: &'static str, written: &'static str) -> [Variant; 6] {
+    [
+        Variant::new(source, "", written, None),
+        Variant::new("flat, no plugins", "", "flat", Some(600e3)),
+        Variant::new("flat, three plugins", PLUGINS, "flat", Some(400e3)),
+        Variant { compiled: true, ..Variant::new("flat, three plugins compiled before", PLUGINS, "flat", None) },
+        Variant::new("debezium, no plugins", "", "debezium", Some(300e3)),
+        Variant::new("debezium, three plugins", PLUGINS, "debezium", None),
+    ]
 }
 
 /// CPU seconds, peak megabytes, megabytes written, wall seconds.
