@@ -1,0 +1,51 @@
+//! The pipeline file as people write it. These types give the keys, their forms and the JSON Schema; [`super::validate`]
+//! turns them into [`super::Pipeline`]. The doc comments of the fields are the descriptions in the schema.
+
+mod http;
+mod limits;
+mod plugin;
+mod secret;
+mod sink;
+mod source;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(super) use http::RawHttp;
+pub(super) use limits::RawLimits;
+pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
+pub(super) use secret::RawSecret;
+pub(super) use sink::{
+    RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
+};
+pub(super) use source::{RawGenerator, RawMySql, RawSource, RawStart, RawStartWord, RawTls};
+
+/// One pipeline: a source, plugins in order, sinks.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Pipeline")]
+pub(super) struct RawPipeline {
+    /// The pipeline's name: labels its logs and metrics and names its files. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Where changes come from.
+    pub source: RawSource,
+    /// What every change passes through, in this order.
+    #[serde(default)]
+    pub plugins: Vec<RawPlugin>,
+    /// Where changes go: every sink gets every change.
+    pub sinks: Vec<RawSink>,
+    /// The checkpoint, an SQLite file. Default: `sluicegate-state/<name>.db` beside this file.
+    pub state: Option<String>,
+    /// Folder of the dead-letter files. Default: `<name>-dead-letters` beside the checkpoint.
+    pub dead_letter: Option<String>,
+    /// Folder of compiled plugins; it can be deleted at any time. Default: `cache` beside the checkpoint.
+    pub cache: Option<String>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served. Default: nowhere.
+    pub http: Option<RawHttp>,
+    /// Threads that batches pass through the plugins on, each with instances of its own; the order stays. 1 to 64. Default: 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub workers: Option<u64>,
+    /// Bounds other than the defaults.
+    #[serde(default)]
+    pub limits: RawLimits,
+}
