@@ -1,0 +1,3 @@
+//! The Kafka sink against a real broker.
+
+mod with_kafka;

@@ -1,0 +1,148 @@
+//! A sink under test, and batches of a small table.
+
+mod delivery;
+mod failures;
+mod routing;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use sluicegate::{
+    Error, ErrorKind, Result,
+    change::{
+        Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows, Transaction,
+        Values,
+    },
+    config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind},
+    limits::Limits,
+    service::{Status, status::SinkStatus},
+    sink::{self, DeadLetters, Sink},
+};
+use sluicegate_harness::kafka::{self, Broker, Record};
+
+/// A sink under test, with what stands around it.
+struct Bench {
+    sink: Box<dyn Sink>,
+    status: Arc<Status>,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn open(settings: KafkaSink, on_error: OnError) -> Result<Self> {
+        Self::open_with(settings, on_error, PluginVersions::Omitted, &Limits::default())
+    }
+
+    fn open_with(settings: KafkaSink, on_error: OnError, plugin_versions: PluginVersions, limits: &Limits) -> Result<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
+        let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
+        let settings =
+            Settings { name: "kafka".into(), format: RecordFormat::Flat, plugin_versions, on_error, kind: SinkKind::Kafka(settings) };
+        let sink = sink::open(&settings, "shop", "mysql", None, limits, letters, status.clone(), 0)?;
+        Ok(Self { sink, status, folder })
+    }
+
+    fn dead_letters(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("kafka.ndjson")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn settings(broker: &Broker, topic: &str) -> KafkaSink {
+    KafkaSink {
+        brokers: broker.brokers().into(),
+        topic: format!("{topic}.{{table}}"),
+        tombstones: true,
+        keyless: Keyless::Stop,
+        delivery_timeout: Duration::from_secs(60),
+        options: BTreeMap::new(),
+    }
+}
+
+/// `shop.{name} (id bigint [primary key], note text)`.
+fn table(name: &str, key: bool) -> Arc<Table> {
+    let column = |name: &str, data_type, primary_key| ColumnInfo {
+        name: name.into(),
+        data_type,
+        native_type: String::new(),
+        nullable: false,
+        primary_key,
+        place: Place::Value,
+    };
+    Arc::new(Table {
+        name: TableName::new("shop", name),
+        destination: None,
+        columns: vec![column("id", DataType::Int64, key), column("note", DataType::Text, false)],
+    })
+}
+
+fn batch(sequence: u64, table: Arc<Table>) -> Batch {
+    let mut batch = Batch::empty(sequence, Position::new("{}"));
+    batch.tables.push(TableRows::new(table));
+    batch.events.push(Event { transaction: 0, position: 4, time_us: 1_700_000_000_000_000, server_id: 1 });
+    batch.transactions.push(Transaction { id: None, file: "binlog.000001".into() });
+    batch
+}
+
+type Row<'a> = Option<(i64, &'a str)>;
+
+fn push(batch: &mut Batch, before: Row<'_>, after: Row<'_>) {
+    let rows = &mut batch.tables[0];
+    let mut image = |row: Row<'_>, image: Image| {
+        let Some((id, note)) = row else { return NO_IMAGE };
+        rows.images.push(image as u8);
+        if let Values::Int64(v) = &mut rows.columns[0].values {
+            v.push(id);
+        }
+        if let Values::Text(v) = &mut rows.columns[1].values {
+            v.push(note.as_bytes());
+        }
+        rows.len() as u32 - 1
+    };
+    let (before, after) = (image(before, Image::Before), image(after, Image::After));
+    let operation = match (before, after) {
+        (NO_IMAGE, _) => Operation::Insert,
+        (_, NO_IMAGE) => Operation::Delete,
+        _ => Operation::Update,
+    };
+    let offset = batch.taken;
+    batch.taken += 1;
+    batch.bytes += 100;
+    batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: offset, offset });
+}
+
+fn inserts(sequence: u64, ids: impl IntoIterator<Item = i64>, note: &str) -> Batch {
+    let mut batch = batch(sequence, table("orders", true));
+    ids.into_iter().for_each(|id| push(&mut batch, None, Some((id, note))));
+    batch
+}
+
+fn field(record: &Record, name: &str) -> Option<Value> {
+    record.value.as_ref().map(|value| serde_json::from_str::<Value>(value).unwrap()[name].clone())
+}
+
+fn id(record: &Record) -> i64 {
+    field(record, "id").unwrap().as_i64().unwrap()
+}
+
+/// Records of `id = n % 50, note = n`: every `n` once, ascending for each id, and each id in one partition.
+fn assert_each_once_in_order(records: &[Record], count: usize) {
+    let mut by_id: BTreeMap<i64, Vec<(i32, u64)>> = BTreeMap::new();
+    for record in records {
+        let note = field(record, "note").unwrap().as_str().unwrap().parse().unwrap();
+        by_id.entry(id(record)).or_default().push((record.partition, note));
+    }
+    for (id, seen) in by_id {
+        assert!(seen.windows(2).all(|w| w[0].0 == w[1].0 && w[0].1 < w[1].1), "key {id} is out of order");
+    }
+    assert_eq!(records.len(), count);
+}
+
+/// The error of a write or of the flush after it.
+fn fails(bench: &mut Bench, batch: &Batch) -> Error {
+    bench.sink.write(batch).and_then(|()| bench.sink.flush()).unwrap_err()
+}
