@@ -4,7 +4,6 @@
 //! YAML text becomes a tree that knows its lines, `${NAME}` is replaced in its texts, it is typed, and then checked as a whole. Each
 //! step collects its faults, and an error names file, line and path, the reason and the remedy of each, never a value.
 
-mod bounds;
 mod document;
 mod environment;
 mod kafka_option;

@@ -6,7 +6,7 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     Description, Engine, NO_OP,
     bindings::sluicegate::plugin::types as wit,
-    config_schema, embedded,
+    config_schema,
     instance::Instance,
     outcome,
     plan::{self, Origin, Plan},
@@ -120,7 +120,7 @@ pub fn loader(data: &[u8]) {
 /// The smallest embedded plugin with a byte changed for each five of `changes` (its place, and what it becomes), cut after the last
 /// one when that is odd.
 fn changed(changes: &[u8]) -> Vec<u8> {
-    let mut bytes = embedded(NO_OP).unwrap_or_default().to_vec();
+    let mut bytes = NO_OP.to_vec();
     let mut from = Source(changes);
     while !from.0.is_empty() {
         let place = from.number() as usize % bytes.len().max(1);

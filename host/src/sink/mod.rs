@@ -24,11 +24,8 @@ use crate::{
     format::Encoder,
     limits::Limits,
     service::status::{SinkStatus, Status},
+    state::SinkState,
 };
-
-/// What a sink has to remember to go on after a restart (a file's name and durable length, say): JSON text that only the
-/// sink interprets, kept in the checkpoint beside the position that it belongs to.
-pub type SinkState = String;
 
 /// A sink. It runs on a thread of its own and may block. The contract:
 ///

@@ -9,7 +9,11 @@ mod lock;
 pub use checkpoint::Checkpoint;
 pub(crate) use lock::{Lock, LockFault};
 
-use crate::{change::Position, sink::SinkState};
+use crate::change::Position;
+
+/// What a sink has to remember to go on after a restart (a file's name and durable length, say): JSON text that only the
+/// sink interprets, kept in the checkpoint beside the position that it belongs to.
+pub type SinkState = String;
 
 /// Up to where a sink is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,13 @@
-//! The `limits` section, and the Kafka settings that are not free: what may be chosen, and how far.
+//! The `limits` section: what may be chosen, and how far.
 
 use std::time::Duration;
 
 use super::{
-    quantity::{Size, Time},
-    raw::RawLimits,
-    validate::Check,
+    super::{
+        quantity::{Size, Time},
+        raw::RawLimits,
+    },
+    check::Check,
 };
 use crate::limits::Limits;
 
@@ -16,28 +18,11 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A size within bounds.
-pub(super) fn size(check: &mut Check<'_>, path: &str, size: Option<Size>, default: u64, least: u64, most: u64) -> u64 {
-    let size = size.map_or(default, |s| s.0);
-    if size < least || size > most {
-        check.refuse(path, "this size is out of bounds", format!("write a size from {} to {}", Size(least), Size(most)));
-    }
-    size
-}
-
-fn count(check: &mut Check<'_>, path: &str, count: Option<u64>, default: u64, least: u64, most: u64) -> u64 {
-    let count = count.unwrap_or(default);
-    if count < least || count > most {
-        check.refuse(path, "this number is out of bounds", format!("write a number from {least} to {most}"));
-    }
-    count
-}
-
 /// The defaults, with what the file says instead.
 pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let d = Limits::default();
     let mut sized = |key: &str, value: Option<Size>, default: u64, least: u64, most: u64| {
-        size(check, &format!("limits.{key}"), value, default, least, most)
+        check.size(&format!("limits.{key}"), value, default, least, most)
     };
     let batch_bytes = sized("batch_bytes", raw.batch_bytes, d.batch_bytes as u64, 64 * KIB, 256 * MIB);
     let plugin_memory = sized("plugin_memory", raw.plugin_memory, d.plugin_memory as u64, MIB, 4 * GIB);
@@ -51,7 +36,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let header_bytes = sized("record_header_bytes", raw.record_header_bytes, d.record_header_bytes as u64, 64, MIB);
     let kafka_bytes = sized("kafka_queue_bytes", raw.kafka_queue_bytes, d.kafka_queue_bytes as u64, MIB, 2 * GIB);
     let mut counted = |key: &str, value: Option<u64>, default: u64, least: u64, most: u64| {
-        count(check, &format!("limits.{key}"), value, default, least, most)
+        check.count(&format!("limits.{key}"), value, default, least, most)
     };
     let batch_changes = counted("batch_changes", raw.batch_changes, d.batch_changes as u64, 1, 65_536);
     let queue_batches = counted("queue_batches", raw.queue_batches, d.queue_batches as u64, 1, 1024);

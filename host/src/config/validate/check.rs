@@ -1,0 +1,135 @@
+//! What every part of the check needs: faults collected, and values of one kind.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::super::{
+    Secret, TablePatterns,
+    problem::Problem,
+    quantity::{Size, Time},
+    raw::RawSecret,
+};
+
+/// A secret's file of more bytes is refused.
+const MOST_SECRET_BYTES: u64 = 64 << 10;
+/// A name's length, at most: names become parts of file names.
+const MOST_NAME_BYTES: usize = 64;
+
+/// Collects faults. After one, the value handed on is a stand-in that never leaves [`super::validate`].
+pub(super) struct Check<'a> {
+    /// Where relative paths start.
+    pub base: &'a Path,
+    pub problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Notes a fault at `path`.
+    pub(super) fn refuse(&mut self, path: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(Problem { path: path.into(), line: 0, what: what.into(), remedy: remedy.into() });
+    }
+
+    /// A name for logs, labels and file names.
+    pub(super) fn name(&mut self, path: &str, name: &str) {
+        let fits = !name.is_empty()
+            && name.len() <= MOST_NAME_BYTES
+            && !name.starts_with(['.', '-'])
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if !fits {
+            self.refuse(
+                path,
+                "this is not usable as a name",
+                format!("use letters, digits, `-`, `_` and `.`, at most {MOST_NAME_BYTES}, with a letter, a digit or `_` in front"),
+            );
+        }
+    }
+
+    pub(super) fn path(&mut self, at: &str, path: &str) -> PathBuf {
+        if path.is_empty() || path.contains('\0') {
+            self.refuse(at, "this is not a path", "write a path; a relative one starts at the pipeline file's folder");
+        }
+        // `./` in the middle says nothing
+        self.base.join(path).components().collect()
+    }
+
+    pub(super) fn text(&mut self, path: String, text: String, example: &str) -> String {
+        if text.trim().is_empty() {
+            self.refuse(path, "this is empty", format!("write {example}"));
+        }
+        text
+    }
+
+    pub(super) fn secret(&mut self, path: &str, raw: RawSecret) -> Secret {
+        let file = match raw {
+            RawSecret::Text(text) => return Secret::new(text),
+            RawSecret::File(file) => self.path(path, &file),
+        };
+        let mut text = String::new();
+        let read = File::open(&file).and_then(|f| f.take(MOST_SECRET_BYTES + 1).read_to_string(&mut text));
+        match read {
+            // the error of bytes that are not UTF-8 does not quote them
+            Err(error) => self.refuse(
+                path,
+                format!("the secret's file {} cannot be read: {error}", file.display()),
+                "give the path of a text file that this account can read",
+            ),
+            Ok(_) if text.len() as u64 > MOST_SECRET_BYTES => self.refuse(
+                path,
+                format!("the secret's file {} has more than {}", file.display(), Size(MOST_SECRET_BYTES)),
+                "give the path of the file that holds only the secret",
+            ),
+            Ok(_) => {}
+        }
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        Secret::new(text)
+    }
+
+    /// A time within bounds.
+    pub(super) fn time(&mut self, path: &str, time: Option<Time>, default: Duration, least: Duration, most: Duration) -> Duration {
+        let time = time.map_or(default, |t| t.0);
+        if time < least || time > most {
+            self.refuse(path, "this time is out of bounds", format!("write a time from {} to {}", Time(least), Time(most)));
+        }
+        time
+    }
+
+    /// A size within bounds.
+    pub(super) fn size(&mut self, path: &str, size: Option<Size>, default: u64, least: u64, most: u64) -> u64 {
+        let size = size.map_or(default, |s| s.0);
+        if size < least || size > most {
+            self.refuse(path, "this size is out of bounds", format!("write a size from {} to {}", Size(least), Size(most)));
+        }
+        size
+    }
+
+    /// A number within bounds.
+    pub(super) fn count(&mut self, path: &str, count: Option<u64>, default: u64, least: u64, most: u64) -> u64 {
+        let count = count.unwrap_or(default);
+        if count < least || count > most {
+            self.refuse(path, "this number is out of bounds", format!("write a number from {least} to {most}"));
+        }
+        count
+    }
+
+    pub(super) fn tables(&mut self, path: &str, patterns: &[String]) -> TablePatterns {
+        for (i, pattern) in patterns.iter().enumerate() {
+            let bare = pattern.strip_prefix('!').unwrap_or(pattern);
+            if bare.trim() != bare || !(bare.contains('.') || bare == "*") || bare.starts_with('.') || bare.ends_with('.') {
+                self.refuse(
+                    format!("{path}[{i}]"),
+                    "this is not a table pattern",
+                    "write `database.table`, where `*` and `?` stand for any characters, e.g. `shop.*`; `!` in front excludes",
+                );
+            }
+        }
+        TablePatterns::new(patterns)
+    }
+}

@@ -1,0 +1,124 @@
+//! A sink.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    super::{
+        FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind,
+        raw::{RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink},
+        refused_option,
+    },
+    check::Check,
+};
+
+impl Check<'_> {
+    pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
+        let (name, format, policy, plugin_versions, kind) = match raw {
+            RawSink::Stdout(raw) => {
+                (raw.name.unwrap_or_else(|| "stdout".into()), raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
+            }
+            RawSink::File(raw) => {
+                let name = raw.name.clone().unwrap_or_else(|| "file".into());
+                (name, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+            }
+            RawSink::Kafka(raw) => {
+                let name = raw.name.clone().unwrap_or_else(|| "kafka".into());
+                let versions = match raw.plugin_versions {
+                    None | Some(RawPluginVersions::None) => PluginVersions::Omitted,
+                    Some(RawPluginVersions::Member) => PluginVersions::Member,
+                    Some(RawPluginVersions::Header) => PluginVersions::Header,
+                };
+                (name, raw.format, raw.on_error, versions, self.kafka(path, raw))
+            }
+        };
+        self.name(&format!("{path}.name"), &name);
+        let format = match format {
+            None | Some(RawFormat::Debezium) => RecordFormat::Debezium,
+            Some(RawFormat::Flat) => RecordFormat::Flat,
+        };
+        Sink { name, format, plugin_versions, on_error: on_error(policy), kind }
+    }
+
+    fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
+        let prefix = raw.prefix.unwrap_or_else(|| pipeline.to_owned());
+        self.name(&format!("{path}.prefix"), &prefix);
+        if raw.zstd.is_some_and(|level| !(1..=19).contains(&level)) {
+            self.refuse(format!("{path}.zstd"), "there is no such zstd level", "write a level from 1 (fast) to 19 (small)");
+        }
+        let folder = self.path(&format!("{path}.folder"), &raw.folder);
+        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd })
+    }
+
+    fn roll(&mut self, path: &str, raw: &RawRoll) -> Roll {
+        let bytes = self.size(&format!("{path}.roll.bytes"), raw.bytes, 256 << 20, 4 << 10, 1 << 40);
+        let every = raw.every.map(|every| {
+            let most = Duration::from_secs(366 * 24 * 3600);
+            self.time(&format!("{path}.roll.every"), Some(every), Duration::ZERO, Duration::from_millis(100), most)
+        });
+        Roll { bytes, every }
+    }
+
+    fn kafka(&mut self, path: &str, raw: RawKafkaSink) -> SinkKind {
+        let mut options = BTreeMap::new();
+        for (name, value) in raw.options {
+            let at = format!("{path}.options.{name}");
+            if let Some(reason) = refused_option(&name) {
+                self.refuse(&at, format!("this setting is not free: {reason}"), "remove it");
+            }
+            let value = self.secret(&at, value.0);
+            options.insert(name, value);
+        }
+        let topic = raw.topic.unwrap_or_else(|| "{database}.{table}".into());
+        if let Err((what, remedy)) = topic_template(&topic) {
+            self.refuse(format!("{path}.topic"), what, remedy);
+        }
+        SinkKind::Kafka(KafkaSink {
+            brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
+            topic,
+            tombstones: raw.tombstones.unwrap_or(true),
+            keyless: match raw.keyless {
+                None | Some(RawKeyless::Stop) => Keyless::Stop,
+                Some(RawKeyless::WholeRow) => Keyless::WholeRow,
+                Some(RawKeyless::NoKey) => Keyless::NoKey,
+            },
+            delivery_timeout: self.time(
+                &format!("{path}.delivery_timeout"),
+                raw.delivery_timeout,
+                Duration::from_secs(120),
+                Duration::from_secs(1),
+                Duration::from_secs(24 * 3600),
+            ),
+            options,
+        })
+    }
+}
+
+fn on_error(raw: Option<RawOnError>) -> OnError {
+    match raw {
+        None | Some(RawOnError::Stop) => OnError::Stop,
+        Some(RawOnError::Skip) => OnError::Skip,
+        Some(RawOnError::DeadLetter) => OnError::DeadLetter,
+    }
+}
+
+fn member(raw: Option<RawMemberVersions>) -> PluginVersions {
+    match raw {
+        None | Some(RawMemberVersions::None) => PluginVersions::Omitted,
+        Some(RawMemberVersions::Member) => PluginVersions::Member,
+    }
+}
+
+/// Whether the template's placeholders are known and the rest can stand in a topic's name.
+fn topic_template(template: &str) -> Result<(), (&'static str, &'static str)> {
+    let mut rest = template.to_owned();
+    for placeholder in ["{database}", "{schema}", "{table}"] {
+        rest = rest.replace(placeholder, "x");
+    }
+    if rest.contains(['{', '}']) {
+        return Err(("unknown placeholder", "use only `{database}`, `{schema}` and `{table}`"));
+    }
+    if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+        return Err(("Kafka allows no such topic name", "use letters, digits, `.`, `_`, `-` and the placeholders"));
+    }
+    Ok(())
+}
