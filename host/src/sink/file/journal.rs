@@ -9,7 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{fault, naming::Naming, recovery::remove_file, stream::is_folder};
+use super::{
+    fault,
+    naming::{Naming, is_folder},
+    remove_file,
+};
 use crate::{Error, ErrorKind, Result, state::folder};
 
 /// The journal of a sink.

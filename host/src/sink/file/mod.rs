@@ -12,12 +12,13 @@ pub(crate) mod fuzz;
 mod journal;
 mod naming;
 mod output;
+mod place;
 mod recovery;
 mod stream;
 mod streams;
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -156,7 +157,7 @@ impl FileSink {
         if self.flushes == 2
             && let Some(marker) = self.uncommitted.take()
         {
-            recovery::remove_file(&marker)?;
+            remove_file(&marker)?;
         }
         Ok(())
     }
@@ -199,12 +200,20 @@ pub(super) fn precheck(settings: &Settings) -> Result<()> {
     let there = settings.folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
     let probe = there.join(format!(".{}.probe", settings.prefix));
-    let made = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
+    let made = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
     made.map_err(|e| {
         Error::new(ErrorKind::Precheck, format!("the folder {} cannot be written", settings.folder.display()))
             .remedy(remedy(&e))
             .caused_by(e)
     })
+}
+
+/// Removes a file that may be gone already.
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault(path, "the file cannot be removed", e)),
+        _ => Ok(()),
+    }
 }
 
 /// The error of an operation on `path`: stops the pipeline, and nothing is lost.

@@ -37,6 +37,23 @@ impl Naming {
     }
 }
 
+/// The longest destination and the longest name of a folder in it, in bytes.
+const MOST_BYTES: (usize, usize) = (512, 255);
+
+/// Whether a destination can be a folder inside the sink's: names with `/` between them, none that leads elsewhere, could
+/// be one of our files or is hidden (as our own lock is), and nothing that cannot be shown.
+pub(super) fn is_folder(destination: &str) -> bool {
+    let name = |name: &str| {
+        !name.is_empty()
+            && name.len() <= MOST_BYTES.1
+            && !name.starts_with('.')
+            && ![".ndjson", ".ndjson.zst"].iter().any(|end| name.ends_with(end))
+            && !name.contains('\\')
+            && !name.contains(char::is_control)
+    };
+    destination.len() <= MOST_BYTES.0 && destination.split('/').all(name)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

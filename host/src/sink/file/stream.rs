@@ -6,7 +6,7 @@ use super::{
     fault,
     naming::Naming,
     output::Output,
-    recovery::{self, Place, Start},
+    place::{self, Place, Start},
 };
 use crate::{Result, config::Roll, service::status::now_us, state::folder};
 
@@ -104,7 +104,7 @@ impl Stream {
             self.opened_us = now_us();
             file.map_err(|e| fault(&path, "the file cannot be made", e))?
         } else {
-            recovery::cut(&path, self.bytes)?
+            place::cut(&path, self.bytes)?
         };
         self.output = Some(Output::new(file, self.bytes, layout.zstd).map_err(|e| fault(&path, "the file cannot be used", e))?);
         Ok(())
@@ -181,21 +181,4 @@ impl Stream {
             opened_us: self.opened_us,
         }
     }
-}
-
-/// The longest destination and the longest name of a folder in it, in bytes.
-const MOST_BYTES: (usize, usize) = (512, 255);
-
-/// Whether a destination can be a folder inside the sink's: names with `/` between them, none that leads elsewhere, could
-/// be one of our files or is hidden (as our own lock is), and nothing that cannot be shown.
-pub(super) fn is_folder(destination: &str) -> bool {
-    let name = |name: &str| {
-        !name.is_empty()
-            && name.len() <= MOST_BYTES.1
-            && !name.starts_with('.')
-            && ![".ndjson", ".ndjson.zst"].iter().any(|end| name.ends_with(end))
-            && !name.contains('\\')
-            && !name.contains(char::is_control)
-    };
-    destination.len() <= MOST_BYTES.0 && destination.split('/').all(name)
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use super::{
     journal::Journal,
-    recovery::{self, Recovered, Start, State},
-    stream::{Layout, Stream, is_folder},
+    naming::is_folder,
+    place::{Start, State},
+    recovery::{self, Recovered},
+    stream::{Layout, Stream},
 };
 use crate::{Result, limits::Limits, service::status::now_us, sink::destination};
 

@@ -2,7 +2,7 @@ use std::{fs, io::Read, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{recovery::Place, *};
+use super::{place::Place, *};
 use crate::{
     config::{OnError, RecordFormat, Roll},
     sink::{

@@ -219,12 +219,12 @@ fn headers_beyond_their_bounds_leave_neither_half_of_a_moved_row() {
 #[test]
 fn only_names_inside_the_folder_are_destinations() {
     for good in ["a", "a/b", "region=eu/day=2024-02-29", "caf\u{e9}", "a b", &"x".repeat(255)] {
-        assert!(stream::is_folder(good), "{good}");
+        assert!(naming::is_folder(good), "{good}");
     }
     let long = ["x".repeat(256), ["x"; 257].join("/")];
     let bad = ["", "/", "/etc", "a/", "a//b", "..", "a/../b", ".", "./a", ".hidden", "a/.b", "a\nb", "a\0", "a\\b", "x-00000001.ndjson"];
     for bad in bad.into_iter().chain(["x.ndjson.zst/a", "a\u{85}"]).chain(long.iter().map(String::as_str)) {
-        assert!(!stream::is_folder(bad), "{bad}");
+        assert!(!naming::is_folder(bad), "{bad}");
     }
 }
 
