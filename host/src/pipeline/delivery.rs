@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     time::{Duration, Instant},
 };
@@ -15,6 +15,16 @@ use crate::{
     sink::{DeadLetters, Sink},
     state::{Checkpoint, Progress},
 };
+
+/// The queues of all sinks.
+pub(super) struct Sinks(pub Vec<SyncSender<Arc<Batch>>>);
+
+impl Sinks {
+    /// Hands a batch to every sink; `false` when one takes no more (its own error says why).
+    pub fn send(&self, batch: &Arc<Batch>) -> bool {
+        self.0.iter().all(|sink| sink.send(batch.clone()).is_ok())
+    }
+}
 
 pub(super) struct Delivery {
     pub name: String,

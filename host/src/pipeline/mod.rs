@@ -34,12 +34,12 @@ use crate::{
     source::{AnySource, Source, Start},
     state::{Checkpoint, Progress},
 };
-use delivery::Delivery;
+use delivery::{Delivery, Sinks};
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use swap::Reached;
 use versions::Versions;
-use worker::{Sinks, Way, Worker};
+use worker::{Way, Worker};
 
 /// What a run did.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use super::worker::Sinks;
+use super::delivery::Sinks;
 use crate::{
     Result,
     change::Batch,

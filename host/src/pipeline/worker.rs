@@ -1,11 +1,12 @@
 //! The thread between source and sinks: takes batches from the source, lets them pass the plugins, here or on several
 //! workers, and lets new chains take over between two batches, also when no batch comes.
 
-use std::sync::{Arc, mpsc::SyncSender};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::{
+    delivery::Sinks,
     parallel::Workers,
     sample::Sampler,
     swap::{Reached, Swap},
@@ -27,16 +28,6 @@ pub(super) enum Way {
     Here { chain: Box<Chain>, to_sinks: Sinks },
     /// On threads of their own.
     Workers(Workers),
-}
-
-/// The queues of all sinks.
-pub(super) struct Sinks(pub Vec<SyncSender<Arc<Batch>>>);
-
-impl Sinks {
-    /// Hands a batch to every sink; `false` when one takes no more (its own error says why).
-    pub fn send(&self, batch: &Arc<Batch>) -> bool {
-        self.0.iter().all(|sink| sink.send(batch.clone()).is_ok())
-    }
 }
 
 enum Next {

@@ -12,6 +12,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod mixing;
 mod rows;
 mod schedule;
 mod shop;

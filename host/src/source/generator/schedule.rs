@@ -1,7 +1,7 @@
 //! When what happens in the shop. The stream is cut into rounds, and every round does the same things to the rows of the
 //! same rounds before it: the change with any number is found by arithmetic, and so is the row that it touches.
 
-use super::shop::mix;
+use super::mixing::mix;
 
 /// Customers that join in a round.
 pub(super) const CUSTOMERS: u64 = 4;

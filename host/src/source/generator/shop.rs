@@ -1,6 +1,9 @@
 //! What the shop's rows hold: everything follows from the seed and the row's number.
 
-use super::schedule::{self, CUSTOMERS, ORDERS};
+use super::{
+    mixing::mix,
+    schedule::{self, CUSTOMERS, ORDERS},
+};
 
 /// The shop opens on 2024-01-01; this many microseconds pass between two changes.
 const TICK_US: u64 = 137;
@@ -12,16 +15,6 @@ pub(super) const LAST_CHANGE: u64 = 1 << 50;
 /// The shop's time at a change, microseconds since 1970. Not the real time: the same change has the same time always.
 pub(super) fn time_us(change: u64) -> i64 {
     OPENING_US + (change.min(LAST_CHANGE) * TICK_US) as i64
-}
-
-/// A number that looks random, from the seed, what it is for, and a row's number: the finaliser of SplitMix64 (Steele, Lea
-/// and Flood, 2014).
-#[inline]
-pub(super) fn mix(seed: u64, purpose: u64, number: u64) -> u64 {
-    let mut z = seed ^ (purpose << 56) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// Purposes of [`mix`]; 0 mixes the schedule.

@@ -9,7 +9,8 @@ use super::{
     charset::Charset,
     column_type as ct,
     connection::{Connector, Server},
-    plan::{self, Description, Plan, Special},
+    decoder::Special,
+    plan::{self, Description, Plan},
     position::Flavour,
     table_map::{self, ColumnMap, Head, TableMap},
 };

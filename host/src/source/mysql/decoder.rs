@@ -3,11 +3,20 @@
 use super::{
     charset::{self, Charset},
     cursor::{Cursor, Fault},
-    decimal, json,
-    plan::Special,
-    temporal,
+    decimal, json, temporal,
 };
 use crate::change::{Column, Strings, Values};
+
+/// Types that travel as something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// MariaDB's UUID.
+    Uuid,
+    /// MariaDB's INET6.
+    Inet6,
+    /// MariaDB's INET4.
+    Inet4,
+}
 
 /// How a column's values are stored in a row image. Widths and prefixes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     charset::{self, Charset, Collations},
     column_type as ct, decimal,
-    decoder::Decoder,
+    decoder::{Decoder, Special},
     table_map::{ColumnMap, Metadata, TableMap},
 };
 use crate::{
@@ -38,17 +38,6 @@ pub struct Description {
     pub primary_key: bool,
     /// A type that the table map cannot tell, e.g. MariaDB's `uuid`.
     pub special: Option<Special>,
-}
-
-/// Types that travel as something else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Special {
-    /// MariaDB's UUID.
-    Uuid,
-    /// MariaDB's INET6.
-    Inet6,
-    /// MariaDB's INET4.
-    Inet4,
 }
 
 fn fault(table: &TableName, column: &str, what: impl std::fmt::Display) -> Error {
