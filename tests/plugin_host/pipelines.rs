@@ -9,12 +9,14 @@ use sluicegate::{
     service::Status,
 };
 use sluicegate_guest_builder as guests;
+use sluicegate_harness::until;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::APPLY;
 
 /// More changes than the neighbour gets to while it is stopped by hand.
 const CHANGES: u64 = 10_000_000;
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn load(folder: &Path, name: &str, source: &str, plugins: &str) -> Pipeline {
     let text = format!(
@@ -40,14 +42,10 @@ fn delivered(folder: &Path, name: &str) -> String {
     files.iter().map(|file| fs::read_to_string(file).expect("text")).collect()
 }
 
-async fn further(status: &Status, than: u64) -> u64 {
-    loop {
-        let now = status.source.changes.get();
-        if now > than {
-            return now;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+/// Waits until the pipeline has read more than `than` changes.
+fn further(status: &Status, than: u64) -> u64 {
+    tokio::task::block_in_place(|| until("the neighbour goes on", DEADLINE, || status.source.changes.get() > than));
+    status.source.changes.get()
 }
 
 #[test]
@@ -60,14 +58,14 @@ fn whatever_a_plugin_does_the_neighbour_pipeline_delivers_the_same() {
         let beside = neighbour(at, "beside", &format!("changes: {CHANGES}, rate: 20000"));
         let (status, stop) = (pipeline::status(&beside), CancellationToken::new());
         let running = tokio::spawn(pipeline::run(beside, Arc::clone(&status), stop.clone()));
-        let mut seen = further(&status, 0).await;
+        let mut seen = further(&status, 0);
         for behaviour in APPLY {
             let plugin = format!("  - {{ file: ./evil.wasm, config: {{ behaviour: {behaviour} }} }}");
             let evil = load(at, behaviour, "changes: 300", &plugin);
             let its = pipeline::status(&evil);
             let error = pipeline::run(evil, its, CancellationToken::new()).await.expect_err(behaviour);
             assert!(error.to_string().contains("evil"), "{behaviour}: {error}");
-            seen = further(&status, seen).await;
+            seen = further(&status, seen);
         }
         stop.cancel();
         let summary = running.await.expect("no panic").expect("the neighbour noticed nothing");
