@@ -80,7 +80,10 @@ limits: {{ checkpoint_interval: 50ms }}
     process.wait_until("the first record", PATIENCE, || files::count_so_far(&folder, "s") >= 1);
     install(&host.path("stamp.wasm"), &guests::stamp(2));
     let swapped = wait_for_lines(&mut process, "plugin swapped", 1);
-    assert_ne!(swapped[0]["from"], swapped[0]["to"]);
+    let [from, to] = [1, 2].map(|version| sluicegate::plugin::sha256(&guests::stamp(version)));
+    assert_eq!((&swapped[0]["from"], &swapped[0]["to"]), (&from.into(), &to.into()), "both contents are named");
+    let position: Value = serde_json::from_str(swapped[0]["position"].as_str().expect("a position")).expect("JSON");
+    assert!(position["file"].as_str().is_some_and(|file| !file.is_empty()), "a place in the binlog: {position}");
     assert_eq!(swapped[0]["sequence"], 1, "after the first change: {}", swapped[0]);
     server.sql(&format!("INSERT INTO {database}.t VALUES (2)"));
     process.wait_until("the second record", PATIENCE, || files::count_so_far(&folder, "s") >= 2);

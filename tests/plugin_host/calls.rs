@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use sluicegate::config::OnError;
+use sluicegate::{
+    change::{Strings, Values},
+    config::OnError,
+};
 use sluicegate_guest_builder as guests;
 
-use crate::workbench::{chain, inserts, orders};
+use crate::workbench::{chain, inserts, limits, orders};
 
 #[test]
 fn a_plugin_that_only_renames_is_never_called() {
@@ -26,8 +29,8 @@ fn a_plugin_that_only_renames_is_never_called() {
 
 fn pointer(column: &sluicegate::change::Column) -> *const u8 {
     match &column.values {
-        sluicegate::change::Values::Int64(v) => v.as_ptr().cast(),
-        sluicegate::change::Values::Text(v) => v.data.as_ptr(),
+        Values::Int64(v) => v.as_ptr().cast(),
+        Values::Text(v) => v.data.as_ptr(),
         _ => std::ptr::null(),
     }
 }
@@ -44,4 +47,20 @@ fn a_table_that_the_plan_leaves_alone_is_never_called_for() {
     assert_eq!(bench.status.plugins.all()[0].calls.get(), 0);
     bench.chain.apply(inserts(&orders(), 10)).expect("passes");
     assert_eq!(bench.status.plugins.all()[0].calls.get(), 1);
+}
+
+#[test]
+fn a_column_that_no_plugin_reads_never_enters_a_guest() {
+    let mut given = inserts(&orders(), 1);
+    // more than the whole memory of an instance
+    let mut large = Strings::default();
+    large.push(&vec![b'x'; 2 * limits().plugin_memory]);
+    given.tables[0].columns[1].values = Values::Text(large);
+    let apply = |condition: &str| {
+        let filter = format!(r#"{{"tables": [{{"table": "shop.orders", "where": "{condition}"}}]}}"#);
+        chain(&[(&guests::standard("filter"), &filter)], OnError::Stop).expect("configured").chain.apply(given.clone())
+    };
+    let delivered = apply("id >= 0").expect("the address is not read");
+    assert_eq!(delivered.tables[0].columns[1], given.tables[0].columns[1]);
+    apply("email <> ''").expect_err("an address that is read does not fit");
 }

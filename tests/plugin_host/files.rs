@@ -1,6 +1,10 @@
 //! Files that are no plugins, or none that can be started.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use sluicegate::{config::OnError, limits::Limits, plugin};
 use sluicegate_guest_builder::{
@@ -8,7 +12,7 @@ use sluicegate_guest_builder::{
     handmade::{self, Handmade},
 };
 
-use crate::workbench::{chain, engine, inserts, limits, orders, told};
+use crate::workbench::{chain, chain_on, engine, inserts, limits, orders, texts, told};
 
 /// Components in components, so many levels deep.
 fn nested(levels: usize) -> Vec<u8> {
@@ -147,7 +151,7 @@ fn a_handmade_plugin_without_a_fault_runs() {
 #[test]
 fn compiling_gives_its_memory_back() {
     let resident_mib = || {
-        let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
+        let status = fs::read_to_string("/proc/self/status").expect("the kernel tells");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line about resident memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") >> 10
     };
@@ -159,4 +163,41 @@ fn compiling_gives_its_memory_back() {
     let after = resident_mib();
     drop(compiled);
     assert!(after < before + 24, "{before} MiB before, {after} MiB after");
+}
+
+/// The version that a component stamps on a row, compiled by an engine of its own over the cache in `folder`.
+fn version_from(folder: &Path, component: &[u8]) -> String {
+    let engine = plugin::Engine::new(Some(folder)).expect("an engine");
+    let mut bench = chain_on(&engine, limits(), &[(component, "")], OnError::Stop).expect("configured");
+    let delivered = bench.chain.apply(inserts(&orders(), 1)).expect("passes");
+    texts(&delivered, "plugin_version").remove(0).expect("a stamp")
+}
+
+/// The only compiled component in the cache.
+fn cached(folder: &Path) -> PathBuf {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_none() && !entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+                found.push(entry);
+            }
+        }
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn compiled_code_comes_from_the_cache_and_a_damaged_entry_is_compiled_anew() {
+    let (first, second) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    assert_eq!(version_from(first.path(), &guests::stamp(1)), "VERSION-0001");
+    assert_eq!(version_from(second.path(), &guests::stamp(2)), "VERSION-0002");
+    // code that was put in another's place is what runs: nothing was compiled
+    fs::copy(cached(second.path()), cached(first.path())).expect("copied");
+    assert_eq!(version_from(first.path(), &guests::stamp(1)), "VERSION-0002");
+    fs::write(cached(first.path()), b"damaged").expect("written");
+    assert_eq!(version_from(first.path(), &guests::stamp(1)), "VERSION-0001");
 }

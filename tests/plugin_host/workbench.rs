@@ -117,6 +117,11 @@ pub fn chain(members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result
 
 /// The same within other limits.
 pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
+    chain_on(engine(), limits, members, on_error)
+}
+
+/// The same on another engine.
+pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
     let dead_letters = tempfile::tempdir().expect("a folder");
     let status =
         Arc::new(Status { plugins: (0..members.len()).map(|i| PluginStatus::new(&format!("p{i}"))).collect(), ..Default::default() });
@@ -138,7 +143,7 @@ pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError
                 on_error,
                 grants: config::Grants::default(),
             };
-            Ok(Member { settings: Arc::new(settings), compiled: engine().compile(bytes, &limits)? })
+            Ok(Member { settings: Arc::new(settings), compiled: engine.compile(bytes, &limits)? })
         })
         .collect::<sluicegate::Result<Vec<_>>>()?;
     Ok(Bench { chain: Chain::new(&members, around)?, status, dead_letters })

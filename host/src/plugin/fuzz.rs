@@ -117,8 +117,8 @@ pub fn loader(data: &[u8]) {
     }
 }
 
-/// The smallest embedded plugin with a byte changed for each five of `changes` (its place, and what it becomes), cut after the last
-/// one when that is odd.
+/// The smallest embedded plugin with a byte changed for each five of `changes` (its place, and what it becomes), cut after
+/// the last one when that is odd.
 fn changed(changes: &[u8]) -> Vec<u8> {
     let mut bytes = NO_OP.to_vec();
     let mut from = Source(changes);

@@ -50,9 +50,9 @@ fn tables_without_a_key_follow_the_policy() {
     let error = stop.sink.write(&batch).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Sink);
     insta::assert_snapshot!(error, @r"
-table shop.log has no primary key, so its records have no key
-  remedy: give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out
-");
+    table shop.log has no primary key, so its records have no key
+      remedy: give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out
+    ");
 
     let mut whole = Bench::open(KafkaSink { keyless: Keyless::WholeRow, ..settings(&broker, "keyless-row") }, OnError::Stop).unwrap();
     whole.sink.write(&batch).unwrap();

@@ -57,16 +57,16 @@ fn by_default_a_refused_record_stops_the_sink() {
     let error = fails(&mut bench, &inserts(0, [1], &"x".repeat(30_000)));
     assert_eq!(error.kind(), ErrorKind::Record);
     insta::assert_snapshot!(error, @r"
-a record, or a batch of records, is larger than topic `stop.orders` or the client allows
-  remedy: raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`
-");
+    a record, or a batch of records, is larger than topic `stop.orders` or the client allows
+      remedy: raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`
+    ");
 
     let mut bench = Bench::open(settings(&broker, "stop"), OnError::Stop).unwrap();
     let error = fails(&mut bench, &inserts(0, [1], &"x".repeat(2_000_000)));
     insta::assert_snapshot!(error, @r"
-change 0 of table shop.orders: a record, or a batch of records, is larger than topic `stop.orders` or the client allows
-  remedy: raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`
-");
+    change 0 of table shop.orders: a record, or a batch of records, is larger than topic `stop.orders` or the client allows
+      remedy: raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`
+    ");
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn a_missing_topic_is_named() {
     let error = fails(&mut bench, &inserts(0, [1], ""));
     assert_eq!(error.kind(), ErrorKind::Sink, "{error}");
     insta::assert_snapshot!(error, @r"
-topic `missing.orders` does not exist, and the brokers do not make it: UnknownTopicOrPartition (Broker: Unknown topic or partition)
-  remedy: make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost
-");
+    topic `missing.orders` does not exist, and the brokers do not make it: UnknownTopicOrPartition (Broker: Unknown topic or partition)
+      remedy: make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost
+    ");
 }
 
 #[test]
@@ -121,14 +121,7 @@ fn a_refused_login_and_a_missing_grant_are_told_apart_and_show_no_password() {
     };
     let (soon, patient) = (Duration::from_secs(5), Duration::from_secs(60));
     let precheck = |password: &str, connect_timeout| {
-        let kind = SinkKind::Kafka(with(password, soon));
-        let settings = Settings {
-            name: "kafka".into(),
-            format: RecordFormat::Flat,
-            plugin_versions: PluginVersions::Omitted,
-            on_error: OnError::Stop,
-            kind,
-        };
+        let settings = sink_settings(with(password, soon), OnError::Stop, PluginVersions::Omitted);
         sink::precheck(&settings, &Limits { connect_timeout, ..Limits::default() })
     };
     let text = |error: &Error| error.to_string().replace(broker.brokers(), "BROKER");
@@ -147,21 +140,14 @@ fn a_refused_login_and_a_missing_grant_are_told_apart_and_show_no_password() {
     // whichever answer comes first: that to the record, or that to the request for a producer id
     let either = text(&error).replace("ClusterAuthorizationFailed (Broker: Cluster", "TopicAuthorizationFailed (Broker: Topic");
     insta::assert_snapshot!(either, @r"
-the account may not write to topic `grants.orders`: TopicAuthorizationFailed (Broker: Topic authorization failed)
-  remedy: grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost
-");
+    the account may not write to topic `grants.orders`: TopicAuthorizationFailed (Broker: Topic authorization failed)
+      remedy: grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost
+    ");
 }
 
 #[test]
 fn the_precheck_passes_with_a_broker() {
     let broker = kafka::shared();
-    let kind = SinkKind::Kafka(settings(&broker, "check"));
-    let settings = Settings {
-        name: "kafka".into(),
-        format: RecordFormat::Flat,
-        plugin_versions: PluginVersions::Omitted,
-        on_error: OnError::Stop,
-        kind,
-    };
+    let settings = sink_settings(settings(&broker, "check"), OnError::Stop, PluginVersions::Omitted);
     sink::precheck(&settings, &Limits::default()).unwrap();
 }

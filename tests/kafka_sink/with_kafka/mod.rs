@@ -40,8 +40,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
-        let settings =
-            Settings { name: "kafka".into(), format: RecordFormat::Flat, plugin_versions, on_error, kind: SinkKind::Kafka(settings) };
+        let settings = sink_settings(settings, on_error, plugin_versions);
         let sink = sink::open(&settings, "shop", "mysql", None, limits, letters, status.clone(), 0)?;
         Ok(Self { sink, status, folder })
     }
@@ -50,6 +49,10 @@ impl Bench {
         let text = std::fs::read_to_string(self.folder.path().join("kafka.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVersions) -> Settings {
+    Settings { name: "kafka".into(), format: RecordFormat::Flat, plugin_versions, on_error, kind: SinkKind::Kafka(kafka) }
 }
 
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {

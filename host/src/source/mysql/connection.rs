@@ -173,7 +173,7 @@ fn explain_code(code: u16, message: &str, user: &str) -> (ErrorKind, String) {
         1820 | 1862 | 3118 | 4151 => (ErrorKind::Precheck, "Unlock the account or renew its password.".into()),
         1236 => explain_dump_error(message),
         1040 | 1203 | 1226 => (ErrorKind::Connection, "Raise max_connections or the account's own limits, or close other clients.".into()),
-        1129 => (ErrorKind::Connection, "The server has blocked this host after errors: run FLUSH HOSTS there.".into()),
+        1129 => (ErrorKind::Connection, "The server has blocked this host after errors: run mariadb-admin flush-hosts there, or in MySQL TRUNCATE TABLE performance_schema.host_cache.".into()),
         // shutting down, killed, lock waits and the like pass
         _ => (ErrorKind::Connection, PASSING.into()),
     }
