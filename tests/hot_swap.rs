@@ -84,7 +84,7 @@ limits: {{ checkpoint_interval: 50ms }}
     assert_eq!((&swapped[0]["from"], &swapped[0]["to"]), (&from.into(), &to.into()), "both contents are named");
     let position: Value = serde_json::from_str(swapped[0]["position"].as_str().expect("a position")).expect("JSON");
     assert!(position["file"].as_str().is_some_and(|file| !file.is_empty()), "a place in the binlog: {position}");
-    assert_eq!(swapped[0]["sequence"], 1, "after the first change: {}", swapped[0]);
+    assert_eq!(swapped[0]["changes"], 1, "after the first change: {}", swapped[0]);
     server.sql(&format!("INSERT INTO {database}.t VALUES (2)"));
     process.wait_until("the second record", PATIENCE, || files::count_so_far(&folder, "s") >= 2);
     end(process);
@@ -98,7 +98,7 @@ fn a_busy_stream_loses_repeats_and_mixes_nothing() {
         install(&host.path("stamp.wasm"), &guests::stamp(version));
         wait_for_lines(&mut process, "plugin swapped", version as usize - 1);
     }
-    let places: Vec<u64> = lines(&process, "plugin swapped").iter().map(|l| l["sequence"].as_u64().expect("a number")).collect();
+    let places: Vec<u64> = lines(&process, "plugin swapped").iter().map(|l| l["changes"].as_u64().expect("a number")).collect();
     end(process);
     let records = files::records(&host.path("out"), "s");
     // the generator numbers its changes: event position and row

@@ -9,7 +9,7 @@ use std::{
 use sluicegate::{
     Error, ErrorKind,
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
         Transaction, Values,
     },
     config::{self, Grants, OnError, PluginOrigin, TablePatterns},
@@ -79,7 +79,7 @@ fn one_row() -> Batch {
 /// A batch of inserted rows with these values.
 fn inserted(ids: Vec<i64>) -> Batch {
     let count = ids.len() as u32;
-    let change = |row| Change { table: 0, before: NO_IMAGE, after: row, operation: Operation::Insert, event: 0, row, offset: row };
+    let change = |row| Change { table: 0, before: NO_IMAGE, after: row, operation: Operation::Insert, event: 0, row };
     let column = ColumnInfo {
         name: "id".into(),
         data_type: DataType::Int64,
@@ -95,9 +95,9 @@ fn inserted(ids: Vec<i64>) -> Batch {
         taken: count,
         tables: vec![rows],
         changes: (0..count).map(change).collect(),
-        events: vec![Event { transaction: 0, position: 4321, time_us: 0, server_id: 1 }],
-        transactions: vec![Transaction { id: None, file: "binlog.000007".into() }],
-        ..Batch::empty(0, Position::new("{}"))
+        events: vec![Event { position: 4321, time_us: 0, server_id: 1, ..Event::default() }],
+        transactions: vec![Transaction { file: "binlog.000007".into(), ..Transaction::default() }],
+        ..Batch::empty(0, Lane::new("rows"), Offset::from_json("{}"))
     }
 }
 

@@ -181,7 +181,7 @@ fn inserted_orders() -> Batch {
 /// A batch of `size` inserts, from row `from` on.
 fn part(orders: &Batch, from: usize, size: usize) -> Batch {
     let rows: Vec<u32> = (0..size).map(|i| ((from + i) % orders.tables[0].len()) as u32).collect();
-    let mut batch = Batch::empty(0, orders.position.clone());
+    let mut batch = Batch::empty(0, orders.lane.clone(), orders.offset.clone());
     let mut table = orders.tables[0].clone();
     table.columns = table.columns.iter().map(|c| c.gather(&rows)).collect();
     table.images = vec![1; size];
@@ -197,7 +197,6 @@ fn part(orders: &Batch, from: usize, size: usize) -> Batch {
             operation: Operation::Insert,
             event: 0,
             row: i,
-            offset: i,
         })
         .collect();
     batch.validate().unwrap();

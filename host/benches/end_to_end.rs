@@ -45,12 +45,12 @@ fn measured(variant: Variant, changes: u64, folder: &Path, cache: &Path) {
         let pipeline = config::load_str(&text("flat"), folder, |_| None).unwrap();
         let status = pipeline::status(&pipeline);
         let config::Source::Generator(settings) = pipeline.source else { unreachable!("the text says generator") };
-        let source = sluicegate::source::generator::Generator::new(settings, pipeline.limits, status);
+        let mut source = sluicegate::source::generator::Generator::new(settings, pipeline.limits, status);
         runtime.block_on(async {
-            let (out, mut batches) = tokio::sync::mpsc::channel(4);
-            let start = sluicegate::source::Start { position: None, sequence: 0 };
-            let drain = tokio::spawn(async move { while batches.recv().await.is_some() {} });
-            sluicegate::source::Source::run(source, start, out, CancellationToken::new()).await.unwrap();
+            let (out, mut items) = tokio::sync::mpsc::channel(4);
+            let sinks = sluicegate::source::Source::check(&mut source, &[sluicegate::source::Begin::First]).await.unwrap();
+            let drain = tokio::spawn(async move { while items.recv().await.is_some() {} });
+            sluicegate::source::Source::run(source, sinks, out, CancellationToken::new()).await.unwrap();
             drain.await.unwrap();
         });
     } else {

@@ -17,7 +17,7 @@ use std::{hint::black_box, sync::Arc, time::Instant};
 
 use sluicegate::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Strings, Table, TableName,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Strings, Table, TableName,
         TableRows, Transaction, Values,
     },
     config::{OnError, Plugin, PluginOrigin, TablePatterns},
@@ -99,14 +99,14 @@ fn customers() -> Batch {
     let mut rows = TableRows::new(table);
     rows.columns = values.map(|values| Column { values, nulls: Default::default() }).to_vec();
     rows.images = vec![Image::After as u8; ROWS as usize];
-    let change = |i| Change { table: 0, before: NO_IMAGE, after: i, operation: Operation::Insert, event: 0, row: i, offset: i };
+    let change = |i| Change { table: 0, before: NO_IMAGE, after: i, operation: Operation::Insert, event: 0, row: i };
     Batch {
         taken: ROWS,
         tables: vec![rows],
         changes: (0..ROWS).map(change).collect(),
-        events: vec![Event { transaction: 0, position: 4, time_us: 0, server_id: 1 }],
-        transactions: vec![Transaction { id: None, file: "binlog.000001".into() }],
-        ..Batch::empty(0, Position::new("{}"))
+        events: vec![Event { position: 4, time_us: 0, server_id: 1, ..Event::default() }],
+        transactions: vec![Transaction { file: "binlog.000001".into(), ..Transaction::default() }],
+        ..Batch::empty(0, Lane::new("rows"), Offset::from_json("{}"))
     }
 }
 

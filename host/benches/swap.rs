@@ -32,11 +32,11 @@ type Passed = Arc<Mutex<Vec<(u64, Instant)>>>;
 struct Watch(Passed);
 
 #[derive(Default)]
-struct Sequence(Option<u64>);
+struct Number(Option<u64>);
 
-impl Visit for Sequence {
+impl Visit for Number {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "sequence" {
+        if field.name() == "number" {
             self.0 = Some(value);
         }
     }
@@ -47,10 +47,10 @@ impl Visit for Sequence {
 impl<S: tracing::Subscriber> Layer<S> for Watch {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         let now = Instant::now();
-        let mut sequence = Sequence::default();
-        event.record(&mut sequence);
-        if let Some(sequence) = sequence.0 {
-            self.0.lock().unwrap().push((sequence, now));
+        let mut number = Number::default();
+        event.record(&mut number);
+        if let Some(number) = number.0 {
+            self.0.lock().unwrap().push((number, now));
         }
     }
 }
@@ -65,7 +65,7 @@ fn main() {
     let passed = passed.lock().unwrap();
     let gap = |index: usize| passed[index].1 - passed[index - 1].1;
     let at: Vec<usize> =
-        boundaries.iter().map(|sequence| passed.partition_point(|(s, _)| s < sequence)).filter(|i| *i > 0 && *i < passed.len()).collect();
+        boundaries.iter().map(|changes| passed.partition_point(|(number, _)| number < changes)).filter(|i| *i > 0 && *i < passed.len()).collect();
     let mut ordinary: Vec<Duration> = (1..passed.len()).filter(|i| !at.contains(i)).map(gap).collect();
     ordinary.sort_unstable();
     let usual = ordinary[ordinary.len() / 2];
@@ -115,7 +115,7 @@ limits: { checkpoint_interval: 10m, queue_batches: 64 }
         let taken = outcome.await.unwrap().unwrap_or_else(|refusal| panic!("{}", refusal.error));
         // both versions have been compiled after the first two
         if number >= 2 {
-            boundaries.push(taken.sequence);
+            boundaries.push(taken.changes);
         }
         // a few hundred batches in between
         tokio::time::sleep(Duration::from_millis(20)).await;

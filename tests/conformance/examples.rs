@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluicegate::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
         Transaction, Values,
     },
     config::OnError,
@@ -38,14 +38,14 @@ fn inserts(table: &Arc<Table>, emails: &[Option<&str>]) -> Batch {
         }
         rows.images.push(Image::After as u8);
     }
-    let change = |i| Change { table: 0, before: NO_IMAGE, after: i, operation: Operation::Insert, event: 0, row: i, offset: i };
+    let change = |i| Change { table: 0, before: NO_IMAGE, after: i, operation: Operation::Insert, event: 0, row: i };
     Batch {
         taken: emails.len() as u32,
         tables: vec![rows],
         changes: (0..emails.len() as u32).map(change).collect(),
-        events: vec![Event { transaction: 0, position: 4, time_us: 0, server_id: 1 }],
-        transactions: vec![Transaction { id: None, file: "binlog.000001".into() }],
-        ..Batch::empty(0, Position::new("{}"))
+        events: vec![Event { position: 4, time_us: 0, server_id: 1, ..Event::default() }],
+        transactions: vec![Transaction { file: "binlog.000001".into(), ..Transaction::default() }],
+        ..Batch::empty(0, Lane::new("rows"), Offset::from_json("{}"))
     }
 }
 

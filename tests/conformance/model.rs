@@ -10,10 +10,10 @@ pub struct Config {
     pub lanes: i64,
 }
 
-/// A delivered change: its number, what it is, and its images.
+/// A delivered change: its row in the log, what it is, and its images.
 #[derive(Debug, PartialEq)]
 pub struct Delivered {
-    pub offset: u32,
+    pub row: u32,
     pub operation: Operation,
     pub before: Option<Vec<Cell>>,
     pub after: Option<Vec<Cell>>,
@@ -106,7 +106,7 @@ pub fn changes(batch: &Batch, config: &Config) -> Vec<Delivered> {
             (Operation::Update, Some(_), None) => Operation::Delete,
             (operation, ..) => operation,
         };
-        delivered.push(Delivered { offset: change.offset, operation, before, after });
+        delivered.push(Delivered { row: change.row, operation, before, after });
     }
     delivered
 }
@@ -116,7 +116,7 @@ pub fn delivered(batch: &Batch) -> Vec<Delivered> {
     let rows = &batch.tables[0];
     let image = |row: u32| (row != NO_IMAGE).then(|| rows.columns.iter().map(|c| Cell::of(c, row as usize)).collect());
     let change = |c: &sluicegate::change::Change| Delivered {
-        offset: c.offset,
+        row: c.row,
         operation: c.operation,
         before: image(c.before),
         after: image(c.after),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sluicegate::change::{
-    Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
+    Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
     Transaction, Values,
 };
 
@@ -191,7 +191,7 @@ pub fn batch(table: &Arc<Table>, filling: Filling) -> Batch {
                 2 => (Operation::Update, row(Image::Before), row(Image::After)),
                 _ => (Operation::Delete, row(Image::Before), NO_IMAGE),
             };
-            Change { table: 0, before, after, operation, event: i % 4, row: i, offset: i }
+            Change { table: 0, before, after, operation, event: i % 4, row: i }
         })
         .collect();
     let times = [1_700_000_000_123_456, i64::MIN, i64::MAX, -1];
@@ -199,9 +199,9 @@ pub fn batch(table: &Arc<Table>, filling: Filling) -> Batch {
         taken: filling.changes as u32,
         tables: vec![rows],
         changes,
-        events: times.map(|time_us| Event { transaction: 0, position: 4, time_us, server_id: 1 }).to_vec(),
-        transactions: vec![Transaction { id: None, file: "binlog.000001".into() }],
-        ..Batch::empty(0, Position::new("{}"))
+        events: times.map(|time_us| Event { position: 4, time_us, server_id: 1, ..Event::default() }).to_vec(),
+        transactions: vec![Transaction { file: "binlog.000001".into(), ..Transaction::default() }],
+        ..Batch::empty(0, Lane::new("rows"), Offset::from_json("{}"))
     };
     batch.validate().expect("a sound batch");
     batch

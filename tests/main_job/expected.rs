@@ -10,17 +10,14 @@ pub struct Delivered {
     pub operation: &'static str,
     pub table: &'static str,
     pub row: Row,
-    /// Number of the change among all changes of the captured tables.
-    pub sequence: u64,
 }
 
 /// The journal after filter, map-names and rewrite-columns.
 pub fn delivered(journal: &[Change]) -> Vec<Delivered> {
-    let changes = journal.iter().enumerate();
-    changes.filter_map(|(sequence, change)| one(change, sequence as u64)).collect()
+    journal.iter().filter_map(one).collect()
 }
 
-fn one(change: &Change, sequence: u64) -> Option<Delivered> {
+fn one(change: &Change) -> Option<Delivered> {
     // a row that leaves the filter is deleted for the reader, one that enters it is created
     let inside = |row: &&Row| change.table != Table::Orders || order_passes(row);
     let (before, after) = (change.before.as_ref().filter(inside), change.after.as_ref().filter(inside));
@@ -31,7 +28,7 @@ fn one(change: &Change, sequence: u64) -> Option<Delivered> {
         (Some(before), None) => ("d", before),
     };
     let (table, row) = rewritten(change.table, row);
-    Some(Delivered { operation, table, row, sequence })
+    Some(Delivered { operation, table, row })
 }
 
 /// `status <> 'test' AND total >= 10`

@@ -7,11 +7,11 @@ use std::{
 
 use sluicegate::{
     Error, Result,
-    change::{Batch, Change, Column, NO_IMAGE, Operation, Position, Values},
+    change::{Batch, Change, Column, Frontier, Item, Lane, MarkKind, NO_IMAGE, Offset, Operation, Values},
     config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode},
     limits::Limits,
     service::Status,
-    source::{Source, Start, mysql::MySql},
+    source::{Begin, Source, mysql::MySql},
 };
 use sluicegate_harness::database::Server;
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
@@ -25,7 +25,6 @@ pub type TextRow = Vec<Option<String>>;
 /// A change with its images as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextChange {
-    pub sequence: u64,
     pub table: String,
     pub operation: Operation,
     pub before: Option<TextRow>,
@@ -52,56 +51,115 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
 /// A running source.
 pub struct Capture {
     runtime: Runtime,
-    batches: mpsc::Receiver<Batch>,
+    items: mpsc::Receiver<Item>,
     task: Option<JoinHandle<Result<()>>>,
     stop: CancellationToken,
     pub status: Arc<Status>,
     pub held: Vec<Batch>,
+    /// Where the stream is.
+    place: Offset,
 }
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// What the precheck says.
-pub fn precheck(settings: MySqlSource, start: &Start) -> Result<Position> {
+/// The source's only lane.
+pub const LANE: &str = "binlog";
+
+/// Where the source says that a sink begins.
+pub fn precheck(settings: MySqlSource, begin: &Begin) -> Result<Frontier> {
     let limits = Limits { connect_timeout: Duration::from_secs(5), ..Limits::default() };
     let mut source = MySql::new(settings, limits, Arc::default(), "test");
-    runtime().block_on(source.precheck(start))
+    runtime().block_on(source.check(std::slice::from_ref(begin))).map(|mut places| places.remove(0))
 }
 
-pub fn anew() -> Start {
-    Start { position: None, sequence: 0 }
+pub fn anew() -> Begin {
+    Begin::First
+}
+
+/// Where a sink's progress ends.
+pub fn at(offset: &Offset) -> Begin {
+    // as it comes out of the checkpoint: as text
+    Begin::At(Frontier::of(Lane::new(LANE), Offset::from_json(offset.to_json())))
+}
+
+/// The text of the place that a sink begins at.
+pub fn text_of(begin: &Begin) -> String {
+    match begin {
+        Begin::At(frontier) => frontier.get(LANE).expect("the lane").to_json(),
+        _ => panic!("a place"),
+    }
 }
 
 impl Capture {
-    /// Starts a source; on a first start, returns once it knows where it starts.
-    pub fn start(settings: MySqlSource, start: Start, limits: Limits) -> Self {
+    /// Starts a source the way a pipeline does; returns once it knows where it starts.
+    pub fn start(settings: MySqlSource, begin: Begin, limits: Limits) -> Self {
+        Self::try_start(settings, begin, limits).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The same; an error of the check is answered.
+    pub fn try_start(settings: MySqlSource, begin: Begin, limits: Limits) -> Result<Self> {
         let runtime = runtime();
         let status = Arc::new(Status::default());
-        let stop = CancellationToken::new();
-        let (out, batches) = mpsc::channel(4);
+        let mut source = MySql::new(settings, limits, status.clone(), "test");
+        let places = runtime.block_on(source.check(&[begin]))?;
+        Ok(Self::run(runtime, status, source, places))
+    }
+
+    /// Starts a source at a place that was not checked.
+    pub fn unchecked(settings: MySqlSource, begin: &Begin, limits: Limits) -> Self {
+        let Begin::At(place) = begin else { panic!("a place") };
+        let status = Arc::new(Status::default());
         let source = MySql::new(settings, limits, status.clone(), "test");
-        let first = start.position.is_none();
-        let task = runtime.spawn(source.run(start, out, stop.clone()));
-        let mut capture = Self { runtime, batches, task: Some(task), stop, status, held: Vec::new() };
-        if first {
-            let batch = capture.next().unwrap_or_else(|| panic!("the source ended: {:?}", capture.end()));
-            assert_eq!(batch.taken, 0, "the first batch only says where the source starts");
-        }
-        capture
+        Self::run(runtime(), status, source, vec![place.clone()])
+    }
+
+    /// Starts a source from now on, although its check would refuse tables that are there.
+    pub fn in_spite(settings: MySqlSource, limits: Limits) -> Self {
+        let none = MySqlSource { tables: TablePatterns::new(&["!*"]), ..settings.clone() };
+        let place = precheck(none, &anew()).unwrap_or_else(|e| panic!("{e}"));
+        Self::unchecked(settings, &Begin::At(place), limits)
+    }
+
+    fn run(runtime: Runtime, status: Arc<Status>, source: MySql, places: Vec<Frontier>) -> Self {
+        let stop = CancellationToken::new();
+        let (out, items) = mpsc::channel(4);
+        let place = places[0].get(LANE).expect("the lane").clone();
+        let task = runtime.spawn(source.run(places, out, stop.clone()));
+        Self { runtime, items, task: Some(task), stop, status, held: Vec::new(), place }
+    }
+
+    /// The next item; `None` when the source has ended.
+    fn item(&mut self) -> Option<Item> {
+        let receive = async { tokio::time::timeout(DEADLINE, self.items.recv()).await };
+        let item = self.runtime.block_on(receive).expect("an item before the deadline")?;
+        self.place = item.offset().clone();
+        Some(item)
     }
 
     /// The next batch, checked; `None` when the source has ended.
     pub fn next(&mut self) -> Option<Batch> {
-        let receive = async { tokio::time::timeout(DEADLINE, self.batches.recv()).await };
-        let batch = self.runtime.block_on(receive).expect("a batch before the deadline")?;
-        batch.validate().unwrap();
-        if let Some(last) = self.held.last() {
-            assert_eq!(batch.sequence, last.next_sequence(), "no gap and no overlap in the numbers");
+        loop {
+            let Item::Rows(batch) = self.item()? else { continue };
+            batch.validate().unwrap();
+            if let Some(last) = self.held.last() {
+                assert_eq!(batch.number, last.next_number(), "no gap and no overlap in the numbers");
+            }
+            self.held.push(batch.clone());
+            return Some(batch);
         }
-        self.held.push(batch.clone());
-        Some(batch)
+    }
+
+    /// Where the stream is after the next heartbeat.
+    pub fn heartbeat(&mut self) -> Offset {
+        loop {
+            match self.item().expect("the source runs") {
+                Item::Mark(mark) if matches!(mark.kind, MarkKind::Heartbeat) => return mark.offset,
+                Item::Rows(batch) => self.held.push(batch),
+                _ => {}
+            }
+        }
     }
 
     /// Reads until `count` changes have come; returns all of them.
@@ -119,9 +177,8 @@ impl Capture {
     }
 
     /// Where to resume after all that was read.
-    pub fn position(&self) -> Start {
-        let last = self.held.last().expect("a batch");
-        Start { position: Some(last.position.clone()), sequence: last.next_sequence() }
+    pub fn position(&self) -> Begin {
+        at(&self.place)
     }
 
     /// Waits for the error that ends the source.
@@ -154,7 +211,6 @@ pub fn text_changes(batch: &Batch) -> Vec<TextChange> {
         .changes
         .iter()
         .map(|change| TextChange {
-            sequence: batch.sequence + u64::from(change.offset),
             table: batch.tables[change.table as usize].table.name.table.clone(),
             operation: change.operation,
             before: image(change, change.before),
@@ -176,9 +232,4 @@ fn text(column: &Column, row: usize) -> Option<String> {
         Values::Text(v) => std::str::from_utf8(v.get(row)).unwrap().to_owned(),
         Values::Bytes(v) => v.get(row).iter().map(|b| format!("{b:02X}")).collect(),
     })
-}
-
-/// The start after everything that `position` names.
-pub fn at(position: &Position, sequence: u64) -> Start {
-    Start { position: Some(position.clone()), sequence }
 }

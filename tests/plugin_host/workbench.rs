@@ -7,7 +7,7 @@ use std::{
 
 use sluicegate::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Strings, Table, TableName,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Strings, Table, TableName,
         TableRows, Transaction, Values,
     },
     config::{self, OnError, PluginOrigin, TablePatterns},
@@ -43,7 +43,7 @@ pub type Images = (Operation, Option<i64>, Option<i64>);
 pub fn changes(table: &Arc<Table>, changes: &[Images]) -> Batch {
     let mut rows = TableRows::new(table.clone());
     let (mut ids, mut emails) = (Vec::new(), Strings::default());
-    let mut batch = Batch { taken: changes.len() as u32, ..Batch::empty(0, Position::new("{}")) };
+    let mut batch = Batch { taken: changes.len() as u32, ..Batch::empty(0, Lane::new("rows"), Offset::from_json("{}")) };
     for (i, (operation, before, after)) in (0u32..).zip(changes) {
         let mut image = |number: &Option<i64>, image: Image| {
             number.map_or(NO_IMAGE, |number| {
@@ -54,15 +54,15 @@ pub fn changes(table: &Arc<Table>, changes: &[Images]) -> Batch {
             })
         };
         let (before, after) = (image(before, Image::Before), image(after, Image::After));
-        batch.changes.push(Change { table: 0, before, after, operation: *operation, event: i, row: 0, offset: i });
-        batch.events.push(Event { transaction: 0, position: 4321, time_us: i64::from(i), server_id: 1 });
+        batch.changes.push(Change { table: 0, before, after, operation: *operation, event: i, row: 0 });
+        batch.events.push(Event { position: 4321, time_us: i64::from(i), server_id: 1, ..Event::default() });
     }
     rows.columns = vec![
         Column { values: Values::Int64(ids), nulls: Default::default() },
         Column { values: Values::Text(emails), nulls: Default::default() },
     ];
     batch.tables = vec![rows];
-    batch.transactions = vec![Transaction { id: None, file: "binlog.000007".into() }];
+    batch.transactions = vec![Transaction { file: "binlog.000007".into(), ..Transaction::default() }];
     batch.validate().expect("a sound batch");
     batch
 }

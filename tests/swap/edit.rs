@@ -18,12 +18,12 @@ fn an_edit_of_configuration_and_order_takes_over_between_two_batches() {
     assert_eq!(edited[0]["added"], "rewrite-columns");
     assert_eq!(edited[0]["removed"], "map-names");
     assert_eq!(edited[0]["changed"], "one");
-    let place = edited[0]["sequence"].as_u64().expect("a number");
+    let place = edited[0]["changes"].as_u64().expect("a number");
     let changes = wait_for_lines(&mut process, "schema change", 1);
     assert!(changes[0]["table"].as_str().is_some_and(|t| t.starts_with("shop.")), "{changes:?}");
     assert_eq!(changes[0]["added"], "c");
     assert_eq!(changes[0]["removed"], "a");
-    assert_eq!(changes[0]["sequence"], place);
+    assert_eq!(changes[0]["changes"], place);
     more_records(&host, &mut process);
     // the plugin that stayed kept its numbers, the list of plugins is the new one
     let calls = |name: &str| metric(port, &format!("sluicegate_plugin_calls_total{{pipeline=\"swap\",plugin=\"{name}\"}}"));
@@ -102,7 +102,7 @@ fn a_version_and_a_configuration_that_need_each_other_take_over_together() {
     install(&host.path("pipeline.yaml"), pipeline(mask).as_bytes());
     let swapped = wait_for_lines(&mut process, "plugin swapped", 1);
     let edited = wait_for_lines(&mut process, "pipeline edited", 1);
-    assert_eq!(swapped[0]["sequence"], edited[0]["sequence"]);
+    assert_eq!(swapped[0]["changes"], edited[0]["changes"]);
     more_records(&host, &mut process);
     end(process);
 }

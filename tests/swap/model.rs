@@ -74,6 +74,12 @@ fn text(workers: u64, exchanged: bool) -> String {
     format!("workers: {workers}\n{}", pipeline(&plugins))
 }
 
+/// The number of the generator's next change at the position that a line names.
+fn change(line: &Value) -> u64 {
+    let position = line["position"].as_str().and_then(|text| text.find('{').map(|at| &text[at..])).expect("a position");
+    serde_json::from_str::<Value>(position).expect("JSON")["change"].as_u64().expect("a number")
+}
+
 impl World {
     fn new(workers: u64) -> Self {
         let host = host(&text(workers, false));
@@ -95,12 +101,12 @@ impl World {
     /// Notes where the life that has just begun begins.
     fn begin(&mut self) {
         let told = self.wait("streaming from this position on", 1);
-        let from = told[0]["sequence"].as_u64().expect("a number");
+        let from = change(&told[0]);
         self.lives.push(Life { from, chains: vec![(from, self.wanted)], perhaps: None });
     }
 
     fn took_over(&mut self, line: &Value) {
-        let at = line["sequence"].as_u64().expect("a number");
+        let at = change(line);
         self.lives.last_mut().expect("a life").chains.push((at, self.wanted));
     }
 

@@ -47,7 +47,7 @@ fn a_swap_takes_over_at_one_boundary_for_all_workers() {
         install(&host.path("stamp.wasm"), &guests::stamp(version));
         wait_for_lines(&mut process, "plugin swapped", 2 * (version as usize - 1));
     }
-    let mut places: Vec<u64> = lines(&process, "plugin swapped").iter().map(|l| l["sequence"].as_u64().expect("a number")).collect();
+    let mut places: Vec<u64> = lines(&process, "plugin swapped").iter().map(|l| l["changes"].as_u64().expect("a number")).collect();
     places.dedup();
     assert_eq!(places.len(), 5, "both plugins of a file are swapped at once");
     end(process);

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use sluicegate::{
-    change::Batch,
+    change::{Batch, Item},
     config::GeneratorSource,
     limits::Limits,
     service::Status,
-    source::{Source, Start, generator::Generator},
+    source::{Begin, Source, generator::Generator},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,12 +42,15 @@ pub fn generate(changes: u64, mut take: impl FnMut(Batch)) {
     let settings = GeneratorSource { seed: 1, rate: None, changes: Some(changes) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (out, mut batches) = tokio::sync::mpsc::channel(4);
-        let generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
-        let run = generator.run(Start { position: None, sequence: 0 }, out, CancellationToken::new());
+        let (out, mut items) = tokio::sync::mpsc::channel(4);
+        let mut generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
+        let sinks = generator.check(&[Begin::First]).await.unwrap();
+        let run = generator.run(sinks, out, CancellationToken::new());
         let drain = async {
-            while let Some(batch) = batches.recv().await {
-                take(batch);
+            while let Some(item) = items.recv().await {
+                if let Item::Rows(batch) = item {
+                    take(batch);
+                }
             }
         };
         tokio::join!(async { run.await.unwrap() }, drain);

@@ -20,7 +20,7 @@ use super::record;
 use crate::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
         Transaction, Values,
     },
     limits::ROWS_FILE_BYTES,
@@ -138,10 +138,10 @@ impl Rows {
     }
 
     fn cut(&self, from: usize, count: usize) -> Result<Batch, (usize, String)> {
-        let mut batch = Batch::empty(from as u64, Position::new("{}"));
-        batch.transactions.push(Transaction { id: None, file: "rows".into() });
+        let mut batch = Batch::empty(from as u64, Lane::new("rows"), Offset::from_json("{}"));
+        batch.transactions.push(Transaction { id: None, file: "rows".into(), position: 0, complete: true });
         let mut places: BTreeMap<usize, u32> = BTreeMap::new();
-        for (offset, entry) in (0u32..).zip(self.changes.iter().cycle().skip(from % self.changes.len().max(1)).take(count)) {
+        for (event, entry) in (0u32..).zip(self.changes.iter().cycle().skip(from % self.changes.len().max(1)).take(count)) {
             let table = *places.entry(entry.table).or_insert_with(|| {
                 batch.tables.push(TableRows::new(self.tables[entry.table].clone()));
                 batch.tables.len() as u32 - 1
@@ -152,8 +152,8 @@ impl Rows {
                 None => Ok(NO_IMAGE),
             };
             let (before, after) = (push(&entry.before, Image::Before)?, push(&entry.after, Image::After)?);
-            batch.events.push(Event { transaction: 0, position: entry.line as u64, time_us: entry.time_us, server_id: 0 });
-            batch.changes.push(Change { table, before, after, operation: entry.operation, event: offset, row: 0, offset });
+            batch.events.push(Event { position: entry.line as u64, time_us: entry.time_us, ..Event::default() });
+            batch.changes.push(Change { table, before, after, operation: entry.operation, event, row: 0 });
         }
         batch.taken = batch.changes.len() as u32;
         Ok(batch)

@@ -157,11 +157,11 @@ impl Trial {
     }
 }
 
-/// The outcomes of a batch's changes. A change keeps its offset in the batch, whatever is filtered before it.
+/// The outcomes of a batch's changes. Each stands in an event of its own, whose number stays, whatever is filtered before it.
 fn told(rows: &Rows, from: usize, batch: &Batch, answer: &Batch) -> Vec<Outcome> {
     let mut delivered: Vec<Option<Map<String, Json>>> = vec![None; batch.changes.len()];
     for change in &answer.changes {
-        if let Some(place) = delivered.get_mut(change.offset as usize) {
+        if let Some(place) = delivered.get_mut(change.event as usize) {
             *place = Some(record::change(answer, change));
         }
     }

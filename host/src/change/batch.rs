@@ -2,19 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Column, Table};
-
-/// A place in the source's log, as the source itself writes it down: JSON text that only the source interprets, and that
-/// an operator can read in the checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position(pub Arc<str>);
-
-impl Position {
-    /// A position from its JSON text.
-    pub fn new(json: impl Into<Arc<str>>) -> Self {
-        Self(json.into())
-    }
-}
+use super::{Column, Lane, Offset, Table};
 
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,19 +43,25 @@ pub struct Change {
     pub operation: Operation,
     /// Index into [`Batch::events`].
     pub event: u32,
-    /// Number of the row inside its event, from 0.
+    /// Number of the row inside its event of the log, from 0. With the event's position and file it identifies the change.
     pub row: u32,
-    /// How many changes after [`Batch::sequence`] this one stands in the source's stream; survives filtering.
-    pub offset: u32,
 }
 
-/// The log event (a rows event of the binlog, say) that changes came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The log event (a rows event of the binlog, say) that changes came in. All its changes are of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// Index into [`Batch::transactions`].
     pub transaction: u32,
-    /// The event's own position in the log file, in bytes; for other sources their nearest number.
+    /// The event's own position in the log file, in bytes; for other sources their nearest number. Events out of a compressed
+    /// transaction have the position of the event that holds them, and their rows are numbered on.
     pub position: u64,
+    /// Number of its first row: 0, but for later events out of a compressed transaction.
+    pub first_row: u32,
+    /// The table's name under which the source counts rows; `None` for a source that does not.
+    pub table: Option<Arc<str>>,
+    /// How many rows of that table stand before it in its transaction. Rows are counted by table because a replica cuts rows
+    /// events otherwise than its source, and because the tables that are captured may change between two starts.
+    pub rows_before: u64,
     /// When the source executed it, microseconds since 1970 UTC.
     pub time_us: i64,
     /// The server that executed it (MySQL's server id).
@@ -75,12 +69,23 @@ pub struct Event {
 }
 
 /// The transaction that changes belong to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// Its identity where the source has one (a GTID).
     pub id: Option<Arc<str>>,
     /// The log file it stands in; empty for sources without files.
     pub file: Arc<str>,
+    /// Position of its first event in that file.
+    pub position: u64,
+    /// Whether it ends in this batch, behind its last change.
+    pub complete: bool,
+}
+
+impl Event {
+    /// How many rows of the event's table stand before row `row` in the transaction.
+    pub fn rows_before(&self, row: u32) -> u64 {
+        self.rows_before + u64::from(row.saturating_sub(self.first_row))
+    }
 }
 
 /// Row images of one table version, as columns. All columns have one entry for each image.
@@ -101,6 +106,12 @@ impl TableRows {
         Self { table, images: Vec::new(), columns }
     }
 
+    /// Forgets all rows from number `rows` on, those that only some columns have included.
+    pub fn truncate(&mut self, rows: usize) {
+        self.images.truncate(rows);
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+    }
+
     /// Row images held.
     pub fn len(&self) -> usize {
         self.images.len()
@@ -116,9 +127,14 @@ impl TableRows {
 /// a single row that alone is larger.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Number of the first change in the source's stream, counted from the very first start of the pipeline.
-    pub sequence: u64,
-    /// How many changes the source put in: `sequence + taken` is the next batch's `sequence`. Filtering does not lower it.
+    /// The lane that it advances.
+    pub lane: Lane,
+    /// Where the lane is after it: the source can go on there.
+    pub offset: Offset,
+    /// How many changes the source has given since its start, before this batch. A metric, and a batch's name inside one run:
+    /// it identifies nothing across starts.
+    pub number: u64,
+    /// How many changes the source put in. Filtering does not lower it.
     pub taken: u32,
     /// Row images, one entry for each table version that occurs.
     pub tables: Vec<TableRows>,
@@ -128,8 +144,6 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The transactions that the events belong to.
     pub transactions: Vec<Transaction>,
-    /// Where the source has to resume after this batch. A batch without changes carries the position past what was skipped.
-    pub position: Position,
     /// Rough size of the source's data, in bytes.
     pub bytes: usize,
     /// The plugins that the batch went through, in order, with their versions: `name@version+hash, …`. None before them.
@@ -137,24 +151,39 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty batch at `position`.
-    pub fn empty(sequence: u64, position: Position) -> Self {
+    /// An empty batch, after which its lane is at `offset`.
+    pub fn empty(number: u64, lane: Lane, offset: Offset) -> Self {
         Self {
-            sequence,
+            lane,
+            offset,
+            number,
             taken: 0,
             tables: Vec::new(),
             changes: Vec::new(),
             events: Vec::new(),
             transactions: Vec::new(),
-            position,
             bytes: 0,
             versions: None,
         }
     }
 
-    /// The `sequence` of the batch that follows.
-    pub fn next_sequence(&self) -> u64 {
-        self.sequence + u64::from(self.taken)
+    /// The `number` of the batch that follows.
+    pub fn next_number(&self) -> u64 {
+        self.number + u64::from(self.taken)
+    }
+
+    /// Where a change stands in the log, for people.
+    pub fn place(&self, change: &Change) -> String {
+        match self.event(change) {
+            Some((event, transaction)) => format!("{}:{}, row {}", transaction.file, event.position, change.row),
+            None => "a place that is not known".to_owned(),
+        }
+    }
+
+    /// The log event that a change came in; `None` when its index points nowhere.
+    pub fn event(&self, change: &Change) -> Option<(&Event, &Transaction)> {
+        let event = self.events.get(change.event as usize)?;
+        Some((event, self.transactions.get(event.transaction as usize)?))
     }
 
     /// Checks that every index points somewhere and every column has its rows: what a source promises, and what the tests
@@ -187,8 +216,8 @@ impl Batch {
             }
             let event = self.events.get(change.event as usize).ok_or("no such event")?;
             self.transactions.get(event.transaction as usize).ok_or("no such transaction")?;
-            if change.offset >= self.taken {
-                return Err("an offset beyond the batch".into());
+            if change.row < event.first_row {
+                return Err("a row before the first one of its event".into());
             }
         }
         Ok(())

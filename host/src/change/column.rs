@@ -35,6 +35,12 @@ impl Strings {
         &self.data[self.offsets[i] as usize..self.offsets[i + 1] as usize]
     }
 
+    /// Forgets all rows from number `rows` on, and bytes of a row that was not ended.
+    pub fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.data.truncate(self.offsets.last().map_or(0, |end| *end as usize));
+    }
+
     /// Appends a row.
     #[inline]
     pub fn push(&mut self, value: &[u8]) {
@@ -158,6 +164,16 @@ impl Nulls {
         self.0[i >> 3] |= 1 << (i & 7);
     }
 
+    /// Forgets all rows from number `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        self.0.truncate(rows.div_ceil(8));
+        if rows & 7 != 0
+            && let Some(last) = self.0.get_mut(rows >> 3)
+        {
+            *last &= (1 << (rows & 7)) - 1;
+        }
+    }
+
     /// Whether no row is null.
     pub fn none(&self) -> bool {
         self.0.iter().all(|b| *b == 0)
@@ -187,6 +203,28 @@ impl Column {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// Whether its bytes are more than offsets can tell: the rows that were added last are not usable.
+    #[inline]
+    pub fn overflows(&self) -> bool {
+        match &self.values {
+            Values::Text(v) | Values::Bytes(v) => u32::try_from(v.data.len()).is_err(),
+            _ => false,
+        }
+    }
+
+    /// Forgets all rows from number `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        match &mut self.values {
+            Values::Boolean(v) => v.truncate(rows),
+            Values::Int64(v) => v.truncate(rows),
+            Values::UInt64(v) => v.truncate(rows),
+            Values::Float32(v) => v.truncate(rows),
+            Values::Float64(v) => v.truncate(rows),
+            Values::Text(v) | Values::Bytes(v) => v.truncate(rows),
+        }
+        self.nulls.truncate(rows);
     }
 
     /// Appends a null.

@@ -7,10 +7,14 @@ mod batch;
 mod column;
 
 mod instant;
+mod item;
+mod progress;
 mod select;
 mod table;
 
-pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction};
+pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, TableRows, Transaction};
 pub use column::{Column, Nulls, Strings, Values};
+pub use item::{Item, LaneEvent, Mark, MarkKind, SchemaChange, Truncate};
+pub use progress::{Frontier, Lane, Offset, Place as LanePlace};
 pub use instant::{write_date, write_datetime, write_timestamp};
 pub use table::{ColumnInfo, DataType, Place, Table, TableName};

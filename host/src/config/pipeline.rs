@@ -258,6 +258,8 @@ pub enum PluginVersions {
 pub struct Sink {
     /// Its name in the checkpoint, in logs and in metrics.
     pub name: String,
+    /// Where it begins while it has no progress but others have; `None` = such a start is refused.
+    pub start: Option<StartAt>,
     /// What it writes.
     pub format: RecordFormat,
     /// Whether, and where, a record tells which plugins made it.

@@ -37,7 +37,7 @@ pub struct Encoder {
     recent: Vec<usize>,
     head: Head,
     clock: fn() -> i64,
-    /// `sequence` of the batch that was begun.
+    /// `number` of the batch that was begun.
     begun: Option<u64>,
     header_bounds: headers::Bounds,
     headers_inside: bool,
@@ -107,7 +107,7 @@ impl Encoder {
     /// # Errors
     /// `Record`: the headers in the record are beyond their bounds; then nothing is appended.
     pub fn value(&mut self, batch: &Batch, change: &Change, out: &mut Vec<u8>) -> Result<()> {
-        if self.begun != Some(batch.sequence) {
+        if self.begun != Some(batch.number) {
             self.begin(batch);
         }
         let plan = self.plan(batch, change.table);
@@ -146,7 +146,7 @@ impl Encoder {
     /// Renders what is the same for all records of a batch.
     #[cold]
     fn begin(&mut self, batch: &Batch) {
-        self.begun = Some(batch.sequence);
+        self.begun = Some(batch.number);
         if self.versions_inside && self.versions != batch.versions {
             self.versions = batch.versions.clone();
             self.version_member.clear();

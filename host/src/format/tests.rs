@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::change::{Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Place, Position, TableName, TableRows, Transaction, Values};
+use crate::change::{Column, ColumnInfo, DataType, Event, Image, NO_IMAGE, Lane, Offset, Place, TableName, TableRows, Transaction, Values};
 
 /// 2024-02-29T13:14:15.123456Z
 const TIME: i64 = 1_709_212_455_123_456;
@@ -27,13 +27,13 @@ fn batch(table: &Arc<Table>, columns: Vec<Column>, changes: &[(Operation, u32, u
     let mut rows = TableRows::new(table.clone());
     rows.images = vec![Image::After as u8; columns.first().map_or(2, Column::len)];
     rows.columns = columns;
-    let mut batch = Batch::empty(0, Position::new("{}"));
+    let mut batch = Batch::empty(0, Lane::new("binlog"), Offset::from_json("{}"));
     batch.tables.push(rows);
-    batch.transactions.push(Transaction { id: None, file: "binlog.000003".into() });
-    batch.events.push(Event { transaction: 0, position: 484, time_us: TIME, server_id: 223_344 });
+    batch.transactions.push(Transaction { file: "binlog.000003".into(), ..Transaction::default() });
+    batch.events.push(Event { position: 484, time_us: TIME, server_id: 223_344, ..Event::default() });
     for (i, (operation, before, after)) in changes.iter().enumerate() {
         let i = i as u32;
-        batch.changes.push(Change { table: 0, before: *before, after: *after, operation: *operation, event: 0, row: i, offset: i });
+        batch.changes.push(Change { table: 0, before: *before, after: *after, operation: *operation, event: 0, row: i });
     }
     batch.taken = changes.len() as u32;
     batch.validate().unwrap();
@@ -151,7 +151,7 @@ fn schemas_and_gtids_appear_where_the_source_has_them() {
     let name = TableName { database: "d\"b".into(), schema: Some("dbo".into()), table: "t".into() };
     let table = table(name, &[("v", DataType::Int64)]);
     let mut batch = batch(&table, vec![plain(Values::Int64(vec![1]))], &[(Operation::Insert, NO_IMAGE, 0)]);
-    batch.transactions[0] = Transaction { id: Some("0-2001-5".into()), file: "".into() };
+    batch.transactions[0] = Transaction { id: Some("0-2001-5".into()), ..Transaction::default() };
     insta::assert_snapshot!(records(&mut encoder(RecordFormat::Flat), &batch), @r##"{"_op":"c","_database":"d\"b","_schema":"dbo","_table":"t","_ts":"2024-02-29T13:14:15.123456Z","_gtid":"0-2001-5","_pos":484,"_row":0,"v":1}"##);
     insta::assert_snapshot!(records(&mut encoder(RecordFormat::Debezium), &batch), @r##"{"before":null,"after":{"v":1},"source":{"version":"VERSION","connector":"mysql","name":"shop","ts_ms":1709212455123,"snapshot":"false","db":"d\"b","sequence":null,"ts_us":1709212455123456,"ts_ns":1709212455123456000,"schema":"dbo","table":"t","server_id":223344,"gtid":"0-2001-5","file":"","pos":484,"row":0,"thread":null,"query":null},"transaction":null,"op":"c","ts_ms":1709212456123,"ts_us":1709212456123457,"ts_ns":1709212456123457000}"##);
 }
@@ -213,7 +213,7 @@ fn nothing_of_the_previous_batch_remains() {
             // each time another table, often at the address of a previous one
             let table = table(TableName::new("s", format!("t{i}")), &[(if i % 2 == 0 { "a" } else { "b" }, DataType::Int64)]);
             let mut batch = batch(&table, vec![plain(Values::Int64(vec![i as i64]))], &[(Operation::Insert, NO_IMAGE, 0)]);
-            batch.sequence = i as u64;
+            batch.number = i as u64;
             match i % 4 {
                 0 => batch.events[0].position += i as u64,
                 1 => batch.transactions[0].file = "binlog.000004".into(),
@@ -360,7 +360,7 @@ fn records_tell_the_plugins_of_their_own_batch_where_the_sink_says_so() {
             [None, Some("mask@1.0.0+aa"), Some("mask@1.0.0+aa"), Some("mask@1.1.0+bb, \"x\"@0+cc"), None].into_iter().enumerate()
         {
             let mut batch = batch(&table, vec![plain(Values::Int64(vec![1]))], &[(Operation::Insert, NO_IMAGE, 0)]);
-            batch.sequence = sequence as u64;
+            batch.number = sequence as u64;
             batch.versions = versions.map(Arc::from);
             let (told, bare) = (records(&mut with, &batch), records(&mut without, &batch));
             let record: Value = serde_json::from_str(&told).unwrap();

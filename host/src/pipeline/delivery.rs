@@ -8,21 +8,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::reached::{self, Reached};
 use crate::{
     Result,
-    change::{Batch, Position},
+    change::{Batch, Item},
     service::Status,
     sink::{DeadLetters, Sink},
-    state::{Checkpoint, Progress},
+    state::Checkpoint,
 };
 
 /// The queues of all sinks.
-pub(super) struct Sinks(pub Vec<SyncSender<Arc<Batch>>>);
+pub(super) struct Sinks(pub Vec<SyncSender<Arc<Item>>>);
 
 impl Sinks {
-    /// Hands a batch to every sink; `false` when one takes no more (its own error says why).
-    pub fn send(&self, batch: &Arc<Batch>) -> bool {
-        self.0.iter().all(|sink| sink.send(batch.clone()).is_ok())
+    /// Hands an item to every sink; `false` when one takes no more (its own error says why).
+    pub fn send(&self, item: &Arc<Item>) -> bool {
+        self.0.iter().all(|sink| sink.send(item.clone()).is_ok())
     }
 }
 
@@ -30,42 +31,40 @@ pub(super) struct Delivery {
     pub name: String,
     pub index: usize,
     pub sink: Box<dyn Sink>,
-    /// Number of the first change that the sink does not have yet.
-    pub sequence: u64,
+    pub reached: Reached,
     pub checkpoint: Arc<Checkpoint>,
     pub dead_letters: Arc<DeadLetters>,
     pub status: Arc<Status>,
-    /// Time between two checkpoints.
+    /// Time between two commits.
     pub interval: Duration,
 }
 
 impl Delivery {
-    /// Delivers until the queue is closed; then everything is durable and checkpointed.
-    pub fn run(mut self, batches: &Receiver<Arc<Batch>>) -> Result<()> {
-        let mut pending: Option<(u64, Position)> = None;
+    /// Delivers until the queue is closed; then everything is durable and committed.
+    pub fn run(mut self, items: &Receiver<Arc<Item>>) -> Result<()> {
+        let mut delivered = 0;
         let mut due = Instant::now() + self.interval;
         loop {
-            let next = match &pending {
-                Some(_) => batches.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let next = match self.reached.has_moved() {
+                true => items.recv_timeout(due.saturating_duration_since(Instant::now())),
+                false => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let ended = match next {
-                Ok(batch) => {
-                    if pending.is_none() {
+                Ok(item) => {
+                    if !self.reached.has_moved() {
                         due = Instant::now() + self.interval;
                     }
-                    self.write(&batch).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
-                    // what this sink already had before a restart comes with positions older than its own: passed over
-                    if batch.next_sequence() >= self.sequence {
-                        pending = Some((batch.next_sequence(), batch.position.clone()));
+                    self.take(&item).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+                    if let Item::Rows(batch) = &*item {
+                        delivered = batch.next_number();
                     }
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            if let Some((sequence, position)) = pending.take_if(|_| ended || Instant::now() >= due) {
-                self.commit(sequence, position)?;
+            if self.reached.has_moved() && (ended || Instant::now() >= due) {
+                self.commit(delivered)?;
             }
             if ended {
                 return Ok(());
@@ -73,29 +72,35 @@ impl Delivery {
         }
     }
 
-    /// Writes what the sink does not have yet: after a restart it may be ahead of another sink.
-    fn write(&mut self, batch: &Arc<Batch>) -> Result<()> {
-        if batch.changes.is_empty() || batch.next_sequence() <= self.sequence {
+    fn take(&mut self, item: &Item) -> Result<()> {
+        match item {
+            Item::Rows(batch) => self.write(batch)?,
+            Item::Mark(mark) => self.sink.mark(mark)?,
+        }
+        self.reached.pass(item)
+    }
+
+    /// Writes what the sink does not have yet.
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        if batch.changes.is_empty() {
             return Ok(());
         }
-        if batch.sequence >= self.sequence {
+        let had = self.reached.had(batch)?;
+        if had.is_empty() {
             return self.sink.write(batch);
         }
-        let had = self.sequence - batch.sequence;
-        let mut rest = Batch::clone(batch);
-        rest.changes.retain(|c| u64::from(c.offset) >= had);
+        let rest = reached::without(batch, &had);
         if rest.changes.is_empty() { Ok(()) } else { self.sink.write(&rest) }
     }
 
     /// Durable first, then the checkpoint: it is never ahead.
-    fn commit(&mut self, sequence: u64, position: Position) -> Result<()> {
+    fn commit(&mut self, delivered: u64) -> Result<()> {
         let state = self.sink.flush().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
         self.dead_letters.sync()?;
-        self.checkpoint.commit(&self.name, &Progress { sequence, position, state })?;
-        self.sequence = sequence;
+        self.checkpoint.commit(&self.name, &self.reached.take_moved()?, &state)?;
         if let Some(numbers) = self.status.sinks.get(self.index) {
             numbers.checkpoints.add(1);
-            numbers.durable.set(sequence);
+            numbers.durable.set(delivered);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Wires source, plugins and sinks together.
 //!
 //! The source runs as a task, the chain on a thread of its own or on several, and each sink on a thread of its own; bounded
-//! queues of batches stand between them. Each sink commits its own progress to the checkpoint, after what it wrote is durable. The
-//! source starts at the least progress of all sinks, and a sink passes over what it already has.
+//! queues of items stand between them. Each sink commits its own progress to the checkpoint, after what it wrote is durable. The
+//! source starts at the least place of all sinks, and tells which changes a sink had.
 
+mod beginning;
 mod delivery;
 mod parallel;
 mod prepare;
+mod reached;
 mod reload;
 mod sample;
 mod swap;
@@ -25,19 +27,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error, ErrorKind, Result,
-    change::Batch,
+    change::Item,
     config,
     config::PluginOrigin,
     plugin::{Chain, Member},
     service::{Status, admin::Requests},
     sink::{self, DeadLetters},
-    source::{AnySource, Source, Start},
-    state::{Checkpoint, Progress},
+    source::{AnySource, Source},
+    state::Checkpoint,
 };
+use beginning::begins;
 use delivery::{Delivery, Sinks};
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
-use swap::Reached;
+use reached::Reached;
 use versions::Versions;
 use worker::{Way, Worker};
 
@@ -87,14 +90,11 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         sink::precheck(sink, &pipeline.limits)?;
         good.push(format!("sink `{}`: ready", sink.name));
     }
-    let start = if pipeline.state.exists() {
-        // also while the pipeline runs: an edit of its file is best checked before it is saved there
-        start(&Checkpoint::look(&pipeline.state, &pipeline.name)?, &pipeline)
-    } else {
-        Start { position: None, sequence: 0 }
-    };
+    // also while the pipeline runs: an edit of its file is best checked before it is saved there
+    let progress = if pipeline.state.exists() { Checkpoint::look(&pipeline.state, &pipeline.name)? } else { Vec::new() };
+    let begins = begins(&progress, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
-    source.precheck(&start).await?;
+    source.check(&begins).await?;
     good.push(format!("source: {} is ready", source.connector()));
     Ok(Report { good })
 }
@@ -125,29 +125,27 @@ pub async fn run_with_admin(
     }
 
     let progress = checkpoint.all()?;
-    let start = start(&progress, &pipeline);
+    let begins = begins(&progress, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
-    let begin_at = source.precheck(&start).await?;
-    let start = Start { position: Some(begin_at.clone()), ..start };
-    // before anything is delivered: sinks without progress begin here, also after a crash before their first checkpoint
-    let beginning = Progress { sequence: start.sequence, position: begin_at, state: String::new() };
-    checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()), &beginning)?;
+    // before the sinks are opened: they undo what came after their progress, and nothing is undone that the source cannot give again
+    let starts = source.check(&begins).await?;
+    // before anything is delivered: sinks without progress begin here, also after a crash before their first commit
+    checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))?;
+    let ledger = source.ledger();
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
     let mut deliveries = Vec::new();
-    for (index, settings) in pipeline.sinks.iter().enumerate() {
-        let known = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.clone());
-        let state = known.as_ref().map(|p| p.state.as_str());
+    for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
+        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.as_str());
         let sink =
             sink::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
                 .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        let known = known.unwrap_or_else(|| beginning.clone());
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,
             sink,
-            sequence: known.sequence,
+            reached: Reached::new(ledger.clone(), start.clone()),
             checkpoint: checkpoint.clone(),
             dead_letters: dead_letters.clone(),
             status: status.clone(),
@@ -155,7 +153,7 @@ pub async fn run_with_admin(
         });
     }
     let queue = pipeline.limits.queue_batches;
-    let (to_chain, from_source) = mpsc::channel::<Batch>(queue);
+    let (to_chain, from_source) = mpsc::channel::<Item>(queue);
     let (swap_in, swap_out) = mpsc::channel(1);
     let mut threads = Vec::new();
     let mut to_sinks = Vec::new();
@@ -186,7 +184,7 @@ pub async fn run_with_admin(
         swaps: swap_out,
         sampler: Sampler::new(samples.clone(), pipeline.limits.batch_bytes),
         status: status.clone(),
-        reached: Reached { sequence: start.sequence, position: start.position.clone() },
+        reached: swap::Reached::default(),
     };
     threads.push(spawn("plugins", &failed, move || worker.run())?);
     let reloader = match samples {
@@ -199,8 +197,10 @@ pub async fn run_with_admin(
     status.started.store(true, Ordering::Relaxed);
 
     let begin = Instant::now();
-    tracing::info!(sequence = start.sequence, position = start.position.as_ref().map_or("", |p| &*p.0), "streaming from this position on");
-    let ended = source.run(start, to_chain, failed.clone()).await;
+    for (settings, start) in pipeline.sinks.iter().zip(&starts) {
+        tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
+    }
+    let ended = source.run(starts, to_chain, failed.clone()).await;
     if ended.is_err() {
         failed.cancel();
     }
@@ -210,20 +210,6 @@ pub async fn run_with_admin(
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state })
-}
-
-/// Where to start: at the least progress. A sink that is new begins there too.
-fn start(progress: &[(String, Progress)], pipeline: &config::Pipeline) -> Start {
-    for (name, _) in progress {
-        if !pipeline.sinks.iter().any(|s| s.name == *name) {
-            tracing::warn!(sink = %name, "the checkpoint knows a sink that the pipeline file no longer has; it is passed over");
-        }
-    }
-    let least = progress.iter().filter(|(name, _)| pipeline.sinks.iter().any(|s| s.name == *name)).min_by_key(|(_, p)| p.sequence);
-    match least {
-        Some((_, p)) => Start { position: Some(p.position.clone()), sequence: p.sequence },
-        None => Start { position: None, sequence: 0 },
-    }
 }
 
 type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);

@@ -12,7 +12,7 @@ use std::sync::{
 use super::delivery::Sinks;
 use crate::{
     Result,
-    change::Batch,
+    change::{Batch, Item, Mark},
     limits::WORKER_QUEUE_BATCHES,
     plugin::{Chain, KnownTables},
 };
@@ -28,6 +28,7 @@ pub(super) struct Workers {
 /// What a worker does next.
 enum Job {
     Batch(Batch),
+    Mark(Box<Mark>),
     Swap(Box<Chain>, SyncSender<Chain>),
 }
 
@@ -35,12 +36,12 @@ enum Job {
 pub(super) struct Applier {
     chain: Chain,
     jobs: Receiver<Job>,
-    done: SyncSender<Result<Arc<Batch>>>,
+    done: SyncSender<Result<Item>>,
 }
 
 /// The thread that puts the workers' batches in order again.
 pub(super) struct Collector {
-    done: Vec<Receiver<Result<Arc<Batch>>>>,
+    done: Vec<Receiver<Result<Item>>>,
     to_sinks: Sinks,
 }
 
@@ -62,7 +63,16 @@ impl Workers {
     pub fn pass(&mut self, batch: Batch) -> bool {
         // noted here and not when a worker plans them: a swap plans what stands before it in the stream
         batch.tables.iter().for_each(|rows| self.known.add(&rows.table));
-        let sent = self.queues[self.turn].send(Job::Batch(batch)).is_ok();
+        self.give(Job::Batch(batch))
+    }
+
+    /// Hands a mark to the worker whose turn it is; `false` when that one has ended.
+    pub fn mark(&mut self, mark: Mark) -> bool {
+        self.give(Job::Mark(Box::new(mark)))
+    }
+
+    fn give(&mut self, job: Job) -> bool {
+        let sent = self.queues[self.turn].send(job).is_ok();
         self.turn = (self.turn + 1) % self.queues.len();
         sent
     }
@@ -77,18 +87,18 @@ impl Applier {
     /// Works until its queue is closed or a batch fails. The failure goes to the collector, which knows what came before it.
     pub fn run(mut self) -> Result<()> {
         for job in self.jobs {
-            match job {
-                Job::Batch(batch) => {
-                    let done = self.chain.apply(batch).map(Arc::new);
-                    let failed = done.is_err();
-                    if self.done.send(done).is_err() || failed {
-                        break;
-                    }
-                }
+            let done = match job {
+                Job::Batch(batch) => self.chain.apply(batch).map(Item::Rows),
+                Job::Mark(mark) => self.chain.mark(*mark).map(Item::Mark),
                 Job::Swap(chain, retired) => {
                     // there is room; when nobody waits for it any more it is dropped here
                     let _ = retired.try_send(std::mem::replace(&mut self.chain, *chain));
+                    continue;
                 }
+            };
+            let failed = done.is_err();
+            if self.done.send(done).is_err() || failed {
+                break;
             }
         }
         Ok(())
@@ -101,10 +111,12 @@ impl Collector {
         loop {
             for done in &self.done {
                 // a worker that has ended has nothing for its turn: nothing comes behind it either
-                let Ok(batch) = done.recv() else { return Ok(()) };
-                let batch = batch?;
-                tracing::trace!(sequence = batch.sequence, taken = batch.taken, "batch passed");
-                if !self.to_sinks.send(&batch) {
+                let Ok(item) = done.recv() else { return Ok(()) };
+                let item = item?;
+                if let Item::Rows(batch) = &item {
+                    tracing::trace!(number = batch.number, taken = batch.taken, "batch passed");
+                }
+                if !self.to_sinks.send(&Arc::new(item)) {
                     return Ok(());
                 }
             }

@@ -55,11 +55,15 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{Change, NO_IMAGE, Operation, Position};
+    use crate::change::{Change, Lane, NO_IMAGE, Offset, Operation};
 
-    fn batch(sequence: u64, bytes: usize) -> Batch {
-        let change = Change { table: 0, before: NO_IMAGE, after: 0, operation: Operation::Insert, event: 0, row: 0, offset: 0 };
-        Batch { changes: vec![change], bytes, ..Batch::empty(sequence, Position::new("{}")) }
+    fn batch(number: u64, bytes: usize) -> Batch {
+        let change = Change { table: 0, before: NO_IMAGE, after: 0, operation: Operation::Insert, event: 0, row: 0 };
+        Batch { changes: vec![change], bytes, ..empty(number) }
+    }
+
+    fn empty(number: u64) -> Batch {
+        Batch::empty(number, Lane::new("binlog"), Offset::from_json("{}"))
     }
 
     #[test]
@@ -69,9 +73,9 @@ mod tests {
         let mut see = |batch: &Batch| {
             sampler.due = Instant::now();
             sampler.see(batch);
-            recent(&samples).map(|b| b.sequence)
+            recent(&samples).map(|b| b.number)
         };
-        assert_eq!(see(&Batch::empty(1, Position::new("{}"))), None);
+        assert_eq!(see(&empty(1)), None);
         assert_eq!(see(&batch(2, 10)), Some(2));
         assert_eq!(see(&batch(3, 10)), Some(3));
         assert_eq!(see(&batch(4, 1001)), Some(3));

@@ -2,7 +2,12 @@
 
 use std::sync::mpsc;
 
-use crate::{Result, change::Position, plugin::Chain, service::admin::Taken};
+use crate::{
+    Result,
+    change::{Lane, Offset},
+    plugin::Chain,
+    service::admin::Taken,
+};
 
 /// Chains that are ready to take over: one for each worker.
 pub(super) struct Swap {
@@ -20,14 +25,22 @@ impl Swap {
     }
 }
 
-/// Number of the next change, and the position before it.
+/// How far the stream has come: changes in this run, and the lane that moved last.
+#[derive(Default)]
 pub(super) struct Reached {
-    pub sequence: u64,
-    pub position: Option<Position>,
+    pub number: u64,
+    place: Option<(Lane, Offset)>,
 }
 
 impl Reached {
+    /// The stream passed an item.
+    pub fn pass(&mut self, number: u64, lane: &Lane, offset: &Offset) {
+        self.number = number;
+        self.place = Some((lane.clone(), offset.clone()));
+    }
+
     pub fn taken(&self) -> Taken {
-        Taken { sequence: self.sequence, position: self.position.as_ref().map_or_else(String::new, |p| p.0.as_ref().to_owned()) }
+        let (lane, position) = self.place.as_ref().map_or_else(Default::default, |(lane, offset)| (lane.name().to_owned(), offset.to_json()));
+        Taken { changes: self.number, lane, position }
     }
 }

@@ -11,11 +11,16 @@ use super::{
     sample::Sampler,
     swap::{Reached, Swap},
 };
-use crate::{Error, ErrorKind, Result, change::Batch, plugin::Chain, service::Status};
+use crate::{
+    Error, ErrorKind, Result,
+    change::{Batch, Item, Mark},
+    plugin::Chain,
+    service::Status,
+};
 
 pub(super) struct Worker {
     pub way: Way,
-    pub from_source: mpsc::Receiver<Batch>,
+    pub from_source: mpsc::Receiver<Item>,
     pub swaps: mpsc::Receiver<Swap>,
     pub sampler: Sampler,
     pub status: Arc<Status>,
@@ -31,7 +36,7 @@ pub(super) enum Way {
 }
 
 enum Next {
-    Batch(Option<Batch>),
+    Item(Option<Item>),
     Swap(Box<Swap>),
 }
 
@@ -42,18 +47,19 @@ impl Worker {
             .build()
             .map_err(|e| Error::new(ErrorKind::Internal, "the plugin thread cannot wait").caused_by(e))?;
         loop {
-            let (batches, swaps) = (&mut self.from_source, &mut self.swaps);
+            let (items, swaps) = (&mut self.from_source, &mut self.swaps);
             let next = waiting.block_on(async {
                 tokio::select! {
                     biased;
                     Some(swap) = swaps.recv() => Next::Swap(Box::new(swap)),
-                    batch = batches.recv() => Next::Batch(batch),
+                    item = items.recv() => Next::Item(item),
                 }
             });
             let goes_on = match next {
                 Next::Swap(swap) => self.swap(*swap),
-                Next::Batch(None) => false,
-                Next::Batch(Some(batch)) => self.pass(batch)?,
+                Next::Item(None) => false,
+                Next::Item(Some(Item::Rows(batch))) => self.pass(batch)?,
+                Next::Item(Some(Item::Mark(mark))) => self.mark(mark)?,
             };
             if !goes_on {
                 return Ok(());
@@ -67,15 +73,24 @@ impl Worker {
         source.changes.add(u64::from(batch.taken));
         source.bytes.add(batch.bytes as u64);
         source.batches.add(1);
-        self.reached = Reached { sequence: batch.next_sequence(), position: Some(batch.position.clone()) };
+        self.reached.pass(batch.next_number(), &batch.lane, &batch.offset);
         self.sampler.see(&batch);
         match &mut self.way {
             Way::Here { chain, to_sinks } => {
-                let batch = Arc::new(chain.apply(batch)?);
-                tracing::trace!(sequence = batch.sequence, taken = batch.taken, "batch passed");
-                Ok(to_sinks.send(&batch))
+                let batch = chain.apply(batch)?;
+                tracing::trace!(number = batch.number, taken = batch.taken, "batch passed");
+                Ok(to_sinks.send(&Arc::new(Item::Rows(batch))))
             }
             Way::Workers(workers) => Ok(workers.pass(batch)),
+        }
+    }
+
+    /// Passes a mark on, behind what was passed before. `false` as in [`Self::pass`].
+    fn mark(&mut self, mark: Mark) -> Result<bool> {
+        self.reached.pass(self.reached.number, &mark.lane, &mark.offset);
+        match &mut self.way {
+            Way::Here { chain, to_sinks } => Ok(to_sinks.send(&Arc::new(Item::Mark(chain.mark(mark)?)))),
+            Way::Workers(workers) => Ok(workers.mark(mark)),
         }
     }
 

@@ -10,8 +10,8 @@ use super::{
     surroundings::Surroundings,
 };
 use crate::{
-    Result,
-    change::{Batch, Column, Table},
+    Error, ErrorKind, Result,
+    change::{Batch, Column, Mark, MarkKind, Table},
     service::status::PluginStatus,
 };
 
@@ -108,7 +108,7 @@ impl Chain {
         Ok(self.plan_for(table)?.output.clone())
     }
 
-    /// Passes a batch through all plugins. The result has the same position and sequence; its changes are those that stay,
+    /// Passes a batch through all plugins. The result has the same lane and offset; its changes are those that stay,
     /// its tables carry the delivered names and columns. An error leaves nothing half done: the batch was not delivered.
     pub fn apply(&mut self, mut batch: Batch) -> Result<Batch> {
         batch.versions.clone_from(&self.versions);
@@ -147,6 +147,38 @@ impl Chain {
         let tables =
             batch.tables.into_iter().zip(plans).zip(computed).map(|((rows, plan), computed)| deliver(rows, &plan, computed)).collect();
         Ok(Batch { tables, changes, ..batch })
+    }
+
+    /// Passes a mark through the plans of all plugins: what it says of a table is said of the table as it is delivered.
+    pub fn mark(&mut self, mut mark: Mark) -> Result<Mark> {
+        match &mut mark.kind {
+            MarkKind::Truncate(truncate) => {
+                let plan = self.plan_for(&truncate.table)?;
+                if plan.output.destination_column().is_some() {
+                    return Err(Error::new(
+                        ErrorKind::Plugin,
+                        format!(
+                            "the table {} was emptied by TRUNCATE, and a plugin chooses the destination of each of its rows: which ones to empty cannot be told",
+                            truncate.table.name
+                        ),
+                    )
+                    .remedy("let the plugin choose one destination for the table, or leave truncate out of its operations"));
+                }
+                if !plan.truncates {
+                    mark.kind = MarkKind::Heartbeat;
+                    return Ok(mark);
+                }
+                truncate.table = plan.output.clone();
+            }
+            MarkKind::Schema(change) => {
+                if let Some(table) = &change.table {
+                    change.table = Some(self.plan_for(table)?.output.clone());
+                }
+            }
+            MarkKind::Copy { table, .. } => *table = self.plan_for(table)?.output.clone(),
+            _ => {}
+        }
+        Ok(mark)
     }
 
     fn plan_for(&mut self, table: &Arc<Table>) -> Result<Arc<ChainPlan>> {

@@ -23,6 +23,8 @@ pub(super) struct ChainPlan {
     slots: Vec<usize>,
     /// Whether rows pass untouched under their own names.
     pub identity: bool,
+    /// Whether every plugin lets pass that the table was emptied.
+    pub truncates: bool,
 }
 
 /// What one plugin does with the rows of one table.
@@ -43,13 +45,14 @@ pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>) -> Result<Chain
     let mut slots: Vec<usize> = (0..view.columns.len()).collect();
     let mut next = slots.len();
     let mut steps = Vec::new();
-    let mut identity = true;
+    let (mut identity, mut truncates) = (true, true);
     for (index, stage) in stages.iter_mut().enumerate() {
         if !stage.sees(&view) {
             continue;
         }
         let Some((id, plan)) = stage.plan(&view)? else { continue };
         identity = false;
+        truncates &= plan.operations.has_truncate();
         if plan.calls() || !plan.operations.is_all() {
             let reads = plan.reads.iter().map(|i| slots[*i]).collect();
             steps.push(Step { stage: index, table: id, reads, operations: plan.operations, plan: plan.clone() });
@@ -65,7 +68,7 @@ pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>) -> Result<Chain
         next += plan.computed.len();
         view = plan.output.clone();
     }
-    Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity })
+    Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity, truncates })
 }
 
 /// The delivered columns, moved where each slot is delivered once.

@@ -100,13 +100,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::change::{Event, Position, Table, TableName, Transaction};
+    use crate::change::{Event, Lane, Offset, Table, TableName, Transaction};
 
     /// A batch of changes of one table; for each which images it has, before and after, and whether it is of this table.
     fn batch(given: &[(bool, bool, bool)]) -> (Batch, Vec<u32>) {
         let table = Arc::new(Table { name: TableName::new("shop", "orders"), destination: None, columns: Vec::new() });
         let mut rows = TableRows::new(table);
-        let mut batch = Batch { taken: given.len() as u32, ..Batch::empty(0, Position::new("{}")) };
+        let mut batch = Batch { taken: given.len() as u32, ..Batch::empty(0, Lane::new("rows"), Offset::from_json("{}")) };
         let mut mine = Vec::new();
         for (i, (before, after, ours)) in (0u32..).zip(given) {
             let mut image = |there: bool, code: u8| match there && *ours {
@@ -122,13 +122,13 @@ mod tests {
                 (_, NO_IMAGE) => Operation::Delete,
                 _ => Operation::Update,
             };
-            batch.changes.push(Change { table: u32::from(!ours), before, after, operation, event: i, row: 0, offset: i });
-            batch.events.push(Event { transaction: 0, position: 4, time_us: i64::from(i) * 10, server_id: 1 });
+            batch.changes.push(Change { table: u32::from(!ours), before, after, operation, event: i, row: 0 });
+            batch.events.push(Event { position: 4, time_us: i64::from(i) * 10, server_id: 1, ..Event::default() });
             if *ours {
                 mine.push(i);
             }
         }
-        batch.transactions = vec![Transaction { id: None, file: "".into() }];
+        batch.transactions = vec![Transaction::default()];
         batch.tables = vec![rows];
         (batch, mine)
     }

@@ -285,12 +285,7 @@ impl<'a> Passage<'a> {
 
 /// The table of a change, and where in the log it stands.
 fn place(batch: &Batch, change: &Change) -> String {
-    let table = &batch.tables[change.table as usize].table.name;
-    let event = batch.events.get(change.event as usize);
-    match event.and_then(|event| Some((batch.transactions.get(event.transaction as usize)?, event.position))) {
-        Some((transaction, position)) => format!("{table} near {}:{position}", transaction.file),
-        None => table.to_string(),
-    }
+    format!("{} near {}", batch.tables[change.table as usize].table.name, batch.place(change))
 }
 
 /// What the plugin's policy says about a change that it cannot handle.

@@ -79,6 +79,11 @@ impl Delivered {
         })
     }
 
+    /// Whether it is delivered that the table was emptied as a whole.
+    pub fn has_truncate(self) -> bool {
+        self.0.contains(wit::Operations::TRUNCATE)
+    }
+
     /// Whether every operation on rows is delivered.
     pub fn is_all(self) -> bool {
         [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete].into_iter().all(|o| self.has(o))

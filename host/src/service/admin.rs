@@ -56,9 +56,11 @@ impl std::fmt::Debug for Wish {
 /// Where in the stream a new version took over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Number of the first change that it sees.
-    pub sequence: u64,
-    /// The source's position before that change, JSON text.
+    /// Changes that the source had given in this run.
+    pub changes: u64,
+    /// The lane that moved last.
+    pub lane: String,
+    /// Where that lane was, JSON text.
     pub position: String,
 }
 
@@ -182,7 +184,7 @@ impl View {
         match outcome.await {
             Ok(Ok(taken)) => {
                 let plugin = self.status.plugins.named(name).map_or(Value::Null, |p| described(&p));
-                answered(StatusCode::OK, &json!({ "plugin": plugin, "sequence": taken.sequence, "position": taken.position }))
+                answered(StatusCode::OK, &json!({ "plugin": plugin, "changes": taken.changes, "lane": taken.lane, "position": taken.position }))
             }
             Ok(Err(Refusal { reason: Reason::Unknown, .. })) => unknown(name),
             Ok(Err(refusal)) => {

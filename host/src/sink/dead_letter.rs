@@ -1,6 +1,6 @@
 //! Dead-letter files: changes that a plugin could not handle or a sink could not deliver, whole, one JSON object a line.
 //!
-//! After a crash the changes since the last checkpoint come again, so a change may be in a file twice; its `sequence` tells.
+//! After a crash the changes since the last checkpoint come again, so a change may be in a file twice; its `source` tells.
 
 use std::{
     collections::BTreeMap,
@@ -127,7 +127,6 @@ fn letter(stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<
         "stage": stage,
         "error": error.chain(),
         "time": jiff::Timestamp::now().to_string(),
-        "sequence": batch.sequence + u64::from(change.offset),
         "source": {
             "file": &*transaction.file,
             "position": event.position,

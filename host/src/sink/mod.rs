@@ -19,7 +19,7 @@ use policy::Policy;
 
 use crate::{
     Error, ErrorKind, Result,
-    change::Batch,
+    change::{Batch, Mark},
     config::{PluginVersions, Sink as Settings, SinkKind},
     format::Encoder,
     limits::Limits,
@@ -31,12 +31,17 @@ use crate::{
 ///
 /// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records and bytes.
 /// - `flush` returns only when every change written so far is durable. What it answers is stored, in one transaction with
-///   the position after the last batch written, before `flush` is called again; the next `open` of the sink gets the last
+///   the offsets after the last item written, before `flush` is called again; the next `open` of the sink gets the last
 ///   stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.
     fn write(&mut self, batch: &Batch) -> Result<()>;
+
+    /// Takes an item without rows, in its place between the batches. Sinks that have nothing to tell of it leave it out.
+    fn mark(&mut self, _mark: &Mark) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes everything written durable.
     fn flush(&mut self) -> Result<SinkState>;
@@ -101,6 +106,10 @@ impl<S: Sink + 'static> Final<S> {
 impl<S: Sink + 'static> Sink for Final<S> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.guard(|sink| sink.write(batch))
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        self.guard(|sink| sink.mark(mark))
     }
 
     fn flush(&mut self) -> Result<SinkState> {

@@ -31,11 +31,11 @@ impl Policy {
         if error.kind() != ErrorKind::Record {
             return Err(error);
         }
-        let sequence = batch.sequence + u64::from(change.offset);
+        let place = batch.place(change);
         let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
         let count = match self.on_error {
             // the last is a plugin's policy: what a sink cannot take does not pass through it
-            OnError::Stop | OnError::PassThrough => return Err(error.context(format_args!("change {sequence} of table {table}"))),
+            OnError::Stop | OnError::PassThrough => return Err(error.context(format_args!("a change of table {table} at {place}"))),
             OnError::Skip => {
                 numbers.get().skipped.add(1);
                 numbers.get().skipped.get()
@@ -48,7 +48,7 @@ impl Policy {
         };
         // a flood of bad records is told with ever fewer lines
         if count.is_power_of_two() {
-            tracing::warn!(sink = %self.sink, sequence, table, count, policy = ?self.on_error, "{}", error.chain());
+            tracing::warn!(sink = %self.sink, place, table, count, policy = ?self.on_error, "{}", error.chain());
         }
         Ok(())
     }

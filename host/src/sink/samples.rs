@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Numbers;
 use crate::{
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows, Transaction,
+        Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows, Transaction,
         Values,
     },
     service::status::{SinkStatus, Status},
@@ -28,18 +28,18 @@ pub(super) fn orders() -> Arc<Table> {
     })
 }
 
-/// A batch at `sequence`, in which nothing has happened yet.
-pub(super) fn batch(sequence: u64) -> Batch {
-    let mut batch = Batch::empty(sequence, Position::new("{}"));
+/// A batch with this number, in which nothing has happened yet.
+pub(super) fn batch(number: u64) -> Batch {
+    let mut batch = Batch::empty(number, Lane::new("binlog"), Offset::from_json("{}"));
     batch.tables.push(TableRows::new(orders()));
-    batch.events.push(Event { transaction: 0, position: 4, time_us: 1_700_000_000_000_000, server_id: 1 });
-    batch.transactions.push(Transaction { id: None, file: "binlog.000001".into() });
+    batch.events.push(Event { position: 4, time_us: 1_700_000_000_000_000, server_id: 1, ..Event::default() });
+    batch.transactions.push(Transaction { id: None, file: "binlog.000001".into(), position: 4, complete: false });
     batch
 }
 
 /// Inserts of orders with these ids, each with its note.
-pub(super) fn inserts(sequence: u64, ids: impl IntoIterator<Item = i64>, note: &str) -> Batch {
-    let mut batch = batch(sequence);
+pub(super) fn inserts(number: u64, ids: impl IntoIterator<Item = i64>, note: &str) -> Batch {
+    let mut batch = batch(number);
     for id in ids {
         let after = row(&mut batch, id, note, Image::After);
         push(&mut batch, Operation::Insert, NO_IMAGE, after);
@@ -64,16 +64,15 @@ pub(super) fn row(batch: &mut Batch, id: i64, note: &str, image: Image) -> u32 {
 
 /// Adds a change of the first table.
 pub(super) fn push(batch: &mut Batch, operation: Operation, before: u32, after: u32) {
-    let offset = batch.taken;
+    batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: batch.taken });
     batch.taken += 1;
-    batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: offset, offset });
 }
 
 /// Inserts of orders into a table whose rows choose their destinations: id and destination of each.
-pub(super) fn routed<'a>(sequence: u64, rows: impl IntoIterator<Item = (i64, Option<&'a str>)>) -> Batch {
+pub(super) fn routed<'a>(number: u64, rows: impl IntoIterator<Item = (i64, Option<&'a str>)>) -> Batch {
     let mut table = Table::clone(&orders());
     table.columns[1].place = Place::Destination;
-    let mut batch = batch(sequence);
+    let mut batch = batch(number);
     batch.tables[0].table = Arc::new(table);
     for (id, destination) in rows {
         let after = routed_row(&mut batch, id, destination, Image::After);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Batches, Source, Start, generator::Generator, mysql::MySql};
+use super::{Begin, Items, Ledger, Source, generator::Generator, mysql::MySql};
 use crate::{
     Result,
-    change::Position,
+    change::Frontier,
     config::{self, Pipeline},
     service::Status,
 };
@@ -44,17 +44,24 @@ impl AnySource {
 }
 
 impl Source for AnySource {
-    async fn precheck(&mut self, start: &Start) -> Result<Position> {
+    fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
-            Self::Generator(source) => source.precheck(start).await,
-            Self::MySql(source) => source.precheck(start).await,
+            Self::Generator(source) => source.ledger(),
+            Self::MySql(source) => source.ledger(),
         }
     }
 
-    async fn run(self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {
+    async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         match self {
-            Self::Generator(source) => source.run(start, out, stop).await,
-            Self::MySql(source) => source.run(start, out, stop).await,
+            Self::Generator(source) => source.check(sinks).await,
+            Self::MySql(source) => source.check(sinks).await,
+        }
+    }
+
+    async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
+        match self {
+            Self::Generator(source) => source.run(sinks, out, stop).await,
+            Self::MySql(source) => source.run(sinks, out, stop).await,
         }
     }
 }

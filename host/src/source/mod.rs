@@ -6,43 +6,83 @@ pub mod mysql;
 
 pub use any::AnySource;
 
+use std::{ops::Range, sync::Arc};
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Result,
-    change::{Batch, Position},
+    change::{Batch, Frontier, Item, Offset},
+    config::StartAt,
 };
 
-/// Where a source starts: after the position, with the sequence number that the next change gets.
+/// Where one sink begins.
 #[derive(Clone, Debug)]
-pub struct Start {
-    /// `None` on the very first start: the source's own configuration says where to begin.
-    pub position: Option<Position>,
-    /// Number of the next change, counted from the pipeline's very first start.
-    pub sequence: u64,
+pub enum Begin {
+    /// Where its progress ends.
+    At(Frontier),
+    /// At a place that the sink's settings name, which the source looks up.
+    Start(StartAt),
+    /// Nothing has any progress yet: where the source's own settings say.
+    First,
 }
 
-/// What a source hands its batches to. Bounded in batches, and batches are bounded in changes and bytes; a full queue
-/// holds the source back.
-pub type Batches = mpsc::Sender<Batch>;
+/// What a source hands its items to. Bounded in items, and batches are bounded in changes and bytes; a full queue holds the
+/// source back.
+pub type Items = mpsc::Sender<Item>;
 
 /// A source of changes. The contract:
 ///
-/// - Changes come in the order of the log. Each batch carries the position *after* its last change, and the source can
-///   resume there, also in the middle of a transaction, without repeating or losing a change.
-/// - `sequence` counts changes: after a restart at a delivered position the same change gets the same number.
-/// - When time passes without changes to deliver (idle, or everything was skipped), an empty batch with the advanced
-///   position is sent at least every few seconds.
+/// - It gives one sequence of [`Item`]s. Each advances one lane, and carries the offset *after* it, at which the source can go
+///   on, also in the middle of a transaction. Nothing behind the source changes the order of items, whatever their lanes.
+/// - What a change is follows from the log, never from a count: see [`Ledger`].
+/// - Lanes wait, fail, restart and are begun anew inside the source, while the sequence goes on with the others.
+/// - When time passes without changes to deliver (idle, or everything was skipped), a heartbeat with the advanced offset is
+///   sent at least every few seconds.
 /// - Broken connections are retried inside with backoff, for [`crate::limits::Limits::retry_window`]; an error that is
-///   returned is final.
+///   returned is final. What was read before it has been sent.
+/// - The place is proven at each connection: a log that was cut or reset is an error, and never "caught up".
 /// - A batch waits for more changes no longer than [`crate::limits::Limits::batch_wait`].
 pub trait Source: Send + 'static {
-    /// Checks the server's settings and grants without changing anything, and answers with the position that the source will
-    /// start at: the given one, or what the configuration means by now. It is stored before the first batch is delivered,
-    /// so that a crash before the first checkpoint does not move the start. An error tells every fault found.
-    fn precheck(&mut self, start: &Start) -> impl Future<Output = Result<Position>> + Send;
+    /// How places of this source compare.
+    fn ledger(&self) -> Arc<dyn Ledger>;
 
-    /// Streams until `stop` is cancelled, the stream ends by itself, or the receiver is gone (all `Ok`).
-    fn run(self, start: Start, out: Batches, stop: CancellationToken) -> impl Future<Output = Result<()>> + Send;
+    /// Checks the server's settings and grants, and that it can give everything from each sink's place on, without changing
+    /// anything. Answers where each sink begins, in the order of `sinks`. It is stored before the first item is delivered, so
+    /// that a crash before the first commit does not move the start. An error tells every fault found.
+    fn check(&mut self, sinks: &[Begin]) -> impl Future<Output = Result<Vec<Frontier>>> + Send;
+
+    /// Streams from the least of the sinks' places on until `stop` is cancelled, the stream ends by itself, or the receiver is
+    /// gone (all `Ok`). `sinks` are what [`Self::check`] answered.
+    fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// How places in a source's lanes compare. Only the source knows: a place may be a set of transactions, of which neither of two
+/// has everything of the other, so there is no order of them.
+pub trait Ledger: std::fmt::Debug + Send + Sync {
+    /// Which changes of the batch, which is of the offset's lane, were delivered before `offset`: rising ranges of places in
+    /// [`Batch::changes`]. Asked after the plugins, and only while a sink is not where the stream is.
+    ///
+    /// # Errors
+    /// `State`: the offset is not one of this source, or cannot be compared with what the server sends now.
+    fn had(&self, offset: &Offset, batch: &Batch) -> Result<Vec<Range<usize>>>;
+
+    /// Whether everything that was delivered at `other` was delivered at `offset`.
+    ///
+    /// # Errors
+    /// As of [`Self::had`].
+    fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool>;
+
+    /// The place at which everything was delivered that was delivered at either.
+    ///
+    /// # Errors
+    /// As of [`Self::had`].
+    fn join(&self, offset: &Offset, other: &Offset) -> Result<Offset>;
+
+    /// Whether the source has this lane, and the text of the offset is one of its places.
+    ///
+    /// # Errors
+    /// `State`, with what is wrong.
+    fn check(&self, lane: &str, offset: &Offset) -> Result<()>;
 }

@@ -5,23 +5,22 @@ pub(crate) mod folder;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod lock;
+mod migration;
 
 pub use checkpoint::Checkpoint;
 pub(crate) use lock::{Lock, LockFault};
 
-use crate::change::Position;
+use crate::change::Frontier;
 
 /// What a sink has to remember to go on after a restart (a file's name and durable length, say): JSON text that only the
-/// sink interprets, kept in the checkpoint beside the position that it belongs to.
+/// sink interprets, kept in the checkpoint beside the frontier that it belongs to.
 pub type SinkState = String;
 
-/// Up to where a sink is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is durable in a sink.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Number of the first change that is not yet durable.
-    pub sequence: u64,
-    /// Where the source resumes for it.
-    pub position: Position,
+    /// Up to where: the source goes on there for this sink.
+    pub frontier: Frontier,
     /// The sink's own state at that point.
     pub state: SinkState,
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use sluicegate::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Image, NO_IMAGE, Operation, Place, Position, Table, TableName, TableRows, Transaction,
+        Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows, Transaction,
         Values,
     },
     config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind},
@@ -52,7 +52,7 @@ impl Bench {
 }
 
 fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVersions) -> Settings {
-    Settings { name: "kafka".into(), format: RecordFormat::Flat, plugin_versions, on_error, kind: SinkKind::Kafka(kafka) }
+    Settings { name: "kafka".into(), start: None, format: RecordFormat::Flat, plugin_versions, on_error, kind: SinkKind::Kafka(kafka) }
 }
 
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
@@ -83,11 +83,11 @@ fn table(name: &str, key: bool) -> Arc<Table> {
     })
 }
 
-fn batch(sequence: u64, table: Arc<Table>) -> Batch {
-    let mut batch = Batch::empty(sequence, Position::new("{}"));
+fn batch(number: u64, table: Arc<Table>) -> Batch {
+    let mut batch = Batch::empty(number, Lane::new("rows"), Offset::from_json("{}"));
     batch.tables.push(TableRows::new(table));
-    batch.events.push(Event { transaction: 0, position: 4, time_us: 1_700_000_000_000_000, server_id: 1 });
-    batch.transactions.push(Transaction { id: None, file: "binlog.000001".into() });
+    batch.events.push(Event { position: 4, time_us: 1_700_000_000_000_000, server_id: 1, ..Event::default() });
+    batch.transactions.push(Transaction { file: "binlog.000001".into(), ..Transaction::default() });
     batch
 }
 
@@ -112,14 +112,13 @@ fn push(batch: &mut Batch, before: Row<'_>, after: Row<'_>) {
         (_, NO_IMAGE) => Operation::Delete,
         _ => Operation::Update,
     };
-    let offset = batch.taken;
+    batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: batch.taken });
     batch.taken += 1;
     batch.bytes += 100;
-    batch.changes.push(Change { table: 0, before, after, operation, event: 0, row: offset, offset });
 }
 
-fn inserts(sequence: u64, ids: impl IntoIterator<Item = i64>, note: &str) -> Batch {
-    let mut batch = batch(sequence, table("orders", true));
+fn inserts(number: u64, ids: impl IntoIterator<Item = i64>, note: &str) -> Batch {
+    let mut batch = batch(number, table("orders", true));
     ids.into_iter().for_each(|id| push(&mut batch, None, Some((id, note))));
     batch
 }

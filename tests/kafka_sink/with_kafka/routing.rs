@@ -6,13 +6,13 @@ use super::*;
 type Routed<'a> = Option<(i64, &'a str, Option<&'a str>, Option<&'a str>)>;
 
 /// Changes of `shop.orders`, each with its two images.
-fn routed<'a>(sequence: u64, changes: impl IntoIterator<Item = (Routed<'a>, Routed<'a>)>) -> Batch {
+fn routed<'a>(number: u64, changes: impl IntoIterator<Item = (Routed<'a>, Routed<'a>)>) -> Batch {
     let mut orders = Table::clone(&table("orders", true));
     for (name, place) in [("where", Place::Destination), ("tenant", Place::Header)] {
         orders.columns.push(ColumnInfo { name: name.into(), place, ..orders.columns[1].clone() });
     }
     let orders = Arc::new(orders);
-    let mut batch = batch(sequence, orders);
+    let mut batch = batch(number, orders);
     for (before, after) in changes {
         let plain = |row: Routed<'a>| row.map(|(id, note, ..)| (id, note));
         push(&mut batch, plain(before), plain(after));
@@ -137,7 +137,7 @@ fn a_bad_topic_and_too_many_headers_follow_the_policy_and_are_not_shown() {
     let error = fails(&mut open("bad-stop", OnError::Stop), &routed(4, [(None, bad(1))]));
     assert_eq!(error.kind(), ErrorKind::Record);
     insta::assert_snapshot!(error, @r#"
-        change 4 of table shop.orders: the destination that a plugin chose for a record of table shop.orders is no topic name
+        a change of table shop.orders at binlog.000001:4, row 4: the destination that a plugin chose for a record of table shop.orders is no topic name
           remedy: let the plugin choose letters, digits, `.`, `_` and `-`, at most 249 of them, or set `on_error`
     "#);
 
@@ -146,14 +146,14 @@ fn a_bad_topic_and_too_many_headers_follow_the_policy_and_are_not_shown() {
     // neither half of an update that cannot be delivered whole
     let mut batch = routed(0, [(None, good(1)), (None, bad(2)), (good(3), bad(3)), (None, loaded), (None, good(5))]);
     bench.sink.write(&batch).unwrap();
-    batch.sequence = 5;
+    batch.number = 5;
     batch.tables[0].table = Arc::new(Table { destination: Some("..".into()), ..Table::clone(&batch.tables[0].table) });
     bench.sink.write(&batch).unwrap();
     bench.sink.flush().unwrap();
     assert_eq!(seen(&broker, "bad-letters.orders"), [r#"{"id":1} c"#, r#"{"id":5} c"#]);
     let letters = bench.dead_letters();
-    let sequences: Vec<_> = letters.iter().map(|l| l["sequence"].as_u64().unwrap()).collect();
-    assert_eq!(sequences, [1, 2, 3, 5, 6, 7, 8, 9]);
+    let rows: Vec<_> = letters.iter().map(|l| l["source"]["row"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [1, 2, 3, 0, 1, 2, 3, 4]);
     assert!(letters.iter().all(|l| !l["error"].as_str().unwrap().contains("s3cret")));
 
     let error =

@@ -9,12 +9,12 @@ use super::{Subject, print_out};
 use crate::{
     Error, ErrorKind, Result,
     authoring::{Rows, SIZES, measure},
-    change::Batch,
+    change::{Batch, Item},
     cli::block_on,
     config::GeneratorSource,
     limits::Limits,
     service::Status,
-    source::{Source as _, Start, generator::Generator},
+    source::{Begin, Source as _, generator::Generator},
 };
 
 /// Changes of the generator that are measured over.
@@ -69,13 +69,16 @@ impl Bench {
 fn generated() -> Result<Vec<Batch>> {
     let settings = GeneratorSource { seed: 1, rate: None, changes: Some(GENERATED) };
     block_on(async {
-        let (out, mut batches) = tokio::sync::mpsc::channel(4);
-        let generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
-        let run = generator.run(Start { position: None, sequence: 0 }, out, CancellationToken::new());
+        let (out, mut items) = tokio::sync::mpsc::channel(4);
+        let mut generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
+        let starts = generator.check(&[Begin::First]).await?;
+        let run = generator.run(starts, out, CancellationToken::new());
         let gather = async {
             let mut all = Vec::new();
-            while let Some(batch) = batches.recv().await {
-                all.push(batch);
+            while let Some(item) = items.recv().await {
+                if let Item::Rows(batch) = item {
+                    all.push(batch);
+                }
             }
             all
         };

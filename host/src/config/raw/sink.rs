@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     super::quantity::{Size, Time},
     secret::RawOption,
+    source::RawStart,
 };
 
 /// What becomes of a record that cannot be delivered.
@@ -70,6 +71,9 @@ pub(in crate::config) enum RawSink {
 pub(in crate::config) struct RawStdoutSink {
     /// Its name in the checkpoint, logs and metrics; names differ. Default: `stdout`.
     pub name: Option<String>,
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
+    /// Default: none, and then such a start is refused.
+    pub start: Option<RawStart>,
     /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
@@ -85,6 +89,9 @@ pub(in crate::config) struct RawStdoutSink {
 pub(in crate::config) struct RawFileSink {
     /// Its name in the checkpoint, logs and metrics; names differ. Default: `file`.
     pub name: Option<String>,
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
+    /// Default: none, and then such a start is refused.
+    pub start: Option<RawStart>,
     /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
@@ -121,6 +128,9 @@ pub(in crate::config) struct RawRoll {
 pub(in crate::config) struct RawKafkaSink {
     /// Its name in the checkpoint, logs and metrics; names differ. Default: `kafka`.
     pub name: Option<String>,
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
+    /// Default: none, and then such a start is refused.
+    pub start: Option<RawStart>,
     /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.

@@ -13,22 +13,23 @@ use super::{
 
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
-        let (name, format, policy, plugin_versions, kind) = match raw {
+        let (name, start, format, policy, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
-                (raw.name.unwrap_or_else(|| "stdout".into()), raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
+                let name = raw.name.unwrap_or_else(|| "stdout".into());
+                (name, raw.start, raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
             }
-            RawSink::File(raw) => {
-                let name = raw.name.clone().unwrap_or_else(|| "file".into());
-                (name, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+            RawSink::File(mut raw) => {
+                let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
+                (name, start, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
             }
-            RawSink::Kafka(raw) => {
-                let name = raw.name.clone().unwrap_or_else(|| "kafka".into());
+            RawSink::Kafka(mut raw) => {
+                let (name, start) = (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.start.take());
                 let versions = match raw.plugin_versions {
                     None | Some(RawPluginVersions::None) => PluginVersions::Omitted,
                     Some(RawPluginVersions::Member) => PluginVersions::Member,
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
-                (name, raw.format, raw.on_error, versions, self.kafka(path, raw))
+                (name, start, raw.format, raw.on_error, versions, self.kafka(path, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
@@ -36,7 +37,8 @@ impl Check<'_> {
             None | Some(RawFormat::Debezium) => RecordFormat::Debezium,
             Some(RawFormat::Flat) => RecordFormat::Flat,
         };
-        Sink { name, format, plugin_versions, on_error: on_error(policy), kind }
+        let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
+        Sink { name, start, format, plugin_versions, on_error: on_error(policy), kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {

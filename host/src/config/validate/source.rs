@@ -55,7 +55,7 @@ impl Check<'_> {
             ca_file,
             server_id: raw.server_id,
             tables,
-            start: self.start(raw.start.unwrap_or_default()),
+            start: self.start("source.start", raw.start.unwrap_or_default()),
             heartbeat: self.time(
                 "source.heartbeat",
                 raw.heartbeat,
@@ -66,28 +66,28 @@ impl Check<'_> {
         }
     }
 
-    fn start(&mut self, raw: RawStart) -> StartAt {
+    pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {
         match (raw.word, raw.position.file, raw.position.gtid) {
             (Some(RawStartWord::Earliest), ..) => StartAt::Earliest,
             (Some(RawStartWord::Now), ..) => StartAt::Now,
             (None, Some(file), None) => StartAt::File {
-                file: self.text("source.start.file".into(), file, "a binlog file's name, e.g. `binlog.000003`"),
+                file: self.text(format!("{path}.file"), file, "a binlog file's name, e.g. `binlog.000003`"),
                 position: match raw.position.position {
                     // a binlog file begins with four magic bytes
                     Some(position) if position < 4 => {
-                        self.refuse("source.start.position", "no event begins here", "write 4, the file's first event, or more");
+                        self.refuse(format!("{path}.position"), "no event begins here", "write 4, the file's first event, or more");
                         position
                     }
                     position => position.unwrap_or(4),
                 },
             },
             (None, None, Some(gtid)) if raw.position.position.is_none() => {
-                StartAt::Gtid(self.text("source.start.gtid".into(), gtid, "GTIDs, e.g. `0-2001-5`"))
+                StartAt::Gtid(self.text(format!("{path}.gtid"), gtid, "GTIDs, e.g. `0-2001-5`"))
             }
             (None, None, None) if raw.position.position.is_none() => StartAt::Now,
             _ => {
                 self.refuse(
-                    "source.start",
+                    path,
                     "this does not name one position",
                     "write `now`, `earliest`, `{ file: binlog.000003, position: 4 }` or `{ gtid: … }`",
                 );

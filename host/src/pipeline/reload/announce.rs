@@ -47,7 +47,7 @@ pub(super) fn announce(old: &mut Chain, new: &[Delivered], taken: &Taken, status
         tracing::warn!(
             table = %source.name, from = %before.name, to = %delivered.name,
             added = change.added.join(", "), removed = change.removed.join(", "), changed = change.changed.join(", "),
-            sequence = taken.sequence, position = %taken.position,
+            changes = taken.changes, position = %taken.position,
             "schema change: the swap delivers this table otherwise"
         );
     }

@@ -118,7 +118,7 @@ impl Reload {
     /// Notes, stores and logs what runs now.
     fn note(&mut self, candidates: Candidates, numbers: Vec<Arc<PluginStatus>>, components: Vec<ComponentId>, taken: &Taken) {
         let Candidates { members, new } = candidates;
-        let (sequence, position) = (taken.sequence, &taken.position);
+        let (changes, position) = (taken.changes, &taken.position);
         let settings: Vec<config::Plugin> = members.iter().map(|m| config::Plugin::clone(&m.settings)).collect();
         let edited = edit::difference(self.setup.members.iter().map(|m| &*m.settings), &settings);
         for ((member, numbers), component) in members.iter().zip(&numbers).zip(components) {
@@ -132,7 +132,7 @@ impl Reload {
             numbers.swaps.add(1);
             if let Some(before) = before.filter(|b| b.compiled.hash != member.compiled.hash) {
                 tracing::info!(
-                    plugin = %name, from = %before.compiled.hash, to = %member.compiled.hash, version, sequence, position,
+                    plugin = %name, from = %before.compiled.hash, to = %member.compiled.hash, version, changes, position,
                     "plugin swapped: the new version takes over after this position"
                 );
             }
@@ -144,7 +144,7 @@ impl Reload {
                 removed = edited.removed.join(", "),
                 changed = edited.changed.join(", "),
                 reordered = edited.reordered,
-                sequence,
+                changes,
                 position,
                 "pipeline edited: the new chain takes over after this position"
             );

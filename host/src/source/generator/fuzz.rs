@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Generator, Start, Stream, shop::LAST_CHANGE};
-use crate::{change::Position, config::GeneratorSource, limits::Limits, service::Status};
+use super::{Generator, LANE, Stream, shop::LAST_CHANGE};
+use crate::{change::{Frontier, Lane, Offset}, config::GeneratorSource, limits::Limits, service::Status};
 
 const SEED: u64 = 7;
 
@@ -11,10 +11,10 @@ const SEED: u64 = 7;
 pub fn position(text: &str) {
     let settings = GeneratorSource { seed: SEED, rate: None, changes: None };
     let generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
-    let start = Start { position: Some(Position::new(text)), sequence: 0 };
-    let Ok(first) = generator.first_change(&start) else { return };
+    let frontier = Frontier::of(Lane::new(LANE), Offset::from_json(text));
+    let Ok(first) = generator.first_change(&frontier) else { return };
     if first < LAST_CHANGE {
-        let batch = Stream::new(SEED, first, 0, &Limits::default()).batch((LAST_CHANGE - first).min(8));
+        let batch = Stream::new(SEED, first, &Limits::default()).batch((LAST_CHANGE - first).min(8));
         assert!(batch.validate().is_ok() && !batch.changes.is_empty());
     }
 }

@@ -12,6 +12,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod ledger;
 mod mixing;
 mod rows;
 mod schedule;
@@ -25,16 +26,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 
-use self::{shop::LAST_CHANGE, stream::Stream};
-use super::{Batches, Source, Start};
+use self::{
+    ledger::{Changes, LANE, Place},
+    shop::LAST_CHANGE,
+    stream::Stream,
+};
+use super::{Begin, Items, Ledger, Source};
 use crate::{
     Error, ErrorKind, Result,
-    change::Position,
-    config::GeneratorSource,
+    change::{Frontier, Item, Lane, Offset},
+    config::{GeneratorSource, StartAt},
     limits::Limits,
     service::{Status, status::now_us},
 };
@@ -46,33 +50,19 @@ pub struct Generator {
     status: Arc<Status>,
 }
 
-/// The position as it stands in the checkpoint: `{"seed":7,"change":1024}`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
-    seed: u64,
-    /// Number of the next change, from 0.
-    change: u64,
-}
-
-fn position(seed: u64, change: u64) -> Position {
-    Position::new(format!("{{\"seed\":{seed},\"change\":{change}}}"))
-}
-
 impl Generator {
     /// A generator. Batches keep to `limits`; `status.source` is kept up to date.
     pub fn new(settings: GeneratorSource, limits: Limits, status: Arc<Status>) -> Self {
         Self { settings, limits, status }
     }
 
-    /// Number of the first change after `start`.
-    fn first_change(&self, start: &Start) -> Result<u64> {
-        let Some(position) = &start.position else { return Ok(0) };
-        let place: Place = serde_json::from_str(&position.0).map_err(|e| {
-            Error::new(ErrorKind::State, "the checkpoint holds no position of the generator")
-                .caused_by(e)
+    /// Number of the first change after a sink's progress.
+    fn first_change(&self, frontier: &Frontier) -> Result<u64> {
+        let offset = frontier.get(LANE).ok_or_else(|| {
+            Error::new(ErrorKind::State, "the checkpoint holds progress, but none of the generator")
                 .remedy("Give this pipeline a state file of its own, or remove the file to begin anew.")
         })?;
+        let place = Place::of(offset)?;
         if place.seed != self.settings.seed {
             let text =
                 format!("the checkpoint belongs to the generator's seed {}, but the pipeline has seed {}", place.seed, self.settings.seed);
@@ -88,23 +78,44 @@ impl Generator {
         }
         Ok(place.change)
     }
+
+    fn frontier(&self, change: u64) -> Frontier {
+        Frontier::of(Lane::new(LANE), Offset::new(Place { seed: self.settings.seed, change }))
+    }
 }
 
 impl Source for Generator {
-    async fn precheck(&mut self, start: &Start) -> Result<Position> {
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(Changes)
+    }
+
+    async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         if self.settings.rate == Some(0) {
             return Err(Error::new(ErrorKind::Config, "the generator's rate is 0 changes a second")
                 .remedy("Set `rate` to 1 or more, or leave it out to generate as fast as possible."));
         }
-        let change = self.first_change(start)?;
-        Ok(position(self.settings.seed, change))
+        let mut reached = 0;
+        for begin in sinks {
+            if let Begin::At(frontier) = begin {
+                reached = reached.max(self.first_change(frontier)?);
+            }
+        }
+        let change = |begin: &Begin| match begin {
+            Begin::At(frontier) => self.first_change(frontier),
+            Begin::First | Begin::Start(StartAt::Earliest) => Ok(0),
+            // nothing is generated until somebody reads it
+            Begin::Start(StartAt::Now) => Ok(reached),
+            Begin::Start(_) => Err(Error::new(ErrorKind::Config, "the generator has no binlog positions to start at")
+                .remedy("Write `start: now` or `start: earliest`.")),
+        };
+        sinks.iter().map(|begin| change(begin).map(|change| self.frontier(change))).collect()
     }
 
-    async fn run(mut self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {
-        self.precheck(&start).await?;
-        let first = self.first_change(&start)?;
+    async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
+        let firsts = sinks.iter().map(|frontier| self.first_change(frontier)).collect::<Result<Vec<_>>>()?;
+        let first = firsts.into_iter().min().ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
         let end = self.settings.changes.unwrap_or(LAST_CHANGE).min(LAST_CHANGE);
-        let mut stream = Stream::new(self.settings.seed, first, start.sequence, &self.limits);
+        let mut stream = Stream::new(self.settings.seed, first, &self.limits);
         let mut pace = self.settings.rate.map(|rate| Pace::new(rate, self.limits.batch_wait));
         let source = &self.status.source;
         source.connect();
@@ -137,7 +148,7 @@ impl Source for Generator {
             }
             source.hear();
             source.see_event(now_us());
-            room.send(batch);
+            room.send(Item::Rows(batch));
         }
         source.see_event(0);
         Ok(())

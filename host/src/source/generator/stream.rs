@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
+    ledger::{LANE, Place},
     rows::{Customers, LARGEST_IMAGE, OrderLines, Orders, Tables},
     schedule::{Cursor, Schedule, Slot, Step},
     shop::{Customer, Order, Stage, time_us},
 };
 use crate::{
-    change::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, Transaction},
+    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, Transaction},
     limits::Limits,
 };
 
@@ -21,8 +22,9 @@ pub(super) struct Stream {
     cursor: Cursor,
     /// Number of the next change.
     change: u64,
-    /// Number that the next change has for the pipeline.
-    sequence: u64,
+    /// Changes given so far.
+    given: u64,
+    lane: Lane,
     batch_changes: u64,
     batch_bytes: usize,
 }
@@ -40,13 +42,14 @@ struct Filling {
 }
 
 impl Stream {
-    /// A stream whose next change is number `change`, and `sequence` for the pipeline.
-    pub(super) fn new(seed: u64, change: u64, sequence: u64, limits: &Limits) -> Self {
+    /// A stream whose next change is number `change`.
+    pub(super) fn new(seed: u64, change: u64, limits: &Limits) -> Self {
         let schedule = Schedule::new(seed);
         let cursor = schedule.locate(change);
         let batch_changes = limits.batch_changes.max(1) as u64;
         let batch_bytes = limits.batch_bytes;
-        Self { seed, schedule, tables: Tables::new(), file: "generator".into(), cursor, change, sequence, batch_changes, batch_bytes }
+        let (tables, file, lane) = (Tables::new(), "generator".into(), Lane::new(LANE));
+        Self { seed, schedule, tables, file, cursor, change, given: 0, lane, batch_changes, batch_bytes }
     }
 
     /// Number of the next change.
@@ -65,7 +68,7 @@ impl Stream {
             tables: [None; 3],
             used: 0,
             bytes: 0,
-            batch: Batch::empty(self.sequence, Position::new("")),
+            batch: Batch::empty(self.given, self.lane.clone(), Offset::from_json("")),
         };
         filling.batch.changes.reserve_exact(most);
         while filling.batch.changes.len() < most
@@ -76,27 +79,36 @@ impl Stream {
             self.cursor = self.schedule.next(self.cursor);
             self.change += 1;
         }
+        let ended = self.schedule.slot(self.cursor).in_transaction == 0;
+        if let Some(last) = filling.batch.transactions.last_mut() {
+            last.complete = ended;
+        }
         let mut batch = filling.finish(&self.tables);
-        batch.position = super::position(self.seed, self.change);
-        self.sequence = batch.next_sequence();
+        batch.offset = Offset::new(Place { seed: self.seed, change: self.change });
+        self.given = batch.next_number();
         batch
     }
 
     fn append(&self, slot: &Slot, filling: &mut Filling) {
-        let offset = filling.batch.changes.len() as u32;
-        if offset == 0 || slot.in_transaction == 0 {
-            filling.batch.transactions.push(Transaction { id: None, file: self.file.clone() });
+        let first_of_batch = filling.batch.changes.is_empty();
+        if first_of_batch || slot.in_transaction == 0 {
+            let position = self.change - u64::from(slot.in_transaction);
+            // whether it ends is known when the next one begins
+            if let Some(before) = filling.batch.transactions.last_mut() {
+                before.complete = true;
+            }
+            filling.batch.transactions.push(Transaction { id: None, file: self.file.clone(), position, complete: false });
         }
-        if offset == 0 || slot.in_event == 0 {
+        if first_of_batch || slot.in_event == 0 {
             // an event is placed and dated by its first change, also when the stream begins inside of it
             let first = self.change - u64::from(slot.in_event);
             let transaction = filling.batch.transactions.len() as u32 - 1;
-            filling.batch.events.push(Event { transaction, position: first, time_us: time_us(first), server_id: 0 });
+            filling.batch.events.push(Event { transaction, position: first, time_us: time_us(first), ..Event::default() });
         }
         let (operation, before, after) = self.images(slot, filling);
         let table = filling.table(slot.step.table());
         let event = filling.batch.events.len() as u32 - 1;
-        filling.batch.changes.push(Change { table, before, after, operation, event, row: slot.in_event, offset });
+        filling.batch.changes.push(Change { table, before, after, operation, event, row: slot.in_event });
         filling.bytes += LARGEST_IMAGE * (1 + usize::from(operation == Operation::Update));
     }
 

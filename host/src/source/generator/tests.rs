@@ -21,13 +21,14 @@ fn limits(batch_changes: usize) -> Limits {
     Limits { batch_changes, ..Limits::default() }
 }
 
-fn anew() -> Start {
-    Start { position: None, sequence: 0 }
+/// A sink's place before the change with this number.
+fn at(change: u64) -> Vec<Frontier> {
+    vec![Frontier::of(Lane::new(LANE), Offset::new(Place { seed: 7, change }))]
 }
 
 /// Batches from change `first` on, until `count` changes.
 fn batches(seed: u64, first: u64, count: u64, limits: &Limits) -> Vec<Batch> {
-    let mut stream = Stream::new(seed, first, first, limits);
+    let mut stream = Stream::new(seed, first, limits);
     let mut batches = Vec::new();
     while stream.change() < first + count {
         batches.push(stream.batch(first + count - stream.change()));
@@ -169,8 +170,12 @@ proptest! {
             prop_assert_eq!(batch.validate(), Ok(()));
         }
         prop_assert_eq!(&described(&whole)[skipped as usize..], &described(&resumed)[..]);
-        prop_assert_eq!(&whole.last().unwrap().position, &resumed.last().unwrap().position);
-        prop_assert_eq!(whole.last().unwrap().next_sequence(), resumed.last().unwrap().next_sequence());
+        prop_assert_eq!(whole.last().unwrap().offset.to_json(), resumed.last().unwrap().offset.to_json());
+        // what was had of the one is told by the places in the other, however it is cut
+        let cut = Offset::new(Place { seed, change: first + skipped });
+        let had: usize = whole.iter().flat_map(|b| Changes.had(&cut, b).unwrap()).map(|range| range.len()).sum();
+        prop_assert_eq!(had as u64, skipped);
+        prop_assert!(resumed.iter().all(|b| Changes.had(&cut, b).unwrap().is_empty()));
     }
 }
 
@@ -203,7 +208,8 @@ fn batches_keep_their_bounds_in_bytes() {
 
 async fn refused(position: &str) -> Error {
     let mut generator = Generator::new(settings(None, None), Limits::default(), Arc::default());
-    generator.precheck(&Start { position: Some(Position::new(position)), sequence: 0 }).await.unwrap_err()
+    let frontier = Frontier::of(Lane::new(LANE), Offset::from_json(position));
+    generator.check(&[Begin::At(frontier)]).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -227,20 +233,21 @@ async fn a_position_that_is_not_ours_is_refused_with_a_remedy() {
 #[tokio::test]
 async fn a_rate_of_nothing_is_refused() {
     let mut generator = Generator::new(settings(Some(0), None), Limits::default(), Arc::default());
-    insta::assert_snapshot!(generator.precheck(&anew()).await.unwrap_err(), @r##"
+    insta::assert_snapshot!(generator.check(&[Begin::First]).await.unwrap_err(), @r##"
     the generator's rate is 0 changes a second
       remedy: Set `rate` to 1 or more, or leave it out to generate as fast as possible.
     "##);
 }
 
 /// Runs a generator to its end and gives what it sent.
-async fn run(settings: GeneratorSource, start: Start) -> Vec<Batch> {
-    let (out, mut batches) = mpsc::channel(4);
+async fn run(settings: GeneratorSource, sinks: Vec<Frontier>) -> Vec<Batch> {
+    let (out, mut items) = mpsc::channel(4);
     let status = Arc::new(Status::default());
     let generator = Generator::new(settings, limits(100), status.clone());
-    let task = tokio::spawn(generator.run(start, out, CancellationToken::new()));
+    let task = tokio::spawn(generator.run(sinks, out, CancellationToken::new()));
     let mut got = Vec::new();
-    while let Some(batch) = tokio::time::timeout(DEADLINE, batches.recv()).await.unwrap() {
+    while let Some(item) = tokio::time::timeout(DEADLINE, items.recv()).await.unwrap() {
+        let Item::Rows(batch) = item else { panic!("the generator gives rows only") };
         got.push(batch);
     }
     task.await.unwrap().unwrap();
@@ -251,24 +258,22 @@ async fn run(settings: GeneratorSource, start: Start) -> Vec<Batch> {
 
 #[tokio::test]
 async fn the_stream_ends_after_the_given_number_of_changes_also_across_a_restart() {
-    let whole = run(settings(None, Some(1234)), anew()).await;
+    let whole = run(settings(None, Some(1234)), at(0)).await;
     assert_eq!(whole.iter().map(|b| b.changes.len()).sum::<usize>(), 1234);
-    assert_eq!(&*whole.last().unwrap().position.0, r#"{"seed":7,"change":1234}"#);
+    assert_eq!(whole.last().unwrap().offset.to_json(), r#"{"seed":7,"change":1234}"#);
 
-    let delivered = &whole[4];
-    let start = Start { position: Some(delivered.position.clone()), sequence: delivered.next_sequence() };
-    let rest = run(settings(None, Some(1234)), start).await;
+    let delivered = Frontier::of(Lane::new(LANE), Offset::from_json(whole[4].offset.to_json()));
+    let rest = run(settings(None, Some(1234)), vec![delivered]).await;
     assert_eq!(described(&rest), described(&whole[5..]));
-    assert_eq!(rest[0].sequence, whole[5].sequence);
 
-    let end = Start { position: Some(whole.last().unwrap().position.clone()), sequence: 1234 };
-    assert!(run(settings(None, Some(1234)), end).await.is_empty());
+    let end = Frontier::of(Lane::new(LANE), whole.last().unwrap().offset.clone());
+    assert!(run(settings(None, Some(1234)), vec![end]).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_rate_is_kept() {
     let began = Instant::now();
-    let batches = run(settings(Some(2000), Some(201)), anew()).await;
+    let batches = run(settings(Some(2000), Some(201)), at(0)).await;
     assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
     assert_eq!(batches.iter().map(|b| b.changes.len()).sum::<usize>(), 201);
     assert!(batches.len() > 2, "spread over time, not at the end: {}", batches.len());
@@ -293,14 +298,14 @@ async fn stops_at_once_when_asked_or_when_nobody_reads() {
         // the queue is full (or the next change far) when the stop comes
         let (out, mut batches) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(Generator::new(settings(rate, None), limits(10), Arc::default()).run(anew(), out, stop.clone()));
+        let task = tokio::spawn(Generator::new(settings(rate, None), limits(10), Arc::default()).run(at(0), out, stop.clone()));
         assert!(tokio::time::timeout(DEADLINE, batches.recv()).await.unwrap().is_some());
         stop.cancel();
         tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
 
         let (out, batches) = mpsc::channel(1);
         drop(batches);
-        let run = Generator::new(settings(rate, None), limits(10), Arc::default()).run(anew(), out, CancellationToken::new());
+        let run = Generator::new(settings(rate, None), limits(10), Arc::default()).run(at(0), out, CancellationToken::new());
         tokio::time::timeout(DEADLINE, run).await.unwrap().unwrap();
     }
 }

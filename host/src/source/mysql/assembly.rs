@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    change::{Batch, Change, Event, Image, NO_IMAGE, Operation, Position, TableRows, Transaction},
+    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, TableRows, Transaction, Values},
     error::ErrorKind,
     limits::Limits,
 };
@@ -33,6 +33,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Assembly {
     batch: Batch,
+    lane: Lane,
     max_changes: usize,
     max_bytes: usize,
     max_row: usize,
@@ -41,10 +42,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// An empty batch whose first change gets number `sequence`.
-    pub fn new(sequence: u64, limits: &Limits) -> Self {
+    /// An empty batch of a lane.
+    pub fn new(limits: &Limits, lane: Lane) -> Self {
         Self {
-            batch: Batch::empty(sequence, Position::new("")),
+            batch: Batch::empty(0, lane.clone(), unknown()),
+            lane,
             max_changes: limits.batch_changes.max(1),
             max_bytes: limits.batch_bytes,
             max_row: limits.row_bytes,
@@ -68,67 +70,59 @@ impl Assembly {
         self.since
     }
 
-    /// Hands out what is held, as a batch with the position after it.
-    pub fn take(&mut self, position: Position) -> Batch {
-        let next = Batch::empty(self.batch.sequence + self.batch.changes.len() as u64, Position::new(""));
+    /// Hands out what is held, as a batch with the offset after it.
+    pub fn take(&mut self, offset: Offset) -> Batch {
+        let next = Batch::empty(self.batch.number + self.batch.changes.len() as u64, self.lane.clone(), unknown());
         let mut batch = std::mem::replace(&mut self.batch, next);
         batch.taken = batch.changes.len() as u32;
-        batch.position = position;
+        batch.offset = offset;
         self.since = None;
         self.last_event = None;
         batch
     }
 
-    /// Decodes rows until the batch is full or `rows` is empty. `first` is the number of the first row in its event. Returns
-    /// how many rows were taken.
-    pub fn fill(&mut self, origin: &Origin, plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, first: u32) -> Result<u32> {
+    /// The transaction that is being read ends. Its end is a mark in the batch, and costs no item.
+    pub fn end_transaction(&mut self, position: u64) {
+        if let Some(last) = self.batch.transactions.last_mut().filter(|last| last.position == position) {
+            last.complete = true;
+        }
+    }
+
+    /// Decodes rows until the batch is full or `rows` is empty. `first` is the number of the first row in its event of the log,
+    /// and becomes that of the next row to read: also with an error, before which whole rows may have been taken.
+    pub fn fill(&mut self, origin: &Origin, plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, first: &mut u32) -> Result<()> {
         let table = self.table(&plan.table);
         let event = self.event(origin);
-        let mut taken = 0;
+        let mut outcome = Ok(());
         while !rows.is_empty() && !self.is_full() {
             let before = rows.len();
             let held = &mut self.batch.tables[table];
-            let row = held.images.len() as u32;
-            let mut image = |image: Image, held: &mut TableRows| -> Result<()> {
-                let start = rows.len();
-                decoder::image(&plan.decoders, rows, &mut held.columns).map_err(|fault| fault_in(plan, fault))?;
-                if start - rows.len() > self.max_row {
-                    return Err(too_large(plan, start - rows.len(), self.max_row));
-                }
-                held.images.push(image as u8);
-                Ok(())
+            let row = held.images.len();
+            let (operation, images): (_, &[Image]) = match kind {
+                RowsKind::Write => (Operation::Insert, &[Image::After]),
+                RowsKind::Delete => (Operation::Delete, &[Image::Before]),
+                RowsKind::Update => (Operation::Update, &[Image::Before, Image::After]),
             };
-            let (operation, before_row, after_row) = match kind {
-                RowsKind::Write => {
-                    image(Image::After, held)?;
-                    (Operation::Insert, NO_IMAGE, row)
-                }
-                RowsKind::Delete => {
-                    image(Image::Before, held)?;
-                    (Operation::Delete, row, NO_IMAGE)
-                }
-                RowsKind::Update => {
-                    image(Image::Before, held)?;
-                    image(Image::After, held)?;
-                    (Operation::Update, row, row + 1)
-                }
+            outcome = images.iter().try_for_each(|image| decode(plan, rows, held, *image, self.max_row));
+            if outcome.is_err() {
+                // what was read before it is whole, and is delivered
+                held.truncate(row);
+                break;
+            }
+            let row = row as u32;
+            let (before_row, after_row) = match operation {
+                Operation::Delete => (row, NO_IMAGE),
+                Operation::Update => (row, row + 1),
+                _ => (NO_IMAGE, row),
             };
-            self.batch.bytes += before - rows.len() + CHANGE_BYTES;
-            self.batch.changes.push(Change {
-                table: table as u32,
-                before: before_row,
-                after: after_row,
-                operation,
-                event,
-                row: first + taken,
-                offset: self.batch.changes.len() as u32,
-            });
-            taken += 1;
+            self.batch.bytes += before - rows.len() + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
+            self.batch.changes.push(Change { table: table as u32, before: before_row, after: after_row, operation, event, row: *first });
+            *first += 1;
         }
-        if taken > 0 && self.since.is_none() {
+        if !self.batch.changes.is_empty() && self.since.is_none() {
             self.since = Some(Instant::now());
         }
-        Ok(taken)
+        outcome
     }
 
     fn table(&mut self, table: &Arc<crate::change::Table>) -> usize {
@@ -145,7 +139,9 @@ impl Assembly {
     fn event(&mut self, origin: &Origin) -> u32 {
         if self.last_event != Some(origin.number) {
             let known = self.batch.transactions.last().is_some_and(|last| {
-                Arc::ptr_eq(&last.file, &origin.transaction.file) && same(last.id.as_ref(), origin.transaction.id.as_ref())
+                last.position == origin.transaction.position
+                    && Arc::ptr_eq(&last.file, &origin.transaction.file)
+                    && same(last.id.as_ref(), origin.transaction.id.as_ref())
             });
             if !known {
                 self.batch.transactions.push(origin.transaction.clone());
@@ -156,6 +152,37 @@ impl Assembly {
         }
         (self.batch.events.len() - 1) as u32
     }
+}
+
+/// The offset of a batch that is not handed out yet.
+fn unknown() -> Offset {
+    Offset::from_json("")
+}
+
+/// Reads one row image into the table's columns.
+#[inline]
+fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image, most: usize) -> Result<()> {
+    let start = rows.len();
+    decoder::image(&plan.decoders, rows, &mut held.columns).map_err(|fault| fault_in(plan, fault))?;
+    if start - rows.len() > most {
+        return Err(too_large(plan, start - rows.len(), most));
+    }
+    if plan.expanding.iter().any(|column| held.columns.get(*column).is_some_and(|column| column.overflows())) {
+        return Err(beyond_columns(plan));
+    }
+    held.images.push(image as u8);
+    Ok(())
+}
+
+/// Bytes that the last images hold in columns whose text may be far longer than what is logged: labels, JSON, other character
+/// sets.
+#[inline]
+fn expanded(plan: &Plan, held: &TableRows, images: usize) -> usize {
+    let of = |column: &usize| match held.columns.get(*column).map(|c| &c.values) {
+        Some(Values::Text(text)) => text.data.len() - text.offsets[text.len() - images] as usize,
+        _ => 0,
+    };
+    plan.expanding.iter().map(of).sum()
 }
 
 /// Passes over `count` rows that were delivered before a restart. Returns how many there were, at most `count`.
@@ -186,6 +213,11 @@ fn fault_in(plan: &Plan, fault: ColumnFault) -> Error {
         None => format!("table {}", plan.table.name),
     };
     Error::new(ErrorKind::Source, format!("cannot read a row of {place}")).caused_by(fault.fault)
+}
+
+fn beyond_columns(plan: &Plan) -> Error {
+    Error::new(ErrorKind::Source, format!("a row of {} has text of more than 4 GiB", plan.table.name))
+        .remedy("Lower limits.row_bytes, or leave the table out.")
 }
 
 fn too_large(plan: &Plan, bytes: usize, limit: usize) -> Error {

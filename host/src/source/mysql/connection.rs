@@ -31,8 +31,9 @@ pub struct Server {
     pub flavour: Flavour,
     /// `@@version`.
     pub version: String,
-    /// `@@server_uuid` (MySQL).
-    pub uuid: Option<String>,
+    /// What tells it from other servers: `@@server_uuid` of MySQL; `@@server_id` of MariaDB, which differs between all servers
+    /// that replicate from each other (`@@server_uid` follows the network card, and changes with a container).
+    pub identity: Option<Box<str>>,
     /// Whether GTIDs are logged for every transaction.
     pub gtids: bool,
     /// Its collations.
@@ -86,15 +87,15 @@ impl Connector {
     pub async fn identify(&self, conn: &mut Conn) -> Result<Server> {
         let version: String = self.one(conn, "SELECT @@version").await?;
         let flavour = if version.contains("MariaDB") { Flavour::MariaDb } else { Flavour::MySql };
-        let (uuid, gtids) = match flavour {
-            Flavour::MariaDb => (None, true),
+        let (identity, gtids) = match flavour {
+            Flavour::MariaDb => (self.one::<String>(conn, "SELECT CONCAT('server_id ', @@GLOBAL.server_id)").await?, true),
             Flavour::MySql => {
                 let mode: String = self.one(conn, "SELECT @@GLOBAL.gtid_mode").await?;
-                (Some(self.one(conn, "SELECT @@server_uuid").await?), mode == "ON")
+                (self.one(conn, "SELECT @@server_uuid").await?, mode == "ON")
             }
         };
         let collations = self.collations(conn, flavour).await?;
-        Ok(Server { flavour, version, uuid, gtids, collations: Arc::new(collations) })
+        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, collations: Arc::new(collations) })
     }
 
     async fn collations(&self, conn: &mut Conn, flavour: Flavour) -> Result<Collations> {

@@ -7,12 +7,11 @@ use mysql_async::binlog::events::Event as RawEvent;
 use super::{
     assembly::{self, Origin},
     catalogue::Known,
-    cursor::{Cursor, Fault},
-    event::{self, Query, RowsKind, kind},
+    cursor::Cursor,
+    event::{self, Query, kind},
     gtid::{Gtid, GtidSet},
-    place::Open,
     plan::Plan,
-    position::{Flavour, Skip},
+    position::Flavour,
     statement::{self, Statement},
     stream::{Halt, Stream},
 };
@@ -60,7 +59,7 @@ impl Stream {
             }
             kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, made_up)?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start)?,
-            kind::XID | kind::XA_PREPARE => self.place.end(),
+            kind::XID | kind::XA_PREPARE => self.end_transaction(),
             kind::TABLE_MAP => {
                 self.place.transaction(start);
                 self.reader.catalogue.learn(event.data(), &self.server).await?;
@@ -104,27 +103,50 @@ impl Stream {
         {
             // servers never split a transaction; one that is cut off was not committed
             tracing::warn!(file = %open.file, position = open.position, "a transaction has no end in its binlog file");
-            self.place.open = None;
+            self.place.abandon();
         }
         self.place.rotate(&rotate.file, rotate.position);
         Ok(())
     }
 
-    fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {
+    /// The open transaction ends, if there is one.
+    fn end_transaction(&mut self) {
+        if let Some(open) = &self.place.open {
+            self.assembly.end_transaction(open.position);
+        }
         self.place.end();
+    }
+
+    fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {
+        self.end_transaction();
         self.reader.catalogue.trim();
         self.see(time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000));
         self.place.begin(start, gtid, time_us, begun);
     }
 
-    /// The set at the start of a file: where ours is not known, it is from here on.
+    /// The set at the start of a file, which holds everything that all files before it should. Where ours is not known, it is from
+    /// here on; where it is, the server's must not have more: then files before it lost their end.
     fn on_previous_gtids(&mut self, event: &RawEvent, made_up: bool) -> Result<(), Halt> {
-        if self.place.executed.is_some() || !self.server.gtids || made_up || self.server.flavour != Flavour::MySql {
+        if !self.server.gtids || made_up || self.server.flavour != Flavour::MySql {
             return Ok(());
         }
         let previous = GtidSet::decode_mysql(event.data()).map_err(|f| self.fault("a list of GTIDs that cannot be read").caused_by(f))?;
-        self.place.executed = Some(previous);
-        self.place.moved = true;
+        match &self.place.executed {
+            Some(executed) if executed.covers(&previous) => {}
+            Some(_) => {
+                return Err(self
+                    .fault("a binlog file whose list of GTIDs names transactions that no file before it holds: the log lost its end")
+                    .remedy(
+                        "Find out what the server lost (a crash with sync_binlog other than 1), and copy the tables anew or compare them. Then \
+                         `sluicegate checkpoint drop` the sinks, and set the source's `start`.",
+                    )
+                    .into());
+            }
+            None => {
+                self.place.executed = Some(Arc::new(previous));
+                self.place.moved = true;
+            }
+        }
         Ok(())
     }
 
@@ -144,15 +166,15 @@ impl Stream {
         let open = self.place.transaction(start);
         match statement {
             Statement::Begin => open.begun = true,
-            Statement::Commit => self.place.end(),
+            Statement::Commit => self.end_transaction(),
             Statement::Rollback => {
-                if open.done != Skip::default() {
+                if open.events > 0 {
                     tracing::warn!(
                         transaction = open.id.as_deref(),
                         "the log holds rows of a transaction that was rolled back (tables without transactions)"
                     );
                 }
-                self.place.end();
+                self.end_transaction();
             }
             Statement::XaEnd { rolled_back } => {
                 if rolled_back {
@@ -161,24 +183,24 @@ impl Stream {
                         "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
                     );
                 }
-                self.place.end();
+                self.end_transaction();
             }
             Statement::Ddl { opens } => {
                 self.reader.catalogue.schema_changed();
                 if opens {
                     open.begun = true;
                 } else if !open.begun {
-                    self.place.end();
+                    self.end_transaction();
                 }
             }
             Statement::Dml { table } => {
                 let begun = open.begun;
                 self.check_statement(&database, table)?;
                 if !begun {
-                    self.place.end();
+                    self.end_transaction();
                 }
             }
-            Statement::Other if !open.begun => self.place.end(),
+            Statement::Other if !open.begun => self.end_transaction(),
             Statement::Other => {}
         }
         Ok(())
@@ -208,8 +230,7 @@ impl Stream {
                 .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and start from a later position.")
                 .into());
         }
-        let open = self.place.transaction(start);
-        count_event(open);
+        self.place.transaction(start).events += 1;
         Ok(())
     }
 
@@ -221,12 +242,12 @@ impl Stream {
         let plan = match known {
             Some(Known::Captured(plan)) => plan,
             Some(Known::PassedOver) => {
-                count_event(open);
+                open.events += 1;
                 self.place.moved = true;
                 return Ok(());
             }
             None if id == NO_TABLE => {
-                count_event(open);
+                open.events += 1;
                 return Ok(());
             }
             None => {
@@ -237,55 +258,69 @@ impl Stream {
             }
         };
         let number = open.events;
-        if number < open.skip.events {
-            open.events += 1;
-            return Ok(());
-        }
-        let already = if number == open.skip.events { open.skip.rows } else { 0 };
+        open.events += 1;
+        let inner = self.place.unpacked();
+        let open = self.place.transaction(start);
         let time_us = open.time_us.unwrap_or_else(|| i64::from(header.timestamp()) * 1_000_000);
-        let origin = Origin {
-            event: Event { transaction: 0, position: start, time_us, server_id: header.server_id() },
-            transaction: Transaction { id: open.id.clone(), file: open.file.clone() },
+        let first_row = if inner { open.unpacked_rows } else { 0 };
+        let mut origin = Origin {
+            event: Event {
+                transaction: 0,
+                position: start,
+                first_row,
+                table: Some(plan.counted.clone()),
+                rows_before: 0,
+                time_us,
+                server_id: header.server_id(),
+            },
+            transaction: Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: false },
             number: self.events,
         };
+        let (part_rows, skip, had) = (open.part.as_ref().map_or(0, |part| part.rows.get(&*plan.counted).copied().unwrap_or(0)), open.skip, open.had);
+        origin.event.rows_before = self.place.rows_read(&plan.counted);
         self.see(time_us);
         let rows = event::rows(header.event_type_raw(), event.data(), self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
         self.check_rows(&plan, rows.columns, rows.full)?;
-        let mut cursor = Cursor(&rows.data);
-        let mut first = assembly::pass_over(&plan, rows.kind, &mut cursor, already)?;
-        if first < already {
-            return Err(self.fault(format_args!("fewer rows of {} than were delivered before the restart", plan.table.name)).into());
+        let again = part_rows > 0 && self.place.elsewhere && !plan.table.has_key();
+        if again && origin.event.rows_before == 0 {
+            tracing::warn!(
+                table = %plan.table.name, transaction = origin.transaction.id.as_deref(),
+                "this server may have logged the rows of a table without a key in another order: the transaction's rows of it come again"
+            );
         }
-        self.deliver(&origin, &plan, rows.kind, &mut cursor, number, &mut first).await?;
-        let open = self.place.transaction(start);
-        count_event(open);
-        Ok(())
-    }
-
-    async fn deliver(
-        &mut self,
-        origin: &Origin,
-        plan: &Arc<Plan>,
-        kind: RowsKind,
-        rows: &mut Cursor<'_>,
-        number: u64,
-        first: &mut u64,
-    ) -> Result<(), Halt> {
-        while !rows.is_empty() {
+        let delivered = if again { 0 } else { part_rows.saturating_sub(origin.event.rows_before) };
+        // an older version's count: whole events, then rows of the next one
+        let counted = match number.cmp(&skip.events) {
+            std::cmp::Ordering::Less => u64::MAX,
+            std::cmp::Ordering::Equal => skip.rows,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let already = if had { u64::MAX } else { delivered.max(counted) };
+        let mut cursor = Cursor(&rows.data);
+        let passed = assembly::pass_over(&plan, rows.kind, &mut cursor, already)?;
+        let mut row = first_row.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        self.note_rows(&origin, &plan, row);
+        while !cursor.is_empty() {
             if self.assembly.is_full() {
                 self.send().await?;
             }
-            let row = u32::try_from(*first).map_err(|_| self.fault(Fault::Invalid("an event with too many rows")))?;
-            *first += u64::from(self.assembly.fill(origin, plan, kind, rows, row)?);
-            if let Some(open) = &mut self.place.open {
-                open.done = if rows.is_empty() { Skip { events: number + 1, rows: 0 } } else { Skip { events: number, rows: *first } };
-            }
+            let filled = self.assembly.fill(&origin, &plan, rows.kind, &mut cursor, &mut row);
+            self.note_rows(&origin, &plan, row);
+            filled?;
+        }
+        if inner {
+            self.place.transaction(start).unpacked_rows = row;
         }
         if self.assembly.is_full() {
             self.send().await?;
         }
         Ok(())
+    }
+
+    /// Notes how far the event's rows have been read: up to its row `next`.
+    fn note_rows(&mut self, origin: &Origin, plan: &Plan, next: u32) {
+        self.place.read_up_to(&plan.counted, origin.event.rows_before(next));
     }
 
     fn check_rows(&self, plan: &Plan, columns: usize, full: bool) -> Result<(), Halt> {
@@ -299,13 +334,5 @@ impl Stream {
                 .into());
         }
         Ok(())
-    }
-}
-
-/// A rows event has been dealt with whole.
-fn count_event(open: &mut Open) {
-    open.events += 1;
-    if open.events > open.skip.events {
-        open.done = Skip { events: open.events, rows: 0 };
     }
 }

@@ -1,7 +1,9 @@
 //! GTIDs and sets of them, in the text forms of both servers.
 //!
 //! MySQL: `uuid:1-5:7:tag:1-3,…`, every transaction that was executed. MariaDB: `domain-server-sequence,…`, the last one of
-//! each domain.
+//! each server in each domain, as `gtid_binlog_state` has it; the last entry of a domain is the last one logged. The position
+//! that MariaDB is asked with has only that one: it is no set, because with `gtid_strict_mode` off 0-2001-7, 0-7-3 and 0-2001-8
+//! may follow each other.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -51,6 +53,28 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     digits.next().is_none().then_some(uuid)
 }
 
+impl Gtid {
+    /// A GTID from its text, as [`Gtid`] displays it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split(':');
+        let first = fields.next()?;
+        match (fields.next(), fields.next(), fields.next()) {
+            (None, ..) => {
+                let mut numbers = first.split('-');
+                let domain = numbers.next()?.parse().ok()?;
+                let server = numbers.next()?.parse().ok()?;
+                let sequence = numbers.next()?.parse().ok()?;
+                numbers.next().is_none().then_some(Gtid::MariaDb { domain, server, sequence })
+            }
+            (Some(number), None, _) => Some(Gtid::MySql { uuid: parse_uuid(first)?, tag: None, number: number.parse().ok()? }),
+            (Some(tag), Some(number), None) => {
+                Some(Gtid::MySql { uuid: parse_uuid(first)?, tag: Some(parse_tag(tag).ok()?), number: number.parse().ok()? })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Gtid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,8 +113,33 @@ type Origin = ([u8; 16], Option<Box<str>>);
 pub enum GtidSet {
     /// MySQL's: intervals for each server and tag.
     MySql(BTreeMap<Origin, Intervals>),
-    /// MariaDB's: server and sequence for each domain.
-    MariaDb(BTreeMap<u32, (u32, u64)>),
+    /// MariaDB's, by domain.
+    MariaDb(BTreeMap<u32, Domain>),
+}
+
+/// What has been executed of one of MariaDB's replication domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// The server that logged the last transaction; it has an entry in `servers`.
+    last: u32,
+    /// The highest sequence number of each server: numbers rise for each server, not across servers.
+    servers: BTreeMap<u32, u64>,
+}
+
+impl Domain {
+    /// The last transaction logged: server and sequence number.
+    pub fn last(&self) -> (u32, u64) {
+        (self.last, self.servers.get(&self.last).copied().unwrap_or_default())
+    }
+
+    /// Whether a transaction of the domain is in it.
+    pub fn has(&self, server: u32, sequence: u64) -> bool {
+        self.servers.get(&server).is_some_and(|highest| *highest >= sequence)
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        other.servers.iter().all(|(server, sequence)| self.servers.get(server).is_some_and(|own| own >= sequence))
+    }
 }
 
 impl GtidSet {
@@ -119,9 +168,9 @@ impl GtidSet {
         Ok(GtidSet::MySql(set))
     }
 
-    /// A MariaDB set from its text. The empty text is the empty set.
+    /// A MariaDB set from its text, a position or a state. The empty text is the empty set.
     pub fn parse_mariadb(text: &str) -> Result<Self, NotAGtidSet> {
-        let mut set = BTreeMap::new();
+        let mut set = GtidSet::MariaDb(BTreeMap::new());
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let mut fields = part.split('-');
             let mut next = || fields.next().ok_or(NotAGtidSet);
@@ -131,9 +180,9 @@ impl GtidSet {
             if fields.next().is_some() {
                 return Err(NotAGtidSet);
             }
-            set.insert(domain, (server, sequence));
+            set.add(&Gtid::MariaDb { domain, server, sequence });
         }
-        Ok(GtidSet::MariaDb(set))
+        Ok(set)
     }
 
     /// A MySQL set from its binary form, that of a `Previous_gtids` event (`Gtid_set::encode` of the server): a count, and for
@@ -179,9 +228,92 @@ impl GtidSet {
                 insert(set.entry(key).or_default(), *number, *number);
             }
             (GtidSet::MariaDb(set), Gtid::MariaDb { domain, server, sequence }) => {
-                set.insert(*domain, (*server, *sequence));
+                let domain = set.entry(*domain).or_insert_with(|| Domain { last: *server, servers: BTreeMap::new() });
+                domain.last = *server;
+                let highest = domain.servers.entry(*server).or_default();
+                *highest = (*highest).max(*sequence);
             }
             _ => {}
+        }
+    }
+
+    /// Whether a transaction of the same flavour is in it.
+    pub fn contains(&self, gtid: &Gtid) -> bool {
+        match (self, gtid) {
+            (GtidSet::MySql(set), Gtid::MySql { uuid, tag, number }) => {
+                set.get(&(*uuid, tag.clone())).is_some_and(|intervals| holds(intervals, *number, *number))
+            }
+            (GtidSet::MariaDb(set), Gtid::MariaDb { domain, server, sequence }) => {
+                set.get(domain).and_then(|d| d.servers.get(server)).is_some_and(|highest| sequence <= highest)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether everything in `other` is in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (GtidSet::MySql(own), GtidSet::MySql(other)) => other
+                .iter()
+                .all(|(origin, intervals)| intervals.iter().all(|(a, b)| own.get(origin).is_some_and(|held| holds(held, *a, *b)))),
+            (GtidSet::MariaDb(own), GtidSet::MariaDb(other)) => {
+                other.iter().all(|(domain, d)| own.get(domain).is_some_and(|held| held.covers(d)))
+            }
+            _ => false,
+        }
+    }
+
+    /// What is in both.
+    pub fn meet(&self, other: &Self) -> Self {
+        match (self, other) {
+            (GtidSet::MySql(a), GtidSet::MySql(b)) => {
+                let both = a.iter().filter_map(|(origin, held)| Some((origin.clone(), intersection(held, b.get(origin)?))));
+                GtidSet::MySql(both.filter(|(_, intervals)| !intervals.is_empty()).collect())
+            }
+            (GtidSet::MariaDb(a), GtidSet::MariaDb(b)) => {
+                GtidSet::MariaDb(a.iter().filter_map(|(domain, d)| Some((*domain, meet_of_domains(d, b.get(domain)?)?))).collect())
+            }
+            // of two flavours nothing is in both
+            (GtidSet::MySql(_), _) => GtidSet::MySql(BTreeMap::new()),
+            (GtidSet::MariaDb(_), _) => GtidSet::MariaDb(BTreeMap::new()),
+        }
+    }
+
+    /// What is in one of them. Of each domain of MariaDB this one's last transaction stays the last, unless `other` has more.
+    pub fn join(&self, other: &Self) -> Self {
+        let mut joined = self.clone();
+        match (&mut joined, other) {
+            (GtidSet::MySql(own), GtidSet::MySql(other)) => {
+                for (origin, intervals) in other {
+                    let held = own.entry(origin.clone()).or_default();
+                    intervals.iter().for_each(|(first, last)| insert(held, *first, *last));
+                }
+            }
+            (GtidSet::MariaDb(own), GtidSet::MariaDb(other)) => {
+                for (domain, d) in other {
+                    let held = own.entry(*domain).or_insert_with(|| d.clone());
+                    if d.covers(held) {
+                        held.last = d.last;
+                    }
+                    for (server, sequence) in &d.servers {
+                        let highest = held.servers.entry(*server).or_default();
+                        *highest = (*highest).max(*sequence);
+                    }
+                }
+            }
+            _ => {}
+        }
+        joined
+    }
+
+    /// The text with which a MariaDB server is asked: the last transaction of each domain. Of MySQL the whole set.
+    pub fn position_text(&self) -> String {
+        match self {
+            GtidSet::MySql(_) => self.to_string(),
+            GtidSet::MariaDb(set) => {
+                let last = set.iter().map(|(domain, d)| (domain, d.last()));
+                last.map(|(domain, (server, sequence))| format!("{domain}-{server}-{sequence}")).collect::<Vec<_>>().join(",")
+            }
         }
     }
 
@@ -195,6 +327,41 @@ impl GtidSet {
             })
             .collect()
     }
+}
+
+/// What two servers' histories of one domain have in common; `None` when that is nothing. Which transaction of it was logged
+/// last is known where one history has everything of the other. Otherwise it is taken to be the one with the lowest number, so
+/// that everything that may be lacking comes after it.
+fn meet_of_domains(a: &Domain, b: &Domain) -> Option<Domain> {
+    if a.covers(b) {
+        return Some(b.clone());
+    }
+    if b.covers(a) {
+        return Some(a.clone());
+    }
+    let both = a.servers.iter().filter_map(|(server, sequence)| Some((*server, *b.servers.get(server)?.min(sequence))));
+    let servers: BTreeMap<u32, u64> = both.collect();
+    let last = servers.iter().min_by_key(|(_, sequence)| **sequence).map(|(server, _)| *server)?;
+    Some(Domain { last, servers })
+}
+
+/// Whether sorted intervals hold all numbers from `first` to `last`.
+fn holds(intervals: &Intervals, first: u64, last: u64) -> bool {
+    let at = intervals.partition_point(|(_, end)| *end < first);
+    intervals.get(at).is_some_and(|(start, end)| *start <= first && last <= *end)
+}
+
+/// The numbers that are in both of two sorted lists.
+fn intersection(a: &Intervals, b: &Intervals) -> Intervals {
+    let (mut i, mut k, mut both) = (0, 0, Vec::new());
+    while let (Some((a_first, a_last)), Some((b_first, b_last))) = (a.get(i), b.get(k)) {
+        let (first, last) = (a_first.max(b_first), a_last.min(b_last));
+        if first <= last {
+            both.push((*first, *last));
+        }
+        if a_last < b_last { i += 1 } else { k += 1 }
+    }
+    both
 }
 
 fn begins_tag(character: char) -> bool {
@@ -266,9 +433,13 @@ impl fmt::Display for GtidSet {
                 Ok(())
             }
             GtidSet::MariaDb(set) => {
-                for (i, (domain, (server, sequence))) in set.iter().enumerate() {
-                    let comma = if i > 0 { "," } else { "" };
-                    write!(f, "{comma}{domain}-{server}-{sequence}")?;
+                let mut comma = "";
+                for (domain, d) in set {
+                    let others = d.servers.iter().filter(|(server, _)| **server != d.last).map(|(server, sequence)| (*server, *sequence));
+                    for (server, sequence) in others.chain([d.last()]) {
+                        write!(f, "{comma}{domain}-{server}-{sequence}")?;
+                        comma = ",";
+                    }
                 }
                 Ok(())
             }
@@ -373,13 +544,77 @@ mod tests {
     }
 
     #[test]
-    fn mariadb_keeps_the_last_of_each_domain() {
+    fn mariadb_keeps_the_last_of_each_server_in_each_domain() {
         let mut set = GtidSet::parse_mariadb("0-2001-5,1-7-9").unwrap();
         set.add(&Gtid::MariaDb { domain: 0, server: 2002, sequence: 6 });
-        assert_eq!(set.to_string(), "0-2002-6,1-7-9");
+        assert_eq!(set.to_string(), "0-2001-5,0-2002-6,1-7-9");
+        assert_eq!(set.position_text(), "0-2002-6,1-7-9");
+        assert_eq!(GtidSet::parse_mariadb(&set.to_string()).unwrap(), set, "the last of a domain stays the last");
+    }
+
+    /// With gtid_strict_mode off these follow each other: 0-2001-7, 0-7-3, 0-2001-8. The last of the domain says nothing of them.
+    #[test]
+    fn a_lower_number_of_another_server_is_not_taken_as_had() {
+        let behind = GtidSet::parse_mariadb("0-2001-7").unwrap();
+        let ahead = GtidSet::parse_mariadb("0-2001-7,0-7-3").unwrap();
+        assert!(!behind.contains(&Gtid::parse("0-7-3").unwrap()));
+        assert!(ahead.contains(&Gtid::parse("0-7-3").unwrap()) && ahead.covers(&behind) && !behind.covers(&ahead));
+        assert_eq!(ahead.meet(&behind).position_text(), "0-2001-7");
+        assert_eq!(behind.join(&ahead), ahead);
+    }
+
+    #[test]
+    fn a_gtid_survives_its_text() {
+        for text in [format!("{A}:7"), format!("{A}:blue:7"), "0-1-5".to_owned()] {
+            assert_eq!(Gtid::parse(&text).unwrap().to_string(), text);
+        }
+        for text in ["", "0-1", "0-1-2-3", A, &format!("{A}:blue:red:7"), "binlog.000001:4"] {
+            assert_eq!(Gtid::parse(text), None, "{text}");
+        }
+    }
+
+    fn of(numbers: &std::collections::BTreeSet<u64>) -> GtidSet {
+        let mut set = GtidSet::parse_mysql("").unwrap();
+        numbers.iter().for_each(|n| set.add(&Gtid::MySql { uuid: parse_uuid(A).unwrap(), tag: None, number: *n }));
+        set
+    }
+
+    /// Transactions of three servers in one domain, each a number of its own server.
+    fn state(highest: [u64; 3], last: usize) -> GtidSet {
+        let mut set = GtidSet::parse_mariadb("").unwrap();
+        let servers = (0..3).filter(|s| *s != last).chain([last]).filter(|s| highest[*s] > 0);
+        servers.for_each(|s| set.add(&Gtid::MariaDb { domain: 0, server: s as u32, sequence: highest[s] }));
+        set
     }
 
     proptest! {
+        #[test]
+        fn meet_join_and_covers_are_those_of_sets(a in prop::collection::btree_set(1_u64..40, 0..30), b in prop::collection::btree_set(1_u64..40, 0..30)) {
+            let (x, y) = (of(&a), of(&b));
+            prop_assert_eq!(x.meet(&y), of(&a.intersection(&b).copied().collect()));
+            prop_assert_eq!(x.join(&y), of(&a.union(&b).copied().collect()));
+            prop_assert_eq!(x.covers(&y), a.is_superset(&b));
+            for n in 1..40 {
+                prop_assert_eq!(x.contains(&Gtid::MySql { uuid: parse_uuid(A).unwrap(), tag: None, number: n }), a.contains(&n));
+            }
+        }
+
+        #[test]
+        fn what_both_have_of_mariadbs_servers_is_in_the_meet_and_nothing_else(a: [u8; 3], b: [u8; 3], last: [bool; 2]) {
+            let numbers = |n: [u8; 3]| n.map(|n| u64::from(n % 5));
+            let (a, b) = (numbers(a), numbers(b));
+            let (x, y) = (state(a, usize::from(last[0])), state(b, usize::from(last[1])));
+            let (meet, join) = (x.meet(&y), x.join(&y));
+            for server in 0..3_u32 {
+                for sequence in 1..6 {
+                    let gtid = Gtid::MariaDb { domain: 0, server, sequence };
+                    prop_assert_eq!(meet.contains(&gtid), x.contains(&gtid) && y.contains(&gtid));
+                    prop_assert_eq!(join.contains(&gtid), x.contains(&gtid) || y.contains(&gtid));
+                }
+            }
+            prop_assert!(x.covers(&meet) && y.covers(&meet) && join.covers(&x) && join.covers(&y));
+        }
+
         #[test]
         fn adding_one_by_one_in_any_order_gives_the_set(numbers in prop::collection::hash_set(1_u64..60, 0..60)) {
             let mut set = GtidSet::parse_mysql("").unwrap();

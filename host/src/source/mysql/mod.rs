@@ -19,10 +19,12 @@ mod event;
 pub mod fuzz;
 mod gtid;
 mod json;
+mod ledger;
 mod place;
 mod plan;
 mod position;
 mod precheck;
+mod proof;
 mod start;
 mod statement;
 mod stream;
@@ -34,9 +36,21 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use self::{catalogue::Catalogue, connection::Connector, position::Flavour, stream::Reader};
-use super::{Batches, Source, Start};
-use crate::{Result, change::Position, config::MySqlSource, limits::Limits, service::Status};
+use self::{
+    catalogue::Catalogue,
+    connection::Connector,
+    ledger::BinlogLedger,
+    position::{BinlogPosition, Flavour, LANE},
+    stream::Reader,
+};
+use super::{Begin, Items, Ledger, Source};
+use crate::{
+    Error, ErrorKind, Result,
+    change::{Frontier, Lane, Offset},
+    config::MySqlSource,
+    limits::Limits,
+    service::Status,
+};
 
 /// The source.
 #[derive(Debug)]
@@ -86,20 +100,25 @@ fn derived_server_id(seed: &str) -> u32 {
 }
 
 impl Source for MySql {
-    async fn precheck(&mut self, start: &Start) -> Result<Position> {
-        let (connector, catalogue) = self.connect();
-        let position = precheck::check(&connector, &catalogue, &self.settings.start, start).await?;
-        self.flavour = Some(position.flavour);
-        position.to_position()
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(BinlogLedger)
     }
 
-    async fn run(self, start: Start, out: Batches, stop: CancellationToken) -> Result<()> {
+    async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
+        let (connector, catalogue) = self.connect();
+        let positions = precheck::check(&connector, &catalogue, &self.settings.start, sinks).await?;
+        self.flavour = positions.first().map(|position| position.flavour);
+        Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
+    }
+
+    async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
+        let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
+        let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
         let (connector, catalogue) = self.connect();
         let reader = Reader {
             connector,
             server_id: self.server_id,
             heartbeat: self.settings.heartbeat,
-            start_at: self.settings.start,
             limits: self.limits,
             status: self.status,
             catalogue,
@@ -107,6 +126,15 @@ impl Source for MySql {
             stop,
         };
         reader.run(start).await
+    }
+}
+
+/// The position in a sink's frontier.
+fn place_of(frontier: &Frontier) -> Result<BinlogPosition> {
+    match frontier.get(LANE) {
+        Some(offset) => BinlogPosition::of(offset),
+        None => Err(Error::new(ErrorKind::State, "the checkpoint holds progress, but none in a binlog")
+            .remedy("Use the state file that belongs to this pipeline, or a new one.")),
     }
 }
 

@@ -7,7 +7,8 @@ use mysql_async::binlog::events::BinlogEventHeader;
 use super::{
     event::{self, kind},
     gtid::{Gtid, GtidSet},
-    position::{BinlogPosition, Flavour, Skip},
+    ledger::transaction_name,
+    position::{BinlogPosition, Flavour, Part, Skip},
 };
 
 /// The transaction whose events are being read.
@@ -25,29 +26,50 @@ pub struct Open {
     pub time_us: Option<i64>,
     /// Whether its end is marked by a commit, not by the end of its only statement.
     pub begun: bool,
-    /// Rows events read.
-    pub events: u64,
-    /// What had been delivered before the stream was opened: not delivered again.
+    /// Whether it was delivered as a whole before: then nothing of it is delivered again.
+    pub had: bool,
+    /// What of it was delivered before the stream was opened.
+    pub part: Option<Part>,
+    /// The same as a version 1 checkpoint counted it.
     pub skip: Skip,
-    /// What has been delivered.
-    pub done: Skip,
+    /// Rows events read: only to honour `skip`.
+    pub events: u64,
+    /// Rows that went before in the event out of which this transaction is unpacked.
+    pub unpacked_rows: u32,
+}
+
+/// Rows of one table that were read of the open transaction.
+#[derive(Clone, Debug)]
+struct Count {
+    table: Arc<str>,
+    rows: u64,
 }
 
 /// The stream's place.
 #[derive(Clone, Debug)]
 pub struct Place {
     flavour: Flavour,
-    server_uuid: Option<String>,
+    server: Option<Box<str>>,
     /// The file being read.
     pub file: Arc<str>,
     /// Position after the last event read.
     pub position: u64,
     /// What has been executed up to the open transaction.
-    pub executed: Option<GtidSet>,
+    pub executed: Option<Arc<GtidSet>>,
     /// The open transaction.
     pub open: Option<Open>,
-    /// What of the next transaction was delivered before the stream was opened.
-    pub skip: Skip,
+    /// Rows read of the open transaction, by table. Kept from one to the next, so that transactions cost no allocation.
+    counts: Vec<Count>,
+    /// Transactions that were delivered in part before the stream was opened, and have not come yet.
+    parts: Vec<Part>,
+    /// What of the very next transaction was delivered, as a version 1 checkpoint counted it.
+    skip: Option<Skip>,
+    /// Whether transactions may come that are in `executed`: the place was put together from two servers' logs, and MariaDB
+    /// is asked with the last transaction of each domain only.
+    overlaps: bool,
+    /// Whether the transactions in `parts` were delivered from another server's log, where rows of tables without a key may
+    /// stand in another order.
+    pub elsewhere: bool,
     /// Whether the place has changed since this was last set to false.
     pub moved: bool,
     /// Transactions read to their end.
@@ -61,37 +83,82 @@ impl Place {
     pub fn new(position: &BinlogPosition) -> Self {
         Self {
             flavour: position.flavour,
-            server_uuid: position.server_uuid.clone(),
-            file: position.file.as_str().into(),
+            server: position.server.clone(),
+            file: position.file.clone(),
             position: position.position,
             executed: position.gtid_set.clone(),
             open: None,
+            counts: Vec::new(),
+            parts: position.open.clone(),
             skip: position.skip,
+            overlaps: !position.has_file(),
+            elsewhere: false,
             moved: false,
             ended: 0,
             payload: None,
         }
     }
 
+    /// Goes back to where a new connection to a server begins to read.
+    pub fn restart(&mut self, position: &BinlogPosition, server: Option<Box<str>>) {
+        let elsewhere = self.server.is_some() && self.server != server;
+        let mut place = Self { overlaps: self.overlaps, ended: self.ended, moved: true, ..Self::new(position) };
+        place.overlaps |= !position.has_file();
+        place.elsewhere |= elsewhere;
+        place.server = server;
+        *self = place;
+    }
+
     /// Where to resume.
     pub fn resume(&self) -> BinlogPosition {
-        let (file, position, skip) = match &self.open {
-            Some(open) => (&open.file, open.position, open.done),
-            None => (&self.file, self.position, self.skip),
+        let (file, position) = match &self.open {
+            Some(open) => (open.file.clone(), open.position),
+            None => (self.file.clone(), self.position),
         };
-        BinlogPosition {
-            flavour: self.flavour,
-            server_uuid: self.server_uuid.clone(),
-            file: file.to_string(),
-            position,
-            gtid_set: self.executed.clone(),
-            skip,
+        let mut open = self.parts.clone();
+        open.extend(self.open.as_ref().and_then(|open| self.part(open)));
+        let skip = match &self.open {
+            None => self.skip,
+            Some(_) => None,
+        };
+        BinlogPosition { flavour: self.flavour, server: self.server.clone(), file, position, gtid_set: self.executed.clone(), open, skip }
+    }
+
+    /// What was delivered of the open transaction: now, or before the stream was opened.
+    fn part(&self, open: &Open) -> Option<Part> {
+        let mut rows = open.part.as_ref().map(|part| part.rows.clone()).unwrap_or_default();
+        for count in self.counts.iter().filter(|count| count.rows > 0) {
+            let most = rows.entry((&*count.table).into()).or_default();
+            *most = (*most).max(count.rows);
+        }
+        (!rows.is_empty()).then(|| Part { transaction: self.name(open), rows })
+    }
+
+    fn name(&self, open: &Open) -> Arc<str> {
+        transaction_name(open.id.as_ref(), self.executed.is_some(), &open.file, open.position)
+    }
+
+    /// Rows of the table that were read of the open transaction.
+    pub fn rows_read(&self, table: &Arc<str>) -> u64 {
+        self.counts.iter().find(|count| count.is_of(table)).map_or(0, |count| count.rows)
+    }
+
+    /// Notes that so many rows of the table were read of the open transaction in all.
+    pub fn read_up_to(&mut self, table: &Arc<str>, rows: u64) {
+        match self.counts.iter_mut().find(|count| count.is_of(table)) {
+            Some(count) => count.rows = rows,
+            None => self.counts.push(Count { table: table.clone(), rows }),
         }
     }
 
     /// Whether the next event comes out of a compressed transaction.
     pub fn unpacking(&self) -> bool {
         self.payload.is_some_and(|(_, left)| left > 0)
+    }
+
+    /// Whether the event taken in last came out of a compressed transaction.
+    pub fn unpacked(&self) -> bool {
+        self.payload.is_some()
     }
 
     /// A compressed transaction begins, which unpacks to `size` bytes of events.
@@ -158,11 +225,32 @@ impl Place {
         }
     }
 
-    /// Opens a transaction at `start`.
+    /// Opens a transaction at `start`. What was delivered of it before is found by what it is called, whichever transactions
+    /// come first.
     pub fn begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, begun: bool) -> &mut Open {
-        let skip = std::mem::take(&mut self.skip);
+        // how version 1 counted means the transaction at the stored place, which is the first
+        let skip = self.skip.take().unwrap_or_default();
         let id = gtid.as_ref().map(|g| g.to_string().into());
-        self.open.insert(Open { file: self.file.clone(), position: start, gtid, id, time_us, begun, events: 0, skip, done: skip })
+        let had = self.overlaps && matches!((&self.executed, &gtid), (Some(executed), Some(gtid)) if executed.contains(gtid));
+        self.counts.clear();
+        let mut open = Open {
+            file: self.file.clone(),
+            position: start,
+            gtid,
+            id,
+            time_us,
+            begun,
+            had,
+            part: None,
+            skip,
+            events: 0,
+            unpacked_rows: 0,
+        };
+        if !self.parts.is_empty() {
+            let name = self.name(&open);
+            open.part = self.parts.iter().position(|part| part.transaction == name).map(|at| self.parts.swap_remove(at));
+        }
+        self.open.insert(open)
     }
 
     /// The open transaction; one is opened at `start` when there is none.
@@ -177,14 +265,28 @@ impl Place {
     pub fn end(&mut self) {
         if let Some(open) = self.open.take() {
             match (&mut self.executed, &open.gtid) {
-                (Some(executed), Some(gtid)) => executed.add(gtid),
+                // shared with the batches that carry it: a copy is made once a batch
+                (Some(executed), Some(gtid)) => Arc::make_mut(executed).add(gtid),
                 // a transaction without a GTID cannot be told by the set any more; file and position count from here on
                 (executed @ Some(_), None) if self.flavour == Flavour::MySql => *executed = None,
                 _ => {}
             }
+            self.counts.clear();
             self.moved = true;
             self.ended += 1;
         }
+    }
+
+    /// Leaves a transaction that has no end in its file: it was not committed.
+    pub fn abandon(&mut self) {
+        self.open = None;
+        self.counts.clear();
+    }
+}
+
+impl Count {
+    fn is_of(&self, table: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.table, table) || self.table == *table
     }
 }
 
@@ -205,28 +307,48 @@ mod tests {
         assert_eq!(widen(0x1_0000_0010, 0x20), 0x1_0000_0020);
     }
 
-    #[test]
-    fn a_position_inside_a_transaction_names_the_row_within_it() {
-        let start = BinlogPosition {
+    fn at(gtids: &str, open: Vec<Part>) -> BinlogPosition {
+        BinlogPosition {
             flavour: Flavour::MariaDb,
-            server_uuid: None,
+            server: None,
             file: "b.1".into(),
             position: 100,
-            gtid_set: Some(GtidSet::parse_mariadb("0-1-5").unwrap()),
-            skip: Skip { events: 1, rows: 3 },
-        };
+            gtid_set: Some(Arc::new(GtidSet::parse_mariadb(gtids).unwrap())),
+            open,
+            skip: None,
+        }
+    }
+
+    fn part(transaction: &str, rows: u64) -> Part {
+        Part { transaction: transaction.into(), rows: [("shop.orders".into(), rows)].into() }
+    }
+
+    #[test]
+    fn a_position_inside_a_transaction_counts_the_rows_of_each_table() {
+        let start = at("0-1-5", vec![part("0-1-6", 3)]);
         let mut place = Place::new(&start);
-        assert_eq!(place.resume(), start, "nothing read yet: the same place, the skip included");
-        let gtid = Gtid::MariaDb { domain: 0, server: 1, sequence: 6 };
-        let open = place.begin(100, Some(gtid), None, true);
-        assert_eq!(open.skip, Skip { events: 1, rows: 3 });
-        open.done = Skip { events: 2, rows: 7 };
+        assert_eq!(place.resume(), start, "nothing read yet: the same place, what was delivered in part included");
+        let open = place.begin(100, Some(Gtid::MariaDb { domain: 0, server: 1, sequence: 6 }), None, true);
+        assert_eq!(open.part, Some(part("0-1-6", 3)));
         place.position = 900;
-        assert_eq!(place.resume().position, 100);
-        assert_eq!(place.resume().skip, Skip { events: 2, rows: 7 });
+        assert_eq!(place.resume(), start, "none of its rows read yet");
+        let orders: Arc<str> = "shop.orders".into();
+        place.read_up_to(&orders, 2);
+        assert_eq!(place.resume(), start, "fewer than were delivered");
+        place.read_up_to(&orders, 7);
+        assert_eq!(place.resume(), at("0-1-5", vec![part("0-1-6", 7)]));
         place.end();
-        assert_eq!(place.resume().position, 900);
-        assert_eq!(place.resume().skip, Skip::default());
-        assert_eq!(place.resume().gtid_set.unwrap().to_string(), "0-1-6");
+        assert_eq!(place.resume(), BinlogPosition { position: 900, ..at("0-1-6", Vec::new()) });
+    }
+
+    #[test]
+    fn rows_that_were_delivered_are_not_taken_from_whichever_transaction_comes_first() {
+        let mut place = Place::new(&at("0-1-5", vec![part("0-1-6", 3)]));
+        assert_eq!(place.begin(100, Some(Gtid::MariaDb { domain: 1, server: 7, sequence: 1 }), None, true).part, None);
+        place.read_up_to(&"shop.orders".into(), 1);
+        assert_eq!(place.resume().open, [part("0-1-6", 3), part("1-7-1", 1)]);
+        place.end();
+        assert_eq!(place.resume().open, [part("0-1-6", 3)], "still to come");
+        assert_eq!(place.begin(900, Some(Gtid::MariaDb { domain: 0, server: 1, sequence: 6 }), None, true).part, Some(part("0-1-6", 3)));
     }
 }

@@ -6,6 +6,7 @@ use super::{
     charset::{self, Charset, Collations},
     column_type as ct, decimal,
     decoder::{Decoder, Special},
+    ledger,
     table_map::{ColumnMap, Metadata, TableMap},
 };
 use crate::{
@@ -21,6 +22,12 @@ pub struct Plan {
     pub table: Arc<Table>,
     /// One decoder for each column.
     pub decoders: Vec<Decoder>,
+    /// The name under which the table's rows are counted in offsets.
+    pub counted: Arc<str>,
+    /// Bytes that one image holds in memory at least, whatever its values.
+    pub row_bytes: usize,
+    /// The columns whose text may be far longer than what is logged.
+    pub expanding: Vec<usize>,
 }
 
 /// What the table map's columns do not say by themselves, from the optional metadata or from the catalogue.
@@ -103,7 +110,30 @@ pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description]) 
         });
         decoders.push(decoder);
     }
-    Ok(Plan { table: Arc::new(Table { name, destination: None, columns }), decoders })
+    let counted = Arc::from(ledger::counted_name(&name));
+    let row_bytes = decoders.iter().map(held_bytes).sum();
+    let expanding = (0..decoders.len()).filter(|column| expands(&decoders[*column])).collect();
+    Ok(Plan { table: Arc::new(Table { name, destination: None, columns }), decoders, counted, row_bytes, expanding })
+}
+
+/// Bytes that a value holds in its column beside what is logged of it, roughly: its width, or its offset and the digits of its
+/// text.
+fn held_bytes(decoder: &Decoder) -> usize {
+    match decoder {
+        Decoder::Decimal { precision, .. } => 8 + usize::from(*precision),
+        Decoder::Date | Decoder::OldTime | Decoder::Time(_) => 20,
+        Decoder::OldDateTime | Decoder::OldTimestamp | Decoder::DateTime(_) | Decoder::Timestamp(_) => 32,
+        Decoder::FixedBytes { length, .. } => 4 + usize::from(*length),
+        _ => 8,
+    }
+}
+
+fn expands(decoder: &Decoder) -> bool {
+    match decoder {
+        Decoder::Enum { .. } | Decoder::Set { .. } | Decoder::Json { .. } | Decoder::Special { .. } => true,
+        Decoder::Text { charset, .. } => !matches!(charset, Charset::Utf8 | Charset::Ascii),
+        _ => false,
+    }
 }
 
 /// The error for a column that cannot be captured.

@@ -8,9 +8,9 @@ use super::{
     connection::{Connector, Server},
     gtid::GtidSet,
     position::{BinlogPosition, Flavour},
-    start, stream,
+    proof, start, stream,
 };
-use crate::{Error, Result, change::TableName, config::StartAt, error::ErrorKind, source::Start};
+use crate::{Error, Result, change::TableName, config::StartAt, error::ErrorKind, source::Begin};
 
 /// Tables named in one message, at most.
 const NAMED: usize = 20;
@@ -51,23 +51,45 @@ impl Faults {
     }
 }
 
-/// Checks everything. Returns the position to start at.
-pub(super) async fn check(connector: &Connector, catalogue: &Catalogue, start_at: &StartAt, start: &Start) -> Result<BinlogPosition> {
+/// Checks everything. Returns where each sink begins; without progress anywhere, where `start_at` says.
+pub(super) async fn check(
+    connector: &Connector,
+    catalogue: &Catalogue,
+    start_at: &StartAt,
+    sinks: &[Begin],
+) -> Result<Vec<BinlogPosition>> {
     let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await.map_err(as_precheck)?;
     let server = connector.identify(&mut conn).await.map_err(as_precheck)?;
     let logging = settings(connector, &mut conn, &server, &mut faults).await?;
     let may_look = grants(connector, &mut conn, &mut faults).await?;
-    let mut begin = None;
+    let mut positions: Vec<BinlogPosition> = Vec::new();
     if logging && may_look {
-        let outcome = position(connector, &mut conn, &server, start_at, start, &mut faults).await;
-        begin = faults.absorb(outcome)?;
+        for begin in sinks {
+            let found = match begin {
+                Begin::At(frontier) => super::place_of(frontier),
+                Begin::Start(start_at) => start::resolve(connector, &mut conn, &server, start_at).await,
+                // one place for all of them, also when the log grows meanwhile
+                Begin::First if !positions.is_empty() => Ok(positions[0].clone()),
+                Begin::First => start::resolve(connector, &mut conn, &server, start_at).await,
+            };
+            let Some(found) = faults.absorb(found)? else { continue };
+            if !positions.contains(&found) {
+                let outcome = can_give(connector, &mut conn, &server, &found, &mut faults).await;
+                faults.absorb(outcome)?;
+            }
+            positions.push(found);
+        }
     }
     columns(connector, &mut conn, &server, catalogue, &mut faults).await?;
     keys(connector, &mut conn, catalogue).await?;
     faults.into_result(connector.address())?;
-    begin.ok_or_else(|| Error::new(ErrorKind::Internal, "no position to start at, and no fault found"))
+    if positions.len() == sinks.len() {
+        Ok(positions)
+    } else {
+        Err(Error::new(ErrorKind::Internal, "no position to start at, and no fault found"))
+    }
 }
 
 /// At the precheck nothing is retried, so that an unreachable server is a fault of the environment.
@@ -146,26 +168,23 @@ async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> 
     Ok(may_look)
 }
 
-/// Whether the log still has what we would start with.
-async fn position(
+/// Whether the log still has what comes after a position.
+async fn can_give(
     connector: &Connector,
     conn: &mut Conn,
     server: &Server,
-    start_at: &StartAt,
-    start: &Start,
+    position: &BinlogPosition,
     faults: &mut Faults,
-) -> Result<BinlogPosition> {
-    let position = match &start.position {
-        Some(stored) => BinlogPosition::parse(stored)?,
-        None => start::resolve(connector, conn, server, start_at).await?,
-    };
-    stream::check_same_server(&position, server, connector.address())?;
+) -> Result<()> {
+    stream::check_same_server(position, server, connector.address())?;
+    let found = faults.0.len();
     match (server.flavour, position.resumable_gtids()) {
         (Flavour::MySql, Some(set)) => mysql_gtids(connector, conn, set, faults).await?,
         (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await?,
-        (_, None) => file(connector, conn, &position, faults).await?,
+        (_, None) => file(connector, conn, position, faults).await?,
     }
-    Ok(position)
+    // what is told already needs no second word
+    if faults.0.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
 }
 
 const ANEW: &str = "The changes between are lost for this pipeline: keep binlogs longer (binlog_expire_logs_seconds), and start anew with a new \
@@ -194,9 +213,11 @@ async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, fa
     let before = start::mariadb_gtids(connector, conn, &oldest.name, start::FIRST).await?;
     let before = start::parse_gtids(Flavour::MariaDb, &before)?;
     if let (GtidSet::MariaDb(ours), GtidSet::MariaDb(purged)) = (set, &before) {
-        for (domain, (server, sequence)) in purged {
-            let reached = ours.get(domain).map(|(_, sequence)| *sequence);
-            if reached.is_none_or(|r| r < *sequence) {
+        for (domain, purged) in purged {
+            let (server, sequence) = purged.last();
+            // numbers rise for each server; across servers only where the last of them is known to us
+            let reached = ours.get(domain).map(|ours| ours.last().1);
+            if !ours.get(domain).is_some_and(|ours| ours.has(server, sequence)) && reached.is_none_or(|r| r < sequence) {
                 let reached = reached.map_or_else(|| "nothing".to_owned(), |r| format!("sequence {r}"));
                 faults.add(
                     format!(
@@ -214,7 +235,7 @@ async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, fa
 
 async fn file(connector: &Connector, conn: &mut Conn, position: &BinlogPosition, faults: &mut Faults) -> Result<()> {
     let files = start::log_files(connector, conn).await?;
-    match files.iter().find(|f| f.name == position.file) {
+    match files.iter().find(|f| *f.name == *position.file) {
         None => {
             let there = match (files.first(), files.last()) {
                 (Some(first), Some(last)) => format!("it has {} to {}", first.name, last.name),

@@ -1,11 +1,13 @@
 //! From "now", "earliest" or what the operator wrote to a position in this server's log.
 
+use std::sync::Arc;
+
 use mysql_async::{Conn, Row, prelude::Queryable};
 
 use super::{
     connection::{Connector, Server},
     gtid::GtidSet,
-    position::{BinlogPosition, Flavour, Skip},
+    position::{BinlogPosition, Flavour},
 };
 use crate::{Error, Result, config::StartAt, error::ErrorKind};
 
@@ -75,11 +77,12 @@ pub fn parse_gtids(flavour: Flavour, text: &str) -> Result<GtidSet> {
 pub async fn resolve(connector: &Connector, conn: &mut Conn, server: &Server, start: &StartAt) -> Result<BinlogPosition> {
     let at = |file: String, position: u64, gtid_set: Option<GtidSet>| BinlogPosition {
         flavour: server.flavour,
-        server_uuid: server.uuid.clone(),
-        file,
+        server: server.identity.clone(),
+        file: file.into(),
         position,
-        gtid_set,
-        skip: Skip::default(),
+        gtid_set: gtid_set.map(Arc::new),
+        open: Vec::new(),
+        skip: None,
     };
     let (file, position, mysql_gtids) = match start {
         StartAt::Gtid(text) => {

@@ -15,17 +15,18 @@ use super::{
     assembly::Assembly,
     catalogue::Catalogue,
     connection::{Connector, Server},
+    gtid::GtidSet,
     place::Place,
-    position::{BinlogPosition, Flavour},
-    start,
+    position::{BinlogPosition, Flavour, LANE},
+    proof,
 };
 use crate::{
     Error, Result,
-    config::StartAt,
+    change::{Item, Lane, Mark, MarkKind, Offset},
     error::ErrorKind,
     limits::{Limits, POSITION_INTERVAL},
     service::Status,
-    source::{Batches, Start},
+    source::Items,
 };
 
 /// After this long without an event everything has been read.
@@ -53,11 +54,10 @@ pub(super) struct Reader {
     pub(super) connector: Connector,
     pub(super) server_id: u32,
     pub(super) heartbeat: Duration,
-    pub(super) start_at: StartAt,
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,
-    pub(super) out: Batches,
+    pub(super) out: Items,
     pub(super) stop: CancellationToken,
 }
 
@@ -67,6 +67,7 @@ pub(super) struct Stream {
     pub(super) server: Server,
     pub(super) place: Place,
     pub(super) assembly: Assembly,
+    pub(super) lane: Lane,
     /// Events read, to tell them apart.
     pub(super) events: u64,
     sent: Instant,
@@ -75,26 +76,24 @@ pub(super) struct Stream {
 }
 
 impl Reader {
-    /// Streams until stopped or until an error is final.
-    pub(super) async fn run(self, start: Start) -> Result<()> {
-        match self.run_to_halt(start).await {
+    /// Streams from a position on until stopped or until an error is final.
+    pub(super) async fn run(self, start: BinlogPosition) -> Result<()> {
+        match self.run_to_halt(&start).await {
             Halt::Stop => Ok(()),
             Halt::Failed(error) => Err(error),
         }
     }
 
-    async fn run_to_halt(self, start: Start) -> Halt {
+    async fn run_to_halt(self, start: &BinlogPosition) -> Halt {
         let mut patience = Patience::new(self.limits.retry_window);
         let mut reader = self;
         let mut stream = loop {
-            match reader.settle(&start).await {
-                Ok((server, place, first)) => {
-                    let mut stream = Stream::new(reader, server, place, start.sequence);
-                    // the very first position is worth a checkpoint at once: "now" would be later after a restart
-                    if first && let Err(halt) = stream.send().await {
-                        return halt;
-                    }
-                    break stream;
+            match reader.identify().await {
+                Ok(server) => {
+                    tracing::info!(
+                        server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
+                    );
+                    break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
                     if let Err(halt) = patience.wait(error, &reader.stop).await {
@@ -110,48 +109,43 @@ impl Reader {
             let halt = stream.connect_and_follow(&mut connections, &mut patience).await;
             stream.reader.status.source.disconnect();
             stream.reader.catalogue.disconnect();
-            match halt {
-                Halt::Failed(error) if error.kind() == ErrorKind::Connection => {
-                    // what was read whole is delivered; the place knows how far into the transaction that is
-                    if let Err(halt) = stream.send_held().await {
-                        return halt;
-                    }
+            let Halt::Failed(error) = halt else { return halt };
+            // what was read whole is delivered, whatever came behind it; the place knows how far into the transaction that is
+            if let Err(stopped) = stream.send_held().await {
+                return if error.kind() == ErrorKind::Connection { stopped } else { error.into() };
+            }
+            match error.kind() {
+                ErrorKind::Connection => {
                     if let Err(halt) = patience.wait(error, &stream.reader.stop).await {
                         return halt;
                     }
                 }
-                halt => return halt,
+                _ => return error.into(),
             }
         }
     }
 
-    /// Finds out what the server is and where to start; also whether this is the very first start.
-    async fn settle(&mut self, start: &Start) -> Result<(Server, Place, bool), Halt> {
-        let settle = async {
+    /// Finds out what the server is.
+    async fn identify(&mut self) -> Result<Server, Halt> {
+        let identify = async {
             let mut conn = self.connector.connect().await?;
-            let server = self.connector.identify(&mut conn).await?;
-            let position = match &start.position {
-                Some(stored) => BinlogPosition::parse(stored)?,
-                None => start::resolve(&self.connector, &mut conn, &server, &self.start_at).await?,
-            };
-            Ok::<_, Error>((server, position))
+            self.connector.identify(&mut conn).await
         };
-        let (server, position) = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Err(Halt::Stop),
-            settled = settle => settled?,
-        };
-        tracing::info!(server = self.connector.address(), version = server.version, position = %position, "starting to read the binlog");
-        Ok((server, Place::new(&position), start.position.is_none()))
+            () = self.stop.cancelled() => Err(Halt::Stop),
+            server = identify => Ok(server?),
+        }
     }
 }
 
 impl Stream {
-    /// A stream whose next change gets number `sequence`.
-    pub(super) fn new(reader: Reader, server: Server, place: Place, sequence: u64) -> Self {
-        let assembly = Assembly::new(sequence, &reader.limits);
+    /// A stream from a place on.
+    pub(super) fn new(reader: Reader, server: Server, place: Place) -> Self {
+        let lane = Lane::new(LANE);
+        let assembly = Assembly::new(&reader.limits, lane.clone());
         let now = Instant::now();
-        Self { reader, server, place, assembly, events: 0, sent: now, heard: now, idle: true }
+        Self { reader, server, place, assembly, lane, events: 0, sent: now, heard: now, idle: true }
     }
 
     /// One connection's life.
@@ -206,10 +200,10 @@ impl Stream {
         // an event that was cut off is read again from the start of its transaction
         let resume = self.place.resume();
         check_same_server(&resume, &server, reader.connector.address())?;
-        self.place = Place::new(&resume);
-        self.place.moved = true;
+        proof::prove(&reader.connector, &mut conn, &server, &resume).await?;
+        self.place.restart(&resume, server.identity.clone());
         let gtids = resume.resumable_gtids();
-        for statement in session_settings(&server, reader.heartbeat, gtids.map(ToString::to_string)) {
+        for statement in session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text)) {
             reader.connector.within("prepare the connection to", conn.query_drop(statement)).await?;
         }
         let request = BinlogStreamRequest::new(reader.server_id);
@@ -312,13 +306,28 @@ impl Stream {
         if self.assembly.is_empty() { Ok(()) } else { self.send().await }
     }
 
-    /// Sends what is held, or an empty batch, with the present position. Waits for room in the queue.
+    /// Sends what is held, or else a heartbeat, with the present position. Waits for room in the queue.
     pub(super) async fn send(&mut self) -> Result<(), Halt> {
-        let batch = self.assembly.take(self.place.resume().to_position()?);
+        let offset = Offset::new(self.place.resume());
+        let item = match self.assembly.is_empty() {
+            true => Item::Mark(Mark { lane: self.lane.clone(), offset, kind: MarkKind::Heartbeat }),
+            false => Item::Rows(self.assembly.take(offset)),
+        };
+        self.give(item).await
+    }
+
+    /// Sends a mark, behind what is held.
+    pub(super) async fn mark(&mut self, kind: MarkKind) -> Result<(), Halt> {
+        self.send_held().await?;
+        let offset = Offset::new(self.place.resume());
+        self.give(Item::Mark(Mark { lane: self.lane.clone(), offset, kind })).await
+    }
+
+    async fn give(&mut self, item: Item) -> Result<(), Halt> {
         let sent = tokio::select! {
             biased;
             () = self.reader.stop.cancelled() => return Err(Halt::Stop),
-            sent = self.reader.out.send(batch) => sent,
+            sent = self.reader.out.send(item) => sent,
         };
         self.sent = Instant::now();
         self.place.moved = false;
@@ -368,9 +377,9 @@ pub(super) fn check_same_server(position: &BinlogPosition, server: &Server, addr
     if position.resumable_gtids().is_some() {
         return if server.gtids { Ok(()) } else { other("it needs GTIDs, and gtid_mode is not ON") };
     }
-    match (&position.server_uuid, &server.uuid) {
+    match (&position.server, &server.identity) {
         (Some(stored), Some(present)) if stored != present => {
-            other("its server_uuid is another, and without GTIDs a position has no meaning there")
+            other("it was read from a server with another identity, and without GTIDs a position has no meaning there")
         }
         _ => Ok(()),
     }
