@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes, and a file for each command.
 
 mod check;
+mod checkpoint;
 mod failure;
 mod logging;
 mod plugin;
@@ -37,6 +38,7 @@ const PRECHECK_FAILED: u8 = 3;
 Examples:
   sluicegate run examples/quickstart.yaml     a first run, without any server
   sluicegate check pipeline.yaml              is everything ready? delivers nothing
+  sluicegate checkpoint show pipeline.yaml    how far each sink is
   sluicegate plugin new --language rust mask  a plugin of your own: build, test, bench, inspect
   sluicegate schema > pipeline.schema.json    completion and checks in an editor
 
@@ -106,6 +108,9 @@ Relative paths in it start at its folder; ${NAME} comes from the environment.")]
 Nothing is read from the log or delivered, and the server is left as it is; missing folders of file sinks are made.
 Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready.")]
     Check(PipelineFile),
+    /// Show and change what a pipeline's checkpoint says of its sinks, while the pipeline does not run
+    #[command(subcommand, arg_required_else_help = true)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Write, build, try, measure and look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
@@ -159,6 +164,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(run) => run::run(&run.pipeline.path, &run.watch_build, &console, look),
         Command::Check(file) => check::check(&file.path),
+        Command::Checkpoint(command) => checkpoint::checkpoint(command),
         Command::Plugin(command) => plugin::plugin(command, cli.output.color),
         Command::Schema => schema::schema(),
     };

@@ -6,7 +6,7 @@
 //! `binary.handling.mode=base64` and `time.precision.mode=isostring`, but for: datetimes keep a space instead of `T`,
 //! times of day and durations keep MySQL's `-838:59:59.000000`, and unsigned 64-bit integers are exact numbers.
 //!
-//! - `op` is `c`, `u`, `d`, or `r` for a row that a snapshot read; then `source.snapshot` is `"true"`, otherwise `"false"`.
+//! - `op` is `c`, `u`, `d`, `t` for a table that was emptied (both images null), or `r` for a row that a snapshot read; then `source.snapshot` is `"true"`, otherwise `"false"`.
 //! - `source.ts_*` is when the database executed the change, the outer `ts_*` when this program wrote the record (the
 //!   clock is read once a batch). Both are known to the microsecond; `ts_ns` ends in `000`.
 //! - `source.version` is this program's. `sequence`, `thread`, `query` and `transaction` are always null.
@@ -46,12 +46,15 @@ impl Plan {
     }
 }
 
+/// The operation of a table that was emptied.
+const TRUNCATE: u8 = b't';
+
 /// What is constant for an encoder, and what changes rarely.
 pub(super) struct Envelope {
     /// `,"source":{"version":…,"connector":…,"name":…,"ts_ms":`
     origin: Vec<u8>,
     /// The end of the record for each operation at the current time.
-    tails: [Vec<u8>; 4],
+    tails: [Vec<u8>; 5],
 }
 
 impl Envelope {
@@ -69,11 +72,11 @@ impl Envelope {
     /// Sets the processing time, in microseconds since 1970, and the member that tells the plugins' versions, with the comma
     /// in front; or nothing.
     pub(super) fn begin(&mut self, now_us: i64, versions: &[u8]) {
-        for (operation, tail) in [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete].iter().zip(&mut self.tails)
-        {
+        let codes = [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete].map(super::code);
+        for (code, tail) in codes.into_iter().chain([TRUNCATE]).zip(&mut self.tails) {
             tail.clear();
             tail.extend_from_slice(b",\"thread\":null,\"query\":null},\"transaction\":null,\"op\":\"");
-            tail.push(super::code(*operation));
+            tail.push(code);
             tail.extend_from_slice(b"\",\"ts_ms\":");
             signed(now_us.div_euclid(1000), tail);
             tail.extend_from_slice(b",\"ts_us\":");
@@ -93,6 +96,14 @@ impl Envelope {
         head.append(stamp, out, |text| self.source(plan, stamp, text));
         unsigned(change.row.into(), out);
         out.extend_from_slice(&self.tails[change.operation as usize]);
+    }
+
+    /// The record of a table that was emptied.
+    pub(super) fn truncate(&self, plan: &Plan, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"before\":null,\"after\":null");
+        self.source(plan, stamp, out);
+        out.push(b'0');
+        out.extend_from_slice(&self.tails[4]);
     }
 
     /// The `source` block up to the row's number.

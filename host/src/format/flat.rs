@@ -2,7 +2,7 @@
 //!
 //! | member | holds |
 //! |---|---|
-//! | `_op` | `c` created, `u` updated, `d` deleted, `r` read by a snapshot |
+//! | `_op` | `c` created, `u` updated, `d` deleted, `r` read by a snapshot, `t` all rows of the table are gone (no columns follow) |
 //! | `_database`, `_schema`, `_table` | the table's name; `_schema` only where the source has schemas |
 //! | `_ts` | when the database executed the change, `2024-02-29T13:14:15.123456Z` |
 //! | `_gtid` | the transaction's GTID, only where the source has one |
@@ -57,6 +57,13 @@ impl Plan {
         let row = if change.after == NO_IMAGE { change.before } else { change.after };
         json::members(&self.row, &rows.columns, row, out);
         out.push(b'}');
+    }
+
+    /// The record of a table that was emptied. `versions` as above.
+    pub(super) fn truncate(&self, versions: &[u8], stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"_op\":\"t\"");
+        self.place(stamp, versions, out);
+        out.extend_from_slice(b"0}");
     }
 
     /// From the table's name to the row's number.

@@ -1,6 +1,6 @@
 //! The part of a record that is the same for all rows of an event, rendered once.
 
-use crate::change::{Batch, Change, Operation};
+use crate::change::{Batch, Change, Event, Operation, Transaction};
 
 /// What a record tells about the place that its change stands in.
 pub(super) struct Stamp<'a> {
@@ -24,9 +24,14 @@ impl<'a> Stamp<'a> {
     pub(super) fn new(batch: &'a Batch, change: &Change, plan: usize) -> Self {
         let event = &batch.events[change.event as usize];
         let transaction = &batch.transactions[event.transaction as usize];
+        Self { snapshot: change.operation == Operation::Snapshot, ..Self::of_event(event, transaction, plan) }
+    }
+
+    /// What a record tells that is about an event as a whole.
+    pub(super) fn of_event(event: &'a Event, transaction: &'a Transaction, plan: usize) -> Self {
         Self {
             plan,
-            snapshot: change.operation == Operation::Snapshot,
+            snapshot: false,
             position: event.position,
             time_us: event.time_us,
             server_id: event.server_id,

@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     Result,
-    change::{Batch, Change, NO_IMAGE, Operation, Place, Table, TableRows},
+    change::{Batch, Change, NO_IMAGE, Operation, Place, Table, TableRows, Truncate},
     config::RecordFormat,
     limits::{ENCODER_PLANS, Limits},
     service::status::now_us,
@@ -120,6 +120,19 @@ impl Encoder {
             RecordPlan::Debezium(plan) => self.envelope.write(plan, &mut self.head, &stamp, rows, change, out),
         }
         if plan.headers_inside { self.insert_headers(plan, rows, change, start, out) } else { Ok(()) }
+    }
+
+    /// Appends the record that says that a table was emptied, without a line end.
+    pub fn truncate(&mut self, truncate: &Truncate, out: &mut Vec<u8>) {
+        let plan = self.look_up(&truncate.table, usize::MAX);
+        let stamp = Stamp::of_event(&truncate.event, &truncate.transaction, plan);
+        if self.format == RecordFormat::Debezium {
+            self.envelope.begin((self.clock)(), &self.version_member);
+        }
+        match &self.plans[plan].record {
+            RecordPlan::Flat(plan) => plan.truncate(&self.version_member, &stamp, out),
+            RecordPlan::Debezium(plan) => self.envelope.truncate(plan, &stamp, out),
+        }
     }
 
     /// Puts the headers into the record at `out[start..]`.

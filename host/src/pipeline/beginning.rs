@@ -77,14 +77,20 @@ mod tests {
     fn a_renamed_sink_is_a_question_and_not_a_start_at_now() {
         let error = begins(&progress(&["before"]), &pipeline(A)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r"
+        the sink `a` has no progress in the checkpoint, which has that of `before`: where it begins is not known
+          remedy: if it is `before` under another name, run `sluicegate checkpoint set FILE --sink a --from before`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+        ");
     }
 
     #[test]
     fn a_new_sink_beside_one_with_progress_begins_where_its_settings_say() {
-        let two = format!("{A}, {{ type: stdout, name: b }}");
-        insta::assert_snapshot!(begins(&progress(&["a"]), &pipeline(&two)).unwrap_err(), @"");
-        let two = format!("{A}, {{ type: stdout, name: b, start: now }}");
+        let two = format!("{A}, {{ type: file, name: b, folder: out }}");
+        insta::assert_snapshot!(begins(&progress(&["a"]), &pipeline(&two)).unwrap_err(), @r"
+        the sink `b` has no progress in the checkpoint, which has that of `a`: where it begins is not known
+          remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink b --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+        ");
+        let two = format!("{A}, {{ type: file, name: b, folder: out, start: now }}");
         let begins = begins(&progress(&["a"]), &pipeline(&two)).unwrap();
         assert!(matches!(begins[..], [Begin::At(_), Begin::Start(_)]), "{begins:?}");
     }

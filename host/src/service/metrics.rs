@@ -110,8 +110,8 @@ impl StatusCollector {
         each("sink_skipped", "Records skipped by policy", None, |s| &s.skipped)?;
         each("sink_dead_lettered", "Records set aside in the dead-letter file", None, |s| &s.dead_lettered)?;
         out.gauges(
-            "sink_durable_sequence",
-            "Number of the first change that is not yet durable in the sink",
+            "sink_durable_changes",
+            "Changes read in this run that are durable in the sink",
             "sink",
             sinks.iter().map(|s| (s.name.as_str(), s.durable.get() as f64)),
         )

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::{Numbers, Policy, Sink, SinkState};
-use crate::{Error, ErrorKind, Result, change::Batch, format::Encoder};
+use crate::{Error, ErrorKind, Result, change::{Batch, Mark, MarkKind}, format::Encoder};
 
 /// A sink that prints. `out` is standard output, which is not buffered a second time.
 pub(super) struct StdoutSink<W = io::Stdout> {
@@ -49,6 +49,15 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
         }
         self.numbers.count(records, bytes);
         // people watch it: a batch is shown when it is there
+        self.write_out()
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let before = self.buffer.len();
+        self.encoder.truncate(truncate, &mut self.buffer);
+        self.buffer.push(b'\n');
+        self.numbers.count(1, self.buffer.len() - before);
         self.write_out()
     }
 

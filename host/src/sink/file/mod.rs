@@ -29,7 +29,7 @@ use streams::{PLAIN, Streams};
 use super::{Numbers, Policy, Sink, SinkState, destination};
 use crate::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, NO_IMAGE, Operation},
+    change::{Batch, Change, Mark, MarkKind, NO_IMAGE, Operation},
     config::FileSink as Settings,
     format::Encoder,
     limits::Limits,
@@ -178,6 +178,24 @@ impl Sink for FileSink {
         }
         self.numbers.count(written.records, written.bytes);
         self.streams.roll_aged()
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let stream = match &truncate.table.destination {
+            None => PLAIN,
+            Some(chosen) => self.streams.find(chosen)?.ok_or_else(|| {
+                Error::new(ErrorKind::Sink, format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name))
+                    .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
+            })?,
+        };
+        let bytes = self.streams.append(stream, |out| {
+            self.encoder.truncate(truncate, out);
+            Ok(())
+        })?;
+        self.streams.settle(stream)?;
+        self.numbers.count(1, bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<SinkState> {

@@ -30,7 +30,7 @@ use topic::{Topics, bad_destination};
 use super::{Numbers, Policy, Sink, SinkState, destination};
 use crate::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, NO_IMAGE, Operation},
+    change::{Batch, Change, Mark, MarkKind, NO_IMAGE, Operation},
     config::{KafkaSink as Settings, Keyless},
     format::Encoder,
     limits::Limits,
@@ -398,6 +398,23 @@ impl Sink for KafkaSink {
             self.client.poll(Duration::ZERO);
         }
         self.check_final()
+    }
+
+    /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
+    /// before it and before everything after it.
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let table = &truncate.table;
+        let topic = match &table.destination {
+            None => Some(self.topics.topic(&table.name)?),
+            Some(chosen) => self.topics.chosen(chosen)?,
+        };
+        let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
+        self.settle()?;
+        self.value.clear();
+        self.encoder.truncate(truncate, &mut self.value);
+        self.send(Record { topic: &topic, key: None, value: Some(&self.value), headers: None }, 0)?;
+        self.settle()
     }
 
     fn flush(&mut self) -> Result<SinkState> {

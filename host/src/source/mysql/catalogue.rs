@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    change::{Table, TableName},
+    change::{ColumnInfo, DataType, Place, Table, TableName},
     config::TablePatterns,
     error::ErrorKind,
 };
@@ -152,6 +152,23 @@ impl Catalogue {
         Ok((Known::Captured(Arc::new(plan)), asked))
     }
 
+    /// The latest version of a table that is known, or, where none of its rows came yet, as the server has it today.
+    pub async fn latest(&mut self, name: &TableName) -> Result<Arc<Table>> {
+        if let Some(newest) = self.newest.get(name) {
+            return Ok(newest.clone());
+        }
+        let columns = self.columns(name).await?;
+        let columns = columns.into_iter().map(|column| ColumnInfo {
+            data_type: column.value_type(),
+            native_type: column.column_type,
+            nullable: true,
+            primary_key: column.key == "PRI",
+            place: Place::Value,
+            name: column.name,
+        });
+        Ok(Arc::new(Table { name: name.clone(), destination: None, columns: columns.collect() }))
+    }
+
     /// The columns of a table as the server has them today.
     async fn columns(&mut self, name: &TableName) -> Result<Vec<CatalogueColumn>> {
         let mut conn = match self.conn.take() {
@@ -239,6 +256,25 @@ impl CatalogueColumn {
             "inet6" => Some(Special::Inet6),
             "inet4" => Some(Special::Inet4),
             _ => None,
+        }
+    }
+
+    /// What its values are, by the name of its type.
+    fn value_type(&self) -> DataType {
+        let unsigned = self.column_type.contains("unsigned");
+        match self.data_type.as_str() {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if !unsigned => DataType::Int64,
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" | "bit" => DataType::UInt64,
+            "float" => DataType::Float32,
+            "double" => DataType::Float64,
+            "decimal" => DataType::Decimal,
+            "date" => DataType::Date,
+            "time" => DataType::Time,
+            "datetime" => DataType::DateTime,
+            "timestamp" => DataType::Timestamp,
+            "json" => DataType::Json,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => DataType::Bytes,
+            _ => DataType::Text,
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error,
-    change::{Event, TableName, Transaction},
+    change::{Event, MarkKind, TableName, Transaction, Truncate},
     error::ErrorKind,
 };
 
@@ -58,7 +58,7 @@ impl Stream {
                 self.on_begin(start, Some(identity), None, header.timestamp(), !gtid.standalone);
             }
             kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, made_up)?,
-            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start)?,
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start).await?,
             kind::XID | kind::XA_PREPARE => self.end_transaction(),
             kind::TABLE_MAP => {
                 self.place.transaction(start);
@@ -150,7 +150,7 @@ impl Stream {
         Ok(())
     }
 
-    fn on_query(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+    async fn on_query(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
         let compressed = event.header().event_type_raw() == kind::MARIADB_QUERY_COMPRESSED;
         let Query { database, text } = event::query(event.data(), compressed, self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
@@ -193,6 +193,7 @@ impl Stream {
                     self.end_transaction();
                 }
             }
+            Statement::Truncate { table } => self.on_truncate(table, start, event.header().server_id()).await?,
             Statement::Dml { table } => {
                 let begun = open.begun;
                 self.check_statement(&database, table)?;
@@ -204,6 +205,21 @@ impl Stream {
             Statement::Other => {}
         }
         Ok(())
+    }
+
+    /// A table was emptied, in a transaction of its own.
+    async fn on_truncate(&mut self, name: TableName, start: u64, server_id: u32) -> Result<(), Halt> {
+        let open = self.place.transaction(start);
+        let time_us = open.time_us.unwrap_or_default();
+        let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
+        let had = open.had;
+        self.end_transaction();
+        if had || !self.reader.catalogue.captures(&name) {
+            return Ok(());
+        }
+        let table = self.reader.catalogue.latest(&name).await?;
+        let event = Event { position: start, time_us, server_id, ..Event::default() };
+        self.mark(MarkKind::Truncate(Truncate { table, event, transaction })).await
     }
 
     /// Changes that were logged as statements cannot be followed; elsewhere they do not concern us.

@@ -22,6 +22,11 @@ pub enum Statement {
         /// Whether rows of a new table follow in the same transaction (`CREATE TABLE … SELECT`).
         opens: bool,
     },
+    /// Removes all rows of a table.
+    Truncate {
+        /// The table.
+        table: TableName,
+    },
     /// Changes rows, without saying which.
     Dml {
         /// The table that it names, where that is easily told.
@@ -54,11 +59,33 @@ pub fn classify(database: &str, text: &str) -> Statement {
             _ => Statement::Other,
         },
         "CREATE" => Statement::Ddl { opens: text.trim_end().to_ascii_uppercase().ends_with("START TRANSACTION") },
-        "ALTER" | "DROP" | "RENAME" | "TRUNCATE" | "OPTIMIZE" => Statement::Ddl { opens: false },
+        "TRUNCATE" => match truncated(&mut words, database) {
+            Some(table) => Statement::Truncate { table },
+            None => Statement::Ddl { opens: false },
+        },
+        "ALTER" | "DROP" | "RENAME" | "OPTIMIZE" => Statement::Ddl { opens: false },
         "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "LOAD" => Statement::Dml { table: target(&first, &mut words, database) },
         "WITH" | "CALL" => Statement::Dml { table: None },
         _ => Statement::Other,
     }
+}
+
+/// The table of `TRUNCATE [TABLE] name`.
+fn truncated(words: &mut Words<'_>, database: &str) -> Option<TableName> {
+    let mut word = words.next()?;
+    if word.eq_ignore_ascii_case("TABLE") {
+        word = words.next()?;
+    }
+    let name = |word: &str| match word.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
+        Some(quoted) => quoted.replace("``", "`"),
+        None => word.to_owned(),
+    };
+    let first = name(word);
+    if Words(words.0).next() == Some(".") {
+        words.next();
+        return Some(TableName::new(first, name(words.next()?)));
+    }
+    (!database.is_empty()).then(|| TableName::new(database, first))
 }
 
 /// The table that a data change names first.

@@ -169,7 +169,7 @@ fn a_destination_that_cannot_be_a_folder_follows_the_policy_and_is_not_shown() {
     let error = open(&settings, None).unwrap().write(&routed(5, [(1, None), (2, Some(bad))])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Record);
     insta::assert_snapshot!(error, @r#"
-    change 6 of table shop.orders: the destination that a plugin chose for a record of table shop.orders cannot be a folder
+    a change of table shop.orders at binlog.000001:4, row 1: the destination that a plugin chose for a record of table shop.orders cannot be a folder
       remedy: let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them; none may be empty, begin with `.`, end in `.ndjson`, or hold `\` or control characters; or set `on_error`
     "#);
 

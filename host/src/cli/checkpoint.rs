@@ -1,0 +1,168 @@
+//! `sluicegate checkpoint`: what is stored of each sink, for operators.
+//!
+//! Whatever changes it takes the checkpoint's lock, so a running pipeline is never changed under its feet. What is given up is
+//! named, and has to be asked for twice.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::print_out;
+use crate::{
+    Error, ErrorKind, Result,
+    change::{Frontier, Lane, Offset},
+    config::{self, Pipeline},
+    pipeline,
+    source::{AnySource, Source as _},
+    state::{Checkpoint, Progress},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CheckpointCommand {
+    /// Print each sink with its lanes and offsets, as JSON; also while the pipeline runs
+    Show(Show),
+    /// Let a sink go on at another place
+    #[command(after_help = "\
+A sink that got another name goes on where it was:
+  sluicegate checkpoint set pipeline.yaml --sink new --from old
+A place is written as `show` prints it:
+  sluicegate checkpoint set pipeline.yaml --sink files --lane binlog --offset '{\"flavor\":…}'
+
+What a sink keeps beside its place (the length of its files, say) goes with `--from`, and is forgotten with `--offset`.")]
+    Set(Set),
+    /// Forget a sink and how far it was
+    Drop(Drop),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    /// The sink, as the pipeline file names it
+    #[arg(long, value_name = "NAME")]
+    sink: String,
+    /// The sink that it goes on for: its place and state
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["lane", "offset"], required_unless_present = "offset")]
+    from: Option<String>,
+    /// The lane to set; the sink's other lanes stay
+    #[arg(long, value_name = "LANE", requires = "offset")]
+    lane: Option<String>,
+    /// The place in that lane, as JSON
+    #[arg(long, value_name = "JSON", requires = "lane")]
+    offset: Option<String>,
+    /// Also when the sink has a place: changes between the two may be lost or delivered again
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Drop {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    /// The sink
+    #[arg(long, value_name = "NAME")]
+    sink: String,
+    /// Also when the pipeline file has the sink: it begins anew, as the pipeline file says
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs one of them.
+pub(super) fn checkpoint(command: CheckpointCommand) -> Result<()> {
+    match command {
+        CheckpointCommand::Show(show) => self::show(&config::load(&show.path)?),
+        CheckpointCommand::Set(set) => self::set(&config::load(&set.path)?, &set),
+        CheckpointCommand::Drop(drop) => forget(&config::load(&drop.path)?, &drop),
+    }
+}
+
+fn refused(what: impl Into<String>, remedy: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, what).remedy(remedy)
+}
+
+/// There has to be a checkpoint: opening would make one.
+fn exists(pipeline: &Pipeline) -> Result<()> {
+    if pipeline.state.exists() {
+        return Ok(());
+    }
+    Err(refused(
+        format!("the pipeline has no checkpoint yet: {} is not there", pipeline.state.display()),
+        "run the pipeline once, or correct `state` in the pipeline file",
+    ))
+}
+
+fn show(pipeline: &Pipeline) -> Result<()> {
+    exists(pipeline)?;
+    let sinks = Checkpoint::look(&pipeline.state, &pipeline.name)?.into_iter().map(|(name, progress)| {
+        let lanes: serde_json::Map<String, serde_json::Value> =
+            progress.frontier.lanes().map(|(lane, offset)| (lane.name().to_owned(), as_json(&offset.to_json()))).collect();
+        let used = pipeline.sinks.iter().any(|sink| sink.name == name);
+        json!({ "sink": name, "in_pipeline": used, "lanes": lanes, "state": as_json(&progress.state) })
+    });
+    let shown = json!({ "pipeline": pipeline.name, "checkpoint": pipeline.state, "sinks": sinks.collect::<Vec<_>>() });
+    print_out(&format!("{shown:#}\n"))
+}
+
+/// JSON text as what it says; other text as a string.
+fn as_json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+fn set(pipeline: &Pipeline, set: &Set) -> Result<()> {
+    exists(pipeline)?;
+    if pipeline.sinks.iter().all(|sink| sink.name != set.sink) {
+        return Err(refused(
+            format!("the pipeline file has no sink `{}`", set.sink),
+            "name the sink as the pipeline file does, after it got its new name there",
+        ));
+    }
+    let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
+    let known = checkpoint.progress(&set.sink)?;
+    if let (Some(known), false) = (&known, set.force) {
+        return Err(refused(
+            format!("the sink `{}` has a place already: {}", set.sink, known.frontier),
+            "with --force it goes on at the other place all the same: changes between the two may be lost or delivered again",
+        ));
+    }
+    let progress = match (&set.from, &set.lane, &set.offset) {
+        (Some(from), ..) => checkpoint.progress(from)?.ok_or_else(|| {
+            refused(format!("the checkpoint has no sink `{from}`"), "`sluicegate checkpoint show` lists those that it has")
+        })?,
+        (None, Some(lane), Some(offset)) => {
+            let offset = Offset::from_json(offset.as_str());
+            let source = AnySource::new(pipeline, &pipeline::status(pipeline));
+            source.ledger().check(lane, &offset).map_err(|e| e.with_kind(ErrorKind::Config))?;
+            let mut frontier: Frontier = known.map(|known| known.frontier).unwrap_or_default();
+            frontier.set(Lane::new(lane.as_str()), offset);
+            Progress { frontier, state: String::new() }
+        }
+        _ => return Err(refused("neither a sink nor a place was named", "add --from NAME, or --lane LANE and --offset JSON")),
+    };
+    checkpoint.set(&set.sink, &progress)?;
+    print_out(&format!("the sink `{}` goes on at {}\n", set.sink, progress.frontier))
+}
+
+fn forget(pipeline: &Pipeline, drop: &Drop) -> Result<()> {
+    exists(pipeline)?;
+    if !drop.force && pipeline.sinks.iter().any(|sink| sink.name == drop.sink) {
+        return Err(refused(
+            format!("the pipeline file has the sink `{}`", drop.sink),
+            "with --force its place is forgotten all the same: it begins where the pipeline file says, and changes before that are lost",
+        ));
+    }
+    let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
+    if !checkpoint.drop_sink(&drop.sink)? {
+        return Err(refused(format!("the checkpoint has no sink `{}`", drop.sink), "`sluicegate checkpoint show` lists those that it has"));
+    }
+    print_out(&format!("the sink `{}` is forgotten\n", drop.sink))
+}
