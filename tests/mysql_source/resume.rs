@@ -28,18 +28,11 @@ fn ids(capture: &[crate::capture::TextChange]) -> Vec<String> {
 pub fn without_gtids(begin: &Begin) -> Begin {
     let mut json: serde_json::Value = serde_json::from_str(&text_of(begin)).unwrap();
     json["gtid_set"] = serde_json::Value::Null;
-    for part in json["open"].as_array_mut().into_iter().flatten() {
-        part["transaction"] = format!("{}:{}", json_text(&json_of(begin)["file"]), json_of(begin)["position"]).into();
+    let first = format!("{}:{}", json["file"].as_str().unwrap(), json["position"]);
+    for part in json.get_mut("open").and_then(|open| open.as_array_mut()).into_iter().flatten() {
+        part["transaction"] = first.as_str().into();
     }
     at(&Offset::from_json(json.to_string()))
-}
-
-fn json_of(begin: &Begin) -> serde_json::Value {
-    serde_json::from_str(&text_of(begin)).unwrap()
-}
-
-fn json_text(value: &serde_json::Value) -> &str {
-    value.as_str().unwrap()
 }
 
 /// Many small batches, so that transactions are cut often.
