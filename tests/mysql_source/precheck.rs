@@ -1,13 +1,9 @@
 //! What the precheck finds, and what it says.
 
-use sluicegate::{
-    Error, ErrorKind,
-    change::Position,
-    config::{Secret, StartAt, TlsMode},
-    limits::Limits,
-    source::Start,
-};
+use sluicegate_config::{Secret, StartAt, TlsMode};
 use sluicegate_harness::{database::Flavor, free_port, mariadb, mysql, until};
+use sluicegate_model::{Error, ErrorKind, change::Position, limits::Limits};
+use sluicegate_source::Start;
 
 use crate::capture::{Capture, DEADLINE, anew, precheck, settings};
 

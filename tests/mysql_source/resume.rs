@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use sluicegate::{
-    ErrorKind,
-    change::{Operation, Position},
-    config::{Secret, StartAt},
-    limits::Limits,
-    source::Start,
-};
+use sluicegate_config::{Secret, StartAt};
 use sluicegate_harness::{
     database::{Flavor, Server},
     mariadb, mysql, until,
 };
+use sluicegate_model::{
+    ErrorKind,
+    change::{Operation, Position},
+    limits::Limits,
+};
+use sluicegate_source::Start;
 
 use crate::capture::{Capture, DEADLINE, anew, at, settings};
 

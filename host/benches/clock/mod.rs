@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use sluicegate::{
-    change::Batch,
-    config::GeneratorSource,
-    limits::Limits,
-    service::Status,
-    source::{Source, Start, generator::Generator},
-};
+use sluicegate_config::GeneratorSource;
+use sluicegate_generator::Generator;
+use sluicegate_model::{change::Batch, limits::Limits};
+use sluicegate_source::{Source, Start};
+use sluicegate_status::Status;
 use tokio_util::sync::CancellationToken;
 
 /// Nanoseconds that this thread has run: other work on the machine does not count. Wall time where the system does not

@@ -6,16 +6,13 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Subject, print_out};
-use crate::{
-    Error, ErrorKind, Result,
-    authoring::{Rows, SIZES, measure},
-    change::Batch,
-    cli::block_on,
-    config::GeneratorSource,
-    limits::Limits,
-    service::Status,
-    source::{Source as _, Start, generator::Generator},
-};
+use crate::cli::block_on;
+use sluicegate_authoring::{Rows, SIZES, measure};
+use sluicegate_config::GeneratorSource;
+use sluicegate_generator::Generator;
+use sluicegate_model::{Error, ErrorKind, Result, change::Batch, limits::Limits};
+use sluicegate_source::{Source as _, Start};
+use sluicegate_status::Status;
 
 /// Changes of the generator that are measured over.
 const GENERATED: u64 = 4096;
