@@ -204,10 +204,10 @@ fn adapted(path: &str, text: &str, name: &str, language: &Language) -> String {
     let module = name.replace('-', "_");
     // the type of the example, in the languages that have one
     let kind: String = name.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
-    text.replace("../../../../plugins/sdk-js/", "./sdk/")
-        .replace("../../../../plugins/sdk-assemblyscript/", "./sdk/")
-        .replace("../../../../plugins/sdk-go", "./sdk")
-        .replace("../../../../plugins/sdk", "vendor/sdk")
+    text.replace("../../../plugins/sdk-js/", "./sdk/")
+        .replace("../../../plugins/sdk-assemblyscript/", "./sdk/")
+        .replace("../../../plugins/sdk-go", "./sdk")
+        .replace("../../../plugins/sdk", "vendor/sdk")
         .replace("mask-email", name)
         .replace("mask_email", &module)
         .replace("MaskEmail", &kind)

@@ -80,7 +80,7 @@ fn fill_a_limited_process(zstd: Option<i32>) {
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" --exact \"$1\" --ignored --nocapture"])
         .arg(env::current_exe().unwrap())
-        .arg("sink::file::tests::full_disk::child_whose_files_are_limited")
+        .arg("tests::full_disk::child_whose_files_are_limited")
         .env(FOLDER, &folder)
         .output()
         .unwrap();

@@ -103,7 +103,7 @@ fn a_full_disk_keeps_the_last_commit() {
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" --exact \"$1\" --ignored --nocapture"])
         .arg(std::env::current_exe().unwrap())
-        .arg("state::checkpoint::tests::child_whose_files_are_limited")
+        .arg("checkpoint::tests::child_whose_files_are_limited")
         .env("CHECKPOINT", &path)
         .output()
         .unwrap();
@@ -172,7 +172,7 @@ fn a_second_process_is_refused_until_the_first_is_dead_and_its_commit_survives_k
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.state");
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "state::checkpoint::tests::child_that_holds_the_checkpoint", "--ignored", "--nocapture"])
+        .args(["--exact", "checkpoint::tests::child_that_holds_the_checkpoint", "--ignored", "--nocapture"])
         .env("CHECKPOINT", &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
