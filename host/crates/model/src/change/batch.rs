@@ -102,11 +102,13 @@ impl TableRows {
     }
 
     /// Row images held.
+    #[inline]
     pub fn len(&self) -> usize {
         self.images.len()
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
     }
@@ -153,6 +155,7 @@ impl Batch {
     }
 
     /// The `sequence` of the batch that follows.
+    #[inline]
     pub fn next_sequence(&self) -> u64 {
         self.sequence + u64::from(self.taken)
     }

@@ -20,11 +20,13 @@ impl Default for Strings {
 
 impl Strings {
     /// Rows held.
+    #[inline]
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
 
     /// Whether there are no rows.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -83,6 +85,7 @@ impl Values {
     }
 
     /// Rows held.
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Values::Boolean(v) => v.len(),
@@ -95,6 +98,7 @@ impl Values {
     }
 
     /// Whether there are no rows.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -151,6 +155,7 @@ impl Nulls {
     }
 
     /// Marks row `i` as null.
+    #[inline]
     pub fn set(&mut self, i: usize) {
         if self.0.len() <= i >> 3 {
             self.0.resize((i >> 3) + 1, 0);
@@ -180,16 +185,19 @@ impl Column {
     }
 
     /// Rows held.
+    #[inline]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
     /// Whether there are no rows.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
     /// Appends a null.
+    #[inline]
     pub fn push_null(&mut self) {
         self.nulls.set(self.values.len());
         self.values.push_default();
