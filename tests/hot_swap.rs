@@ -80,7 +80,7 @@ limits: {{ checkpoint_interval: 50ms }}
     process.wait_until("the first record", PATIENCE, || files::count_so_far(&folder, "s") >= 1);
     install(&host.path("stamp.wasm"), &guests::stamp(2));
     let swapped = wait_for_lines(&mut process, "plugin swapped", 1);
-    let [from, to] = [1, 2].map(|version| sluicegate::plugin::sha256(&guests::stamp(version)));
+    let [from, to] = [1, 2].map(|version| sluicegate_plugin_host::sha256(&guests::stamp(version)));
     assert_eq!((&swapped[0]["from"], &swapped[0]["to"]), (&from.into(), &to.into()), "both contents are named");
     let position: Value = serde_json::from_str(swapped[0]["position"].as_str().expect("a position")).expect("JSON");
     assert!(position["file"].as_str().is_some_and(|file| !file.is_empty()), "a place in the binlog: {position}");
@@ -104,7 +104,7 @@ fn a_busy_stream_loses_repeats_and_mixes_nothing() {
     // the generator numbers its changes: event position and row
     let numbers: Vec<u64> = records.iter().map(|r| r["_pos"].as_u64().expect("a position") + r["_row"].as_u64().expect("a row")).collect();
     assert!(numbers.iter().enumerate().all(|(i, n)| *n == i as u64), "each change once, in order");
-    let hashes: Vec<String> = (1..=6).map(|version| sluicegate::plugin::sha256(&guests::stamp(version))).collect();
+    let hashes: Vec<String> = (1..=6).map(|version| sluicegate_plugin_host::sha256(&guests::stamp(version))).collect();
     for (number, record) in numbers.iter().zip(&records) {
         let version = 1 + places.iter().filter(|place| *number >= **place).count();
         assert_eq!(record["_plugins"], format!("stamp@VERSION-{version:04}+{}", &hashes[version - 1][..12]));

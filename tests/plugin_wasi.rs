@@ -6,19 +6,19 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use sluicegate::{
+use sluicegate_config::{self as config, Grants, OnError, PluginOrigin, TablePatterns};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_guest_builder as guests;
+use sluicegate_model::{
     Error, ErrorKind,
     change::{
         Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
         Transaction, Values,
     },
-    config::{self, Grants, OnError, PluginOrigin, TablePatterns},
     limits::Limits,
-    plugin::{Chain, Engine, KnownTables, Member, Surroundings},
-    service::{Status, status::PluginStatus},
-    sink::DeadLetters,
 };
-use sluicegate_guest_builder as guests;
+use sluicegate_plugin_host::{Chain, Engine, KnownTables, Member, Surroundings};
+use sluicegate_status::{PluginStatus, Status};
 
 const CLOCK: Grants = Grants { clock: true, random: false };
 const RANDOM: Grants = Grants { clock: false, random: true };
@@ -33,7 +33,7 @@ fn limits() -> Limits {
 }
 
 /// A chain of one plugin.
-fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> sluicegate::Result<Chain> {
+fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> sluicegate_model::Result<Chain> {
     let settings = config::Plugin {
         name: "guest".into(),
         origin: PluginOrigin::Embedded("test".into()),

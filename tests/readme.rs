@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sluicegate::config;
+use sluicegate_config as config;
 
 #[test]
 fn the_readmes_pipeline_is_a_valid_pipeline_file() {

@@ -14,8 +14,9 @@ use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
 use mysql_async::{BinlogStreamRequest, Conn, OptsBuilder, prelude::Queryable as _};
-use sluicegate::{config, pipeline};
+use sluicegate_config as config;
 use sluicegate_harness::{database::Server, mariadb};
+use sluicegate_pipeline as pipeline;
 use tokio_util::sync::CancellationToken;
 
 use process::Variant;

@@ -20,15 +20,15 @@ mod naive;
 
 use std::{hint::black_box, sync::Arc};
 
-use sluicegate::{
+use sluicegate_config::{OnError, Plugin, PluginOrigin, RecordFormat, TablePatterns};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_format::Encoder;
+use sluicegate_model::{
     change::{Batch, NO_IMAGE, Operation, Strings, Table, TableName, Values},
-    config::{OnError, Plugin, PluginOrigin, RecordFormat, TablePatterns},
-    format::Encoder,
     limits::Limits,
-    plugin::{Chain, Engine, KnownTables, Member, Surroundings, embedded},
-    service::Status,
-    sink::DeadLetters,
 };
+use sluicegate_plugin_host::{Chain, Engine, KnownTables, Member, Surroundings, embedded};
+use sluicegate_status::Status;
 
 const FILTER: (&str, &str) = ("filter", r#"{"tables": [{"table": "shop.orders", "where": "status <> 'cancelled' AND amount >= 10"}]}"#);
 const NAMES: (&str, &str) = ("map-names", r#"{"tables": [{"from": "shop.orders", "to": "sales.orders"}]}"#);
@@ -190,14 +190,7 @@ fn part(orders: &Batch, from: usize, size: usize) -> Batch {
     batch.transactions = vec![orders.transactions[0].clone()];
     batch.taken = size as u32;
     batch.changes = (0..size as u32)
-        .map(|i| sluicegate::change::Change {
-            table: 0,
-            before: NO_IMAGE,
-            after: i,
-            operation: Operation::Insert,
-            event: 0,
-            row: i,
-        })
+        .map(|i| sluicegate_model::change::Change { table: 0, before: NO_IMAGE, after: i, operation: Operation::Insert, event: 0, row: i })
         .collect();
     batch.validate().unwrap();
     batch

@@ -11,7 +11,8 @@ mod process;
 
 use std::{path::Path, sync::Arc};
 
-use sluicegate::{config, pipeline};
+use sluicegate_config as config;
+use sluicegate_pipeline as pipeline;
 use tokio_util::sync::CancellationToken;
 
 use process::Variant;
@@ -45,12 +46,12 @@ fn measured(variant: Variant, changes: u64, folder: &Path, cache: &Path) {
         let pipeline = config::load_str(&text("flat"), folder, |_| None).unwrap();
         let status = pipeline::status(&pipeline);
         let config::Source::Generator(settings) = pipeline.source else { unreachable!("the text says generator") };
-        let mut source = sluicegate::source::generator::Generator::new(settings, pipeline.limits, status);
+        let mut source = sluicegate_generator::Generator::new(settings, pipeline.limits, status);
         runtime.block_on(async {
             let (out, mut items) = tokio::sync::mpsc::channel(4);
-            let sinks = sluicegate::source::Source::check(&mut source, &[sluicegate::source::Begin::First]).await.unwrap();
+            let sinks = sluicegate_source::Source::check(&mut source, &[sluicegate_source::Begin::First]).await.unwrap();
             let drain = tokio::spawn(async move { while items.recv().await.is_some() {} });
-            sluicegate::source::Source::run(source, sinks, out, CancellationToken::new()).await.unwrap();
+            sluicegate_source::Source::run(source, sinks, out, CancellationToken::new()).await.unwrap();
             drain.await.unwrap();
         });
     } else {

@@ -14,11 +14,9 @@ mod clock;
 use std::hint::black_box;
 
 use serde_json::{Map, Value, json};
-use sluicegate::{
-    change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values},
-    config::RecordFormat,
-    format::Encoder,
-};
+use sluicegate_config::RecordFormat;
+use sluicegate_format::Encoder;
+use sluicegate_model::change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values};
 
 fn main() {
     let batches = clock::orders(200_000);
@@ -111,7 +109,7 @@ fn naive_flat(batch: &Batch, change: &Change) -> Value {
     members.insert("_database".into(), json!(rows.table.name.database));
     members.insert("_table".into(), json!(rows.table.name.table));
     let mut time = Vec::new();
-    sluicegate::change::write_timestamp(event.time_us, &mut time);
+    sluicegate_model::change::write_timestamp(event.time_us, &mut time);
     members.insert("_ts".into(), json!(String::from_utf8_lossy(&time)));
     members.insert("_file".into(), json!(&*batch.transactions[event.transaction as usize].file));
     members.insert("_pos".into(), json!(event.position));
@@ -132,7 +130,7 @@ fn naive_debezium(batch: &Batch, change: &Change) -> Value {
         naive_row(rows, row, &mut members);
         Value::Object(members)
     };
-    let now = sluicegate::service::status::now_us();
+    let now = sluicegate_model::now_us();
     json!({
         "before": image(change.before), "after": image(change.after),
         "source": {

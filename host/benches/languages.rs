@@ -15,18 +15,18 @@ mod clock;
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
-use sluicegate::{
+use sluicegate_config::{OnError, Plugin, PluginOrigin, TablePatterns};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_guest_builder::Language;
+use sluicegate_model::{
     change::{
         Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Strings, Table, TableName,
         TableRows, Transaction, Values,
     },
-    config::{OnError, Plugin, PluginOrigin, TablePatterns},
     limits::Limits,
-    plugin::{Chain, Compiled, Engine, KnownTables, Member, NO_OP, Surroundings},
-    service::Status,
-    sink::DeadLetters,
 };
-use sluicegate_guest_builder::Language;
+use sluicegate_plugin_host::{Chain, Compiled, Engine, KnownTables, Member, NO_OP, Surroundings};
+use sluicegate_status::Status;
 
 const ROWS: u32 = 1024;
 

@@ -17,7 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate::{config, pipeline, plugin, service::admin};
+use sluicegate_config as config;
+use sluicegate_pipeline::{
+    self as pipeline,
+    request::{Request, Wish},
+};
+use sluicegate_plugin_host as plugin;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
@@ -58,14 +63,17 @@ impl<S: tracing::Subscriber> Layer<S> for Watch {
 fn main() {
     let swaps: usize = std::env::args().skip(1).find(|a| a != "--bench").map_or(300, |a| a.parse().unwrap());
     let passed = Passed::default();
-    let only_batches = Targets::new().with_target("sluicegate::pipeline::worker", tracing::Level::TRACE);
+    let only_batches = Targets::new().with_target("sluicegate_pipeline::worker", tracing::Level::TRACE);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Watch(passed.clone()).with_filter(only_batches))).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let boundaries = runtime.block_on(swap(swaps));
     let passed = passed.lock().unwrap();
     let gap = |index: usize| passed[index].1 - passed[index - 1].1;
-    let at: Vec<usize> =
-        boundaries.iter().map(|changes| passed.partition_point(|(number, _)| number < changes)).filter(|i| *i > 0 && *i < passed.len()).collect();
+    let at: Vec<usize> = boundaries
+        .iter()
+        .map(|changes| passed.partition_point(|(number, _)| number < changes))
+        .filter(|i| *i > 0 && *i < passed.len())
+        .collect();
     let mut ordinary: Vec<Duration> = (1..passed.len()).filter(|i| !at.contains(i)).map(gap).collect();
     ordinary.sort_unstable();
     let usual = ordinary[ordinary.len() / 2];
@@ -109,9 +117,9 @@ limits: { checkpoint_interval: 10m, queue_batches: 64 }
     let mut boundaries = Vec::new();
     for number in 0..swaps + 2 {
         // a custom section that says nothing, and so the same work in other bytes
-        let wish = admin::Wish::Replace([component, &[0, 3, 1, b'v', (number % 2) as u8]].concat());
+        let wish = Wish::Replace([component, &[0, 3, 1, b'v', (number % 2) as u8]].concat());
         let (answer, outcome) = oneshot::channel();
-        requests.send(admin::Request { plugin: "hash".into(), wish, answer }).await.unwrap();
+        requests.send(Request { plugin: "hash".into(), wish, answer }).await.unwrap();
         let taken = outcome.await.unwrap().unwrap_or_else(|refusal| panic!("{}", refusal.error));
         // both versions have been compiled after the first two
         if number >= 2 {

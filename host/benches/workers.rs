@@ -22,7 +22,8 @@ use std::{
     time::Duration,
 };
 
-use sluicegate::{config, pipeline};
+use sluicegate_config as config;
+use sluicegate_pipeline as pipeline;
 use tokio_util::sync::CancellationToken;
 
 const ROUNDS: usize = 5;

@@ -1,13 +1,13 @@
 //! What a plugin in AssemblyScript may do wrong, and what it leaves to its garbage collector: the SDK is written by hand, down to
 //! the canonical ABI. See `tests/guests/assemblyscript`.
 
-use sluicegate::{
-    change::{Column, Values},
-    config::OnError,
-    limits::Limits,
-    plugin::Compiled,
-};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder::{Language, repository};
+use sluicegate_model::{
+    change::{Column, Values},
+    limits::Limits,
+};
+use sluicegate_plugin_host::Compiled;
 
 use crate::rows::{self, Filling, Nulls};
 

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use sluicegate::{
-    change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-        Transaction, Values,
-    },
-    config::OnError,
-};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder::Language;
+use sluicegate_model::change::{
+    Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
+    Transaction, Values,
+};
 
 fn customers(columns: &[(&str, DataType)]) -> Arc<Table> {
     let column = |(name, data_type): &(&str, DataType)| ColumnInfo {

@@ -11,14 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate::{
-    config::{self, OnError, PluginOrigin, TablePatterns},
-    limits::Limits,
-    plugin::{Chain, Compiled, Engine, KnownTables, Member, Surroundings},
-    service::{Status, status::PluginStatus},
-    sink::DeadLetters,
-};
+use sluicegate_config::{self as config, OnError, PluginOrigin, TablePatterns};
+use sluicegate_dead_letter::DeadLetters;
 use sluicegate_guest_builder::{Language, target_folder};
+use sluicegate_model::limits::Limits;
+use sluicegate_plugin_host::{Chain, Compiled, Engine, KnownTables, Member, Surroundings};
+use sluicegate_status::{PluginStatus, Status};
 
 use model::Config;
 use rows::{Filling, Nulls};
@@ -36,12 +34,12 @@ pub fn limits() -> Limits {
 }
 
 /// A chain of one plugin.
-pub fn chain(compiled: &Compiled, config: &str, on_error: OnError) -> sluicegate::Result<Chain> {
+pub fn chain(compiled: &Compiled, config: &str, on_error: OnError) -> sluicegate_model::Result<Chain> {
     chain_within(compiled, config, on_error, limits())
 }
 
 /// The same within other bounds.
-pub fn chain_within(compiled: &Compiled, config: &str, on_error: OnError, limits: Limits) -> sluicegate::Result<Chain> {
+pub fn chain_within(compiled: &Compiled, config: &str, on_error: OnError, limits: Limits) -> sluicegate_model::Result<Chain> {
     let folder = tempfile::tempdir().expect("a folder");
     let around = Surroundings {
         limits: Arc::new(limits),

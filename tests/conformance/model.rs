@@ -1,6 +1,6 @@
 //! What the conformance plugin has to answer: see `tests/guests/conformance/README.md`.
 
-use sluicegate::change::{Batch, ColumnInfo, DataType, NO_IMAGE, Operation, Place, Table};
+use sluicegate_model::change::{Batch, ColumnInfo, DataType, NO_IMAGE, Operation, Place, Table};
 
 use crate::rows::Cell;
 
@@ -115,7 +115,7 @@ pub fn changes(batch: &Batch, config: &Config) -> Vec<Delivered> {
 pub fn delivered(batch: &Batch) -> Vec<Delivered> {
     let rows = &batch.tables[0];
     let image = |row: u32| (row != NO_IMAGE).then(|| rows.columns.iter().map(|c| Cell::of(c, row as usize)).collect());
-    let change = |c: &sluicegate::change::Change| Delivered {
+    let change = |c: &sluicegate_model::change::Change| Delivered {
         row: c.row,
         operation: c.operation,
         before: image(c.before),

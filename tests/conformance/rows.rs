@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluicegate::change::{
+use sluicegate_model::change::{
     Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
     Transaction, Values,
 };

@@ -5,15 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate::{
+use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_harness::database::Server;
+use sluicegate_model::{
     Error, Result,
     change::{Batch, Change, Column, Frontier, Item, Lane, MarkKind, NO_IMAGE, Offset, Operation, Values},
-    config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode},
     limits::Limits,
-    service::Status,
-    source::{Begin, Source, mysql::MySql},
 };
-use sluicegate_harness::database::Server;
+use sluicegate_mysql::MySql;
+use sluicegate_source::{Begin, Source};
+use sluicegate_status::Status;
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 

@@ -1,11 +1,8 @@
 //! What the precheck finds, and what it says.
 
-use sluicegate::{
-    Error, ErrorKind,
-    config::{Secret, StartAt, TlsMode},
-    limits::Limits,
-};
+use sluicegate_config::{Secret, StartAt, TlsMode};
 use sluicegate_harness::{database::Flavor, free_port, mariadb, mysql, until};
+use sluicegate_model::{Error, ErrorKind, limits::Limits};
 
 use crate::{
     capture::{Capture, DEADLINE, anew, precheck, settings},

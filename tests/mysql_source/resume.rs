@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use sluicegate::{
-    ErrorKind,
-    change::{Offset, Operation},
-    config::{Secret, StartAt},
-    limits::Limits,
-    source::Begin,
-};
+use sluicegate_config::{Secret, StartAt};
 use sluicegate_harness::{
     database::{Flavor, Server},
     mariadb, mysql, until,
 };
+use sluicegate_model::{
+    ErrorKind,
+    change::{Offset, Operation},
+    limits::Limits,
+};
+use sluicegate_source::Begin;
 
 use crate::capture::{Capture, DEADLINE, anew, at, settings, text_of};
 
@@ -192,7 +192,15 @@ fn compressed_logs_are_read() {
         let places: std::collections::BTreeSet<_> = capture
             .held
             .iter()
-            .flat_map(|b| b.changes.iter().map(|c| (b.transactions[b.events[c.event as usize].transaction as usize].file.clone(), b.events[c.event as usize].position, c.row)))
+            .flat_map(|b| {
+                b.changes.iter().map(|c| {
+                    (
+                        b.transactions[b.events[c.event as usize].transaction as usize].file.clone(),
+                        b.events[c.event as usize].position,
+                        c.row,
+                    )
+                })
+            })
             .collect();
         assert_eq!(places.len(), 10, "file, position and row identify a change, also inside a compressed transaction");
         capture.stop();

@@ -1,10 +1,10 @@
 //! Every type against the only oracle there is: what SELECT says.
 
-use sluicegate::{ErrorKind, change::Operation, limits::Limits};
 use sluicegate_harness::{
     database::{Flavor, Server},
     mariadb, mysql,
 };
+use sluicegate_model::{ErrorKind, change::Operation, limits::Limits};
 
 use crate::capture::{Capture, TextRow, anew, settings};
 

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use sluicegate::{
-    change::{Strings, Values},
-    config::OnError,
-};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
+use sluicegate_model::change::{Strings, Values};
 
 use crate::workbench::{chain, inserts, limits, orders};
 
@@ -27,7 +25,7 @@ fn a_plugin_that_only_renames_is_never_called() {
     assert_eq!(moved, addresses, "its columns are moved, not copied");
 }
 
-fn pointer(column: &sluicegate::change::Column) -> *const u8 {
+fn pointer(column: &sluicegate_model::change::Column) -> *const u8 {
     match &column.values {
         Values::Int64(v) => v.as_ptr().cast(),
         Values::Text(v) => v.data.as_ptr(),
@@ -37,9 +35,9 @@ fn pointer(column: &sluicegate::change::Column) -> *const u8 {
 
 #[test]
 fn a_table_that_the_plan_leaves_alone_is_never_called_for() {
-    let other = Arc::new(sluicegate::change::Table {
-        name: sluicegate::change::TableName::new("shop", "lines"),
-        ..sluicegate::change::Table::clone(&orders())
+    let other = Arc::new(sluicegate_model::change::Table {
+        name: sluicegate_model::change::TableName::new("shop", "lines"),
+        ..sluicegate_model::change::Table::clone(&orders())
     });
     let filter = r#"{"tables": [{"table": "shop.orders", "where": "id > 5"}]}"#;
     let mut bench = chain(&[(&guests::standard("filter"), filter)], OnError::Stop).expect("configured");

@@ -1,10 +1,8 @@
 //! What plans may say beside columns (headers, destinations, keys), and what plugins are told beside them.
 
-use sluicegate::{
-    change::{Batch, Operation, Place},
-    config::OnError,
-};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
+use sluicegate_model::change::{Batch, Operation, Place};
 
 use crate::workbench::{Images, chain, changes, ids, orders, texts};
 
@@ -15,7 +13,7 @@ const UPDATE: fn(i64, i64) -> Images = |before, after| (Operation::Update, Some(
 /// For each delivered change, what the plugin was told about its images, as `id: seen`.
 fn seen(delivered: &Batch) -> Vec<String> {
     let seen = texts(delivered, "seen");
-    let images = delivered.changes.iter().flat_map(|c| [c.before, c.after]).filter(|row| *row != sluicegate::change::NO_IMAGE);
+    let images = delivered.changes.iter().flat_map(|c| [c.before, c.after]).filter(|row| *row != sluicegate_model::change::NO_IMAGE);
     images.map(|row| format!("{}: {}", ids(delivered)[row as usize], seen[row as usize].as_deref().unwrap_or("null"))).collect()
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sluicegate::{config::OnError, limits::Limits};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
+use sluicegate_model::limits::Limits;
 
 use crate::workbench::{chain_within, inserts, limits, orders};
 

@@ -1,6 +1,6 @@
 //! What goes wrong inside a plugin, with the policy that stops: each fault ends the pipeline with its reason and place.
 
-use sluicegate::config::OnError;
+use sluicegate_config::OnError;
 use sluicegate_guest_builder::{self as guests, handmade::Handmade};
 
 use crate::workbench::{chain, chain_within, evil, inserts, limits, orders, told};
@@ -292,7 +292,7 @@ fn an_answer_that_points_outside_the_memory_is_refused() {
 
 #[test]
 fn a_log_flood_is_cut_and_harms_nothing() {
-    let patient = sluicegate::limits::Limits { plugin_call: std::time::Duration::from_secs(60), ..limits() };
+    let patient = sluicegate_model::limits::Limits { plugin_call: std::time::Duration::from_secs(60), ..limits() };
     let mut bench = chain_within(patient, &[(&guests::evil(), r#"{"behaviour": "log-flood"}"#)], OnError::Stop).expect("configured");
     assert_eq!(bench.chain.apply(inserts(&orders(), 10)).expect("passes").changes.len(), 10);
 }

@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate::{config::OnError, limits::Limits, plugin};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder::{
     self as guests,
     handmade::{self, Handmade},
 };
+use sluicegate_model::limits::Limits;
+use sluicegate_plugin_host as plugin;
 
 use crate::workbench::{chain, chain_on, engine, inserts, limits, orders, texts, told};
 
@@ -93,7 +95,7 @@ fn a_clock_that_is_not_granted_is_refused_by_name() {
         ..Default::default()
     };
     let error = chain(&[(&clock.build(), "{}")], OnError::Skip).err().expect("not granted");
-    assert_eq!(error.kind(), sluicegate::ErrorKind::Precheck);
+    assert_eq!(error.kind(), sluicegate_model::ErrorKind::Precheck);
     assert!(error.chain().contains("sluicegate:plugin/clock"), "{error}");
 }
 

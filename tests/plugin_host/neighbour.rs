@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate::{change::Batch, config::OnError, limits::Limits};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder::{self as guests, handmade::Handmade};
+use sluicegate_model::{change::Batch, limits::Limits};
 
 use crate::{
     faults::APPLY,

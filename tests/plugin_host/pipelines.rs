@@ -3,13 +3,11 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use sluicegate::{
-    config::{self, Pipeline},
-    pipeline,
-    service::Status,
-};
+use sluicegate_config::{self as config, Pipeline};
 use sluicegate_guest_builder as guests;
 use sluicegate_harness::until;
+use sluicegate_pipeline as pipeline;
+use sluicegate_status::Status;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::APPLY;

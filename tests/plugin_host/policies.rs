@@ -1,10 +1,8 @@
 //! What becomes of changes that a plugin cannot handle.
 
-use sluicegate::{
-    change::{Operation, Values},
-    config::OnError,
-};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
+use sluicegate_model::change::{Operation, Values};
 
 use crate::{
     faults::APPLY,

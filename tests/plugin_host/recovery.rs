@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate::{change::Table, config::OnError, limits::Limits};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
+use sluicegate_model::{change::Table, limits::Limits};
 
 use crate::workbench::{Bench, chain_within, inserts, limits, orders, told};
 
@@ -93,7 +94,7 @@ fn without_a_watermark_the_same_leak_ends_in_the_limit() {
 
 #[test]
 fn a_plan_that_differs_after_a_restart_stops_whatever_the_policy() {
-    let other = Arc::new(Table { name: sluicegate::change::TableName::new("shop", "lines"), ..Table::clone(&orders()) });
+    let other = Arc::new(Table { name: sluicegate_model::change::TableName::new("shop", "lines"), ..Table::clone(&orders()) });
     // its plan counts the plans it has made: that of the second table differs once it comes first; two rows make it trap
     let config = r#"{"behaviour": "plan-changes", "value": 1}"#;
     let mut bench = evil_within(limits(), config, OnError::Skip);

@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use sluicegate::{
-    config::OnError,
-    plugin::{inspect, sha256},
-};
+use sluicegate_config::OnError;
 use sluicegate_guest_builder::repository;
+use sluicegate_plugin_host::{inspect, sha256};
 
 use crate::workbench::{chain, inserts, orders, texts};
 

@@ -5,18 +5,18 @@ use std::{
     time::Duration,
 };
 
-use sluicegate::{
+use sluicegate_config::{self as config, OnError, PluginOrigin, TablePatterns};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_guest_builder as guests;
+use sluicegate_model::{
     change::{
         Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Strings, Table, TableName,
         TableRows, Transaction, Values,
     },
-    config::{self, OnError, PluginOrigin, TablePatterns},
     limits::Limits,
-    plugin::{Chain, Engine, KnownTables, Member, Surroundings},
-    service::{Status, status::PluginStatus},
-    sink::DeadLetters,
 };
-use sluicegate_guest_builder as guests;
+use sluicegate_plugin_host::{Chain, Engine, KnownTables, Member, Surroundings};
+use sluicegate_status::{PluginStatus, Status};
 
 /// `shop.orders`: a key and a text.
 pub fn orders() -> Arc<Table> {
@@ -111,17 +111,17 @@ pub fn limits() -> Limits {
 }
 
 /// A chain of components with their configurations.
-pub fn chain(members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
+pub fn chain(members: &[(&[u8], &str)], on_error: OnError) -> sluicegate_model::Result<Bench> {
     chain_within(limits(), members, on_error)
 }
 
 /// The same within other limits.
-pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
+pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate_model::Result<Bench> {
     chain_on(engine(), limits, members, on_error)
 }
 
 /// The same on another engine.
-pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate::Result<Bench> {
+pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate_model::Result<Bench> {
     let dead_letters = tempfile::tempdir().expect("a folder");
     let status =
         Arc::new(Status { plugins: (0..members.len()).map(|i| PluginStatus::new(&format!("p{i}"))).collect(), ..Default::default() });
@@ -145,17 +145,17 @@ pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_e
             };
             Ok(Member { settings: Arc::new(settings), compiled: engine.compile(bytes, &limits)? })
         })
-        .collect::<sluicegate::Result<Vec<_>>>()?;
+        .collect::<sluicegate_model::Result<Vec<_>>>()?;
     Ok(Bench { chain: Chain::new(&members, around)?, status, dead_letters })
 }
 
 /// The guest that misbehaves so.
-pub fn evil(behaviour: &str, on_error: OnError) -> sluicegate::Result<Bench> {
+pub fn evil(behaviour: &str, on_error: OnError) -> sluicegate_model::Result<Bench> {
     chain(&[(&guests::evil(), &format!(r#"{{"behaviour": "{behaviour}"}}"#))], on_error)
 }
 
 /// An error as it is promised.
-pub fn told(error: &sluicegate::Error) -> String {
+pub fn told(error: &sluicegate_model::Error) -> String {
     // the causes are wasmtime's words and addresses: ours are what is promised
     format!("[{:?}] {}\n  remedy: {}", error.kind(), error.message(), error.remedy_text().unwrap_or("-"))
 }

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use sluicegate::{
+use sluicegate_config::GeneratorSource;
+use sluicegate_generator::Generator;
+use sluicegate_model::{
     change::{Batch, Item},
-    config::GeneratorSource,
     limits::Limits,
-    service::Status,
-    source::{Begin, Source, generator::Generator},
 };
+use sluicegate_source::{Begin, Source};
+use sluicegate_status::Status;
 use tokio_util::sync::CancellationToken;
 
 /// Nanoseconds that this thread has run: other work on the machine does not count. Wall time where the system does not

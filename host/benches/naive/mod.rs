@@ -4,7 +4,7 @@
 //! They are measured as they look best: the host already has each row in the form that crosses, and takes the answer as it
 //! comes; making a record or a text of a row, and reading the answer, is not counted.
 
-use sluicegate::change::{Batch, Table, TableRows, Values};
+use sluicegate_model::change::{Batch, Table, TableRows, Values};
 use wasmtime::{
     Config, Engine, OptLevel, Store,
     component::{Component, Linker},

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::checkpoint(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_state::fuzz::checkpoint(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::http_request(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::service::fuzz::http_request(data));

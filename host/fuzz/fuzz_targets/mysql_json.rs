@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::mysql_json(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_mysql::fuzz::json(data));

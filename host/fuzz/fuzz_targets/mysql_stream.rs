@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::mysql_stream(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_mysql::fuzz::stream(data));

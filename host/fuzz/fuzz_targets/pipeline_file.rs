@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::pipeline_file(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_config::fuzz::pipeline_file(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::plugin_outcome(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_plugin_host::fuzz::outcome(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::plugin_schema(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_plugin_host::fuzz::schema(data));

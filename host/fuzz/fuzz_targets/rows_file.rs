@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate::fuzz::rows_file(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluicegate_authoring::fuzz::rows_file(data));

@@ -3,7 +3,9 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::{block_on, print_out};
-use crate::{Result, config, pipeline};
+use sluicegate_config as config;
+use sluicegate_model::Result;
+use sluicegate_pipeline as pipeline;
 
 /// Checks everything that a run needs, and prints what was found good.
 pub(super) fn check(path: &Path) -> Result<()> {

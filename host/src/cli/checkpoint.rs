@@ -9,14 +9,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::print_out;
-use crate::{
+use sluicegate_config::{self as config, Pipeline};
+use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
-    config::{self, Pipeline},
-    pipeline,
-    source::{AnySource, Source as _},
-    state::{Checkpoint, Progress},
 };
+use sluicegate_pipeline as pipeline;
+use sluicegate_state::{Checkpoint, Progress};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CheckpointCommand {
@@ -140,8 +139,7 @@ fn set(pipeline: &Pipeline, set: &Set) -> Result<()> {
         })?,
         (None, Some(lane), Some(offset)) => {
             let offset = Offset::from_json(offset.as_str());
-            let source = AnySource::new(pipeline, &pipeline::status(pipeline));
-            source.ledger().check(lane, &offset).map_err(|e| e.with_kind(ErrorKind::Config))?;
+            pipeline::ledger(pipeline).check(lane, &offset).map_err(|e| e.with_kind(ErrorKind::Config))?;
             let mut frontier: Frontier = known.map(|known| known.frontier).unwrap_or_default();
             frontier.set(Lane::new(lane.as_str()), offset);
             Progress { frontier, state: String::new() }

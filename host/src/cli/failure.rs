@@ -2,7 +2,8 @@
 
 use std::{error::Error as _, fmt::Write as _};
 
-use crate::{Error, service::live::Console};
+use crate::service::live::Console;
+use sluicegate_model::Error;
 
 /// Prints it to standard error, or into a JSON log.
 pub(super) fn print(error: &Error, console: &Console, json: bool) {
@@ -50,7 +51,7 @@ fn causes(error: &Error) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use sluicegate_model::ErrorKind;
 
     #[test]
     fn an_error_shows_its_causes_and_its_remedy() {

@@ -5,7 +5,8 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt as _};
 
 use super::{Color, LogFormat, Output};
-use crate::{Error, ErrorKind, Result, service::live::Console};
+use crate::service::live::Console;
+use sluicegate_model::{Error, ErrorKind, Result};
 
 /// How the program speaks.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,6 @@ fn filter(level: &str) -> Result<EnvFilter> {
     EnvFilter::try_new(directives).map_err(|error| {
         Error::new(ErrorKind::Config, "the log level cannot be read")
             .caused_by(error)
-            .remedy("write off, error, warn, info, debug or trace, or directives such as `info,sluicegate::source=debug`")
+            .remedy("write off, error, warn, info, debug or trace, or directives such as `info,sluicegate_mysql=debug`")
     })
 }

@@ -13,7 +13,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{Error, ErrorKind, Result, service::live::Console};
+use crate::service::live::Console;
+use sluicegate_model::{Error, ErrorKind, Result};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -63,7 +64,7 @@ struct Output {
     /// Form of the log: `auto` is text on a terminal and JSON elsewhere
     #[arg(long, value_enum, default_value_t = LogFormat::Auto, global = true, env = "SLUICEGATE_LOG_FORMAT")]
     log_format: LogFormat,
-    /// What is logged: off, error, warn, info, debug, trace, or directives such as `info,sluicegate::source=debug`
+    /// What is logged: off, error, warn, info, debug, trace, or directives such as `info,sluicegate_mysql=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info", global = true, env = "SLUICEGATE_LOG")]
     log_level: String,
     /// Colours; `auto` is on a terminal, unless NO_COLOR is set

@@ -9,12 +9,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, block_on, logging::Look, summary};
-use crate::{
-    Error, ErrorKind, Result, authoring,
-    config::{self, Pipeline, SinkKind},
-    pipeline,
-    service::{admin, http::Server, live::Console},
-};
+use crate::service::{admin, http::Server, live::Console};
+use sluicegate_authoring as authoring;
+use sluicegate_config::{self as config, Pipeline, SinkKind};
+use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_pipeline as pipeline;
 
 /// Loads the pipeline and runs it to its end; the plugins in the folders of `building` are built before, and when they change.
 pub(super) fn run(path: &Path, building: &[PathBuf], console: &Console, look: Look) -> Result<()> {

@@ -1,7 +1,8 @@
 //! `sluicegate schema`.
 
 use super::print_out;
-use crate::{Error, ErrorKind, Result, config};
+use sluicegate_config as config;
+use sluicegate_model::{Error, ErrorKind, Result};
 
 /// Prints the pipeline file's JSON Schema.
 pub(super) fn schema() -> Result<()> {

@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::{
-    config::{Pipeline, Sink, SinkKind, Source},
-    pipeline::Summary,
-    service::Status,
-};
+use sluicegate_config::{Pipeline, Sink, SinkKind, Source};
+use sluicegate_pipeline::Summary;
+use sluicegate_status::Status;
 
 /// For people.
 pub(super) fn text(settings: &Pipeline, status: &Status, done: &Summary) -> String {

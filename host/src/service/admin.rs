@@ -19,77 +19,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Status, status::PluginStatus};
-use crate::{
-    Error,
-    limits::{Limits, SWAP_REQUESTS},
-};
-
-/// A wish to swap one plugin, for the pipeline.
-#[derive(Debug)]
-pub struct Request {
-    /// The plugin's name in the pipeline file.
-    pub plugin: String,
-    /// What is wished.
-    pub wish: Wish,
-    /// Where the pipeline says what came of it.
-    pub answer: oneshot::Sender<Result<Taken, Refusal>>,
-}
-
-/// What may be wished of a plugin.
-pub enum Wish {
-    /// This component takes its place.
-    Replace(Vec<u8>),
-    /// The version before takes its place.
-    Rollback,
-}
-
-impl std::fmt::Debug for Wish {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Replace(bytes) => write!(f, "Replace({} bytes)", bytes.len()),
-            Self::Rollback => f.write_str("Rollback"),
-        }
-    }
-}
-
-/// Where in the stream a new version took over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Changes that the source had given in this run.
-    pub changes: u64,
-    /// The lane that moved last.
-    pub lane: String,
-    /// Where that lane was, JSON text.
-    pub position: String,
-}
-
-/// Why a wish was not granted; the old version runs on, but for [`Reason::NotStored`].
-#[derive(Debug)]
-pub struct Refusal {
-    /// What kind of refusal.
-    pub reason: Reason,
-    /// What happened and what to do.
-    pub error: Error,
-}
-
-/// Kinds of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// There is no such plugin: 404.
-    Unknown,
-    /// This plugin is not swapped this way, or has no version before: 409.
-    Conflict,
-    /// The component cannot be used: 422.
-    Unusable,
-    /// The pipeline starts or ends: 503.
-    Away,
-    /// It runs, but a restart would not run it: 500.
-    NotStored,
-}
-
-/// The wishes, on the pipeline's side.
-pub type Requests = mpsc::Receiver<Request>;
+use sluicegate_model::limits::{Limits, SWAP_REQUESTS};
+use sluicegate_pipeline::request::{Reason, Refusal, Request, Requests, Wish};
+use sluicegate_status::{PluginStatus, Status};
 
 /// The wishes, on the side of HTTP.
 #[derive(Clone, Debug)]
@@ -184,7 +116,10 @@ impl View {
         match outcome.await {
             Ok(Ok(taken)) => {
                 let plugin = self.status.plugins.named(name).map_or(Value::Null, |p| described(&p));
-                answered(StatusCode::OK, &json!({ "plugin": plugin, "changes": taken.changes, "lane": taken.lane, "position": taken.position }))
+                answered(
+                    StatusCode::OK,
+                    &json!({ "plugin": plugin, "changes": taken.changes, "lane": taken.lane, "position": taken.position }),
+                )
             }
             Ok(Err(Refusal { reason: Reason::Unknown, .. })) => unknown(name),
             Ok(Err(refusal)) => {

@@ -4,8 +4,9 @@ use std::{convert::Infallible, sync::Arc};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::{Status, admin, status::PluginStatus};
-use crate::limits::Limits;
+use super::admin;
+use sluicegate_model::limits::Limits;
+use sluicegate_status::{PluginStatus, Status};
 
 /// One connection, the client's side of which is held here.
 struct Once(Option<DuplexStream>);
@@ -58,4 +59,14 @@ pub fn http_request(data: &[u8]) {
             () = asking => {}
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_samples::fuzz;
+
+    #[test]
+    fn http_request_takes_any_bytes() {
+        fuzz::run("http_request", super::http_request, 100);
+    }
 }

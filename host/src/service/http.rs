@@ -27,12 +27,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Status,
     admin::{self, Admin},
     metrics,
     readiness::Watch,
 };
-use crate::{Error, ErrorKind, Result, limits::Limits};
+use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
+use sluicegate_status::Status;
 
 /// A bound address. Nobody is answered before [`Server::serve`].
 #[derive(Debug)]
@@ -205,7 +205,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::service::status::{ComponentId, PluginStatus, SinkStatus};
+    use sluicegate_status::{ComponentId, PluginStatus, SinkStatus};
 
     fn status() -> Arc<Status> {
         let status = Status {

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::Status;
+use sluicegate_status::Status;
 
 /// How often the line is drawn.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -156,7 +156,7 @@ fn line(status: &Status, rates: &Rates) -> String {
             None => write!(out, " · {} is being compiled", plugin.name),
         };
     }
-    let sum = |part: fn(&super::status::PluginStatus) -> u64| plugins.iter().map(|p| part(p)).sum::<u64>();
+    let sum = |part: fn(&sluicegate_status::PluginStatus) -> u64| plugins.iter().map(|p| part(p)).sum::<u64>();
     let swaps = sum(|p| p.swaps.get());
     if swaps > 0 {
         let _ = write!(out, " · swaps {swaps}");
@@ -167,7 +167,7 @@ fn line(status: &Status, rates: &Rates) -> String {
     if errors > 0 {
         let _ = write!(out, " · errors {errors}");
     }
-    let state = |flag: &std::sync::atomic::AtomicBool| super::status::relaxed(flag);
+    let state = |flag: &std::sync::atomic::AtomicBool| sluicegate_status::relaxed(flag);
     if state(&status.stopping) {
         out.push_str(" · draining");
     } else if !state(&status.started) {
@@ -183,7 +183,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::service::status::{ComponentId, PluginStatus, SinkStatus};
+    use sluicegate_status::{ComponentId, PluginStatus, SinkStatus};
 
     #[test]
     fn a_steady_stream_has_its_rate_from_the_first_moment() {

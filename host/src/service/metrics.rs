@@ -9,10 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{
-    Status,
-    status::{Number, PluginStatus, SinkStatus, relaxed},
-};
+use sluicegate_status::{Number, PluginStatus, SinkStatus, Status, relaxed};
 
 /// The content type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

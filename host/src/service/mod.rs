@@ -2,12 +2,10 @@
 
 pub mod admin;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+pub mod fuzz;
 pub mod http;
 pub mod live;
 mod metrics;
 mod readiness;
-pub mod status;
 
 pub use readiness::{Readiness, State};
-pub use status::Status;

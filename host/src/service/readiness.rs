@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{
-    Status,
-    status::{now_us, relaxed},
-};
+use sluicegate_model::now_us;
+use sluicegate_status::{Status, relaxed};
 
 /// What a pipeline is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -120,7 +118,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::service::status::SinkStatus;
+    use sluicegate_status::SinkStatus;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 

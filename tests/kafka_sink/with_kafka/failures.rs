@@ -122,7 +122,7 @@ fn a_refused_login_and_a_missing_grant_are_told_apart_and_show_no_password() {
     let (soon, patient) = (Duration::from_secs(5), Duration::from_secs(60));
     let precheck = |password: &str, connect_timeout| {
         let settings = sink_settings(with(password, soon), OnError::Stop, PluginVersions::Omitted);
-        sink::precheck(&settings, &Limits { connect_timeout, ..Limits::default() })
+        sinks::precheck(&settings, &Limits { connect_timeout, ..Limits::default() })
     };
     let text = |error: &Error| error.to_string().replace(broker.brokers(), "BROKER");
     precheck("r1ght", patient).unwrap();
@@ -149,5 +149,5 @@ fn a_refused_login_and_a_missing_grant_are_told_apart_and_show_no_password() {
 fn the_precheck_passes_with_a_broker() {
     let broker = kafka::shared();
     let settings = sink_settings(settings(&broker, "check"), OnError::Stop, PluginVersions::Omitted);
-    sink::precheck(&settings, &Limits::default()).unwrap();
+    sinks::precheck(&settings, &Limits::default()).unwrap();
 }

@@ -11,18 +11,20 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate::{
+use sluicegate_config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_harness::kafka::{self, Broker, Record};
+use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows, Transaction,
-        Values,
+        Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
+        Transaction, Values,
     },
-    config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind},
     limits::Limits,
-    service::{Status, status::SinkStatus},
-    sink::{self, DeadLetters, Sink},
 };
-use sluicegate_harness::kafka::{self, Broker, Record};
+use sluicegate_pipeline::sinks;
+use sluicegate_sink::Sink;
+use sluicegate_status::{SinkStatus, Status};
 
 /// A sink under test, with what stands around it.
 struct Bench {
@@ -41,7 +43,7 @@ impl Bench {
         let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let settings = sink_settings(settings, on_error, plugin_versions);
-        let sink = sink::open(&settings, "shop", "mysql", None, limits, letters, status.clone(), 0)?;
+        let sink = sinks::open(&settings, "shop", "mysql", None, limits, letters, status.clone(), 0)?;
         Ok(Self { sink, status, folder })
     }
 

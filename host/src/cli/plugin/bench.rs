@@ -6,16 +6,17 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Subject, print_out};
-use crate::{
+use crate::cli::block_on;
+use sluicegate_authoring::{Rows, SIZES, measure};
+use sluicegate_config::GeneratorSource;
+use sluicegate_generator::Generator;
+use sluicegate_model::{
     Error, ErrorKind, Result,
-    authoring::{Rows, SIZES, measure},
     change::{Batch, Item},
-    cli::block_on,
-    config::GeneratorSource,
     limits::Limits,
-    service::Status,
-    source::{Begin, Source as _, generator::Generator},
 };
+use sluicegate_source::{Begin, Source as _};
+use sluicegate_status::Status;
 
 /// Changes of the generator that are measured over.
 const GENERATED: u64 = 4096;

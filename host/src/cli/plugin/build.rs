@@ -6,7 +6,8 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use super::print_out;
-use crate::{Result, authoring};
+use sluicegate_authoring as authoring;
+use sluicegate_model::Result;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{languages, print_out};
-use crate::{Error, ErrorKind, Result, authoring};
+use sluicegate_authoring as authoring;
+use sluicegate_model::{Error, ErrorKind, Result};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct New {

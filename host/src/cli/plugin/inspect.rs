@@ -7,7 +7,8 @@ use indicatif::HumanBytes;
 use serde_json::{Value as Json, json};
 
 use super::print_out;
-use crate::{Result, plugin};
+use sluicegate_model::Result;
+use sluicegate_plugin_host as plugin;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Inspect {

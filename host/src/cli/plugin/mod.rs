@@ -14,7 +14,8 @@ use std::{
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
 use super::{Color, print_out};
-use crate::{Error, ErrorKind, Result, authoring};
+use sluicegate_authoring as authoring;
+use sluicegate_model::{Error, ErrorKind, Result};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {

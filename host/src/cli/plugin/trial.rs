@@ -7,10 +7,8 @@ use serde_json::{Map, Value as Json};
 use similar::{ChangeTag, TextDiff};
 
 use super::{Subject, print_out, write};
-use crate::{
-    Error, ErrorKind, Result,
-    authoring::{Fate, Outcome, Rows, Trial},
-};
+use sluicegate_authoring::{Fate, Outcome, Rows, Trial};
+use sluicegate_model::{Error, ErrorKind, Result};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {

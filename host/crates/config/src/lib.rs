@@ -1,0 +1,86 @@
+//! The pipeline file: one file, one pipeline. [`pipeline`] holds the validated form that the rest of the program works
+//! with; the raw form, as people write it, never leaves this module.
+//!
+//! YAML text becomes a tree that knows its lines, `${NAME}` is replaced in its texts, it is typed, and then checked as a whole. Each
+//! step collects its faults, and an error names file, line and path, the reason and the remedy of each, never a value.
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod document;
+mod environment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod kafka_option;
+pub mod pipeline;
+mod problem;
+mod quantity;
+mod raw;
+mod reader;
+mod schema;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::{fs::File, io::Read as _, path::Path};
+
+pub use document::MOST_BYTES;
+pub use kafka_option::refused_option;
+pub use pipeline::{
+    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
+    RecordFormat, Roll, Sink, SinkKind, Source, StartAt, TablePatterns, TlsMode,
+};
+pub use schema::schema;
+pub use secret::Secret;
+
+use sluicegate_model::{Error, ErrorKind, Result};
+
+/// The plugins that are embedded in the program: `use: <name>`.
+pub const STANDARD_PLUGINS: [&str; 3] = ["filter", "map-names", "rewrite-columns"];
+
+/// Reads and checks a pipeline file. Relative paths in it start at its folder. Every error is of [`ErrorKind::Config`].
+pub fn load(path: &Path) -> Result<Pipeline> {
+    let shown = path.display().to_string();
+    let mut text = String::new();
+    File::open(path).and_then(|f| f.take(MOST_BYTES + 1).read_to_string(&mut text)).map_err(|error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::NotFound => "check the path; `sluicegate run --help` shows a first pipeline file",
+            std::io::ErrorKind::InvalidData => "save the file as UTF-8",
+            _ => "give the path of a file that this account can read",
+        };
+        Error::new(ErrorKind::Config, format!("the pipeline file {shown} cannot be read")).caused_by(error).remedy(remedy)
+    })?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Error::new(ErrorKind::Config, format!("the pipeline file {shown} is larger than 1 MiB"))
+            .remedy("check the path: a pipeline file has a few lines for each plugin and sink"));
+    }
+    // an absolute base keeps every path valid whatever becomes of the working folder
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let base = std::path::absolute(folder).map_err(|error| {
+        Error::new(ErrorKind::Config, format!("the folder of {shown} cannot be resolved")).caused_by(error).remedy("give an absolute path")
+    })?;
+    let pipeline = load_named(&shown, &text, &base, &|name| std::env::var(name).ok())?;
+    Ok(Pipeline { file: path.file_name().map(|name| base.join(name)), ..pipeline })
+}
+
+/// Like [`load`], from text, with `base` for relative paths and `env` for `${NAME}`.
+pub fn load_str(text: &str, base: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Pipeline> {
+    load_named("pipeline file", text, base, &env)
+}
+
+fn load_named(file: &str, text: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline> {
+    let mut root = document::Node::parse(text).map_err(|p| problem::error(file, vec![p]))?;
+    let mut problems = Vec::new();
+    environment::substitute(&mut root, env, &mut problems);
+    if !problems.is_empty() {
+        return Err(problem::error(file, problems));
+    }
+    let raw = reader::read(root.clone()).map_err(|p| problem::error(file, p))?;
+    validate::validate(raw, base).map_err(|mut problems| {
+        for problem in &mut problems {
+            problem.line = root.line_of(&problem.path);
+        }
+        problem::error(file, problems)
+    })
+}

@@ -1,0 +1,332 @@
+//! The validated pipeline: every value is usable as it stands.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::Secret;
+use sluicegate_model::{change::TableName, limits::Limits};
+
+/// One pipeline.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The file that it stands in, if any: watched for edits.
+    pub file: Option<PathBuf>,
+    /// Its name: labels logs and metrics.
+    pub name: String,
+    /// Where changes come from.
+    pub source: Source,
+    /// What they pass through, in order.
+    pub plugins: Vec<Plugin>,
+    /// Where they go; at least one, names differ.
+    pub sinks: Vec<Sink>,
+    /// The checkpoint's SQLite file.
+    pub state: PathBuf,
+    /// Folder of the dead-letter files, made on first use.
+    pub dead_letter: PathBuf,
+    /// Folder of compiled plugins.
+    pub cache: PathBuf,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served, if anywhere.
+    pub http: Option<SocketAddr>,
+    /// Whether plugins are swapped and rolled back there, too. Only where no other machine can reach the address.
+    pub admin: bool,
+    /// Threads that batches pass through the plugins on, each with instances of its own.
+    pub workers: usize,
+    /// All bounds.
+    pub limits: Limits,
+}
+
+/// A source's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one value a process")]
+pub enum Source {
+    /// The embedded shop.
+    Generator(GeneratorSource),
+    /// A MySQL or MariaDB server's binlog.
+    MySql(MySqlSource),
+}
+
+/// The embedded generator of a small shop's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratorSource {
+    /// The same seed gives the same changes.
+    pub seed: u64,
+    /// Changes a second; `None` = as fast as possible.
+    pub rate: Option<u64>,
+    /// How many changes in all; `None` = for ever.
+    pub changes: Option<u64>,
+}
+
+/// Where a source starts when there is no checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// With what is written from now on.
+    Now,
+    /// At the oldest position that the server still has.
+    Earliest,
+    /// At a position in a binlog file.
+    File {
+        /// The file's name, e.g. `binlog.000003`.
+        file: String,
+        /// Byte position in it, at the start of an event.
+        position: u64,
+    },
+    /// After these GTIDs (MySQL: `uuid:1-5,…`; MariaDB: `0-2001-5,…`).
+    Gtid(String),
+}
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Plain text.
+    Disabled,
+    /// TLS without checking the certificate.
+    Required,
+    /// TLS; the certificate's chain and name are checked.
+    VerifyIdentity,
+}
+
+/// A MySQL or MariaDB server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MySqlSource {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Account.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+    /// Transport security.
+    pub tls: TlsMode,
+    /// CA certificate (PEM) for `VerifyIdentity` instead of the built-in roots.
+    pub ca_file: Option<PathBuf>,
+    /// The id under which we register as a replica; `None` = another one at each start.
+    pub server_id: Option<u32>,
+    /// Which tables are captured.
+    pub tables: TablePatterns,
+    /// Where to start without a checkpoint.
+    pub start: StartAt,
+    /// Asked from the server; no packet for three of them means that the connection is dead.
+    pub heartbeat: Duration,
+}
+
+/// Table selection: `database.table` patterns with `*` and `?`; `!` in front excludes. Case-sensitive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablePatterns {
+    /// One of these has to match; empty = everything.
+    pub include: Vec<String>,
+    /// None of these may match.
+    pub exclude: Vec<String>,
+}
+
+impl TablePatterns {
+    /// From patterns as written, `!` marking exclusions.
+    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Self {
+        let (mut include, mut exclude) = (Vec::new(), Vec::new());
+        for pattern in patterns {
+            match pattern.as_ref().strip_prefix('!') {
+                Some(rest) => exclude.push(rest.to_owned()),
+                None => include.push(pattern.as_ref().to_owned()),
+            }
+        }
+        Self { include, exclude }
+    }
+
+    /// Whether the table is selected. Matched against `database.table`, with a schema `database.schema.table`.
+    pub fn selects(&self, name: &TableName) -> bool {
+        let name = name.to_string();
+        (self.include.is_empty() || self.include.iter().any(|p| glob(p.as_bytes(), name.as_bytes())))
+            && !self.exclude.iter().any(|p| glob(p.as_bytes(), name.as_bytes()))
+    }
+}
+
+/// `*` = any characters, `?` = one byte. Linear apart from backtracking to the last `*`.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((sp, st)) => {
+                    star = Some((sp, st + 1));
+                    p = sp + 1;
+                    t = st + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+/// Where a plugin's component comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginOrigin {
+    /// One of the standard plugins in the program.
+    Embedded(String),
+    /// A file, watched for changes.
+    File(PathBuf),
+}
+
+/// What becomes of a change that a plugin cannot handle, or a record that a sink cannot deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnError {
+    /// The pipeline stops; nothing is lost.
+    Stop,
+    /// It is skipped and counted.
+    Skip,
+    /// It is written, whole, to the dead-letter file, and counted.
+    DeadLetter,
+    /// Plugins only: it is delivered and counted, although the plugin filters, with the columns null that the plugin computes.
+    /// Never with the values that these columns had before: the plugin may have been there to hide them.
+    PassThrough,
+}
+
+/// What a plugin may use beside its rows. By default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The time of day.
+    pub clock: bool,
+    /// Random bytes of the operating system.
+    pub random: bool,
+}
+
+impl Grants {
+    /// Everything that can be granted.
+    pub const ALL: Self = Self { clock: true, random: true };
+}
+
+/// One plugin of the chain.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// Its name in logs and metrics; names differ.
+    pub name: String,
+    /// Where its component comes from.
+    pub origin: PluginOrigin,
+    /// Tables that it sees; the others pass by it. Matched against the names as they arrive at this plugin.
+    pub tables: TablePatterns,
+    /// What it is configured with, as JSON text.
+    pub config: String,
+    /// Policy.
+    pub on_error: OnError,
+    /// What it may use beside its rows.
+    pub grants: Grants,
+}
+
+impl fmt::Debug for Plugin {
+    /// Without the configuration: it may hold secrets, a hash's salt say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("origin", &self.origin)
+            .field("tables", &self.tables)
+            .field("on_error", &self.on_error)
+            .field("grants", &self.grants)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The form of a delivered record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFormat {
+    /// Debezium's JSON envelope.
+    Debezium,
+    /// The row's columns and a few `_` fields.
+    Flat,
+}
+
+/// How a record tells which plugins made it, with their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PluginVersions {
+    /// Not at all.
+    #[default]
+    Omitted,
+    /// As a member of the record.
+    Member,
+    /// As a header beside it: only in Kafka.
+    Header,
+}
+
+/// One sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sink {
+    /// Its name in the checkpoint, in logs and in metrics.
+    pub name: String,
+    /// Where it begins while it has no progress but others have; `None` = such a start is refused.
+    pub start: Option<StartAt>,
+    /// What it writes.
+    pub format: RecordFormat,
+    /// Whether, and where, a record tells which plugins made it.
+    pub plugin_versions: PluginVersions,
+    /// Policy for single records.
+    pub on_error: OnError,
+    /// Where it writes.
+    pub kind: SinkKind,
+}
+
+/// A sink's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// Standard output, one record a line.
+    Stdout,
+    /// NDJSON files.
+    File(FileSink),
+    /// A Kafka cluster.
+    Kafka(KafkaSink),
+}
+
+/// When a file is closed and the next one begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roll {
+    /// After this many bytes on disk.
+    pub bytes: u64,
+    /// After this time, if it holds anything.
+    pub every: Option<Duration>,
+}
+
+/// NDJSON files in a folder, numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSink {
+    /// The folder.
+    pub folder: PathBuf,
+    /// File names are `{prefix}-{number:08}.ndjson`, with `.zst` behind when compressed.
+    pub prefix: String,
+    /// When to roll.
+    pub roll: Roll,
+    /// zstd level, if compressed.
+    pub zstd: Option<i32>,
+}
+
+/// What a Kafka sink does with tables without a primary key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyless {
+    /// An error that names the table.
+    Stop,
+    /// All columns together are the key.
+    WholeRow,
+    /// Records without a key, all in one partition of the topic so that their order is kept.
+    NoKey,
+}
+
+/// A Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSink {
+    /// `host:port,…`.
+    pub brokers: String,
+    /// Topic template: `{database}`, `{schema}`, `{table}` are replaced.
+    pub topic: String,
+    /// Whether a delete is followed by a record without a value.
+    pub tombstones: bool,
+    /// Tables without a primary key.
+    pub keyless: Keyless,
+    /// How long a record may wait for the broker's acknowledgement before the pipeline stops.
+    pub delivery_timeout: Duration,
+    /// Further librdkafka settings; those that would break order or durability are refused when the file is read.
+    pub options: BTreeMap<String, Secret>,
+}

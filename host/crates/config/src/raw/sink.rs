@@ -1,0 +1,163 @@
+//! The sinks.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    super::quantity::{Size, Time},
+    secret::RawOption,
+    source::RawStart,
+};
+
+/// What becomes of a record that cannot be delivered.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "OnError")]
+pub(crate) enum RawOnError {
+    Stop,
+    Skip,
+    DeadLetter,
+}
+
+/// The form of a record.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Format")]
+pub(crate) enum RawFormat {
+    Debezium,
+    Flat,
+}
+
+/// How a record of a sink without headers tells which plugins made it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "MemberVersions")]
+pub(crate) enum RawMemberVersions {
+    None,
+    Member,
+}
+
+/// How a record of Kafka tells which plugins made it.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "PluginVersions")]
+pub(crate) enum RawPluginVersions {
+    None,
+    Member,
+    Header,
+}
+
+/// Where changes go.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(tag = "type", rename = "Sink")]
+pub(crate) enum RawSink {
+    /// NDJSON files in a folder.
+    #[serde(rename = "file")]
+    File(RawFileSink),
+    /// A Kafka cluster.
+    #[serde(rename = "kafka")]
+    Kafka(RawKafkaSink),
+    /// Standard output, one record a line.
+    #[serde(rename = "stdout")]
+    Stdout(RawStdoutSink),
+}
+
+/// Standard output.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "StdoutSink")]
+pub(crate) struct RawStdoutSink {
+    /// Its name in the checkpoint, logs and metrics; names differ. Default: `stdout`.
+    pub name: Option<String>,
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
+    /// Default: none, and then such a start is refused.
+    pub start: Option<RawStart>,
+    /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
+    pub format: Option<RawFormat>,
+    /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
+    pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawMemberVersions>,
+}
+
+/// NDJSON files in a folder.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "FileSink")]
+pub(crate) struct RawFileSink {
+    /// Its name in the checkpoint, logs and metrics; names differ. Default: `file`.
+    pub name: Option<String>,
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
+    /// Default: none, and then such a start is refused.
+    pub start: Option<RawStart>,
+    /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
+    pub format: Option<RawFormat>,
+    /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
+    pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawMemberVersions>,
+    /// The folder; made when it is not there.
+    pub folder: String,
+    /// File names are `<prefix>-<number>.ndjson`. Default: the pipeline's name.
+    pub prefix: Option<String>,
+    /// When a file is closed and the next one begun.
+    #[serde(default)]
+    pub roll: RawRoll,
+    /// zstd level, 1 to 19; files then end in `.zst`. Default: no compression.
+    #[schemars(range(min = 1, max = 19))]
+    pub zstd: Option<i32>,
+}
+
+/// When a file is closed and the next one begun.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Roll")]
+pub(crate) struct RawRoll {
+    /// After this many bytes on disk. Default: `256MiB`.
+    pub bytes: Option<Size>,
+    /// After this time, if it holds anything. Default: never.
+    pub every: Option<Time>,
+}
+
+/// A Kafka cluster.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KafkaSink")]
+pub(crate) struct RawKafkaSink {
+    /// Its name in the checkpoint, logs and metrics; names differ. Default: `kafka`.
+    pub name: Option<String>,
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
+    /// Default: none, and then such a start is refused.
+    pub start: Option<RawStart>,
+    /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
+    pub format: Option<RawFormat>,
+    /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
+    pub on_error: Option<RawOnError>,
+    /// Which plugins made a record, with their versions: a `header` beside it, a `member` of it, or `none`. Default: `none`.
+    pub plugin_versions: Option<RawPluginVersions>,
+    /// `host:port,…`
+    pub brokers: String,
+    /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Default: `{database}.{table}`.
+    pub topic: Option<String>,
+    /// Whether a delete is followed by a record without a value, which lets a compacted topic forget the key. Default: true.
+    pub tombstones: Option<bool>,
+    /// Tables without a primary key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
+    pub keyless: Option<RawKeyless>,
+    /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
+    pub delivery_timeout: Option<Time>,
+    /// Further librdkafka settings, e.g. `security.protocol`. Those that would break order or durability are refused.
+    #[serde(default)]
+    pub options: BTreeMap<String, RawOption>,
+}
+
+/// Tables without a primary key.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Keyless")]
+pub(crate) enum RawKeyless {
+    Stop,
+    WholeRow,
+    NoKey,
+}

@@ -1,0 +1,144 @@
+//! The source: a server, or the generator.
+
+use std::{borrow::Cow, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        self, MapAccess, Unexpected, Visitor,
+        value::{MapAccessDeserializer, StrDeserializer},
+    },
+};
+
+use super::{super::quantity::Time, secret::RawSecret};
+
+/// Where changes come from.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(tag = "type", rename = "Source")]
+pub(crate) enum RawSource {
+    /// The binlog of a MySQL or MariaDB server.
+    #[serde(rename = "mysql")]
+    MySql(RawMySql),
+    /// The embedded generator of a small shop's changes.
+    #[serde(rename = "generator")]
+    Generator(RawGenerator),
+}
+
+/// The embedded generator.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Generator")]
+pub(crate) struct RawGenerator {
+    /// The same seed gives the same changes. Default: 1.
+    pub seed: Option<u64>,
+    /// Changes a second. Default: as fast as possible.
+    pub rate: Option<u64>,
+    /// How many changes in all. Default: for ever.
+    pub changes: Option<u64>,
+}
+
+/// A MySQL or MariaDB server.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "MySql")]
+pub(crate) struct RawMySql {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port. Default: 3306.
+    pub port: Option<u16>,
+    /// Account; it needs REPLICATION SLAVE, REPLICATION CLIENT and SELECT on the captured tables.
+    pub user: String,
+    /// Its password. Default: none.
+    pub password: Option<RawSecret>,
+    /// `disabled`, `required` (encrypted, the certificate is not checked) or `verify-identity`. Default: `disabled` for
+    /// a loopback address, `verify-identity` for every other.
+    pub tls: Option<RawTls>,
+    /// CA certificates (PEM) for `verify-identity`. Default: the public ones.
+    pub ca_file: Option<String>,
+    /// The id under which to register as a replica; no other replica of the server may have it. Default: another
+    /// one at each start.
+    #[schemars(range(min = 1))]
+    pub server_id: Option<u32>,
+    /// Which tables: `database.table` patterns with `*` and `?`; `!` in front excludes. Default: all.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// Where to start when there is no checkpoint yet. Default: `now`.
+    pub start: Option<RawStart>,
+    /// How often the server has to say that it is there. Default: `5s`.
+    pub heartbeat: Option<Time>,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Tls")]
+pub(crate) enum RawTls {
+    Disabled,
+    Required,
+    VerifyIdentity,
+}
+
+/// `now`, `earliest`, or a position.
+#[derive(Default)]
+pub(crate) struct RawStart {
+    pub word: Option<RawStartWord>,
+    pub position: RawStartPosition,
+}
+
+/// A start without numbers.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "StartWord")]
+pub(crate) enum RawStartWord {
+    /// With what is written from now on.
+    Now,
+    /// At the oldest position that the server still has.
+    Earliest,
+}
+
+/// `file` with `position`, or `gtid`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "StartPosition")]
+pub(crate) struct RawStartPosition {
+    /// A binlog file's name, e.g. `binlog.000003`.
+    pub file: Option<String>,
+    /// Byte position in that file, at the start of an event. Default: 4, the first.
+    pub position: Option<u64>,
+    /// GTIDs after which to start: `uuid:1-5,…` (MySQL) or `0-2001-5,…` (MariaDB).
+    pub gtid: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for RawStart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Start;
+        impl<'de> Visitor<'de> for Start {
+            type Value = RawStart;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`now`, `earliest`, `{ file: binlog.000003, position: 4 }` or `{ gtid: … }`")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<RawStart, E> {
+                let word =
+                    RawStartWord::deserialize(StrDeserializer::<E>::new(v)).map_err(|_| E::invalid_value(Unexpected::Str(v), &self))?;
+                Ok(RawStart { word: Some(word), ..RawStart::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawStart, A::Error> {
+                let position = RawStartPosition::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawStart { word: None, position })
+            }
+        }
+        deserializer.deserialize_any(Start)
+    }
+}
+
+impl JsonSchema for RawStart {
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (word, position) = (generator.subschema_for::<RawStartWord>(), generator.subschema_for::<RawStartPosition>());
+        json_schema!({ "anyOf": [word, position] })
+    }
+}

@@ -1,0 +1,262 @@
+//! NDJSON files in a folder: rolled by size and time, optionally compressed, each change in them exactly once.
+//!
+//! Where a plugin chooses destinations, each has a folder inside the sink's, with rolled files of its own: a stream. An update
+//! whose row goes from one destination to another is a delete in the one and an insert in the other.
+//!
+//! The checkpoint holds the durable length of each stream's current file. A start after a crash cuts these files and
+//! removes those that came later, so what was written after the checkpoint is undone before it is written again. A
+//! destination that is new since the checkpoint stands in a journal before its first file is made.
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod journal;
+mod naming;
+mod output;
+mod place;
+mod recovery;
+mod stream;
+mod streams;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use naming::Naming;
+use stream::Layout;
+use streams::{PLAIN, Streams};
+
+use sluicegate_config::FileSink as Settings;
+use sluicegate_format::Encoder;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Change, Mark, MarkKind, NO_IMAGE, Operation},
+    limits::Limits,
+};
+use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
+use sluicegate_storage::Lock;
+
+/// A file sink.
+pub struct FileSink {
+    streams: Streams,
+    encoder: Encoder,
+    policy: Policy,
+    numbers: Numbers,
+    /// Where the tables of the batch at hand go.
+    routes: Vec<Route>,
+    uncommitted: Option<PathBuf>,
+    flushes: u64,
+    _lock: Lock,
+}
+
+#[derive(Clone, Copy)]
+struct Route {
+    /// The table's stream; `None` when a plugin chose a destination that cannot be a folder.
+    stream: Option<usize>,
+    /// The column that holds the rows' own destinations.
+    column: Option<usize>,
+}
+
+/// What was written for a change.
+struct Written {
+    records: usize,
+    bytes: usize,
+}
+
+impl FileSink {
+    /// Opens the folder, and makes everything undone that was written after `state`.
+    pub fn open(
+        settings: &Settings,
+        encoder: Encoder,
+        policy: Policy,
+        state: Option<&str>,
+        limits: &Limits,
+        numbers: Numbers,
+    ) -> Result<Self> {
+        let naming = Naming { prefix: settings.prefix.clone(), zstd: settings.zstd.is_some() };
+        let recovered = recovery::recover(&settings.folder, &naming, state)?;
+        let layout = Layout { root: settings.folder.clone(), naming, roll: settings.roll, zstd: settings.zstd };
+        Ok(Self {
+            streams: Streams::new(layout, &recovered, limits),
+            encoder,
+            policy,
+            numbers,
+            routes: Vec::new(),
+            uncommitted: recovered.uncommitted,
+            flushes: 0,
+            _lock: recovered.lock,
+        })
+    }
+
+    /// Finds the streams of the batch's tables.
+    fn route(&mut self, batch: &Batch) -> Result<()> {
+        self.routes.clear();
+        for rows in &batch.tables {
+            let stream = match &rows.table.destination {
+                None => Some(PLAIN),
+                Some(chosen) => self.streams.find(chosen)?,
+            };
+            self.routes.push(Route { stream, column: rows.table.destination_column() });
+        }
+        Ok(())
+    }
+
+    /// Writes the records of one change.
+    ///
+    /// # Errors
+    /// `Record`: one of them cannot be written, and none was; the policy decides. Everything else is final.
+    fn deliver(&mut self, batch: &Batch, change: &Change) -> Result<Written> {
+        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
+        let route = *self.routes.get(change.table as usize).ok_or_else(dangling)?;
+        let stream = if route.column.is_none() {
+            route.stream.ok_or_else(|| bad_destination(batch, change))?
+        } else {
+            let row = if change.after == NO_IMAGE { change.before } else { change.after };
+            let stream = self.stream_of(batch, change, route, row)?;
+            if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
+                let left = self.stream_of(batch, change, route, change.before)?;
+                if left != stream {
+                    return self.deliver_move(batch, change, left, stream);
+                }
+            }
+            stream
+        };
+        let bytes = self.streams.append(stream, |out| self.encoder.value(batch, change, out))?;
+        self.streams.settle(stream)?;
+        Ok(Written { records: 1, bytes })
+    }
+
+    /// The stream that a row's own destination, or its table's, names.
+    fn stream_of(&mut self, batch: &Batch, change: &Change, route: Route, row: u32) -> Result<usize> {
+        let own = match (route.column, batch.tables.get(change.table as usize)) {
+            (Some(column), Some(rows)) => destination::of_row(rows, column, row)?,
+            _ => None,
+        };
+        let stream = match own {
+            Some(own) => self.streams.find(own)?,
+            None => route.stream,
+        };
+        stream.ok_or_else(|| bad_destination(batch, change))
+    }
+
+    /// Writes an update whose row goes from one stream to another.
+    fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize) -> Result<Written> {
+        let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+        let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+        let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;
+        let entering = self.streams.append(entered, |out| self.encoder.value(batch, &came, out));
+        let entering = entering.inspect_err(|_| self.streams.undo(left, leaving))?;
+        self.streams.settle(left)?;
+        self.streams.settle(entered)?;
+        Ok(Written { records: 2, bytes: leaving + entering })
+    }
+
+    /// The second flush tells that the first one's state has been stored: from now on a checkpoint names our files.
+    fn forget_marker(&mut self) -> Result<()> {
+        self.flushes += 1;
+        if self.flushes == 2
+            && let Some(marker) = self.uncommitted.take()
+        {
+            remove_file(&marker)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for FileSink {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.route(batch)?;
+        let mut written = Written { records: 0, bytes: 0 };
+        for change in &batch.changes {
+            match self.deliver(batch, change) {
+                Ok(new) => {
+                    written.records += new.records;
+                    written.bytes += new.bytes;
+                }
+                Err(error) => self.policy.apply(&self.numbers, error, batch, change)?,
+            }
+        }
+        self.numbers.count(written.records, written.bytes);
+        self.streams.roll_aged()
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let stream = match &truncate.table.destination {
+            None => PLAIN,
+            Some(chosen) => self.streams.find(chosen)?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Sink,
+                    format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name),
+                )
+                .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
+            })?,
+        };
+        let bytes = self.streams.append(stream, |out| {
+            self.encoder.truncate(truncate, out);
+            Ok(())
+        })?;
+        self.streams.settle(stream)?;
+        self.numbers.count(1, bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<SinkState> {
+        let state = self.streams.flush()?;
+        self.policy.sync()?;
+        self.forget_marker()?;
+        serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
+    }
+}
+
+/// The error of a record whose destination cannot be a folder. It may come from a value, so it is not shown.
+fn bad_destination(batch: &Batch, change: &Change) -> Error {
+    let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
+    Error::new(ErrorKind::Record, format!("the destination that a plugin chose for a record of table {table} cannot be a folder"))
+        .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them; none may be empty, begin with `.`, end in `.ndjson`, or hold `\\` or control characters; or set `on_error`")
+}
+
+/// Checks that the folder can be written or, if it is not there, made. Leaves nothing behind.
+pub fn precheck(settings: &Settings) -> Result<()> {
+    let there = settings.folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let probe = there.join(format!(".{}.probe", settings.prefix));
+    let made = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
+    made.map_err(|e| {
+        Error::new(ErrorKind::Precheck, format!("the folder {} cannot be written", settings.folder.display()))
+            .remedy(remedy(&e))
+            .caused_by(e)
+    })
+}
+
+/// Removes a file that may be gone already.
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault(path, "the file cannot be removed", e)),
+        _ => Ok(()),
+    }
+}
+
+/// The error of an operation on `path`: stops the pipeline, and nothing is lost.
+fn fault(path: &Path, what: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::Sink, format!("{}: {what}", path.display())).remedy(remedy(&error)).caused_by(error)
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    use io::ErrorKind::*;
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => "free space on that file system, then start again: nothing is lost",
+        PermissionDenied | ReadOnlyFilesystem => {
+            "let the account that runs the pipeline write there, or set another `folder`, then start again"
+        }
+        AlreadyExists | NotADirectory => "move what is there away, or set another `folder` or `prefix`, then start again",
+        NotFound => "put the folder back, or set another `folder`, then start again: nothing is lost",
+        _ => "check the file system that it stands on, then start again: nothing is lost",
+    }
+}
+
+#[cfg(test)]
+mod tests;

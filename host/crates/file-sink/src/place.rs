@@ -1,0 +1,89 @@
+//! Places in the files: what the checkpoint keeps of each stream, and how one is gone on from.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Seek, SeekFrom},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::fault;
+use sluicegate_model::{Error, ErrorKind, Result};
+
+/// What the checkpoint keeps for a file sink: a place for each stream of files.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct State {
+    /// Of the records without a destination.
+    #[serde(flatten)]
+    pub plain: Place,
+    /// Of those with one, by destination.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub destinations: BTreeMap<String, Place>,
+}
+
+/// How far a stream is. Files with a lower number are complete, and may be moved away; this one is still written to, or
+/// comes next.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Place {
+    /// The file's name in the stream's folder.
+    pub file: String,
+    /// Its number.
+    pub number: u64,
+    /// Its durable length; 0 = it need not be there yet.
+    pub bytes: u64,
+    /// Records in it.
+    pub records: u64,
+    /// When it was begun, microseconds since 1970 UTC; 0 = not yet.
+    #[serde(default)]
+    pub opened_us: i64,
+}
+
+/// Where a stream goes on.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// Number of the file that is written to or comes next.
+    pub number: u64,
+    /// Its length, at which it goes on; 0 = it comes next.
+    pub bytes: u64,
+    /// Records in it.
+    pub records: u64,
+    /// When it was begun.
+    pub opened_us: i64,
+    /// Whether a crash finds its files.
+    pub recorded: bool,
+}
+
+impl Start {
+    /// A stream that has no files yet.
+    pub fn new() -> Self {
+        Self { number: 1, bytes: 0, records: 0, opened_us: 0, recorded: false }
+    }
+}
+
+/// Opens a stream's current file at its durable length, and cuts off what is behind it.
+pub(super) fn cut(path: &Path, bytes: u64) -> Result<File> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Error::new(
+            ErrorKind::Sink,
+            format!("{} is gone, but the checkpoint says that it is still written to, with {bytes} bytes", path.display()),
+        )
+        .remedy("put the file back (only files with a lower number than the checkpoint's are complete and may be moved away)"),
+        _ => fault(path, "the file cannot be opened", e),
+    })?;
+    let length = file.metadata().map_err(|e| fault(path, "the file's length cannot be read", e))?.len();
+    if length < bytes {
+        return Err(Error::new(
+            ErrorKind::Sink,
+            format!("{} holds {length} bytes, but the checkpoint says that {bytes} are durable", path.display()),
+        )
+        .remedy("restore the file: somebody edited or replaced it, or the disk lost what it had confirmed"));
+    }
+    if length > bytes {
+        tracing::info!(file = %path.display(), bytes = length - bytes, "cut off what was written after the checkpoint");
+        file.set_len(bytes).and_then(|()| file.sync_all()).map_err(|e| fault(path, "the file cannot be cut", e))?;
+    }
+    file.seek(SeekFrom::End(0)).map_err(|e| fault(path, "the file cannot be used", e))?;
+    Ok(file)
+}

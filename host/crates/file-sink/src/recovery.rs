@@ -1,0 +1,168 @@
+//! Opening: brings the folder back to what the checkpoint says is durable.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    fault,
+    journal::Journal,
+    naming::{Naming, is_folder},
+    place::{Place, Start, State, cut},
+    remove_file,
+};
+use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_storage::{Lock, LockFault, folder};
+
+/// Where writing goes on.
+pub(super) struct Recovered {
+    /// The records without a destination.
+    pub plain: Start,
+    /// Those with one.
+    pub destinations: Vec<(String, Start)>,
+    /// Keeps other processes off the files.
+    pub lock: Lock,
+    /// While this file exists, no checkpoint names any of our files: all of them were written in vain.
+    pub uncommitted: Option<PathBuf>,
+}
+
+/// Makes everything undone that was written after `state`, and says where to go on.
+pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Result<Recovered> {
+    folder::make(root).map_err(|e| fault(root, "the folder cannot be made", e))?;
+    let lock = lock(root, naming)?;
+    let state = state.map(parse).transpose()?;
+    let mut plain = Start::new();
+    let mut destinations = Vec::new();
+    if let Some((state, written)) = &state {
+        plain = restore(root, naming, &state.plain, written)?;
+        for (destination, place) in &state.destinations {
+            destinations.push((destination.clone(), restore(&root.join(destination), naming, place, written)?));
+        }
+    }
+    undo_new(root, naming, state.as_ref())?;
+    if let Some((_, written)) = state.as_ref().filter(|(_, written)| written.prefix != naming.prefix) {
+        undo_new(root, written, state.as_ref())?;
+    }
+    let marker = root.join(format!(".{}.uncommitted", naming.prefix));
+    let known = state.is_some_and(|(_, written)| written.prefix == naming.prefix);
+    if known {
+        remove_file(&marker)?;
+    } else {
+        begin(root, naming, &marker)?;
+    }
+    plain.recorded = true; // by the marker, if not by the state
+    folder::sync(root).map_err(|e| fault(root, "the folder cannot be synced", e))?;
+    Ok(Recovered { plain, destinations, lock, uncommitted: (!known).then_some(marker) })
+}
+
+/// Removes the files of the prefix from destinations that its journal names, but not the state: they were begun after it.
+fn undo_new(root: &Path, naming: &Naming, state: Option<&(State, Naming)>) -> Result<()> {
+    let journal = Journal::new(root, naming);
+    let known = |destination: &str| {
+        state.is_some_and(|(state, written)| written.prefix == naming.prefix && state.destinations.contains_key(destination))
+    };
+    for destination in journal.read()?.iter().filter(|d| !known(d)) {
+        let folder = root.join(destination);
+        remove(&folder, |n, _| n.prefix == naming.prefix)?;
+        if folder.is_dir() {
+            folder::sync(&folder).map_err(|e| fault(&folder, "the folder cannot be synced", e))?;
+        }
+    }
+    journal.clear()
+}
+
+/// Brings one stream's folder back to its place. `written` is how the files of the place were called, which may have been
+/// changed since.
+fn restore(folder: &Path, naming: &Naming, place: &Place, written: &Naming) -> Result<Start> {
+    // with nothing durable in the place's file, one of the same number but other compression came after it, too
+    let from = if place.bytes == 0 { place.number } else { place.number.saturating_add(1) };
+    remove(folder, |n, number| n.prefix == written.prefix && number >= from)?;
+    let recorded = written.prefix == naming.prefix;
+    let fresh = Start { number: place.number, recorded, ..Start::new() };
+    if place.bytes == 0 {
+        return Ok(fresh);
+    }
+    drop(cut(&folder.join(&place.file), place.bytes)?);
+    if written != naming {
+        // the prefix or the compression was changed: the old file is complete as it is
+        return Ok(Start { number: place.number + 1, ..fresh });
+    }
+    Ok(Start { bytes: place.bytes, records: place.records, opened_us: place.opened_us, ..fresh })
+}
+
+fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
+    let path = folder.join(format!(".{}.lock", naming.prefix));
+    Lock::take(&path).map_err(|e| match e {
+        LockFault::Held(pid) => Error::new(
+            ErrorKind::Sink,
+            format!("the files {} in {} are written{} already", naming.file_pattern(), folder.display(), LockFault::holder(pid)),
+        )
+        .remedy("give each file sink a `folder` or `prefix` of its own, or stop the other process"),
+        LockFault::Io(e) => fault(&path, "the lock file cannot be used", e),
+    })
+}
+
+fn parse(text: &str) -> Result<(State, Naming)> {
+    let bad = || {
+        Error::new(ErrorKind::State, "the checkpoint holds a state that no file sink wrote")
+            .remedy("give a sink whose kind was changed a new `name`, or set its kind back")
+    };
+    let state: State = serde_json::from_str(text).map_err(|e| bad().caused_by(e))?;
+    let (naming, _) = Naming::parse(&state.plain.file).ok_or_else(bad)?;
+    // half of all numbers: whatever is counted on from there stays one
+    let counts = |place: &Place| place.number <= u64::MAX / 2 && place.records <= u64::MAX / 2;
+    let fits = |place: &Place| counts(place) && !place.file.contains('/') && place.file == naming.file(place.number);
+    if fits(&state.plain) && state.destinations.iter().all(|(destination, place)| is_folder(destination) && fits(place)) {
+        Ok((state, naming))
+    } else {
+        Err(bad())
+    }
+}
+
+/// Sets out with a prefix that no checkpoint knows yet. Files under it are left over from a start that was cut short before
+/// its first checkpoint, if the marker is there; otherwise they are somebody else's.
+fn begin(folder: &Path, naming: &Naming, marker: &Path) -> Result<()> {
+    if marker.try_exists().map_err(|e| fault(folder, "the folder cannot be read", e))? {
+        return remove(folder, |n, _| n.prefix == naming.prefix);
+    }
+    refuse_others(folder, naming)?;
+    File::create(marker).and_then(|f| f.sync_all()).map_err(|e| fault(marker, "the file cannot be made", e))
+}
+
+/// Makes sure that there are no files of the sink's prefix in a folder that it does not know yet.
+pub(super) fn refuse_others(folder: &Path, naming: &Naming) -> Result<()> {
+    match list(folder, |n, _| n.prefix == naming.prefix)?.into_iter().min() {
+        None => Ok(()),
+        Some(found) => {
+            Err(Error::new(ErrorKind::Sink, format!("{} is there already, but the checkpoint knows nothing of it", found.display()))
+                .remedy("move the files of an earlier run away, set another `folder` or `prefix`, or put that run's checkpoint back"))
+        }
+    }
+}
+
+/// The folder's files that bear one of our names and are `wanted`; none if there is no such folder.
+fn list(folder: &Path, wanted: impl Fn(&Naming, u64) -> bool) -> Result<Vec<PathBuf>> {
+    let cannot_read = |e| fault(folder, "the folder cannot be read", e);
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
+        other => other.map_err(cannot_read)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(cannot_read)?;
+        if entry.file_name().to_str().and_then(Naming::parse).is_some_and(|(naming, number)| wanted(&naming, number)) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn remove(folder: &Path, wanted: impl Fn(&Naming, u64) -> bool) -> Result<()> {
+    for path in list(folder, wanted)? {
+        tracing::info!(file = %path.display(), "removed: it was written after the checkpoint");
+        remove_file(&path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! All streams of a sink: found by their destination, bounded in number, in open files and in bytes held.
+
+use std::collections::HashMap;
+
+use super::{
+    journal::Journal,
+    naming::is_folder,
+    place::{Start, State},
+    recovery::{self, Recovered},
+    stream::{Layout, Stream},
+};
+use sluicegate_model::{Result, limits::Limits, now_us};
+use sluicegate_sink::destination;
+
+/// The stream of the records without a destination.
+pub(super) const PLAIN: usize = 0;
+
+/// The streams of a sink.
+pub(super) struct Streams {
+    layout: Layout,
+    /// The first is that of the records without a destination. None is ever taken out.
+    list: Vec<Stream>,
+    by_destination: HashMap<String, usize>,
+    journal: Journal,
+    /// Bytes in all buffers, and how many there may be.
+    buffered: usize,
+    buffer_bytes: usize,
+    open: usize,
+    open_files: usize,
+    most: usize,
+    writes: u64,
+}
+
+impl Streams {
+    pub fn new(layout: Layout, recovered: &Recovered, limits: &Limits) -> Self {
+        let mut streams = Self {
+            list: vec![Stream::new("", &recovered.plain, &layout)],
+            by_destination: HashMap::new(),
+            journal: Journal::new(&layout.root, &layout.naming),
+            layout,
+            buffered: 0,
+            buffer_bytes: limits.sink_buffer_bytes,
+            open: 0,
+            open_files: limits.open_files.max(1),
+            most: limits.destinations,
+            writes: 0,
+        };
+        for (destination, start) in &recovered.destinations {
+            streams.add(destination, start);
+        }
+        streams
+    }
+
+    fn add(&mut self, destination: &str, start: &Start) -> usize {
+        self.list.push(Stream::new(destination, start, &self.layout));
+        self.by_destination.insert(destination.to_owned(), self.list.len() - 1);
+        self.list.len() - 1
+    }
+
+    /// The stream of a destination; `None` when it cannot be a folder.
+    ///
+    /// # Errors
+    /// `Sink` when it is one too many.
+    pub fn find(&mut self, destination: &str) -> Result<Option<usize>> {
+        if let Some(&stream) = self.by_destination.get(destination) {
+            return Ok(Some(stream));
+        }
+        if !is_folder(destination) {
+            return Ok(None);
+        }
+        if self.by_destination.len() >= self.most {
+            return Err(destination::too_many(self.most));
+        }
+        Ok(Some(self.add(destination, &Start::new())))
+    }
+
+    /// Lets `write` append a record to a stream's buffer, and ends its line. Answers its bytes. [`Self::settle`] has to
+    /// follow, or [`Self::undo`].
+    #[inline]
+    pub fn append(&mut self, stream: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<usize> {
+        let stream = &mut self.list[stream];
+        let before = stream.buffer.len();
+        write(&mut stream.buffer)?;
+        stream.buffer.push(b'\n');
+        stream.records += 1;
+        let bytes = stream.buffer.len() - before;
+        self.buffered += bytes;
+        Ok(bytes)
+    }
+
+    /// Takes back the last record appended, of so many bytes.
+    pub fn undo(&mut self, stream: usize, bytes: usize) {
+        let stream = &mut self.list[stream];
+        stream.buffer.truncate(stream.buffer.len() - bytes);
+        stream.records -= 1;
+        self.buffered -= bytes;
+    }
+
+    /// Writes what has become too much: of this stream, or of all.
+    #[inline]
+    pub fn settle(&mut self, stream: usize) -> Result<()> {
+        if self.list[stream].buffer.len() >= self.list[stream].room {
+            self.write_out(stream)?;
+        }
+        if self.buffered >= self.buffer_bytes { self.write_all() } else { Ok(()) }
+    }
+
+    fn write_all(&mut self) -> Result<()> {
+        (0..self.list.len()).try_for_each(|stream| self.write_out(stream))
+    }
+
+    /// Gives a stream's buffer to its file.
+    fn write_out(&mut self, number: usize) -> Result<()> {
+        let stream = &self.list[number];
+        if stream.buffer.is_empty() {
+            return Ok(());
+        }
+        self.buffered -= stream.buffer.len();
+        if !stream.is_open() {
+            self.make_room()?;
+            self.record(number)?;
+            self.list[number].open(&self.layout)?;
+            self.open += 1;
+        }
+        self.writes += 1;
+        let stream = &mut self.list[number];
+        stream.used = self.writes;
+        stream.write_out(&self.layout, 2 * self.buffer_bytes)?;
+        self.open -= usize::from(!stream.is_open());
+        Ok(())
+    }
+
+    /// Closes the file that was written longest ago when there are as many as there may be.
+    fn make_room(&mut self) -> Result<()> {
+        if self.open < self.open_files {
+            return Ok(());
+        }
+        if let Some(stream) = self.list.iter_mut().filter(|s| s.is_open()).min_by_key(|s| s.used) {
+            stream.close(&self.layout)?;
+            self.open -= 1;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a crash finds the files of a new destination, before there are any.
+    fn record(&mut self, number: usize) -> Result<()> {
+        let stream = &mut self.list[number];
+        if !stream.recorded {
+            recovery::refuse_others(&self.layout.folder(&stream.destination), &self.layout.naming)?;
+            self.journal.add(&stream.destination)?;
+            stream.recorded = true;
+        }
+        Ok(())
+    }
+
+    /// Closes for good what is older than it may get.
+    pub fn roll_aged(&mut self) -> Result<()> {
+        if self.layout.roll.every.is_none() {
+            return Ok(());
+        }
+        let now = now_us();
+        for number in 0..self.list.len() {
+            if self.list[number].aged(&self.layout, now) {
+                self.write_out(number)?;
+                // writing may have filled and rolled it
+                let stream = &mut self.list[number];
+                if stream.aged(&self.layout, now) {
+                    self.open -= usize::from(stream.is_open());
+                    stream.roll(&self.layout)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable, and answers what the checkpoint has to keep.
+    pub fn flush(&mut self) -> Result<State> {
+        self.write_all()?;
+        for stream in &mut self.list {
+            let open = stream.is_open();
+            stream.sync(&self.layout)?;
+            stream.roll_full(&self.layout)?;
+            self.open -= usize::from(open && !stream.is_open());
+        }
+        self.roll_aged()?;
+        self.journal.settle()?;
+        let places = self.list.iter().skip(1).filter(|s| s.recorded);
+        Ok(State {
+            plain: self.list[PLAIN].place(&self.layout),
+            destinations: places.map(|s| (s.destination.clone(), s.place(&self.layout))).collect(),
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! The flat form: one object with what happened and where, and then the row's columns.
+//!
+//! | member | holds |
+//! |---|---|
+//! | `_op` | `c` created, `u` updated, `d` deleted, `r` read by a snapshot, `t` all rows of the table are gone (no columns follow) |
+//! | `_database`, `_schema`, `_table` | the table's name; `_schema` only where the source has schemas |
+//! | `_ts` | when the database executed the change, `2024-02-29T13:14:15.123456Z` |
+//! | `_gtid` | the transaction's GTID, only where the source has one |
+//! | `_file`, `_pos`, `_row` | log file, position of the event in it, number of the row in the event; `_file` only where the source has files |
+//!
+//! | `_headers` | header columns, an object of strings; only where the table has any and the sink has no headers of its own |
+//! | `_plugins` | the plugins that made the record, with their versions; only where the sink says so |
+//!
+//! `_file`, `_pos` and `_row` together identify a change within its source. The columns are those of the after image; a delete carries its
+//! before image.
+//!
+//! A column that has one of those names, with any number of `_` more in front, gets one `_` more: `_op` becomes `__op`
+//! and `__op` becomes `___op`. So no two members ever share a name, and the reader can tell them apart.
+
+use super::{
+    head::{Head, Stamp},
+    json::{self, Field, Name, string, unsigned},
+};
+use sluicegate_model::change::{Change, NO_IMAGE, Place, Table, TableRows, write_timestamp};
+
+/// Our own members' names, without the leading underscore.
+const RESERVED: [&str; 11] = ["op", "database", "schema", "table", "ts", "gtid", "file", "pos", "row", "headers", "plugins"];
+
+/// What is constant for a table version.
+pub(super) struct Plan {
+    row: Vec<Field>,
+    /// `"_database":…,"_schema":…,"_table":…,"_ts":"` with the comma in front
+    table: Vec<u8>,
+}
+
+impl Plan {
+    pub(super) fn new(table: &Table) -> Self {
+        let mut name = b",\"_database\":".to_vec();
+        string(table.name.database.as_bytes(), &mut name);
+        if let Some(schema) = &table.name.schema {
+            name.extend_from_slice(b",\"_schema\":");
+            string(schema.as_bytes(), &mut name);
+        }
+        name.extend_from_slice(b",\"_table\":");
+        string(table.name.table.as_bytes(), &mut name);
+        name.extend_from_slice(b",\"_ts\":\"");
+        let columns = table.columns.iter().enumerate().filter(|(_, c)| c.place == Place::Value);
+        let row = columns.map(|(column, c)| Field { column, name: member(&c.name) }).collect();
+        Self { row, table: name }
+    }
+
+    /// `versions`: the member that tells the plugins' versions, with the comma in front; or nothing.
+    pub(super) fn write(&self, head: &mut Head, versions: &[u8], stamp: &Stamp<'_>, rows: &TableRows, change: &Change, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[b'{', b'"', b'_', b'o', b'p', b'"', b':', b'"', super::code(change.operation), b'"']);
+        head.append(stamp, out, |text| self.place(stamp, versions, text));
+        unsigned(change.row.into(), out);
+        let row = if change.after == NO_IMAGE { change.before } else { change.after };
+        json::members(&self.row, &rows.columns, row, out);
+        out.push(b'}');
+    }
+
+    /// The record of a table that was emptied. `versions` as above.
+    pub(super) fn truncate(&self, versions: &[u8], stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"_op\":\"t\"");
+        self.place(stamp, versions, out);
+        out.extend_from_slice(b"0}");
+    }
+
+    /// From the table's name to the row's number.
+    fn place(&self, stamp: &Stamp<'_>, versions: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.table);
+        write_timestamp(stamp.time_us, out);
+        out.push(b'"');
+        out.extend_from_slice(versions);
+        if let Some(id) = stamp.id {
+            out.extend_from_slice(b",\"_gtid\":");
+            string(id.as_bytes(), out);
+        }
+        if !stamp.file.is_empty() {
+            out.extend_from_slice(b",\"_file\":");
+            string(stamp.file.as_bytes(), out);
+        }
+        out.extend_from_slice(b",\"_pos\":");
+        unsigned(stamp.position, out);
+        out.extend_from_slice(b",\"_row\":");
+    }
+}
+
+/// A column's name, moved out of the way of ours.
+fn member(column: &str) -> Name {
+    let bare = column.trim_start_matches('_');
+    if bare.len() < column.len() && RESERVED.contains(&bare) { Name::new(b',', &format!("_{column}")) } else { Name::new(b',', column) }
+}

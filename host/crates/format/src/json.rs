@@ -1,0 +1,268 @@
+//! JSON text, written straight into the record's buffer: names, strings, numbers, and the columns of a row.
+//!
+//! | values | written as |
+//! |---|---|
+//! | boolean | `true`, `false` |
+//! | integers, signed and unsigned | exact numbers, up to 18446744073709551615 |
+//! | single and double precision | the shortest number that reads back as the same value of that precision; NaN and infinities, which JSON lacks and only a computation can yield, as `null` |
+//! | text and everything carried as text (decimal, date, time, datetime, timestamp, JSON documents) | a string with exactly those characters |
+//! | bytes | a string in base64 (RFC 4648, section 4, padded) |
+//! | NULL | `null` |
+//!
+//! Strings are escaped as RFC 8259 demands and no further: `"`, `\` and the controls below U+0020.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use sluicegate_model::change::{Column, Values};
+
+/// A member's name with everything around it, `,"name":"`, made once for a table version.
+///
+/// Short ones are copied as a whole array and cut: a copy of a constant size is two moves, one of a variable size a call.
+pub(super) struct Name {
+    short: [u8; Self::SHORT],
+    text: Box<[u8]>,
+}
+
+impl Name {
+    const SHORT: usize = 32;
+
+    /// `lead` is the separator before the member: `,` or the object's `{`.
+    pub(super) fn new(lead: u8, name: &str) -> Self {
+        let mut text = vec![lead];
+        string(name.as_bytes(), &mut text);
+        text.extend_from_slice(b":\"");
+        let mut short = [0; Self::SHORT];
+        if let Some(start) = short.get_mut(..text.len()) {
+            start.copy_from_slice(&text);
+        }
+        Self { short, text: text.into() }
+    }
+
+    /// Appends the name, the colon, and the quote that opens a string.
+    #[inline]
+    fn before_string(&self, out: &mut Vec<u8>) {
+        self.put(self.text.len(), out);
+    }
+
+    /// Appends the name and the colon.
+    #[inline]
+    fn before_literal(&self, out: &mut Vec<u8>) {
+        self.put(self.text.len() - 1, out);
+    }
+
+    #[inline]
+    fn put(&self, length: usize, out: &mut Vec<u8>) {
+        if self.text.len() <= Self::SHORT {
+            let end = out.len() + length;
+            out.extend_from_slice(&self.short);
+            out.truncate(end);
+        } else {
+            out.extend_from_slice(&self.text[..length]);
+        }
+    }
+}
+
+/// One column of a row as a member of an object.
+pub(super) struct Field {
+    /// Its index in the table.
+    pub(super) column: usize,
+    /// Its name.
+    pub(super) name: Name,
+}
+
+/// Appends the members of `fields` with the values of row `row`.
+#[inline]
+pub(super) fn members(fields: &[Field], columns: &[Column], row: u32, out: &mut Vec<u8>) {
+    let row = row as usize;
+    for Field { column, name } in fields {
+        let column = &columns[*column];
+        if column.nulls.get(row) {
+            name.before_literal(out);
+            out.extend_from_slice(b"null");
+            continue;
+        }
+        match &column.values {
+            Values::Text(text) => {
+                name.before_string(out);
+                escaped(&text.data, text.offsets[row] as usize, text.offsets[row + 1] as usize, out);
+                out.push(b'"');
+            }
+            Values::Int64(v) => {
+                name.before_literal(out);
+                signed(v[row], out);
+            }
+            Values::UInt64(v) => {
+                name.before_literal(out);
+                unsigned(v[row], out);
+            }
+            Values::Boolean(v) => {
+                name.before_literal(out);
+                out.extend_from_slice(if v[row] == 0 { b"false" } else { b"true" });
+            }
+            Values::Float32(v) => {
+                name.before_literal(out);
+                float(v[row], v[row].is_finite(), out);
+            }
+            Values::Float64(v) => {
+                name.before_literal(out);
+                float(v[row], v[row].is_finite(), out);
+            }
+            Values::Bytes(bytes) => {
+                name.before_string(out);
+                base64(bytes.get(row), out);
+                out.push(b'"');
+            }
+        }
+    }
+}
+
+/// Appends an object of `fields`, whose first name was made with a leading `{`.
+#[inline]
+pub(super) fn object(fields: &[Field], columns: &[Column], row: u32, out: &mut Vec<u8>) {
+    if fields.is_empty() {
+        out.push(b'{');
+    }
+    members(fields, columns, row, out);
+    out.push(b'}');
+}
+
+/// Appends `text` as a string with its quotes. `text` is UTF-8.
+pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escaped(text, 0, text.len(), out);
+    out.push(b'"');
+}
+
+/// Appends an integer.
+#[inline]
+pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    unsigned(value.unsigned_abs(), out);
+}
+
+/// Appends an integer. Its digits are written where they stay: to copy them right after they were written one by one
+/// would wait until they have all left the store buffer.
+#[inline]
+pub(super) fn unsigned(value: u64, out: &mut Vec<u8>) {
+    let end = out.len() + value.checked_ilog10().unwrap_or(0) as usize + 1;
+    let start = out.len();
+    out.extend_from_slice(&[b'0'; 20]);
+    out.truncate(end);
+    let mut rest = value;
+    let mut pairs = out[start..].rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + rest as u8;
+    }
+}
+
+/// The two digits of every number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    pairs
+};
+
+/// Appends row `row` of values that are numbers.
+pub(super) fn number(values: &Values, row: usize, out: &mut Vec<u8>) {
+    match values {
+        Values::Int64(v) => signed(v[row], out),
+        Values::UInt64(v) => unsigned(v[row], out),
+        Values::Float32(v) => float(v[row], v[row].is_finite(), out),
+        Values::Float64(v) => float(v[row], v[row].is_finite(), out),
+        Values::Boolean(_) | Values::Text(_) | Values::Bytes(_) => unreachable!("told apart before"),
+    }
+}
+
+#[inline]
+fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
+    if finite {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    if STANDARD.encode_slice(bytes, &mut out[start..]).is_err() {
+        unreachable!("padded base64 takes four characters for every three bytes begun");
+    }
+}
+
+/// What stands for a byte inside a string: 0 = itself, `u` = `\u00XX`, anything else = a backslash and this.
+const ESCAPE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 0x20 {
+        table[i] = b'u';
+        i += 1;
+    }
+    table[0x08] = b'b';
+    table[0x09] = b't';
+    table[0x0a] = b'n';
+    table[0x0c] = b'f';
+    table[0x0d] = b'r';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
+
+/// Bytes that are judged and copied at once.
+const LANES: usize = 16;
+
+/// Appends the UTF-8 text `data[start..end]`, escaped, without quotes. What follows it in `data` may be looked at, but not
+/// appended: whole registers are read wherever there are as many bytes left.
+#[inline]
+pub(super) fn escaped(data: &[u8], mut start: usize, end: usize, out: &mut Vec<u8>) {
+    while start < end {
+        let length = (end - start).min(LANES);
+        match data[start..].first_chunk::<LANES>() {
+            Some(chunk) if clean(chunk, length) => {
+                let end = out.len() + length;
+                out.extend_from_slice(chunk);
+                out.truncate(end);
+            }
+            _ => escaped_slow(&data[start..start + length], out),
+        }
+        start += length;
+    }
+}
+
+/// Whether nothing in the first `length` (1 to 16) bytes of the chunk needs escaping. Eight bytes at a time in a plain
+/// register: a subtraction borrows into the top bit of the bytes that are too small (Mycroft's test). A borrow can also
+/// taint the byte above such a one, but none below, so cutting at `length` leaves the answer exact.
+#[inline]
+fn clean(chunk: &[u8; LANES], length: usize) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let dirty = |bytes: u64| {
+        let (quote, backslash) = (bytes ^ (ONES * b'"' as u64), bytes ^ (ONES * b'\\' as u64));
+        let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+        (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & (ONES * 0x80)
+    };
+    let bytes = u128::from_le_bytes(*chunk);
+    let dirty = u128::from(dirty(bytes as u64)) | u128::from(dirty((bytes >> 64) as u64)) << 64;
+    dirty << (128 - 8 * length) == 0
+}
+
+#[inline(never)]
+fn escaped_slow(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for &b in text {
+        match ESCAPE[b as usize] {
+            0 => out.push(b),
+            b'u' => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[(b >> 4) as usize], HEX[(b & 15) as usize]]),
+            short => out.extend_from_slice(&[b'\\', short]),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The producer: its settings, what it reports, and what its errors mean.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    error::KafkaError,
+    message::DeliveryResult,
+    producer::{BaseProducer, Producer, ProducerContext},
+    types::{RDKafkaConfRes, RDKafkaErrorCode as Code},
+};
+
+use sluicegate_config::KafkaSink as Settings;
+use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
+use sluicegate_sink::Numbers;
+
+pub(super) type Client = BaseProducer<Reports>;
+
+/// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
+pub(super) struct Reports {
+    numbers: Option<Numbers>,
+    failure: Mutex<Option<Failure>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Records that were not delivered.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// Why; the first that is final, if any is.
+    pub code: Code,
+    /// Topic of that record.
+    pub topic: String,
+    /// The least opaque number among those that failed.
+    pub least: usize,
+}
+
+struct Trouble {
+    code: Code,
+    text: String,
+}
+
+impl Reports {
+    pub(super) fn new(numbers: Option<Numbers>) -> Self {
+        Self { numbers, failure: Mutex::new(None), trouble: Mutex::new(None) }
+    }
+
+    /// What failed so far.
+    pub(super) fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        use RDKafkaLogLevel::*;
+        match level {
+            Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{message}"),
+            Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+            Notice | Info => tracing::info!(target: "librdkafka", facility, "{message}"),
+            Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        tracing::warn!(target: "librdkafka", code = ?code, "{reason}");
+        let mut trouble = self.trouble();
+        if trouble.as_ref().is_none_or(|known| weight(code) >= weight(known.code)) {
+            *trouble = Some(Trouble { code, text: reason.to_owned() });
+        }
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        match result {
+            Ok(message) => {
+                *self.trouble() = None;
+                if let Some(numbers) = &self.numbers {
+                    numbers.count(1, message.payload_len());
+                }
+            }
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                let mut failure = self.failure();
+                match &mut *failure {
+                    Some(known) => {
+                        known.least = known.least.min(opaque);
+                        if is_record(known.code) && !is_record(code) {
+                            known.code = code;
+                            message.topic().clone_into(&mut known.topic);
+                        }
+                    }
+                    None => *failure = Some(Failure { code, topic: message.topic().to_owned(), least: opaque }),
+                }
+            }
+        }
+    }
+}
+
+/// How much a report says: that a login was refused is not forgotten when the connection that follows is cut, and that all
+/// brokers are down says less than why one of them is.
+fn weight(code: Code) -> u8 {
+    match code {
+        Code::AllBrokersDown => 0,
+        Code::Authentication | Code::SaslAuthenticationFailed => 2,
+        _ => 1,
+    }
+}
+
+/// Whether the record is at fault, not the sink as a whole.
+pub(super) fn is_record(code: Code) -> bool {
+    matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord)
+}
+
+/// A producer with our settings and the user's on top.
+pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) -> Result<Client> {
+    let milliseconds = |d: Duration| d.as_millis().clamp(1, i32::MAX as u128).to_string();
+    let mut config = ClientConfig::new();
+    config
+        .set_log_level(RDKafkaLogLevel::Notice)
+        .set("bootstrap.servers", &settings.brokers)
+        .set("client.id", "sluicegate")
+        // retries neither repeat nor reorder; implies acks=all and at most 5 requests in flight
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        // the Java client's: a key's partition is the same whoever produces it
+        .set("partitioner", "murmur2_random")
+        .set("message.timeout.ms", milliseconds(settings.delivery_timeout))
+        .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
+        .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
+        .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
+    for (name, value) in &settings.options {
+        if let Some(reason) = sluicegate_config::refused_option(name) {
+            return Err(Error::new(ErrorKind::Config, format!("the Kafka option `{name}` cannot be set: {reason}")).remedy("remove it"));
+        }
+        config.set(name, value.reveal());
+    }
+    Client::from_config_and_context(&config, reports).map_err(|e| match e {
+        // the library's text would show the value
+        KafkaError::ClientConfig(result, _, name, _) => {
+            let what = match result {
+                RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => "does not exist",
+                _ => "does not take this value, or this build of librdkafka lacks what it needs",
+            };
+            Error::new(ErrorKind::Config, format!("the Kafka option `{name}` {what}"))
+                .remedy("look it up in librdkafka's CONFIGURATION.md, and correct or remove it")
+        }
+        KafkaError::ClientCreation(text) => {
+            Error::new(ErrorKind::Config, "the Kafka client cannot be set up").caused_by(text).remedy("correct the sink's `options`")
+        }
+        other => Error::new(ErrorKind::Sink, "the Kafka client cannot be set up").caused_by(other),
+    })
+}
+
+/// The error of a record, or of the sink, that librdkafka gave up on.
+pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &str) -> Error {
+    let reports: &Reports = client.context();
+    let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
+    let sink = |text: String, remedy: &str| {
+        let error = Error::new(ErrorKind::Sink, text).remedy(remedy);
+        match &trouble {
+            Some((_, text)) => error.caused_by(text.clone()),
+            None => error.caused_by(code),
+        }
+    };
+    let forbidden = |code: Code| {
+        Error::new(ErrorKind::Sink, format!("the account may not write to topic `{topic}`"))
+            .caused_by(code)
+            .remedy("grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost")
+    };
+    if let Some((fatal, text)) = client.client().fatal_error() {
+        // an account without any WRITE is refused its producer id, before or after its first record is
+        if is_forbidden(fatal) {
+            return forbidden(fatal);
+        }
+        return Error::new(ErrorKind::Sink, format!("the idempotent producer can no longer tell what the brokers hold ({fatal})"))
+            .caused_by(text)
+            .remedy("start again: what was not acknowledged is sent again, so nothing is lost");
+    }
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize => {
+            Error::new(ErrorKind::Record, format!("a record, or a batch of records, is larger than topic `{topic}` or the client allows")).remedy(
+                "raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`",
+            )
+        }
+        code if is_record(code) => Error::new(ErrorKind::Record, format!("the broker refused a record for topic `{topic}`"))
+            .caused_by(code)
+            .remedy("see the broker's log for the reason, or set `on_error`"),
+        code if is_forbidden(code) => forbidden(code),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            Error::new(ErrorKind::Sink, format!("topic `{topic}` does not exist, and the brokers do not make it"))
+                .caused_by(code)
+                .remedy("make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost")
+        }
+        Code::InvalidTopic => Error::new(ErrorKind::Sink, format!("Kafka does not allow the topic name `{topic}`"))
+            .caused_by(code)
+            .remedy("change the sink's `topic` template"),
+        Code::Authentication | Code::SaslAuthenticationFailed => refused(&settings.brokers, &trouble),
+        _ if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) => refused(&settings.brokers, &trouble),
+        Code::MessageTimedOut | Code::TimedOutQueue | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown => sink(
+            format!("{} did not acknowledge records for topic `{topic}` within {:?}", settings.brokers, settings.delivery_timeout),
+            "see that the brokers run and can be reached, and that the topic has its in-sync replicas; then start again: nothing is lost",
+        ),
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => sink(
+            format!("topic `{topic}` has fewer in-sync replicas than its `min.insync.replicas`"),
+            "bring the missing brokers back, then start again: nothing is lost",
+        ),
+        _ => Error::new(ErrorKind::Sink, format!("records for topic `{topic}` cannot be delivered"))
+            .caused_by(code)
+            .remedy("see the broker's log, then start again: nothing is lost"),
+    }
+}
+
+fn is_forbidden(code: Code) -> bool {
+    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed | Code::TransactionalIdAuthorizationFailed)
+}
+
+fn refused(brokers: &str, trouble: &Option<(Code, String)>) -> Error {
+    let error = Error::new(ErrorKind::Sink, format!("{brokers} refused the login"))
+        .remedy("correct `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password` in the sink's `options`");
+    match trouble {
+        Some((_, text)) => error.caused_by(text.clone()),
+        None => error,
+    }
+}
+
+/// Checks that a broker answers within the connect timeout.
+pub fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
+    let client = connect(settings, limits, Reports::new(None))?;
+    let Err(error) = client.client().fetch_metadata(None, limits.connect_timeout) else { return Ok(()) };
+    let reports: &Reports = client.context();
+    // brings in why, if anything is known
+    for _ in 0..20 {
+        client.poll(Duration::from_millis(10));
+        if reports.trouble().is_some() {
+            break;
+        }
+    }
+    let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
+    if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) {
+        let refused = refused(&settings.brokers, &trouble);
+        return Err(Error::new(ErrorKind::Precheck, refused.message())
+            .remedy(refused.remedy_text().unwrap_or_default())
+            .caused_by(refused));
+    }
+    let failed =
+        Error::new(ErrorKind::Precheck, format!("no Kafka broker answered at {} within {:?}", settings.brokers, limits.connect_timeout))
+            .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`");
+    Err(match trouble {
+        Some((_, text)) => failed.caused_by(text),
+        None => failed.caused_by(error),
+    })
+}

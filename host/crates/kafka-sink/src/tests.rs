@@ -1,0 +1,136 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use rdkafka::{
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+
+use super::*;
+use sluicegate_config::{OnError, RecordFormat, Secret};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_samples::orders::inserts;
+use sluicegate_status::{SinkStatus, Status};
+
+/// Numbers of a pipeline with one sink.
+fn numbers() -> Numbers {
+    let status = Status { sinks: vec![SinkStatus::default()], ..Status::default() };
+    Numbers::new(Arc::new(status), 0).unwrap()
+}
+
+fn settings(brokers: &str) -> Settings {
+    Settings {
+        brokers: brokers.into(),
+        topic: "{database}.{table}".into(),
+        tombstones: true,
+        keyless: Keyless::Stop,
+        delivery_timeout: Duration::from_secs(20),
+        options: BTreeMap::new(),
+    }
+}
+
+fn open(settings: &Settings, on_error: OnError) -> Result<KafkaSink> {
+    let letters = Arc::new(DeadLetters::new(std::env::temp_dir().join("never-made"), 1));
+    let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql");
+    KafkaSink::open(settings, encoder, false, Policy::new("kafka", on_error, letters), &Limits::default(), numbers())
+}
+
+fn mock() -> MockCluster<'static, DefaultProducerContext> {
+    MockCluster::new(1).unwrap()
+}
+
+fn deliver(sink: &mut KafkaSink) -> Result<SinkState> {
+    sink.write(&inserts(0, 0..10, ""))?;
+    sink.flush()
+}
+
+#[test]
+fn passing_errors_of_a_broker_are_retried() {
+    use RDKafkaRespErr::*;
+    let cluster = mock();
+    cluster.create_topic("shop.orders", 1, 1).unwrap();
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[
+            RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+            RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        ],
+    );
+    let mut sink = open(&settings(&cluster.bootstrap_servers()), OnError::Stop).unwrap();
+    assert_eq!(deliver(&mut sink).unwrap(), "{}");
+    assert_eq!(sink.numbers.get().records.get(), 10);
+}
+
+#[test]
+fn a_missing_grant_stops_the_sink_whatever_the_policy() {
+    use RDKafkaRespErr::*;
+    for code in [RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED] {
+        let cluster = mock();
+        cluster.create_topic("shop.orders", 1, 1).unwrap();
+        cluster.request_errors(RDKafkaApiKey::Produce, &[code; 3]);
+        let mut sink = open(&settings(&cluster.bootstrap_servers()), OnError::Skip).unwrap();
+        let error = deliver(&mut sink).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        assert!(error.to_string().starts_with("the account may not write to topic `shop.orders`"), "{error}");
+        assert_eq!(sink.numbers.get().skipped.get(), 0);
+    }
+}
+
+#[test]
+fn a_fatal_error_of_the_idempotent_producer_stops_the_sink() {
+    let cluster = mock();
+    cluster.create_topic("shop.orders", 1, 1).unwrap();
+    // the broker says that records before these are missing, which it has never been sent
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER; 5]);
+    let mut sink = open(&settings(&cluster.bootstrap_servers()), OnError::Skip).unwrap();
+    let error = deliver(&mut sink).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Sink, "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("the idempotent producer can no longer tell what the brokers hold (OutOfOrderSequenceNumber"), "{text}");
+    assert!(text.ends_with("remedy: start again: what was not acknowledged is sent again, so nothing is lost"), "{text}");
+}
+
+#[test]
+fn a_broker_that_never_answers_is_found_before_the_start_and_within_the_timeout() {
+    let limits = Limits { connect_timeout: Duration::from_secs(2), ..Limits::default() };
+    let begin = Instant::now();
+    let error = precheck(&settings("127.0.0.1:1"), &limits).unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert_eq!(error.kind(), ErrorKind::Precheck);
+    let text = error.to_string();
+    assert!(text.starts_with("no Kafka broker answered at 127.0.0.1:1 within 2s: "), "{text}");
+    assert!(text.contains("Connection refused"), "{text}");
+    assert!(text.contains("remedy: start the brokers, or correct `brokers`"), "{text}");
+}
+
+#[test]
+fn options_that_break_order_or_durability_are_refused_and_values_never_shown() {
+    for name in
+        ["acks", "enable.idempotence", "max.in.flight", "transactional.id", "partitioner", "queuing.strategy", "test.mock.num.brokers"]
+    {
+        assert!(sluicegate_config::refused_option(name).is_some(), "{name}");
+    }
+    assert_eq!(sluicegate_config::refused_option("linger.ms"), None);
+    let with =
+        |name: &str, value: &str| Settings { options: BTreeMap::from([(name.to_owned(), Secret::new(value))]), ..settings("127.0.0.1:1") };
+    let refused = |name: &str| open(&with(name, "s3cret"), OnError::Stop).err().unwrap();
+    insta::assert_snapshot!(refused("acks"), @r"
+the Kafka option `acks` cannot be set: an acknowledgement has to mean that the record is durable
+  remedy: remove it
+");
+    insta::assert_snapshot!(refused("no.such.option"), @r"
+the Kafka option `no.such.option` does not exist
+  remedy: look it up in librdkafka's CONFIGURATION.md, and correct or remove it
+");
+    insta::assert_snapshot!(refused("linger.ms"), @r"
+the Kafka option `linger.ms` does not take this value, or this build of librdkafka lacks what it needs
+  remedy: look it up in librdkafka's CONFIGURATION.md, and correct or remove it
+");
+    insta::assert_snapshot!(refused("security.protocol"), @r"
+the Kafka option `security.protocol` does not take this value, or this build of librdkafka lacks what it needs
+  remedy: look it up in librdkafka's CONFIGURATION.md, and correct or remove it
+");
+    open(&with("compression.type", "zstd"), OnError::Stop).unwrap();
+}

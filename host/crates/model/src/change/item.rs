@@ -1,0 +1,98 @@
+//! Items: what a source gives, one after the other.
+
+use std::sync::Arc;
+
+use super::{Batch, Event, Lane, Offset, Table, TableName, Transaction};
+
+/// One element of the sequence that a source gives. Nothing behind the source changes their order, whatever their lanes.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// Row images and the changes that point into them.
+    Rows(Batch),
+    /// Something else, at its place between the rows.
+    Mark(Mark),
+}
+
+impl Item {
+    /// The lane that the item advances.
+    pub fn lane(&self) -> &Lane {
+        match self {
+            Self::Rows(batch) => &batch.lane,
+            Self::Mark(mark) => &mark.lane,
+        }
+    }
+
+    /// Where its lane is after it.
+    pub fn offset(&self) -> &Offset {
+        match self {
+            Self::Rows(batch) => &batch.offset,
+            Self::Mark(mark) => &mark.offset,
+        }
+    }
+}
+
+/// An item without rows.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// Its lane.
+    pub lane: Lane,
+    /// Where the lane is after it.
+    pub offset: Offset,
+    /// What it says.
+    pub kind: MarkKind,
+}
+
+/// What an item without rows says.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum MarkKind {
+    /// There is nothing to deliver up to the offset.
+    Heartbeat,
+    /// All rows of a table are gone.
+    Truncate(Truncate),
+    /// The next rows of a table have another version of its schema.
+    Schema(SchemaChange),
+    /// A lane begins, ends or fails.
+    Lane(LaneEvent),
+    /// The copy of a table begins or ends.
+    Copy {
+        /// The table.
+        table: Arc<Table>,
+        /// Whether it ends here.
+        ends: bool,
+    },
+    /// A source that ends by itself has given everything of the lane.
+    Drained,
+}
+
+/// A table was emptied as a whole.
+#[derive(Clone, Debug)]
+pub struct Truncate {
+    /// The table: its name and its latest columns that are known.
+    pub table: Arc<Table>,
+    /// The log event that did it; its transaction is the one below.
+    pub event: Event,
+    /// The transaction of the event.
+    pub transaction: Transaction,
+}
+
+/// A change of a table's schema.
+#[derive(Clone, Debug)]
+pub struct SchemaChange {
+    /// The table's name before it.
+    pub name: TableName,
+    /// The table after it; `None` = it was dropped.
+    pub table: Option<Arc<Table>>,
+}
+
+/// What happens to a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LaneEvent {
+    /// It begins; the offset is where.
+    Begins,
+    /// It has ended for good.
+    Ends,
+    /// It cannot go on; the source tries again, or stops, by itself.
+    Failed,
+}

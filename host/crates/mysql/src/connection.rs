@@ -1,0 +1,206 @@
+//! Connections to the server: how they are opened, what the server is, and what its errors mean.
+
+use std::{sync::Arc, time::Duration};
+
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
+use tokio::time::timeout;
+
+use super::{charset::Collations, position::Flavour};
+use sluicegate_config::{MySqlSource, TlsMode};
+use sluicegate_model::{Error, ErrorKind, Result};
+
+/// A replica has to take packets of the largest size that the protocol has, whatever the server's own setting.
+const MAX_PACKET: usize = 1 << 30;
+
+/// How to reach the server.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    opts: Opts,
+    address: String,
+    user: String,
+    wait: Duration,
+}
+
+/// What kind of server answers.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// MySQL or MariaDB.
+    pub flavour: Flavour,
+    /// `@@version`.
+    pub version: String,
+    /// What tells it from other servers: `@@server_uuid` of MySQL; `@@server_id` of MariaDB, which differs between all servers
+    /// that replicate from each other (`@@server_uid` follows the network card, and changes with a container).
+    pub identity: Option<Box<str>>,
+    /// Whether GTIDs are logged for every transaction.
+    pub gtids: bool,
+    /// Its collations.
+    pub collations: Arc<Collations>,
+}
+
+impl Connector {
+    /// From the pipeline file's settings; requests wait at most `wait`.
+    pub fn new(settings: &MySqlSource, wait: Duration) -> Self {
+        let tls = match settings.tls {
+            TlsMode::Disabled => None,
+            TlsMode::Required => Some(SslOpts::default().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)),
+            TlsMode::VerifyIdentity => Some(match &settings.ca_file {
+                Some(file) => SslOpts::default().with_root_certs(vec![file.clone().into()]).with_disable_built_in_roots(true),
+                None => SslOpts::default(),
+            }),
+        };
+        let opts = OptsBuilder::default()
+            .ip_or_hostname(settings.host.clone())
+            .tcp_port(settings.port)
+            .user(Some(settings.user.clone()))
+            .pass(Some(settings.password.reveal()))
+            // a socket would change who the account is, and its path would not pass through the TLS settings
+            .prefer_socket(false)
+            .tcp_nodelay(true)
+            .max_allowed_packet(Some(MAX_PACKET))
+            .ssl_opts(tls);
+        Self { opts: opts.into(), address: format!("{}:{}", settings.host, settings.port), user: settings.user.clone(), wait }
+    }
+
+    /// `host:port`, for messages.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> Result<Conn> {
+        self.within("connect to", Conn::new(self.opts.clone())).await
+    }
+
+    /// Waits for the server's answer, no longer than a single request may take.
+    pub async fn within<T>(&self, doing: &str, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
+        match timeout(self.wait, answer).await {
+            Ok(answer) => answer.map_err(|e| self.explain(doing, e)),
+            Err(_) => Err(Error::new(ErrorKind::Connection, format!("cannot {doing} {}: no answer within {:?}", self.address, self.wait))
+                .remedy("Check host, port and firewall, and that the server is running.")),
+        }
+    }
+
+    /// Asks the server what it is.
+    pub async fn identify(&self, conn: &mut Conn) -> Result<Server> {
+        let version: String = self.one(conn, "SELECT @@version").await?;
+        let flavour = if version.contains("MariaDB") { Flavour::MariaDb } else { Flavour::MySql };
+        let (identity, gtids) = match flavour {
+            Flavour::MariaDb => (self.one::<String>(conn, "SELECT CONCAT('server_id ', @@GLOBAL.server_id)").await?, true),
+            Flavour::MySql => {
+                let mode: String = self.one(conn, "SELECT @@GLOBAL.gtid_mode").await?;
+                (self.one(conn, "SELECT @@server_uuid").await?, mode == "ON")
+            }
+        };
+        let collations = self.collations(conn, flavour).await?;
+        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, collations: Arc::new(collations) })
+    }
+
+    async fn collations(&self, conn: &mut Conn, flavour: Flavour) -> Result<Collations> {
+        // from MariaDB 10.10 on, one collation name has several numbers, which only the second view lists
+        let split: Option<String> = match flavour {
+            Flavour::MySql => None,
+            Flavour::MariaDb => {
+                let columns = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'information_schema' \
+                    AND table_name = 'COLLATION_CHARACTER_SET_APPLICABILITY' AND column_name = 'ID'";
+                self.within("query", conn.query_first(columns)).await?
+            }
+        };
+        let view = if split.is_some() { "COLLATION_CHARACTER_SET_APPLICABILITY" } else { "COLLATIONS" };
+        let query =
+            format!("SELECT id, character_set_name FROM information_schema.{view} WHERE id IS NOT NULL AND character_set_name IS NOT NULL");
+        let rows: Vec<(u64, String)> = self.within("query", conn.query(query)).await?;
+        Ok(Collations::new(rows))
+    }
+
+    /// The first value of the first row, which has to be there.
+    pub async fn one<T: mysql_async::prelude::FromValue + Send + 'static>(&self, conn: &mut Conn, query: &str) -> Result<T> {
+        let row: Option<mysql_async::Row> = self.within("query", conn.query_first(query)).await?;
+        row.and_then(|mut r| r.take_opt::<T, _>(0)).and_then(std::result::Result::ok).ok_or_else(|| {
+            Error::new(ErrorKind::Connection, format!("{} gave no usable answer to '{query}'", self.address)).remedy(PASSING)
+        })
+    }
+
+    /// What an error of the library or the server means for us: whether it is worth another try, and what to do.
+    pub fn explain(&self, doing: &str, error: mysql_async::Error) -> Error {
+        let message = format!("cannot {doing} {}", self.address);
+        let (kind, remedy) = match &error {
+            mysql_async::Error::Server(server) => explain_code(server.code, &server.message, &self.user),
+            mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => {
+                (ErrorKind::Precheck, "Enable TLS on the server, or set the source's tls to disabled.".to_owned())
+            }
+            mysql_async::Error::Driver(
+                mysql_async::DriverError::UnknownAuthPlugin { .. }
+                | mysql_async::DriverError::MysqlOldPasswordDisabled
+                | mysql_async::DriverError::CleartextPluginDisabled,
+            ) => (
+                ErrorKind::Precheck,
+                "Give the account the authentication plugin caching_sha2_password or mysql_native_password.".to_owned(),
+            ),
+            mysql_async::Error::Io(io) if is_certificate_fault(io) => (
+                ErrorKind::Precheck,
+                "Check the server's certificate against ca_file and the host name, or set tls to required.".to_owned(),
+            ),
+            _ => (ErrorKind::Connection, "Check host, port and firewall, and that the server is running.".to_owned()),
+        };
+        Error::new(kind, message).caused_by(error).remedy(remedy)
+    }
+}
+
+/// The TLS library's refusals come wrapped in plain input/output errors.
+fn is_certificate_fault(error: &mysql_async::IoError) -> bool {
+    match error {
+        mysql_async::IoError::Tls(_) => true,
+        mysql_async::IoError::Io(io) => {
+            io.kind() == std::io::ErrorKind::InvalidData && io.get_ref().is_some_and(|e| e.to_string().contains("certificate"))
+        }
+    }
+}
+
+/// The remedy for what passes by itself, mostly.
+const PASSING: &str = "A running pipeline tries again by itself; if it goes on, look into the server's error log.";
+
+/// Server error codes: <https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html>.
+fn explain_code(code: u16, message: &str, user: &str) -> (ErrorKind, String) {
+    match code {
+        1045 | 1698 => (ErrorKind::Precheck, format!("Check the source's user and password; the account is '{user}'.")),
+        1044 | 1142 | 1227 => (
+            ErrorKind::Precheck,
+            format!("Grant the account what it lacks: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'…'."),
+        ),
+        1130 => (ErrorKind::Precheck, "Create the account for the host that the program runs on.".into()),
+        1820 | 1862 | 3118 | 4151 => (ErrorKind::Precheck, "Unlock the account or renew its password.".into()),
+        1236 => explain_dump_error(message),
+        1040 | 1203 | 1226 => (ErrorKind::Connection, "Raise max_connections or the account's own limits, or close other clients.".into()),
+        1129 => (ErrorKind::Connection, "The server has blocked this host after errors: run mariadb-admin flush-hosts there, or in MySQL TRUNCATE TABLE performance_schema.host_cache.".into()),
+        // shutting down, killed, lock waits and the like pass
+        _ => (ErrorKind::Connection, PASSING.into()),
+    }
+}
+
+/// Error 1236 (ER_SOURCE_FATAL_ERROR_READING_BINLOG) has many causes, told apart only by its text.
+fn explain_dump_error(message: &str) -> (ErrorKind, String) {
+    let lower = message.to_ascii_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|p| lower.contains(p));
+    if has(&["server_uuid/server_id", "same server_id"]) {
+        let remedy =
+            "Another replica uses the same server id: set a server_id of its own in each pipeline's source, and run each pipeline once.";
+        return (ErrorKind::Source, remedy.into());
+    }
+    if has(&[
+        "purged",
+        "could not find first log file",
+        "probably the slave state is too old",
+        "not in the master's binlog",
+        "not in any binlog",
+    ]) {
+        let remedy = "The changes from there on are no longer in the server's binlog: keep binlogs longer (binlog_expire_logs_seconds), \
+            and start anew with a new state file from a position that exists.";
+        return (ErrorKind::Source, remedy.into());
+    }
+    if has(&["shutting down", "shutdown"]) {
+        return (ErrorKind::Connection, PASSING.into());
+    }
+    let remedy = "The stored position does not fit this server's binlog: check that it is the same server and that nobody has run RESET; \
+        else start anew with a new state file.";
+    (ErrorKind::Source, remedy.into())
+}

@@ -1,0 +1,284 @@
+//! How places in the binlog compare: what of a batch was had, what several sinks have in common, what they have together.
+//!
+//! A change was had when its transaction is in the executed set, or, in a transaction that was delivered in part, when fewer rows
+//! of its table came before it than were delivered. Without GTIDs the file's number and the position stand for the set, and both
+//! places have to be of one server. Nothing else identifies a change: rows events are cut otherwise on another server, and which
+//! tables are captured may differ from start to start.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+};
+
+use super::{
+    gtid::{Gtid, GtidSet},
+    position::{BinlogPosition, Part},
+};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Offset, TableName, Transaction},
+};
+use sluicegate_source::Ledger;
+
+/// The ledger of the binlog's lane.
+#[derive(Debug)]
+pub struct BinlogLedger;
+
+impl Ledger for BinlogLedger {
+    fn had(&self, offset: &Offset, batch: &Batch) -> Result<Vec<Range<usize>>> {
+        had(&*position(offset)?, batch)
+    }
+
+    fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool> {
+        position(offset)?.covers(&*position(other)?)
+    }
+
+    fn join(&self, offset: &Offset, other: &Offset) -> Result<Offset> {
+        Ok(Offset::new(position(offset)?.join(&*position(other)?)?))
+    }
+
+    fn check(&self, lane: &str, offset: &Offset) -> Result<()> {
+        if lane != super::position::LANE {
+            return Err(Error::new(ErrorKind::State, format!("a MySQL or MariaDB source has no lane `{lane}`"))
+                .remedy(format!("Its only lane is `{}`.", super::position::LANE)));
+        }
+        position(offset).map(|_| ())
+    }
+}
+
+fn position(offset: &Offset) -> Result<Cow<'_, BinlogPosition>> {
+    match offset.place::<BinlogPosition>() {
+        Some(position) => Ok(Cow::Borrowed(position)),
+        None => BinlogPosition::parse(&offset.to_json()).map(Cow::Owned),
+    }
+}
+
+/// The name under which the rows of a table are counted: parts with anything but letters, digits, `_` and `$` are quoted.
+pub fn counted_name(name: &TableName) -> Box<str> {
+    let quoted = |part: &str| {
+        let plain = !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
+        if plain { part.to_owned() } else { format!("`{}`", part.replace('`', "``")) }
+    };
+    format!("{}.{}", quoted(&name.database), quoted(&name.table)).into()
+}
+
+/// How a transaction is named in an offset: by its GTID where the offset has a set of them, else by its place in the log.
+pub fn transaction_name(id: Option<&Arc<str>>, with_gtids: bool, file: &str, position: u64) -> Arc<str> {
+    id.filter(|_| with_gtids).cloned().unwrap_or_else(|| format!("{file}:{position}").into())
+}
+
+/// The number in a binlog file's name; `None` for a name without one.
+pub fn file_number(file: &str) -> Option<u64> {
+    file.rsplit_once('.').and_then(|(_, number)| number.parse().ok())
+}
+
+fn incomparable(what: &str) -> Error {
+    Error::new(ErrorKind::State, format!("two places of the binlog cannot be compared: {what}")).remedy(
+        "Let every sink of the pipeline begin at one place: `sluicegate checkpoint show` lists them, `sluicegate checkpoint set` moves one.",
+    )
+}
+
+/// A place in a log without GTIDs.
+fn linear(file: &str, position: u64) -> Result<(u64, u64)> {
+    file_number(file).map(|number| (number, position)).ok_or_else(|| incomparable("a binlog file's name has no number"))
+}
+
+impl BinlogPosition {
+    fn on_one_server(&self, other: &Self) -> Result<()> {
+        if self.flavour != other.flavour {
+            return Err(incomparable("one is of MySQL, the other of MariaDB"));
+        }
+        match (&self.server, &other.server) {
+            (Some(one), Some(two)) if one != two => Err(incomparable("they are of two servers, and have no GTIDs")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether everything before `other` is before this place, transactions in part left out of account.
+    fn set_covers(&self, other: &Self) -> Result<bool> {
+        if let (Some(own), Some(other)) = (&self.gtid_set, &other.gtid_set) {
+            return Ok(Arc::ptr_eq(own, other) || own.covers(other));
+        }
+        self.on_one_server(other)?;
+        Ok(linear(&self.file, self.position)? >= linear(&other.file, other.position)?)
+    }
+
+    /// Whether the transaction is before this place as a whole.
+    fn executed(&self, name: &str) -> Result<bool> {
+        match (&self.gtid_set, Gtid::parse(name)) {
+            (Some(set), Some(gtid)) => Ok(set.contains(&gtid)),
+            (None, Some(_)) => Ok(false),
+            (_, None) => {
+                let (file, position) = name.rsplit_once(':').ok_or_else(|| incomparable("a transaction has no name"))?;
+                let position = position.parse().map_err(|_| incomparable("a transaction has no name"))?;
+                Ok(linear(file, position)? < linear(&self.file, self.position)?)
+            }
+        }
+    }
+
+    fn part(&self, name: &str) -> Option<&Part> {
+        self.open.iter().find(|part| *part.transaction == *name)
+    }
+
+    /// Whether everything that was delivered at `other` was delivered here.
+    pub fn covers(&self, other: &Self) -> Result<bool> {
+        if !self.set_covers(other)? {
+            return Ok(false);
+        }
+        for part in &other.open {
+            if self.executed(&part.transaction)? {
+                continue;
+            }
+            let own = self.part(&part.transaction);
+            let held = |(table, rows): (&Box<str>, &u64)| own.is_some_and(|own| own.rows.get(table).is_some_and(|held| held >= rows));
+            if !part.rows.iter().all(held) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was delivered at both: where a stream begins that serves them both.
+    pub fn meet(&self, other: &Self) -> Result<Self> {
+        if self == other {
+            return Ok(self.clone());
+        }
+        let lower = match (self.set_covers(other)?, other.set_covers(self)?) {
+            (true, _) => Some(other),
+            (_, true) => Some(self),
+            _ => None,
+        };
+        let gtid_set = match (lower, &self.gtid_set, &other.gtid_set) {
+            (Some(lower), ..) => lower.gtid_set.clone(),
+            (None, Some(own), Some(other)) => Some(Arc::new(own.meet(other))),
+            _ => None,
+        };
+        let mut met = Self { gtid_set, open: Vec::new(), skip: None, ..lower.unwrap_or(self).clone() };
+        if lower.is_none() {
+            // a place of neither: only the set tells it
+            (met.file, met.position) = ("".into(), super::start::FIRST);
+        }
+        let names = self.open.iter().chain(&other.open).map(|part| part.transaction.clone());
+        let mut names: Vec<Arc<str>> = names.collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            if met.executed(&name)? {
+                continue;
+            }
+            let rows = match (self.delivered(&name)?, other.delivered(&name)?) {
+                (Delivered::All, Delivered::All) => continue,
+                (Delivered::Part(rows), Delivered::All) | (Delivered::All, Delivered::Part(rows)) => rows.clone(),
+                (Delivered::Part(a), Delivered::Part(b)) => {
+                    a.iter().filter_map(|(table, rows)| Some((table.clone(), *rows.min(b.get(table)?)))).collect()
+                }
+                (Delivered::None, _) | (_, Delivered::None) => continue,
+            };
+            met.open.push(Part { transaction: name, rows });
+        }
+        Ok(met)
+    }
+
+    fn delivered(&self, name: &str) -> Result<Delivered<'_>> {
+        if self.executed(name)? {
+            return Ok(Delivered::All);
+        }
+        Ok(self.part(name).map_or(Delivered::None, |part| Delivered::Part(&part.rows)))
+    }
+
+    /// What was delivered at one of them at least. Where neither has everything of the other, the file is not known.
+    pub fn join(&self, other: &Self) -> Result<Self> {
+        let higher = match (self.set_covers(other)?, other.set_covers(self)?) {
+            (true, _) => Some(self),
+            (_, true) => Some(other),
+            _ => None,
+        };
+        let gtid_set = match (higher, &self.gtid_set, &other.gtid_set) {
+            (Some(higher), ..) => higher.gtid_set.clone(),
+            (None, Some(own), Some(other)) => Some(Arc::new(own.join(other))),
+            _ => None,
+        };
+        let mut joined = Self { gtid_set, open: Vec::new(), skip: None, ..higher.unwrap_or(self).clone() };
+        if higher.is_none() {
+            (joined.file, joined.position) = ("".into(), super::start::FIRST);
+        }
+        let mut open: BTreeMap<Arc<str>, BTreeMap<Box<str>, u64>> = BTreeMap::new();
+        for part in self.open.iter().chain(&other.open) {
+            if joined.executed(&part.transaction)? {
+                continue;
+            }
+            let rows = open.entry(part.transaction.clone()).or_default();
+            for (table, delivered) in &part.rows {
+                let most = rows.entry(table.clone()).or_default();
+                *most = (*most).max(*delivered);
+            }
+        }
+        joined.open = open.into_iter().map(|(transaction, rows)| Part { transaction, rows }).collect();
+        Ok(joined)
+    }
+}
+
+/// What a place has of a transaction.
+enum Delivered<'a> {
+    All,
+    Part(&'a BTreeMap<Box<str>, u64>),
+    None,
+}
+
+/// The least of all places, which may be the place of none of them.
+pub fn meet(places: &[BinlogPosition]) -> Result<Option<BinlogPosition>> {
+    let Some((first, rest)) = places.split_first() else { return Ok(None) };
+    // how version 1 counted cannot be compared: it holds where all are at one place
+    if rest.iter().all(|place| place == first) {
+        return Ok(Some(first.clone()));
+    }
+    if places.iter().any(|place| place.skip.is_some()) {
+        tracing::warn!("the sinks stand at different rows of a transaction, counted as an older version did: it comes again as a whole");
+    }
+    rest.iter().try_fold(BinlogPosition { skip: None, ..first.clone() }, |met, place| met.meet(place)).map(Some)
+}
+
+/// The changes of the batch that were delivered before `offset`, as rising ranges of places in the batch.
+fn had(offset: &BinlogPosition, batch: &Batch) -> Result<Vec<Range<usize>>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    // by transaction of the batch
+    let mut known: HashMap<u32, Delivered<'_>> = HashMap::new();
+    for (at, change) in batch.changes.iter().enumerate() {
+        let dangling = || Error::new(ErrorKind::Internal, "a change of an event that the batch does not have");
+        let (event, transaction) = batch.event(change).ok_or_else(dangling)?;
+        let delivered = match known.entry(event.transaction) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(of_transaction(offset, transaction)?),
+        };
+        let was_had = match delivered {
+            Delivered::All => true,
+            Delivered::None => false,
+            Delivered::Part(rows) => {
+                let table = event.table.as_deref().unwrap_or_default();
+                rows.get(table).is_some_and(|done| event.rows_before(change.row) < *done)
+            }
+        };
+        match ranges.last_mut().filter(|last| was_had && last.end == at) {
+            Some(last) => last.end = at + 1,
+            None if was_had => ranges.push(at..at + 1),
+            None => {}
+        }
+    }
+    Ok(ranges)
+}
+
+fn of_transaction<'a>(offset: &'a BinlogPosition, transaction: &Transaction) -> Result<Delivered<'a>> {
+    let with_gtids = offset.gtid_set.is_some();
+    let name = transaction_name(transaction.id.as_ref(), with_gtids, &transaction.file, transaction.position);
+    if offset.executed(&name)? {
+        return Ok(Delivered::All);
+    }
+    Ok(offset.part(&name).map_or(Delivered::None, |part| Delivered::Part(&part.rows)))
+}
+
+/// Whether a set of the server's own holds everything that a position has.
+pub fn is_part_of(position: &BinlogPosition, executed: &GtidSet) -> bool {
+    position.gtid_set.as_deref().is_none_or(|set| executed.covers(set))
+}

@@ -1,0 +1,343 @@
+//! Where in the log the stream is: file, position, GTIDs, and the open transaction.
+
+use std::sync::Arc;
+
+use mysql_async::binlog::events::BinlogEventHeader;
+
+use super::{
+    event::{self, kind},
+    gtid::{Gtid, GtidSet},
+    ledger::transaction_name,
+    position::{BinlogPosition, Flavour, Part, Skip},
+};
+
+/// The transaction whose events are being read.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// File that it stands in.
+    pub file: Arc<str>,
+    /// Position of its first event.
+    pub position: u64,
+    /// Its GTID.
+    pub gtid: Option<Gtid>,
+    /// The GTID's text.
+    pub id: Option<Arc<str>>,
+    /// When it was committed at its origin, microseconds, where the log says so.
+    pub time_us: Option<i64>,
+    /// Whether its end is marked by a commit, not by the end of its only statement.
+    pub begun: bool,
+    /// Whether it was delivered as a whole before: then nothing of it is delivered again.
+    pub had: bool,
+    /// What of it was delivered before the stream was opened.
+    pub part: Option<Part>,
+    /// The same as a version 1 checkpoint counted it.
+    pub skip: Skip,
+    /// Rows events read: only to honour `skip`.
+    pub events: u64,
+    /// Rows that went before in the event out of which this transaction is unpacked.
+    pub unpacked_rows: u32,
+}
+
+/// Rows of one table that were read of the open transaction.
+#[derive(Clone, Debug)]
+struct Count {
+    table: Arc<str>,
+    rows: u64,
+}
+
+/// The stream's place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    flavour: Flavour,
+    server: Option<Box<str>>,
+    /// The file being read.
+    pub file: Arc<str>,
+    /// Position after the last event read.
+    pub position: u64,
+    /// What has been executed up to the open transaction.
+    pub executed: Option<Arc<GtidSet>>,
+    /// The open transaction.
+    pub open: Option<Open>,
+    /// Rows read of the open transaction, by table. Kept from one to the next, so that transactions cost no allocation.
+    counts: Vec<Count>,
+    /// Transactions that were delivered in part before the stream was opened, and have not come yet.
+    parts: Vec<Part>,
+    /// What of the very next transaction was delivered, as a version 1 checkpoint counted it.
+    skip: Option<Skip>,
+    /// Whether transactions may come that are in `executed`: the place was put together from two servers' logs, and MariaDB
+    /// is asked with the last transaction of each domain only.
+    overlaps: bool,
+    /// Whether the transactions in `parts` were delivered from another server's log, where rows of tables without a key may
+    /// stand in another order.
+    pub elsewhere: bool,
+    /// Whether the place has changed since this was last set to false.
+    pub moved: bool,
+    /// Transactions read to their end.
+    pub ended: u64,
+    /// Start of the compressed transaction being unpacked, and the bytes of it that are still to come.
+    payload: Option<(u64, u64)>,
+}
+
+impl Place {
+    /// At a position.
+    pub fn new(position: &BinlogPosition) -> Self {
+        Self {
+            flavour: position.flavour,
+            server: position.server.clone(),
+            file: position.file.clone(),
+            position: position.position,
+            executed: position.gtid_set.clone(),
+            open: None,
+            counts: Vec::new(),
+            parts: position.open.clone(),
+            skip: position.skip,
+            overlaps: !position.has_file(),
+            elsewhere: false,
+            moved: false,
+            ended: 0,
+            payload: None,
+        }
+    }
+
+    /// Goes back to where a new connection to a server begins to read.
+    pub fn restart(&mut self, position: &BinlogPosition, server: Option<Box<str>>) {
+        let elsewhere = self.server.is_some() && self.server != server;
+        let mut place = Self { overlaps: self.overlaps, ended: self.ended, moved: true, ..Self::new(position) };
+        place.overlaps |= !position.has_file();
+        place.elsewhere |= elsewhere;
+        place.server = server;
+        *self = place;
+    }
+
+    /// Where to resume.
+    pub fn resume(&self) -> BinlogPosition {
+        let (file, position) = match &self.open {
+            Some(open) => (open.file.clone(), open.position),
+            None => (self.file.clone(), self.position),
+        };
+        let mut open = self.parts.clone();
+        open.extend(self.open.as_ref().and_then(|open| self.part(open)));
+        let skip = match &self.open {
+            None => self.skip,
+            Some(_) => None,
+        };
+        BinlogPosition { flavour: self.flavour, server: self.server.clone(), file, position, gtid_set: self.executed.clone(), open, skip }
+    }
+
+    /// What was delivered of the open transaction: now, or before the stream was opened.
+    fn part(&self, open: &Open) -> Option<Part> {
+        let mut rows = open.part.as_ref().map(|part| part.rows.clone()).unwrap_or_default();
+        for count in self.counts.iter().filter(|count| count.rows > 0) {
+            let most = rows.entry((&*count.table).into()).or_default();
+            *most = (*most).max(count.rows);
+        }
+        (!rows.is_empty()).then(|| Part { transaction: self.name(open), rows })
+    }
+
+    fn name(&self, open: &Open) -> Arc<str> {
+        transaction_name(open.id.as_ref(), self.executed.is_some(), &open.file, open.position)
+    }
+
+    /// Rows of the table that were read of the open transaction.
+    pub fn rows_read(&self, table: &Arc<str>) -> u64 {
+        self.counts.iter().find(|count| count.is_of(table)).map_or(0, |count| count.rows)
+    }
+
+    /// Notes that so many rows of the table were read of the open transaction in all.
+    pub fn read_up_to(&mut self, table: &Arc<str>, rows: u64) {
+        match self.counts.iter_mut().find(|count| count.is_of(table)) {
+            Some(count) => count.rows = rows,
+            None => self.counts.push(Count { table: table.clone(), rows }),
+        }
+    }
+
+    /// Whether the next event comes out of a compressed transaction.
+    pub fn unpacking(&self) -> bool {
+        self.payload.is_some_and(|(_, left)| left > 0)
+    }
+
+    /// Whether the event taken in last came out of a compressed transaction.
+    pub fn unpacked(&self) -> bool {
+        self.payload.is_some()
+    }
+
+    /// A compressed transaction begins, which unpacks to `size` bytes of events.
+    pub fn unpack(&mut self, start: u64, size: u64) {
+        self.payload = Some((start, size));
+    }
+
+    /// Takes an event's header in and returns the event's own position; `None` when an event out of a compressed transaction
+    /// cannot be one, because that could not be unpacked.
+    pub fn locate(&mut self, header: &BinlogEventHeader) -> Option<u64> {
+        let (event, size) = (header.event_type_raw(), u64::from(header.event_size()));
+        if let Some((start, left)) = self.payload.filter(|(_, left)| *left > 0) {
+            let outer = matches!(
+                event,
+                kind::GTID
+                    | kind::ANONYMOUS_GTID
+                    | kind::GTID_TAGGED
+                    | kind::ROTATE
+                    | kind::FORMAT_DESCRIPTION
+                    | kind::STOP
+                    | kind::PREVIOUS_GTIDS
+                    | kind::HEARTBEAT
+                    | kind::HEARTBEAT_V2
+                    | kind::TRANSACTION_PAYLOAD
+            );
+            if outer || size > left {
+                return None;
+            }
+            self.payload = Some((start, left - size));
+            return Some(start);
+        }
+        self.payload = None;
+        let made_up = header.flags_raw() & event::ARTIFICIAL != 0
+            || matches!(event, kind::HEARTBEAT | kind::HEARTBEAT_V2)
+            || (header.log_pos() == 0 && matches!(event, kind::FORMAT_DESCRIPTION | kind::ROTATE));
+        if made_up {
+            return Some(self.position);
+        }
+        let end = match header.log_pos() {
+            // servers may leave the position of events inside a transaction away
+            0 => self.position + size,
+            low => widen(self.position, low),
+        };
+        self.position = end;
+        self.moved |= self.open.is_none();
+        Some(end.saturating_sub(size))
+    }
+
+    /// A heartbeat: the server is at `low` of the same file and has nothing (for us) before that.
+    pub fn heartbeat(&mut self, low: u32) {
+        let position = widen(self.position, low);
+        if self.open.is_none() && low != 0 && position > self.position && position - self.position < u64::from(u32::MAX) / 2 {
+            self.position = position;
+            self.moved = true;
+        }
+    }
+
+    /// The stream goes on in another file (or says which one it begins with).
+    pub fn rotate(&mut self, file: &str, position: u64) {
+        if *self.file != *file || self.position != position {
+            self.file = file.into();
+            self.position = position;
+            self.moved |= self.open.is_none();
+        }
+    }
+
+    /// Opens a transaction at `start`. What was delivered of it before is found by what it is called, whichever transactions
+    /// come first.
+    pub fn begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, begun: bool) -> &mut Open {
+        // how version 1 counted means the transaction at the stored place, which is the first
+        let skip = self.skip.take().unwrap_or_default();
+        let id = gtid.as_ref().map(|g| g.to_string().into());
+        let had = self.overlaps && matches!((&self.executed, &gtid), (Some(executed), Some(gtid)) if executed.contains(gtid));
+        self.counts.clear();
+        let mut open =
+            Open { file: self.file.clone(), position: start, gtid, id, time_us, begun, had, part: None, skip, events: 0, unpacked_rows: 0 };
+        if !self.parts.is_empty() {
+            let name = self.name(&open);
+            open.part = self.parts.iter().position(|part| part.transaction == name).map(|at| self.parts.swap_remove(at));
+        }
+        self.open.insert(open)
+    }
+
+    /// The open transaction; one is opened at `start` when there is none.
+    pub fn transaction(&mut self, start: u64) -> &mut Open {
+        match self.open.take() {
+            Some(open) => self.open.insert(open),
+            None => self.begin(start, None, None, true),
+        }
+    }
+
+    /// Ends the open transaction.
+    pub fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            match (&mut self.executed, &open.gtid) {
+                // shared with the batches that carry it: a copy is made once a batch
+                (Some(executed), Some(gtid)) => Arc::make_mut(executed).add(gtid),
+                // a transaction without a GTID cannot be told by the set any more; file and position count from here on
+                (executed @ Some(_), None) if self.flavour == Flavour::MySql => *executed = None,
+                _ => {}
+            }
+            self.counts.clear();
+            self.moved = true;
+            self.ended += 1;
+        }
+    }
+
+    /// Leaves a transaction that has no end in its file: it was not committed.
+    pub fn abandon(&mut self) {
+        self.open = None;
+        self.counts.clear();
+    }
+}
+
+impl Count {
+    fn is_of(&self, table: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.table, table) || self.table == *table
+    }
+}
+
+/// A position of 32 bits, as headers have it, near the position before it. Files can grow beyond 4 GiB with one transaction.
+fn widen(previous: u64, low: u32) -> u64 {
+    let candidate = previous & !0xffff_ffff | u64::from(low);
+    if candidate + (1 << 31) < previous { candidate + (1 << 32) } else { candidate }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_beyond_four_gibibytes_keep_counting() {
+        assert_eq!(widen(4, 1000), 1000);
+        assert_eq!(widen(0xffff_fff0, 0x10), 0x1_0000_0010);
+        assert_eq!(widen(0x1_0000_0010, 0x20), 0x1_0000_0020);
+    }
+
+    fn at(gtids: &str, open: Vec<Part>) -> BinlogPosition {
+        BinlogPosition {
+            flavour: Flavour::MariaDb,
+            server: None,
+            file: "b.1".into(),
+            position: 100,
+            gtid_set: Some(Arc::new(GtidSet::parse_mariadb(gtids).unwrap())),
+            open,
+            skip: None,
+        }
+    }
+
+    fn part(transaction: &str, rows: u64) -> Part {
+        Part { transaction: transaction.into(), rows: [("shop.orders".into(), rows)].into() }
+    }
+
+    #[test]
+    fn a_position_inside_a_transaction_counts_the_rows_of_each_table() {
+        let start = at("0-1-5", vec![part("0-1-6", 3)]);
+        let mut place = Place::new(&start);
+        assert_eq!(place.resume(), start, "nothing read yet: the same place, what was delivered in part included");
+        let open = place.begin(100, Some(Gtid::MariaDb { domain: 0, server: 1, sequence: 6 }), None, true);
+        assert_eq!(open.part, Some(part("0-1-6", 3)));
+        place.position = 900;
+        assert_eq!(place.resume(), start, "none of its rows read yet");
+        let orders: Arc<str> = "shop.orders".into();
+        place.read_up_to(&orders, 2);
+        assert_eq!(place.resume(), start, "fewer than were delivered");
+        place.read_up_to(&orders, 7);
+        assert_eq!(place.resume(), at("0-1-5", vec![part("0-1-6", 7)]));
+        place.end();
+        assert_eq!(place.resume(), BinlogPosition { position: 900, ..at("0-1-6", Vec::new()) });
+    }
+
+    #[test]
+    fn rows_that_were_delivered_are_not_taken_from_whichever_transaction_comes_first() {
+        let mut place = Place::new(&at("0-1-5", vec![part("0-1-6", 3)]));
+        assert_eq!(place.begin(100, Some(Gtid::MariaDb { domain: 1, server: 7, sequence: 1 }), None, true).part, None);
+        place.read_up_to(&"shop.orders".into(), 1);
+        assert_eq!(place.resume().open, [part("0-1-6", 3), part("1-7-1", 1)]);
+        place.end();
+        assert_eq!(place.resume().open, [part("0-1-6", 3)], "still to come");
+        assert_eq!(place.begin(900, Some(Gtid::MariaDb { domain: 0, server: 1, sequence: 6 }), None, true).part, Some(part("0-1-6", 3)));
+    }
+}

@@ -1,0 +1,100 @@
+//! Proof, at each connection, that the server's log still holds the place that reading goes on from.
+//!
+//! A log can lose its end: after a power cut with `sync_binlog` other than 1, MariaDB gives the lost numbers to the next
+//! transactions, and MySQL keeps the numbers as executed although its log lacks the rows. A log can be reset, too, and file
+//! names and positions come again. A set of GTIDs alone shows none of that, so on the server that the place was read from
+//! file and position have to exist and to belong to the set; on any other server the set has to be part of its own.
+
+use mysql_async::{Conn, Row, prelude::Queryable};
+
+use super::{
+    connection::{Connector, Server},
+    ledger,
+    position::{BinlogPosition, Flavour},
+    start,
+};
+use sluicegate_model::{Error, ErrorKind, Result};
+
+/// Proves it, or says what is wrong. Changes nothing.
+pub(super) async fn prove(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition) -> Result<()> {
+    let here = matches!((&position.server, &server.identity), (Some(stored), Some(present)) if stored == present);
+    if here && position.has_file() && file_exists(connector, conn, position).await? {
+        return match server.flavour {
+            Flavour::MariaDb => mariadb_place(connector, conn, position).await,
+            Flavour::MySql => mysql_place(connector, conn, position).await,
+        };
+    }
+    // MySQL's set is compared by the server itself, with what it has purged
+    if server.flavour == Flavour::MariaDb && position.resumable_gtids().is_some() {
+        let state: String = connector.one(conn, "SELECT @@GLOBAL.gtid_binlog_state").await?;
+        let own = start::parse_gtids(Flavour::MariaDb, &state)?;
+        if !ledger::is_part_of(position, &own) {
+            return Err(cut(connector, position, format!("it has logged '{own}' only")));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a log that lacks a place which was read from it.
+fn cut(connector: &Connector, position: &BinlogPosition, what: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Source,
+        format!(
+            "the binlog of {} was cut or reset: it does not hold the place {position} that was read from it; {what}",
+            connector.address()
+        ),
+    )
+    .remedy(
+        "Find out what the server lost (a crash with sync_binlog other than 1, RESET, a restored backup), and copy the tables anew or \
+         compare them. Then name the place to go on from: `sluicegate checkpoint drop` the sinks, and set the source's `start`.",
+    )
+}
+
+/// Whether the server still has the file. One that it has removed by age is gone without a fault; one that comes after its
+/// newest was never written.
+async fn file_exists(connector: &Connector, conn: &mut Conn, position: &BinlogPosition) -> Result<bool> {
+    let files = start::log_files(connector, conn).await?;
+    if let Some(file) = files.iter().find(|file| *file.name == *position.file) {
+        return match position.position <= file.size {
+            true => Ok(true),
+            false => Err(cut(connector, position, format!("the file ends at {}", file.size))),
+        };
+    }
+    match (files.last().and_then(|f| ledger::file_number(&f.name)), ledger::file_number(&position.file)) {
+        (Some(newest), Some(stored)) if stored > newest => {
+            Err(cut(connector, position, format!("its newest file is {}", files.last().map_or("", |f| &f.name))))
+        }
+        _ => Ok(false),
+    }
+}
+
+async fn mariadb_place(connector: &Connector, conn: &mut Conn, position: &BinlogPosition) -> Result<()> {
+    let query = "SELECT BINLOG_GTID_POS(?, ?)";
+    let answer: Option<Option<String>> = connector.within("query", conn.exec_first(query, (&*position.file, position.position))).await?;
+    let Some(text) = answer.flatten() else {
+        return Err(cut(connector, position, "no event begins there"));
+    };
+    let Some(own) = &position.gtid_set else { return Ok(()) };
+    let logged = start::parse_gtids(Flavour::MariaDb, &text)?;
+    if logged.position_text() == own.position_text() {
+        Ok(())
+    } else {
+        Err(cut(connector, position, format!("what it has there is '{logged}'")))
+    }
+}
+
+async fn mysql_place(connector: &Connector, conn: &mut Conn, position: &BinlogPosition) -> Result<()> {
+    // file names in the log's index hold no quotes; the server takes no parameter here
+    if position.file.contains(['\'', '\\']) {
+        return Ok(());
+    }
+    let query = format!("SHOW BINLOG EVENTS IN '{}' FROM {} LIMIT 1", position.file, position.position);
+    // 1220: "Wrong offset or I/O error", or an event that cannot be read from there
+    let event = async {
+        match conn.query_first::<Row, _>(query).await {
+            Err(mysql_async::Error::Server(error)) if error.code == 1220 => Ok(false),
+            other => other.map(|_| true),
+        }
+    };
+    if connector.within("query", event).await? { Ok(()) } else { Err(cut(connector, position, "no event begins there")) }
+}

@@ -1,0 +1,427 @@
+//! The stream: connect, read events, fill batches, hand them on; and again when the connection breaks.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::{FutureExt, StreamExt};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, binlog::events::Event as RawEvent, prelude::Queryable};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    assembly::Assembly,
+    catalogue::Catalogue,
+    connection::{Connector, Server},
+    gtid::GtidSet,
+    place::Place,
+    position::{BinlogPosition, Flavour, LANE},
+    proof,
+};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Item, Lane, Mark, MarkKind, Offset},
+    limits::{Limits, POSITION_INTERVAL},
+};
+use sluicegate_source::Items;
+use sluicegate_status::Status;
+
+/// After this long without an event everything has been read.
+const IDLE: Duration = Duration::from_millis(100);
+/// Heartbeats that may stay away before the connection counts as dead.
+const MISSED_HEARTBEATS: u32 = 3;
+
+/// Why the stream does not go on.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// It was asked to stop, or nobody takes its batches any more.
+    Stop,
+    /// An error.
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Halt::Failed(error)
+    }
+}
+
+/// Everything that outlives a connection.
+pub(super) struct Reader {
+    pub(super) connector: Connector,
+    pub(super) server_id: u32,
+    pub(super) heartbeat: Duration,
+    pub(super) limits: Limits,
+    pub(super) status: Arc<Status>,
+    pub(super) catalogue: Catalogue,
+    pub(super) out: Items,
+    pub(super) stop: CancellationToken,
+}
+
+/// A stream that has found its place.
+pub(super) struct Stream {
+    pub(super) reader: Reader,
+    pub(super) server: Server,
+    pub(super) place: Place,
+    pub(super) assembly: Assembly,
+    pub(super) lane: Lane,
+    /// Events read, to tell them apart.
+    pub(super) events: u64,
+    sent: Instant,
+    heard: Instant,
+    idle: bool,
+}
+
+impl Reader {
+    /// Streams from a position on until stopped or until an error is final.
+    pub(super) async fn run(self, start: BinlogPosition) -> Result<()> {
+        match self.run_to_halt(&start).await {
+            Halt::Stop => Ok(()),
+            Halt::Failed(error) => Err(error),
+        }
+    }
+
+    async fn run_to_halt(self, start: &BinlogPosition) -> Halt {
+        let mut patience = Patience::new(self.limits.retry_window);
+        let mut reader = self;
+        let mut stream = loop {
+            match reader.identify().await {
+                Ok(server) => {
+                    tracing::info!(
+                        server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
+                    );
+                    break Stream::new(reader, server, Place::new(start));
+                }
+                Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
+                    if let Err(halt) = patience.wait(error, &reader.stop).await {
+                        return halt;
+                    }
+                }
+                Err(halt) => return halt,
+            }
+            reader.catalogue.disconnect();
+        };
+        let mut connections = 0_u64;
+        loop {
+            let halt = stream.connect_and_follow(&mut connections, &mut patience).await;
+            stream.reader.status.source.disconnect();
+            stream.reader.catalogue.disconnect();
+            let Halt::Failed(error) = halt else { return halt };
+            // what was read whole is delivered, whatever came behind it; the place knows how far into the transaction that is
+            if let Err(stopped) = stream.send_held().await {
+                return if error.kind() == ErrorKind::Connection { stopped } else { error.into() };
+            }
+            match error.kind() {
+                ErrorKind::Connection => {
+                    if let Err(halt) = patience.wait(error, &stream.reader.stop).await {
+                        return halt;
+                    }
+                }
+                _ => return error.into(),
+            }
+        }
+    }
+
+    /// Finds out what the server is.
+    async fn identify(&mut self) -> Result<Server, Halt> {
+        let identify = async {
+            let mut conn = self.connector.connect().await?;
+            self.connector.identify(&mut conn).await
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Halt::Stop),
+            server = identify => Ok(server?),
+        }
+    }
+}
+
+impl Stream {
+    /// A stream from a place on.
+    pub(super) fn new(reader: Reader, server: Server, place: Place) -> Self {
+        let lane = Lane::new(LANE);
+        let assembly = Assembly::new(&reader.limits, lane.clone());
+        let now = Instant::now();
+        Self { reader, server, place, assembly, lane, events: 0, sent: now, heard: now, idle: true }
+    }
+
+    /// One connection's life.
+    async fn connect_and_follow(&mut self, connections: &mut u64, patience: &mut Patience) -> Halt {
+        let stop = self.reader.stop.clone();
+        let stream = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Halt::Stop,
+            stream = self.open() => stream,
+        };
+        let mut stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => return error.into(),
+        };
+        self.heard = Instant::now();
+        let opened = Instant::now();
+        let (mut connected, mut healthy) = (false, false);
+        loop {
+            let event = match self.next(&mut stream).await {
+                Ok(event) => event,
+                Err(halt) => return halt,
+            };
+            if !connected {
+                // the server refuses a dump only here, not when it is asked for
+                connected = true;
+                self.reader.status.source.connect();
+                if *connections > 0 {
+                    self.reader.status.source.reconnects.add(1);
+                    tracing::info!(server = self.reader.connector.address(), position = %self.place.resume(), "connected again");
+                }
+                *connections += 1;
+            }
+            if let Err(halt) = self.take_event(&event).await {
+                return halt;
+            }
+            // a connection that breaks at the same transaction again and again must not count as a success each time
+            if !healthy && (self.place.ended > 0 || opened.elapsed() >= self.reader.heartbeat) {
+                healthy = true;
+                patience.reset();
+            }
+            if let Err(halt) = self.flush_if_due().await {
+                return halt;
+            }
+        }
+    }
+
+    /// Opens the dump at the present place.
+    async fn open(&mut self) -> Result<BinlogStream> {
+        let reader = &self.reader;
+        let mut conn = reader.connector.connect().await?;
+        let server = reader.connector.identify(&mut conn).await?;
+        // an event that was cut off is read again from the start of its transaction
+        let resume = self.place.resume();
+        check_same_server(&resume, &server, reader.connector.address())?;
+        proof::prove(&reader.connector, &mut conn, &server, &resume).await?;
+        self.place.restart(&resume, server.identity.clone());
+        let gtids = resume.resumable_gtids();
+        for statement in session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text)) {
+            reader.connector.within("prepare the connection to", conn.query_drop(statement)).await?;
+        }
+        let request = BinlogStreamRequest::new(reader.server_id);
+        let stream = match (server.flavour, gtids) {
+            (Flavour::MySql, Some(set)) => {
+                let sids = set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?;
+                dump(reader, conn, request.with_gtid().with_gtid_set(sids)).await
+            }
+            (Flavour::MariaDb, Some(_)) => dump(reader, conn, request).await,
+            (_, None) => {
+                if resume.position > u64::from(u32::MAX) {
+                    return Err(Error::new(ErrorKind::Source, format!("{resume} lies beyond 4 GiB, where the protocol cannot start"))
+                        .remedy("Switch GTIDs on, or start from the next binlog file."));
+                }
+                dump(reader, conn, request.with_filename(resume.file.as_bytes()).with_pos(resume.position)).await
+            }
+        };
+        self.server = server;
+        stream
+    }
+
+    /// The next event. While none is there: flushes, sends the position, notices a dead connection and the wish to stop.
+    async fn next(&mut self, stream: &mut BinlogStream) -> Result<RawEvent, Halt> {
+        // the usual case under load costs no timer
+        if let Some(event) = AssertUnwindSafe(stream.next()).catch_unwind().now_or_never() {
+            if self.reader.stop.is_cancelled() {
+                return Err(Halt::Stop);
+            }
+            return self.hear(event);
+        }
+        let patience = self.reader.heartbeat * MISSED_HEARTBEATS;
+        let waiting = Instant::now();
+        // the time that we kept the server waiting does not count
+        self.heard = waiting;
+        loop {
+            let dead = self.heard + patience;
+            let mut wake = dead;
+            if let Some(since) = self.assembly.since() {
+                wake = wake.min(since + self.reader.limits.batch_wait);
+            }
+            if self.place.moved {
+                wake = wake.min(self.sent + POSITION_INTERVAL);
+            }
+            if !self.idle {
+                wake = wake.min(waiting + IDLE);
+            }
+            let stop = self.reader.stop.clone();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Halt::Stop),
+                event = AssertUnwindSafe(stream.next()).catch_unwind() => return self.hear(event),
+                () = tokio::time::sleep_until(wake.into()) => {
+                    self.flush_if_due().await?;
+                    let now = Instant::now();
+                    if !self.idle && now >= waiting + IDLE {
+                        self.idle = true;
+                        self.reader.status.source.see_event(0);
+                    }
+                    if now >= dead {
+                        let text = format!("nothing came from {} for {patience:?}, not even a heartbeat", self.reader.connector.address());
+                        return Err(Error::new(ErrorKind::Connection, text).into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Result<Option<mysql_async::Result<RawEvent>>, Box<dyn std::any::Any + Send>>) -> Result<RawEvent, Halt> {
+        let address = self.reader.connector.address();
+        match event {
+            Ok(Some(Ok(event))) => {
+                self.heard = Instant::now();
+                self.reader.status.source.hear();
+                Ok(event)
+            }
+            Ok(Some(Err(error))) => {
+                let error = self.reader.connector.explain("read the binlog of", error);
+                Err(error.context(format_args!("at {}", self.place.resume())).into())
+            }
+            Ok(None) => Err(Error::new(ErrorKind::Connection, format!("{address} ended the binlog stream")).into()),
+            // the library slices without checks where an event is shorter than it says
+            Err(_) => {
+                Err(Error::new(ErrorKind::Source, format!("{address} sent an event that cannot be read, after {}", self.place.resume()))
+                    .remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
+                    .into())
+            }
+        }
+    }
+
+    /// Sends what has waited long enough, or the position alone when it has moved for a while.
+    async fn flush_if_due(&mut self) -> Result<(), Halt> {
+        let now = Instant::now();
+        let batch_due = self.assembly.since().is_some_and(|since| now >= since + self.reader.limits.batch_wait);
+        let position_due = self.place.moved && now >= self.sent + POSITION_INTERVAL;
+        if batch_due || position_due { self.send().await } else { Ok(()) }
+    }
+
+    /// Sends what is held, if anything.
+    async fn send_held(&mut self) -> Result<(), Halt> {
+        if self.assembly.is_empty() { Ok(()) } else { self.send().await }
+    }
+
+    /// Sends what is held, or else a heartbeat, with the present position. Waits for room in the queue.
+    pub(super) async fn send(&mut self) -> Result<(), Halt> {
+        let offset = Offset::new(self.place.resume());
+        let item = match self.assembly.is_empty() {
+            true => Item::Mark(Mark { lane: self.lane.clone(), offset, kind: MarkKind::Heartbeat }),
+            false => Item::Rows(self.assembly.take(offset)),
+        };
+        self.give(item).await
+    }
+
+    /// Sends a mark, behind what is held.
+    pub(super) async fn mark(&mut self, kind: MarkKind) -> Result<(), Halt> {
+        self.send_held().await?;
+        let offset = Offset::new(self.place.resume());
+        self.give(Item::Mark(Mark { lane: self.lane.clone(), offset, kind })).await
+    }
+
+    async fn give(&mut self, item: Item) -> Result<(), Halt> {
+        let sent = tokio::select! {
+            biased;
+            () = self.reader.stop.cancelled() => return Err(Halt::Stop),
+            sent = self.reader.out.send(item) => sent,
+        };
+        self.sent = Instant::now();
+        self.place.moved = false;
+        sent.map_err(|_| Halt::Stop)
+    }
+
+    /// Notes when the source executed what is being read, for the lag.
+    pub(super) fn see(&mut self, time_us: i64) {
+        self.idle = false;
+        self.reader.status.source.see_event(time_us);
+    }
+}
+
+async fn dump(reader: &Reader, conn: Conn, request: BinlogStreamRequest<'_>) -> Result<BinlogStream> {
+    reader.connector.within("read the binlog of", conn.get_binlog_stream(request)).await
+}
+
+/// What the session has to say before it asks for the log. User variables that a server does not know do no harm.
+fn session_settings(server: &Server, heartbeat: Duration, gtids: Option<String>) -> Vec<String> {
+    let period = heartbeat.as_nanos();
+    let mut statements = vec![
+        format!("SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}"),
+        // while the sinks hold us back nothing is read; the server must not take that for a dead client at once
+        "SET SESSION net_write_timeout = 3600".to_owned(),
+    ];
+    if server.flavour == Flavour::MariaDb {
+        // 4 = understands GTID events; without it they come as made-up statements
+        statements.push("SET @mariadb_slave_capability = 4".to_owned());
+        if let Some(gtids) = gtids {
+            // the set was parsed: it holds digits, commas and dashes only
+            statements
+                .push(format!("SET @slave_connect_state = '{gtids}', @slave_gtid_strict_mode = 0, @slave_gtid_ignore_duplicates = 0"));
+        }
+    }
+    statements
+}
+
+/// File names and positions mean nothing on another server, and GTIDs nothing on one of the other flavour.
+pub(super) fn check_same_server(position: &BinlogPosition, server: &Server, address: &str) -> Result<()> {
+    let other = |what: &str| {
+        Err(Error::new(ErrorKind::Precheck, format!("the stored position belongs to another server than {address}: {what}"))
+            .remedy("Connect to the server that the position belongs to, or start anew with a new state file."))
+    };
+    if position.flavour != server.flavour {
+        return other("one is MySQL, the other MariaDB");
+    }
+    if position.resumable_gtids().is_some() {
+        return if server.gtids { Ok(()) } else { other("it needs GTIDs, and gtid_mode is not ON") };
+    }
+    match (&position.server, &server.identity) {
+        (Some(stored), Some(present)) if stored != present => {
+            other("it was read from a server with another identity, and without GTIDs a position has no meaning there")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waiting between attempts, and the end of it.
+struct Patience {
+    window: Duration,
+    since: Option<Instant>,
+    delays: backon::ExponentialBackoff,
+}
+
+impl Patience {
+    fn new(window: Duration) -> Self {
+        Self { window, since: None, delays: Self::delays() }
+    }
+
+    fn delays() -> backon::ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(15))
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+
+    fn reset(&mut self) {
+        self.since = None;
+        self.delays = Self::delays();
+    }
+
+    /// Waits before the next attempt; gives the error back when there has been none that worked for too long.
+    async fn wait(&mut self, error: Error, stop: &CancellationToken) -> Result<(), Halt> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.window {
+            return Err(error.context(format_args!("gave up after {:?}", self.window)).into());
+        }
+        let delay = self.delays.next().unwrap_or(Duration::from_secs(15));
+        tracing::warn!(error = error.chain(), retry_in_ms = delay.as_millis() as u64, "lost the connection to the source, trying again");
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Halt::Stop),
+            () = tokio::time::sleep(delay) => Ok(()),
+        }
+    }
+}

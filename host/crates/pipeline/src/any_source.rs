@@ -1,0 +1,66 @@
+//! The source that the pipeline file names.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use sluicegate_config::{self as config, Pipeline};
+use sluicegate_generator::Generator;
+use sluicegate_model::{Result, change::Frontier};
+use sluicegate_mysql::MySql;
+use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_status::Status;
+
+/// One of the sources.
+pub enum AnySource {
+    /// The embedded shop.
+    Generator(Box<Generator>),
+    /// A MySQL or MariaDB server's binlog.
+    MySql(Box<MySql>),
+}
+
+impl AnySource {
+    /// The source of this pipeline, not yet connected.
+    pub fn new(pipeline: &Pipeline, status: &Arc<Status>) -> Self {
+        let (limits, status) = (pipeline.limits.clone(), status.clone());
+        match &pipeline.source {
+            config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
+            config::Source::MySql(settings) => {
+                // two pipelines on one machine differ in their state file, so their server ids differ, too
+                let seed = format!("{} {}", pipeline.name, pipeline.state.display());
+                Self::MySql(Box::new(MySql::new(settings.clone(), limits, status, &seed)))
+            }
+        }
+    }
+
+    /// The kind of source, as it stands in records. A server's flavour is known after the precheck.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Self::Generator(_) => "generator",
+            Self::MySql(source) => source.connector(),
+        }
+    }
+}
+
+impl Source for AnySource {
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        match self {
+            Self::Generator(source) => source.ledger(),
+            Self::MySql(source) => source.ledger(),
+        }
+    }
+
+    async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
+        match self {
+            Self::Generator(source) => source.check(sinks).await,
+            Self::MySql(source) => source.check(sinks).await,
+        }
+    }
+
+    async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
+        match self {
+            Self::Generator(source) => source.run(sinks, out, stop).await,
+            Self::MySql(source) => source.run(sinks, out, stop).await,
+        }
+    }
+}

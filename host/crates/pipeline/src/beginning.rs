@@ -1,0 +1,97 @@
+//! Where each sink begins: where its progress ends, or what the user says. A sink without progress beside anything that has some is a
+//! question to the user. It may be new, or one that got another name, or the state file may be an old one; a guess would lose
+//! changes in silence.
+
+use sluicegate_config::Pipeline;
+use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_source::Begin;
+use sluicegate_state::Progress;
+
+/// Where each sink of the pipeline begins, in their order.
+///
+/// # Errors
+/// `Config`: a sink has no progress while others have, and its settings do not say where it begins.
+pub(super) fn begins(progress: &[(String, Progress)], pipeline: &Pipeline) -> Result<Vec<Begin>> {
+    let unused: Vec<&str> =
+        progress.iter().map(|(name, _)| name.as_str()).filter(|name| pipeline.sinks.iter().all(|s| s.name != *name)).collect();
+    let begins = pipeline.sinks.iter().map(|sink| match progress.iter().find(|(name, _)| *name == sink.name) {
+        Some((_, known)) => Ok(Begin::At(known.frontier.clone())),
+        None if progress.is_empty() => Ok(sink.start.clone().map_or(Begin::First, Begin::Start)),
+        None => match &sink.start {
+            Some(start) => Ok(Begin::Start(start.clone())),
+            None => Err(unknown(&sink.name, progress, &unused)),
+        },
+    });
+    let begins = begins.collect::<Result<Vec<_>>>()?;
+    for name in unused {
+        tracing::info!(
+            sink = name,
+            "the checkpoint has a sink that the pipeline file does not; `sluicegate checkpoint drop` forgets its progress"
+        );
+    }
+    Ok(begins)
+}
+
+fn unknown(sink: &str, progress: &[(String, Progress)], unused: &[&str]) -> Error {
+    let known: Vec<String> = progress.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let known = known.join(", ");
+    let renamed = match unused {
+        [before] => format!("if it is `{before}` under another name, run `sluicegate checkpoint set FILE --sink {sink} --from {before}`"),
+        _ => format!("if it goes on for another sink, run `sluicegate checkpoint set FILE --sink {sink} --from NAME`"),
+    };
+    Error::new(
+        ErrorKind::Config,
+        format!("the sink `{sink}` has no progress in the checkpoint, which has that of {known}: where it begins is not known"),
+    )
+    .remedy(format!("{renamed}; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluicegate_config as config;
+    use sluicegate_model::change::{Frontier, Lane, Offset};
+
+    fn pipeline(sinks: &str) -> Pipeline {
+        let text = format!("name: p\nsource: {{ type: generator }}\nsinks: [{sinks}]\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.yaml");
+        std::fs::write(&path, text).unwrap();
+        config::load(&path).unwrap()
+    }
+
+    fn progress(names: &[&str]) -> Vec<(String, Progress)> {
+        let frontier = Frontier::of(Lane::new("generator"), Offset::from_json("7"));
+        names.iter().map(|n| ((*n).to_owned(), Progress { frontier: frontier.clone(), state: String::new() })).collect()
+    }
+
+    const A: &str = "{ type: stdout, name: a }";
+
+    #[test]
+    fn a_renamed_sink_is_a_question_and_not_a_start_at_now() {
+        let error = begins(&progress(&["before"]), &pipeline(A)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        insta::assert_snapshot!(error, @r"
+        the sink `a` has no progress in the checkpoint, which has that of `before`: where it begins is not known
+          remedy: if it is `before` under another name, run `sluicegate checkpoint set FILE --sink a --from before`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+        ");
+    }
+
+    #[test]
+    fn a_new_sink_beside_one_with_progress_begins_where_its_settings_say() {
+        let two = format!("{A}, {{ type: file, name: b, folder: out }}");
+        insta::assert_snapshot!(begins(&progress(&["a"]), &pipeline(&two)).unwrap_err(), @r"
+        the sink `b` has no progress in the checkpoint, which has that of `a`: where it begins is not known
+          remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink b --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+        ");
+        let two = format!("{A}, {{ type: file, name: b, folder: out, start: now }}");
+        let begins = begins(&progress(&["a"]), &pipeline(&two)).unwrap();
+        assert!(matches!(begins[..], [Begin::At(_), Begin::Start(_)]), "{begins:?}");
+    }
+
+    #[test]
+    fn a_first_start_needs_no_answer() {
+        let begins = begins(&[], &pipeline(A)).unwrap();
+        assert!(matches!(begins[..], [Begin::First]));
+    }
+}

@@ -1,0 +1,108 @@
+//! The thread of one sink: writes batches, makes them durable at intervals, and only then moves the checkpoint.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    },
+    time::{Duration, Instant},
+};
+
+use super::reached::{self, Reached};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_model::{
+    Result,
+    change::{Batch, Item},
+};
+use sluicegate_sink::Sink;
+use sluicegate_state::Checkpoint;
+use sluicegate_status::Status;
+
+/// The queues of all sinks.
+pub(super) struct Sinks(pub Vec<SyncSender<Arc<Item>>>);
+
+impl Sinks {
+    /// Hands an item to every sink; `false` when one takes no more (its own error says why).
+    pub fn send(&self, item: &Arc<Item>) -> bool {
+        self.0.iter().all(|sink| sink.send(item.clone()).is_ok())
+    }
+}
+
+pub(super) struct Delivery {
+    pub name: String,
+    pub index: usize,
+    pub sink: Box<dyn Sink>,
+    pub reached: Reached,
+    pub checkpoint: Arc<Checkpoint>,
+    pub dead_letters: Arc<DeadLetters>,
+    pub status: Arc<Status>,
+    /// Time between two commits.
+    pub interval: Duration,
+}
+
+impl Delivery {
+    /// Delivers until the queue is closed; then everything is durable and committed.
+    pub fn run(mut self, items: &Receiver<Arc<Item>>) -> Result<()> {
+        let mut delivered = 0;
+        let mut due = Instant::now() + self.interval;
+        loop {
+            let next = match self.reached.has_moved() {
+                true => items.recv_timeout(due.saturating_duration_since(Instant::now())),
+                false => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let ended = match next {
+                Ok(item) => {
+                    if !self.reached.has_moved() {
+                        due = Instant::now() + self.interval;
+                    }
+                    self.take(&item).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+                    if let Item::Rows(batch) = &*item {
+                        delivered = batch.next_number();
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if self.reached.has_moved() && (ended || Instant::now() >= due) {
+                self.commit(delivered)?;
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, item: &Item) -> Result<()> {
+        match item {
+            Item::Rows(batch) => self.write(batch)?,
+            Item::Mark(mark) => self.sink.mark(mark)?,
+        }
+        self.reached.pass(item)
+    }
+
+    /// Writes what the sink does not have yet.
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        if batch.changes.is_empty() {
+            return Ok(());
+        }
+        let had = self.reached.had(batch)?;
+        if had.is_empty() {
+            return self.sink.write(batch);
+        }
+        let rest = reached::without(batch, &had);
+        if rest.changes.is_empty() { Ok(()) } else { self.sink.write(&rest) }
+    }
+
+    /// Durable first, then the checkpoint: it is never ahead.
+    fn commit(&mut self, delivered: u64) -> Result<()> {
+        let state = self.sink.flush().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+        self.dead_letters.sync()?;
+        self.checkpoint.commit(&self.name, &self.reached.take_moved()?, &state)?;
+        if let Some(numbers) = self.status.sinks.get(self.index) {
+            numbers.checkpoints.add(1);
+            numbers.durable.set(delivered);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! Wires source, plugins and sinks together.
+//!
+//! The source runs as a task, the chain on a thread of its own or on several, and each sink on a thread of its own; bounded
+//! queues of items stand between them. Each sink commits its own progress to the checkpoint, after what it wrote is durable. The
+//! source starts at the least place of all sinks, and tells which changes a sink had.
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod any_source;
+mod beginning;
+mod delivery;
+mod parallel;
+mod prepare;
+mod reached;
+mod reload;
+pub mod request;
+mod sample;
+pub mod sinks;
+mod swap;
+mod versions;
+mod worker;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{any_source::AnySource, request::Requests};
+use beginning::begins;
+use delivery::{Delivery, Sinks};
+use reached::Reached;
+use reload::{Reloader, Setup};
+use sample::{Sampler, Samples};
+use sluicegate_config::{self as config, PluginOrigin};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_model::{Error, ErrorKind, Result, change::Item};
+use sluicegate_plugin_host::{Chain, Member};
+use sluicegate_source::{Ledger, Source};
+use sluicegate_state::Checkpoint;
+use sluicegate_status::Status;
+use versions::Versions;
+use worker::{Way, Worker};
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Changes read from the source.
+    pub changes: u64,
+    /// Time from the start of the stream to the end.
+    pub elapsed: Duration,
+    /// Where the checkpoint stands.
+    pub state: PathBuf,
+}
+
+/// What `check` found out.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Lines for people: what was checked and found good.
+    pub good: Vec<String>,
+}
+
+/// Numbers for a pipeline, with names filled in.
+pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
+    use sluicegate_status::{PluginStatus, SinkStatus};
+    Arc::new(Status {
+        plugins: pipeline.plugins.iter().map(|p| PluginStatus::new(&p.name)).collect(),
+        sinks: pipeline.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
+        ..Default::default()
+    })
+}
+
+/// How places of the pipeline's source compare. Nothing is connected.
+pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
+    AnySource::new(pipeline, &status(pipeline)).ledger()
+}
+
+/// Checks everything that can be checked without delivering: plugins, the source's settings and grants, the sinks.
+pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
+    let status = status(&pipeline);
+    let mut good = Vec::new();
+    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+    let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    let members: Vec<Member> = prepare::members(&pipeline)?.1.into_iter().map(|(member, _)| member).collect();
+    let chain = Chain::new(&members, around).map_err(Error::not_ready)?;
+    for (member, description) in members.iter().zip(chain.descriptions()) {
+        good.push(format!(
+            "plugin `{}`: {} {} (sha256 {:.12})",
+            member.settings.name, description.name, description.version, member.compiled.hash
+        ));
+    }
+    for sink in &pipeline.sinks {
+        sinks::precheck(sink, &pipeline.limits)?;
+        good.push(format!("sink `{}`: ready", sink.name));
+    }
+    // also while the pipeline runs: an edit of its file is best checked before it is saved there
+    let progress = if pipeline.state.exists() { Checkpoint::look(&pipeline.state, &pipeline.name)? } else { Vec::new() };
+    let begins = begins(&progress, &pipeline)?;
+    let mut source = AnySource::new(&pipeline, &status);
+    source.check(&begins).await?;
+    good.push(format!("source: {} is ready", source.connector()));
+    Ok(Report { good })
+}
+
+/// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
+pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
+    run_with_admin(pipeline, status, stop, None).await
+}
+
+/// The same, granting `requests` to swap plugins.
+pub async fn run_with_admin(
+    pipeline: config::Pipeline,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    requests: Option<Requests>,
+) -> Result<Summary> {
+    let checkpoint = Arc::new(Checkpoint::open(&pipeline.state, &pipeline.name)?);
+    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+    let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    let (engine, loaded) = prepare::members(&pipeline)?;
+    let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+    let mut chains = prepare::chains(&members, &around, pipeline.workers).map_err(Error::not_ready)?;
+    let versions = Versions::beside(&pipeline.state);
+    if let Some(chain) = chains.first() {
+        prepare::note(chain, &members, &status);
+        prepare::announce(chain, &members);
+        prepare::settle(&versions, &members, contents, &status)?;
+    }
+
+    let progress = checkpoint.all()?;
+    let begins = begins(&progress, &pipeline)?;
+    let mut source = AnySource::new(&pipeline, &status);
+    // before the sinks are opened: they undo what came after their progress, and nothing is undone that the source cannot give again
+    let starts = source.check(&begins).await?;
+    // before anything is delivered: sinks without progress begin here, also after a crash before their first commit
+    checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))?;
+    let ledger = source.ledger();
+
+    // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
+    let failed = stop.child_token();
+    let mut deliveries = Vec::new();
+    for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
+        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.as_str());
+        let sink =
+            sinks::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
+                .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        deliveries.push(Delivery {
+            name: settings.name.clone(),
+            index,
+            sink,
+            reached: Reached::new(ledger.clone(), start.clone()),
+            checkpoint: checkpoint.clone(),
+            dead_letters: dead_letters.clone(),
+            status: status.clone(),
+            interval: pipeline.limits.checkpoint_interval,
+        });
+    }
+    let queue = pipeline.limits.queue_batches;
+    let (to_chain, from_source) = mpsc::channel::<Item>(queue);
+    let (swap_in, swap_out) = mpsc::channel(1);
+    let mut threads = Vec::new();
+    let mut to_sinks = Vec::new();
+    for delivery in deliveries {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(queue);
+        to_sinks.push(sender);
+        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, move || delivery.run(&receiver))?);
+    }
+    let can_swap =
+        pipeline.file.is_some() || requests.is_some() || members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
+    let samples = can_swap.then(Samples::default);
+    let to_sinks = Sinks(to_sinks);
+    let way = match (chains.pop(), chains.is_empty()) {
+        (Some(chain), true) => Way::Here { chain: Box::new(chain), to_sinks },
+        (last, _) => {
+            chains.extend(last);
+            let (workers, appliers, collector) = parallel::workers(chains, around.known.clone(), to_sinks);
+            for (index, applier) in appliers.into_iter().enumerate() {
+                threads.push(spawn(&format!("plugins-{index}"), &failed, move || applier.run())?);
+            }
+            threads.push(spawn("collect", &failed, move || collector.run())?);
+            Way::Workers(workers)
+        }
+    };
+    let worker = Worker {
+        way,
+        from_source,
+        swaps: swap_out,
+        sampler: Sampler::new(samples.clone(), pipeline.limits.batch_bytes),
+        status: status.clone(),
+        reached: swap::Reached::default(),
+    };
+    threads.push(spawn("plugins", &failed, move || worker.run())?);
+    let reloader = match samples {
+        Some(samples) => {
+            let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            Some(Reloader::start(setup, requests)?)
+        }
+        None => None,
+    };
+    status.started.store(true, Ordering::Relaxed);
+
+    let begin = Instant::now();
+    for (settings, start) in pipeline.sinks.iter().zip(&starts) {
+        tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
+    }
+    let ended = source.run(starts, to_chain, failed.clone()).await;
+    if ended.is_err() {
+        failed.cancel();
+    }
+    status.stopping.store(true, Ordering::Relaxed);
+    let drained = join(threads, pipeline.limits.drain_timeout).await;
+    drop(reloader);
+    // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
+    drained.and(ended)?;
+    Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state })
+}
+
+type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);
+
+/// A thread whose end can be awaited; its failure cancels the others.
+fn spawn(name: &str, failed: &CancellationToken, job: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Job> {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let failed = failed.clone();
+    thread::Builder::new()
+        .name(name.chars().take(15).collect())
+        .spawn(move || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            if !matches!(result, Ok(Ok(()))) {
+                failed.cancel();
+            }
+            let _ = ended.send(result);
+        })
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("the thread {name} cannot be started")).caused_by(e))?;
+    Ok((name.to_owned(), end))
+}
+
+/// Waits for all threads, at most `most`; the first failure counts, and the others are logged.
+async fn join(jobs: Vec<Job>, most: Duration) -> Result<()> {
+    let end = tokio::time::Instant::now() + most;
+    let mut first = Ok(());
+    for (name, job) in jobs {
+        let result = match tokio::time::timeout_at(end, job).await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked"))
+                .remedy("this is a fault of this program: please report it with the log")),
+            Err(_) => Err(Error::new(ErrorKind::Sink, format!("{name} did not drain within {} s", most.as_secs()))
+                .remedy("nothing is lost: the next start goes on at the checkpoint; raise limits.drain_timeout if the sink is just slow")),
+        };
+        match (&first, result) {
+            (_, Ok(())) => {}
+            (Ok(()), Err(error)) => first = Err(error),
+            (Err(_), Err(error)) => tracing::error!(error = %error.chain(), "{name} failed too"),
+        }
+    }
+    first
+}

@@ -1,0 +1,419 @@
+//! Hot swap: finds out that plugin files or the pipeline file changed, or takes wishes from HTTP, prepares whole new chains
+//! off the hot path, and hands them to the worker.
+//!
+//! The whole chain is replaced, not one plugin, because the plans of the plugins behind it depend on the columns it delivers.
+//! A changed file is read when it has been quiet for a moment. Anything that fails leaves the old chain running and is
+//! reported once for each content of the file.
+
+mod announce;
+mod edit;
+mod take_over;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Instant,
+};
+
+use tokio::{sync::mpsc as queue, task::JoinHandle};
+
+use super::{sample::Samples, swap::Swap, versions::Versions};
+use crate::request::{Request, Requests};
+use sluicegate_config::{self as config, Pipeline, PluginOrigin};
+use sluicegate_model::{Error, ErrorKind, Result, limits::SWAP_REQUESTS};
+use sluicegate_plugin_host::{self as plugin, Engine, Member, Surroundings, sha256};
+use watch::{Look, Watch, resolve};
+
+/// Watches and serves wishes until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
+pub(super) struct Reloader {
+    events: mpsc::SyncSender<Event>,
+    flags: Arc<Flags>,
+    forwarding: Option<JoinHandle<()>>,
+}
+
+/// What makes chains and where they go.
+pub(super) struct Setup {
+    pub engine: Engine,
+    pub members: Vec<Member>,
+    pub around: Surroundings,
+    pub swaps: queue::Sender<Swap>,
+    pub samples: Samples,
+    pub versions: Versions,
+    /// The pipeline as it was started.
+    pub started: Pipeline,
+}
+
+enum Event {
+    /// Something in a watched folder may have changed.
+    Files,
+    Wish(Request),
+}
+
+#[derive(Default)]
+struct Flags {
+    /// Files may have changed since the last look.
+    dirty: AtomicBool,
+    closing: AtomicBool,
+}
+
+impl Reloader {
+    /// Starts to watch, and to serve `requests`. Has to be called in a tokio runtime.
+    pub fn start(setup: Setup, requests: Option<Requests>) -> Result<Self> {
+        let flags = Arc::new(Flags::default());
+        let (events, happened) = mpsc::sync_channel(SWAP_REQUESTS);
+        let watch = Watch::new({
+            let (events, flags) = (events.clone(), flags.clone());
+            move || {
+                // a full channel is read soon, and the flag then
+                if !flags.dirty.swap(true, Ordering::AcqRel) {
+                    let _ = events.try_send(Event::Files);
+                }
+            }
+        });
+        let has_files = setup.members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
+        let mut reload = Reload {
+            file: setup.started.file.as_deref().map(resolve).transpose()?,
+            setup,
+            watch: None,
+            edit: None,
+            pending: BTreeMap::new(),
+            reported: HashMap::new(),
+            left: Vec::new(),
+        };
+        let watching = watch.and_then(|watch| {
+            reload.watch = Some(watch);
+            reload.follow()
+        });
+        match watching {
+            Err(error) if has_files => return Err(error),
+            // nothing that the pipeline needs: it could not be edited while it runs, no more
+            Err(error) => {
+                reload.watch = None;
+                tracing::warn!(error = %error.chain(), remedy = error.remedy_text().unwrap_or(""), "edits of the pipeline file take effect at the next start");
+            }
+            Ok(()) => {}
+        }
+        thread::Builder::new()
+            .name("reload".into())
+            .spawn({
+                let flags = flags.clone();
+                move || reload.run(&happened, &flags)
+            })
+            .map_err(|e| Error::new(ErrorKind::Internal, "the thread that prepares swaps cannot be started").caused_by(e))?;
+        let forwarding = requests.map(|mut requests| {
+            let events = events.clone();
+            tokio::spawn(async move {
+                while let Some(request) = requests.recv().await {
+                    // a request that is dropped is answered with "busy"
+                    let _ = events.try_send(Event::Wish(request));
+                }
+            })
+        });
+        Ok(Self { events, flags, forwarding })
+    }
+}
+
+impl Drop for Reloader {
+    fn drop(&mut self) {
+        if let Some(task) = &self.forwarding {
+            task.abort();
+        }
+        self.flags.closing.store(true, Ordering::Release);
+        // only to wake it; a full channel does that as well
+        let _ = self.events.try_send(Event::Files);
+    }
+}
+
+/// The thread that prepares chains.
+struct Reload {
+    setup: Setup,
+    /// The pipeline file, through its real folder.
+    file: Option<PathBuf>,
+    watch: Option<Watch>,
+    /// The plugins as the pipeline file wants them, while other ones run.
+    edit: Option<Edit>,
+    /// Files with other content than what runs, with the content's hash.
+    pending: BTreeMap<PathBuf, String>,
+    /// By file: the content that was refused last, so that it is reported once.
+    reported: HashMap<PathBuf, String>,
+    /// What only a start takes up, as it was told last.
+    left: Vec<&'static str>,
+}
+
+struct Edit {
+    plugins: Vec<config::Plugin>,
+    /// Hash of the pipeline file.
+    content: String,
+}
+
+/// What a swap may be about.
+#[derive(Clone)]
+enum Part {
+    Edit,
+    File(PathBuf),
+}
+
+impl Reload {
+    fn run(mut self, events: &mpsc::Receiver<Event>, flags: &Flags) {
+        // a file that was changed before the watch began has to be found, too
+        self.look();
+        let mut waiting = Vec::new();
+        while let Ok(event) = events.recv() {
+            match event {
+                Event::Files => {}
+                Event::Wish(request) => waiting.push(request),
+            }
+            if flags.dirty.load(Ordering::Acquire) {
+                self.wait_until_quiet(events, flags, &mut waiting);
+                self.look();
+            }
+            for request in waiting.drain(..) {
+                self.grant(request);
+            }
+            if flags.closing.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
+    /// Quiet for a moment, but not put off for ever by a folder that is never quiet. Wishes that come meanwhile are kept: no
+    /// more than HTTP has connections.
+    fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Request>) {
+        let debounce = self.setup.around.limits.plugin_debounce;
+        let begin = Instant::now();
+        loop {
+            flags.dirty.store(false, Ordering::Release);
+            let quiet_at = Instant::now() + debounce;
+            loop {
+                // one event at most tells of files in this time: whoever writes a lot in the folder does not wake us more often
+                match events.recv_timeout(quiet_at.saturating_duration_since(Instant::now())) {
+                    Ok(Event::Files) => {}
+                    Ok(Event::Wish(request)) => waiting.push(request),
+                    Err(_) => break,
+                }
+            }
+            let was_quiet = !flags.dirty.swap(false, Ordering::AcqRel);
+            if was_quiet || begin.elapsed() > debounce * 20 || flags.closing.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
+    /// The watched plugin files: those that run, and those that an edit wants.
+    fn plugin_files(&self) -> BTreeSet<PathBuf> {
+        let running = self.setup.members.iter().map(|m| &m.settings.origin);
+        let wanted = self.edit.iter().flat_map(|e| &e.plugins).map(|p| &p.origin);
+        // a folder that is not there is told when the file is read
+        running.chain(wanted).filter_map(plugin_file).collect()
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        let mut files = self.plugin_files();
+        files.extend(self.file.clone());
+        self.watch.as_mut().map_or(Ok(()), |watch| watch.follow(&files))
+    }
+
+    /// Looks at every file, and swaps what is new.
+    fn look(&mut self) {
+        let edited = self.look_at_the_pipeline();
+        if let Err(error) = self.follow() {
+            tracing::error!(error = %error.chain(), remedy = error.remedy_text().unwrap_or(""), "changes may not be noticed");
+        }
+        if self.look_at_the_plugins() || edited {
+            self.catch_up();
+        }
+    }
+
+    /// Whether the pipeline file now wants other plugins than those that run.
+    fn look_at_the_pipeline(&mut self) -> bool {
+        let (Some(file), Some(watch)) = (self.file.clone(), &mut self.watch) else { return false };
+        match watch.look(&file) {
+            Look::Same => return false,
+            Look::Gone => {
+                tracing::warn!(file = %file.display(), "the pipeline file is gone: the pipeline runs on");
+                return false;
+            }
+            Look::Changed => {}
+        }
+        let content = fingerprint(&file);
+        // by the path that it was started with, from which relative paths are taken
+        let edited = match config::load(self.setup.started.file.as_deref().unwrap_or(&file)) {
+            Ok(edited) => edited,
+            Err(error) => {
+                watch.forget(&file);
+                self.edit = None;
+                self.report(&Part::Edit, content, &error);
+                return false;
+            }
+        };
+        let left = edit::at_the_next_start(&self.setup.started, &edited);
+        if left != self.left {
+            if !left.is_empty() {
+                tracing::warn!(file = %file.display(), keys = left.join(", "), "the pipeline file was edited: this takes effect at the next start");
+            }
+            self.left = left;
+        }
+        let same = edit::is_same(self.setup.members.iter().map(|m| &*m.settings), &edited.plugins);
+        if same {
+            self.reported.remove(&file);
+        }
+        self.edit = (!same).then_some(Edit { plugins: edited.plugins, content });
+        self.edit.is_some()
+    }
+
+    /// Whether a file has new content.
+    fn look_at_the_plugins(&mut self) -> bool {
+        let mut news = false;
+        for file in self.plugin_files() {
+            let Some(watch) = &mut self.watch else { return false };
+            match watch.look(&file) {
+                Look::Same => continue,
+                Look::Gone => {
+                    self.pending.remove(&file);
+                    tracing::warn!(file = %file.display(), "the plugin file is gone: its last version keeps running");
+                    continue;
+                }
+                Look::Changed => {}
+            }
+            let hash = match plugin::read(&file, &self.setup.around.limits) {
+                Ok(bytes) => sha256(&bytes),
+                Err(error) => {
+                    watch.forget(&file);
+                    self.pending.remove(&file);
+                    self.report(&Part::File(file), String::new(), &error);
+                    continue;
+                }
+            };
+            let running: Vec<&Member> =
+                self.setup.members.iter().filter(|m| plugin_file(&m.settings.origin).as_ref() == Some(&file)).collect();
+            if running.is_empty() {
+                news |= self.edit.is_some();
+            } else if running.iter().all(|m| *m.compiled.hash == *hash) {
+                self.pending.remove(&file);
+                self.reported.remove(&file);
+            } else {
+                self.pending.insert(file, hash);
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// Swaps everything that is new, together where that can be, else part by part: one bad file does not hold up the others.
+    fn catch_up(&mut self) {
+        let mut contents = BTreeMap::new();
+        for file in self.pending.keys().cloned().collect::<Vec<_>>() {
+            match plugin::read(&file, &self.setup.around.limits) {
+                Ok(bytes) => drop(contents.insert(file, bytes)),
+                Err(error) => {
+                    self.pending.remove(&file);
+                    self.report(&Part::File(file), String::new(), &error);
+                }
+            }
+        }
+        let mut parts: Vec<Part> = contents.keys().cloned().map(Part::File).collect();
+        // together with new files first: a new configuration often needs the new version
+        if self.edit.is_some() {
+            parts.insert(0, Part::Edit);
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let wanted = self.edit.as_ref().map(|e| e.plugins.clone());
+        let Err(error) = self.swap(wanted.as_deref(), &contents) else { return };
+        if let [part] = parts.as_slice() {
+            let content = self.content_of(part);
+            return self.report(part, content, &error);
+        }
+        for part in parts {
+            let result = match &part {
+                Part::Edit => self.swap(wanted.as_deref(), &BTreeMap::new()),
+                Part::File(file) => match contents.remove_entry(file) {
+                    Some(content) => self.swap(None, &BTreeMap::from([content])),
+                    None => Ok(()),
+                },
+            };
+            if let Err(error) = result {
+                let content = self.content_of(&part);
+                self.report(&part, content, &error);
+            }
+        }
+    }
+
+    /// One swap, to its end: also tells what is delivered otherwise.
+    fn swap(&mut self, plugins: Option<&[config::Plugin]>, contents: &BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+        if let Some(done) = self.take_over(plugins, contents)? {
+            if plugins.is_some() {
+                self.edit = None;
+            }
+            for file in contents.keys() {
+                self.pending.remove(file);
+                self.reported.remove(file);
+            }
+            self.finish(done);
+        }
+        Ok(())
+    }
+
+    fn content_of(&self, part: &Part) -> String {
+        match part {
+            Part::Edit => self.edit.as_ref().map(|e| e.content.clone()),
+            Part::File(file) => self.pending.get(file).cloned(),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Tells that something is refused, once for each content.
+    fn report(&mut self, part: &Part, content: String, error: &Error) {
+        let file = match part {
+            Part::Edit => self.file.clone().unwrap_or_default(),
+            Part::File(file) => file.clone(),
+        };
+        if self.reported.get(&file) == Some(&content) {
+            return;
+        }
+        let (reason, remedy) = (error.chain(), error.remedy_text().unwrap_or(""));
+        match part {
+            Part::Edit => tracing::error!(
+                file = %file.display(), error = %reason, remedy,
+                "the edited pipeline file is refused: the old plugins keep running"
+            ),
+            Part::File(_) => {
+                let concerned = self.setup.members.iter().filter(|m| plugin_file(&m.settings.origin).as_ref() == Some(&file));
+                for name in concerned.map(|m| &m.settings.name) {
+                    if let Some(numbers) = self.setup.around.status.plugins.named(name) {
+                        numbers.refused_files.add(1);
+                    }
+                }
+                tracing::error!(
+                    file = %file.display(), sha256 = %content, error = %reason, remedy,
+                    "the new plugin file is refused: the old version keeps running"
+                );
+            }
+        }
+        self.reported.insert(file, content);
+    }
+}
+
+/// The (resolved) file of a plugin that has one.
+fn plugin_file(origin: &PluginOrigin) -> Option<PathBuf> {
+    match origin {
+        PluginOrigin::File(path) => resolve(path).ok(),
+        PluginOrigin::Embedded(_) => None,
+    }
+}
+
+/// A hash of a pipeline file's content; of nothing when it cannot be read.
+fn fingerprint(file: &Path) -> String {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file).and_then(|f| f.take(config::MOST_BYTES + 1).read_to_end(&mut bytes));
+    if read.is_ok() { sha256(&bytes) } else { String::new() }
+}

@@ -1,0 +1,70 @@
+//! Wishes to swap plugins that come from outside of the pipeline, and what becomes of them.
+
+use sluicegate_model::Error;
+use tokio::sync::{mpsc, oneshot};
+
+/// A wish to swap one plugin, for the pipeline.
+#[derive(Debug)]
+pub struct Request {
+    /// The plugin's name in the pipeline file.
+    pub plugin: String,
+    /// What is wished.
+    pub wish: Wish,
+    /// Where the pipeline says what came of it.
+    pub answer: oneshot::Sender<Result<Taken, Refusal>>,
+}
+
+/// What may be wished of a plugin.
+pub enum Wish {
+    /// This component takes its place.
+    Replace(Vec<u8>),
+    /// The version before takes its place.
+    Rollback,
+}
+
+impl std::fmt::Debug for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Replace(bytes) => write!(f, "Replace({} bytes)", bytes.len()),
+            Self::Rollback => f.write_str("Rollback"),
+        }
+    }
+}
+
+/// Where in the stream a new version took over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Changes that the source had given in this run.
+    pub changes: u64,
+    /// The lane that moved last.
+    pub lane: String,
+    /// Where that lane was, JSON text.
+    pub position: String,
+}
+
+/// Why a wish was not granted; the old version runs on, but for [`Reason::NotStored`].
+#[derive(Debug)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub reason: Reason,
+    /// What happened and what to do.
+    pub error: Error,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no such plugin: 404.
+    Unknown,
+    /// This plugin is not swapped this way, or has no version before: 409.
+    Conflict,
+    /// The component cannot be used: 422.
+    Unusable,
+    /// The pipeline starts or ends: 503.
+    Away,
+    /// It runs, but a restart would not run it: 500.
+    NotStored,
+}
+
+/// The wishes, on the pipeline's side.
+pub type Requests = mpsc::Receiver<Request>;

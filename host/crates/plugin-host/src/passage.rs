@@ -1,0 +1,312 @@
+//! One batch's rows of one table on their way through a chain: calls the plugins on the rows that are still alive, turns
+//! their answers into changes that stay, become another operation, or go.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use super::{
+    bindings::sluicegate::plugin::types::Context as Asked,
+    composition::{ChainPlan, Step},
+    context::{Context, Rows},
+    outcome::{Outcome, bit},
+    stage::{Failure, Stage, nanoseconds},
+    surroundings::Surroundings,
+};
+use sluicegate_config::OnError;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Change, Column, NO_IMAGE, Operation, TableRows},
+};
+
+/// Rows of one table in one batch.
+pub(super) struct Passage<'a> {
+    batch: &'a Batch,
+    rows: &'a TableRows,
+    /// All changes of the batch, as they are by now; a change that is gone has no image left.
+    changes: &'a mut Vec<Change>,
+    /// Which of them are of this table.
+    mine: Vec<u32>,
+    /// Computed columns so far, each with an entry for every row.
+    computed: Vec<Column>,
+    /// Rows that are still alive, rising; `None` = all.
+    alive: Option<Vec<u32>>,
+    dropped: bool,
+}
+
+/// The answer to all alive rows of a step.
+struct Answer {
+    /// By row of the table: bit set = stays. `None` = all stay.
+    keep: Option<Vec<u8>>,
+    rejected: BTreeMap<u32, Error>,
+}
+
+impl<'a> Passage<'a> {
+    /// The rows of one table; `mine` are the indices of its changes.
+    pub fn new(batch: &'a Batch, rows: &'a TableRows, mine: Vec<u32>, changes: &'a mut Vec<Change>) -> Self {
+        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false }
+    }
+
+    /// Whether any change went, or lost an image.
+    pub fn dropped(&self) -> bool {
+        self.dropped
+    }
+
+    /// The computed columns.
+    pub fn finish(self) -> Vec<Column> {
+        self.computed
+    }
+
+    pub fn run(&mut self, stages: &mut [Stage], around: &Surroundings, plan: &ChainPlan) -> Result<()> {
+        for step in &plan.steps {
+            let answer = if step.plan.calls() {
+                self.call(&mut stages[step.stage], around, step)?
+            } else {
+                Answer { keep: None, rejected: BTreeMap::new() }
+            };
+            if answer.keep.is_some() || !answer.rejected.is_empty() || !step.operations.is_all() {
+                self.judge(&stages[step.stage], around, step, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn alive_rows(&self) -> usize {
+        self.alive.as_ref().map_or(self.rows.len(), Vec::len)
+    }
+
+    /// Calls the plugin on the alive rows; when it fails and its policy is not to stop, on ever smaller parts of them, until
+    /// the rows that it fails on are found.
+    fn call(&mut self, stage: &mut Stage, around: &Surroundings, step: &Step) -> Result<Answer> {
+        let total = self.alive_rows();
+        let begin = Instant::now();
+        stage.numbers.calls.add(1);
+        stage.numbers.rows.add(total as u64);
+        let mut parts: Vec<(Range<usize>, Outcome)> = Vec::new();
+        let mut failed: Vec<(usize, Error)> = Vec::new();
+        let mut waiting: Vec<Range<usize>> = Vec::new();
+        if total > 0 {
+            waiting.push(0..total);
+        }
+        // the batch as a whole may come after batches that failed altogether
+        let mut pause = None;
+        while let Some(part) = waiting.pop() {
+            let failure = match self.attempt(stage, step, &part) {
+                Ok(outcome) => {
+                    stage.recovery.succeeded();
+                    pause = Some(Duration::ZERO);
+                    parts.push((part, outcome));
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            stage.numbers.failures.add(1);
+            let (error, broken) = match failure {
+                Failure::Refused(error) | Failure::Broken(error) if stage.rehearsing => return Err(self.placed(error, &part)),
+                Failure::Final(error) => return Err(self.placed(error, &part)),
+                Failure::Refused(error) => (error, false),
+                Failure::Broken(error) => (error, true),
+            };
+            if stage.on_error() == OnError::Stop {
+                return Err(self.placed(error, &part));
+            }
+            if broken {
+                let before = pause.replace(Duration::ZERO).unwrap_or_else(|| stage.recovery.pause(&around.limits));
+                stage.recover(around, before, &error)?;
+            }
+            if begin.elapsed() > around.limits.plugin_recovery {
+                return Err(self.placed(error, &part).context(format_args!(
+                    "the plugin keeps failing: not found out in {} s which rows it fails on",
+                    around.limits.plugin_recovery.as_secs()
+                )));
+            }
+            match self.cut(step, &part) {
+                Some(middle) => {
+                    waiting.push(middle..part.end);
+                    waiting.push(part.start..middle);
+                }
+                // of a change whose images stay together one stands for both
+                None => {
+                    let error = stage.recovery.failed(error, &around.limits).map_err(|e| self.placed(e, &part))?;
+                    failed.push((part.start, error));
+                }
+            }
+        }
+        let answer = self.collect(stage, step, parts, failed);
+        stage.numbers.nanoseconds.add(nanoseconds(begin));
+        Ok(answer)
+    }
+
+    fn attempt(&self, stage: &mut Stage, step: &Step, part: &Range<usize>) -> Result<Outcome, Failure> {
+        let slot = |slot: usize| match slot.checked_sub(self.rows.columns.len()) {
+            None => &self.rows.columns[slot],
+            Some(computed) => &self.computed[computed],
+        };
+        let context = |picked| {
+            Context::of(step.plan.context, &Rows { batch: self.batch, rows: self.rows, changes: self.changes, mine: &self.mine, picked })
+        };
+        if self.alive.is_none() && part.len() == self.rows.len() {
+            let columns: Vec<_> = step.reads.iter().map(|s| slot(*s)).collect();
+            return stage.apply(step.table, &step.plan, part.len(), &context(None), &columns);
+        }
+        let picked: Vec<u32> = match &self.alive {
+            Some(alive) => alive[part.clone()].to_vec(),
+            None => (part.start as u32..part.end as u32).collect(),
+        };
+        let gathered: Vec<_> = step.reads.iter().map(|s| slot(*s).gather(&picked)).collect();
+        stage.apply(step.table, &step.plan, picked.len(), &context(Some(&picked)), &gathered.iter().collect::<Vec<_>>())
+    }
+
+    /// Where a part on which the plugin fails is cut in two; `None` when there is nothing left to cut. Images of one change
+    /// stay together if the plugin looks at them together.
+    fn cut(&self, step: &Step, part: &Range<usize>) -> Option<usize> {
+        let middle = part.start + part.len() / 2;
+        if part.len() < 2 || !step.plan.context.contains(Asked::PARTNERS) {
+            return (part.len() > 1).then_some(middle);
+        }
+        let row = |i: usize| self.alive.as_ref().map_or(i as u32, |alive| alive[i]);
+        let (left, right) = (row(middle - 1), row(middle));
+        // both images of a change stand next to each other
+        if !self.mine.iter().any(|i| self.changes[*i as usize].before == left && self.changes[*i as usize].after == right) {
+            return Some(middle);
+        }
+        if middle + 1 < part.end { Some(middle + 1) } else { (middle - 1 > part.start).then(|| middle - 1) }
+    }
+
+    /// Puts the parts together again, by row of the table.
+    fn collect(&mut self, stage: &Stage, step: &Step, parts: Vec<(Range<usize>, Outcome)>, failed: Vec<(usize, Error)>) -> Answer {
+        let count = self.rows.len();
+        let row = |i: usize| self.alive.as_ref().map_or(i as u32, |alive| alive[i]);
+        let mut rejected: BTreeMap<u32, Error> = failed.into_iter().map(|(i, error)| (row(i), error)).collect();
+        let mut keep: Option<Vec<u8>> = None;
+        let whole = self.alive.is_none() && parts.len() == 1 && parts[0].0.len() == count;
+        let mut joined: Vec<Column> = step.plan.computed.iter().map(|t| Column::new(*t)).collect();
+        let mut rows: Vec<u32> = Vec::new();
+        for (part, outcome) in parts {
+            for (i, message) in outcome.rejected {
+                let name = stage.name();
+                let error = Error::new(ErrorKind::Record, format!("plugin `{name}` rejects the row: {message}"))
+                    .remedy("correct the data or the plugin, or set `on_error` of the plugin");
+                rejected.insert(row(part.start + i as usize), error);
+            }
+            if whole {
+                keep = outcome.keep;
+                joined = outcome.computed;
+                break;
+            }
+            if let Some(bits) = outcome.keep {
+                let all = keep.get_or_insert_with(|| vec![0xff; count.div_ceil(8)]);
+                for i in (0..part.len()).filter(|i| !bit(&bits, *i)) {
+                    let row = row(part.start + i) as usize;
+                    all[row >> 3] &= !(1 << (row & 7));
+                }
+            }
+            rows.extend(part.map(row));
+            for (to, from) in joined.iter_mut().zip(outcome.computed) {
+                to.append(from);
+            }
+        }
+        if whole {
+            self.computed.extend(joined);
+        } else {
+            self.computed.extend(joined.into_iter().map(|column| column.scatter(&rows, count)));
+        }
+        Answer { keep, rejected }
+    }
+
+    /// Lets changes go, or lose an image, as the answer says. A row that leaves a filter becomes a delete, one that enters
+    /// it an insert.
+    fn judge(&mut self, stage: &Stage, around: &Surroundings, step: &Step, mut answer: Answer) -> Result<()> {
+        let mut filtered = 0;
+        let mut erased = Vec::new();
+        let mut alive = Vec::with_capacity(self.alive_rows());
+        for index in &self.mine {
+            let change = &mut self.changes[*index as usize];
+            let images = [change.before, change.after];
+            if images == [NO_IMAGE; 2] {
+                continue;
+            }
+            let rejected = if answer.rejected.is_empty() { None } else { images.iter().find_map(|row| answer.rejected.remove(row)) };
+            if let Some(error) = rejected {
+                // the other image of the same change may have been rejected too: one decision for both
+                images.iter().for_each(|row| drop(answer.rejected.remove(row)));
+                let original = &self.batch.changes[*index as usize];
+                set_aside(stage, around, self.batch, original, error)?;
+                if stage.on_error() != OnError::PassThrough {
+                    (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
+                    self.dropped = true;
+                    continue;
+                }
+                erased.extend(images.into_iter().filter(|row| *row != NO_IMAGE));
+            } else if let Some(keep) = &answer.keep {
+                let stays = |row: u32| if row != NO_IMAGE && bit(keep, row as usize) { row } else { NO_IMAGE };
+                let kept = [stays(change.before), stays(change.after)];
+                if kept != images {
+                    (change.before, change.after) = (kept[0], kept[1]);
+                    if change.operation == Operation::Update {
+                        change.operation = if kept[0] == NO_IMAGE { Operation::Insert } else { Operation::Delete };
+                    }
+                    self.dropped = true;
+                }
+            }
+            if !step.operations.has(change.operation) {
+                (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
+                self.dropped = true;
+            }
+            if change.before == NO_IMAGE && change.after == NO_IMAGE {
+                filtered += 1;
+            }
+            alive.extend([change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE));
+        }
+        stage.numbers.filtered.add(filtered);
+        if !erased.is_empty() {
+            erased.sort_unstable();
+            let before = self.computed.len() - step.plan.computed.len();
+            self.computed[before..].iter_mut().for_each(|column| column.erase(&erased));
+        }
+        if self.dropped {
+            if !alive.is_sorted() {
+                alive.sort_unstable();
+            }
+            self.alive = Some(alive);
+        }
+        Ok(())
+    }
+
+    /// Says where in the log a failure happened.
+    fn placed(&self, error: Error, part: &Range<usize>) -> Error {
+        let row = self.alive.as_ref().map_or(part.start as u32, |alive| alive[part.start]);
+        let near = self.mine.iter().map(|i| &self.batch.changes[*i as usize]).find(|c| c.before == row || c.after == row);
+        error.context(near.map_or_else(|| self.rows.table.name.to_string(), |change| place(self.batch, change)))
+    }
+}
+
+/// The table of a change, and where in the log it stands.
+fn place(batch: &Batch, change: &Change) -> String {
+    format!("{} near {}", batch.tables[change.table as usize].table.name, batch.place(change))
+}
+
+/// What the plugin's policy says about a change that it cannot handle.
+fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Change, error: Error) -> Result<()> {
+    if stage.rehearsing {
+        return Ok(());
+    }
+    let number = match stage.on_error() {
+        OnError::Stop => return Err(error.context(place(batch, change))),
+        OnError::Skip => &stage.numbers.skipped,
+        OnError::PassThrough => &stage.numbers.passed_through,
+        OnError::DeadLetter => {
+            around.dead_letters.record(stage.name(), &error, batch, change)?;
+            &stage.numbers.dead_lettered
+        }
+    };
+    number.add(1);
+    let count = number.get();
+    // a flood of bad rows is told with ever fewer lines
+    if count.is_power_of_two() {
+        tracing::warn!(plugin = stage.name(), place = place(batch, change), count, policy = ?stage.on_error(), "{}", error.chain());
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! Destinations that plugins choose, for a table or for single rows: topics of Kafka, subfolders of the file sink.
+
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{TableRows, Values},
+};
+
+/// The destination of row `row` in the table's destination column; `None` leaves the table's.
+///
+/// # Errors
+/// `Internal`: the column does not hold text, which the plan of no plugin may say.
+pub fn of_row(rows: &TableRows, column: usize, row: u32) -> Result<Option<&str>> {
+    let wrong = || Error::new(ErrorKind::Internal, format!("the destination column of table {} does not hold text", rows.table.name));
+    let column = rows.columns.get(column).ok_or_else(wrong)?;
+    if column.nulls.get(row as usize) {
+        return Ok(None);
+    }
+    match &column.values {
+        Values::Text(strings) => std::str::from_utf8(strings.get(row as usize)).map(Some).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
+/// The error when plugins have chosen more destinations than a sink may have.
+pub fn too_many(most: usize) -> Error {
+    Error::new(ErrorKind::Sink, format!("the plugins have chosen more than {most} different destinations"))
+        .remedy("let them choose fewer, or raise `limits.destinations`; then start again: nothing is lost")
+}

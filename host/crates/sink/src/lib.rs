@@ -1,0 +1,106 @@
+//! Sinks: where records go.
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+pub mod destination;
+mod policy;
+mod stdout;
+
+use std::sync::Arc;
+
+pub use policy::Policy;
+pub use stdout::StdoutSink;
+
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Mark},
+};
+use sluicegate_status::{SinkStatus, Status};
+
+/// What a sink has to remember to go on after a restart (a file's name and durable length, say): JSON text that only the
+/// sink interprets, kept in the checkpoint beside the frontier that it belongs to.
+pub type SinkState = String;
+
+/// A sink. It runs on a thread of its own and may block. The contract:
+///
+/// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records and bytes.
+/// - `flush` returns only when every change written so far is durable. What it answers is stored, in one transaction with
+///   the offsets after the last item written, before `flush` is called again; the next `open` of the sink gets the last
+///   stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
+/// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
+pub trait Sink: Send {
+    /// Takes a batch. An empty batch is never written.
+    fn write(&mut self, batch: &Batch) -> Result<()>;
+
+    /// Takes an item without rows, in its place between the batches. Sinks that have nothing to tell of it leave it out.
+    fn mark(&mut self, _mark: &Mark) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes everything written durable.
+    fn flush(&mut self) -> Result<SinkState>;
+}
+
+/// Holds a sink to its contract: after an error nobody knows what is durable (a failed sync may even drop what it could not
+/// write), so no later flush may answer that everything is.
+pub struct Final<S> {
+    sink: S,
+    failed: bool,
+}
+
+impl<S: Sink + 'static> Final<S> {
+    /// The sink, held to it.
+    pub fn boxed(sink: S) -> Box<dyn Sink> {
+        Box::new(Self { sink, failed: false })
+    }
+
+    fn guard<T>(&mut self, act: impl FnOnce(&mut S) -> Result<T>) -> Result<T> {
+        if self.failed {
+            return Err(Error::new(ErrorKind::Internal, "a sink was used after it had failed"));
+        }
+        act(&mut self.sink).inspect_err(|_| self.failed = true)
+    }
+}
+
+impl<S: Sink + 'static> Sink for Final<S> {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.guard(|sink| sink.write(batch))
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        self.guard(|sink| sink.mark(mark))
+    }
+
+    fn flush(&mut self) -> Result<SinkState> {
+        self.guard(S::flush)
+    }
+}
+
+/// A sink's place in the pipeline's numbers.
+#[derive(Clone)]
+pub struct Numbers {
+    status: Arc<Status>,
+    index: usize,
+}
+
+impl Numbers {
+    /// The numbers of the sink at `index` in `status.sinks`.
+    pub fn new(status: Arc<Status>, index: usize) -> Result<Self> {
+        if index >= status.sinks.len() {
+            return Err(Error::new(ErrorKind::Internal, format!("sink {index} has no place in the pipeline's numbers")));
+        }
+        Ok(Self { status, index })
+    }
+
+    /// The numbers.
+    pub fn get(&self) -> &SinkStatus {
+        &self.status.sinks[self.index] // checked in `new`; the list never changes
+    }
+
+    /// Counts what was written.
+    pub fn count(&self, records: usize, bytes: usize) {
+        self.get().records.add(records as u64);
+        self.get().bytes.add(bytes as u64);
+    }
+}

@@ -1,0 +1,22 @@
+//! The checkpoint: an SQLite file with, for each sink, what is durable in it.
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod checkpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod migration;
+
+pub use checkpoint::Checkpoint;
+
+use sluicegate_model::change::Frontier;
+
+/// What is durable in a sink.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Up to where: the source goes on there for this sink.
+    pub frontier: Frontier,
+    /// The sink's own state at that point: JSON text that only the sink interprets.
+    pub state: String,
+}

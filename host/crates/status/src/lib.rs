@@ -1,0 +1,222 @@
+//! The numbers of a running pipeline. Every part writes its own; `/metrics`, `/readyz` and the live line read them.
+
+// nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
+
+use sluicegate_model::now_us;
+
+/// A counter or gauge that parts write without locks.
+#[derive(Debug, Default)]
+pub struct Number(AtomicU64);
+
+impl Number {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets the value.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The flag's value, for showing.
+pub fn relaxed(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed)
+}
+
+/// All numbers of one pipeline.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// The source's.
+    pub source: SourceStatus,
+    /// The plugins', in the order of the chain; a swap may change the list.
+    pub plugins: PluginList,
+    /// Tables whose delivered name or columns a swap has changed.
+    pub schema_changes: Number,
+    /// The sinks', in the order of the pipeline file.
+    pub sinks: Vec<SinkStatus>,
+    /// Set once every plugin has been configured, the source is connected and every sink is open.
+    pub started: AtomicBool,
+    /// Set when the pipeline begins to drain.
+    pub stopping: AtomicBool,
+}
+
+/// The source's numbers.
+#[derive(Debug, Default)]
+pub struct SourceStatus {
+    connected: AtomicBool,
+    heard_us: AtomicI64,
+    event_us: AtomicI64,
+    /// Connections made after the first.
+    pub reconnects: Number,
+    /// Changes read.
+    pub changes: Number,
+    /// Bytes of source data read.
+    pub bytes: Number,
+    /// Batches read.
+    pub batches: Number,
+    /// Statements or rows of the log that were skipped by policy.
+    pub skipped: Number,
+}
+
+impl SourceStatus {
+    /// The connection stands (again).
+    pub fn connect(&self) {
+        self.connected.store(true, Ordering::Relaxed);
+        self.hear();
+    }
+
+    /// The connection broke.
+    pub fn disconnect(&self) {
+        self.connected.store(false, Ordering::Relaxed);
+    }
+
+    /// Something, be it a heartbeat, came from the server.
+    pub fn hear(&self) {
+        self.heard_us.store(now_us(), Ordering::Relaxed);
+    }
+
+    /// Whether the connection stands.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// When something last came from the server, microseconds since 1970; 0 = never.
+    pub fn heard_us(&self) -> i64 {
+        self.heard_us.load(Ordering::Relaxed)
+    }
+
+    /// Notes the time at which the source executed the newest event read; 0 tells that everything has been read (idle).
+    pub fn see_event(&self, time_us: i64) {
+        self.event_us.store(time_us, Ordering::Relaxed);
+    }
+
+    /// How far behind the source the newest event read is, in microseconds; 0 when idle.
+    pub fn lag_us(&self) -> i64 {
+        match self.event_us.load(Ordering::Relaxed) {
+            0 => 0,
+            event => (now_us() - event).max(0),
+        }
+    }
+}
+
+/// The plugins of the chain that runs. A plugin keeps its numbers, by name, when the chain is swapped.
+#[derive(Debug, Default)]
+pub struct PluginList(RwLock<Arc<[Arc<PluginStatus>]>>);
+
+impl PluginList {
+    /// The plugins as they are now, in the order of the chain.
+    pub fn all(&self) -> Arc<[Arc<PluginStatus>]> {
+        // a panic elsewhere leaves the last list whole
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The numbers of the plugin of this name, if it is in the chain.
+    pub fn named(&self, name: &str) -> Option<Arc<PluginStatus>> {
+        self.all().iter().find(|p| p.name == name).cloned()
+    }
+
+    /// The plugins of the chain that has taken over.
+    pub fn replace(&self, plugins: impl Into<Arc<[Arc<PluginStatus>]>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = plugins.into();
+    }
+}
+
+impl FromIterator<PluginStatus> for PluginList {
+    fn from_iter<T: IntoIterator<Item = PluginStatus>>(plugins: T) -> Self {
+        Self(RwLock::new(plugins.into_iter().map(Arc::new).collect()))
+    }
+}
+
+/// Which component a plugin is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComponentId {
+    /// The name that it gives itself.
+    pub name: String,
+    /// The version that it gives itself.
+    pub version: String,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the version that a rollback brings back; empty = there is none.
+    pub previous_sha256: String,
+}
+
+/// A plugin's numbers.
+#[derive(Debug, Default)]
+pub struct PluginStatus {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// Its component: set at start and at each swap.
+    pub component: RwLock<ComponentId>,
+    /// Calls of `apply`.
+    pub calls: Number,
+    /// Row images handed to `apply`.
+    pub rows: Number,
+    /// Time spent in `apply`, nanoseconds, packing included.
+    pub nanoseconds: Number,
+    /// Changes that it filtered away.
+    pub filtered: Number,
+    /// Swaps that took over.
+    pub swaps: Number,
+    /// Files that were refused.
+    pub refused_files: Number,
+    /// Changes skipped by policy.
+    pub skipped: Number,
+    /// Changes set aside in the dead-letter file.
+    pub dead_lettered: Number,
+    /// Changes delivered by policy although it could not handle them.
+    pub passed_through: Number,
+    /// Times that it was started again after a failure.
+    pub restarts: Number,
+    /// Traps, timeouts and nonsense answers.
+    pub failures: Number,
+}
+
+impl PluginStatus {
+    /// No numbers yet, for the plugin of this name.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// The component in force; empty before the start.
+    pub fn component(&self) -> ComponentId {
+        // a panic elsewhere leaves the last version whole
+        self.component.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes which component is in force.
+    pub fn set_component(&self, component: ComponentId) {
+        *self.component.write().unwrap_or_else(PoisonError::into_inner) = component;
+    }
+}
+
+/// A sink's numbers.
+#[derive(Debug, Default)]
+pub struct SinkStatus {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// Records written.
+    pub records: Number,
+    /// Bytes written.
+    pub bytes: Number,
+    /// Checkpoints made.
+    pub checkpoints: Number,
+    /// Sequence number up to which everything is durable.
+    pub durable: Number,
+    /// Records skipped by policy.
+    pub skipped: Number,
+    /// Records set aside in the dead-letter file.
+    pub dead_lettered: Number,
+}

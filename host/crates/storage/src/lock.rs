@@ -1,0 +1,54 @@
+//! Advisory locks that keep a second process off the checkpoint or a sink's files.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+/// A held lock. The operating system lets go of it when the process ends, however that happens; the file itself stays,
+/// because removing it would let two processes lock two different files of one name.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a lock could not be had.
+#[derive(Debug)]
+pub enum LockFault {
+    /// Another process holds it; its process id, if it could be read.
+    Held(Option<u32>),
+    /// The lock file cannot be made or locked.
+    Io(io::Error),
+}
+
+impl Lock {
+    /// Takes the lock file at `path`, which is made if needed, and notes our process id in it.
+    pub fn take(path: &Path) -> Result<Self, LockFault> {
+        // not truncated: the file may hold the other process's id
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(LockFault::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = (&file).take(16).read_to_string(&mut text);
+                return Err(LockFault::Held(read.ok().and_then(|_| text.trim().parse().ok())));
+            }
+            Err(TryLockError::Error(error)) => return Err(LockFault::Io(error)),
+        }
+        let note = |file: &mut File| {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            writeln!(file, "{}", std::process::id())
+        };
+        note(&mut file).map_err(LockFault::Io)?;
+        Ok(Self { _file: file })
+    }
+}
+
+impl LockFault {
+    /// ` by process 123`, or nothing when the holder is not known.
+    pub fn holder(pid: Option<u32>) -> String {
+        pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+    }
+}

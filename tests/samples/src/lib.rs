@@ -1,0 +1,4 @@
+//! Inputs for the unit tests of the host's crates.
+
+pub mod fuzz;
+pub mod orders;
