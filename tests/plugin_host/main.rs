@@ -10,4 +10,5 @@ mod pipelines;
 mod policies;
 mod recovery;
 mod released;
+mod wasi;
 mod workbench;

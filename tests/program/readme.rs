@@ -6,7 +6,7 @@ use sluicegate_config as config;
 
 #[test]
 fn the_readmes_pipeline_is_a_valid_pipeline_file() {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let blocks: Vec<&str> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!blocks.is_empty(), "the README shows a pipeline");
     for block in blocks {

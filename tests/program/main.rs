@@ -1,0 +1,9 @@
+//! The real program from outside, and what has to be true of the repository. One binary, because linking each takes seconds.
+
+mod architecture;
+mod cli;
+mod hot_swap;
+mod kill_and_restart;
+mod readme;
+mod servers_start;
+mod swap;
