@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mysql_async::binlog::events::Event as RawEvent;
+use mysql_async::binlog::events::{BinlogEventHeader, Event as RawEvent};
 
 use super::{
     assembly::{self, Origin},
@@ -10,6 +10,7 @@ use super::{
     cursor::{Cursor, Fault},
     event::{self, Query, RowsKind, kind},
     gtid::{Gtid, GtidSet},
+    payload,
     place::Open,
     plan::Plan,
     position::{Flavour, Skip},
@@ -25,25 +26,43 @@ use crate::{
 /// The table id of a rows event that only ends a statement.
 const NO_TABLE: u64 = 0xff_ffff;
 
+/// Where an event stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site {
+    /// Its position in the file; inside a compressed transaction, that of the whole.
+    pub(super) start: u64,
+    /// Whether it comes out of a compressed transaction: several events have the same position then.
+    pub(super) inner: bool,
+}
+
 impl Stream {
-    /// Takes one event in.
+    /// Takes one event of the log in.
     pub(super) async fn take_event(&mut self, event: &RawEvent) -> Result<(), Halt> {
         let header = event.header();
         let event_type = header.event_type_raw();
-        let inner = self.place.unpacking();
         let heartbeat = matches!(event_type, kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        let made_up = header.flags_raw() & event::ARTIFICIAL != 0 || header.log_pos() == 0;
+        let made_up = is_made_up(&header);
         // the library takes four bytes for a checksum from what the server makes up, whether it has one or not
-        let unchecked = inner || heartbeat || (made_up && matches!(event_type, kind::ROTATE | kind::FORMAT_DESCRIPTION));
+        let unchecked = heartbeat || (made_up && matches!(event_type, kind::ROTATE | kind::FORMAT_DESCRIPTION));
         if !unchecked && !event::checksum_holds(event) {
             return Err(self
                 .fault("an event whose checksum does not fit its bytes")
                 .remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
                 .into());
         }
-        let Some(start) = self.place.locate(&header) else {
-            return Err(self.fault("a compressed transaction that cannot be unpacked").into());
-        };
+        let start = self.place.locate(&header);
+        if event_type == kind::TRANSACTION_PAYLOAD {
+            // in a box, so that no other event pays for its size
+            return Box::pin(self.on_payload(event.data(), start)).await;
+        }
+        self.dispatch(event, Site { start, inner: false }).await
+    }
+
+    /// Does what the event says.
+    pub(super) async fn dispatch(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
+        let header = event.header();
+        let (event_type, start) = (header.event_type_raw(), site.start);
+        debug_assert!(!site.inner || !payload::stands_alone(event_type), "payloads refuse these");
         self.events += 1;
         match event_type {
             kind::HEARTBEAT => self.place.heartbeat(header.log_pos()),
@@ -58,18 +77,12 @@ impl Stream {
                 let identity = Gtid::MariaDb { domain: gtid.domain, server: header.server_id(), sequence: gtid.sequence };
                 self.on_begin(start, Some(identity), None, header.timestamp(), !gtid.standalone);
             }
-            kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, made_up)?,
+            kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, is_made_up(&header))?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start)?,
             kind::XID | kind::XA_PREPARE => self.place.end(),
             kind::TABLE_MAP => {
                 self.place.transaction(start);
                 self.reader.catalogue.learn(event.data(), &self.server).await?;
-            }
-            kind::TRANSACTION_PAYLOAD => {
-                let size = event::unpacked_size(event.data())
-                    .map_err(|f| self.fault("a compressed transaction that cannot be read").caused_by(f))?;
-                self.place.transaction(start);
-                self.place.unpack(start, size);
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
             kind::INCIDENT => {
@@ -92,7 +105,7 @@ impl Stream {
         Ok(())
     }
 
-    fn fault(&self, what: impl std::fmt::Display) -> Error {
+    pub(super) fn fault(&self, what: impl std::fmt::Display) -> Error {
         Error::new(ErrorKind::Source, format!("{} sent {what}, after {}", self.reader.connector.address(), self.place.resume()))
     }
 
@@ -300,6 +313,11 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+/// Whether the server made the event up for this connection.
+fn is_made_up(header: &BinlogEventHeader) -> bool {
+    header.flags_raw() & event::ARTIFICIAL != 0 || header.log_pos() == 0
 }
 
 /// A rows event has been dealt with whole.

@@ -1,6 +1,7 @@
 //! The MySQL and MariaDB source: a replica that reads the binlog.
 //!
-//! `mysql_async` connects, authenticates and frames events; what is inside of them is read here. A table map becomes a
+//! `mysql_async` and `mysql` connect, authenticate and frame events ([`dump`] says why there are two); what is inside of them
+//! is read here. A table map becomes a
 //! [`plan`] of decoders once, and rows go by it straight into columns ([`assembly`]).
 
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
@@ -14,11 +15,13 @@ mod cursor;
 mod decimal;
 mod decoder;
 mod dispatch;
+mod dump;
 mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;
 mod json;
+mod payload;
 mod place;
 mod plan;
 mod position;
