@@ -1,6 +1,7 @@
 //! The MySQL and MariaDB source against real servers.
 
 mod capture;
+mod compressed;
 mod precheck;
 mod resume;
 mod values;

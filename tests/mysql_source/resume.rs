@@ -20,7 +20,7 @@ fn servers() -> [Server; 2] {
     [mariadb::shared(), mysql::shared()]
 }
 
-fn ids(capture: &[crate::capture::TextChange]) -> Vec<String> {
+pub fn ids(capture: &[crate::capture::TextChange]) -> Vec<String> {
     capture.iter().map(|c| c.after.as_ref().or(c.before.as_ref()).unwrap()[0].clone().unwrap()).collect()
 }
 
@@ -36,11 +36,11 @@ pub fn without_gtids(begin: &Begin) -> Begin {
 }
 
 /// Many small batches, so that transactions are cut often.
-fn cut_limits(changes: usize) -> Limits {
+pub fn cut_limits(changes: usize) -> Limits {
     Limits { batch_changes: changes, ..Limits::default() }
 }
 
-fn a_restart_at_any_row(server: &Server, by_file: bool) {
+pub fn a_restart_at_any_row(server: &Server, by_file: bool) {
     let database = server.database("cut");
     server.sql(&format!(
         "CREATE TABLE {database}.t (id int PRIMARY KEY, note varchar(100)); CREATE TABLE {database}.other (id int PRIMARY KEY);
@@ -175,37 +175,6 @@ fn rows_without_transactions_and_rows_of_xa_come_out() {
         let mut capture = Capture::start(settings(&server, &database), end, Limits::default());
         let changes = capture.changes(1);
         assert_eq!(changes[0].operation, Operation::Delete);
-        capture.stop();
-    }
-}
-
-#[test]
-fn compressed_logs_are_read() {
-    let maria = mariadb::start(&["--log-bin-compress=ON", "--log-bin-compress-min-len=10"]);
-    let mysql = mysql::start(&["--binlog-transaction-compression=ON"]);
-    for server in [&maria, &mysql] {
-        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, x varchar(200))");
-        let mut capture = Capture::start(settings(server, "d"), anew(), cut_limits(3));
-        server.sql("INSERT INTO d.t VALUES (1, REPEAT('a',200)),(2, REPEAT('b',200)),(3, ''),(4, ''); UPDATE d.t SET x = REPEAT('c', 100) WHERE id > 2; DELETE FROM d.t");
-        let all = capture.changes(10);
-        let cut = at(&capture.held[0].offset);
-        let places: std::collections::BTreeSet<_> = capture
-            .held
-            .iter()
-            .flat_map(|b| {
-                b.changes.iter().map(|c| {
-                    (
-                        b.transactions[b.events[c.event as usize].transaction as usize].file.clone(),
-                        b.events[c.event as usize].position,
-                        c.row,
-                    )
-                })
-            })
-            .collect();
-        assert_eq!(places.len(), 10, "file, position and row identify a change, also inside a compressed transaction");
-        capture.stop();
-        let mut capture = Capture::start(settings(server, "d"), cut, Limits::default());
-        assert_eq!(capture.changes(7), all[3..]);
         capture.stop();
     }
 }

@@ -53,6 +53,15 @@ pub const MOST_WORKERS: usize = 64;
 /// Batches that wait for each of several workers, and behind it.
 pub const WORKER_QUEUE_BATCHES: usize = 2;
 
+/// Bytes that an event of the binlog may have besides its rows: bitmaps, names of columns. An event out of a compressed
+/// transaction may have these and two images of `row_bytes`.
+pub const EVENT_HEAD_BYTES: usize = 1 << 20;
+
+/// Events that a MySQL server's dump reads ahead.
+pub const DUMP_QUEUE_EVENTS: usize = 256;
+/// Bytes of those events; a single larger one goes alone.
+pub const DUMP_QUEUE_BYTES: u32 = 1 << 20;
+
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 

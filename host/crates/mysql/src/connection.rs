@@ -16,6 +16,7 @@ const MAX_PACKET: usize = 1 << 30;
 #[derive(Clone, Debug)]
 pub struct Connector {
     opts: Opts,
+    blocking: Option<mysql::OptsBuilder>,
     address: String,
     user: String,
     wait: Duration,
@@ -58,7 +59,14 @@ impl Connector {
             .tcp_nodelay(true)
             .max_allowed_packet(Some(MAX_PACKET))
             .ssl_opts(tls);
-        Self { opts: opts.into(), address: format!("{}:{}", settings.host, settings.port), user: settings.user.clone(), wait }
+        // with a file it would trust the public authorities, too
+        let blocking = settings.ca_file.is_none().then(|| blocking(settings, wait));
+        Self { opts: opts.into(), blocking, address: format!("{}:{}", settings.host, settings.port), user: settings.user.clone(), wait }
+    }
+
+    /// The same for the blocking client; `None` when that cannot check certificates as the settings want it.
+    pub fn blocking(&self) -> Option<mysql::OptsBuilder> {
+        self.blocking.clone()
     }
 
     /// `host:port`, for messages.
@@ -144,6 +152,26 @@ impl Connector {
         };
         Error::new(kind, message).caused_by(error).remedy(remedy)
     }
+}
+
+fn blocking(settings: &MySqlSource, wait: Duration) -> mysql::OptsBuilder {
+    let tls = match settings.tls {
+        TlsMode::Disabled => None,
+        TlsMode::Required => {
+            Some(mysql::SslOpts::default().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true))
+        }
+        TlsMode::VerifyIdentity => Some(mysql::SslOpts::default()),
+    };
+    mysql::OptsBuilder::new()
+        .ip_or_hostname(Some(settings.host.clone()))
+        .tcp_port(settings.port)
+        .user(Some(settings.user.clone()))
+        .pass(Some(settings.password.reveal()))
+        .prefer_socket(false)
+        .tcp_nodelay(true)
+        .tcp_connect_timeout(Some(wait))
+        .max_allowed_packet(Some(MAX_PACKET))
+        .ssl_opts(tls)
 }
 
 /// The TLS library's refusals come wrapped in plain input/output errors.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mysql_async::binlog::events::Event as RawEvent;
+use mysql_async::binlog::events::{BinlogEventHeader, Event as RawEvent};
 
 use super::{
     assembly::{self, Origin},
@@ -10,6 +10,7 @@ use super::{
     cursor::Cursor,
     event::{self, Query, kind},
     gtid::{Gtid, GtidSet},
+    payload,
     plan::Plan,
     position::Flavour,
     statement::{self, Statement},
@@ -23,25 +24,43 @@ use sluicegate_model::{
 /// The table id of a rows event that only ends a statement.
 const NO_TABLE: u64 = 0xff_ffff;
 
+/// Where an event stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site {
+    /// Its position in the file; inside a compressed transaction, that of the whole.
+    pub(super) start: u64,
+    /// Whether it comes out of a compressed transaction: several events have the same position then.
+    pub(super) inner: bool,
+}
+
 impl Stream {
-    /// Takes one event in.
+    /// Takes one event of the log in.
     pub(super) async fn take_event(&mut self, event: &RawEvent) -> Result<(), Halt> {
         let header = event.header();
         let event_type = header.event_type_raw();
-        let inner = self.place.unpacking();
         let heartbeat = matches!(event_type, kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        let made_up = header.flags_raw() & event::ARTIFICIAL != 0 || header.log_pos() == 0;
+        let made_up = is_made_up(&header);
         // the library takes four bytes for a checksum from what the server makes up, whether it has one or not
-        let unchecked = inner || heartbeat || (made_up && matches!(event_type, kind::ROTATE | kind::FORMAT_DESCRIPTION));
+        let unchecked = heartbeat || (made_up && matches!(event_type, kind::ROTATE | kind::FORMAT_DESCRIPTION));
         if !unchecked && !event::checksum_holds(event) {
             return Err(self
                 .fault("an event whose checksum does not fit its bytes")
                 .remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
                 .into());
         }
-        let Some(start) = self.place.locate(&header) else {
-            return Err(self.fault("a compressed transaction that cannot be unpacked").into());
-        };
+        let start = self.place.locate(&header);
+        if event_type == kind::TRANSACTION_PAYLOAD {
+            // in a box, so that no other event pays for its size
+            return Box::pin(self.on_payload(event.data(), start)).await;
+        }
+        self.dispatch(event, Site { start, inner: false }).await
+    }
+
+    /// Does what the event says.
+    pub(super) async fn dispatch(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
+        let header = event.header();
+        let (event_type, start) = (header.event_type_raw(), site.start);
+        debug_assert!(!site.inner || !payload::stands_alone(event_type), "payloads refuse these");
         self.events += 1;
         match event_type {
             kind::HEARTBEAT => self.place.heartbeat(header.log_pos()),
@@ -56,18 +75,12 @@ impl Stream {
                 let identity = Gtid::MariaDb { domain: gtid.domain, server: header.server_id(), sequence: gtid.sequence };
                 self.on_begin(start, Some(identity), None, header.timestamp(), !gtid.standalone);
             }
-            kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, made_up)?,
+            kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, is_made_up(&header))?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start).await?,
             kind::XID | kind::XA_PREPARE => self.end_transaction(),
             kind::TABLE_MAP => {
                 self.place.transaction(start);
                 self.reader.catalogue.learn(event.data(), &self.server).await?;
-            }
-            kind::TRANSACTION_PAYLOAD => {
-                let size = event::unpacked_size(event.data())
-                    .map_err(|f| self.fault("a compressed transaction that cannot be read").caused_by(f))?;
-                self.place.transaction(start);
-                self.place.unpack(start, size);
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
             kind::INCIDENT => {
@@ -76,7 +89,7 @@ impl Stream {
                     .remedy("Find the cause in the server's error log; then start anew with a new state file.")
                     .into());
             }
-            _ if event::rows_kind(event_type).is_some() => self.on_rows(event, start).await?,
+            _ if event::rows_kind(event_type).is_some() => self.on_rows(event, site).await?,
             // up to 42: MySQL's; 160 to 164: MariaDB's notes, checkpoints and GTID lists; none of them changes rows
             1..=42 | 160..=164 => {}
             _ if header.flags_raw() & event::IGNORABLE != 0 => {}
@@ -90,7 +103,7 @@ impl Stream {
         Ok(())
     }
 
-    fn fault(&self, what: impl std::fmt::Display) -> Error {
+    pub(super) fn fault(&self, what: impl std::fmt::Display) -> Error {
         Error::new(ErrorKind::Source, format!("{} sent {what}, after {}", self.reader.connector.address(), self.place.resume()))
     }
 
@@ -249,7 +262,7 @@ impl Stream {
         Ok(())
     }
 
-    async fn on_rows(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+    async fn on_rows(&mut self, event: &RawEvent, Site { start, inner }: Site) -> Result<(), Halt> {
         let header = event.header();
         let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
         let known = self.reader.catalogue.get(id).cloned();
@@ -274,7 +287,6 @@ impl Stream {
         };
         let number = open.events;
         open.events += 1;
-        let inner = self.place.unpacked();
         let open = self.place.transaction(start);
         let time_us = open.time_us.unwrap_or_else(|| i64::from(header.timestamp()) * 1_000_000);
         let first_row = if inner { open.unpacked_rows } else { 0 };
@@ -351,4 +363,9 @@ impl Stream {
         }
         Ok(())
     }
+}
+
+/// Whether the server made the event up for this connection.
+fn is_made_up(header: &BinlogEventHeader) -> bool {
+    header.flags_raw() & event::ARTIFICIAL != 0 || header.log_pos() == 0
 }

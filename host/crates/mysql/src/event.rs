@@ -189,34 +189,6 @@ pub fn anonymous_time(event: &Event) -> Option<i64> {
     event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>().ok().and_then(|e| commit_time(&e.0))
 }
 
-/// Reads the head of a compressed transaction: how many bytes of events it unpacks to. Layout:
-/// `mysql/binlog/event/codecs/binary.cpp` of the server, fields of a type, a length and a value, up to one of type 0.
-pub fn unpacked_size(body: &[u8]) -> Result<u64, Fault> {
-    const ZSTD: u64 = 0;
-    const NONE: u64 = 255;
-    let mut cursor = Cursor(body);
-    let (mut packed, mut compression, mut unpacked) = (None, None, None);
-    loop {
-        let field = cursor.lenenc()?;
-        if field == 0 {
-            break;
-        }
-        let mut value = Cursor(cursor.lenenc_bytes()?);
-        match field {
-            1 => packed = Some(value.lenenc()?),
-            2 => compression = Some(value.lenenc()?),
-            3 => unpacked = Some(value.lenenc()?),
-            _ => {}
-        }
-    }
-    let packed = packed.filter(|size| *size <= cursor.len() as u64).ok_or(Fault::Truncated)?;
-    match compression {
-        Some(ZSTD) => unpacked.ok_or(Fault::Invalid("a compressed transaction without its size")),
-        Some(NONE) => Ok(packed),
-        _ => Err(Fault::Invalid("an unknown compression")),
-    }
-}
-
 fn commit_time(event: &GtidEvent) -> Option<i64> {
     [event.original_commit_timestamp(), event.immediate_commit_timestamp()].into_iter().find(|t| *t > 0).and_then(|t| i64::try_from(t).ok())
 }
@@ -387,17 +359,6 @@ mod tests {
             };
             let expected = Rotate { file: "binlog.000007".into(), position: 4 };
             assert_eq!(rotate(&event), Ok(expected), "{with_sum} {library_expects_one}");
-        }
-    }
-
-    /// The library panicked at it.
-    #[test]
-    fn a_transaction_with_an_unknown_compression_is_refused() {
-        assert_eq!(unpacked_size(&[2, 1, 0, 3, 3, 0xfc, 0x2c, 1, 9, 1, 7, 1, 1, 2, 0, 8, 8]), Ok(300));
-        assert_eq!(unpacked_size(&[2, 3, 0xfc, 255, 0, 1, 1, 2, 0, 8, 8]), Ok(2));
-        assert_eq!(unpacked_size(&[2, 1, 7, 1, 1, 2, 0, 8, 8]), Err(Fault::Invalid("an unknown compression")));
-        for bad in [&[0][..], &[2, 1, 0, 1, 1, 2, 0, 8], &[2, 1, 0, 3, 9, 1], &[], &[2, 1, 0, 1, 1, 2, 0, 8, 8]] {
-            assert!(unpacked_size(bad).is_err(), "{bad:?}");
         }
     }
 

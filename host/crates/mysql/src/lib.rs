@@ -1,6 +1,7 @@
 //! The MySQL and MariaDB source: a replica that reads the binlog.
 //!
-//! `mysql_async` connects, authenticates and frames events; what is inside of them is read here. A table map becomes a
+//! `mysql_async` and `mysql` connect, authenticate and frame events ([`dump`] says why there are two); what is inside of them
+//! is read here. A table map becomes a
 //! [`plan`] of decoders once, and rows go by it straight into columns ([`assembly`]).
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
@@ -16,12 +17,14 @@ mod cursor;
 mod decimal;
 mod decoder;
 mod dispatch;
+mod dump;
 mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;
 mod json;
 mod ledger;
+mod payload;
 mod place;
 mod plan;
 mod position;

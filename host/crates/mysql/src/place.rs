@@ -74,8 +74,6 @@ pub struct Place {
     pub moved: bool,
     /// Transactions read to their end.
     pub ended: u64,
-    /// Start of the compressed transaction being unpacked, and the bytes of it that are still to come.
-    payload: Option<(u64, u64)>,
 }
 
 impl Place {
@@ -95,7 +93,6 @@ impl Place {
             elsewhere: false,
             moved: false,
             ended: 0,
-            payload: None,
         }
     }
 
@@ -151,51 +148,15 @@ impl Place {
         }
     }
 
-    /// Whether the next event comes out of a compressed transaction.
-    pub fn unpacking(&self) -> bool {
-        self.payload.is_some_and(|(_, left)| left > 0)
-    }
-
-    /// Whether the event taken in last came out of a compressed transaction.
-    pub fn unpacked(&self) -> bool {
-        self.payload.is_some()
-    }
-
-    /// A compressed transaction begins, which unpacks to `size` bytes of events.
-    pub fn unpack(&mut self, start: u64, size: u64) {
-        self.payload = Some((start, size));
-    }
-
-    /// Takes an event's header in and returns the event's own position; `None` when an event out of a compressed transaction
-    /// cannot be one, because that could not be unpacked.
-    pub fn locate(&mut self, header: &BinlogEventHeader) -> Option<u64> {
+    /// Takes an event's header in and returns the event's own position. Not for events out of a compressed transaction: these
+    /// have none.
+    pub fn locate(&mut self, header: &BinlogEventHeader) -> u64 {
         let (event, size) = (header.event_type_raw(), u64::from(header.event_size()));
-        if let Some((start, left)) = self.payload.filter(|(_, left)| *left > 0) {
-            let outer = matches!(
-                event,
-                kind::GTID
-                    | kind::ANONYMOUS_GTID
-                    | kind::GTID_TAGGED
-                    | kind::ROTATE
-                    | kind::FORMAT_DESCRIPTION
-                    | kind::STOP
-                    | kind::PREVIOUS_GTIDS
-                    | kind::HEARTBEAT
-                    | kind::HEARTBEAT_V2
-                    | kind::TRANSACTION_PAYLOAD
-            );
-            if outer || size > left {
-                return None;
-            }
-            self.payload = Some((start, left - size));
-            return Some(start);
-        }
-        self.payload = None;
         let made_up = header.flags_raw() & event::ARTIFICIAL != 0
             || matches!(event, kind::HEARTBEAT | kind::HEARTBEAT_V2)
             || (header.log_pos() == 0 && matches!(event, kind::FORMAT_DESCRIPTION | kind::ROTATE));
         if made_up {
-            return Some(self.position);
+            return self.position;
         }
         let end = match header.log_pos() {
             // servers may leave the position of events inside a transaction away
@@ -204,7 +165,7 @@ impl Place {
         };
         self.position = end;
         self.moved |= self.open.is_none();
-        Some(end.saturating_sub(size))
+        end.saturating_sub(size)
     }
 
     /// A heartbeat: the server is at `low` of the same file and has nothing (for us) before that.

@@ -8,13 +8,14 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{FutureExt, StreamExt};
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, binlog::events::Event as RawEvent, prelude::Queryable};
+use mysql_async::binlog::events::Event as RawEvent;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     assembly::Assembly,
     catalogue::Catalogue,
     connection::{Connector, Server},
+    dump::{Begin, Dump, Request},
     gtid::GtidSet,
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
@@ -192,7 +193,7 @@ impl Stream {
     }
 
     /// Opens the dump at the present place.
-    async fn open(&mut self) -> Result<BinlogStream> {
+    async fn open(&mut self) -> Result<Dump> {
         let reader = &self.reader;
         let mut conn = reader.connector.connect().await?;
         let server = reader.connector.identify(&mut conn).await?;
@@ -202,30 +203,28 @@ impl Stream {
         proof::prove(&reader.connector, &mut conn, &server, &resume).await?;
         self.place.restart(&resume, server.identity.clone());
         let gtids = resume.resumable_gtids();
-        for statement in session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text)) {
-            reader.connector.within("prepare the connection to", conn.query_drop(statement)).await?;
-        }
-        let request = BinlogStreamRequest::new(reader.server_id);
-        let stream = match (server.flavour, gtids) {
+        let begin = match (server.flavour, gtids) {
             (Flavour::MySql, Some(set)) => {
-                let sids = set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?;
-                dump(reader, conn, request.with_gtid().with_gtid_set(sids)).await
+                Begin::Gtids(set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?)
             }
-            (Flavour::MariaDb, Some(_)) => dump(reader, conn, request).await,
+            (Flavour::MariaDb, Some(_)) => Begin::Session,
             (_, None) => {
                 if resume.position > u64::from(u32::MAX) {
                     return Err(Error::new(ErrorKind::Source, format!("{resume} lies beyond 4 GiB, where the protocol cannot start"))
                         .remedy("Switch GTIDs on, or start from the next binlog file."));
                 }
-                dump(reader, conn, request.with_filename(resume.file.as_bytes()).with_pos(resume.position)).await
+                Begin::File { file: resume.file.to_string(), position: resume.position }
             }
         };
+        let settings = session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text));
+        let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin };
+        let dump = Dump::open(&reader.connector, conn, &server, request).await?;
         self.server = server;
-        stream
+        Ok(dump)
     }
 
     /// The next event. While none is there: flushes, sends the position, notices a dead connection and the wish to stop.
-    async fn next(&mut self, stream: &mut BinlogStream) -> Result<RawEvent, Halt> {
+    async fn next(&mut self, stream: &mut Dump) -> Result<RawEvent, Halt> {
         // the usual case under load costs no timer
         if let Some(event) = AssertUnwindSafe(stream.next()).catch_unwind().now_or_never() {
             if self.reader.stop.is_cancelled() {
@@ -293,7 +292,7 @@ impl Stream {
     }
 
     /// Sends what has waited long enough, or the position alone when it has moved for a while.
-    async fn flush_if_due(&mut self) -> Result<(), Halt> {
+    pub(super) async fn flush_if_due(&mut self) -> Result<(), Halt> {
         let now = Instant::now();
         let batch_due = self.assembly.since().is_some_and(|since| now >= since + self.reader.limits.batch_wait);
         let position_due = self.place.moved && now >= self.sent + POSITION_INTERVAL;
@@ -338,10 +337,6 @@ impl Stream {
         self.idle = false;
         self.reader.status.source.see_event(time_us);
     }
-}
-
-async fn dump(reader: &Reader, conn: Conn, request: BinlogStreamRequest<'_>) -> Result<BinlogStream> {
-    reader.connector.within("read the binlog of", conn.get_binlog_stream(request)).await
 }
 
 /// What the session has to say before it asks for the log. User variables that a server does not know do no harm.
