@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::gate::Gate;
 use crate::{
     Result,
     change::{Batch, Position},
     service::Status,
     sink::{DeadLetters, Sink},
-    state::{Checkpoint, Progress},
+    state::Progress,
 };
 
 /// The queues of all sinks.
@@ -32,7 +33,7 @@ pub(super) struct Delivery {
     pub sink: Box<dyn Sink>,
     /// Number of the first change that the sink does not have yet.
     pub sequence: u64,
-    pub checkpoint: Arc<Checkpoint>,
+    pub checkpoint: Arc<Gate>,
     pub dead_letters: Arc<DeadLetters>,
     pub status: Arc<Status>,
     /// Time between two checkpoints.
@@ -40,7 +41,8 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers until the queue is closed; then everything is durable and checkpointed.
+    /// Delivers until the queue is closed; then everything is durable and checkpointed. Or until the run has ended without it,
+    /// because one call of the sink took too long: then nothing more is written.
     pub fn run(mut self, batches: &Receiver<Arc<Batch>>) -> Result<()> {
         let mut pending: Option<(u64, Position)> = None;
         let mut due = Instant::now() + self.interval;
@@ -49,6 +51,9 @@ impl Delivery {
                 Some(_) => batches.recv_timeout(due.saturating_duration_since(Instant::now())),
                 None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            if self.checkpoint.is_closed() {
+                return Ok(());
+            }
             let ended = match next {
                 Ok(batch) => {
                     if pending.is_none() {

@@ -4,9 +4,12 @@
 //! queues of batches stand between them. Each sink commits its own progress to the checkpoint, after what it wrote is durable. The
 //! source starts at the least progress of all sinks, and a sink passes over what it already has.
 
+mod blocking;
 mod delivery;
+mod gate;
 mod parallel;
 mod prepare;
+mod reach;
 mod reload;
 mod sample;
 mod swap;
@@ -28,13 +31,16 @@ use crate::{
     change::Batch,
     config,
     config::PluginOrigin,
-    plugin::{Chain, Member},
+    plugin::Chain,
     service::{Status, admin::Requests},
     sink::{self, DeadLetters},
     source::{AnySource, Source, Start},
     state::{Checkpoint, Progress},
 };
+use blocking::blocking;
 use delivery::{Delivery, Sinks};
+use gate::Gate;
+use prepare::Ready;
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use swap::Reached;
@@ -50,6 +56,15 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Where the checkpoint stands.
     pub state: PathBuf,
+    /// Whether the stream began: a stop may come while the start is still waiting for a server.
+    pub began: bool,
+}
+
+impl Summary {
+    /// Of a run that was stopped before its stream began.
+    fn nothing(pipeline: config::Pipeline) -> Self {
+        Self { changes: 0, elapsed: Duration::ZERO, state: pipeline.state, began: false }
+    }
 }
 
 /// What `check` found out.
@@ -75,31 +90,41 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let mut good = Vec::new();
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let members: Vec<Member> = prepare::members(&pipeline)?.1.into_iter().map(|(member, _)| member).collect();
-    let chain = Chain::new(&members, around).map_err(Error::not_ready)?;
-    for (member, description) in members.iter().zip(chain.descriptions()) {
+    let preparing = {
+        let pipeline = config::Pipeline { workers: 1, ..pipeline.clone() };
+        move || prepare::ready(&pipeline, &around)
+    };
+    let Ready { members, chains, .. } = blocking("prepare", preparing).await?;
+    for (member, description) in members.iter().zip(chains.iter().flat_map(Chain::descriptions)) {
         good.push(format!(
             "plugin `{}`: {} {} (sha256 {:.12})",
             member.settings.name, description.name, description.version, member.compiled.hash
         ));
     }
     for sink in &pipeline.sinks {
-        sink::precheck(sink, &pipeline.limits)?;
+        reach::once(reach::sink(sink, &pipeline.limits).await)?;
         good.push(format!("sink `{}`: ready", sink.name));
     }
     let start = if pipeline.state.exists() {
         // also while the pipeline runs: an edit of its file is best checked before it is saved there
-        start(&Checkpoint::look(&pipeline.state, &pipeline.name)?, &pipeline)
+        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
+        start(&blocking("checkpoint", move || Checkpoint::look(&state, &name)).await?, &pipeline)
     } else {
         Start { position: None, sequence: 0 }
     };
     let mut source = AnySource::new(&pipeline, &status);
-    source.precheck(&start).await?;
+    reach::once(source.precheck(&start).await)?;
     good.push(format!("source: {} is ready", source.connector()));
     Ok(Report { good })
 }
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
+///
+/// A source server or a broker that cannot be reached at the start is waited for, as long as `limits.retry_window` says.
+///
+/// When it returns, nothing of the run commits any more. A thread that is stuck in one call (a write to a pipe that nobody reads)
+/// cannot be ended: the error after `limits.drain_timeout` says so. That call may still write; nothing behind it does, and until it
+/// returns the state file is locked, so that no other run of the pipeline can begin beside it.
 pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
     run_with_admin(pipeline, status, stop, None).await
 }
@@ -111,44 +136,73 @@ pub async fn run_with_admin(
     stop: CancellationToken,
     requests: Option<Requests>,
 ) -> Result<Summary> {
-    let checkpoint = Arc::new(Checkpoint::open(&pipeline.state, &pipeline.name)?);
+    if status.ended.load(Ordering::Acquire) {
+        return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
+    }
+    // what writes is waited for, whatever comes; what only computes or waits is left when the stop comes
+    let opening = {
+        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
+        move || Checkpoint::open(&state, &name)
+    };
+    let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let (engine, loaded) = prepare::members(&pipeline)?;
-    let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
-    let mut chains = prepare::chains(&members, &around, pipeline.workers).map_err(Error::not_ready)?;
-    let versions = Versions::beside(&pipeline.state);
+    let preparing = {
+        let (pipeline, around) = (pipeline.clone(), around.clone());
+        move || prepare::ready(&pipeline, &around)
+    };
+    let Ready { engine, members, contents, mut chains } = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+        ready = blocking("prepare", preparing) => ready?,
+    };
+    let mut versions = Versions::beside(&pipeline.state);
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        prepare::settle(&versions, &members, contents, &status)?;
+        let (members, status) = (members.clone(), status.clone());
+        let settling = move || prepare::settle(&versions, &members, contents, &status).map(|()| versions);
+        versions = blocking("versions", settling).await?;
     }
 
     let progress = checkpoint.all()?;
     let start = start(&progress, &pipeline);
     let mut source = AnySource::new(&pipeline, &status);
-    let begin_at = source.precheck(&start).await?;
+    let begin_at = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+        reached = reach::all(&mut source, &start, &pipeline, &status) => reached?,
+    };
     let start = Start { position: Some(begin_at.clone()), ..start };
     // before anything is delivered: sinks without progress begin here, also after a crash before their first checkpoint
     let beginning = Progress { sequence: start.sequence, position: begin_at, state: String::new() };
-    checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()), &beginning)?;
+    let storing = {
+        let (checkpoint, pipeline, beginning) = (checkpoint.clone(), pipeline.clone(), beginning.clone());
+        move || checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()), &beginning)
+    };
+    blocking("checkpoint", storing).await?;
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
+    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
     let mut deliveries = Vec::new();
     for (index, settings) in pipeline.sinks.iter().enumerate() {
         let known = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.clone());
-        let state = known.as_ref().map(|p| p.state.as_str());
-        let sink =
-            sink::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
-                .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        let opening = {
+            let (state, connector) = (known.as_ref().map(|p| p.state.clone()), source.connector());
+            let (pipeline, letters, status) = (pipeline.clone(), dead_letters.clone(), status.clone());
+            move || {
+                sink::open(&pipeline.sinks[index], &pipeline.name, connector, state.as_deref(), &pipeline.limits, letters, status, index)
+            }
+        };
+        let sink = blocking("open", opening).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
         let known = known.unwrap_or_else(|| beginning.clone());
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,
             sink,
             sequence: known.sequence,
-            checkpoint: checkpoint.clone(),
+            checkpoint: gate.clone(),
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
@@ -162,7 +216,7 @@ pub async fn run_with_admin(
     for delivery in deliveries {
         let (sender, receiver) = std::sync::mpsc::sync_channel(queue);
         to_sinks.push(sender);
-        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, move || delivery.run(&receiver))?);
+        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, &gate, move || delivery.run(&receiver))?);
     }
     let can_swap =
         pipeline.file.is_some() || requests.is_some() || members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
@@ -174,9 +228,9 @@ pub async fn run_with_admin(
             chains.extend(last);
             let (workers, appliers, collector) = parallel::workers(chains, around.known.clone(), to_sinks);
             for (index, applier) in appliers.into_iter().enumerate() {
-                threads.push(spawn(&format!("plugins-{index}"), &failed, move || applier.run())?);
+                threads.push(spawn(&format!("plugins-{index}"), &failed, &gate, move || applier.run())?);
             }
-            threads.push(spawn("collect", &failed, move || collector.run())?);
+            threads.push(spawn("collect", &failed, &gate, move || collector.run())?);
             Way::Workers(workers)
         }
     };
@@ -188,7 +242,7 @@ pub async fn run_with_admin(
         status: status.clone(),
         reached: Reached { sequence: start.sequence, position: start.position.clone() },
     };
-    threads.push(spawn("plugins", &failed, move || worker.run())?);
+    threads.push(spawn("plugins", &failed, &gate, move || worker.run())?);
     let reloader = match samples {
         Some(samples) => {
             let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
@@ -206,10 +260,11 @@ pub async fn run_with_admin(
     }
     status.stopping.store(true, Ordering::Relaxed);
     let drained = join(threads, pipeline.limits.drain_timeout).await;
+    gate.close().await;
     drop(reloader);
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
-    Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state })
+    Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
 }
 
 /// Where to start: at the least progress. A sink that is new begins there too.
@@ -228,14 +283,15 @@ fn start(progress: &[(String, Progress)], pipeline: &config::Pipeline) -> Start 
 
 type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);
 
-/// A thread whose end can be awaited; its failure cancels the others.
-fn spawn(name: &str, failed: &CancellationToken, job: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Job> {
+/// A thread whose end can be awaited; its failure cancels the others. It keeps the gate until it has ended.
+fn spawn(name: &str, failed: &CancellationToken, gate: &Arc<Gate>, job: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Job> {
     let (ended, end) = tokio::sync::oneshot::channel();
-    let failed = failed.clone();
+    let (failed, gate) = (failed.clone(), gate.clone());
     thread::Builder::new()
         .name(name.chars().take(15).collect())
         .spawn(move || {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            drop(gate);
             if !matches!(result, Ok(Ok(()))) {
                 failed.cancel();
             }

@@ -3,9 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -15,20 +13,15 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
-    serve::Listener,
 };
 use prometheus_client::registry::Registry;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{MissedTickBehavior, Sleep},
-};
+use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Status,
     admin::{self, Admin},
+    connection::{BoundedListener, Clock},
     metrics,
     readiness::Watch,
 };
@@ -78,11 +71,8 @@ impl Server {
         if let Some(admin) = self.admin {
             router = router.merge(admin::router(admin, status.clone()));
         }
-        let bounded = BoundedListener {
-            listener: self.listener,
-            slots: Arc::new(Semaphore::new(limits.http_connections)),
-            time: limits.http_connection_time,
-        };
+        let bounded = BoundedListener::new(self.listener, limits.http_connections, limits.http_connection_time);
+        let service = router.into_make_service_with_connect_info::<Clock>();
         let looking = async {
             let mut tick = tokio::time::interval(Duration::from_secs(1));
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,7 +83,7 @@ impl Server {
         };
         // connections that are still open when the pipeline ends are cut: the process ends anyway
         tokio::select! {
-            served = axum::serve(bounded, router).into_future() => {
+            served = axum::serve(bounded, service).into_future() => {
                 served.map_err(|e| Error::new(ErrorKind::Internal, "the HTTP server ended").caused_by(e))
             }
             () = looking => Ok(()),
@@ -132,67 +122,6 @@ async fn scrape(Shared(view): Shared<View>) -> Response {
     match metrics::encode(&view.registry) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// Accepts only so many connections at a time, each for so long: a client that sends nothing keeps its slot for that time.
-struct BoundedListener {
-    listener: TcpListener,
-    slots: Arc<Semaphore>,
-    time: Duration,
-}
-
-impl Listener for BoundedListener {
-    type Io = BoundedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
-        // the semaphore is never closed; without a slot the connection is served unbounded rather than never
-        let slot = self.slots.clone().acquire_owned().await.ok();
-        // axum's own listener waits out errors such as too many open files
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        (BoundedStream { stream, end: Box::pin(tokio::time::sleep(self.time)), _slot: slot }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that ends after its time.
-struct BoundedStream {
-    stream: TcpStream,
-    end: Pin<Box<Sleep>>,
-    _slot: Option<OwnedSemaphorePermit>,
-}
-
-impl BoundedStream {
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        self.end.as_mut().poll(cx).is_ready()
-    }
-}
-
-fn over<T>() -> Poll<io::Result<T>> {
-    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection's time is over")))
-}
-
-impl AsyncRead for BoundedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_over(cx) { over() } else { Pin::new(&mut self.stream).poll_read(cx, buf) }
-    }
-}
-
-impl AsyncWrite for BoundedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_over(cx) { over() } else { Pin::new(&mut self.stream).poll_write(cx, buf) }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

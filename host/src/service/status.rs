@@ -1,10 +1,13 @@
 //! The numbers of a running pipeline. Every part writes its own; `/metrics`, `/readyz` and the live line read them.
 
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
 };
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A counter or gauge that parts write without locks.
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ pub(super) fn relaxed(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// All numbers of one pipeline.
+/// All numbers of one run of a pipeline.
 #[derive(Debug, Default)]
 pub struct Status {
     /// The source's.
@@ -50,8 +53,38 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     /// Set once every plugin has been configured, the source is connected and every sink is open.
     pub started: AtomicBool,
+    /// What cannot be reached yet at the start.
+    pub waiting: Waiting,
     /// Set when the pipeline begins to drain.
     pub stopping: AtomicBool,
+    /// Set when the pipeline has ended, also when threads of it could not be ended in time: those write and commit nothing more.
+    pub ended: AtomicBool,
+}
+
+/// What the start of a pipeline waits for, with the reason: `the source`, `the sink ...`.
+#[derive(Debug, Default)]
+pub struct Waiting(Mutex<BTreeMap<String, String>>);
+
+impl Waiting {
+    /// `who` cannot be reached, and is tried again.
+    pub fn begin(&self, who: &str, reason: &str) {
+        self.map().insert(who.to_owned(), reason.to_owned());
+    }
+
+    /// `who` has been reached, or failed for good. Whether it was waited for.
+    pub fn end(&self, who: &str) -> bool {
+        self.map().remove(who).is_some()
+    }
+
+    /// What is waited for, each with its reason.
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.map().iter().map(|(who, reason)| (who.clone(), reason.clone())).collect()
+    }
+
+    // a panic elsewhere leaves no entry half done
+    fn map(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The source's numbers.

@@ -9,7 +9,7 @@ mod policy;
 mod samples;
 mod stdout;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::fuzz;
@@ -111,7 +111,7 @@ impl<S: Sink + 'static> Sink for Final<S> {
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.
 ///
 /// # Errors
-/// `Precheck`, with what to do about it.
+/// `Connection` when no broker can be reached, and another attempt may work; else `Precheck`. Both say what to do.
 pub fn precheck(sink: &Settings, limits: &Limits) -> Result<()> {
     match &sink.kind {
         SinkKind::Stdout => Ok(()),
@@ -137,6 +137,11 @@ impl Numbers {
 
     fn get(&self) -> &SinkStatus {
         &self.status.sinks[self.index] // checked in `new`; the list never changes
+    }
+
+    /// Whether the run is over, although this sink could not be ended in time.
+    fn has_ended(&self) -> bool {
+        self.status.ended.load(Ordering::Acquire)
     }
 
     fn count(&self, records: usize, bytes: usize) {

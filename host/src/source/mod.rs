@@ -3,8 +3,10 @@
 mod any;
 pub mod generator;
 pub mod mysql;
+mod patience;
 
 pub use any::AnySource;
+pub use patience::Patience;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +42,10 @@ pub type Batches = mpsc::Sender<Batch>;
 pub trait Source: Send + 'static {
     /// Checks the server's settings and grants without changing anything, and answers with the position that the source will
     /// start at: the given one, or what the configuration means by now. It is stored before the first batch is delivered,
-    /// so that a crash before the first checkpoint does not move the start. An error tells every fault found.
+    /// so that a crash before the first checkpoint does not move the start. Nothing is retried.
+    ///
+    /// # Errors
+    /// `Connection`: the server cannot be reached, and another attempt may work. Any other error tells every fault found.
     fn precheck(&mut self, start: &Start) -> impl Future<Output = Result<Position>> + Send;
 
     /// Streams until `stop` is cancelled, the stream ends by itself, or the receiver is gone (all `Ok`).
