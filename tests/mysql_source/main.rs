@@ -3,4 +3,5 @@
 mod capture;
 mod precheck;
 mod resume;
+mod start;
 mod values;

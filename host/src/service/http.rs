@@ -160,12 +160,16 @@ mod tests {
 
     /// A server on a thread of its own, which ends with the token.
     fn serving(status: Arc<Status>, limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard) {
+        serving_with(status, limits, None)
+    }
+
+    fn serving_with(status: Arc<Status>, limits: Limits, admin: Option<Admin>) -> (SocketAddr, tokio_util::sync::DropGuard) {
         let stop = CancellationToken::new();
         let (sender, receiver) = std::sync::mpsc::channel();
         let child = stop.clone();
         std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-                let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+                let server = Server { admin, ..Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap() };
                 sender.send(server.address()).unwrap();
                 server.serve("shop", status, &limits, child).await.unwrap();
             });
@@ -208,6 +212,64 @@ mod tests {
         // answered once the silent ones have been cut
         assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
         drop(silent);
+    }
+
+    /// A server that takes wishes, and what it is asked for.
+    fn with_admin(limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard, admin::Requests) {
+        let status = status();
+        status.started.store(true, Ordering::Relaxed);
+        let (admin, requests) = admin::channel(&limits);
+        let (address, guard) = serving_with(status, limits, Some(admin));
+        (address, guard, requests)
+    }
+
+    /// What a client gets until the server ends the connection.
+    fn rolled_back(address: SocketAddr) -> std::thread::JoinHandle<String> {
+        std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "POST /plugins/filter/rollback HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            // a connection that is cut may end in an error, after what came before
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8(answer).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_swap_that_takes_longer_than_a_connection_may_is_answered_and_then_the_connection_ends() {
+        let limits = Limits { http_connection_time: Duration::from_millis(100), ..Limits::default() };
+        let (address, _guard, mut requests) = with_admin(limits);
+        let client = rolled_back(address);
+        let request = requests.blocking_recv().unwrap();
+        // begun later than the client's connection, and cut: that one's time is over, too
+        let mut later = TcpStream::connect(address).unwrap();
+        assert!(matches!(later.read(&mut [0]), Ok(0) | Err(_)));
+        request.answer.send(Ok(admin::Taken { sequence: 7, position: "{}".into() })).unwrap();
+        let answer = client.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""sequence":7"#), "{answer}");
+    }
+
+    #[test]
+    fn a_swap_that_outlasts_its_own_bound_is_answered_with_202() {
+        let none = Duration::ZERO;
+        let limits =
+            Limits { http_connection_time: Duration::from_millis(100), plugin_compile: none, plugin_start: none, ..Limits::default() };
+        let (address, _guard, mut requests) = with_admin(limits);
+        let client = rolled_back(address);
+        let request = requests.blocking_recv().unwrap();
+        let answer = client.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("still under way: GET /plugins"), "{answer}");
+        drop(request);
+    }
+
+    #[test]
+    fn a_pipeline_that_is_starting_takes_no_wishes() {
+        let (admin, mut requests) = admin::channel(&Limits::default());
+        let limits = Limits { http_connection_time: Duration::from_millis(100), ..Limits::default() };
+        let (address, _guard) = serving_with(status(), limits, Some(admin));
+        let answer = rolled_back(address).join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the pipeline is starting"), "{answer}");
+        assert!(requests.try_recv().is_err());
     }
 
     #[tokio::test]
