@@ -246,7 +246,12 @@ pub async fn run_with_admin(
     let reloader = match samples {
         Some(samples) => {
             let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
-            Some(Reloader::start(setup, requests)?)
+            let runtime = tokio::runtime::Handle::current();
+            let starting = move || {
+                let _entered = runtime.enter();
+                Reloader::start(setup, requests)
+            };
+            Some(blocking("watch", starting).await?)
         }
         None => None,
     };
