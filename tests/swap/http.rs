@@ -12,9 +12,9 @@ use sluicegate_harness::host::{http_get, http_request};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Body of a `configure` that counts to two billion.
+/// Body of a `configure` that counts to four billion.
 const SLOW: &str = "(local $i i64)
-    (loop $again (br_if $again (i64.lt_u (local.tee $i (i64.add (local.get $i) (i64.const 1))) (i64.const 2000000000))))
+    (loop $again (br_if $again (i64.lt_u (local.tee $i (i64.add (local.get $i) (i64.const 1))) (i64.const 4000000000))))
     i32.const 1024";
 
 struct Served {
@@ -172,7 +172,7 @@ fn without_admin_there_is_no_way_to_swap_over_http() {
 #[test]
 fn an_upload_is_answered_after_its_swap_however_long_that_takes() {
     // the connection's time is over long before the new version has been configured
-    let time = Duration::from_millis(100);
+    let time = Duration::from_millis(300);
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("slow.wasm"), guests::handmade::Handmade::default().build()).expect("written");
     let text =

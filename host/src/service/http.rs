@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_swap_that_takes_longer_than_a_connection_may_is_answered_and_then_the_connection_ends() {
-        let limits = Limits { http_connection_time: Duration::from_millis(100), ..Limits::default() };
+        let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
         let (address, _guard, mut requests) = with_admin(limits);
         let client = rolled_back(address);
         let request = requests.blocking_recv().unwrap();
@@ -253,7 +253,7 @@ mod tests {
     fn a_swap_that_outlasts_its_own_bound_is_answered_with_202() {
         let none = Duration::ZERO;
         let limits =
-            Limits { http_connection_time: Duration::from_millis(100), plugin_compile: none, plugin_start: none, ..Limits::default() };
+            Limits { http_connection_time: Duration::from_millis(500), plugin_compile: none, plugin_start: none, ..Limits::default() };
         let (address, _guard, mut requests) = with_admin(limits);
         let client = rolled_back(address);
         let request = requests.blocking_recv().unwrap();
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_pipeline_that_is_starting_takes_no_wishes() {
         let (admin, mut requests) = admin::channel(&Limits::default());
-        let limits = Limits { http_connection_time: Duration::from_millis(100), ..Limits::default() };
+        let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
         let (address, _guard) = serving_with(status(), limits, Some(admin));
         let answer = rolled_back(address).join().unwrap();
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the pipeline is starting"), "{answer}");
