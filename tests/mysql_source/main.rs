@@ -4,4 +4,5 @@ mod capture;
 mod compressed;
 mod precheck;
 mod resume;
+mod start;
 mod values;

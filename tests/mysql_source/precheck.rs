@@ -74,7 +74,7 @@ fn an_unreachable_server_is_an_error_at_once() {
     let mut settings = settings(&server, "d");
     settings.port = free_port();
     let error = precheck(settings, &anew()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Precheck);
+    assert_eq!(error.kind(), ErrorKind::Connection);
     insta::assert_snapshot!(shown(&error), @r"
     cannot connect to HOST: Input/output error: Input/output error: Connection refused (os error 111)
       remedy: Check host, port and firewall, and that the server is running.

@@ -6,4 +6,5 @@ mod hot_swap;
 mod kill_and_restart;
 mod readme;
 mod servers_start;
+mod start_and_stop;
 mod swap;

@@ -45,9 +45,9 @@ Examples:
 
 Exit codes:
   0  done: the source ended, or SIGTERM or Ctrl-C came and everything was drained
-  1  failed while running; the checkpoint stays at what is safe, so running again loses nothing
+  1  failed while running, or a server stayed away for limits.retry_window; running again loses nothing
   2  wrong usage or a wrong pipeline file
-  3  something is not ready: server settings, grants, a plugin file, an address",
+  3  something is not ready: a login, grants, server settings, a plugin file, an address",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -93,6 +93,7 @@ enum Command {
     /// Run a pipeline until its source ends or a signal comes
     #[command(after_help = "\
 The first run starts where the source's `start` says; every further one at the checkpoint.
+A source server or Kafka broker that cannot be reached is waited for, as long as limits.retry_window says.
 SIGTERM or Ctrl-C drains what has been read and ends with 0; a second one ends at once, which loses nothing either.
 
 A pipeline file, at its smallest:
@@ -107,7 +108,8 @@ Relative paths in it start at its folder; ${NAME} comes from the environment.")]
     /// Check a pipeline file, its plugins, the server's settings and grants, and the sinks; delivers nothing
     #[command(after_help = "\
 Nothing is read from the log or delivered, and the server is left as it is; missing folders of file sinks are made.
-Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready.")]
+Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready or a server cannot be reached:
+each is tried once.")]
     Check(PipelineFile),
     /// Show and change what a pipeline's checkpoint says of its sinks, while the pipeline does not run
     #[command(subcommand, arg_required_else_help = true)]

@@ -8,11 +8,17 @@ use sluicegate_config::{Pipeline, Sink, SinkKind, Source};
 use sluicegate_pipeline::Summary;
 use sluicegate_status::Status;
 
+/// What there is to tell of a run that was stopped while it was starting.
+const STOPPED: &str = "stopped before the stream began: nothing was delivered";
+
 /// For people.
 pub(super) fn text(settings: &Pipeline, status: &Status, done: &Summary) -> String {
     let seconds = done.elapsed.as_secs_f64();
     let rate = |n: u64| HumanCount((n as f64 / seconds.max(1e-3)) as u64);
     // writing into a String cannot fail
+    if !done.began {
+        return format!("{}: {STOPPED}\n", settings.name);
+    }
     let mut out = format!("{}: done in {seconds:.1} s\n", settings.name);
     let _ = writeln!(out, "  in      {} changes, {}/s", HumanCount(done.changes), rate(done.changes));
     for plugin in status.plugins.all().iter() {
@@ -57,6 +63,10 @@ pub(super) fn text(settings: &Pipeline, status: &Status, done: &Summary) -> Stri
 
 /// For a JSON log.
 pub(super) fn log(settings: &Pipeline, status: &Status, done: &Summary) {
+    if !done.began {
+        tracing::info!(pipeline = %settings.name, "{STOPPED}");
+        return;
+    }
     for sink in &status.sinks {
         tracing::info!(
             sink = %sink.name,

@@ -4,12 +4,12 @@
 //! of the same machine could still send requests there: what a browser sends on a page's behalf carries an `Origin`, or the
 //! name of the page's host, and is refused.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::{ConnectInfo, Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::connection::Clock;
 use sluicegate_model::limits::{Limits, SWAP_REQUESTS};
 use sluicegate_pipeline::request::{Reason, Refusal, Request, Requests, Wish};
-use sluicegate_status::{PluginStatus, Status};
+use sluicegate_status::{PluginStatus, Status, relaxed};
 
 /// The wishes, on the side of HTTP.
 #[derive(Clone, Debug)]
@@ -29,13 +30,24 @@ pub struct Admin {
     requests: mpsc::Sender<Request>,
     /// Uploads at a time: each holds a component in memory.
     uploads: Arc<Semaphore>,
+    /// Wishes that wait for their answer at a time: each keeps its connection.
+    waiting: Arc<Semaphore>,
     most_bytes: u64,
+    /// How long a wish waits for its answer.
+    most_wait: Duration,
 }
 
 /// Both sides.
 pub fn channel(limits: &Limits) -> (Admin, Requests) {
     let (requests, received) = mpsc::channel(SWAP_REQUESTS);
-    (Admin { requests, uploads: Arc::new(Semaphore::new(1)), most_bytes: limits.plugin_file_bytes }, received)
+    let admin = Admin {
+        requests,
+        uploads: Arc::new(Semaphore::new(1)),
+        waiting: Arc::new(Semaphore::new(SWAP_REQUESTS)),
+        most_bytes: limits.plugin_file_bytes,
+        most_wait: limits.swap_answer(),
+    };
+    (admin, received)
 }
 
 #[derive(Clone)]
@@ -60,7 +72,13 @@ async fn list(State(view): State<View>, headers: HeaderMap) -> Response {
     answered(StatusCode::OK, &json!({ "plugins": plugins }))
 }
 
-async fn replace(State(view): State<View>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+async fn replace(
+    State(view): State<View>,
+    ConnectInfo(clock): ConnectInfo<Clock>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     if let Some(refused) = foreign(&headers) {
         return refused;
     }
@@ -92,28 +110,50 @@ async fn replace(State(view): State<View>, Path(name): Path<String>, headers: He
         Err(_) if length.is_none() => return too_large(),
         Err(_) => return told(StatusCode::BAD_REQUEST, "the body broke off", "send it again"),
     };
-    if Sha256::digest(&bytes)[..] != promised[..] {
-        return told(StatusCode::BAD_REQUEST, "the body does not have the digest that was sent with it", "send the component again");
+    // a large one takes a moment, in which others are answered
+    let digest = tokio::task::spawn_blocking({
+        let bytes = bytes.clone();
+        move || Sha256::digest(&bytes)
+    });
+    match digest.await {
+        Ok(digest) if digest[..] == promised[..] => view.wish(&name, Wish::Replace(bytes.into()), &clock).await,
+        Ok(_) => told(StatusCode::BAD_REQUEST, "the body does not have the digest that was sent with it", "send the component again"),
+        Err(_) => away(),
     }
-    view.wish(&name, Wish::Replace(bytes.into())).await
 }
 
-async fn rollback(State(view): State<View>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+async fn rollback(
+    State(view): State<View>,
+    ConnectInfo(clock): ConnectInfo<Clock>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     match foreign(&headers) {
         Some(refused) => refused,
-        None => view.wish(&name, Wish::Rollback).await,
+        None => view.wish(&name, Wish::Rollback, &clock).await,
     }
 }
 
 impl View {
-    /// Hands a wish to the pipeline and waits for what comes of it.
-    async fn wish(&self, name: &str, wish: Wish) -> Response {
+    /// Hands a wish to the pipeline and waits for what comes of it: longer than the connection may last otherwise, because the swap
+    /// goes on whether its answer is waited for or not.
+    async fn wish(&self, name: &str, wish: Wish, clock: &Clock) -> Response {
+        let busy = || told(StatusCode::SERVICE_UNAVAILABLE, "too many swaps are waiting", "try again in a moment");
+        if !relaxed(&self.status.started) {
+            return away();
+        }
+        let Ok(_place) = self.admin.waiting.try_acquire() else { return busy() };
         let (answer, outcome) = oneshot::channel();
         let request = Request { plugin: name.to_owned(), wish, answer };
         if self.admin.requests.try_send(request).is_err() {
-            return told(StatusCode::SERVICE_UNAVAILABLE, "too many swaps are waiting", "try again in a moment");
+            return busy();
         }
-        match outcome.await {
+        let _stopped = clock.stop();
+        let Ok(outcome) = tokio::time::timeout(self.admin.most_wait, outcome).await else {
+            let note = "the swap is still under way: GET /plugins tells when it has taken over, or counts it as refused";
+            return answered(StatusCode::ACCEPTED, &json!({ "note": note }));
+        };
+        match outcome {
             Ok(Ok(taken)) => {
                 let plugin = self.status.plugins.named(name).map_or(Value::Null, |p| described(&p));
                 answered(
@@ -133,7 +173,7 @@ impl View {
                 told(code, &refusal.error.chain(), refusal.error.remedy_text().unwrap_or(""))
             }
             // nobody listens: the pipeline has not started yet, or has ended
-            Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting, busy or ending", "try again when /readyz is 200"),
+            Err(_) => away(),
         }
     }
 }
@@ -156,6 +196,10 @@ fn described(plugin: &PluginStatus) -> Value {
         "swaps": plugin.swaps.get(),
         "refused": plugin.refused_files.get(),
     })
+}
+
+fn away() -> Response {
+    told(StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting, busy or ending", "try again when /readyz is 200")
 }
 
 fn told(code: StatusCode, error: &str, remedy: &str) -> Response {

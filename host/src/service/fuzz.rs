@@ -1,10 +1,14 @@
 //! Entrance for the fuzz target in `host/fuzz`: whatever comes in over a connection to the HTTP address, answers or its end.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+};
 
+use axum::{Extension, extract::ConnectInfo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::admin;
+use super::{admin, connection::Clock};
 use sluicegate_model::limits::Limits;
 use sluicegate_status::{PluginStatus, Status};
 
@@ -31,13 +35,15 @@ impl axum::serve::Listener for Once {
 pub fn http_request(data: &[u8]) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let status = Status { plugins: [PluginStatus::new("filter")].into_iter().collect(), ..Status::default() };
+    status.started.store(true, Ordering::Relaxed);
     // nobody takes the wishes: they are refused at once
     let (admin, requests) = admin::channel(&Limits { plugin_file_bytes: 1000, ..Limits::default() });
     drop(requests);
     let (mut client, server) = duplex(64 << 10);
+    let router = admin::router(admin, Arc::new(status)).layer(Extension(ConnectInfo(Clock::default())));
     runtime.block_on(async {
         let serving = async {
-            match axum::serve(Once(Some(server)), admin::router(admin, Arc::new(status))).await {
+            match axum::serve(Once(Some(server)), router).await {
                 Ok(()) | Err(_) => std::future::pending::<Infallible>().await,
             }
         };

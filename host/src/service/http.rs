@@ -3,9 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -15,19 +13,14 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
-    serve::Listener,
 };
 use prometheus_client::registry::Registry;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{MissedTickBehavior, Sleep},
-};
+use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     admin::{self, Admin},
+    connection::{BoundedListener, Clock},
     metrics,
     readiness::Watch,
 };
@@ -78,11 +71,8 @@ impl Server {
         if let Some(admin) = self.admin {
             router = router.merge(admin::router(admin, status.clone()));
         }
-        let bounded = BoundedListener {
-            listener: self.listener,
-            slots: Arc::new(Semaphore::new(limits.http_connections)),
-            time: limits.http_connection_time,
-        };
+        let bounded = BoundedListener::new(self.listener, limits.http_connections, limits.http_connection_time);
+        let service = router.into_make_service_with_connect_info::<Clock>();
         let looking = async {
             let mut tick = tokio::time::interval(Duration::from_secs(1));
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,7 +83,7 @@ impl Server {
         };
         // connections that are still open when the pipeline ends are cut: the process ends anyway
         tokio::select! {
-            served = axum::serve(bounded, router).into_future() => {
+            served = axum::serve(bounded, service).into_future() => {
                 served.map_err(|e| Error::new(ErrorKind::Internal, "the HTTP server ended").caused_by(e))
             }
             () = looking => Ok(()),
@@ -135,67 +125,6 @@ async fn scrape(Shared(view): Shared<View>) -> Response {
     }
 }
 
-/// Accepts only so many connections at a time, each for so long: a client that sends nothing keeps its slot for that time.
-struct BoundedListener {
-    listener: TcpListener,
-    slots: Arc<Semaphore>,
-    time: Duration,
-}
-
-impl Listener for BoundedListener {
-    type Io = BoundedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
-        // the semaphore is never closed; without a slot the connection is served unbounded rather than never
-        let slot = self.slots.clone().acquire_owned().await.ok();
-        // axum's own listener waits out errors such as too many open files
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        (BoundedStream { stream, end: Box::pin(tokio::time::sleep(self.time)), _slot: slot }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that ends after its time.
-struct BoundedStream {
-    stream: TcpStream,
-    end: Pin<Box<Sleep>>,
-    _slot: Option<OwnedSemaphorePermit>,
-}
-
-impl BoundedStream {
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        self.end.as_mut().poll(cx).is_ready()
-    }
-}
-
-fn over<T>() -> Poll<io::Result<T>> {
-    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection's time is over")))
-}
-
-impl AsyncRead for BoundedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_over(cx) { over() } else { Pin::new(&mut self.stream).poll_read(cx, buf) }
-    }
-}
-
-impl AsyncWrite for BoundedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_over(cx) { over() } else { Pin::new(&mut self.stream).poll_write(cx, buf) }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -231,12 +160,16 @@ mod tests {
 
     /// A server on a thread of its own, which ends with the token.
     fn serving(status: Arc<Status>, limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard) {
+        serving_with(status, limits, None)
+    }
+
+    fn serving_with(status: Arc<Status>, limits: Limits, admin: Option<Admin>) -> (SocketAddr, tokio_util::sync::DropGuard) {
         let stop = CancellationToken::new();
         let (sender, receiver) = std::sync::mpsc::channel();
         let child = stop.clone();
         std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-                let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+                let server = Server { admin, ..Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap() };
                 sender.send(server.address()).unwrap();
                 server.serve("shop", status, &limits, child).await.unwrap();
             });
@@ -279,6 +212,64 @@ mod tests {
         // answered once the silent ones have been cut
         assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
         drop(silent);
+    }
+
+    /// A server that takes wishes, and what it is asked for.
+    fn with_admin(limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard, sluicegate_pipeline::request::Requests) {
+        let status = status();
+        status.started.store(true, Ordering::Relaxed);
+        let (admin, requests) = admin::channel(&limits);
+        let (address, guard) = serving_with(status, limits, Some(admin));
+        (address, guard, requests)
+    }
+
+    /// What a client gets until the server ends the connection.
+    fn rolled_back(address: SocketAddr) -> std::thread::JoinHandle<String> {
+        std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "POST /plugins/filter/rollback HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            // a connection that is cut may end in an error, after what came before
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8(answer).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_swap_that_takes_longer_than_a_connection_may_is_answered_and_then_the_connection_ends() {
+        let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
+        let (address, _guard, mut requests) = with_admin(limits);
+        let client = rolled_back(address);
+        let request = requests.blocking_recv().unwrap();
+        // begun later than the client's connection, and cut: that one's time is over, too
+        let mut later = TcpStream::connect(address).unwrap();
+        assert!(matches!(later.read(&mut [0]), Ok(0) | Err(_)));
+        request.answer.send(Ok(sluicegate_pipeline::request::Taken { changes: 7, lane: "binlog".into(), position: "{}".into() })).unwrap();
+        let answer = client.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""sequence":7"#), "{answer}");
+    }
+
+    #[test]
+    fn a_swap_that_outlasts_its_own_bound_is_answered_with_202() {
+        let none = Duration::ZERO;
+        let limits =
+            Limits { http_connection_time: Duration::from_millis(500), plugin_compile: none, plugin_start: none, ..Limits::default() };
+        let (address, _guard, mut requests) = with_admin(limits);
+        let client = rolled_back(address);
+        let request = requests.blocking_recv().unwrap();
+        let answer = client.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202") && answer.contains("still under way: GET /plugins"), "{answer}");
+        drop(request);
+    }
+
+    #[test]
+    fn a_pipeline_that_is_starting_takes_no_wishes() {
+        let (admin, mut requests) = admin::channel(&Limits::default());
+        let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
+        let (address, _guard) = serving_with(status(), limits, Some(admin));
+        let answer = rolled_back(address).join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the pipeline is starting"), "{answer}");
+        assert!(requests.try_recv().is_err());
     }
 
     #[tokio::test]

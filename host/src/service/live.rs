@@ -171,7 +171,10 @@ fn line(status: &Status, rates: &Rates) -> String {
     if state(&status.stopping) {
         out.push_str(" · draining");
     } else if !state(&status.started) {
-        out.push_str(" · starting");
+        match status.waiting.all().first() {
+            Some((who, _)) => drop(write!(out, " · waiting for {who}")),
+            None => out.push_str(" · starting"),
+        }
     } else if !status.source.is_connected() {
         out.push_str(" · reconnecting");
     }
@@ -221,6 +224,8 @@ mod tests {
         let mut rates = Rates::default();
         rates.update(&before, &Sample::take(&status, begin + Duration::from_secs(2)), true);
         insta::assert_snapshot!(line(&status, &rates), @"in 10,000/s · out 5,000/s · lag 0.0 s · filter 0.1.0 (0123456) · starting");
+        status.waiting.begin("the source", "cannot connect");
+        assert!(line(&status, &rates).ends_with(" · waiting for the source"));
         status.started.store(true, Ordering::Relaxed);
         filter.swaps.add(2);
         status.sinks[0].dead_lettered.add(3);

@@ -1,6 +1,7 @@
 //! What a running pipeline shows of itself: health, metrics, the live line.
 
 pub mod admin;
+mod connection;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod http;

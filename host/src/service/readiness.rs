@@ -11,7 +11,7 @@ use sluicegate_status::{Status, relaxed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Plugins, source and sinks are being made ready.
+    /// Plugins, source and sinks are being made ready, or cannot be reached yet.
     Starting,
     /// Changes flow.
     Streaming,
@@ -94,7 +94,7 @@ impl Watch {
         let (state, reason) = if relaxed(&status.stopping) {
             (State::Stopping, "the pipeline drains and ends".to_owned())
         } else if !relaxed(&status.started) {
-            (State::Starting, "plugins, source and sinks are being made ready".to_owned())
+            (State::Starting, starting(status))
         } else if !source.is_connected() && silent > self.patience {
             (State::Down, format!("no connection to the source for more than {patience} s; see the log for the reason"))
         } else if let Some((_, sink)) = stuck {
@@ -111,6 +111,12 @@ impl Watch {
         let ready = matches!(state, State::Streaming | State::Idle | State::Reconnecting);
         Readiness { ready, state, reason, lag_seconds: source.lag_us() as f64 / 1e6, changes: source.changes.get() }
     }
+}
+
+/// What the start is about.
+fn starting(status: &Status) -> String {
+    let waiting: Vec<_> = status.waiting.all().into_iter().map(|(who, reason)| format!("waiting for {who}: {reason}")).collect();
+    if waiting.is_empty() { "plugins, source and sinks are being made ready".to_owned() } else { waiting.join("; ") }
 }
 
 #[cfg(test)]
@@ -158,5 +164,18 @@ mod tests {
         let status = Status::default();
         let readiness = Watch::new(&status, PATIENCE).readiness(&status, Instant::now());
         assert_eq!((readiness.ready, readiness.state), (false, State::Starting));
+    }
+
+    #[test]
+    fn a_start_that_waits_says_for_what_and_why() {
+        let status = Status::default();
+        let reason = || Watch::new(&status, PATIENCE).readiness(&status, Instant::now()).reason;
+        status.waiting.begin("the source", "cannot connect to db:3306");
+        status.waiting.begin("the sink `kafka`", "no broker answered");
+        assert_eq!(reason(), "waiting for the sink `kafka`: no broker answered; waiting for the source: cannot connect to db:3306");
+        assert!(status.waiting.end("the sink `kafka`") && !status.waiting.end("the sink `kafka`"));
+        assert_eq!(reason(), "waiting for the source: cannot connect to db:3306");
+        assert!(status.waiting.end("the source"));
+        assert_eq!(reason(), "plugins, source and sinks are being made ready");
     }
 }

@@ -3,6 +3,7 @@
 mod delivery;
 mod failures;
 mod routing;
+mod start;
 
 use std::{
     collections::BTreeMap,

@@ -3,7 +3,17 @@
 use super::*;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use sha2::{Digest as _, Sha256};
+use sluicegate::service::{admin, http::Server};
+use sluicegate_config as config;
 use sluicegate_harness::host::{http_get, http_request};
+use sluicegate_model::limits::Limits;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Body of a `configure` that counts to four billion.
+const SLOW: &str = "(local $i i64)
+    (loop $again (br_if $again (i64.lt_u (local.tee $i (i64.add (local.get $i) (i64.const 1))) (i64.const 4000000000))))
+    i32.const 1024";
 
 struct Served {
     host: Sluicegate,
@@ -155,4 +165,37 @@ fn without_admin_there_is_no_way_to_swap_over_http() {
     let (code, _) = http_request(port, "PUT", "/plugins/stamp", &[], b"x").expect("an answer");
     assert_eq!(code, 404);
     end(process);
+}
+
+#[test]
+fn an_upload_is_answered_after_its_swap_however_long_that_takes() {
+    // the connection's time is over long before the new version has been configured
+    let time = Duration::from_millis(300);
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("slow.wasm"), guests::handmade::Handmade::default().build()).expect("written");
+    let text =
+        format!("name: swap\nsource: {{ type: generator, rate: 100 }}\nplugins: [ {{ name: slow, file: slow.wasm }} ]\n{}", ending());
+    let mut pipeline = config::load_str(&text, folder.path(), |_| None).expect("a pipeline");
+    pipeline.limits = Limits { http_connection_time: time, plugin_start: PATIENCE, ..pipeline.limits };
+    let slow = guests::handmade::Handmade { configure: SLOW, ..Default::default() }.build();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let (status, stop) = (sluicegate_pipeline::status(&pipeline), CancellationToken::new());
+    let (admin, requests) = admin::channel(&pipeline.limits);
+    let server = runtime.block_on(Server::bind("127.0.0.1:0".parse().expect("an address"))).expect("bound").with_admin(admin);
+    let port = server.address().port();
+    let (limits, its, over) = (pipeline.limits.clone(), status.clone(), stop.clone());
+    runtime.spawn(async move { server.serve("swap", its, &limits, over).await });
+    let running = runtime.spawn(sluicegate_pipeline::run_with_admin(pipeline, status, stop.clone(), Some(requests)));
+    sluicegate_harness::until("readiness", PATIENCE, || http_get(port, "/readyz").is_some_and(|(code, _)| code == 200));
+
+    let begin = Instant::now();
+    let (code, answer) = http_request(port, "PUT", "/plugins/slow", &[("Content-Digest", &digest(&slow))], &slow).expect("an answer");
+    let took = begin.elapsed();
+    assert_eq!(code, 200, "{answer}");
+    assert!(answer.contains(&hex(&slow)), "{answer}");
+    // or nothing was tested
+    assert!(took > 2 * time, "the swap took no more than {took:?}");
+    stop.cancel();
+    runtime.block_on(running).expect("no panic").expect("ends");
 }

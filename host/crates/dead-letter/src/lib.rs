@@ -10,7 +10,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -28,6 +31,7 @@ pub struct DeadLetters {
     folder: PathBuf,
     max_bytes: u64,
     files: Mutex<BTreeMap<String, Letters>>,
+    closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -41,7 +45,12 @@ struct Letters {
 impl DeadLetters {
     /// Dead letters in `folder`, which is made when the first one comes. A file takes up to `max_bytes`.
     pub fn new(folder: impl Into<PathBuf>, max_bytes: u64) -> Self {
-        Self { folder: folder.into(), max_bytes, files: Mutex::default() }
+        Self { folder: folder.into(), max_bytes, files: Mutex::default(), closed: AtomicBool::new(false) }
+    }
+
+    /// Takes no more: the run has ended, and another one may write here.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Sets a change aside: both images with column names, table, operation, sequence number, where it came from, and why.
@@ -53,6 +62,10 @@ impl DeadLetters {
         let mut line = letter(stage, error, batch, change)?.to_string().into_bytes();
         line.push(b'\n');
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Sink, "the run ended before a change was set aside")
+                .remedy("nothing is lost: the next start goes on at the checkpoint"));
+        }
         let letters = match files.get_mut(stage) {
             Some(letters) => letters,
             None => files.entry(stage.to_owned()).or_insert(Letters::open(&self.folder, stage)?),

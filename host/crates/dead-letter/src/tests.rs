@@ -85,3 +85,15 @@ the dead-letter file /dead/sink.ndjson has reached its limit of 1000 bytes
 ");
     assert!(fs::metadata(folder.path().join("sink.ndjson")).unwrap().len() <= 1000);
 }
+
+#[test]
+fn after_the_run_has_ended_nothing_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = DeadLetters::new(folder.path(), 1 << 20);
+    let batch = inserts(0, [1], "");
+    letters.record("sink", &error(), &batch, &batch.changes[0]).unwrap();
+    letters.close();
+    let refused = letters.record("sink", &error(), &batch, &batch.changes[0]).unwrap_err();
+    assert_eq!(refused.message(), "the run ended before a change was set aside");
+    assert_eq!(fs::read_to_string(folder.path().join("sink.ndjson")).unwrap().lines().count(), 1);
+}

@@ -238,6 +238,9 @@ fn refused(brokers: &str, trouble: &Option<(Code, String)>) -> Error {
 }
 
 /// Checks that a broker answers within the connect timeout.
+///
+/// # Errors
+/// `Connection`: none answers, and another attempt may work. `Precheck`: the login is refused.
 pub fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
     let client = connect(settings, limits, Reports::new(None))?;
     let Err(error) = client.client().fetch_metadata(None, limits.connect_timeout) else { return Ok(()) };
@@ -257,7 +260,7 @@ pub fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
             .caused_by(refused));
     }
     let failed =
-        Error::new(ErrorKind::Precheck, format!("no Kafka broker answered at {} within {:?}", settings.brokers, limits.connect_timeout))
+        Error::new(ErrorKind::Connection, format!("no Kafka broker answered at {} within {:?}", settings.brokers, limits.connect_timeout))
             .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`");
     Err(match trouble {
         Some((_, text)) => failed.caused_by(text),

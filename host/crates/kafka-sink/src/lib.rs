@@ -280,8 +280,12 @@ impl KafkaSink {
         reports.failure().clone()
     }
 
-    /// An error if something failed that the policy cannot mend.
+    /// An error if something failed that the policy cannot mend, or if the run ended without waiting for the brokers any longer.
     fn check_final(&self) -> Result<()> {
+        if self.numbers.has_ended() {
+            return Err(Error::new(ErrorKind::Sink, "the run ended before the brokers acknowledged its records")
+                .remedy("nothing is lost: the next start goes on at the checkpoint"));
+        }
         match self.failure() {
             Some(failure) if self.policy.stops() || !is_record(failure.code) => {
                 Err(client::fault(&self.client, &self.settings, failure.code, &failure.topic))

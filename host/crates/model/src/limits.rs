@@ -65,6 +65,9 @@ pub const DUMP_QUEUE_BYTES: u32 = 1 << 20;
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 
+/// How long the end of a run waits for a commit of the checkpoint that is under way.
+pub const LAST_COMMIT: Duration = Duration::from_secs(5);
+
 /// The share of the time, one part in so many, that may go into copying batches for the rehearsals of new chains.
 pub const SAMPLE_SHARE: u32 = 100;
 
@@ -137,13 +140,14 @@ pub struct Limits {
     pub dead_letter_bytes: u64,
     /// How long connecting and single requests to a server may take.
     pub connect_timeout: Duration,
-    /// How long a broken connection is retried before the program gives up.
+    /// How long a server or broker that cannot be reached is tried again before the program gives up: at the start, and when the
+    /// source's connection breaks later.
     pub retry_window: Duration,
     /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
     pub drain_timeout: Duration,
     /// Connections to the HTTP address at a time; more wait.
     pub http_connections: usize,
-    /// How long one of them may last.
+    /// How long one of them may last; see [`Limits::swap_answer`] for the one exception.
     pub http_connection_time: Duration,
     /// How long the source may be away, silent, or a sink without progress, before `/readyz` says so.
     pub stalled_after: Duration,
@@ -187,6 +191,16 @@ impl Default for Limits {
             http_connection_time: Duration::from_secs(60),
             stalled_after: Duration::from_secs(60),
         }
+    }
+}
+
+impl Limits {
+    /// How long a request for a swap waits for its outcome: while its component is compiled and started, and as long as a
+    /// connection may last for all else (plans, the rehearsal, the worker's next gap, other swaps before it). What takes longer goes
+    /// on, and is answered with 202.
+    pub fn swap_answer(&self) -> Duration {
+        // instantiation, `describe` and `configure`
+        self.plugin_compile + 3 * self.plugin_start + self.http_connection_time
     }
 }
 

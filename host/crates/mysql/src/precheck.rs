@@ -62,8 +62,8 @@ pub(super) async fn check(
 ) -> Result<Vec<BinlogPosition>> {
     let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
-    let mut conn = connector.connect().await.map_err(as_precheck)?;
-    let server = connector.identify(&mut conn).await.map_err(as_precheck)?;
+    let mut conn = connector.connect().await?;
+    let server = connector.identify(&mut conn).await?;
     let logging = settings(connector, &mut conn, &server, &mut faults).await?;
     let may_look = grants(connector, &mut conn, &mut faults).await?;
     let mut positions: Vec<BinlogPosition> = Vec::new();
@@ -92,11 +92,6 @@ pub(super) async fn check(
     } else {
         Err(Error::new(ErrorKind::Internal, "no position to start at, and no fault found"))
     }
-}
-
-/// At the precheck nothing is retried, so that an unreachable server is a fault of the environment.
-fn as_precheck(error: Error) -> Error {
-    if error.kind() == ErrorKind::Connection { error.with_kind(ErrorKind::Precheck) } else { error }
 }
 
 /// A global variable; `None` where the server does not know it.

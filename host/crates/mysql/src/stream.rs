@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{FutureExt, StreamExt};
 use mysql_async::binlog::events::Event as RawEvent;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use sluicegate_model::{
     change::{Item, Lane, Mark, MarkKind, Offset},
     limits::{Limits, POSITION_INTERVAL},
 };
-use sluicegate_source::Items;
+use sluicegate_source::{Items, Patience};
 use sluicegate_status::Status;
 
 /// After this long without an event everything has been read.
@@ -96,7 +95,7 @@ impl Reader {
                     break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
-                    if let Err(halt) = patience.wait(error, &reader.stop).await {
+                    if let Err(halt) = wait(&mut patience, error, &reader.stop).await {
                         return halt;
                     }
                 }
@@ -116,7 +115,7 @@ impl Reader {
             }
             match error.kind() {
                 ErrorKind::Connection => {
-                    if let Err(halt) = patience.wait(error, &stream.reader.stop).await {
+                    if let Err(halt) = wait(&mut patience, error, &stream.reader.stop).await {
                         return halt;
                     }
                 }
@@ -379,44 +378,13 @@ pub(super) fn check_same_server(position: &BinlogPosition, server: &Server, addr
     }
 }
 
-/// Waiting between attempts, and the end of it.
-struct Patience {
-    window: Duration,
-    since: Option<Instant>,
-    delays: backon::ExponentialBackoff,
-}
-
-impl Patience {
-    fn new(window: Duration) -> Self {
-        Self { window, since: None, delays: Self::delays() }
-    }
-
-    fn delays() -> backon::ExponentialBackoff {
-        ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(100))
-            .with_max_delay(Duration::from_secs(15))
-            .with_jitter()
-            .without_max_times()
-            .build()
-    }
-
-    fn reset(&mut self) {
-        self.since = None;
-        self.delays = Self::delays();
-    }
-
-    /// Waits before the next attempt; gives the error back when there has been none that worked for too long.
-    async fn wait(&mut self, error: Error, stop: &CancellationToken) -> Result<(), Halt> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.window {
-            return Err(error.context(format_args!("gave up after {:?}", self.window)).into());
-        }
-        let delay = self.delays.next().unwrap_or(Duration::from_secs(15));
-        tracing::warn!(error = error.chain(), retry_in_ms = delay.as_millis() as u64, "lost the connection to the source, trying again");
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(Halt::Stop),
-            () = tokio::time::sleep(delay) => Ok(()),
-        }
+/// Waits before the next attempt; gives the error back when none has worked for too long.
+async fn wait(patience: &mut Patience, error: Error, stop: &CancellationToken) -> Result<(), Halt> {
+    let (delay, error) = patience.delay(error)?;
+    tracing::warn!(error = error.chain(), retry_in_ms = delay.as_millis() as u64, "lost the connection to the source, trying again");
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Halt::Stop),
+        () = tokio::time::sleep(delay) => Ok(()),
     }
 }

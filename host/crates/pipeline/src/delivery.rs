@@ -8,14 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::reached::{self, Reached};
+use super::{
+    gate::Gate,
+    reached::{self, Reached},
+};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Result,
     change::{Batch, Item},
 };
 use sluicegate_sink::Sink;
-use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
 
 /// The queues of all sinks.
@@ -33,7 +35,7 @@ pub(super) struct Delivery {
     pub index: usize,
     pub sink: Box<dyn Sink>,
     pub reached: Reached,
-    pub checkpoint: Arc<Checkpoint>,
+    pub checkpoint: Arc<Gate>,
     pub dead_letters: Arc<DeadLetters>,
     pub status: Arc<Status>,
     /// Time between two commits.
@@ -41,7 +43,8 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers until the queue is closed; then everything is durable and committed.
+    /// Delivers until the queue is closed; then everything is durable and committed. Or until the run has ended without it,
+    /// because one call of the sink took too long: then nothing more is written.
     pub fn run(mut self, items: &Receiver<Arc<Item>>) -> Result<()> {
         let mut delivered = 0;
         let mut due = Instant::now() + self.interval;
@@ -50,6 +53,9 @@ impl Delivery {
                 true => items.recv_timeout(due.saturating_duration_since(Instant::now())),
                 false => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            if self.checkpoint.is_closed() {
+                return Ok(());
+            }
             let ended = match next {
                 Ok(item) => {
                     if !self.reached.has_moved() {

@@ -9,9 +9,12 @@
 
 mod any_source;
 mod beginning;
+mod blocking;
 mod delivery;
+mod gate;
 mod parallel;
 mod prepare;
+mod reach;
 mod reached;
 mod reload;
 pub mod request;
@@ -33,14 +36,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{any_source::AnySource, request::Requests};
 use beginning::begins;
+use blocking::blocking;
 use delivery::{Delivery, Sinks};
+use gate::Gate;
+use prepare::Ready;
 use reached::Reached;
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{Error, ErrorKind, Result, change::Item};
-use sluicegate_plugin_host::{Chain, Member};
+use sluicegate_plugin_host::Chain;
 use sluicegate_source::{Ledger, Source};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
@@ -56,6 +62,15 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Where the checkpoint stands.
     pub state: PathBuf,
+    /// Whether the stream began: a stop may come while the start is still waiting for a server.
+    pub began: bool,
+}
+
+impl Summary {
+    /// Of a run that was stopped before its stream began.
+    fn nothing(pipeline: config::Pipeline) -> Self {
+        Self { changes: 0, elapsed: Duration::ZERO, state: pipeline.state, began: false }
+    }
 }
 
 /// What `check` found out.
@@ -86,28 +101,42 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let mut good = Vec::new();
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let members: Vec<Member> = prepare::members(&pipeline)?.1.into_iter().map(|(member, _)| member).collect();
-    let chain = Chain::new(&members, around).map_err(Error::not_ready)?;
-    for (member, description) in members.iter().zip(chain.descriptions()) {
+    let preparing = {
+        let pipeline = config::Pipeline { workers: 1, ..pipeline.clone() };
+        move || prepare::ready(&pipeline, &around)
+    };
+    let Ready { members, chains, .. } = blocking("prepare", preparing).await?;
+    for (member, description) in members.iter().zip(chains.iter().flat_map(Chain::descriptions)) {
         good.push(format!(
             "plugin `{}`: {} {} (sha256 {:.12})",
             member.settings.name, description.name, description.version, member.compiled.hash
         ));
     }
     for sink in &pipeline.sinks {
-        sinks::precheck(sink, &pipeline.limits)?;
+        reach::once(reach::sink(sink, &pipeline.limits).await)?;
         good.push(format!("sink `{}`: ready", sink.name));
     }
-    // also while the pipeline runs: an edit of its file is best checked before it is saved there
-    let progress = if pipeline.state.exists() { Checkpoint::look(&pipeline.state, &pipeline.name)? } else { Vec::new() };
+    let progress = if pipeline.state.exists() {
+        // also while the pipeline runs: an edit of its file is best checked before it is saved there
+        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
+        blocking("checkpoint", move || Checkpoint::look(&state, &name)).await?
+    } else {
+        Vec::new()
+    };
     let begins = begins(&progress, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
-    source.check(&begins).await?;
+    reach::once(source.check(&begins).await)?;
     good.push(format!("source: {} is ready", source.connector()));
     Ok(Report { good })
 }
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
+///
+/// A source server or a broker that cannot be reached at the start is waited for, as long as `limits.retry_window` says.
+///
+/// When it returns, nothing of the run commits any more. A thread that is stuck in one call (a write to a pipe that nobody reads)
+/// cannot be ended: the error after `limits.drain_timeout` says so. That call may still write; nothing behind it does, and until it
+/// returns the state file is locked, so that no other run of the pipeline can begin beside it.
 pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
     run_with_admin(pipeline, status, stop, None).await
 }
@@ -119,42 +148,72 @@ pub async fn run_with_admin(
     stop: CancellationToken,
     requests: Option<Requests>,
 ) -> Result<Summary> {
-    let checkpoint = Arc::new(Checkpoint::open(&pipeline.state, &pipeline.name)?);
+    if status.ended.load(Ordering::Acquire) {
+        return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
+    }
+    // what writes is waited for, whatever comes; what only computes or waits is left when the stop comes
+    let opening = {
+        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
+        move || Checkpoint::open(&state, &name)
+    };
+    let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let (engine, loaded) = prepare::members(&pipeline)?;
-    let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
-    let mut chains = prepare::chains(&members, &around, pipeline.workers).map_err(Error::not_ready)?;
-    let versions = Versions::beside(&pipeline.state);
+    let preparing = {
+        let (pipeline, around) = (pipeline.clone(), around.clone());
+        move || prepare::ready(&pipeline, &around)
+    };
+    let Ready { engine, members, contents, mut chains } = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+        ready = blocking("prepare", preparing) => ready?,
+    };
+    let mut versions = Versions::beside(&pipeline.state);
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        prepare::settle(&versions, &members, contents, &status)?;
+        let (members, status) = (members.clone(), status.clone());
+        let settling = move || prepare::settle(&versions, &members, contents, &status).map(|()| versions);
+        versions = blocking("versions", settling).await?;
     }
 
     let progress = checkpoint.all()?;
     let begins = begins(&progress, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     // before the sinks are opened: they undo what came after their progress, and nothing is undone that the source cannot give again
-    let starts = source.check(&begins).await?;
+    let starts = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+        reached = reach::all(&mut source, &begins, &pipeline, &status) => reached?,
+    };
     // before anything is delivered: sinks without progress begin here, also after a crash before their first commit
-    checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))?;
+    let storing = {
+        let (checkpoint, pipeline, starts) = (checkpoint.clone(), pipeline.clone(), starts.clone());
+        move || checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))
+    };
+    blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
+    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
     let mut deliveries = Vec::new();
     for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
-        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.as_str());
-        let sink =
-            sinks::open(settings, &pipeline.name, source.connector(), state, &pipeline.limits, dead_letters.clone(), status.clone(), index)
-                .map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
+        let opening = {
+            let (connector, pipeline, letters, status) = (source.connector(), pipeline.clone(), dead_letters.clone(), status.clone());
+            move || {
+                let sink = &pipeline.sinks[index];
+                sinks::open(sink, &pipeline.name, connector, state.as_deref(), &pipeline.limits, letters, status, index)
+            }
+        };
+        let sink = blocking("open", opening).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,
             sink,
             reached: Reached::new(ledger.clone(), start.clone()),
-            checkpoint: checkpoint.clone(),
+            checkpoint: gate.clone(),
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
@@ -168,7 +227,7 @@ pub async fn run_with_admin(
     for delivery in deliveries {
         let (sender, receiver) = std::sync::mpsc::sync_channel(queue);
         to_sinks.push(sender);
-        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, move || delivery.run(&receiver))?);
+        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, &gate, move || delivery.run(&receiver))?);
     }
     let can_swap =
         pipeline.file.is_some() || requests.is_some() || members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
@@ -180,9 +239,9 @@ pub async fn run_with_admin(
             chains.extend(last);
             let (workers, appliers, collector) = parallel::workers(chains, around.known.clone(), to_sinks);
             for (index, applier) in appliers.into_iter().enumerate() {
-                threads.push(spawn(&format!("plugins-{index}"), &failed, move || applier.run())?);
+                threads.push(spawn(&format!("plugins-{index}"), &failed, &gate, move || applier.run())?);
             }
-            threads.push(spawn("collect", &failed, move || collector.run())?);
+            threads.push(spawn("collect", &failed, &gate, move || collector.run())?);
             Way::Workers(workers)
         }
     };
@@ -194,11 +253,16 @@ pub async fn run_with_admin(
         status: status.clone(),
         reached: swap::Reached::default(),
     };
-    threads.push(spawn("plugins", &failed, move || worker.run())?);
+    threads.push(spawn("plugins", &failed, &gate, move || worker.run())?);
     let reloader = match samples {
         Some(samples) => {
             let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
-            Some(Reloader::start(setup, requests)?)
+            let runtime = tokio::runtime::Handle::current();
+            let starting = move || {
+                let _entered = runtime.enter();
+                Reloader::start(setup, requests)
+            };
+            Some(blocking("watch", starting).await?)
         }
         None => None,
     };
@@ -214,22 +278,24 @@ pub async fn run_with_admin(
     }
     status.stopping.store(true, Ordering::Relaxed);
     let drained = join(threads, pipeline.limits.drain_timeout).await;
+    gate.close().await;
     drop(reloader);
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
-    Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state })
+    Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
 }
 
 type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);
 
-/// A thread whose end can be awaited; its failure cancels the others.
-fn spawn(name: &str, failed: &CancellationToken, job: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Job> {
+/// A thread whose end can be awaited; its failure cancels the others. It keeps the gate until it has ended.
+fn spawn(name: &str, failed: &CancellationToken, gate: &Arc<Gate>, job: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Job> {
     let (ended, end) = tokio::sync::oneshot::channel();
-    let failed = failed.clone();
+    let (failed, gate) = (failed.clone(), gate.clone());
     thread::Builder::new()
         .name(name.chars().take(15).collect())
         .spawn(move || {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            drop(gate);
             if !matches!(result, Ok(Ok(()))) {
                 failed.cancel();
             }

@@ -23,8 +23,26 @@ pub(super) fn surroundings(pipeline: &Pipeline, status: &Arc<Status>, dead_lette
 /// A plugin, compiled, with the bytes of its file; none for a standard plugin.
 pub(super) type Loaded = (Member, Option<Vec<u8>>);
 
+/// Plugins that are ready to run.
+pub(super) struct Ready {
+    pub engine: Engine,
+    pub members: Vec<Member>,
+    /// The bytes of their files, as in [`Loaded`].
+    pub contents: Vec<Option<Vec<u8>>>,
+    /// One for each worker.
+    pub chains: Vec<Chain>,
+}
+
+/// Reads, compiles and configures the plugins, which may take minutes. Nothing is written but the cache.
+pub(super) fn ready(pipeline: &Pipeline, around: &Surroundings) -> Result<Ready> {
+    let (engine, loaded) = members(pipeline)?;
+    let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+    let chains = chains(&members, around, pipeline.workers).map_err(Error::not_ready)?;
+    Ok(Ready { engine, members, contents, chains })
+}
+
 /// Reads and compiles the plugins, with the cache on disk.
-pub(super) fn members(pipeline: &Pipeline) -> Result<(Engine, Vec<Loaded>)> {
+fn members(pipeline: &Pipeline) -> Result<(Engine, Vec<Loaded>)> {
     let engine = Engine::new(Some(&pipeline.cache))?;
     let loaded = pipeline.plugins.iter().map(|settings| load(&engine, settings, &pipeline.limits)).collect::<Result<_>>()?;
     Ok((engine, loaded))
@@ -42,6 +60,7 @@ pub(super) fn load(engine: &Engine, settings: &config::Plugin, limits: &Limits) 
         }
         PluginOrigin::File(path) => {
             let bytes = plugin::read(path, limits)?;
+            tracing::debug!(plugin = %settings.name, bytes = bytes.len(), "compiling, unless the cache has it");
             let compiled = engine.compile(&bytes, limits).map_err(|e| e.context(path.display()))?;
             Ok((compiled, Some(bytes)))
         }

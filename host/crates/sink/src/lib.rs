@@ -7,7 +7,7 @@ pub mod destination;
 mod policy;
 mod stdout;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 pub use policy::Policy;
 pub use stdout::StdoutSink;
@@ -96,6 +96,11 @@ impl Numbers {
     /// The numbers.
     pub fn get(&self) -> &SinkStatus {
         &self.status.sinks[self.index] // checked in `new`; the list never changes
+    }
+
+    /// Whether the run is over, although this sink could not be ended in time.
+    pub fn has_ended(&self) -> bool {
+        self.status.ended.load(Ordering::Acquire)
     }
 
     /// Counts what was written.

@@ -3,6 +3,10 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod patience;
+
+pub use patience::Patience;
+
 use std::{ops::Range, sync::Arc};
 
 use tokio::sync::mpsc;
@@ -47,7 +51,10 @@ pub trait Source: Send + 'static {
 
     /// Checks the server's settings and grants, and that it can give everything from each sink's place on, without changing
     /// anything. Answers where each sink begins, in the order of `sinks`. It is stored before the first item is delivered, so
-    /// that a crash before the first commit does not move the start. An error tells every fault found.
+    /// that a crash before the first commit does not move the start. Nothing is retried.
+    ///
+    /// # Errors
+    /// `Connection`: the server cannot be reached, and another attempt may work. Any other error tells every fault found.
     fn check(&mut self, sinks: &[Begin]) -> impl Future<Output = Result<Vec<Frontier>>> + Send;
 
     /// Streams from the least of the sinks' places on until `stop` is cancelled, the stream ends by itself, or the receiver is

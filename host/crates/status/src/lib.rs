@@ -3,9 +3,12 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use sluicegate_model::now_us;
@@ -36,7 +39,7 @@ pub fn relaxed(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// All numbers of one pipeline.
+/// All numbers of one run of a pipeline.
 #[derive(Debug, Default)]
 pub struct Status {
     /// The source's.
@@ -49,8 +52,38 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     /// Set once every plugin has been configured, the source is connected and every sink is open.
     pub started: AtomicBool,
+    /// What cannot be reached yet at the start.
+    pub waiting: Waiting,
     /// Set when the pipeline begins to drain.
     pub stopping: AtomicBool,
+    /// Set when the pipeline has ended, also when threads of it could not be ended in time: those write and commit nothing more.
+    pub ended: AtomicBool,
+}
+
+/// What the start of a pipeline waits for, with the reason: `the source`, `the sink ...`.
+#[derive(Debug, Default)]
+pub struct Waiting(Mutex<BTreeMap<String, String>>);
+
+impl Waiting {
+    /// `who` cannot be reached, and is tried again.
+    pub fn begin(&self, who: &str, reason: &str) {
+        self.map().insert(who.to_owned(), reason.to_owned());
+    }
+
+    /// `who` has been reached, or failed for good. Whether it was waited for.
+    pub fn end(&self, who: &str) -> bool {
+        self.map().remove(who).is_some()
+    }
+
+    /// What is waited for, each with its reason.
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.map().iter().map(|(who, reason)| (who.clone(), reason.clone())).collect()
+    }
+
+    // a panic elsewhere leaves no entry half done
+    fn map(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The source's numbers.

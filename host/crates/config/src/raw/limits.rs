@@ -68,7 +68,7 @@ pub(crate) struct RawLimits {
     pub kafka_queue_records: Option<u64>,
     /// How long connecting and single requests to a server may take. Default: `10s`.
     pub connect_timeout: Option<Time>,
-    /// How long a broken connection is retried. Default: `12h`.
+    /// How long a server or broker that cannot be reached is tried again, at the start and later. Default: `12h`.
     pub retry_window: Option<Time>,
     /// How long the source may be away or silent, or a sink without progress, before `/readyz` says so. Default: `60s`.
     pub stalled_after: Option<Time>,

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
 };
 
 use super::{
@@ -53,6 +53,10 @@ impl Reload {
         let numbers = first.numbers();
         let components: Vec<ComponentId> =
             first.descriptions().zip(&candidates.members).map(|(d, member)| self.component(d, member)).collect();
+        // from here on files are written, which has an end when the pipeline has
+        if around.status.stopping.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         for (name, bytes) in &candidates.new {
             self.setup.versions.prepare(name, bytes)?;
         }
