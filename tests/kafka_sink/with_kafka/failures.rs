@@ -64,7 +64,7 @@ fn by_default_a_refused_record_stops_the_sink() {
     let mut bench = Bench::open(settings(&broker, "stop"), OnError::Stop).unwrap();
     let error = fails(&mut bench, &inserts(0, [1], &"x".repeat(2_000_000)));
     insta::assert_snapshot!(error, @r"
-    change 0 of table shop.orders: a record, or a batch of records, is larger than topic `stop.orders` or the client allows
+    a change of table shop.orders at binlog.000001:4, row 0: a record, or a batch of records, is larger than topic `stop.orders` or the client allows
       remedy: raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`
     ");
 }

@@ -98,7 +98,8 @@ pub struct Limits {
     /// but goes on in the background. One component is compiled at a time, so there is never more than one such straggler;
     /// the next one waits for it, within its own time.
     pub plugin_compile: Duration,
-    /// Bytes that one `apply` may answer with, all columns together.
+    /// Bytes that a plugin may answer with for the rows of one batch, all columns together: in one `apply`, and in all of them where
+    /// it fails and is asked about parts of the batch.
     pub plugin_output_bytes: usize,
     /// Size of a plugin file, in bytes.
     pub plugin_file_bytes: u64,
