@@ -43,10 +43,15 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         tls: TlsMode::Disabled,
         ca_file: None,
         server_id: Some((std::process::id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed)),
-        tables: TablePatterns::new(&[format!("{database}.*")]),
+        tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
         heartbeat: Duration::from_secs(2),
     }
+}
+
+/// Leaves tables of the database out.
+pub fn leave_out(settings: &mut MySqlSource, database: &str, tables: &str) {
+    settings.tables = TablePatterns::new(&[format!("{database}.*"), format!("!{database}.{tables}")]).expect("patterns");
 }
 
 /// A running source.
