@@ -3,6 +3,7 @@
 mod delivery;
 mod failures;
 mod routing;
+mod whole;
 
 use std::{
     collections::BTreeMap,
