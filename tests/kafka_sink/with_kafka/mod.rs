@@ -2,6 +2,7 @@
 
 mod delivery;
 mod failures;
+mod meeting;
 mod routing;
 mod whole;
 

@@ -10,8 +10,8 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     config::FromClientConfigAndContext,
+    error::KafkaError,
     producer::Producer,
-    types::RDKafkaErrorCode as Code,
 };
 
 use super::client::{Client, Reports};
@@ -25,6 +25,8 @@ const DEFAULT: usize = 1_048_588;
 
 /// Pause before a topic that is being made is asked for again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Answers without a limit of a topic that exists, before they count as a refusal: brokers hear of a new topic one after the other.
+const REFUSALS: usize = 5;
 
 /// The limits. Those of topics are asked for when they are needed, and again after a while.
 pub(super) struct Sizes {
@@ -63,9 +65,9 @@ impl Sizes {
             return DEFAULT;
         }
         let (limit, until) = match self.ask(client, topic) {
-            Ok(Ok(limit)) => (limit, now + KAFKA_TOPIC_LIMIT_AGE),
-            Ok(Err(code)) => {
-                unknown(topic, &code);
+            Ok(Some(limit)) => (limit, now + KAFKA_TOPIC_LIMIT_AGE),
+            Ok(None) => {
+                unknown(topic, "the account may not read the topic's settings");
                 (DEFAULT, Instant::now() + KAFKA_TOPIC_LIMIT_PAUSE)
             }
             Err(error) => {
@@ -78,9 +80,10 @@ impl Sizes {
         limit
     }
 
-    /// What the brokers say, a limit or a refusal. An error when they do not answer.
-    fn ask(&mut self, client: &Client, topic: &str) -> Result<std::result::Result<usize, Code>> {
+    /// A topic's limit; `None` when the brokers keep it to themselves. An error when they do not answer.
+    fn ask(&mut self, client: &Client, topic: &str) -> Result<Option<usize>> {
         let fault = |text: &str| Error::new(ErrorKind::Sink, text);
+        let silent = |e: KafkaError| fault("the brokers did not answer").caused_by(e);
         let admin = match self.admin.take() {
             Some(admin) => admin,
             None => AdminClient::from_config_and_context(&self.config, Reports::new(None))
@@ -90,30 +93,33 @@ impl Sizes {
         let runtime =
             tokio::runtime::Builder::new_current_thread().build().map_err(|e| fault("no answer can be waited for").caused_by(e))?;
         let end = Instant::now() + self.timeout;
+        let mut refusals = 0;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let options = AdminOptions::new().request_timeout(Some(left));
-            let answers = runtime
-                .block_on(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options))
-                .map_err(|e| fault("the brokers did not answer").caused_by(e))?;
-            match answers.into_iter().next() {
-                Some(Ok(settings)) => {
-                    let value = settings.get("max.message.bytes").and_then(|entry| entry.value.as_ref()?.parse().ok());
-                    return value.map(Ok).ok_or_else(|| fault("the brokers do not name it"));
-                }
-                Some(Err(Code::UnknownTopic | Code::UnknownTopicOrPartition)) if !left.is_zero() => {
-                    // lets the brokers make it, as the first record would
-                    client.client().fetch_metadata(Some(topic), left).map_err(|e| fault("the brokers did not answer").caused_by(e))?;
-                    client.poll(PAUSE);
-                }
-                Some(Err(code)) => return Ok(Err(code)),
-                None => return Err(fault("the brokers gave no answer")),
+            if left.is_zero() {
+                return Err(fault("the brokers did not create the topic in time"));
             }
+            let options = AdminOptions::new().request_timeout(Some(left));
+            let answers = runtime.block_on(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options)).map_err(silent)?;
+            let told = answers.iter().flatten().find_map(|settings| settings.get("max.message.bytes")?.value.as_ref()?.parse().ok());
+            if told.is_some() {
+                return Ok(told);
+            }
+            // no settings: the topic does not exist yet, or the account may not see them; asking lets the brokers create it, as the
+            // first record would
+            let cluster = client.client().fetch_metadata(Some(topic), left).map_err(silent)?;
+            if cluster.topics().iter().any(|topic| topic.error().is_none()) {
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return Ok(None);
+                }
+            }
+            client.poll(PAUSE);
         }
     }
 }
 
-fn unknown(topic: &str, why: &dyn std::fmt::Display) {
+fn unknown(topic: &str, why: &str) {
     tracing::warn!(
         topic,
         assumed = DEFAULT,

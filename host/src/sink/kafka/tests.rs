@@ -8,10 +8,11 @@ use rdkafka::{
 
 use super::*;
 use crate::{
+    change::Image,
     config::{OnError, RecordFormat, Secret},
     sink::{
         DeadLetters,
-        samples::{inserts, numbers},
+        samples::{self, inserts, numbers},
     },
 };
 
@@ -169,4 +170,21 @@ fn a_change_of_several_records_is_delivered_where_the_brokers_do_not_say_their_l
     sink.write(&batch).unwrap();
     sink.flush().unwrap();
     assert_eq!(sink.numbers.get().records.get(), 6);
+}
+
+#[test]
+fn nothing_of_a_change_is_sent_when_the_client_takes_one_of_its_records_for_too_large() {
+    let cluster = mock();
+    cluster.create_topic("shop.orders", 1, 1).unwrap();
+    for (on_error, outcome) in [(OnError::Stop, Err(ErrorKind::Record)), (OnError::Skip, Ok(()))] {
+        let mut sink = open(&settings(&cluster.bootstrap_servers()), on_error).unwrap();
+        // the key changes: a delete, its tombstone and an insert
+        let mut batch = samples::batch(0);
+        let before = samples::row(&mut batch, 1, "", Image::Before);
+        let after = samples::row(&mut batch, 2, &"x".repeat(2_000_000), Image::After);
+        samples::push(&mut batch, Operation::Update, before, after);
+        assert_eq!(sink.write(&batch).map_err(|error| error.kind()), outcome);
+        sink.client.flush(Duration::from_secs(20)).unwrap();
+        assert_eq!(sink.numbers.get().records.get(), 0);
+    }
 }
