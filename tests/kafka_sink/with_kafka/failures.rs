@@ -84,6 +84,21 @@ fn a_missing_topic_is_named() {
 }
 
 #[test]
+fn a_topic_that_cannot_be_created_beside_another_is_reported_with_the_other() {
+    let broker = kafka::shared();
+    broker.create_topic("meet.eu_orders", 1);
+    let options = BTreeMap::from([("topic.metadata.propagation.max.ms".to_owned(), Secret::new("500"))]);
+    let mut bench = Bench::open(KafkaSink { options, ..settings(&broker, "meet_eu") }, OnError::DeadLetter).unwrap();
+    let error = fails(&mut bench, &inserts(0, [1], ""));
+    assert_eq!(error.kind(), ErrorKind::Sink, "{error}");
+    insta::assert_snapshot!(error, @r"
+    topic `meet_eu.orders` cannot be created beside topic `meet.eu_orders`: Kafka takes `.` and `_` for the same in the names of its metrics: UnknownTopicOrPartition (Broker: Unknown topic or partition)
+      remedy: change the sink's `topic` template, or give the table another name with the `map-names` plugin; then start again: nothing is lost
+    ");
+    assert_eq!(bench.dead_letters().len(), 0);
+}
+
+#[test]
 fn a_broker_that_stays_down_stops_the_sink_within_the_delivery_timeout() {
     let broker = kafka::start(&[]);
     let mut bench =

@@ -2,8 +2,10 @@
 
 mod delivery;
 mod failures;
+mod meeting;
 mod routing;
 mod start;
+mod whole;
 
 use std::{
     collections::BTreeMap,

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, io::BufRead, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json};
+use sluicegate_table_pattern::name_parts;
 
 use super::record;
 use sluicegate_model::{
@@ -228,11 +229,10 @@ impl Reader {
 }
 
 fn table_name(text: &str) -> Result<TableName, String> {
-    match text.split('.').collect::<Vec<_>>().as_slice() {
-        parts if parts.iter().any(|part| part.is_empty()) => Err("`table` has an empty part".into()),
-        [database, table] => Ok(TableName::new(*database, *table)),
-        [database, schema, table] => Ok(TableName { database: (*database).into(), schema: Some((*schema).into()), table: (*table).into() }),
-        _ => Err("`table` is written `database.table` or `database.schema.table`".into()),
+    match name_parts(text).map_err(|fault| format!("`table` is no table's name: {fault}"))?.as_slice() {
+        [database, table] => Ok(TableName::new(database, table)),
+        [database, schema, table] => Ok(TableName { database: database.into(), schema: Some(schema.into()), table: table.into() }),
+        _ => Err("`table` is written `database.table` or `database.schema.table`, with backticks around a part that holds a dot".into()),
     }
 }
 

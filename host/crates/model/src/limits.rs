@@ -5,6 +5,19 @@ use std::time::Duration;
 /// Table versions that a sink's encoder keeps its plans for; past this they are made again.
 pub const ENCODER_PLANS: usize = 4096;
 
+/// Topics that a Kafka sink's `topic` template gives, at most: each is remembered with a table, so that no other table comes into
+/// it by accident, and librdkafka remembers it, too. One more stops the pipeline.
+pub const KAFKA_TOPICS: usize = 100_000;
+
+/// Tables whose topics a Kafka sink finds without filling its template; past that it begins anew.
+pub const KAFKA_TOPIC_TABLES: usize = 20_000;
+
+/// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
+pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
+
+/// How long it goes by Kafka's default when it could not ask.
+pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
 pub const PLUGIN_HANDLES: usize = 4096;

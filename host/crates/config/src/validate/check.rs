@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use sluicegate_table_pattern::{HOW_TO_WRITE, TablePattern};
+
 use super::super::{
     Secret, TablePatterns,
     problem::Problem,
@@ -121,15 +123,11 @@ impl Check<'_> {
 
     pub(super) fn tables(&mut self, path: &str, patterns: &[String]) -> TablePatterns {
         for (i, pattern) in patterns.iter().enumerate() {
-            let bare = pattern.strip_prefix('!').unwrap_or(pattern);
-            if bare.trim() != bare || !(bare.contains('.') || bare == "*") || bare.starts_with('.') || bare.ends_with('.') {
-                self.refuse(
-                    format!("{path}[{i}]"),
-                    "this is not a table pattern",
-                    "write `database.table`, where `*` and `?` stand for any characters, e.g. `shop.*`; `!` in front excludes",
-                );
+            let text = pattern.strip_prefix('!').unwrap_or(pattern);
+            if let Err(fault) = TablePattern::new(text) {
+                self.refuse(format!("{path}[{i}]"), format!("this is not a table pattern: {fault}"), HOW_TO_WRITE);
             }
         }
-        TablePatterns::new(patterns)
+        TablePatterns::new(patterns).unwrap_or_default()
     }
 }
