@@ -12,6 +12,7 @@ pub mod change;
 pub mod cli;
 pub mod config;
 mod error;
+mod file;
 pub mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

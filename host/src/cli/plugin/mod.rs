@@ -14,7 +14,7 @@ use std::{
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
 use super::{Color, print_out};
-use crate::{Error, ErrorKind, Result, authoring};
+use crate::{Error, ErrorKind, Result, authoring, file, limits::CONFIG_FILE_BYTES};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -86,8 +86,10 @@ impl Subject {
         let text = match self.config.as_deref().map(|config| (config.strip_prefix('@'), config)) {
             None => "null".to_owned(),
             Some((None, json)) => json.to_owned(),
-            Some((Some(file), _)) => std::fs::read_to_string(file).map_err(|e| {
-                Error::new(ErrorKind::Config, format!("the configuration {file} cannot be read")).caused_by(e).remedy("check the path")
+            Some((Some(path), _)) => file::read_text(Path::new(path), CONFIG_FILE_BYTES).map_err(|e| {
+                Error::new(ErrorKind::Config, format!("the configuration {path} cannot be read"))
+                    .caused_by(e)
+                    .remedy("give the path of a JSON file")
             })?,
         };
         let config: serde_json::Value = serde_json::from_str(&text).map_err(|e| {

@@ -10,6 +10,8 @@ use super::{Subject, print_out, write};
 use crate::{
     Error, ErrorKind, Result,
     authoring::{Fate, Outcome, Rows, Trial},
+    file,
+    limits::ROWS_FILE_BYTES,
 };
 
 #[derive(Debug, Args)]
@@ -53,7 +55,7 @@ impl Test {
             let _ = writeln!(out, "{} records written to {}", records.len(), expect.display());
             return print_out(&out);
         }
-        let text = std::fs::read_to_string(&expect).map_err(|e| {
+        let text = file::read_text(&expect, ROWS_FILE_BYTES).map_err(|e| {
             Error::new(ErrorKind::Config, format!("{} cannot be read", expect.display())).caused_by(e).remedy("write it with --update")
         })?;
         let expected = text.lines().filter(|line| !line.trim().is_empty()).map(normal).collect::<Result<Vec<_>>>()?;
