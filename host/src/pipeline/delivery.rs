@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
     time::{Duration, Instant},
 };
@@ -11,6 +11,7 @@ use std::{
 use crate::{
     Result,
     change::{Batch, Position},
+    limits::SINK_IDLE_INTERVAL,
     service::Status,
     sink::{DeadLetters, Sink},
     state::{Checkpoint, Progress},
@@ -45,9 +46,15 @@ impl Delivery {
         let mut pending: Option<(u64, Position)> = None;
         let mut due = Instant::now() + self.interval;
         loop {
-            let next = match &pending {
-                Some(_) => batches.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let next = match batches.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    self.sink.idle().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+                    match &pending {
+                        Some(_) => batches.recv_timeout(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
+                        None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    }
+                }
+                other => other.map_err(|_| RecvTimeoutError::Disconnected),
             };
             let ended = match next {
                 Ok(batch) => {

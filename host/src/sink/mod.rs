@@ -29,14 +29,23 @@ use crate::{
 
 /// A sink. It runs on a thread of its own and may block. The contract:
 ///
-/// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records and bytes.
-/// - `flush` returns only when every change written so far is durable. What it answers is stored, in one transaction with
+/// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records, bytes and time.
+/// - `idle` says that no further batch waits: what was written is sent on its way and becomes visible to readers. Durability
+///   is not its work. It is called again after [`SINK_IDLE_INTERVAL`](crate::limits::SINK_IDLE_INTERVAL) as long as nothing comes
+///   and something is not flushed, and has to be cheap when there is nothing to do.
+/// - `flush` returns only when every change written so far is durable; those that were set aside are in the dead-letter queue,
+///   which the caller syncs. What it answers is stored, in one transaction with
 ///   the position after the last batch written, before `flush` is called again; the next `open` of the sink gets the last
 ///   stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.
     fn write(&mut self, batch: &Batch) -> Result<()>;
+
+    /// Lets readers see everything written. There is nothing to do for a sink that keeps nothing back.
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes everything written durable.
     fn flush(&mut self) -> Result<SinkState>;
@@ -46,7 +55,7 @@ pub trait Sink: Send {
 /// `index` is the sink's place in `status.sinks`.
 ///
 /// Records that cannot be delivered go to `dead_letters` if the sink's policy says so. They are durable there only after
-/// [`DeadLetters::sync`], which a sink calls in its `flush`.
+/// [`DeadLetters::sync`], which has to come between a `flush` of the sink and the checkpoint.
 ///
 /// # Errors
 /// `Sink` or `State`: the place cannot be used, or no longer holds what the state says.
@@ -101,6 +110,10 @@ impl<S: Sink + 'static> Final<S> {
 impl<S: Sink + 'static> Sink for Final<S> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.guard(|sink| sink.write(batch))
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.guard(S::idle)
     }
 
     fn flush(&mut self) -> Result<SinkState> {
