@@ -475,7 +475,6 @@ impl Sink for KafkaSink {
 
     fn flush(&mut self) -> Result<SinkState> {
         self.settle()?;
-        self.policy.sync()?;
         Ok("{}".to_owned())
     }
 }

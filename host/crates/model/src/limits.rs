@@ -54,11 +54,28 @@ pub const PLUGIN_SCHEMA_FAULTS: usize = 5;
 /// Size of a file of rows for `plugin test` and `plugin bench`, in bytes.
 pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 
+/// Size of the other files that are read for a plugin's author, in bytes: its configuration, a `package.json`.
+pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
+
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
 pub const SOURCE_ENTRIES: usize = 4096;
 
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
+
+/// How long a file sink may hold a record back while further batches keep coming; when none waits, it is written at once.
+pub const VISIBLE_WITHIN: Duration = Duration::from_millis(5);
+
+/// The same for compressed files, also when nothing more waits: a reader needs the end of a compressed block, and blocks of a
+/// few records compress badly.
+pub const COMPRESSED_VISIBLE_WITHIN: Duration = Duration::from_millis(100);
+
+/// How often a sink that gets nothing more is told so again, as long as it has something that is not durable.
+pub const SINK_IDLE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Size of the file that lists a file sink's new destinations, in bytes: room for as many as `destinations` may be, at their
+/// longest.
+pub const DESTINATIONS_JOURNAL_BYTES: u64 = 8 << 20;
 
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;

@@ -317,7 +317,7 @@ fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Chang
         OnError::Skip => &stage.numbers.skipped,
         OnError::PassThrough => &stage.numbers.passed_through,
         OnError::DeadLetter => {
-            around.dead_letters.record(stage.name(), &error, batch, change)?;
+            around.dead_letters.record_from_plugin(stage.name(), &error, batch, change)?;
             &stage.numbers.dead_lettered
         }
     };
