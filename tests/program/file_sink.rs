@@ -53,7 +53,7 @@ http: 127.0.0.1:{http}
     }
 
     fn wait_until_durable(&self, process: &mut Process, changes: f64) {
-        let metric = "sluicegate_sink_durable_sequence{pipeline=\"files\",sink=\"file\"}";
+        let metric = "sluicegate_sink_durable_changes{pipeline=\"files\",sink=\"file\"}";
         process.wait_until("the checkpoint", PATIENCE, || host::metric(self.http, metric).is_some_and(|n| n >= changes));
     }
 

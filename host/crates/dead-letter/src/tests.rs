@@ -88,10 +88,10 @@ the dead-letter file /dead/sink.kafka.ndjson has reached its limit of 1000 bytes
     assert!(fs::metadata(folder.path().join("sink.kafka.ndjson")).unwrap().len() <= 1000);
 }
 
-/// The sequence numbers of the letters in a file.
-fn sequences(path: &Path) -> Vec<u64> {
+/// The rows, by their numbers in the log event, of the letters in a file.
+fn rows(path: &Path) -> Vec<u64> {
     let text = fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["sequence"].as_u64().unwrap()).collect()
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["source"]["row"].as_u64().unwrap()).collect()
 }
 
 #[test]
@@ -101,8 +101,8 @@ fn a_plugin_and_a_sink_of_one_name_have_files_of_their_own() {
     let batch = inserts(0, 0..2, "");
     letters.record_from_plugin("orders", &error(), &batch, &batch.changes[0]).unwrap();
     letters.record_from_sink("orders", &error(), &batch, &batch.changes[1]).unwrap();
-    assert_eq!(sequences(&folder.path().join("plugin.orders.ndjson")), [0]);
-    assert_eq!(sequences(&folder.path().join("sink.orders.ndjson")), [1]);
+    assert_eq!(rows(&folder.path().join("plugin.orders.ndjson")), [0]);
+    assert_eq!(rows(&folder.path().join("sink.orders.ndjson")), [1]);
 }
 
 proptest! {
@@ -163,7 +163,7 @@ the dead-letter file /dead/sink.kafka.ndjson was removed while it was written to
     let letters = DeadLetters::new(folder.path(), 1 << 20);
     letters.record_from_sink("kafka", &error(), &batch, &batch.changes[1]).unwrap();
     letters.sync().unwrap();
-    assert_eq!(sequences(&path), [1]);
+    assert_eq!(rows(&path), [1]);
 }
 
 #[test]
@@ -179,13 +179,13 @@ fn a_file_that_was_moved_away_keeps_its_letters_and_the_next_ones_begin_a_new_on
     letters.sync().unwrap();
     record(2);
     letters.sync().unwrap();
-    assert_eq!((sequences(&away), sequences(&path)), (vec![0, 1], vec![2]));
+    assert_eq!((rows(&away), rows(&path)), (vec![0, 1], vec![2]));
     // with nothing new in it, it may also be removed
     fs::remove_file(&path).unwrap();
     letters.sync().unwrap();
     record(3);
     letters.sync().unwrap();
-    assert_eq!(sequences(&path), [3]);
+    assert_eq!(rows(&path), [3]);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn letters_are_recorded_while_a_sync_is_under_way() {
         answer.unwrap();
     });
     letters.sync().unwrap();
-    assert_eq!(sequences(&folder.path().join("plugin.mask.ndjson")), [0]);
+    assert_eq!(rows(&folder.path().join("plugin.mask.ndjson")), [0]);
 }
 
 #[test]
@@ -217,5 +217,5 @@ fn after_the_run_has_ended_nothing_is_set_aside() {
     letters.close();
     let refused = letters.record_from_sink("s", &error(), &batch, &batch.changes[0]).unwrap_err();
     assert_eq!(refused.message(), "the run ended before a change was set aside");
-    assert_eq!(fs::read_to_string(folder.path().join("sink.ndjson")).unwrap().lines().count(), 1);
+    assert_eq!(fs::read_to_string(folder.path().join("sink.s.ndjson")).unwrap().lines().count(), 1);
 }
