@@ -60,7 +60,8 @@ pub(crate) struct RawMySql {
     /// one at each start.
     #[schemars(range(min = 1))]
     pub server_id: Option<u32>,
-    /// Which tables: `database.table` patterns with `*` and `?`; `!` in front excludes. Default: all.
+    /// Which tables: `database.table` patterns with `*` and `?`; backticks around a name that holds a dot; `!` in front excludes.
+    /// Default: all.
     #[serde(default)]
     pub tables: Vec<String>,
     /// Where to start when there is no checkpoint yet. Default: `now`.
