@@ -20,8 +20,8 @@ use super::record;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-        Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName,
+        TableRows, Transaction, Values,
     },
     limits::ROWS_FILE_BYTES,
 };
@@ -257,7 +257,14 @@ fn name_of(data_type: DataType) -> &'static str {
 }
 
 fn column(name: &str, data_type: DataType, primary_key: bool) -> ColumnInfo {
-    ColumnInfo { name: name.to_owned(), data_type, native_type: String::new(), nullable: !primary_key, primary_key, place: Place::Value }
+    ColumnInfo {
+        name: name.to_owned(),
+        data_type,
+        native_type: NativeType::default(),
+        nullable: !primary_key,
+        primary_key,
+        place: Place::Value,
+    }
 }
 
 /// The columns of a line that declares a table.
