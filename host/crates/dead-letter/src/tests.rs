@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use sluicegate_model::change::Image;
+use sluicegate_model::change::{Image, Operation};
 use sluicegate_samples::orders::{batch, inserts, push, row};
 
 fn error() -> Error {
