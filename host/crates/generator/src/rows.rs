@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::shop::{Customer, Line, Order, Stage, decimal};
 use sluicegate_model::change::{
-    Column, ColumnInfo, DataType, Image, Nulls, Place, Strings, Table, TableName, TableRows, Values, write_date, write_datetime,
+    Column, ColumnInfo, DataType, Image, NativeType, Nulls, Place, Strings, Table, TableName, TableRows, Values, write_date, write_datetime,
 };
 
 /// The shop's tables: `customers`, `orders`, `order_lines`.
@@ -66,7 +66,7 @@ fn table(name: &str, columns: &[(&str, DataType, &str, Role)]) -> Arc<Table> {
     let columns = columns.iter().map(|&(name, data_type, native, role)| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: native.into(),
+        native_type: NativeType::parse(native),
         nullable: role == Role::Nullable,
         primary_key: role == Role::Key,
         place: Place::Value,
