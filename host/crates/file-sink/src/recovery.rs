@@ -152,8 +152,9 @@ fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
 
 fn parse(text: &str) -> Result<(State, Naming)> {
     let bad = || {
-        Error::new(ErrorKind::State, "the checkpoint holds a state that no file sink wrote")
-            .remedy("give a sink whose kind was changed a new `name`, or set its kind back")
+        Error::new(ErrorKind::State, "the checkpoint holds a state that no file sink wrote").remedy(
+            "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes",
+        )
     };
     let state: State = serde_json::from_str(text).map_err(|e| bad().caused_by(e))?;
     let (naming, _) = Naming::parse(&state.plain.file).ok_or_else(bad)?;

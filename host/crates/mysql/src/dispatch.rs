@@ -246,7 +246,8 @@ impl Stream {
         let what = table.map_or_else(|| format!("the database {database}"), |t| t.to_string());
         Err(self
             .fault(format_args!("a change of {what} as a statement instead of rows"))
-            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and start from a later position.")
+            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                     what stands between is not delivered, so copy or compare the table.")
             .into())
     }
 
@@ -255,7 +256,8 @@ impl Stream {
         if let Some(Known::Captured(plan)) = self.reader.catalogue.get(id) {
             return Err(self
                 .fault(format_args!("an update of {} with only the changed part of a JSON document", plan.table.name))
-                .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and start from a later position.")
+                .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and move the sinks past this place with \
+                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         self.place.transaction(start).events += 1;
@@ -358,7 +360,8 @@ impl Stream {
         if !full {
             return Err(self
                 .fault(format_args!("rows of {} that do not hold every column", plan.table.name))
-                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and start from a later position.")
+                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                     what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         Ok(())

@@ -137,8 +137,10 @@ fn expands(decoder: &Decoder) -> bool {
 
 /// The error for a column that cannot be captured.
 pub fn unsupported(table: &TableName, column: &str, what: &str) -> Error {
-    fault(table, column, format!("{what} is not supported"))
-        .remedy(format!("Change the column's type, or leave the table out by adding '!{table}' to the source's tables."))
+    fault(table, column, format!("{what} is not supported")).remedy(format!(
+        "Change the column's type, or leave the table out by adding '!{table}' to the source's tables: its changes are then not \
+             delivered."
+    ))
 }
 
 fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, DataType), String> {
