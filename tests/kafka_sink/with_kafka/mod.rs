@@ -20,8 +20,8 @@ use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName,
-        TableRows, Transaction, Values,
+        Batch, Change, ColumnInfo, DataType, Event, Frontier, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table,
+        TableName, TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -151,5 +151,5 @@ fn assert_each_once_in_order(records: &[Record], count: usize) {
 
 /// The error of a write or of the flush after it.
 fn fails(bench: &mut Bench, batch: &Batch) -> Error {
-    bench.sink.write(batch).and_then(|()| bench.sink.flush()).unwrap_err()
+    bench.sink.write(batch).and_then(|()| bench.sink.commit(&Frontier::default())).unwrap_err()
 }

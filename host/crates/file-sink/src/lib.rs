@@ -34,7 +34,7 @@ use sluicegate_config::FileSink as Settings;
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
     limits::Limits,
 };
 use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
@@ -211,7 +211,7 @@ impl Sink for FileSink {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<SinkState> {
+    fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         let state = self.streams.flush()?;
         self.forget_marker()?;
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
