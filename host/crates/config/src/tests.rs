@@ -123,6 +123,8 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
         ("port out of range", mysql("  port: 70000\n")),
         ("negative rate", format!("name: shop\nsource: {{ type: generator, rate: -1 }}\n{SINK}")),
         ("rate 0", format!("name: shop\nsource: {{ type: generator, rate: 0 }}\n{SINK}")),
+        ("no lanes", format!("name: shop\nsource: {{ type: generator, lanes: 0 }}\n{SINK}")),
+        ("too many lanes", format!("name: shop\nsource: {{ type: generator, lanes: 65 }}\n{SINK}")),
         ("heartbeat without a unit", mysql("  heartbeat: 5\n")),
         ("heartbeat that is no time", mysql("  heartbeat: soon\n")),
         ("heartbeat too long", mysql("  heartbeat: 2h\n")),

@@ -15,7 +15,7 @@ const SEED: u64 = 7;
 /// A position of the generator.
 pub fn position(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let settings = GeneratorSource { seed: SEED, rate: None, changes: None };
+    let settings = GeneratorSource { seed: SEED, ..GeneratorSource::default() };
     let generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
     let frontier = Frontier::of(Lane::new(LANE), Offset::from_json(text));
     let Ok(first) = generator.first_change(&frontier) else { return };

@@ -50,6 +50,9 @@ pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;
 
+/// Lanes that the generator has at most.
+pub const GENERATOR_LANES: u16 = 64;
+
 /// Batches that wait for each of several workers, and behind it.
 pub const WORKER_QUEUE_BATCHES: usize = 2;
 

@@ -141,21 +141,25 @@ impl Checkpoint {
         }
     }
 
-    /// Stores where sinks begin that have no progress yet, all in one transaction; the others keep theirs. Without it a crash
-    /// between the first commits of two sinks would leave one of them without the changes that the other has.
+    /// Stores where sinks begin that have no progress yet, all in one transaction; the others keep theirs, but begin so in lanes that
+    /// they do not know. Without it a crash between the first commits of two sinks would leave one of them without the changes that
+    /// the other has.
     pub fn begin<'a>(&self, sinks: impl IntoIterator<Item = (&'a str, &'a Frontier)>) -> Result<()> {
         let now = jiff::Timestamp::now().to_string();
         let mut connection = self.connection();
         let insert = || {
             let transaction = connection.transaction()?;
             for (sink, frontier) in sinks {
-                let new = transaction.execute(
+                transaction.execute(
                     "INSERT INTO sink (name, state, updated_at, checksum) VALUES (?1, '', ?2, ?3) ON CONFLICT (name) DO NOTHING",
                     params![sink, now, checksum(&[sink, ""])],
                 )?;
-                if new == 1 {
-                    set_lanes(&transaction, sink, frontier, &now)?;
-                }
+                let known: Vec<String> = transaction
+                    .prepare_cached("SELECT lane FROM frontier WHERE sink = ?1")?
+                    .query_map([sink], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                let new = frontier.lanes().filter(|(lane, _)| known.iter().all(|known| known != lane.name()));
+                set_lanes(&transaction, sink, &new.map(|(lane, offset)| (lane.clone(), offset.clone())).collect(), &now)?;
             }
             transaction.commit()
         };
@@ -166,7 +170,9 @@ impl Checkpoint {
     /// sink's first commit does not move the beginning. A lane that was noted before keeps its beginning.
     pub fn begin_lane(&self, lane: &Lane, offset: &Offset) -> Result<()> {
         let (name, beginning, now) = (lane.name(), offset.to_json(), jiff::Timestamp::now().to_string());
-        let insert = "INSERT INTO lane (name, beginning, updated_at, checksum) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING";
+        let insert = "INSERT INTO lane (name, beginning, updated_at, checksum) SELECT ?1, ?2, ?3, ?4
+             WHERE EXISTS (SELECT 1 FROM sink WHERE NOT EXISTS (SELECT 1 FROM frontier WHERE sink = sink.name AND lane = ?1))
+             ON CONFLICT (name) DO NOTHING";
         let mut connection = self.connection();
         let mut store = || {
             let transaction = connection.transaction()?;

@@ -105,6 +105,32 @@ fn a_lane_that_begins_later_begins_there_for_every_sink_that_does_not_know_it() 
 }
 
 #[test]
+fn a_lane_that_is_new_at_a_start_is_stored_for_sinks_that_have_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
+    commit(&checkpoint, "files", 10).unwrap();
+    let mut begins = frontier(4);
+    begins.set(Lane::new("new"), Offset::from_json("7"));
+    checkpoint.begin([("files", &begins)]).unwrap();
+    let stored = checkpoint.progress("files").unwrap().unwrap();
+    let mut expected = progress(10);
+    expected.frontier.set(Lane::new("new"), Offset::from_json("7"));
+    assert_eq!(stored, expected);
+}
+
+#[test]
+fn a_lane_that_every_sink_knows_gets_no_other_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
+    commit(&checkpoint, "files", 10).unwrap();
+    // its generation was raised, say: that is no beginning for a sink to come
+    let (lane, offset) = progress(10).frontier.lanes().map(|(lane, _)| (lane.clone(), Offset::from_json("20"))).next().unwrap();
+    checkpoint.begin_lane(&lane, &offset).unwrap();
+    checkpoint.set("new", &Progress { frontier: Frontier::default(), state: String::new() }).unwrap();
+    assert!(checkpoint.progress("new").unwrap().unwrap().frontier.is_empty());
+}
+
+#[test]
 fn an_operator_sets_and_drops_a_sinks_progress() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
