@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Generator, LANE, Stream, shop::LAST_CHANGE};
+use super::{Generator, LANE, Stream, lanes, shop::LAST_CHANGE};
 use sluicegate_config::GeneratorSource;
 use sluicegate_model::{
     change::{Frontier, Lane, Offset},
@@ -18,6 +18,7 @@ pub fn position(data: &[u8]) {
     let settings = GeneratorSource { seed: SEED, ..GeneratorSource::default() };
     let generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
     let frontier = Frontier::of(Lane::new(LANE), Offset::from_json(text));
+    lanes::fuzz(text, SEED);
     let Ok(first) = generator.first_change(&frontier) else { return };
     if first < LAST_CHANGE {
         let batch = Stream::new(SEED, first, &Limits::default()).batch((LAST_CHANGE - first).min(8));

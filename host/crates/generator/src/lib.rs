@@ -9,6 +9,8 @@
 //!
 //! The same seed gives the same changes. Any change follows from its number alone, so a restart at any position, also in
 //! the middle of a transaction, goes on at once with exactly the changes that would have followed.
+//!
+//! For tests it has several lanes, and a disorder in which they come: see [`lanes`].
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]

@@ -124,6 +124,22 @@ fn all(places: &[Delivered], both: fn(&Delivered, &Delivered) -> Delivered, seed
     places.iter().cloned().reduce(|one, two| both(&one, &two)).unwrap_or_else(|| Delivered::beginning(seed, 1))
 }
 
+/// For the fuzz target of positions: the changes behind a lane's place, or an error.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(text: &str, seed: u64) {
+    let settings = GeneratorSource { seed, lanes: 2, turbulence: Some(1), ..GeneratorSource::default() };
+    let offset = Offset::from_json(text);
+    let frontier = Frontier::of(names::lane(2), offset.clone());
+    let Ok(known) = known(&settings, &[&frontier]) else { return };
+    let place = all(&known[0].1, Delivered::meet, seed);
+    assert!(place.covers(&place.meet(&place)) && place == place.join(&place));
+    let mut stream = LaneStream::new(Log::new(&settings, 2), place, Some(1), &Limits::default());
+    if let Some(batch) = stream.batch(8, 0) {
+        assert!(batch.validate().is_ok());
+        assert!(sluicegate_source::Ledger::had(&Transactions, &offset, &batch).is_ok_and(|had| had.is_empty()));
+    }
+}
+
 /// A lane at its turn.
 struct Turn {
     stream: LaneStream,

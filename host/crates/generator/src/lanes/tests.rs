@@ -146,10 +146,22 @@ fn a_sink_that_begins_now_has_what_any_other_has() {
 #[test]
 fn a_lane_that_the_source_does_not_have_is_refused() {
     let refused = |begins: &[Begin]| check(&settings(100), begins).unwrap_err();
-    insta::assert_snapshot!(refused(&[at(&[("generator", r#"{"seed":7,"change":3}"#)])]), @"");
-    insta::assert_snapshot!(refused(&[at(&[("generator/4", r#"{"seed":7,"generation":1,"below":5}"#)])]), @"");
-    insta::assert_snapshot!(refused(&[at(&[("generator/2", r#"{"seed":7,"generation":0,"below":5}"#)])]), @"");
+    insta::assert_snapshot!(refused(&[at(&[("generator", r#"{"seed":7,"change":3}"#)])]), @r"
+    the checkpoint holds progress in the lane `generator`, which the generator does not have with these settings
+      remedy: Set the generator's `lanes` and `turbulence` as they were, or remove the state file to begin anew.
+    ");
+    insta::assert_snapshot!(refused(&[at(&[("generator/4", r#"{"seed":7,"generation":1,"below":5}"#)])]), @r"
+    the checkpoint holds progress in the lane `generator/4`, which the generator does not have with these settings
+      remedy: Set the generator's `lanes` and `turbulence` as they were, or remove the state file to begin anew.
+    ");
+    insta::assert_snapshot!(refused(&[at(&[("generator/2", r#"{"seed":7,"generation":0,"below":5}"#)])]), @r"
+    the checkpoint holds no place of a lane of the generator
+      remedy: Give this pipeline a state file of its own, or remove the file to begin anew.
+    ");
     let first = || at(&[("generator/1", r#"{"seed":7,"generation":1,"below":5}"#)]);
     let both = at(&[("generator/1", r#"{"seed":7,"generation":1,"below":5}"#), ("generator/2", r#"{"seed":7,"generation":1,"below":5}"#)]);
-    insta::assert_snapshot!(refused(&[first(), both]), @"");
+    insta::assert_snapshot!(refused(&[first(), both]), @r"
+    the checkpoint holds progress in the lane `generator/2` for some sinks only
+      remedy: `sluicegate checkpoint show` lists them: give each sink a place with `sluicegate checkpoint set --lane generator/2`.
+    ");
 }
