@@ -112,10 +112,10 @@ impl Delivered {
             return self.generation > other.generation;
         }
         let reached = self.below >= other.below || (self.below..other.below).all(|transaction| self.above.contains(&transaction));
-        let held = |(table, rows): (&Box<str>, &u64), transaction| self.rows(transaction, table) >= *rows;
+        let all_of = |transaction, rows: &Rows| rows.iter().all(|(table, rows)| self.rows(transaction, table) >= *rows);
         reached
             && other.above.iter().all(|transaction| self.has(*transaction))
-            && other.parts.iter().all(|(transaction, rows)| self.has(*transaction) || rows.iter().all(|row| held(row, *transaction)))
+            && other.parts.iter().all(|(transaction, rows)| self.has(*transaction) || all_of(*transaction, rows))
     }
 
     /// What was delivered at both.
