@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 const LANES: u16 = 3;
 const CHANGES: u64 = 320;
 
+/// A sink that the pipeline does not have: it stays where lanes began.
+const WITNESS: &str = "witness";
+
 /// A change: its log file (lane and generation) and its number there.
 type Id = (String, u64);
 
@@ -88,9 +91,9 @@ impl World {
         for (id, record) in whole_log() {
             world.log.entry(lane_of(&id.0)).or_default().insert(id, record);
         }
-        // of a first start the source says where it begins
-        world.add("", BTreeMap::new());
-        world.add("", BTreeMap::new());
+        Checkpoint::open(&world.state(), "lanes").and_then(|c| c.begin([(WITNESS, &Frontier::default())])).expect("begun");
+        world.add("earliest", BTreeMap::new());
+        world.add("earliest", BTreeMap::new());
         world
     }
 
@@ -115,7 +118,7 @@ impl World {
     }
 
     fn progress(&self) -> Vec<(String, Progress)> {
-        if self.state().exists() { Checkpoint::look(&self.state(), "lanes").expect("a checkpoint") } else { Vec::new() }
+        Checkpoint::look(&self.state(), "lanes").expect("a checkpoint")
     }
 
     /// What the sink has in its files: in order, and where each change stands.
@@ -126,9 +129,6 @@ impl World {
     /// Changes the sinks as the step says, and what they should get.
     fn change_sinks(&mut self, before: &Before) {
         let progress = self.progress();
-        if progress.is_empty() {
-            return;
-        }
         match before {
             Before::Nothing => {}
             Before::AddEarliest => {
@@ -185,8 +185,15 @@ impl World {
         }
         // a sink that blocked committed nothing since: its files are longer than it knows, as after a crash
         if let Some(name) = self.sinks.get(step.blocked).map(|sink| &sink.name)
-            && let Some((_, progress)) = earlier.iter().find(|(known, progress)| known == name && !progress.state.is_empty())
+            && let Some((_, progress)) = earlier.iter_mut().find(|(known, progress)| known == name && !progress.state.is_empty())
         {
+            let progress_now = self.progress();
+            let (_, witness) = progress_now.iter().find(|(name, _)| name == WITNESS).expect("the witness");
+            for (lane, beginning) in witness.frontier.lanes() {
+                if progress.frontier.get(lane.name()).is_none() {
+                    progress.frontier.set(lane.clone(), beginning.clone());
+                }
+            }
             Checkpoint::open(&self.state(), "lanes").and_then(|checkpoint| checkpoint.set(name, progress)).expect("set");
         }
     }

@@ -74,6 +74,10 @@ proptest! {
         let again = Offset::from_json(one.to_json());
         prop_assert_eq!(&*Delivered::of(&again).unwrap(), &one);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever orders the transactions come in, each change comes once, and what was had at a place is told in any order.
     #[test]

@@ -118,16 +118,18 @@ fn a_lane_that_is_new_at_a_start_is_stored_for_sinks_that_have_progress() {
     assert_eq!(stored, expected);
 }
 
+/// What a lane's beginning was for sinks that are gone means nothing for new ones.
 #[test]
-fn a_lane_that_every_sink_knows_gets_no_other_beginning() {
+fn a_lane_begins_for_a_new_sink_where_it_begins_then() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
-    commit(&checkpoint, "files", 10).unwrap();
-    // its generation was raised, say: that is no beginning for a sink to come
-    let (lane, offset) = progress(10).frontier.lanes().map(|(lane, _)| (lane.clone(), Offset::from_json("20"))).next().unwrap();
-    checkpoint.begin_lane(&lane, &offset).unwrap();
-    checkpoint.set("new", &Progress { frontier: Frontier::default(), state: String::new() }).unwrap();
-    assert!(checkpoint.progress("new").unwrap().unwrap().frontier.is_empty());
+    let (lane, at) = (Lane::new("late"), |at: u64| Offset::from_json(at.to_string()));
+    checkpoint.begin([("before", &frontier(1))]).unwrap();
+    checkpoint.begin_lane(&lane, &at(7)).unwrap();
+    checkpoint.begin([("one", &frontier(1)), ("two", &frontier(1))]).unwrap();
+    checkpoint.begin_lane(&lane, &at(12)).unwrap();
+    let offset = |sink: &str| checkpoint.progress(sink).unwrap().unwrap().frontier.get("late").unwrap().to_json();
+    assert_eq!(["before", "one", "two"].map(offset), ["7", "12", "12"]);
 }
 
 #[test]
