@@ -33,7 +33,9 @@ use sluicegate_source::Begin;
 const CHANCE: u64 = 19;
 
 /// One in so many turns of a lane it fails.
-const FAILS: u64 = 24;
+const FAILS: u64 = 12;
+/// A small batch has at most so many changes.
+const SMALL: u64 = 4;
 /// A lane that failed is passed over for fewer turns than this.
 const RESTS: u64 = 12;
 /// A lane that no sink knows begins within so many turns.
@@ -224,7 +226,9 @@ impl Turn {
                 self.stream.restart(Some(chance.draw(u64::MAX)));
                 return mark(&self.stream, LaneEvent::Failed);
             }
-            most = most.min(1 + chance.draw(limits.batch_changes as u64));
+            // a third of the batches is small, so that places inside of several transactions occur
+            let largest = if chance.draw(3) == 0 { SMALL } else { limits.batch_changes as u64 };
+            most = most.min(1 + chance.draw(largest));
         }
         if self.stream.ahead() == Ahead::Changes
             && let Some(batch) = self.stream.batch(most, number)

@@ -1,13 +1,20 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use proptest::prelude::*;
 
 use super::{
-    super::tests::{described, limits},
+    super::{
+        Generator,
+        tests::{described, limits},
+    },
     *,
 };
 use sluicegate_model::change::{Batch, LanePlace};
-use sluicegate_source::Ledger;
+use sluicegate_source::{Ledger, Source as _};
+use tokio_util::sync::CancellationToken;
 
 const SEED: u64 = 7;
 
@@ -168,4 +175,57 @@ fn a_lane_that_the_source_does_not_have_is_refused() {
     the checkpoint holds progress in the lane `generator/2` for some sinks only
       remedy: `sluicegate checkpoint show` lists them: give each sink a place with `sluicegate checkpoint set --lane generator/2`.
     ");
+}
+
+/// What a generator gives from its first start on.
+async fn items(settings: GeneratorSource) -> Vec<Item> {
+    let (out, mut items) = tokio::sync::mpsc::channel(4);
+    let mut generator = Generator::new(settings, limits(30), Arc::default());
+    let starts = generator.check(&[Begin::First]).await.unwrap();
+    let task = tokio::spawn(generator.run(starts, out, CancellationToken::new()));
+    let mut got = Vec::new();
+    while let Some(item) = items.recv().await {
+        got.push(item);
+    }
+    task.await.unwrap().unwrap();
+    got
+}
+
+fn changes(items: &[Item], lane: u16) -> u64 {
+    let of_lane = items.iter().filter(|item| item.lane().name() == names::lane(lane).name());
+    of_lane.map(|item| if let Item::Rows(batch) = item { u64::from(batch.taken) } else { 0 }).sum()
+}
+
+#[tokio::test]
+async fn without_turbulence_lanes_come_in_turn_and_in_order() {
+    let items = items(GeneratorSource { turbulence: None, ..settings(200) }).await;
+    let lanes: Vec<&str> = items.iter().take(6).map(|item| item.lane().name()).collect();
+    assert_eq!(lanes, ["generator/2", "generator/3", "generator/1", "generator/2", "generator/3", "generator/1"]);
+    for lane in 1..=3 {
+        assert!((200..204).contains(&changes(&items, lane)), "{}", changes(&items, lane));
+    }
+    let place = |item: &Item| Delivered::of(item.offset()).unwrap().into_owned();
+    assert!(items.iter().map(place).all(|place| place.generation == 1 && place.above.is_empty()));
+    let ends = items.iter().filter(|item| matches!(item, Item::Mark(Mark { kind: MarkKind::Lane(LaneEvent::Ends), .. })));
+    assert_eq!(ends.count(), 3);
+}
+
+/// A test that counts on disorder has to get some.
+#[tokio::test]
+async fn turbulence_has_everything_that_it_promises() {
+    let items = items(settings(2000)).await;
+    let marks = |kind| {
+        let is = move |item: &&Item| matches!(item, Item::Mark(Mark { kind: MarkKind::Lane(event), .. }) if *event == kind);
+        items.iter().filter(is).map(|item| Delivered::of(item.offset()).unwrap().into_owned()).collect::<Vec<_>>()
+    };
+    assert!(!marks(LaneEvent::Failed).is_empty());
+    assert_eq!(marks(LaneEvent::Ends).len(), 3);
+    let begins = marks(LaneEvent::Begins);
+    assert_eq!(begins.iter().filter(|place| place.generation == 1).count(), 2, "the first lane is there from the start on");
+    assert!(begins.iter().any(|place| place.generation == 1 && place.below > 0));
+    assert!(begins.iter().any(|place| place.generation > 1 && place.below == 0));
+    let places: Vec<Delivered> = items.iter().map(|item| Delivered::of(item.offset()).unwrap().into_owned()).collect();
+    assert!(places.iter().any(|place| !place.above.is_empty()) && places.iter().any(|place| place.parts.len() > 1));
+    // no generation is as long as the whole
+    assert!(changes(&items, 1) >= 2000 && places.iter().all(|place| place.generation == 1 || place.below < 500));
 }
