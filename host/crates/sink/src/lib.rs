@@ -40,6 +40,11 @@ pub trait Sink: Send {
 
     /// Makes everything written durable.
     fn flush(&mut self) -> Result<SinkState>;
+
+    /// What the last `flush` answered is stored in the checkpoint.
+    fn stored(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Holds a sink to its contract: after an error nobody knows what is durable (a failed sync may even drop what it could not
@@ -74,6 +79,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn flush(&mut self) -> Result<SinkState> {
         self.guard(S::flush)
+    }
+
+    fn stored(&mut self) -> Result<()> {
+        self.guard(S::stored)
     }
 }
 
