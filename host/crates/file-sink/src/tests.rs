@@ -113,13 +113,29 @@ fn a_crash_before_the_first_checkpoint_leaves_nothing_behind() {
 }
 
 #[test]
+fn files_whose_checkpoint_is_lost_after_its_first_commit_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1000, None);
+    let mut sink = open(&settings, None).unwrap();
+    sink.write(&inserts(0, 0..100, "")).unwrap();
+    sink.commit(&Frontier::default()).unwrap();
+    sink.stored().unwrap();
+    drop(sink);
+    for _ in 0..2 {
+        let error = open(&settings, None).err().unwrap();
+        assert!(error.message().ends_with("is there already, but the checkpoint knows nothing of it"), "{error}");
+        assert_eq!(ids(&settings), (0..100).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn files_of_another_run_are_never_mixed_with_new_ones() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), 1 << 20, None);
     let mut sink = open(&settings, None).unwrap();
     sink.write(&inserts(0, 0..3, "")).unwrap();
     sink.commit(&Frontier::default()).unwrap();
-    sink.commit(&Frontier::default()).unwrap(); // the second flush: the first one's state is stored
+    sink.stored().unwrap();
     drop(sink);
     let error = open(&settings, None).err().unwrap(); // as if the checkpoint had been deleted
     insta::assert_snapshot!(text(&settings, &error), @r"

@@ -109,10 +109,11 @@ pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description]) 
         });
         decoders.push(decoder);
     }
-    let counted = Arc::from(ledger::counted_name(&name));
     let row_bytes = decoders.iter().map(held_bytes).sum();
     let expanding = (0..decoders.len()).filter(|column| expands(&decoders[*column])).collect();
-    Ok(Plan { table: Arc::new(Table { name, destination: None, columns }), decoders, counted, row_bytes, expanding })
+    let table = Table { name, destination: None, columns };
+    let counted = Arc::from(ledger::counted_name(&table.name, table.has_key()));
+    Ok(Plan { table: Arc::new(table), decoders, counted, row_bytes, expanding })
 }
 
 /// Bytes that a value holds in its column beside what is logged of it, roughly: its width, or its offset and the digits of its

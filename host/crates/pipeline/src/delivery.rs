@@ -89,6 +89,7 @@ impl Delivery {
     fn take(&mut self, item: &Item) -> Result<()> {
         match item {
             Item::Rows(batch) => self.write(batch)?,
+            Item::Mark(mark) if self.reached.had_mark(mark)? => {}
             Item::Mark(mark) => self.sink.mark(mark)?,
         }
         self.reached.pass(item)
@@ -113,6 +114,7 @@ impl Delivery {
         let state = self.sink.commit(&moved).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
         self.dead_letters.sync()?;
         self.checkpoint.commit(&self.name, &moved, &state)?;
+        self.sink.stored().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
         if let Some(numbers) = self.status.sinks.get(self.index) {
             numbers.checkpoints.add(1);
             numbers.durable.set(delivered);

@@ -50,6 +50,11 @@ pub trait Sink: Send {
     /// Makes everything written durable, with `progress`: the lanes that moved since the last commit, each where the sink is in it
     /// when the commit is done.
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState>;
+
+    /// What the last `commit` answered is stored in the checkpoint.
+    fn stored(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Holds a sink to its contract: after an error nobody knows what is durable (a failed sync may even drop what it could not
@@ -88,6 +93,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
         self.guard(|sink| sink.commit(progress))
+    }
+
+    fn stored(&mut self) -> Result<()> {
+        self.guard(S::stored)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Offset},
+    change::{Batch, Frontier, Item, Offset, Transaction},
 };
 
 /// Where one sink begins.
@@ -73,6 +73,13 @@ pub trait Ledger: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// `State`: the offset is not one of this source, or cannot be compared with what the server sends now.
     fn had(&self, offset: &Offset, batch: &Batch) -> Result<Vec<Range<usize>>>;
+
+    /// Whether the transaction, which is of the offset's lane, was delivered as a whole before `offset`. Asked of a transaction
+    /// that is one item without rows.
+    ///
+    /// # Errors
+    /// As of [`Self::had`].
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool>;
 
     /// Whether everything that was delivered at `other` was delivered at `offset`.
     ///

@@ -8,7 +8,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Offset},
+    change::{Batch, Offset, Transaction},
 };
 use sluicegate_source::Ledger;
 
@@ -37,6 +37,13 @@ impl Ledger for Transactions {
             }
         }
         Ok(ranges)
+    }
+
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+        let place = Delivered::of(offset)?;
+        let unknown = || Error::new(ErrorKind::Internal, "a transaction that is not the generator's");
+        let (generation, number) = transaction.id.as_deref().and_then(parse_transaction).ok_or_else(unknown)?;
+        Ok(generation < place.generation || (generation == place.generation && place.has(number)))
     }
 
     fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool> {
