@@ -416,7 +416,7 @@ mod tests {
     fn floats_that_json_lacks_are_texts_and_too_large_ones_are_refused() {
         let declared = json!({ "table": "a.b", "columns": { "f": "float32", "d": "float64" }, "key": [] });
         let lacking = ["NaN", "inf", "-inf"].map(|word| json!({ "table": "a.b", "op": "insert", "after": { "f": word, "d": word } }));
-        let rows = read(&[&[declared.clone()], lacking.as_slice()].concat());
+        let rows = read(&[std::slice::from_ref(&declared), lacking.as_slice()].concat());
         assert_eq!(told(&rows), lacking);
         assert_eq!(told(&Rows::from_batches(&[rows.batch(0, 3).unwrap()])), lacking);
         for wrong in [json!({ "f": 1e300 }), json!({ "d": "nan" })] {
