@@ -371,6 +371,7 @@ impl KafkaSink {
 
     fn try_alone(&mut self, batch: &Batch, change: &Change) -> Result<()> {
         let records = self.encode(batch, change)?.list(&self.buffers);
+        self.check_client(&records)?;
         let mut records: Vec<Record<'_>> = records.into_iter().flatten().collect();
         if records.len() > 1 {
             let (client, sizes) = (&self.client, &mut self.sizes);
