@@ -106,3 +106,30 @@ fn a_plan_that_differs_after_a_restart_stops_whatever_the_policy() {
       remedy: this is a fault of the plugin: the same table and configuration have to give the same plan
     "#);
 }
+
+#[test]
+fn a_plugin_forgets_its_tables_once_there_are_more_than_it_may_know() {
+    let few = Limits { known_tables: 4, ..limits() };
+    // the plan renames the first column after the number of plans that the instance made before
+    let mut bench = evil_within(few, r#"{"behaviour": "plan-changes", "value": 100}"#, OnError::Stop);
+    let table = |n: usize| {
+        Arc::new(Table {
+            name: sluicegate_model::change::TableName::new("shop", format!("orders_{n}").as_str()),
+            ..Table::clone(&orders())
+        })
+    };
+    let tables: Vec<_> = (0..12).map(table).collect();
+    let numbers: Vec<String> = tables
+        .iter()
+        .map(|table| {
+            let given = inserts(table, 1);
+            let passed = bench.chain.apply(given.clone()).expect("passes");
+            assert_eq!(passed.changes, given.changes);
+            let name = &passed.tables[0].table.columns[0].name;
+            name.rsplit('_').next().expect("a number").to_string()
+        })
+        .collect();
+    assert_eq!(numbers.join(" "), "0 1 2 3 4 0 1 2 3 4 0 1", "five plans at most, then a new instance");
+    let numbers = &bench.status.plugins.all()[0];
+    assert_eq!((numbers.failures.get(), numbers.restarts.get()), (0, 0), "forgetting is no failure");
+}

@@ -144,7 +144,8 @@ pub struct Limits {
     /// Changes in a row that a plugin may fail on (not: reject) before the pipeline stops, whatever the plugin's policy: one
     /// that fails on everything must not empty the stream into the dead-letter file.
     pub plugin_failed_changes: usize,
-    /// Tables whose plans and versions are remembered.
+    /// Tables whose versions are remembered, and versions of tables whose plans are. A plugin that has planned more is made
+    /// anew, and plans those that still have changes again.
     pub known_tables: usize,
     /// How long a plugin file has to be quiet before it is read.
     pub plugin_debounce: Duration,

@@ -115,6 +115,7 @@ impl Chain {
         if self.stages.is_empty() || batch.changes.is_empty() {
             return Ok(batch);
         }
+        self.forget_when_full()?;
         let plans = batch.tables.iter().map(|rows| self.plan_for(&rows.table)).collect::<Result<Vec<_>>>()?;
         if plans.iter().all(|p| p.identity) {
             return Ok(batch);
@@ -181,6 +182,17 @@ impl Chain {
             _ => {}
         }
         Ok(mark)
+    }
+
+    /// Forgets all plans once a plugin remembers more tables than it may: a server that creates tables without end, or
+    /// changes their columns without end, must not fill the memory of the host or of the plugin. Tables that still have
+    /// changes are planned again when these come.
+    fn forget_when_full(&mut self) -> Result<()> {
+        if self.stages.iter().any(|stage| stage.remembers() > self.around.limits.known_tables) {
+            self.plans.clear();
+            self.stages.iter_mut().try_for_each(Stage::forget)?;
+        }
+        Ok(())
     }
 
     fn plan_for(&mut self, table: &Arc<Table>) -> Result<Arc<ChainPlan>> {

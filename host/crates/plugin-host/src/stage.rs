@@ -132,6 +132,20 @@ impl Stage {
         Ok(())
     }
 
+    /// How many table versions it has planned and remembers, here and in the plugin.
+    pub fn remembers(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// Forgets every table. The interface has no call that forgets one, so the instance is made anew: what the plugin keeps
+    /// of its tables goes with it. The ids that [`Stage::plan`] gave before are void.
+    pub fn forget(&mut self) -> Result<()> {
+        self.plans.clear();
+        self.ids.clear();
+        self.planned.clear();
+        self.restart()
+    }
+
     /// [`Stage::restart`] after a failure: counted, told, and not at once when nothing but failures came before.
     pub fn recover(&mut self, around: &Surroundings, pause: Duration, error: &Error) -> Result<()> {
         recovery::wait(pause, &around.status.stopping);
