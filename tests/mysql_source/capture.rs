@@ -43,10 +43,15 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         tls: TlsMode::Disabled,
         ca_file: None,
         server_id: Some((std::process::id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed)),
-        tables: TablePatterns::new(&[format!("{database}.*")]),
+        tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
         heartbeat: Duration::from_secs(2),
     }
+}
+
+/// Leaves tables of the database out.
+pub fn leave_out(settings: &mut MySqlSource, database: &str, tables: &str) {
+    settings.tables = TablePatterns::new(&[format!("{database}.*"), format!("!{database}.{tables}")]).expect("patterns");
 }
 
 /// A running source.
@@ -118,7 +123,7 @@ impl Capture {
 
     /// Starts a source from now on, although its check would refuse tables that are there.
     pub fn in_spite(settings: MySqlSource, limits: Limits) -> Self {
-        let none = MySqlSource { tables: TablePatterns::new(&["!*"]), ..settings.clone() };
+        let none = MySqlSource { tables: TablePatterns::new(&["!*.*"]).expect("a pattern"), ..settings.clone() };
         let place = precheck(none, &anew()).unwrap_or_else(|e| panic!("{e}"));
         Self::unchecked(settings, &Begin::At(place), limits)
     }

@@ -5,7 +5,7 @@ use sluicegate_harness::{database::Flavor, free_port, mariadb, mysql, until};
 use sluicegate_model::{Error, ErrorKind, limits::Limits};
 
 use crate::{
-    capture::{Capture, DEADLINE, anew, precheck, settings},
+    capture::{Capture, DEADLINE, anew, leave_out, precheck, settings},
     resume::without_gtids,
 };
 
@@ -155,7 +155,7 @@ fn a_table_type_that_cannot_be_read_is_refused_by_name() {
     let mut settings = settings(&server, &database);
     let error = precheck(settings.clone(), &anew()).unwrap_err();
     assert!(error.to_string().contains(&format!("{database}.t.big (MariaDB's COMPRESSED attribute)")), "{error}");
-    settings.tables.exclude.push(format!("{database}.t"));
+    leave_out(&mut settings, &database, "t");
     precheck(settings, &anew()).unwrap();
     assert_eq!(server.flavor(), Flavor::MariaDb);
 }
@@ -177,4 +177,34 @@ fn tables_without_a_key_are_named_before_anything_runs() {
     let line =
         ended.stderr.lines().find(|l| l.contains("captured tables have no primary key")).unwrap_or_else(|| panic!("{}", ended.stderr));
     assert!(line.contains(&format!("{database}.loose")) && !line.contains("keyed") && line.contains("remedy"), "{line}");
+}
+
+#[test]
+fn names_that_match_no_table_are_warned_of_at_the_check() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("slips");
+        server.sql(&format!(
+            "CREATE TABLE {database}.customers (id int PRIMARY KEY); CREATE TABLE {database}.`eu.t` (id int PRIMARY KEY);
+             CREATE VIEW {database}.v AS SELECT * FROM {database}.customers"
+        ));
+        let check = |tables: &[&str]| {
+            let tables: Vec<String> = tables.iter().map(|table| table.replace("DB", &database)).collect();
+            let pipeline = format!(
+                "name: slips\nsource:\n  type: mysql\n  host: 127.0.0.1\n  port: {}\n  user: {}\n  password: \"{}\"\n  tables: {tables:?}\n\
+                 sinks:\n  - type: stdout\n",
+                server.port(),
+                server.user(),
+                server.password()
+            );
+            let host = sluicegate_harness::host::Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+            let ended = host.run(&["--log-format", "json", "check", "pipeline.yaml"], DEADLINE);
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+            ended.stderr.replace(&database, "DB")
+        };
+        let said = check(&["DB.custmers", "DB.Customers", "DB.v", "DB.*", "!DB.sesions"]);
+        assert!(said.contains(r#""tables":"DB.custmers, DB.v, DB.sesions","count":3"#), "{said}");
+        assert!(said.contains(r#""tables":"DB.Customers (the server has DB.customers)","count":1"#), "{said}");
+        let said = check(&["DB.customers", "DB.eu.t", "DB.`eu.t`", "DB.no_*", "!DB.customers"]);
+        assert!(!said.contains("these names"), "{said}");
+    }
 }

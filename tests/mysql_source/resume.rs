@@ -14,7 +14,7 @@ use sluicegate_model::{
 };
 use sluicegate_source::Begin;
 
-use crate::capture::{Capture, DEADLINE, anew, at, settings, text_of};
+use crate::capture::{Capture, DEADLINE, anew, at, leave_out, settings, text_of};
 
 fn servers() -> [Server; 2] {
     [mariadb::shared(), mysql::shared()]
@@ -47,7 +47,7 @@ pub fn a_restart_at_any_row(server: &Server, by_file: bool) {
          CREATE TABLE {database}.passed (id int PRIMARY KEY)"
     ));
     let mut settings = settings(server, &database);
-    settings.tables.exclude.push(format!("{database}.passed"));
+    leave_out(&mut settings, &database, "passed");
     let mut capture = Capture::start(settings.clone(), anew(), cut_limits(7));
     let many = |first: i32, count: i32| (first..first + count).map(|i| format!("({i},REPEAT('x',50))")).collect::<Vec<_>>().join(",");
     // one transaction with several events, several tables and updates between
@@ -228,7 +228,7 @@ fn changes_that_cannot_be_followed_stop_the_stream_by_name() {
         server.sql(&format!("CREATE TABLE {others}.t (id int PRIMARY KEY, p point)"));
         let failure = |statements: &str, tables: &str| {
             let mut settings = settings(&server, &database);
-            settings.tables.exclude.push(format!("{database}.{tables}"));
+            leave_out(&mut settings, &database, tables);
             let mut capture = Capture::in_spite(settings, Limits::default());
             // tables that are not captured are never decoded
             server.sql(&format!("REPLACE INTO {others}.t VALUES (1, POINT(1, 2))"));

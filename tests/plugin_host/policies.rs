@@ -1,12 +1,17 @@
 //! What becomes of changes that a plugin cannot handle.
 
+use std::time::Duration;
+
 use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
-use sluicegate_model::change::{Operation, Values};
+use sluicegate_model::{
+    change::{Operation, Values},
+    limits::Limits,
+};
 
 use crate::{
     faults::APPLY,
-    workbench::{Bench, chain, changes, evil, ids, inserts, orders, texts, told},
+    workbench::{Bench, chain, chain_within, changes, evil, ids, inserts, limits, orders, texts, told},
 };
 
 /// The evil guest, which rewrites the e-mail addresses with themselves, but for its misbehaviour.
@@ -46,6 +51,22 @@ fn with_the_policy_pass_through_every_change_is_delivered_and_never_with_what_sh
         assert_eq!((0..2).filter(|row| emails.get(*row).is_empty()).count(), passed, "{behaviour}");
         assert!(delivered.tables[0].table.columns[1].nullable, "{behaviour}: the table says that there may be nulls");
     }
+}
+
+/// Within every limit of a single call, it would take 32 MiB here, and 60 GiB with the default limits.
+#[test]
+fn a_plugin_that_is_asked_row_by_row_cannot_answer_with_more_than_one_answer_may_hold() {
+    const ROW: usize = 1 << 20;
+    let limits = Limits { plugin_output_bytes: 4 * ROW, plugin_call: Duration::from_secs(2), ..limits() };
+    let config = format!(r#"{{"behaviour": "large-alone", "value": {ROW}, "column": "email"}}"#);
+    let mut bench = chain_within(limits, &[(&guests::evil(), &config)], OnError::Skip).expect("configured");
+    let delivered = bench.chain.apply(inserts(&orders(), 32)).expect("passes");
+    delivered.validate().expect("sound");
+    let skipped = bench.status.plugins.all()[0].skipped.get() as usize;
+    assert_eq!(delivered.changes.len() + skipped, 32, "every change is delivered or counted");
+    assert!((1..=4).contains(&delivered.changes.len()), "{}", delivered.changes.len());
+    assert_eq!(delivered.bytes, delivered.measure(), "the size is that of what the plugins made of it");
+    assert!(delivered.bytes >= delivered.changes.len() * ROW);
 }
 
 #[test]

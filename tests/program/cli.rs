@@ -169,6 +169,32 @@ fn a_missing_plugin_file_ends_with_3_and_names_it() {
     }
 }
 
+/// Neither waits for a pipe's writer nor takes all memory for a device without an end.
+#[test]
+fn only_regular_files_are_read() {
+    let host = Sluicegate::new(
+        BINARY,
+        "name: p\nsource: { type: mysql, host: h, user: u, password: { file: pipe }, tables: ['a.*'] }\nsinks: [{ type: stdout }]\n",
+    );
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, host.path("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    std::fs::write(host.path("rows"), "").unwrap();
+    for file in ["pipe", "/dev/zero"] {
+        let config = format!("@{file}");
+        for (arguments, code) in [
+            (&["check", file][..], 2),
+            (&["check", "pipeline.yaml"], 2),
+            (&["plugin", "inspect", file], 3),
+            (&["plugin", "test", "filter", "--rows", file], 2),
+            (&["plugin", "test", "filter", "--rows", "rows", "--config", &config], 2),
+        ] {
+            let ended = host.run(arguments, LONG);
+            assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains("it is not a regular file"), "{arguments:?}: {}", ended.stderr);
+        }
+    }
+}
+
 #[test]
 fn a_second_process_on_one_checkpoint_is_refused() {
     let host = endless("");

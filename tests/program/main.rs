@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod file_sink;
 mod hot_swap;
 mod kill_and_restart;
 mod readme;

@@ -81,7 +81,7 @@ fn a_server_ends_when_its_test_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("server");
     let mut test = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "held_for_the_test_that_kills_its_process"])
+        .args(["--exact", "servers_start::held_for_the_test_that_kills_its_process"])
         .env("SLUICEGATE_HELD_SERVER", &report)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

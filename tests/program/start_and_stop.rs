@@ -124,7 +124,7 @@ fn a_run_that_gave_up_on_a_stuck_sink_commits_nothing_more_and_frees_the_state_w
     if std::env::var_os(STUCK).is_some() {
         return stuck();
     }
-    let name = "a_run_that_gave_up_on_a_stuck_sink_commits_nothing_more_and_frees_the_state_when_the_sink_has_ended";
+    let name = "start_and_stop::a_run_that_gave_up_on_a_stuck_sink_commits_nothing_more_and_frees_the_state_when_the_sink_has_ended";
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(STUCK, "1")

@@ -246,7 +246,7 @@ mod tests {
         assert!(matches!(later.read(&mut [0]), Ok(0) | Err(_)));
         request.answer.send(Ok(sluicegate_pipeline::request::Taken { changes: 7, lane: "binlog".into(), position: "{}".into() })).unwrap();
         let answer = client.join().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""sequence":7"#), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""changes":7"#), "{answer}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The plugin's configuration.
 
 use serde::Deserialize;
-use sluicegate_plugin::{TableName, TablePatterns, display_name};
+use sluicegate_plugin::{TableName, TablePattern, TablePatterns, display_name, name_parts};
 
 use crate::rename::Rename;
 
@@ -46,9 +46,9 @@ struct RawEntry {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Table"))]
 #[serde(deny_unknown_fields)]
 struct RawTable {
-    /// The table, `database.table`. Either this or `pattern`.
+    /// The table, `database.table`, with backticks around a part that holds a dot. Either this or `pattern`.
     from: Option<String>,
-    /// A regular expression that has to match `database.table` as a whole.
+    /// A regular expression that has to match `database.table` as a whole, with backticks around a part that holds a dot.
     pattern: Option<String>,
     /// The new name, `table` or `database.table`; `$1` and `${name}` stand for groups of the pattern.
     to: String,
@@ -124,12 +124,44 @@ struct Column {
     rename: Rename,
 }
 
+/// A renaming of tables.
+#[derive(Debug)]
+struct Table {
+    /// The one table, if it is not for all that an expression matches.
+    from: Option<TablePattern>,
+    rename: Rename,
+    merge: bool,
+}
+
+impl Table {
+    /// The new name of a table that is called `full`, if this renaming is for it.
+    fn apply(&self, name: &TableName, full: &str) -> Option<String> {
+        match (&self.from, &self.rename) {
+            (Some(from), Rename::Exact(_, to)) => from.matches(name).then(|| to.clone()),
+            (_, rename) => rename.apply(full),
+        }
+    }
+}
+
+/// A table's name from `from`.
+fn one_table(text: &str) -> Result<TablePattern, String> {
+    let name = TablePattern::new(text).map_err(|fault| {
+        format!("`from: {text}` is no table: {fault}; write `database.table`, with backticks around a part that holds a dot")
+    })?;
+    match name.is_exact() {
+        true => Ok(name),
+        false => {
+            Err(format!("`from: {text}` names no single table; use `pattern` for several, and backticks where a name holds `*` or `?`"))
+        }
+    }
+}
+
 /// What the plugin is told to do.
 #[derive(Debug)]
 pub struct Config {
     databases: Vec<Rename>,
     schemas: Vec<Rename>,
-    tables: Vec<(Rename, bool)>,
+    tables: Vec<Table>,
     columns: Vec<Column>,
     case: Cases,
     merge: bool,
@@ -145,13 +177,8 @@ impl Config {
             entries.into_iter().map(|e| Rename::new(e.from, e.pattern, e.to).map_err(|error| format!("`{kind}`: {error}"))).collect()
         };
         let tables = raw.tables.into_iter().map(|entry| {
-            let rename = Rename::new(entry.from, entry.pattern, entry.to)?;
-            if let Rename::Exact(from, _) = &rename
-                && !from.contains('.')
-            {
-                return Err(format!("`from: {from}` is no table; write `database.table`"));
-            }
-            Ok((rename, entry.merge))
+            let from = entry.from.as_deref().map(one_table).transpose()?;
+            Ok(Table { from, rename: Rename::new(entry.from, entry.pattern, entry.to)?, merge: entry.merge })
         });
         let columns = raw
             .columns
@@ -182,19 +209,17 @@ impl Config {
             table: old.table.clone(),
         };
         let mut merge = self.merge;
-        if let Some((to, entry_merge)) = self.tables.iter().find_map(|(rename, merge)| Some((rename.apply(&full)?, *merge))) {
+        if let Some((to, entry_merge)) = self.tables.iter().find_map(|entry| Some((entry.apply(old, &full)?, entry.merge))) {
             merge |= entry_merge;
-            match to.split('.').collect::<Vec<_>>().as_slice() {
-                [table] => new.table = (*table).to_string(),
-                [database, table] => {
-                    new = TableName { database: (*database).to_string(), schema: old.schema.clone(), table: (*table).to_string() };
-                }
-                [database, schema, table] => {
-                    new = TableName { database: (*database).into(), schema: Some((*schema).into()), table: (*table).into() };
-                }
+            let mut parts = name_parts(&to).unwrap_or_default();
+            match (parts.len(), parts.pop(), parts.pop(), parts.pop()) {
+                (1, Some(table), ..) => new.table = table,
+                (2, Some(table), Some(database), _) => new = TableName { database, schema: old.schema.clone(), table },
+                (3, Some(table), schema, Some(database)) => new = TableName { database, schema, table },
                 _ => {
                     return Err(format!(
-                        "table {full} would be called `{to}`; a name is `table`, `database.table` or `database.schema.table`"
+                        "table {full} would be called `{to}`; a name is `table`, `database.table` or `database.schema.table`, with backticks \
+                         around a part that holds a dot"
                     ));
                 }
             }

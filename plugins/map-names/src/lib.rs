@@ -16,7 +16,7 @@
 //!
 //! In each list the first entry that matches decides. `from` is the whole name, `pattern` a regular expression that has to
 //! match the whole name; `$1` and `${name}` in `to` stand for its groups. Tables are matched as `database.table`, with a
-//! schema `database.schema.table`; a `to` without a dot names the table only, and then `databases` and `schemas` apply too.
+//! schema `database.schema.table`, and with backticks around a part that holds a dot: `` shop.`eu.orders` ``; a `to` of one part names the table only, and then `databases` and `schemas` apply too.
 //! The case policy comes last. `schemas` works like `databases`.
 //!
 //! Two columns, or two tables, that would get the same name are an error; `merge: true` at a table's entry, or for all at

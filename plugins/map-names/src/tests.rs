@@ -55,6 +55,33 @@ fn names_are_mapped_one_by_one_and_by_pattern() {
 }
 
 #[test]
+fn tables_whose_names_hold_dots_are_told_apart() {
+    let config = serde_json::json!({
+        "tables": [
+            {"from": "shop.`eu.t`", "to": "shop.eu_t"},
+            {"from": "`shop.eu`.t", "to": "`shop.eu`.`t.x`"},
+            {"pattern": "log\\.(.+)", "to": "old.x_$1"},
+        ],
+    });
+    let mut plugin = configured(config).unwrap();
+    for (database, name, expected) in
+        [("shop", "eu.t", "shop.eu_t"), ("shop.eu", "t", "`shop.eu`.`t.x`"), ("log", "a.b", "old.`x_a.b`"), ("log", "c", "old.x_c")]
+    {
+        let plan = plugin.plan(1, table(database, None, name, &["id"])).unwrap().unwrap();
+        assert_eq!(names(&plan).0, expected);
+    }
+    // two tables of one displayed name would be taken for one
+    let mut plugin = configured(serde_json::json!({"case": "upper"})).unwrap();
+    plugin.plan(1, table("shop", None, "eu.t", &["id"])).unwrap();
+    plugin.plan(2, table("shop.eu", None, "t", &["id"])).unwrap();
+    let both = serde_json::json!({"tables": [{"from": "shop.eu.t", "to": "shop.t"}]});
+    let mut plugin = configured(both).unwrap();
+    plugin.plan(1, table("shop", None, "eu.t", &["id"])).unwrap();
+    let error = plugin.plan(2, table("shop.eu", None, "t", &["id"])).unwrap_err();
+    assert!(error.starts_with("tables shop.`eu.t` and `shop.eu`.t would both be called shop.t; give them"), "{error}");
+}
+
+#[test]
 fn the_case_policy_comes_last() {
     let config = serde_json::json!({"tables": [{"from": "Shop.Orders", "to": "Shop.BigOrders"}], "case": {"databases": "lower", "tables": "lower", "columns": "upper"}});
     let plan = configured(config).unwrap().plan(1, table("Shop", None, "Orders", &["Id"])).unwrap().unwrap();
@@ -90,7 +117,11 @@ fn a_wrong_configuration_says_what_is_wrong() {
     for (config, expected) in [
         (serde_json::json!({"table": []}), "unknown field `table`"),
         (serde_json::json!({"tables": [{"to": "x"}]}), "needs either `from` or `pattern`"),
-        (serde_json::json!({"tables": [{"from": "orders", "to": "x"}]}), "`from: orders` is no table; write `database.table`"),
+        (
+            serde_json::json!({"tables": [{"from": "orders", "to": "x"}]}),
+            "`from: orders` is no table: it does not say which database; write `database.table`",
+        ),
+        (serde_json::json!({"tables": [{"from": "shop.*", "to": "x"}]}), "`from: shop.*` names no single table; use `pattern`"),
         (serde_json::json!({"tables": [{"pattern": "(", "to": "x"}]}), "`(` is no regular expression"),
         (serde_json::json!({"columns": [{"pattern": "c_(.+)", "to": "$1_x"}]}), "refers to the group `1_x`"),
         (serde_json::json!({"columns": [{"pattern": "c_(.+)", "to": "${2}"}]}), "refers to the group `2`"),

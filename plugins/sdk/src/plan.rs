@@ -1,14 +1,9 @@
 //! What a plugin does to a table: a builder over the table's columns, from which the host's [`Plan`] is made.
 
-use crate::{Column, Context, DataType, Operations, Place, Plan, Table, TableName, pattern::nearest};
-
-/// `database.table`, with a schema `database.schema.table`.
-pub fn display_name(name: &TableName) -> String {
-    match &name.schema {
-        Some(schema) => format!("{}.{schema}.{}", name.database, name.table),
-        None => format!("{}.{}", name.database, name.table),
-    }
-}
+use crate::{
+    Column, Context, DataType, Operations, Place, Plan, Table, TableName,
+    pattern::{display_name, nearest},
+};
 
 /// One delivered column.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use crate::{Doing, Result, build, repository};
 pub fn source_hash(folder: &Path) -> Result<String> {
     let root = repository();
     let mut files = Vec::new();
-    for folder in [folder, &root.join("plugins/sdk"), &root.join("wit")] {
+    for folder in [folder, &root.join("plugins/sdk"), &root.join("plugins/table-pattern"), &root.join("wit")] {
         collect(folder, &mut files)?;
     }
     files.sort();

@@ -57,8 +57,15 @@ impl Broker {
     /// Makes a topic; one that exists already is a fault.
     #[track_caller]
     pub fn create_topic(&self, topic: &str, partitions: i32) {
+        self.create_topic_with(topic, partitions, &[]);
+    }
+
+    /// The same, with settings of the topic's own.
+    #[track_caller]
+    pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client can be made");
         let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
         let options = AdminOptions::new().operation_timeout(Some(REQUEST));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
         let results = runtime.block_on(admin.create_topics([&topic], &options)).expect("the broker answers");

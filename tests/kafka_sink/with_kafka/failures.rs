@@ -64,7 +64,7 @@ fn by_default_a_refused_record_stops_the_sink() {
     let mut bench = Bench::open(settings(&broker, "stop"), OnError::Stop).unwrap();
     let error = fails(&mut bench, &inserts(0, [1], &"x".repeat(2_000_000)));
     insta::assert_snapshot!(error, @r"
-    change 0 of table shop.orders: a record, or a batch of records, is larger than topic `stop.orders` or the client allows
+    a change of table shop.orders at binlog.000001:4, row 0: a record, or a batch of records, is larger than topic `stop.orders` or the client allows
       remedy: raise `max.message.bytes` of the topic and `message.max.bytes` in the sink's `options`, keep `batch.size` below the topic's limit, or set `on_error`
     ");
 }
@@ -81,6 +81,21 @@ fn a_missing_topic_is_named() {
     topic `missing.orders` does not exist, and the brokers do not make it: UnknownTopicOrPartition (Broker: Unknown topic or partition)
       remedy: make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost
     ");
+}
+
+#[test]
+fn a_topic_that_cannot_be_created_beside_another_is_reported_with_the_other() {
+    let broker = kafka::shared();
+    broker.create_topic("meet.eu_orders", 1);
+    let options = BTreeMap::from([("topic.metadata.propagation.max.ms".to_owned(), Secret::new("500"))]);
+    let mut bench = Bench::open(KafkaSink { options, ..settings(&broker, "meet_eu") }, OnError::DeadLetter).unwrap();
+    let error = fails(&mut bench, &inserts(0, [1], ""));
+    assert_eq!(error.kind(), ErrorKind::Sink, "{error}");
+    insta::assert_snapshot!(error, @r"
+    topic `meet_eu.orders` cannot be created beside topic `meet.eu_orders`: Kafka takes `.` and `_` for the same in the names of its metrics: UnknownTopicOrPartition (Broker: Unknown topic or partition)
+      remedy: change the sink's `topic` template, or give the table another name with the `map-names` plugin; then start again: nothing is lost
+    ");
+    assert_eq!(bench.dead_letters().len(), 0);
 }
 
 #[test]

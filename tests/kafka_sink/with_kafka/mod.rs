@@ -2,8 +2,10 @@
 
 mod delivery;
 mod failures;
+mod meeting;
 mod routing;
 mod start;
+mod whole;
 
 use std::{
     collections::BTreeMap,
@@ -49,7 +51,7 @@ impl Bench {
     }
 
     fn dead_letters(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("kafka.ndjson")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.folder.path().join("sink.kafka.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }

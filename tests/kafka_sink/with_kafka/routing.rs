@@ -137,7 +137,7 @@ fn a_bad_topic_and_too_many_headers_follow_the_policy_and_are_not_shown() {
     let error = fails(&mut open("bad-stop", OnError::Stop), &routed(4, [(None, bad(1))]));
     assert_eq!(error.kind(), ErrorKind::Record);
     insta::assert_snapshot!(error, @r#"
-        a change of table shop.orders at binlog.000001:4, row 4: the destination that a plugin chose for a record of table shop.orders is no topic name
+        a change of table shop.orders at binlog.000001:4, row 0: the destination that a plugin chose for a record of table shop.orders is no topic name
           remedy: let the plugin choose letters, digits, `.`, `_` and `-`, at most 249 of them, or set `on_error`
     "#);
 

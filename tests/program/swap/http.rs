@@ -78,7 +78,7 @@ fn a_version_put_over_http_takes_over_and_outlives_a_restart() {
     assert_eq!(code, 200, "{answer}");
     assert_eq!(answer["plugin"]["version"], "VERSION-0002");
     assert_eq!(answer["plugin"]["previous_sha256"], hex(&first));
-    let place = answer["sequence"].as_u64().expect("a number");
+    let place = answer["changes"].as_u64().expect("a number");
     assert_eq!(fs::read(served.host.path("stamp.wasm")).expect("the plugin's own file"), second);
     more_records(&served.host, &mut served.process);
     // the watcher saw the file that was written, and knew its content

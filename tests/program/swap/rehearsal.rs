@@ -77,6 +77,6 @@ plugins: [{{ file: evil.wasm, on_error: skip, config: {{ behaviour: trap-on-valu
     wait_for_lines(&mut process, "the edited pipeline file is refused", 1);
     install(&host.path("pipeline.yaml"), text(6).as_bytes());
     let edited = wait_for_lines(&mut process, "pipeline edited", 1);
-    assert_eq!(edited[0]["sequence"], 2);
+    assert_eq!(edited[0]["changes"], 2);
     end(process);
 }

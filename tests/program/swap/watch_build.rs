@@ -29,7 +29,7 @@ fn a_saved_source_is_built_and_taken_by_the_running_pipeline() {
     assert_eq!(failed[0]["folder"], "mask");
     more_records(&host, &mut process);
     end(process);
-    let place = swapped[0]["sequence"].as_u64().expect("a number");
+    let place = swapped[0]["changes"].as_u64().expect("a number");
     let records = all_in_order(&host);
     let masked = records.iter().enumerate().filter_map(|(number, record)| Some((number as u64, record["email"].as_str()?)));
     let mut seen = 0;

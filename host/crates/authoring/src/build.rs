@@ -8,7 +8,11 @@ use std::{
 };
 
 use super::component::{INTERFACE, encode};
-use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    limits::{CONFIG_FILE_BYTES, Limits},
+};
+use sluicegate_storage::file;
 
 const RUST_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -105,7 +109,12 @@ fn run(command: &mut Command, name: &str) -> Result<()> {
 }
 
 fn made(path: &Path, name: &str) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| Error::new(ErrorKind::Plugin, format!("{name} wrote no component")).caused_by(e))
+    file::read(path, Limits::default().plugin_file_bytes).map_err(|e| match e.kind() {
+        std::io::ErrorKind::FileTooLarge => Error::new(ErrorKind::Plugin, format!("what {name} made is too large for a plugin"))
+            .caused_by(e)
+            .remedy("make it smaller: optimise for size, strip, use fewer libraries"),
+        _ => Error::new(ErrorKind::Plugin, format!("{name} wrote no component")).caused_by(e),
+    })
 }
 
 fn rust(folder: &Path) -> Result<Built> {
@@ -184,7 +193,9 @@ fn javascript(folder: &Path, scratch: &Path) -> Result<Built> {
     let tool = env::var_os("COMPONENTIZE_JS").map(PathBuf::from);
     let tool =
         tool.or_else(|| program(folder, &["node_modules/.bin"], "componentize-js")).ok_or_else(|| missing("componentize-js", REMEDY))?;
-    let package = fs::read(folder.join("package.json")).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    let package = file::read(&folder.join("package.json"), CONFIG_FILE_BYTES)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
     let main = package.as_ref().and_then(|p| p.get("main")?.as_str()).unwrap_or("plugin.js").to_owned();
     let component = scratch.join("plugin.wasm");
     // it finds what is imported below the folder that it is started in

@@ -11,10 +11,17 @@
 //! numbers are int64 (uint64 beyond it), other numbers float64, objects and lists json, everything else text, and the key is
 //! the column `id`. Records in Debezium's envelope are read as they are, with or without `payload` around them.
 
-use std::{collections::BTreeMap, io::BufRead, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead},
+    path::Path,
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json};
+use sluicegate_storage::file;
+use sluicegate_table_pattern::name_parts;
 
 use super::record;
 use sluicegate_model::{
@@ -59,14 +66,11 @@ impl Rows {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
         let fault = |what: &str| Error::new(ErrorKind::Config, format!("{}: {what}", path.display()));
-        let file = std::fs::File::open(path).map_err(|e| fault("it cannot be read").caused_by(e).remedy("check the path"))?;
-        let size = file.metadata().map_err(|e| fault("it cannot be read").caused_by(e))?.len();
-        if size > ROWS_FILE_BYTES {
-            return Err(
-                fault(&format!("it has {size} bytes, the limit is {ROWS_FILE_BYTES}")).remedy("take a part of it, e.g. with `head`")
-            );
-        }
-        Self::parse(std::io::BufReader::new(file), fault)
+        let content = file::read(path, ROWS_FILE_BYTES).map_err(|e| match e.kind() {
+            io::ErrorKind::FileTooLarge => fault("it is too large").caused_by(e).remedy("take a part of it, e.g. with `head`"),
+            _ => fault("it cannot be read").caused_by(e).remedy("check the path"),
+        })?;
+        Self::parse(content.as_slice(), fault)
     }
 
     /// Reads what is in a file; `fault` makes the error of what is wrong with it.
@@ -228,11 +232,10 @@ impl Reader {
 }
 
 fn table_name(text: &str) -> Result<TableName, String> {
-    match text.split('.').collect::<Vec<_>>().as_slice() {
-        parts if parts.iter().any(|part| part.is_empty()) => Err("`table` has an empty part".into()),
-        [database, table] => Ok(TableName::new(*database, *table)),
-        [database, schema, table] => Ok(TableName { database: (*database).into(), schema: Some((*schema).into()), table: (*table).into() }),
-        _ => Err("`table` is written `database.table` or `database.schema.table`".into()),
+    match name_parts(text).map_err(|fault| format!("`table` is no table's name: {fault}"))?.as_slice() {
+        [database, table] => Ok(TableName::new(database, table)),
+        [database, schema, table] => Ok(TableName { database: database.into(), schema: Some(schema.into()), table: table.into() }),
+        _ => Err("`table` is written `database.table` or `database.schema.table`, with backticks around a part that holds a dot".into()),
     }
 }
 

@@ -36,6 +36,12 @@ macro_rules! rust_sdk {
             ("src/lib.rs", file!("examples/plugins/rust/src/lib.rs")),
             (".gitignore", "/target\n*.wasm\n"),
             ("wit/plugin.wit", file!("wit/plugin.wit")),
+            ("vendor/table-pattern/Cargo.toml", file!("plugins/table-pattern/Cargo.standalone.toml")),
+            ("vendor/table-pattern/src/lib.rs", file!("plugins/table-pattern/src/lib.rs")),
+            ("vendor/table-pattern/src/name.rs", file!("plugins/table-pattern/src/name.rs")),
+            ("vendor/table-pattern/src/pattern.rs", file!("plugins/table-pattern/src/pattern.rs")),
+            ("vendor/table-pattern/src/piece.rs", file!("plugins/table-pattern/src/piece.rs")),
+            ("vendor/table-pattern/src/selection.rs", file!("plugins/table-pattern/src/selection.rs")),
             ("vendor/sdk/Cargo.toml", file!("plugins/sdk/Cargo.standalone.toml")),
             $((concat!("vendor/sdk/src/", $name), file!(concat!("plugins/sdk/src/", $name))),)+
         ]
@@ -254,6 +260,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
         for (language, at, there) in [
             (0, "vendor/sdk/src", "plugins/sdk/src"),
+            (0, "vendor/table-pattern/src", "plugins/table-pattern/src"),
             (1, "sdk", "plugins/sdk-c"),
             (2, "sdk", "plugins/sdk-js"),
             (3, "sdk", "plugins/sdk-python"),
@@ -272,14 +279,16 @@ mod tests {
     #[test]
     fn the_standalone_sdk_takes_the_same_dependencies() {
         let workspace = file!("Cargo.toml");
-        let standalone = file!("plugins/sdk/Cargo.standalone.toml");
-        let dependencies = standalone.split("[dependencies]").nth(1).unwrap();
-        for line in dependencies.lines().filter(|line| line.contains(" = ")) {
-            let (name, rest) = line.split_once(" = ").unwrap();
-            let version = rest.split('"').nth(1).unwrap();
-            let same =
-                workspace.lines().any(|l| l.split_once(" = ").is_some_and(|(n, r)| n == name && r.split('"').nth(1) == Some(version)));
-            assert!(same, "{name} {version} is not the workspace's");
+        for standalone in [file!("plugins/sdk/Cargo.standalone.toml"), file!("plugins/table-pattern/Cargo.standalone.toml")] {
+            let dependencies = standalone.split("[dependencies]").nth(1).unwrap();
+            for line in dependencies.lines().filter(|line| line.contains(" = ")) {
+                let (name, rest) = line.split_once(" = ").unwrap();
+                // a version, or the folder of a crate of this repository
+                let version = rest.split('"').nth(1).unwrap().replace("../", "plugins/");
+                let same =
+                    workspace.lines().any(|l| l.split_once(" = ").is_some_and(|(n, r)| n == name && r.split('"').nth(1) == Some(&version)));
+                assert!(same, "{name} {version} is not the workspace's");
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ mod secret;
 mod tests;
 mod validate;
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{io, path::Path};
 
 pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
@@ -35,6 +35,7 @@ pub use schema::schema;
 pub use secret::Secret;
 
 use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_storage::file;
 
 /// The plugins that are embedded in the program: `use: <name>`.
 pub const STANDARD_PLUGINS: [&str; 3] = ["filter", "map-names", "rewrite-columns"];
@@ -42,19 +43,19 @@ pub const STANDARD_PLUGINS: [&str; 3] = ["filter", "map-names", "rewrite-columns
 /// Reads and checks a pipeline file. Relative paths in it start at its folder. Every error is of [`ErrorKind::Config`].
 pub fn load(path: &Path) -> Result<Pipeline> {
     let shown = path.display().to_string();
-    let mut text = String::new();
-    File::open(path).and_then(|f| f.take(MOST_BYTES + 1).read_to_string(&mut text)).map_err(|error| {
+    let text = file::read_text(path, MOST_BYTES).map_err(|error| {
         let remedy = match error.kind() {
-            std::io::ErrorKind::NotFound => "check the path; `sluicegate run --help` shows a first pipeline file",
-            std::io::ErrorKind::InvalidData => "save the file as UTF-8",
+            io::ErrorKind::FileTooLarge => {
+                return Error::new(ErrorKind::Config, format!("the pipeline file {shown} is larger than 1 MiB"))
+                    .remedy("check the path: a pipeline file has a few lines for each plugin and sink");
+            }
+            io::ErrorKind::NotFound => "check the path; `sluicegate run --help` shows a first pipeline file",
+            io::ErrorKind::InvalidData => "save the file as UTF-8",
+            io::ErrorKind::InvalidInput => "save it as a file: it is watched, and read again when it changes",
             _ => "give the path of a file that this account can read",
         };
         Error::new(ErrorKind::Config, format!("the pipeline file {shown} cannot be read")).caused_by(error).remedy(remedy)
     })?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(Error::new(ErrorKind::Config, format!("the pipeline file {shown} is larger than 1 MiB"))
-            .remedy("check the path: a pipeline file has a few lines for each plugin and sink"));
-    }
     // an absolute base keeps every path valid whatever becomes of the working folder
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = std::path::absolute(folder).map_err(|error| {

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use sluicegate_table_pattern::TablePatterns;
+
 use super::Secret;
-use sluicegate_model::{change::TableName, limits::Limits};
+use sluicegate_model::limits::Limits;
 
 /// One pipeline.
 #[derive(Clone, Debug)]
@@ -107,62 +109,6 @@ pub struct MySqlSource {
     pub start: StartAt,
     /// Asked from the server; no packet for three of them means that the connection is dead.
     pub heartbeat: Duration,
-}
-
-/// Table selection: `database.table` patterns with `*` and `?`; `!` in front excludes. Case-sensitive.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TablePatterns {
-    /// One of these has to match; empty = everything.
-    pub include: Vec<String>,
-    /// None of these may match.
-    pub exclude: Vec<String>,
-}
-
-impl TablePatterns {
-    /// From patterns as written, `!` marking exclusions.
-    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Self {
-        let (mut include, mut exclude) = (Vec::new(), Vec::new());
-        for pattern in patterns {
-            match pattern.as_ref().strip_prefix('!') {
-                Some(rest) => exclude.push(rest.to_owned()),
-                None => include.push(pattern.as_ref().to_owned()),
-            }
-        }
-        Self { include, exclude }
-    }
-
-    /// Whether the table is selected. Matched against `database.table`, with a schema `database.schema.table`.
-    pub fn selects(&self, name: &TableName) -> bool {
-        let name = name.to_string();
-        (self.include.is_empty() || self.include.iter().any(|p| glob(p.as_bytes(), name.as_bytes())))
-            && !self.exclude.iter().any(|p| glob(p.as_bytes(), name.as_bytes()))
-    }
-}
-
-/// `*` = any characters, `?` = one byte. Linear apart from backtracking to the last `*`.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((sp, st)) => {
-                    star = Some((sp, st + 1));
-                    p = sp + 1;
-                    t = st + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 /// Where a plugin's component comes from.

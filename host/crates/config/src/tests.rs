@@ -186,8 +186,8 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: write `tls: verify-identity`, or leave this out
     # table pattern without a database
     pipeline file: 2 problems
-      - line 6, source.tables[0]: this is not a table pattern; remedy: write `database.table`, where `*` and `?` stand for any characters, e.g. `shop.*`; `!` in front excludes
-      - line 6, source.tables[1]: this is not a table pattern; remedy: write `database.table`, where `*` and `?` stand for any characters, e.g. `shop.*`; `!` in front excludes
+      - line 6, source.tables[0]: this is not a table pattern: it does not say which database; remedy: write `database.table`, where `*` stands for any characters and `?` for one, e.g. `shop.*`, with backticks around a name that holds a dot; `!` in front excludes
+      - line 6, source.tables[1]: this is not a table pattern: it is empty; remedy: write `database.table`, where `*` stands for any characters and `?` for one, e.g. `shop.*`, with backticks around a name that holds a dot; `!` in front excludes
       remedy: correct each of them; `sluicegate schema` prints every key that there is
     "##);
 }

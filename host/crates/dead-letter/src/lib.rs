@@ -1,17 +1,21 @@
 //! Dead-letter files: changes that a plugin could not handle or a sink could not deliver, whole, one JSON object a line.
 //!
 //! After a crash the changes since the last checkpoint come again, so a change may be in a file twice; its `source` tells.
+//!
+//! They hold whole rows, among them what plugins would have hidden, so only the account that runs the pipeline may read them.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fmt::Write as _,
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -23,20 +27,27 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values},
 };
-use sluicegate_storage::folder;
+use sluicegate_storage::{
+    file::{Whereabouts, whereabouts},
+    folder,
+};
 
-/// The dead-letter folder of a pipeline: one file, `{stage}.ndjson`, for each plugin and sink that sets changes aside.
+/// The dead-letter folder of a pipeline: a file `plugin.NAME.ndjson` for each plugin that sets changes aside, and
+/// `sink.NAME.ndjson` for each sink.
 #[derive(Debug)]
 pub struct DeadLetters {
     folder: PathBuf,
     max_bytes: u64,
+    /// By their files' names.
     files: Mutex<BTreeMap<String, Letters>>,
     closed: AtomicBool,
+    /// Held while files are synced, which may take long: `files` is not. Whether a sync has failed.
+    syncing: Mutex<bool>,
 }
 
 #[derive(Debug)]
 struct Letters {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     bytes: u64,
     dirty: bool,
@@ -45,7 +56,8 @@ struct Letters {
 impl DeadLetters {
     /// Dead letters in `folder`, which is made when the first one comes. A file takes up to `max_bytes`.
     pub fn new(folder: impl Into<PathBuf>, max_bytes: u64) -> Self {
-        Self { folder: folder.into(), max_bytes, files: Mutex::default(), closed: AtomicBool::new(false) }
+        let (files, syncing) = (Mutex::default(), Mutex::default());
+        Self { folder: folder.into(), max_bytes, files, closed: AtomicBool::new(false), syncing }
     }
 
     /// Takes no more: the run has ended, and another one may write here.
@@ -53,22 +65,38 @@ impl DeadLetters {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Sets a change aside: both images with column names, table, operation, sequence number, where it came from, and why.
-    /// Durable only after [`Self::sync`].
+    /// Sets aside a change that the plugin of this name could not handle: both images with column names, table, operation,
+    /// sequence number, where it came from, and why. Durable only after [`Self::sync`].
     ///
     /// # Errors
     /// `Sink` when the file cannot be written or is full: the pipeline has to stop, or the change would be lost.
-    pub fn record(&self, stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
+    pub fn record_from_plugin(&self, plugin: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
+        self.record("plugin", plugin, error, batch, change)
+    }
+
+    /// The same for a change that the sink of this name could not deliver.
+    ///
+    /// # Errors
+    /// As [`Self::record_from_plugin`].
+    pub fn record_from_sink(&self, sink: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
+        self.record("sink", sink, error, batch, change)
+    }
+
+    fn record(&self, kind: &str, stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
         let mut line = letter(stage, error, batch, change)?.to_string().into_bytes();
         line.push(b'\n');
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = file_name(kind, stage);
+        let mut files = lock(&self.files);
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Sink, "the run ended before a change was set aside")
                 .remedy("nothing is lost: the next start goes on at the checkpoint"));
         }
-        let letters = match files.get_mut(stage) {
+        let letters = match files.get_mut(&name) {
             Some(letters) => letters,
-            None => files.entry(stage.to_owned()).or_insert(Letters::open(&self.folder, stage)?),
+            None => {
+                let letters = Letters::open(&self.folder, &name)?;
+                files.entry(name).or_insert(letters)
+            }
         };
         if letters.bytes.saturating_add(line.len() as u64) > self.max_bytes {
             return Err(Error::new(
@@ -77,36 +105,104 @@ impl DeadLetters {
             )
             .remedy("deal with what is in it, move it away, and start again; or raise `limits.dead_letter_bytes`"));
         }
-        letters.file.write_all(&line).map_err(|e| fault(&letters.path, "cannot be written", e))?;
+        (&*letters.file).write_all(&line).map_err(|e| fault(&letters.path, "cannot be written", e))?;
         letters.bytes += line.len() as u64;
         letters.dirty = true;
         Ok(())
     }
 
-    /// Makes everything recorded so far durable. A checkpoint may be committed only after it.
+    /// Makes everything recorded so far durable. A checkpoint may be committed only after it. Meanwhile others can record.
+    ///
+    /// A file that was moved away keeps its letters, and the next ones begin a new file.
+    ///
+    /// # Errors
+    /// `Sink` when a file cannot be synced, or was removed with letters that were not durable. Every later call fails, too:
+    /// nobody knows any more what is durable.
     pub fn sync(&self) -> Result<()> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        for letters in files.values_mut().filter(|l| l.dirty) {
-            letters.file.sync_data().map_err(|e| fault(&letters.path, "cannot be synced", e))?;
-            letters.dirty = false;
+        // whoever comes while another one syncs waits: what it recorded may be part of that
+        let mut failed = lock(&self.syncing);
+        if *failed {
+            return Err(Error::new(ErrorKind::Internal, "dead letters were synced after that had failed"));
+        }
+        let open: Vec<_> = {
+            let mut files = lock(&self.files);
+            let open = files.iter_mut().map(|(name, l)| (name.clone(), l.file.clone(), l.path.clone(), std::mem::take(&mut l.dirty)));
+            open.collect()
+        };
+        for (name, file, path, dirty) in open {
+            let place = sync(&file, &path, dirty).inspect_err(|_| *failed = true)?;
+            if place != Whereabouts::InPlace {
+                let mut files = lock(&self.files);
+                // letters that came meanwhile are in the old file: the next sync sees to them
+                if files.get(&name).is_some_and(|letters| !letters.dirty) {
+                    files.remove(&name);
+                    tracing::info!(file = %path.display(), "the dead-letter file was taken away; the next letter begins a new one");
+                }
+            }
         }
         Ok(())
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes a file's letters durable, if it has new ones. Answers where the file is.
+fn sync(file: &File, path: &Path, dirty: bool) -> Result<Whereabouts> {
+    if dirty {
+        file.sync_data().map_err(|e| fault(path, "cannot be synced", e))?;
+    }
+    let place = whereabouts(file, path).map_err(|e| fault(path, "cannot be found", e))?;
+    if dirty && place == Whereabouts::Removed {
+        return Err(Error::new(ErrorKind::Sink, format!("the dead-letter file {} was removed while it was written to", path.display()))
+            .remedy("start again: the changes since the last checkpoint come again, and their letters go into a new file"));
+    }
+    Ok(place)
+}
+
+/// The name of the file of a plugin or sink. Letters, digits, `-`, `_` and `.` stand for themselves, other bytes as `%` and two
+/// hexadecimal digits: no two names meet, and each can be read back.
+fn file_name(kind: &str, stage: &str) -> String {
+    let mut name = format!("{kind}.");
+    for byte in stage.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            name.push(char::from(byte));
+        } else {
+            // writing into a String cannot fail
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    name + ".ndjson"
+}
+
+/// Makes the folder for this account alone; one that is there stays as it is.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder::parent(folder);
+    folder::make(above)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(e) => Err(e),
+        Ok(()) => folder::sync(above),
+    }
+}
+
 impl Letters {
-    fn open(folder: &Path, stage: &str) -> Result<Self> {
-        folder::make(folder).map_err(|e| fault(folder, "cannot be made", e))?;
-        let name: String = stage.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        let path = folder.join(format!("{name}.ndjson"));
+    fn open(folder: &Path, name: &str) -> Result<Self> {
+        make_folder(folder).map_err(|e| fault(folder, "cannot be made", e))?;
+        let path = folder.join(name);
         let open = || {
-            let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+            // only the account that runs the pipeline may read whole rows; a file that is there keeps its mode
+            let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
             let bytes = cut_torn_line(&mut file)?;
             folder::sync(folder)?;
             Ok((file, bytes))
         };
         let (file, bytes) = open().map_err(|e| fault(&path, "cannot be opened", e))?;
-        Ok(Self { file, path, bytes, dirty: false })
+        Ok(Self { file: Arc::new(file), path, bytes, dirty: false })
     }
 }
 

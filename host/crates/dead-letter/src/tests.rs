@@ -1,4 +1,6 @@
-use std::fs;
+use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt as _};
+
+use proptest::prelude::*;
 
 use super::*;
 use sluicegate_model::change::Image;
@@ -19,10 +21,10 @@ fn a_dead_letter_holds_the_whole_change_and_the_reason() {
     push(&mut batch, Operation::Update, before, after);
     push(&mut batch, Operation::Delete, before, NO_IMAGE);
     for change in &batch.changes {
-        letters.record("mask/1", &error(), &batch, change).unwrap();
+        letters.record_from_plugin("mask/1", &error(), &batch, change).unwrap();
     }
     letters.sync().unwrap();
-    let text = fs::read_to_string(folder.path().join("dead/mask_1.ndjson")).unwrap();
+    let text = fs::read_to_string(folder.path().join("dead/plugin.mask%2F1.ndjson")).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     let mut first = lines[0].clone();
@@ -61,13 +63,13 @@ fn a_dead_letter_holds_the_whole_change_and_the_reason() {
 fn a_line_torn_by_a_crash_is_cut_off_and_whole_ones_stay() {
     for whole in ["", "{}\n", &"{\"a\":1}\n".repeat(20_000)] {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sink.ndjson");
+        let path = folder.path().join("sink.kafka.ndjson");
         fs::write(&path, format!("{whole}{}", "x".repeat(100_000))).unwrap();
         let letters = DeadLetters::new(folder.path(), 1 << 20);
         let batch = inserts(0, [1], "");
-        letters.record("sink", &error(), &batch, &batch.changes[0]).unwrap();
+        letters.record_from_sink("kafka", &error(), &batch, &batch.changes[0]).unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(whole) && text[whole.len()..].starts_with("{\"stage\":\"sink\"") && text.ends_with("}\n"));
+        assert!(text.starts_with(whole) && text[whole.len()..].starts_with("{\"stage\":\"kafka\"") && text.ends_with("}\n"));
         assert_eq!(text.lines().count(), whole.lines().count() + 1);
     }
 }
@@ -77,13 +79,133 @@ fn a_full_dead_letter_file_stops_the_pipeline() {
     let folder = tempfile::tempdir().unwrap();
     let letters = DeadLetters::new(folder.path(), 1000);
     let batch = inserts(0, 0..10, "");
-    let full = batch.changes.iter().find_map(|change| letters.record("sink", &error(), &batch, change).err()).unwrap();
+    let full = batch.changes.iter().find_map(|change| letters.record_from_sink("kafka", &error(), &batch, change).err()).unwrap();
     assert_eq!(full.kind(), ErrorKind::Sink);
     insta::assert_snapshot!(full.to_string().replace(&folder.path().display().to_string(), "/dead"), @r"
-the dead-letter file /dead/sink.ndjson has reached its limit of 1000 bytes
+the dead-letter file /dead/sink.kafka.ndjson has reached its limit of 1000 bytes
   remedy: deal with what is in it, move it away, and start again; or raise `limits.dead_letter_bytes`
 ");
-    assert!(fs::metadata(folder.path().join("sink.ndjson")).unwrap().len() <= 1000);
+    assert!(fs::metadata(folder.path().join("sink.kafka.ndjson")).unwrap().len() <= 1000);
+}
+
+/// The rows, by their numbers in the log event, of the letters in a file.
+fn rows(path: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["source"]["row"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_plugin_and_a_sink_of_one_name_have_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = DeadLetters::new(folder.path(), 1 << 20);
+    let batch = inserts(0, 0..2, "");
+    letters.record_from_plugin("orders", &error(), &batch, &batch.changes[0]).unwrap();
+    letters.record_from_sink("orders", &error(), &batch, &batch.changes[1]).unwrap();
+    assert_eq!(rows(&folder.path().join("plugin.orders.ndjson")), [0]);
+    assert_eq!(rows(&folder.path().join("sink.orders.ndjson")), [1]);
+}
+
+proptest! {
+    /// Names of files are names of files, and read back.
+    #[test]
+    fn no_two_stages_share_a_file(stages in prop::collection::hash_set(("plugin|sink", "[a-c_%./ \u{e9}]{0,4}"), 2..40)) {
+        let names: HashSet<String> = stages.iter().map(|(kind, stage)| file_name(kind, stage)).collect();
+        prop_assert_eq!(names.len(), stages.len());
+        for (kind, stage) in &stages {
+            let name = file_name(kind, stage);
+            prop_assert!(!name.contains('/') && name.is_ascii());
+            let coded = name.strip_prefix(&format!("{kind}.")).and_then(|rest| rest.strip_suffix(".ndjson")).unwrap();
+            let mut parts = coded.split('%');
+            let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+            for part in parts {
+                bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+                bytes.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            prop_assert_eq!(String::from_utf8(bytes).unwrap(), stage.as_str());
+        }
+    }
+}
+
+#[test]
+fn only_the_own_account_may_read_dead_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let dead = folder.path().join("state/dead");
+    let letters = DeadLetters::new(&dead, 1 << 20);
+    let batch = inserts(0, [1], "");
+    letters.record_from_plugin("mask", &error(), &batch, &batch.changes[0]).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dead), mode(&dead.join("plugin.mask.ndjson"))), (0o700, 0o600));
+    // what somebody opened to others on purpose stays so
+    fs::set_permissions(&dead, fs::Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(dead.join("plugin.mask.ndjson"), fs::Permissions::from_mode(0o640)).unwrap();
+    let letters = DeadLetters::new(&dead, 1 << 20);
+    letters.record_from_plugin("mask", &error(), &batch, &batch.changes[0]).unwrap();
+    assert_eq!((mode(&dead), mode(&dead.join("plugin.mask.ndjson"))), (0o750, 0o640));
+}
+
+#[test]
+fn a_letter_in_a_file_that_was_removed_stops_every_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sink.kafka.ndjson");
+    let letters = DeadLetters::new(folder.path(), 1 << 20);
+    let batch = inserts(0, 0..2, "");
+    letters.record_from_sink("kafka", &error(), &batch, &batch.changes[0]).unwrap();
+    letters.sync().unwrap();
+    letters.record_from_sink("kafka", &error(), &batch, &batch.changes[1]).unwrap();
+    fs::remove_file(&path).unwrap();
+    insta::assert_snapshot!(letters.sync().unwrap_err().to_string().replace(&folder.path().display().to_string(), "/dead"), @r"
+the dead-letter file /dead/sink.kafka.ndjson was removed while it was written to
+  remedy: start again: the changes since the last checkpoint come again, and their letters go into a new file
+");
+    // another sink's checkpoint must not move either
+    assert_eq!(letters.sync().unwrap_err().kind(), ErrorKind::Internal);
+    // the next start
+    let letters = DeadLetters::new(folder.path(), 1 << 20);
+    letters.record_from_sink("kafka", &error(), &batch, &batch.changes[1]).unwrap();
+    letters.sync().unwrap();
+    assert_eq!(rows(&path), [1]);
+}
+
+#[test]
+fn a_file_that_was_moved_away_keeps_its_letters_and_the_next_ones_begin_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, away) = (folder.path().join("plugin.mask.ndjson"), folder.path().join("away"));
+    let letters = DeadLetters::new(folder.path(), 1 << 20);
+    let batch = inserts(0, 0..4, "");
+    let record = |change: usize| letters.record_from_plugin("mask", &error(), &batch, &batch.changes[change]).unwrap();
+    record(0);
+    fs::rename(&path, &away).unwrap();
+    record(1);
+    letters.sync().unwrap();
+    record(2);
+    letters.sync().unwrap();
+    assert_eq!((rows(&away), rows(&path)), (vec![0, 1], vec![2]));
+    // with nothing new in it, it may also be removed
+    fs::remove_file(&path).unwrap();
+    letters.sync().unwrap();
+    record(3);
+    letters.sync().unwrap();
+    assert_eq!(rows(&path), [3]);
+}
+
+#[test]
+fn letters_are_recorded_while_a_sync_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = DeadLetters::new(folder.path(), 1 << 20);
+    let batch = inserts(0, 0..2, "");
+    let syncing = lock(&letters.syncing);
+    let (recorded, records) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            letters.record_from_plugin("mask", &error(), &batch, &batch.changes[0]).unwrap();
+            recorded.send(()).unwrap();
+        });
+        let answer = records.recv_timeout(std::time::Duration::from_secs(60));
+        drop(syncing); // lets a thread that waits for it end
+        answer.unwrap();
+    });
+    letters.sync().unwrap();
+    assert_eq!(rows(&folder.path().join("plugin.mask.ndjson")), [0]);
 }
 
 #[test]
@@ -91,9 +213,9 @@ fn after_the_run_has_ended_nothing_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let letters = DeadLetters::new(folder.path(), 1 << 20);
     let batch = inserts(0, [1], "");
-    letters.record("sink", &error(), &batch, &batch.changes[0]).unwrap();
+    letters.record_from_sink("s", &error(), &batch, &batch.changes[0]).unwrap();
     letters.close();
-    let refused = letters.record("sink", &error(), &batch, &batch.changes[0]).unwrap_err();
+    let refused = letters.record_from_sink("s", &error(), &batch, &batch.changes[0]).unwrap_err();
     assert_eq!(refused.message(), "the run ended before a change was set aside");
-    assert_eq!(fs::read_to_string(folder.path().join("sink.ndjson")).unwrap().lines().count(), 1);
+    assert_eq!(fs::read_to_string(folder.path().join("sink.s.ndjson")).unwrap().lines().count(), 1);
 }

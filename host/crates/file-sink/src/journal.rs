@@ -14,8 +14,8 @@ use super::{
     naming::{Naming, is_folder},
     remove_file,
 };
-use sluicegate_model::{Error, ErrorKind, Result};
-use sluicegate_storage::folder;
+use sluicegate_model::{Error, ErrorKind, Result, limits::DESTINATIONS_JOURNAL_BYTES};
+use sluicegate_storage::{file, folder};
 
 /// The journal of a sink.
 pub(super) struct Journal {
@@ -34,15 +34,20 @@ impl Journal {
 
     /// What a run that was cut short has left in it. Half a line is none: its destination got no file.
     pub fn read(&self) -> Result<Vec<String>> {
-        let text = match fs::read(&self.path) {
+        let text = match file::read(&self.path, DESTINATIONS_JOURNAL_BYTES) {
+            Ok(text) => Some(text),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(|e| fault(&self.path, "the file cannot be read", e))?,
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => None,
+            Err(e) => return Err(fault(&self.path, "the file cannot be read", e)),
         };
-        let whole = memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1);
-        let lines = std::str::from_utf8(&text[..whole]).map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
-        match lines {
-            Ok(lines) if lines.iter().all(|line| is_folder(line)) => return Ok(lines),
-            _ => {}
+        let lines = text.and_then(|mut text| {
+            text.truncate(memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1));
+            let text = String::from_utf8(text).ok()?;
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.iter().all(|line| is_folder(line)).then_some(lines)
+        });
+        if let Some(lines) = lines {
+            return Ok(lines);
         }
         Err(Error::new(ErrorKind::Sink, format!("{} does not hold what a file sink writes there", self.path.display())).remedy(
             "see in which subfolders there are files that the checkpoint does not know, remove those and this file, then start again",

@@ -23,6 +23,7 @@ mod streams;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use naming::Naming;
@@ -168,6 +169,7 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
+        let came = Instant::now();
         self.route(batch)?;
         let mut written = Written { records: 0, bytes: 0 };
         for change in &batch.changes {
@@ -180,7 +182,12 @@ impl Sink for FileSink {
             }
         }
         self.numbers.count(written.records, written.bytes);
-        self.streams.roll_aged()
+        self.streams.roll_aged()?;
+        self.streams.end_batch(came)
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.streams.idle()
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
@@ -206,7 +213,6 @@ impl Sink for FileSink {
 
     fn flush(&mut self) -> Result<SinkState> {
         let state = self.streams.flush()?;
-        self.policy.sync()?;
         self.forget_marker()?;
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
     }
@@ -223,9 +229,9 @@ fn bad_destination(batch: &Batch, change: &Change) -> Error {
 pub fn precheck(settings: &Settings) -> Result<()> {
     let there = settings.folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    let probe = there.join(format!(".{}.probe", settings.prefix));
-    let made = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
-    made.map_err(|e| {
+    // others may write there, too: the name cannot be foreseen, and a file or link of that name would be an error
+    let probe = tempfile::Builder::new().prefix(&format!(".{}.probe-", settings.prefix)).tempfile_in(there);
+    probe.and_then(tempfile::NamedTempFile::close).map_err(|e| {
         Error::new(ErrorKind::Precheck, format!("the folder {} cannot be written", settings.folder.display()))
             .remedy(remedy(&e))
             .caused_by(e)

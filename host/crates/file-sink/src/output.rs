@@ -3,11 +3,15 @@
 use std::{
     fs::File,
     io::{self, Write},
+    path::Path,
 };
 
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation, OutBuffer};
 
-/// The file being written. What is given to it goes to the operating system at once; only [`Output::sync`] makes it durable.
+use sluicegate_storage::file::{Whereabouts, whereabouts};
+
+/// The file being written. What is given to a plain one can be read at once, what is given to a compressed one after
+/// [`Output::flush`]; only [`Output::sync`] makes it durable.
 pub(super) struct Output {
     file: File,
     /// Length on disk.
@@ -21,6 +25,8 @@ struct Frames {
     out: Vec<u8>,
     /// Whether a frame has been begun.
     open: bool,
+    /// Whether a reader has to wait for something that the encoder holds.
+    held: bool,
 }
 
 impl Output {
@@ -31,7 +37,7 @@ impl Output {
             Some(level) => {
                 let mut encoder = Encoder::new(level)?;
                 encoder.set_parameter(CParameter::ChecksumFlag(true))?;
-                Some(Frames { encoder, out: Vec::with_capacity(64 << 10), open: false })
+                Some(Frames { encoder, out: Vec::with_capacity(64 << 10), open: false, held: false })
             }
         };
         Ok(Self { file, bytes, frames })
@@ -51,7 +57,7 @@ impl Output {
         };
         let mut input = InBuffer::around(data);
         while input.pos() < data.len() {
-            frames.open = true;
+            (frames.open, frames.held) = (true, true);
             frames.out.clear();
             frames.encoder.run(&mut input, &mut OutBuffer::around(&mut frames.out))?;
             self.file.write_all(&frames.out)?;
@@ -60,21 +66,47 @@ impl Output {
         Ok(())
     }
 
+    /// Lets readers see everything written so far: ends the compressed block, but not the frame, which a later block refers to.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if let Some(frames) = self.frames.as_mut().filter(|f| f.held) {
+            self.bytes += frames.drain(&mut self.file, |encoder, out| encoder.flush(out))?;
+            frames.held = false;
+        }
+        Ok(())
+    }
+
     /// Ends the frame, and returns when everything is on disk.
     pub fn sync(&mut self) -> io::Result<()> {
         if let Some(frames) = self.frames.as_mut().filter(|f| f.open) {
-            loop {
-                frames.out.clear();
-                let left = frames.encoder.finish(&mut OutBuffer::around(&mut frames.out), true)?;
-                self.file.write_all(&frames.out)?;
-                self.bytes += frames.out.len() as u64;
-                if left == 0 {
-                    break;
-                }
-            }
+            self.bytes += frames.drain(&mut self.file, |encoder, out| encoder.finish(out, true))?;
             frames.encoder.reinit()?;
-            frames.open = false;
+            (frames.open, frames.held) = (false, false);
         }
         self.file.sync_data()
+    }
+
+    /// Where the file is now that was opened as `path`.
+    pub fn whereabouts(&self, path: &Path) -> io::Result<Whereabouts> {
+        whereabouts(&self.file, path)
+    }
+}
+
+impl Frames {
+    /// Writes what `step` brings out of the encoder until it has nothing left. Answers the bytes.
+    fn drain(
+        &mut self,
+        file: &mut File,
+        step: impl Fn(&mut Encoder<'static>, &mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
+    ) -> io::Result<u64> {
+        let mut bytes = 0;
+        loop {
+            self.out.clear();
+            let left = step(&mut self.encoder, &mut OutBuffer::around(&mut self.out))?;
+            file.write_all(&self.out)?;
+            bytes += self.out.len() as u64;
+            if left == 0 {
+                return Ok(bytes);
+            }
+        }
     }
 }

@@ -62,16 +62,24 @@ impl Start {
     }
 }
 
-/// Opens a stream's current file at its durable length, and cuts off what is behind it.
-pub(super) fn cut(path: &Path, bytes: u64) -> Result<File> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => Error::new(
-            ErrorKind::Sink,
-            format!("{} is gone, but the checkpoint says that it is still written to, with {bytes} bytes", path.display()),
-        )
-        .remedy("put the file back (only files with a lower number than the checkpoint's are complete and may be moved away)"),
-        _ => fault(path, "the file cannot be opened", e),
-    })?;
+/// The error when the file that is written to is no longer where it was: what was written to it might never be read.
+/// `durable` bytes of it are in the checkpoint.
+pub(super) fn taken_away(path: &Path, durable: u64) -> Error {
+    Error::new(ErrorKind::Sink, format!("{} was moved away or removed while it was written to", path.display())).remedy(match durable {
+        0 => "start again: all of its records are written again, into a new file; remove the one that was moved away".to_owned(),
+        durable => format!(
+            "put it back and start again, or start again without it: the next file begins with the change after its first {durable} \
+             bytes (cut a file that was moved away to {durable} bytes, or it holds those changes, too)"
+        ),
+    })
+}
+
+/// Opens a stream's current file at its durable length, and cuts off what is behind it. `None`: there is no such file.
+pub(super) fn cut(path: &Path, bytes: u64) -> Result<Option<File>> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| fault(path, "the file cannot be opened", e))?,
+    };
     let length = file.metadata().map_err(|e| fault(path, "the file's length cannot be read", e))?.len();
     if length < bytes {
         return Err(Error::new(
@@ -85,5 +93,5 @@ pub(super) fn cut(path: &Path, bytes: u64) -> Result<File> {
         file.set_len(bytes).and_then(|()| file.sync_all()).map_err(|e| fault(path, "the file cannot be cut", e))?;
     }
     file.seek(SeekFrom::End(0)).map_err(|e| fault(path, "the file cannot be used", e))?;
-    Ok(file)
+    Ok(Some(file))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io, iter,
     path::{Path, PathBuf},
 };
 
@@ -30,9 +30,12 @@ pub(super) struct Recovered {
 
 /// Makes everything undone that was written after `state`, and says where to go on.
 pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Result<Recovered> {
+    let state = state.map(parse).transpose()?;
+    if let Some((state, written)) = &state {
+        refuse_another_folder(root, state, written)?;
+    }
     folder::make(root).map_err(|e| fault(root, "the folder cannot be made", e))?;
     let lock = lock(root, naming)?;
-    let state = state.map(parse).transpose()?;
     let mut plain = Start::new();
     let mut destinations = Vec::new();
     if let Some((state, written)) = &state {
@@ -55,6 +58,36 @@ pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Resu
     plain.recorded = true; // by the marker, if not by the state
     folder::sync(root).map_err(|e| fault(root, "the folder cannot be synced", e))?;
     Ok(Recovered { plain, destinations, lock, uncommitted: (!known).then_some(marker) })
+}
+
+/// Makes sure that the folder is the one that `state` speaks of, if it does not hold the files that the state names. Files may
+/// have been taken away, but the lock file is always there; without it, the file system may just not be mounted.
+fn refuse_another_folder(root: &Path, state: &State, written: &Naming) -> Result<()> {
+    let lock = lock_path(root, written);
+    let there = |path: &Path| path.try_exists().map_err(|e| fault(path, "it cannot be told whether the file is there", e));
+    if there(&lock)? {
+        return Ok(());
+    }
+    let destinations = state.destinations.iter().map(|(destination, place)| (root.join(destination), place));
+    for (folder, place) in iter::once((root.to_owned(), &state.plain)).chain(destinations) {
+        let path = folder.join(&place.file);
+        if place.bytes > 0 && !there(&path)? {
+            let what = format!(
+                "{} is missing, although the checkpoint says that {} bytes of it are durable, and so is {}: this is not the folder \
+                 that the sink wrote to",
+                path.display(),
+                place.bytes,
+                lock.display()
+            );
+            let remedy = format!(
+                "mount its file system, or set `folder` back; to go on in new files there, run `mkdir -p '{}' && touch '{}'`",
+                root.display(),
+                lock.display()
+            );
+            return Err(Error::new(ErrorKind::Sink, what).remedy(remedy));
+        }
+    }
+    Ok(())
 }
 
 /// Removes the files of the prefix from destinations that its journal names, but not the state: they were begun after it.
@@ -84,16 +117,29 @@ fn restore(folder: &Path, naming: &Naming, place: &Place, written: &Naming) -> R
     if place.bytes == 0 {
         return Ok(fresh);
     }
-    drop(cut(&folder.join(&place.file), place.bytes)?);
-    if written != naming {
-        // the prefix or the compression was changed: the old file is complete as it is
+    let path = folder.join(&place.file);
+    let gone = cut(&path, place.bytes)?.is_none();
+    if gone {
+        // a removed file cannot be put back, and what came after its durable bytes comes again
+        tracing::error!(
+            file = %path.display(), bytes = place.bytes, records = place.records,
+            "the file that was written to is missing, with these records; writing goes on in the next file. If it was moved away, \
+             cut it to these bytes: the changes behind them are written again"
+        );
+    }
+    if gone || written != naming {
+        // or the prefix or the compression was changed: the old file is complete as it is
         return Ok(Start { number: place.number + 1, ..fresh });
     }
     Ok(Start { bytes: place.bytes, records: place.records, opened_us: place.opened_us, ..fresh })
 }
 
+fn lock_path(root: &Path, naming: &Naming) -> PathBuf {
+    root.join(format!(".{}.lock", naming.prefix))
+}
+
 fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
-    let path = folder.join(format!(".{}.lock", naming.prefix));
+    let path = lock_path(folder, naming);
     Lock::take(&path).map_err(|e| match e {
         LockFault::Held(pid) => Error::new(
             ErrorKind::Sink,

@@ -10,7 +10,7 @@ use super::{
 };
 use sluicegate_config::Roll;
 use sluicegate_model::{Result, now_us};
-use sluicegate_storage::folder;
+use sluicegate_storage::{file::Whereabouts, folder};
 
 /// What all streams of a sink have in common.
 pub(super) struct Layout {
@@ -38,6 +38,8 @@ pub(super) struct Stream {
     pub records: u64,
     /// Its length on disk while it is closed.
     bytes: u64,
+    /// How much of it the checkpoint names.
+    durable: u64,
     opened_us: i64,
     output: Option<Output>,
     /// Something was written that is not synced.
@@ -61,6 +63,7 @@ impl Stream {
             number: start.number,
             records: start.records,
             bytes: start.bytes,
+            durable: start.bytes,
             opened_us: start.opened_us,
             output: None,
             dirty: false,
@@ -106,7 +109,7 @@ impl Stream {
             self.opened_us = now_us();
             file.map_err(|e| fault(&path, "the file cannot be made", e))?
         } else {
-            place::cut(&path, self.bytes)?
+            place::cut(&path, self.bytes)?.ok_or_else(|| place::taken_away(&path, self.durable))?
         };
         self.output = Some(Output::new(file, self.bytes, layout.zstd).map_err(|e| fault(&path, "the file cannot be used", e))?);
         Ok(())
@@ -124,11 +127,26 @@ impl Stream {
         self.roll_full(layout)
     }
 
-    /// Makes everything that was written durable.
+    /// Lets readers see what was given to the file, and rolls it when it is full.
+    pub fn show(&mut self, layout: &Layout) -> Result<()> {
+        if let Some(output) = &mut self.output {
+            let shown = output.flush();
+            shown.map_err(|e| fault(&self.path(layout), "the file cannot be written", e))?;
+        }
+        self.roll_full(layout)
+    }
+
+    /// Makes everything that was written durable, where it can be found.
     pub fn sync(&mut self, layout: &Layout) -> Result<()> {
-        if let Some(output) = self.output.as_mut().filter(|_| self.dirty) {
-            let synced = output.sync();
-            synced.map_err(|e| fault(&self.path(layout), "the file cannot be synced", e))?;
+        if self.dirty {
+            let path = self.path(layout);
+            if let Some(output) = &mut self.output {
+                output.sync().map_err(|e| fault(&path, "the file cannot be synced", e))?;
+                match output.whereabouts(&path).map_err(|e| fault(&path, "it cannot be told where the file is", e))? {
+                    Whereabouts::InPlace => {}
+                    Whereabouts::Moved | Whereabouts::Removed => return Err(place::taken_away(&path, self.durable)),
+                }
+            }
             self.dirty = false;
         }
         if self.folder_dirty {
@@ -168,17 +186,18 @@ impl Stream {
         self.sync(layout)?;
         self.output = None;
         self.number += 1;
-        (self.bytes, self.records, self.opened_us) = (0, 0, 0);
+        (self.bytes, self.durable, self.records, self.opened_us) = (0, 0, 0, 0);
         self.set_room(layout);
         Ok(())
     }
 
-    /// What the checkpoint keeps.
-    pub fn place(&self, layout: &Layout) -> Place {
+    /// What the checkpoint is about to keep.
+    pub fn place(&mut self, layout: &Layout) -> Place {
+        self.durable = self.bytes();
         Place {
             file: layout.naming.file(self.number),
             number: self.number,
-            bytes: self.bytes(),
+            bytes: self.durable,
             records: self.records,
             opened_us: self.opened_us,
         }

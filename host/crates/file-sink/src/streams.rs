@@ -1,6 +1,9 @@
 //! All streams of a sink: found by their destination, bounded in number, in open files and in bytes held.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     journal::Journal,
@@ -9,7 +12,11 @@ use super::{
     recovery::{self, Recovered},
     stream::{Layout, Stream},
 };
-use sluicegate_model::{Result, limits::Limits, now_us};
+use sluicegate_model::{
+    Result,
+    limits::{COMPRESSED_VISIBLE_WITHIN, Limits, VISIBLE_WITHIN},
+    now_us,
+};
 use sluicegate_sink::destination;
 
 /// The stream of the records without a destination.
@@ -29,6 +36,8 @@ pub(super) struct Streams {
     open_files: usize,
     most: usize,
     writes: u64,
+    /// When the batch of the oldest record came that no reader can see yet.
+    hidden_since: Option<Instant>,
 }
 
 impl Streams {
@@ -44,6 +53,7 @@ impl Streams {
             open_files: limits.open_files.max(1),
             most: limits.destinations,
             writes: 0,
+            hidden_since: None,
         };
         for (destination, start) in &recovered.destinations {
             streams.add(destination, start);
@@ -106,7 +116,38 @@ impl Streams {
     }
 
     fn write_all(&mut self) -> Result<()> {
-        (0..self.list.len()).try_for_each(|stream| self.write_out(stream))
+        (0..self.list.len()).try_for_each(|stream| self.write_out(stream))?;
+        if self.layout.zstd.is_none() {
+            self.hidden_since = None;
+        }
+        Ok(())
+    }
+
+    /// Ends a batch that came at `came`: shows what was hidden for too long. A stream of batches that fills the buffers in less
+    /// time is written in whole buffers.
+    pub fn end_batch(&mut self, came: Instant) -> Result<()> {
+        if self.buffered > 0 || self.layout.zstd.is_some() {
+            self.hidden_since.get_or_insert(came);
+        }
+        self.show_after(if self.layout.zstd.is_some() { COMPRESSED_VISIBLE_WITHIN } else { VISIBLE_WITHIN })
+    }
+
+    /// No further batch waits: shows what is hidden.
+    pub fn idle(&mut self) -> Result<()> {
+        self.show_after(if self.layout.zstd.is_some() { COMPRESSED_VISIBLE_WITHIN } else { Duration::ZERO })
+    }
+
+    fn show_after(&mut self, patience: Duration) -> Result<()> {
+        if self.hidden_since.is_none_or(|since| since.elapsed() < patience) {
+            return Ok(());
+        }
+        self.write_all()?;
+        for stream in self.list.iter_mut().filter(|stream| stream.is_open()) {
+            stream.show(&self.layout)?;
+            self.open -= usize::from(!stream.is_open());
+        }
+        self.hidden_since = None;
+        Ok(())
     }
 
     /// Gives a stream's buffer to its file.
@@ -182,12 +223,11 @@ impl Streams {
             stream.roll_full(&self.layout)?;
             self.open -= usize::from(open && !stream.is_open());
         }
+        self.hidden_since = None;
         self.roll_aged()?;
         self.journal.settle()?;
-        let places = self.list.iter().skip(1).filter(|s| s.recorded);
-        Ok(State {
-            plain: self.list[PLAIN].place(&self.layout),
-            destinations: places.map(|s| (s.destination.clone(), s.place(&self.layout))).collect(),
-        })
+        let plain = self.list[PLAIN].place(&self.layout);
+        let places = self.list.iter_mut().skip(1).filter(|s| s.recorded);
+        Ok(State { plain, destinations: places.map(|s| (s.destination.clone(), s.place(&self.layout))).collect() })
     }
 }

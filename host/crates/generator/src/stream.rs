@@ -182,7 +182,7 @@ impl Filling {
         used.sort_by_key(|(index, _)| *index);
         let mut batch = self.batch;
         batch.tables = used.into_iter().map(|(_, rows)| rows).collect();
-        batch.bytes = batch.tables.iter().flat_map(|rows| &rows.columns).map(|column| column.values.bytes()).sum();
+        batch.bytes = batch.measure();
         batch.taken = batch.changes.len() as u32;
         batch
     }

@@ -14,6 +14,7 @@ use rdkafka::{
     types::{RDKafkaConfRes, RDKafkaErrorCode as Code},
 };
 
+use super::topic::metric;
 use sluicegate_config::KafkaSink as Settings;
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_sink::Numbers;
@@ -125,8 +126,8 @@ pub(super) fn is_record(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord)
 }
 
-/// A producer with our settings and the user's on top.
-pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) -> Result<Client> {
+/// Our settings with the user's on top.
+pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfig> {
     let milliseconds = |d: Duration| d.as_millis().clamp(1, i32::MAX as u128).to_string();
     let mut config = ClientConfig::new();
     config
@@ -148,6 +149,12 @@ pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) ->
         }
         config.set(name, value.reveal());
     }
+    Ok(config)
+}
+
+/// A producer.
+pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) -> Result<Client> {
+    let config = config(settings, limits)?;
     Client::from_config_and_context(&config, reports).map_err(|e| match e {
         // the library's text would show the value
         KafkaError::ClientConfig(result, _, name, _) => {
@@ -165,8 +172,8 @@ pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) ->
     })
 }
 
-/// The error of a record, or of the sink, that librdkafka gave up on.
-pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &str) -> Error {
+/// The error of a record, or of the sink, that librdkafka gave up on. `patience` bounds a look into the cluster for the cause.
+pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, code: Code, topic: &str) -> Error {
     let reports: &Reports = client.context();
     let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
     let sink = |text: String, remedy: &str| {
@@ -201,6 +208,16 @@ pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &st
             .remedy("see the broker's log for the reason, or set `on_error`"),
         code if is_forbidden(code) => forbidden(code),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            if let Some(other) = same_for_metrics(client, topic, patience) {
+                return Error::new(
+                    ErrorKind::Sink,
+                    format!(
+                        "topic `{topic}` cannot be created beside topic `{other}`: Kafka takes `.` and `_` for the same in the names of its metrics"
+                    ),
+                )
+                .caused_by(code)
+                .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin; then start again: nothing is lost");
+            }
             Error::new(ErrorKind::Sink, format!("topic `{topic}` does not exist, and the brokers do not make it"))
                 .caused_by(code)
                 .remedy("make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost")
@@ -222,6 +239,15 @@ pub(super) fn fault(client: &Client, settings: &Settings, code: Code, topic: &st
             .caused_by(code)
             .remedy("see the broker's log, then start again: nothing is lost"),
     }
+}
+
+/// The topic that keeps the brokers from making this one, if there is one: they tell it to their log only.
+fn same_for_metrics(client: &Client, topic: &str, patience: Duration) -> Option<String> {
+    let cluster = client.client().fetch_metadata(None, patience).inspect_err(|error| {
+        tracing::debug!(%error, "the cluster's topics are not known");
+    });
+    let wanted = metric(topic);
+    cluster.ok()?.topics().iter().map(|other| other.name()).find(|other| *other != topic && metric(other) == wanted).map(str::to_owned)
 }
 
 fn is_forbidden(code: Code) -> bool {

@@ -5,22 +5,27 @@
 //! An update that changes the key is a delete under the old key and an insert under the new one. So is one whose topic
 //! changes, when a plugin chooses topics for rows: nobody who reads one topic is left with a row that has gone to another.
 //! Headers are those of the image that the record is about; a tombstone has those of its delete.
+//!
+//! A change is delivered whole or set aside whole. Of one that has several records, any of which the brokers may refuse for its
+//! size, the record at risk is sent by itself and first: see [`KafkaSink::send_alone`].
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod client;
+mod record;
+mod size;
 mod topic;
 
 use std::{
     collections::HashSet,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
     error::KafkaError,
-    message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
@@ -28,6 +33,8 @@ use rdkafka::{
 pub use client::precheck;
 
 use client::{Client, Failure, Reports, is_record};
+use record::{Buffers, Place, Record, Records, insert};
+use size::Sizes;
 use topic::{Topics, bad_destination};
 
 use sluicegate_config::{KafkaSink as Settings, Keyless};
@@ -62,6 +69,9 @@ pub struct KafkaSink {
     settings: Settings,
     encoder: Encoder,
     topics: Topics,
+    sizes: Sizes,
+    /// How long a look into the cluster may take when an error is to be explained.
+    patience: Duration,
     /// Whether the plugins' versions are a header.
     versions: bool,
     policy: Policy,
@@ -70,14 +80,19 @@ pub struct KafkaSink {
     routes: Vec<Route>,
     /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline. A
     /// record's opaque number is its batch's place in here.
-    retained: Vec<Batch>,
+    retained: Vec<Retained>,
     retained_bytes: usize,
     retained_max: usize,
     /// Changes of `retained` that have been set aside already: batch and place of the change in it.
     set_aside: HashSet<(usize, usize)>,
-    key: Vec<u8>,
-    old_key: Vec<u8>,
-    value: Vec<u8>,
+    buffers: Buffers,
+}
+
+/// Changes that may be unacknowledged.
+struct Retained {
+    batch: Batch,
+    /// Which of its changes have been sent.
+    sent: Range<usize>,
 }
 
 #[derive(Clone)]
@@ -99,30 +114,19 @@ enum Key {
     None,
 }
 
-/// Where one image of a row goes, and with what.
-struct Place {
-    topic: Arc<str>,
-    headers: Option<OwnedHeaders>,
-}
-
-/// A record to be sent.
-struct Record<'a> {
-    topic: &'a str,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: Option<OwnedHeaders>,
-}
-
 impl KafkaSink {
     /// Sets the producer up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     /// `versions`: whether the plugins' versions are a header.
     pub fn open(settings: &Settings, encoder: Encoder, versions: bool, policy: Policy, limits: &Limits, numbers: Numbers) -> Result<Self> {
         let client = client::connect(settings, limits, Reports::new(Some(numbers.clone())))?;
+        let sizes = Sizes::new(client::config(settings, limits)?, limits.connect_timeout)?;
         Ok(Self {
             client,
             settings: settings.clone(),
             encoder,
             topics: Topics::new(&settings.topic, limits.destinations),
+            sizes,
+            patience: limits.connect_timeout,
             versions,
             policy,
             numbers,
@@ -131,9 +135,7 @@ impl KafkaSink {
             retained_bytes: 0,
             retained_max: limits.kafka_queue_bytes,
             set_aside: HashSet::new(),
-            key: Vec::new(),
-            old_key: Vec::new(),
-            value: Vec::new(),
+            buffers: Buffers::default(),
         })
     }
 
@@ -163,44 +165,78 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Sends the records of one change.
+    /// Gives the records of one change to librdkafka, all or none. Answers `false` when it has given none, because the brokers may
+    /// refuse one of several: then [`Self::send_alone`] has to.
     ///
     /// # Errors
     /// `Record`: one of them cannot be sent; the policy decides. Everything else is final.
-    fn send_change(&mut self, batch: &Batch, change: &Change, opaque: usize) -> Result<()> {
+    fn send_change(&mut self, batch: &Batch, change: &Change, opaque: usize) -> Result<bool> {
+        let records = self.encode(batch, change)?.list(&self.buffers);
+        let several = records.iter().flatten().count() > 1;
+        if several {
+            self.check_client(&records)?;
+            if !self.policy.stops() {
+                let (client, sizes) = (&self.client, &mut self.sizes);
+                if records.iter().flatten().any(|record| record.size_in_batch() > sizes.of_topic(client, &record.topic)) {
+                    return Ok(false);
+                }
+            }
+        }
+        records.into_iter().flatten().try_for_each(|record| self.send(record, opaque))?;
+        Ok(true)
+    }
+
+    /// Encodes the records of one change.
+    fn encode(&mut self, batch: &Batch, change: &Change) -> Result<Records> {
         let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
         let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
-        self.key.clear();
-        self.old_key.clear();
+        self.buffers.clear();
         let (before, after) = (change.before != NO_IMAGE, change.after != NO_IMAGE);
         if after {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.key);
+            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key);
         }
         if before {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.old_key);
+            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key);
         }
-        // both before anything is sent: a change is delivered whole or set aside whole
+        let other_key = self.buffers.key != self.buffers.old_key;
         let leaves = match change.operation {
             Operation::Delete => true,
-            Operation::Update => after && (self.key != self.old_key || route.column.is_some()),
+            Operation::Update => after && (other_key || route.column.is_some()),
             _ => false,
         };
         let old = if before && leaves { Some(self.place(batch, change.table, change.before, &route)?) } else { None };
         let new = if after { Some(self.place(batch, change.table, change.after, &route)?) } else { None };
+        let keyed = route.key != Key::None;
+        let mut records = Records { keyed, tombstone: self.settings.tombstones && keyed, gone: None, came: None };
+        let Buffers { key, old_key, value, old_value } = &mut self.buffers;
         match (change.operation, old, new) {
-            (Operation::Delete, Some(old), _) => self.send_delete(batch, change, &route, old, opaque),
-            (Operation::Update, Some(mut old), Some(mut new)) if self.key != self.old_key || old.topic != new.topic => {
-                if self.key != self.old_key {
-                    old.headers = Some(insert(old.headers, NEW_KEY, &self.key));
-                    new.headers = Some(insert(new.headers, OLD_KEY, &self.old_key));
-                }
-                let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-                self.send_delete(batch, &gone, &route, old, opaque)?;
-                let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
-                self.send_row(batch, &came, &route, new, opaque)
+            (Operation::Delete, Some(old), _) => {
+                self.encoder.value(batch, change, old_value)?;
+                records.gone = Some(old);
             }
-            (_, _, Some(new)) => self.send_row(batch, change, &route, new, opaque),
-            _ => Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
+            (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
+                if other_key {
+                    old.headers = Some(insert(old.headers, NEW_KEY, key));
+                    new.headers = Some(insert(new.headers, OLD_KEY, old_key));
+                }
+                self.encoder.value(batch, &Change { operation: Operation::Delete, after: NO_IMAGE, ..*change }, old_value)?;
+                self.encoder.value(batch, &Change { operation: Operation::Insert, before: NO_IMAGE, ..*change }, value)?;
+                (records.gone, records.came) = (Some(old), Some(new));
+            }
+            (_, _, Some(new)) => {
+                self.encoder.value(batch, change, value)?;
+                records.came = Some(new);
+            }
+            _ => return Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
+        }
+        Ok(records)
+    }
+
+    /// An error if the client takes one of the records for too large.
+    fn check_client(&self, records: &[Option<Record<'_>>]) -> Result<()> {
+        match records.iter().flatten().find(|record| record.size() > self.sizes.client) {
+            Some(record) => Err(self.fault(Code::MessageSizeTooLarge, &record.topic)),
+            None => Ok(()),
         }
     }
 
@@ -226,28 +262,9 @@ impl KafkaSink {
         Ok(Place { topic, headers })
     }
 
-    fn send_row(&mut self, batch: &Batch, change: &Change, route: &Route, place: Place, opaque: usize) -> Result<()> {
-        self.value.clear();
-        self.encoder.value(batch, change, &mut self.value)?;
-        let key = (route.key != Key::None).then_some(self.key.as_slice());
-        self.send(Record { topic: &place.topic, key, value: Some(&self.value), headers: place.headers }, opaque)
-    }
-
-    fn send_delete(&mut self, batch: &Batch, change: &Change, route: &Route, place: Place, opaque: usize) -> Result<()> {
-        self.value.clear();
-        self.encoder.value(batch, change, &mut self.value)?;
-        let key = (route.key != Key::None).then_some(self.old_key.as_slice());
-        let topic = &*place.topic;
-        if self.settings.tombstones && key.is_some() {
-            self.send(Record { topic, key, value: Some(&self.value), headers: place.headers.clone() }, opaque)?;
-            return self.send(Record { topic, key, value: None, headers: place.headers }, opaque);
-        }
-        self.send(Record { topic, key, value: Some(&self.value), headers: place.headers }, opaque)
-    }
-
     /// Gives one record to librdkafka, and waits for room in its queue if need be.
     fn send(&self, record: Record<'_>, opaque: usize) -> Result<()> {
-        let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(record.topic, opaque);
+        let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&record.topic, opaque);
         out.key = record.key;
         out.payload = record.value;
         out.headers = record.headers;
@@ -264,15 +281,19 @@ impl KafkaSink {
                     self.check_final()?;
                     self.check_deadline(
                         deadline.get_or_insert_with(|| Instant::now() + self.settings.delivery_timeout + GRACE),
-                        record.topic,
+                        &record.topic,
                     )?;
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                    return Err(client::fault(&self.client, &self.settings, code, record.topic));
+                    return Err(self.fault(code, &record.topic));
                 }
             }
         }
+    }
+
+    fn fault(&self, code: Code, topic: &str) -> Error {
+        client::fault(&self.client, &self.settings, self.patience, code, topic)
     }
 
     fn failure(&self) -> Option<Failure> {
@@ -287,15 +308,13 @@ impl KafkaSink {
                 .remedy("nothing is lost: the next start goes on at the checkpoint"));
         }
         match self.failure() {
-            Some(failure) if self.policy.stops() || !is_record(failure.code) => {
-                Err(client::fault(&self.client, &self.settings, failure.code, &failure.topic))
-            }
+            Some(failure) if self.policy.stops() || !is_record(failure.code) => Err(self.fault(failure.code, &failure.topic)),
             _ => Ok(()),
         }
     }
 
     fn check_deadline(&self, deadline: &Instant, topic: &str) -> Result<()> {
-        if Instant::now() < *deadline { Ok(()) } else { Err(client::fault(&self.client, &self.settings, Code::MessageTimedOut, topic)) }
+        if Instant::now() < *deadline { Ok(()) } else { Err(self.fault(Code::MessageTimedOut, topic)) }
     }
 
     /// Waits until every record is acknowledged or has failed.
@@ -326,39 +345,71 @@ impl KafkaSink {
     /// A refused request takes every record in it down, whichever was at fault, and later ones may have got through. So all
     /// changes since the first that failed are sent again, each by itself: the bad ones are found, nothing else is lost, and
     /// the last record of every key is the right one again.
-    fn send_again(&mut self, retained: &[Batch], set_aside: &HashSet<(usize, usize)>, first: usize) -> Result<()> {
+    fn send_again(&mut self, retained: &[Retained], set_aside: &HashSet<(usize, usize)>, first: usize) -> Result<()> {
         tracing::warn!(batches = retained.len().saturating_sub(first), "records were refused: sending again one by one");
-        for (number, batch) in retained.iter().enumerate().skip(first) {
+        for (number, Retained { batch, sent }) in retained.iter().enumerate().skip(first) {
             self.route(batch)?;
-            for (place, change) in batch.changes.iter().enumerate() {
-                if set_aside.contains(&(number, place)) {
-                    continue;
-                }
-                match self.send_alone(batch, change) {
-                    Err(error) if error.kind() == ErrorKind::Record => self.policy.apply(&self.numbers, error, batch, change)?,
-                    other => other?,
+            for (place, change) in batch.changes.iter().enumerate().take(sent.end).skip(sent.start) {
+                if !set_aside.contains(&(number, place)) {
+                    self.send_alone(batch, change)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Sends one change, and waits for its records.
+    /// Sends one change and waits for its records, or sets it aside. Everything before it has to be settled.
+    ///
+    /// Of several records, the one with the least room in its topic goes first: when the brokers refuse it, nothing of the change
+    /// has been delivered. A delete and the insert that follows differ in key or topic, so that the order of no key changes.
     fn send_alone(&mut self, batch: &Batch, change: &Change) -> Result<()> {
-        let sent = self.send_change(batch, change, 0);
-        self.wait_for_all()?;
-        let reports: &Reports = self.client.context();
-        let failure = reports.failure().take();
-        sent?;
-        match failure {
-            Some(failure) => Err(client::fault(&self.client, &self.settings, failure.code, &failure.topic)),
-            None => Ok(()),
+        match self.try_alone(batch, change) {
+            Err(error) if error.kind() == ErrorKind::Record => self.policy.apply(&self.numbers, error, batch, change),
+            other => other,
         }
     }
-}
 
-fn insert(headers: Option<OwnedHeaders>, key: &str, value: &[u8]) -> OwnedHeaders {
-    headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(1)).insert(Header { key, value: Some(value) })
+    fn try_alone(&mut self, batch: &Batch, change: &Change) -> Result<()> {
+        let records = self.encode(batch, change)?.list(&self.buffers);
+        let mut records: Vec<Record<'_>> = records.into_iter().flatten().collect();
+        if records.len() > 1 {
+            let (client, sizes) = (&self.client, &mut self.sizes);
+            let room = |record: &Record<'_>| sizes.of_topic(client, &record.topic) as i64 - record.size_in_batch() as i64;
+            let rooms: Vec<i64> = records.iter().map(room).collect();
+            let least = (0..records.len()).min_by_key(|at| rooms[*at]).unwrap_or_default();
+            records[..=least].rotate_right(1);
+        }
+        for (delivered, record) in records.into_iter().enumerate() {
+            let topic = record.topic.clone();
+            let sent = self.send(record, 0);
+            self.wait_for_all()?;
+            let reports: &Reports = self.client.context();
+            let failure = reports.failure().take();
+            let outcome = sent.and_then(|()| match failure {
+                Some(failure) => Err(self.fault(failure.code, &failure.topic)),
+                None => Ok(()),
+            });
+            match outcome {
+                Err(error) if delivered > 0 && error.kind() == ErrorKind::Record => {
+                    let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
+                    let what = format!("a change of table {table} is delivered in part: a record of it was refused for topic `{topic}`");
+                    return Err(Error::new(ErrorKind::Sink, what)
+                        .caused_by(error)
+                        .remedy("raise the topic's `max.message.bytes`, then start again: the change is sent again, whole"));
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps changes until they are acknowledged.
+    fn retain(&mut self, batch: &Batch, sent: Range<usize>) {
+        if !self.policy.stops() && !sent.is_empty() {
+            self.retained_bytes += batch.bytes;
+            self.retained.push(Retained { batch: batch.clone(), sent });
+        }
+    }
 }
 
 /// Writes the key of a row image.
@@ -374,26 +425,31 @@ fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u3
 
 impl Sink for KafkaSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let keep = !self.policy.stops();
         let full = self.retained_bytes + batch.bytes > self.retained_max || self.retained.len() >= RETAINED_BATCHES;
         if full && !self.retained.is_empty() {
             self.settle()?;
         }
         self.route(batch)?;
-        let number = self.retained.len();
+        let mut from = 0;
         for (place, change) in batch.changes.iter().enumerate() {
+            let number = self.retained.len();
             match self.send_change(batch, change, number) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.retain(batch, from..place);
+                    self.settle()?;
+                    self.route(batch)?;
+                    self.send_alone(batch, change)?;
+                    from = place + 1;
+                }
                 Err(error) if error.kind() == ErrorKind::Record => {
                     self.policy.apply(&self.numbers, error, batch, change)?;
                     self.set_aside.insert((number, place));
                 }
-                other => other?,
+                Err(error) => return Err(error),
             }
         }
-        if keep {
-            self.retained_bytes += batch.bytes;
-            self.retained.push(batch.clone());
-        }
+        self.retain(batch, from..batch.changes.len());
         for _ in 0..POLLS_A_BATCH {
             self.client.poll(Duration::ZERO);
         }
@@ -411,15 +467,14 @@ impl Sink for KafkaSink {
         };
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
         self.settle()?;
-        self.value.clear();
-        self.encoder.truncate(truncate, &mut self.value);
-        self.send(Record { topic: &topic, key: None, value: Some(&self.value), headers: None }, 0)?;
+        self.buffers.clear();
+        self.encoder.truncate(truncate, &mut self.buffers.value);
+        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, 0)?;
         self.settle()
     }
 
     fn flush(&mut self) -> Result<SinkState> {
         self.settle()?;
-        self.policy.sync()?;
         Ok("{}".to_owned())
     }
 }

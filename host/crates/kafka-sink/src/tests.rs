@@ -9,7 +9,8 @@ use rdkafka::{
 use super::*;
 use sluicegate_config::{OnError, RecordFormat, Secret};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_samples::orders::inserts;
+use sluicegate_model::change::Image;
+use sluicegate_samples::orders::{self as samples, inserts};
 use sluicegate_status::{SinkStatus, Status};
 
 /// Numbers of a pipeline with one sink.
@@ -30,9 +31,13 @@ fn settings(brokers: &str) -> Settings {
 }
 
 fn open(settings: &Settings, on_error: OnError) -> Result<KafkaSink> {
+    open_with(settings, on_error, &Limits::default())
+}
+
+fn open_with(settings: &Settings, on_error: OnError, limits: &Limits) -> Result<KafkaSink> {
     let letters = Arc::new(DeadLetters::new(std::env::temp_dir().join("never-made"), 1));
     let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql");
-    KafkaSink::open(settings, encoder, false, Policy::new("kafka", on_error, letters), &Limits::default(), numbers())
+    KafkaSink::open(settings, encoder, false, Policy::new("kafka", on_error, letters), limits, numbers())
 }
 
 fn mock() -> MockCluster<'static, DefaultProducerContext> {
@@ -133,4 +138,56 @@ the Kafka option `security.protocol` does not take this value, or this build of 
   remedy: look it up in librdkafka's CONFIGURATION.md, and correct or remove it
 ");
     open(&with("compression.type", "zstd"), OnError::Stop).unwrap();
+}
+
+#[test]
+fn a_records_size_is_the_one_that_the_client_holds_against_its_limit() {
+    // 36 bytes and the lengths of headers: both sides of the borders where a length takes one byte more
+    for header in [None, Some(0), Some(1), Some(63), Some(64), Some(8191), Some(8192), Some(20_000)] {
+        for (key, value) in [(None, 5000), (Some(7), 5000), (Some(3000), 0)] {
+            let (key, value) = (key.map(|length| vec![b'k'; length]), vec![b'v'; value]);
+            let headers = header.map(|length| insert(None, "tenant", &vec![b'h'; length]));
+            let record = || Record { topic: "t".into(), key: key.as_deref(), value: Some(&value), headers: headers.clone() };
+            let size = record().size();
+            for (limit, taken) in [(size, true), (size - 1, false)] {
+                let options = BTreeMap::from([("message.max.bytes".to_owned(), Secret::new(limit.to_string()))]);
+                let sink = open(&Settings { options, ..settings("127.0.0.1:1") }, OnError::Stop).unwrap();
+                assert_eq!(sink.sizes.client, limit);
+                assert_eq!(sink.send(record(), 0).is_ok(), taken, "{limit}: {header:?} {:?}", key.as_ref().map(Vec::len));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_of_several_records_is_delivered_where_the_brokers_do_not_say_their_limit() {
+    let cluster = mock(); // it has no answer to that
+    cluster.create_topic("shop.orders", 1, 1).unwrap();
+    let limits = Limits { connect_timeout: Duration::from_secs(1), ..Limits::default() };
+    let mut sink = open_with(&settings(&cluster.bootstrap_servers()), OnError::Skip, &limits).unwrap();
+    let mut batch = inserts(0, 0..3, "");
+    for change in &mut batch.changes {
+        // a delete and its tombstone
+        (change.operation, change.before, change.after) = (Operation::Delete, change.after, NO_IMAGE);
+    }
+    sink.write(&batch).unwrap();
+    sink.flush().unwrap();
+    assert_eq!(sink.numbers.get().records.get(), 6);
+}
+
+#[test]
+fn nothing_of_a_change_is_sent_when_the_client_takes_one_of_its_records_for_too_large() {
+    let cluster = mock();
+    cluster.create_topic("shop.orders", 1, 1).unwrap();
+    for (on_error, outcome) in [(OnError::Stop, Err(ErrorKind::Record)), (OnError::Skip, Ok(()))] {
+        let mut sink = open(&settings(&cluster.bootstrap_servers()), on_error).unwrap();
+        // the key changes: a delete, its tombstone and an insert
+        let mut batch = samples::batch(0);
+        let before = samples::row(&mut batch, 1, "", Image::Before);
+        let after = samples::row(&mut batch, 2, &"x".repeat(2_000_000), Image::After);
+        samples::push(&mut batch, Operation::Update, before, after);
+        assert_eq!(sink.write(&batch).map_err(|error| error.kind()), outcome);
+        sink.client.flush(Duration::from_secs(20)).unwrap();
+        assert_eq!(sink.numbers.get().records.get(), 0);
+    }
 }

@@ -5,6 +5,19 @@ use std::time::Duration;
 /// Table versions that a sink's encoder keeps its plans for; past this they are made again.
 pub const ENCODER_PLANS: usize = 4096;
 
+/// Topics that a Kafka sink's `topic` template gives, at most: each is remembered with a table, so that no other table comes into
+/// it by accident, and librdkafka remembers it, too. One more stops the pipeline.
+pub const KAFKA_TOPICS: usize = 100_000;
+
+/// Tables whose topics a Kafka sink finds without filling its template; past that it begins anew.
+pub const KAFKA_TOPIC_TABLES: usize = 20_000;
+
+/// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
+pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
+
+/// How long it goes by Kafka's default when it could not ask.
+pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
 pub const PLUGIN_HANDLES: usize = 4096;
@@ -41,11 +54,28 @@ pub const PLUGIN_SCHEMA_FAULTS: usize = 5;
 /// Size of a file of rows for `plugin test` and `plugin bench`, in bytes.
 pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 
+/// Size of the other files that are read for a plugin's author, in bytes: its configuration, a `package.json`.
+pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
+
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
 pub const SOURCE_ENTRIES: usize = 4096;
 
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
+
+/// How long a file sink may hold a record back while further batches keep coming; when none waits, it is written at once.
+pub const VISIBLE_WITHIN: Duration = Duration::from_millis(5);
+
+/// The same for compressed files, also when nothing more waits: a reader needs the end of a compressed block, and blocks of a
+/// few records compress badly.
+pub const COMPRESSED_VISIBLE_WITHIN: Duration = Duration::from_millis(100);
+
+/// How often a sink that gets nothing more is told so again, as long as it has something that is not durable.
+pub const SINK_IDLE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Size of the file that lists a file sink's new destinations, in bytes: room for as many as `destinations` may be, at their
+/// longest.
+pub const DESTINATIONS_JOURNAL_BYTES: u64 = 8 << 20;
 
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;
@@ -98,7 +128,8 @@ pub struct Limits {
     /// but goes on in the background. One component is compiled at a time, so there is never more than one such straggler;
     /// the next one waits for it, within its own time.
     pub plugin_compile: Duration,
-    /// Bytes that one `apply` may answer with, all columns together.
+    /// Bytes that a plugin may answer with for the rows of one batch, all columns together: in one `apply`, and in all of them where
+    /// it fails and is asked about parts of the batch.
     pub plugin_output_bytes: usize,
     /// Size of a plugin file, in bytes.
     pub plugin_file_bytes: u64,

@@ -75,6 +75,7 @@ impl Assembly {
         let mut batch = std::mem::replace(&mut self.batch, next);
         batch.taken = batch.changes.len() as u32;
         batch.offset = offset;
+        batch.bytes = batch.measure();
         self.since = None;
         self.last_event = None;
         batch

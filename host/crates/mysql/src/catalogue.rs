@@ -57,20 +57,22 @@ impl Catalogue {
         Self { limit, patterns, connector, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), conn: None }
     }
 
+    /// Which tables are captured.
+    pub fn patterns(&self) -> &TablePatterns {
+        &self.patterns
+    }
+
     /// Whether the table is captured. The server's own databases are so only when a pattern names them.
     pub fn captures(&self, name: &TableName) -> bool {
         let own = matches!(name.database.as_str(), "mysql" | "sys" | "performance_schema" | "information_schema");
-        let named = || self.patterns.include.iter().any(|p| p.strip_prefix(&name.database).is_some_and(|rest| rest.starts_with('.')));
+        let named = || self.patterns.include().iter().any(|p| p.names_database(&name.database));
         self.patterns.selects(name) && (!own || named())
     }
 
     /// Whether some table of the database may be captured: for statements whose tables are not easily told.
     pub fn may_capture_in(&self, database: &str) -> bool {
-        let may = |pattern: &String| {
-            let head = pattern.split('.').next().unwrap_or_default();
-            head == database || head.contains(['*', '?'])
-        };
-        database.is_empty() || self.patterns.include.is_empty() || self.patterns.include.iter().any(may)
+        let include = self.patterns.include();
+        database.is_empty() || include.is_empty() || include.iter().any(|pattern| pattern.may_be_in(database))
     }
 
     /// What a table id stands for, if its table map was seen.

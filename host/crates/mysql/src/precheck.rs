@@ -1,6 +1,7 @@
 //! Whether the server is set up for us: every fault found, each with its remedy, in one error. Nothing is changed.
 
 use mysql_async::{Conn, Row, prelude::Queryable};
+use sluicegate_table_pattern::{TablePattern, name_parts};
 
 use super::{
     catalogue::Catalogue,
@@ -16,6 +17,8 @@ use sluicegate_source::Begin;
 
 /// Tables named in one message, at most.
 const NAMED: usize = 20;
+/// Names looked up with one query.
+const ASKED: usize = 500;
 
 /// What was found wrong.
 #[derive(Debug, Default)]
@@ -86,6 +89,7 @@ pub(super) async fn check(
     }
     columns(connector, &mut conn, &server, catalogue, &mut faults).await?;
     keys(connector, &mut conn, catalogue).await?;
+    exact_names(connector, &mut conn, catalogue).await?;
     faults.into_result(connector.address())?;
     if positions.len() == sinks.len() {
         Ok(positions)
@@ -301,6 +305,49 @@ async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> 
             count = keyless.len(),
             remedy = "give them a primary key; a Kafka sink needs `keyless:` to take them, files take them as they are",
             "captured tables have no primary key"
+        );
+    }
+    Ok(())
+}
+
+/// A name without wildcards that no table has is worth a warning: a slip, unless the table is created later.
+async fn exact_names(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> Result<()> {
+    let patterns = catalogue.patterns();
+    let exact: Vec<&TablePattern> = patterns.include().iter().chain(patterns.exclude()).filter(|p| p.is_exact()).collect();
+    let (mut missing, mut other_case) = (Vec::new(), Vec::new());
+    for some in exact.chunks(ASKED) {
+        let query = format!(
+            "SELECT table_schema, table_name FROM information_schema.tables \
+             WHERE table_type NOT IN ('VIEW', 'SYSTEM VIEW') AND LOWER(CONCAT(table_schema, '.', table_name)) IN ({})",
+            vec!["LOWER(?)"; some.len()].join(", ")
+        );
+        let plain = |pattern: &TablePattern| name_parts(pattern.as_str()).unwrap_or_default().join(".");
+        let texts: Vec<String> = some.iter().map(|pattern| plain(pattern)).collect();
+        let rows: Vec<(String, String)> = connector.within("query", conn.exec(query, texts)).await?;
+        let names: Vec<TableName> = rows.into_iter().map(|(database, table)| TableName::new(database, table)).collect();
+        for pattern in some.iter().filter(|pattern| !names.iter().any(|name| pattern.matches(name))) {
+            let wanted = plain(pattern).to_lowercase();
+            match names.iter().find(|name| format!("{}.{}", name.database, name.table).to_lowercase() == wanted) {
+                Some(name) => other_case.push(format!("{} (the server has {name})", pattern.as_str())),
+                None => missing.push(pattern.as_str().to_owned()),
+            }
+        }
+    }
+    let first = |names: &[String]| names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if !missing.is_empty() {
+        tracing::warn!(
+            tables = first(&missing),
+            count = missing.len(),
+            remedy = "correct the source's `tables`, grant the account SELECT on them, or leave it so if they are created later",
+            "the account sees no tables with these names"
+        );
+    }
+    if !other_case.is_empty() {
+        tracing::warn!(
+            tables = first(&other_case),
+            count = other_case.len(),
+            remedy = "write the source's `tables` as the server has them: upper and lower case differ",
+            "these names match no table, because their case differs"
         );
     }
     Ok(())

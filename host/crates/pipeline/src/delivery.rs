@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Result,
     change::{Batch, Item},
+    limits::SINK_IDLE_INTERVAL,
 };
 use sluicegate_sink::Sink;
 use sluicegate_status::Status;
@@ -49,9 +50,15 @@ impl Delivery {
         let mut delivered = 0;
         let mut due = Instant::now() + self.interval;
         loop {
-            let next = match self.reached.has_moved() {
-                true => items.recv_timeout(due.saturating_duration_since(Instant::now())),
-                false => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let next = match items.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    self.sink.idle().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+                    match self.reached.has_moved() {
+                        true => items.recv_timeout(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
+                        false => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    }
+                }
+                other => other.map_err(|_| RecvTimeoutError::Disconnected),
             };
             if self.checkpoint.is_closed() {
                 return Ok(());

@@ -7,13 +7,14 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
-use sluicegate_plugin_host::{self as plugin, sha256};
-use sluicegate_storage::folder;
+use sluicegate_plugin_host as plugin;
+use sluicegate_storage::{file, folder};
 
 const RUNNING: &str = ".running.wasm";
 const PREVIOUS: &str = ".previous.wasm";
@@ -41,9 +42,10 @@ impl Versions {
     pub fn settle(&self, plugin: &str, bytes: &[u8]) -> Result<Option<String>> {
         let running = self.path(plugin, RUNNING);
         let settle = || -> io::Result<()> {
-            match fs::read(&running) {
+            match file::read(&running, bytes.len() as u64) {
                 Ok(before) if before == bytes => return Ok(()),
                 Ok(_) => fs::rename(&running, self.path(plugin, PREVIOUS))?,
+                Err(e) if e.kind() == io::ErrorKind::FileTooLarge => fs::rename(&running, self.path(plugin, PREVIOUS))?,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
             }
@@ -53,8 +55,8 @@ impl Versions {
             folder::sync(&self.folder)
         };
         settle().map_err(|e| self.fault(e))?;
-        match fs::read(self.path(plugin, PREVIOUS)) {
-            Ok(bytes) => Ok(Some(sha256(&bytes))),
+        match hash(&self.path(plugin, PREVIOUS)) {
+            Ok(hash) => Ok(Some(hash)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.fault(e)),
         }
@@ -153,6 +155,15 @@ fn stored(path: &Path, error: io::Error) -> Error {
         .remedy("let the account that runs the pipeline write there, or install the file yourself: it is watched")
 }
 
+/// SHA-256 of a file, hexadecimal; of what it held when it was opened, should it grow.
+fn hash(path: &Path) -> io::Result<String> {
+    let file = file::open(path)?;
+    let length = file.metadata()?.len();
+    let mut hasher = Sha256::new();
+    io::copy(&mut file.take(length), &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
 /// Writes a file that is there after a power cut.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
@@ -163,6 +174,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluicegate_plugin_host::sha256;
 
     fn previous(versions: &Versions) -> Option<Vec<u8>> {
         versions.previous("mask", &Limits::default()).unwrap()
@@ -185,6 +197,8 @@ mod tests {
         fs::rename(versions.path("mask", RUNNING), versions.path("mask", PREVIOUS)).unwrap();
         assert_eq!(versions.settle("mask", b"four").unwrap(), Some(sha256(b"three")));
         assert_eq!(fs::read_dir(folder.path().join("shop-plugins")).unwrap().count(), 2);
+        // a shorter one
+        assert_eq!(versions.settle("mask", b"5").unwrap(), Some(sha256(b"four")));
         versions.keep_only(&BTreeSet::from(["filter"])).unwrap();
         assert_eq!(previous(&versions), None);
     }

@@ -146,7 +146,9 @@ impl Chain {
         }
         let tables =
             batch.tables.into_iter().zip(plans).zip(computed).map(|((rows, plan), computed)| deliver(rows, &plan, computed)).collect();
-        Ok(Batch { tables, changes, ..batch })
+        let mut delivered = Batch { tables, changes, ..batch };
+        delivered.bytes = delivered.measure();
+        Ok(delivered)
     }
 
     /// Passes a mark through the plans of all plugins: what it says of a table is said of the table as it is delivered.

@@ -1,6 +1,7 @@
 //! `plugin inspect`: what a file is, without running a pipeline.
 
 use std::{
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -8,6 +9,7 @@ use std::{
 
 use super::{Description, Engine, instance::Instance};
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
+use sluicegate_storage::file;
 
 /// What a plugin file is.
 #[derive(Clone, Debug)]
@@ -34,20 +36,14 @@ pub struct Inspection {
 
 /// Reads a plugin file, of at most the limit's size.
 pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
-    let fault = |e: std::io::Error| {
-        Error::new(ErrorKind::Precheck, format!("the plugin file cannot be read: {}", path.display()))
+    file::read(path, limits.plugin_file_bytes).map_err(|e| match e.kind() {
+        io::ErrorKind::FileTooLarge => Error::new(ErrorKind::Precheck, format!("the plugin file {} is too large", path.display()))
+            .remedy("make it smaller (release build, strip) or raise limits.plugin_file_bytes")
+            .caused_by(e),
+        _ => Error::new(ErrorKind::Precheck, format!("the plugin file cannot be read: {}", path.display()))
             .remedy("check the path and the permissions")
-            .caused_by(e)
-    };
-    let size = std::fs::metadata(path).map_err(fault)?.len();
-    if size > limits.plugin_file_bytes {
-        return Err(Error::new(
-            ErrorKind::Precheck,
-            format!("the plugin file {} has {size} bytes, the limit is {}", path.display(), limits.plugin_file_bytes),
-        )
-        .remedy("make it smaller (release build, strip) or raise limits.plugin_file_bytes"));
-    }
-    std::fs::read(path).map_err(fault)
+            .caused_by(e),
+    })
 }
 
 /// Compiles and instantiates the plugin in `path`, or the standard plugin of that name, and asks who it is.

@@ -14,6 +14,13 @@ pub(super) struct Outcome {
     pub rejected: Vec<(u32, String)>,
 }
 
+impl Outcome {
+    /// Bytes of memory that it takes, messages left out of account: those have a bound of their own.
+    pub fn bytes(&self) -> usize {
+        self.computed.iter().map(Column::bytes).sum::<usize>() + self.keep.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// Bit `i` of a bitmap, least significant first.
 #[inline]
 pub(super) fn bit(bitmap: &[u8], i: usize) -> bool {

@@ -92,8 +92,14 @@ impl<'a> Passage<'a> {
         }
         // the batch as a whole may come after batches that failed altogether
         let mut pause = None;
+        let mut answered = 0;
         while let Some(part) = waiting.pop() {
-            let failure = match self.attempt(stage, step, &part) {
+            let attempt = self.attempt(stage, step, &part).and_then(|outcome| {
+                // one call has this bound already; small parts could answer with as much each
+                answered += outcome.bytes();
+                if parts.is_empty() || answered <= around.limits.plugin_output_bytes { Ok(outcome) } else { Err(too_much(stage, around)) }
+            });
+            let failure = match attempt {
                 Ok(outcome) => {
                     stage.recovery.succeeded();
                     pause = Some(Duration::ZERO);
@@ -285,7 +291,20 @@ impl<'a> Passage<'a> {
 
 /// The table of a change, and where in the log it stands.
 fn place(batch: &Batch, change: &Change) -> String {
-    format!("{} near {}", batch.tables[change.table as usize].table.name, batch.place(change))
+    let table = &batch.tables[change.table as usize].table.name;
+    match batch.event(change) {
+        Some((event, transaction)) => format!("{table} near {}:{}", transaction.file, event.position),
+        None => table.to_string(),
+    }
+}
+
+/// The answers to the parts of one batch are more than one answer may be.
+fn too_much(stage: &Stage, around: &Surroundings) -> Failure {
+    let most = around.limits.plugin_output_bytes;
+    Failure::Refused(
+        Error::new(ErrorKind::Plugin, format!("plugin `{}`: answers with more than {most} bytes for the rows of one batch", stage.name()))
+            .remedy("let the plugin answer with less, or raise limits.plugin_output_bytes"),
+    )
 }
 
 /// What the plugin's policy says about a change that it cannot handle.
@@ -298,7 +317,7 @@ fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Chang
         OnError::Skip => &stage.numbers.skipped,
         OnError::PassThrough => &stage.numbers.passed_through,
         OnError::DeadLetter => {
-            around.dead_letters.record(stage.name(), &error, batch, change)?;
+            around.dead_letters.record_from_plugin(stage.name(), &error, batch, change)?;
             &stage.numbers.dead_lettered
         }
     };

@@ -24,8 +24,12 @@ pub type SinkState = String;
 
 /// A sink. It runs on a thread of its own and may block. The contract:
 ///
-/// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records and bytes.
-/// - `flush` returns only when every change written so far is durable. What it answers is stored, in one transaction with
+/// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records, bytes and time.
+/// - `idle` says that no further item waits: what was written is sent on its way and becomes visible to readers. Durability
+///   is not its work. It is called again after [`SINK_IDLE_INTERVAL`](sluicegate_model::limits::SINK_IDLE_INTERVAL) as long as nothing
+///   comes and something is not flushed, and has to be cheap when there is nothing to do.
+/// - `flush` returns only when every change written so far is durable; those that were set aside are in the dead-letter queue,
+///   which the caller syncs. What it answers is stored, in one transaction with
 ///   the offsets after the last item written, before `flush` is called again; the next `open` of the sink gets the last
 ///   stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
@@ -35,6 +39,11 @@ pub trait Sink: Send {
 
     /// Takes an item without rows, in its place between the batches. Sinks that have nothing to tell of it leave it out.
     fn mark(&mut self, _mark: &Mark) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets readers see everything written. There is nothing to do for a sink that keeps nothing back.
+    fn idle(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -70,6 +79,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         self.guard(|sink| sink.mark(mark))
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.guard(S::idle)
     }
 
     fn flush(&mut self) -> Result<SinkState> {

@@ -43,7 +43,7 @@ impl Policy {
                 numbers.get().skipped.get()
             }
             OnError::DeadLetter => {
-                self.letters.record(&self.sink, &error, batch, change)?;
+                self.letters.record_from_sink(&self.sink, &error, batch, change)?;
                 numbers.get().dead_lettered.add(1);
                 numbers.get().dead_lettered.get()
             }
@@ -53,10 +53,5 @@ impl Policy {
             tracing::warn!(sink = %self.sink, place, table, count, policy = ?self.on_error, "{}", error.chain());
         }
         Ok(())
-    }
-
-    /// Makes what was set aside durable.
-    pub fn sync(&self) -> Result<()> {
-        self.letters.sync()
     }
 }

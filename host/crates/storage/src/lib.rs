@@ -1,8 +1,9 @@
-//! What has to be in the file system after a crash: folders whose entries are synced, and locks that keep a second process off.
+//! The file system: folders whose entries outlive a crash, locks that keep a second process off, and files that others may change.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+pub mod file;
 pub mod folder;
 mod lock;
 

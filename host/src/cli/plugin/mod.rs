@@ -15,7 +15,8 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
 use super::{Color, print_out};
 use sluicegate_authoring as authoring;
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, limits::CONFIG_FILE_BYTES};
+use sluicegate_storage::file;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -87,8 +88,10 @@ impl Subject {
         let text = match self.config.as_deref().map(|config| (config.strip_prefix('@'), config)) {
             None => "null".to_owned(),
             Some((None, json)) => json.to_owned(),
-            Some((Some(file), _)) => std::fs::read_to_string(file).map_err(|e| {
-                Error::new(ErrorKind::Config, format!("the configuration {file} cannot be read")).caused_by(e).remedy("check the path")
+            Some((Some(path), _)) => file::read_text(Path::new(path), CONFIG_FILE_BYTES).map_err(|e| {
+                Error::new(ErrorKind::Config, format!("the configuration {path} cannot be read"))
+                    .caused_by(e)
+                    .remedy("give the path of a JSON file")
             })?,
         };
         let config: serde_json::Value = serde_json::from_str(&text).map_err(|e| {

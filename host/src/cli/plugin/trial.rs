@@ -8,7 +8,8 @@ use similar::{ChangeTag, TextDiff};
 
 use super::{Subject, print_out, write};
 use sluicegate_authoring::{Fate, Outcome, Rows, Trial};
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, limits::ROWS_FILE_BYTES};
+use sluicegate_storage::file;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {
@@ -51,7 +52,7 @@ impl Test {
             let _ = writeln!(out, "{} records written to {}", records.len(), expect.display());
             return print_out(&out);
         }
-        let text = std::fs::read_to_string(&expect).map_err(|e| {
+        let text = file::read_text(&expect, ROWS_FILE_BYTES).map_err(|e| {
             Error::new(ErrorKind::Config, format!("{} cannot be read", expect.display())).caused_by(e).remedy("write it with --update")
         })?;
         let expected = text.lines().filter(|line| !line.trim().is_empty()).map(normal).collect::<Result<Vec<_>>>()?;

@@ -26,6 +26,7 @@
 //! | `long-message` | rejects the first row with a message of 1 MiB |
 //! | `log-flood` | writes 100,000 log lines in each `apply` |
 //! | `huge-output` | answers 96 MiB of text |
+//! | `large-alone` | refuses every batch of more than one row, and answers `value` bytes of text for one |
 
 mod plans;
 
@@ -99,7 +100,7 @@ impl Plugin for Evil {
         let number = columns.iter().find(numbers).map(|c| c.name.clone());
         let column = self.column.clone().unwrap_or_else(|| first.clone());
         match self.behaviour.as_str() {
-            "bad-offsets" | "bad-utf8" | "huge-output" => {
+            "bad-offsets" | "bad-utf8" | "huge-output" | "large-alone" => {
                 if let Some(name) = text {
                     table.rewrite_as(&name, DataType::Text)?;
                 }
@@ -198,6 +199,11 @@ impl Plugin for Evil {
                 let mut offsets = vec![SIZE as u32; count + 1];
                 offsets[0] = 0;
                 texts(offsets, vec![b'x'; SIZE])
+            }
+            "large-alone" if count > 1 => return Err("one row at a time, please".into()),
+            "large-alone" => {
+                let size = self.value as usize;
+                texts(vec![0, size as u32], vec![b'x'; size])
             }
             "short-keep" => {
                 Outcome { keep: if count > 8 { vec![0xff] } else { vec![0xff, 0xff, 0xff] }, computed: Vec::new(), rejected: Vec::new() }

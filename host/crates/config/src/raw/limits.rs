@@ -52,7 +52,7 @@ pub(crate) struct RawLimits {
     pub row_bytes: Option<Size>,
     /// What a dead-letter file may grow to; a full one stops the pipeline. Default: `1GiB`.
     pub dead_letter_bytes: Option<Size>,
-    /// What a file sink holds in memory before it writes. Default: `256KiB`.
+    /// What a file sink holds in memory, as long as further batches wait, before it writes. Default: `256KiB`.
     pub sink_buffer_bytes: Option<Size>,
     /// Headers of one record, those that plugins set. Default: 64.
     pub record_headers: Option<u64>,

@@ -36,7 +36,7 @@ pub(super) struct RawPipeline {
     pub sinks: Vec<RawSink>,
     /// The checkpoint, an SQLite file. Default: `sluicegate-state/<name>.db` beside this file.
     pub state: Option<String>,
-    /// Folder of the dead-letter files. Default: `<name>-dead-letters` beside the checkpoint.
+    /// Folder of the dead-letter files, `plugin.<name>.ndjson` and `sink.<name>.ndjson`. Default: `<name>-dead-letters` beside the checkpoint.
     pub dead_letter: Option<String>,
     /// Folder of compiled plugins; it can be deleted at any time. Default: `cache` beside the checkpoint.
     pub cache: Option<String>,

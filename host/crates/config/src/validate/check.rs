@@ -1,11 +1,12 @@
 //! What every part of the check needs: faults collected, and values of one kind.
 
 use std::{
-    fs::File,
-    io::Read as _,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use sluicegate_table_pattern::{HOW_TO_WRITE, TablePattern};
 
 use super::super::{
     Secret, TablePatterns,
@@ -13,6 +14,7 @@ use super::super::{
     quantity::{Size, Time},
     raw::RawSecret,
 };
+use sluicegate_storage::file;
 
 /// A secret's file of more bytes is refused.
 const MOST_SECRET_BYTES: u64 = 64 << 10;
@@ -63,26 +65,21 @@ impl Check<'_> {
     }
 
     pub(super) fn secret(&mut self, path: &str, raw: RawSecret) -> Secret {
-        let file = match raw {
+        let from = match raw {
             RawSecret::Text(text) => return Secret::new(text),
             RawSecret::File(file) => self.path(path, &file),
         };
-        let mut text = String::new();
-        let read = File::open(&file).and_then(|f| f.take(MOST_SECRET_BYTES + 1).read_to_string(&mut text));
-        match read {
-            // the error of bytes that are not UTF-8 does not quote them
-            Err(error) => self.refuse(
-                path,
-                format!("the secret's file {} cannot be read: {error}", file.display()),
-                "give the path of a text file that this account can read",
-            ),
-            Ok(_) if text.len() as u64 > MOST_SECRET_BYTES => self.refuse(
-                path,
-                format!("the secret's file {} has more than {}", file.display(), Size(MOST_SECRET_BYTES)),
-                "give the path of the file that holds only the secret",
-            ),
-            Ok(_) => {}
-        }
+        let mut text = file::read_text(&from, MOST_SECRET_BYTES).unwrap_or_else(|error| {
+            let (what, remedy) = match error.kind() {
+                io::ErrorKind::FileTooLarge => {
+                    (format!("has more than {}", Size(MOST_SECRET_BYTES)), "give the path of the file that holds only the secret")
+                }
+                // the error of bytes that are not UTF-8 does not quote them
+                _ => (format!("cannot be read: {error}"), "give the path of a text file that this account can read"),
+            };
+            self.refuse(path, format!("the secret's file {} {what}", from.display()), remedy);
+            String::new()
+        });
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {
@@ -121,15 +118,11 @@ impl Check<'_> {
 
     pub(super) fn tables(&mut self, path: &str, patterns: &[String]) -> TablePatterns {
         for (i, pattern) in patterns.iter().enumerate() {
-            let bare = pattern.strip_prefix('!').unwrap_or(pattern);
-            if bare.trim() != bare || !(bare.contains('.') || bare == "*") || bare.starts_with('.') || bare.ends_with('.') {
-                self.refuse(
-                    format!("{path}[{i}]"),
-                    "this is not a table pattern",
-                    "write `database.table`, where `*` and `?` stand for any characters, e.g. `shop.*`; `!` in front excludes",
-                );
+            let text = pattern.strip_prefix('!').unwrap_or(pattern);
+            if let Err(fault) = TablePattern::new(text) {
+                self.refuse(format!("{path}[{i}]"), format!("this is not a table pattern: {fault}"), HOW_TO_WRITE);
             }
         }
-        TablePatterns::new(patterns)
+        TablePatterns::new(patterns).unwrap_or_default()
     }
 }

@@ -8,7 +8,7 @@ use sluicegate_samples::orders::{push, routed, routed_row};
 
 /// Few open files, so that they are closed and opened again all the time.
 fn limits() -> Limits {
-    Limits { open_files: 2, destinations: 40, ..Limits::default() }
+    Limits { open_files: 2, destinations: 40, ..small_buffer() }
 }
 
 fn open(settings: &Settings, state: Option<&str>) -> Result<FileSink> {
@@ -41,6 +41,8 @@ fn ids_by_destination(settings: &Settings) -> BTreeMap<String, Vec<i64>> {
 enum Step {
     /// Write changes to these destinations.
     Write(Vec<u8>),
+    /// Nothing more waits.
+    Idle,
     /// Flush, and store the state as the pipeline would.
     Checkpoint,
     /// Flush, and die before the state is stored.
@@ -63,6 +65,7 @@ proptest! {
         steps in prop::collection::vec(
             prop_oneof![
                 4 => prop::collection::vec(0..12_u8, 0..60).prop_map(Step::Write),
+                2 => Just(Step::Idle),
                 2 => Just(Step::Checkpoint),
                 1 => Just(Step::FlushAndCrash),
                 1 => Just(Step::Crash),
@@ -87,6 +90,12 @@ proptest! {
                     next += rows.len() as i64;
                     for (id, destination) in rows {
                         written.entry(destination.unwrap_or_default()).or_default().push(id);
+                    }
+                }
+                Step::Idle => {
+                    sink.idle().unwrap();
+                    if zstd.is_none() {
+                        prop_assert_eq!(ids_by_destination(&settings), written.clone());
                     }
                 }
                 Step::Checkpoint => {
@@ -323,6 +332,17 @@ fn files_of_another_run_in_a_destination_are_neither_mixed_nor_removed() {
       remedy: move the files of an earlier run away, set another `folder` or `prefix`, or put that run's checkpoint back
     "#);
     assert_eq!(ids_by_destination(&settings).into_values().collect::<Vec<_>>(), [[1], [2]]);
+}
+
+#[test]
+fn a_journal_beyond_its_bound_is_refused_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 500, None);
+    drop(open(&settings, None).unwrap());
+    let journal = fs::File::create(settings.folder.join(".orders.destinations")).unwrap();
+    journal.set_len(sluicegate_model::limits::DESTINATIONS_JOURNAL_BYTES + 1).unwrap();
+    let error = open(&settings, None).err().unwrap();
+    assert!(error.to_string().contains("does not hold what a file sink writes there"), "{error}");
 }
 
 #[test]

@@ -146,7 +146,7 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The transactions that the events belong to.
     pub transactions: Vec<Transaction>,
-    /// Rough size of the source's data, in bytes.
+    /// Bytes of memory that it takes, roughly: see [`Self::measure`].
     pub bytes: usize,
     /// The plugins that the batch went through, in order, with their versions: `name@version+hash, …`. None before them.
     pub versions: Option<Arc<str>>,
@@ -186,6 +186,13 @@ impl Batch {
     pub fn event(&self, change: &Change) -> Option<(&Event, &Transaction)> {
         let event = self.events.get(change.event as usize)?;
         Some((event, self.transactions.get(event.transaction as usize)?))
+    }
+
+    /// Bytes of memory that the rows, changes and events take, roughly: noted by a source, and after every stage that changes
+    /// what the batch holds.
+    pub fn measure(&self) -> usize {
+        let rows = |rows: &TableRows| rows.images.len() + rows.columns.iter().map(Column::bytes).sum::<usize>();
+        self.tables.iter().map(rows).sum::<usize>() + size_of_val(&*self.changes) + size_of_val(&*self.events)
     }
 
     /// Checks that every index points somewhere and every column has its rows: what a source promises, and what the tests

@@ -200,6 +200,11 @@ impl Column {
         Self { values: Values::new(data_type), nulls: Nulls::default() }
     }
 
+    /// Bytes of memory that the rows take, roughly.
+    pub fn bytes(&self) -> usize {
+        self.values.bytes() + self.nulls.0.len()
+    }
+
     /// Rows held.
     #[inline]
     pub fn len(&self) -> usize {

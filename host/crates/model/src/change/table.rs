@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sluicegate_table_pattern::Name;
+
 /// What a value is. The textual kinds (decimal, date, time, datetime, timestamp, json) are carried as UTF-8 text in a
 /// canonical form, so that no precision is lost on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -61,13 +63,16 @@ impl TableName {
     }
 }
 
+impl<'a> From<&'a TableName> for Name<'a> {
+    fn from(name: &'a TableName) -> Self {
+        Self { database: &name.database, schema: name.schema.as_deref(), table: &name.table }
+    }
+}
+
 impl fmt::Display for TableName {
+    /// As a table pattern takes it: with backticks around a part that holds a dot.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.database)?;
-        if let Some(schema) = &self.schema {
-            write!(f, ".{schema}")?;
-        }
-        write!(f, ".{}", self.table)
+        Name::from(self).fmt(f)
     }
 }
 

@@ -12,7 +12,6 @@ mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::Read as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -413,7 +412,5 @@ fn plugin_file(origin: &PluginOrigin) -> Option<PathBuf> {
 
 /// A hash of a pipeline file's content; of nothing when it cannot be read.
 fn fingerprint(file: &Path) -> String {
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(file).and_then(|f| f.take(config::MOST_BYTES + 1).read_to_end(&mut bytes));
-    if read.is_ok() { sha256(&bytes) } else { String::new() }
+    sluicegate_storage::file::read(file, config::MOST_BYTES).map_or_else(|_| String::new(), |bytes| sha256(&bytes))
 }

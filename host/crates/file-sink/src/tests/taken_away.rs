@@ -1,0 +1,176 @@
+//! Somebody takes files away: complete ones, which is allowed, and the one that is written to, which is not.
+
+use super::*;
+use sluicegate_samples::orders::routed;
+
+/// A sink with ten changes in its checkpoint, and ten more that are written, but not durable.
+fn half_way(settings: &Settings) -> (FileSink, String) {
+    let mut sink = open(settings, None).unwrap();
+    sink.write(&inserts(0, 0..10, "")).unwrap();
+    let state = sink.flush().unwrap();
+    sink.write(&inserts(10, 10..20, "")).unwrap();
+    sink.idle().unwrap();
+    (sink, state)
+}
+
+fn current(settings: &Settings) -> PathBuf {
+    settings.folder.join("orders-00000001.ndjson")
+}
+
+/// Writes the changes behind the first ten, as a start at the checkpoint `state` does.
+fn go_on(settings: &Settings, state: &str) -> String {
+    let mut sink = open(settings, Some(state)).unwrap();
+    sink.write(&inserts(10, 10..30, "")).unwrap();
+    sink.flush().unwrap()
+}
+
+#[test]
+fn no_checkpoint_is_made_when_the_file_was_removed_moved_or_replaced() {
+    for take in ["remove", "move", "replace", "remove the folder"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), 1 << 20, None);
+        let (mut sink, _) = half_way(&settings);
+        let file = current(&settings);
+        match take {
+            "remove" => fs::remove_file(&file).unwrap(),
+            "move" => fs::rename(&file, folder.path().join("away")).unwrap(),
+            "replace" => {
+                fs::copy(&file, folder.path().join("copy")).unwrap();
+                fs::rename(folder.path().join("copy"), &file).unwrap();
+            }
+            _ => fs::remove_dir_all(&settings.folder).unwrap(),
+        }
+        let error = sink.flush().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        assert!(text(&settings, &error).contains("/out/orders-00000001.ndjson was moved away or removed"), "{take}: {error}");
+    }
+}
+
+#[test]
+fn what_to_do_follows_from_what_the_checkpoint_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1 << 20, None);
+    let (mut sink, state) = half_way(&settings);
+    let durable = serde_json::from_str::<Place>(&state).unwrap().bytes;
+    fs::remove_file(current(&settings)).unwrap();
+    let told = |error: &Error| text(&settings, error).replace(&durable.to_string(), "N");
+    insta::assert_snapshot!(told(&sink.flush().unwrap_err()), @r"
+/out/orders-00000001.ndjson was moved away or removed while it was written to
+  remedy: put it back and start again, or start again without it: the next file begins with the change after its first N bytes (cut a file that was moved away to N bytes, or it holds those changes, too)
+");
+    drop(sink);
+    fs::remove_dir_all(&settings.folder).unwrap();
+    let mut sink = open(&settings, None).unwrap();
+    sink.write(&inserts(0, 0..10, "")).unwrap();
+    sink.idle().unwrap();
+    fs::remove_file(current(&settings)).unwrap();
+    insta::assert_snapshot!(told(&sink.flush().unwrap_err()), @r"
+/out/orders-00000001.ndjson was moved away or removed while it was written to
+  remedy: start again: all of its records are written again, into a new file; remove the one that was moved away
+");
+}
+
+#[test]
+fn a_start_without_the_removed_file_loses_only_what_was_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1 << 20, None);
+    let (mut sink, state) = half_way(&settings);
+    fs::remove_file(current(&settings)).unwrap();
+    sink.flush().unwrap_err();
+    drop(sink);
+    let next = go_on(&settings, &state);
+    assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
+    assert!(next.contains("orders-00000002.ndjson"), "{next}");
+    // and so does another one, with the file that came after it
+    drop(open(&settings, Some(&next)).unwrap());
+    assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_was_moved_away_and_put_back_or_cut_holds_each_change_once() {
+    for put_back in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), 1 << 20, None);
+        let (mut sink, state) = half_way(&settings);
+        let away = folder.path().join("away");
+        fs::rename(current(&settings), &away).unwrap();
+        sink.flush().unwrap_err();
+        drop(sink);
+        let durable = serde_json::from_str::<Place>(&state).unwrap().bytes;
+        if put_back {
+            fs::rename(&away, current(&settings)).unwrap();
+            go_on(&settings, &state);
+        } else {
+            go_on(&settings, &state);
+            // as the error says
+            fs::File::options().write(true).open(&away).unwrap().set_len(durable).unwrap();
+            fs::rename(&away, current(&settings)).unwrap();
+        }
+        assert_eq!(ids(&settings), (0..30).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_destination_whose_file_is_gone_goes_on_in_its_next_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1 << 20, None);
+    let mut sink = open(&settings, None).unwrap();
+    sink.write(&routed(0, [(1, Some("eu")), (2, Some("us")), (3, None)])).unwrap();
+    let state = sink.flush().unwrap();
+    drop(sink);
+    fs::remove_dir_all(settings.folder.join("eu")).unwrap();
+    let mut sink = open(&settings, Some(&state)).unwrap();
+    sink.write(&routed(3, [(4, Some("eu")), (5, Some("us")), (6, None)])).unwrap();
+    sink.flush().unwrap();
+    let there = |destination: &str| Settings { folder: settings.folder.join(destination), ..settings.clone() };
+    assert_eq!((ids(&there("eu")), ids(&there("us")), ids(&settings)), (vec![4], vec![2, 5], vec![3, 6]));
+    assert!(settings.folder.join("eu/orders-00000002.ndjson").exists());
+}
+
+#[test]
+fn a_file_that_is_gone_when_it_is_opened_again_stops_the_sink() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1 << 20, None);
+    let limits = Limits { open_files: 1, ..small_buffer() };
+    let mut sink = open_with(&settings, None, OnError::Stop, &limits, numbers()).unwrap();
+    sink.write(&routed(0, [(1, Some("eu")), (2, Some("us"))])).unwrap();
+    sink.idle().unwrap(); // one of the two is closed again
+    for destination in ["eu", "us"] {
+        fs::remove_file(settings.folder.join(destination).join("orders-00000001.ndjson")).unwrap();
+    }
+    let error = sink.write(&routed(2, [(3, Some("eu")), (4, Some("us"))])).and_then(|()| sink.idle()).unwrap_err();
+    assert!(error.to_string().contains("was moved away or removed"), "{error}");
+}
+
+#[test]
+fn a_folder_that_is_not_the_one_written_to_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1 << 20, None);
+    let (sink, state) = half_way(&settings);
+    let durable = serde_json::from_str::<Place>(&state).unwrap().bytes;
+    drop(sink);
+    let away = folder.path().join("away");
+    fs::rename(&settings.folder, &away).unwrap();
+    insta::assert_snapshot!(text(&settings, &open(&settings, Some(&state)).err().unwrap()).replace(&durable.to_string(), "N"), @r"
+/out/orders-00000001.ndjson is missing, although the checkpoint says that N bytes of it are durable, and so is /out/.orders.lock: this is not the folder that the sink wrote to
+  remedy: mount its file system, or set `folder` back; to go on in new files there, run `mkdir -p '/out' && touch '/out/.orders.lock'`
+");
+    assert!(!settings.folder.exists());
+    // an empty folder, as where a file system is not mounted
+    fs::create_dir(&settings.folder).unwrap();
+    for _ in 0..2 {
+        assert_eq!(open(&settings, Some(&state)).err().unwrap().kind(), ErrorKind::Sink);
+        assert_eq!(fs::read_dir(&settings.folder).unwrap().count(), 0);
+    }
+    // as the error says
+    fs::write(settings.folder.join(".orders.lock"), "").unwrap();
+    go_on(&settings, &state);
+    assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
+
+    // the files are enough, as in a copy without the hidden ones
+    fs::remove_dir_all(&settings.folder).unwrap();
+    fs::rename(&away, &settings.folder).unwrap();
+    fs::remove_file(settings.folder.join(".orders.lock")).unwrap();
+    go_on(&settings, &state);
+    assert_eq!(ids(&settings), (0..30).collect::<Vec<_>>());
+}

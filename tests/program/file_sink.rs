@@ -1,0 +1,113 @@
+//! Files of the whole program, as those see them who read them and who tidy up.
+
+use std::{fs, path::Path, time::Duration};
+
+use sluicegate_harness::{
+    database::Server,
+    files, free_port,
+    host::{self, Process, Sluicegate},
+    mariadb,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A table `t (id)` of its own, and a pipeline that writes its changes into `out`.
+struct Stream {
+    server: Server,
+    database: String,
+    host: Sluicegate,
+    http: u16,
+}
+
+impl Stream {
+    fn new(checkpoint: &str, sink: &str) -> Self {
+        let server = mariadb::shared();
+        let database = server.database("files");
+        server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY)"));
+        let (port, user, password, http) = (server.port(), server.user(), server.password(), free_port());
+        let pipeline = format!(
+            "name: files
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'], start: now }}
+sinks: [{{ type: file, format: flat, folder: out, prefix: t{sink} }}]
+limits: {{ checkpoint_interval: {checkpoint} }}
+http: 127.0.0.1:{http}
+"
+        );
+        let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+        Self { server, database, host, http }
+    }
+
+    fn start(&self) -> Process {
+        let mut process = self.host.spawn();
+        process.wait_for_line("starting to read the binlog", PATIENCE);
+        process
+    }
+
+    fn insert(&self, ids: &str) {
+        self.server.sql(&format!("INSERT INTO {}.t VALUES {ids}", self.database));
+    }
+
+    fn wait_for_records(&self, process: &mut Process, count: usize) {
+        let folder = self.host.path("out");
+        process.wait_until("the records", PATIENCE, || files::count_so_far(&folder, "t") >= count);
+    }
+
+    fn wait_until_durable(&self, process: &mut Process, changes: f64) {
+        let metric = "sluicegate_sink_durable_changes{pipeline=\"files\",sink=\"file\"}";
+        process.wait_until("the checkpoint", PATIENCE, || host::metric(self.http, metric).is_some_and(|n| n >= changes));
+    }
+
+    fn ids(&self, folder: &Path) -> Vec<u64> {
+        files::records(folder, "t").iter().map(|record| record["id"].as_u64().expect("an id")).collect()
+    }
+}
+
+#[test]
+fn a_record_is_visible_without_a_checkpoint() {
+    for sink in ["", ", zstd: 3"] {
+        let stream = Stream::new("10m", sink);
+        let mut process = stream.start();
+        for (count, id) in [(1, "(1)"), (3, "(2), (3)")] {
+            stream.insert(id);
+            stream.wait_for_records(&mut process, count);
+        }
+        assert!(!process.stderr().contains("\"level\":\"ERROR\""), "{}", process.stderr());
+        let metric = "sluicegate_sink_checkpoints_total{pipeline=\"files\",sink=\"file\"}";
+        assert_eq!(host::metric(stream.http, metric), Some(0.0));
+    }
+}
+
+#[test]
+fn a_file_that_is_taken_away_stops_the_program_and_the_next_start_goes_on() {
+    for moved in [false, true] {
+        let stream = Stream::new("20ms", "");
+        let (folder, away) = (stream.host.path("out"), stream.host.path("away"));
+        fs::create_dir(&away).expect("a folder");
+        let mut process = stream.start();
+        stream.insert("(1), (2), (3)");
+        stream.wait_for_records(&mut process, 3);
+        stream.wait_until_durable(&mut process, 3.0);
+        let file = folder.join("t-00000001.ndjson");
+        if moved {
+            fs::rename(&file, away.join("t-00000001.ndjson")).expect("moved");
+        } else {
+            fs::remove_file(&file).expect("removed");
+        }
+        stream.insert("(4), (5), (6)");
+        let ended = process.wait(PATIENCE);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("t-00000001.ndjson was moved away or removed while it was written to"), "{}", ended.stderr);
+
+        let mut process = stream.start();
+        stream.insert("(7)");
+        stream.wait_for_records(&mut process, 4);
+        process.sigterm();
+        let ended = process.wait(PATIENCE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the file that was written to is missing"), "{}", ended.stderr);
+        assert_eq!(stream.ids(&folder), [4, 5, 6, 7]);
+        if moved {
+            assert_eq!(stream.ids(&away)[..3], [1, 2, 3]);
+        }
+    }
+}
