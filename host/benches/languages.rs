@@ -20,8 +20,8 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_guest_builder::Language;
 use sluicegate_model::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Strings, Table, TableName,
-        TableRows, Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Strings, Table,
+        TableName, TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -79,7 +79,7 @@ fn customers() -> Batch {
     let column = |name: &str, data_type, primary_key: bool| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: !primary_key,
         primary_key,
         place: Place::Value,

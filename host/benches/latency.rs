@@ -38,9 +38,9 @@ fn main() {
     let server = mariadb::start(&[]);
     println!("{changes} changes, {RATE} a second, into a flat file; milliseconds from commit to visible\n");
     println!("{:<24} {:>9} {:>8} {:>8} {:>8} {:>12} {:>12}", "", "a second", "p50", "p99", "most", "p50/bar", "p99/bar");
-    for (name, sink) in [("plain", ""), ("zstd: 3", ", zstd: 3")] {
+    for (name, sink, checkpoint) in [("plain", "", "500ms"), ("plain, no checkpoint", "", "10m"), ("zstd: 3", ", zstd: 3", "500ms")] {
         let folder = tempfile::tempdir().unwrap();
-        let (waits, rate) = measured(&server, folder.path(), sink, changes);
+        let (waits, rate) = measured(&server, folder.path(), sink, checkpoint, changes);
         let part = |percent: usize| waits[(waits.len() * percent / 100).min(waits.len() - 1)].as_secs_f64() * 1e3;
         let ratio = |percent: usize| part(percent) / (BAR.as_secs_f64() * 1e3);
         let [p50, p99, most] = [50, 99, 100].map(part);
@@ -52,7 +52,7 @@ fn main() {
 }
 
 /// What each change had to wait, sorted, and how many were committed in a second.
-fn measured(server: &Server, folder: &Path, sink: &str, changes: usize) -> (Vec<Duration>, f64) {
+fn measured(server: &Server, folder: &Path, sink: &str, checkpoint: &str, changes: usize) -> (Vec<Duration>, f64) {
     server.sql(
         "CREATE OR REPLACE TABLE shop.latency (id BIGINT PRIMARY KEY, email VARCHAR(120) NOT NULL, amount DECIMAL(12,2) NOT NULL, \
          created_at DATETIME(6) NOT NULL, note VARCHAR(200) NULL) CHARSET utf8mb4",
@@ -62,6 +62,7 @@ fn measured(server: &Server, folder: &Path, sink: &str, changes: usize) -> (Vec<
         "name: bench
 source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: [shop.latency], start: now }}
 sinks: [{{ type: file, folder: out, format: flat{sink} }}]
+limits: {{ checkpoint_interval: {checkpoint} }}
 "
     );
     let pipeline = config::load_str(&text, folder, |_| None).unwrap_or_else(|e| panic!("{e}"));

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use sluicegate_config::OnError;
 use sluicegate_guest_builder::Language;
 use sluicegate_model::change::{
-    Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-    Transaction, Values,
+    Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName,
+    TableRows, Transaction, Values,
 };
 
 fn customers(columns: &[(&str, DataType)]) -> Arc<Table> {
     let column = |(name, data_type): &(&str, DataType)| ColumnInfo {
         name: (*name).into(),
         data_type: *data_type,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: true,
         primary_key: *name == "id",
         place: Place::Value,

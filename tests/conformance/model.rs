@@ -1,6 +1,6 @@
 //! What the conformance plugin has to answer: see `tests/guests/conformance/README.md`.
 
-use sluicegate_model::change::{Batch, ColumnInfo, DataType, NO_IMAGE, Operation, Place, Table};
+use sluicegate_model::change::{Batch, ColumnInfo, DataType, NO_IMAGE, NativeType, Operation, Place, Table};
 
 use crate::rows::Cell;
 
@@ -35,7 +35,7 @@ pub fn table(input: &Table) -> Table {
     let computed = |name: &str, data_type, place| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: true,
         primary_key: false,
         place,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sluicegate_model::change::{
-    Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-    Transaction, Values,
+    Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName,
+    TableRows, Transaction, Values,
 };
 
 /// One value, comparable bit by bit.
@@ -99,7 +99,7 @@ pub fn table(name: &str) -> Arc<Table> {
     let column = |name: &str, data_type, native_type: &str, nullable, primary_key| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: native_type.into(),
+        native_type: NativeType::parse(native_type),
         nullable,
         primary_key,
         place: Place::Value,

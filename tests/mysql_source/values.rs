@@ -134,7 +134,7 @@ fn every_type_is_exact(server: &Server) {
     let rows = &capture.held.iter().find(|b| b.taken > 0).unwrap().tables[0].table;
     assert!(rows.columns[0].primary_key && !rows.columns[0].nullable && rows.columns[1].nullable);
     assert_eq!(rows.columns.iter().filter(|c| c.primary_key).count(), 1);
-    let native: Vec<_> = [11, 17, 19, 44].iter().map(|i| rows.columns[*i].native_type.as_str()).collect();
+    let native: Vec<_> = [11, 17, 19, 44].iter().map(|i| rows.columns[*i].native_type.to_string()).collect();
     assert_eq!(native, ["decimal(12,2)", "char(10)", "varchar(20)", "enum('red','gr''een','blaué')"]);
     capture.stop();
 }

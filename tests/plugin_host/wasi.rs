@@ -12,8 +12,8 @@ use sluicegate_guest_builder as guests;
 use sluicegate_model::{
     Error, ErrorKind,
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-        Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName,
+        TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -83,7 +83,7 @@ fn inserted(ids: Vec<i64>) -> Batch {
     let column = ColumnInfo {
         name: "id".into(),
         data_type: DataType::Int64,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: false,
         primary_key: true,
         place: Place::Value,

@@ -10,8 +10,8 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_guest_builder as guests;
 use sluicegate_model::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Strings, Table, TableName,
-        TableRows, Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Strings, Table,
+        TableName, TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -23,7 +23,7 @@ pub fn orders() -> Arc<Table> {
     let column = |name: &str, data_type, primary_key| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: true,
         primary_key,
         place: Place::Value,

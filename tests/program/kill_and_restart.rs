@@ -2,7 +2,7 @@
 //! run that was killed has to write the same records as one that was not.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -120,6 +120,55 @@ fn a_run_killed_ten_times_writes_the_same_files_in_every_chosen_folder() {
     // fewer files at a time than folders
     let pipeline = pipeline("plugins: [{ file: plugin.wasm }]", "").replace("300KiB", "100KiB").replace("20ms }", "20ms, open_files: 2 }");
     killed_ten_times_with(&pipeline, Some(sluicegate_guest_builder::route()), &FOLDERS);
+}
+
+/// A lane that begins late does so at another transaction at each start, until its beginning is stored. From there on each sink has
+/// every change of the lane, once.
+#[test]
+fn lanes_killed_ten_times_give_each_sink_the_same_changes_once() {
+    let pipeline = "name: killed
+source: { type: generator, seed: 7, changes: 5000, rate: 8000, lanes: 4, turbulence: 3 }
+sinks:
+  - { type: file, name: one, format: flat, folder: one, prefix: shop, roll: { bytes: 300KiB } }
+  - { type: file, name: two, format: flat, folder: two, prefix: shop, zstd: 1 }
+limits: { checkpoint_interval: 20ms, batch_changes: 50 }
+";
+    let killed = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), pipeline);
+    let folder = killed.path("one");
+    for kill in 0..10_u64 {
+        let mut process = killed.spawn();
+        if kill % 3 != 0 {
+            let goal = files::bytes_so_far(&folder, "shop") + kill * 20_000;
+            process.wait_until("more records", PATIENCE, || files::bytes_so_far(&folder, "shop") >= goal);
+        }
+        process.kill9();
+    }
+    let ended = killed.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+
+    let (one, two) = (by_log(&folder), by_log(&killed.path("two")));
+    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
+    for (log, changes) in &one {
+        assert!(*changes == two[log], "the sinks have different changes of {log}");
+        let numbers: Vec<u64> = changes.iter().map(|(number, _)| *number).collect();
+        let (first, last) = (numbers[0], numbers[numbers.len() - 1]);
+        assert_eq!(numbers, (first..=last).collect::<Vec<_>>(), "{log} has gaps or changes that come twice");
+        assert!(first == 0 || log.ends_with(".1"), "only the first generation of a lane may begin later");
+    }
+    let lanes: BTreeSet<&str> = one.keys().filter_map(|log| log.split_once('.')).map(|(lane, _)| lane).collect();
+    assert_eq!(lanes.len(), 4, "{lanes:?}");
+}
+
+/// The records of a folder by the log that they come from: a generation of a lane. Each with its number there, which they are sorted by.
+fn by_log(folder: &Path) -> BTreeMap<String, Vec<(u64, Value)>> {
+    let mut logs: BTreeMap<String, Vec<(u64, Value)>> = BTreeMap::new();
+    for record in files::records(folder, "shop") {
+        let number = record["_pos"].as_u64().zip(record["_row"].as_u64()).map(|(position, row)| position + row);
+        let log = record["_file"].as_str().expect("a log file").to_owned();
+        logs.entry(log).or_default().push((number.expect("a place"), record));
+    }
+    logs.values_mut().for_each(|changes| changes.sort_by_key(|(number, _)| *number));
+    logs
 }
 
 /// "Now" is when the pipeline first started, not when it was started again.

@@ -1,6 +1,7 @@
 //! The real program from outside, and what has to be true of the repository. One binary, because linking each takes seconds.
 
 mod architecture;
+mod binlog;
 mod cli;
 mod file_sink;
 mod hot_swap;

@@ -40,7 +40,7 @@ pub fn best(count: usize, mut work: impl FnMut()) -> f64 {
 
 /// Runs the generator for `changes` changes and hands every batch to `take`.
 pub fn generate(changes: u64, mut take: impl FnMut(Batch)) {
-    let settings = GeneratorSource { seed: 1, rate: None, changes: Some(changes) };
+    let settings = GeneratorSource { changes: Some(changes), ..GeneratorSource::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (out, mut items) = tokio::sync::mpsc::channel(4);

@@ -12,7 +12,7 @@ fn keys_tombstones_and_changed_keys_are_as_debezium_writes_them() {
     push(&mut batch, Some((1, "b")), Some((2, "b")));
     push(&mut batch, Some((2, "b")), None);
     bench.sink.write(&batch).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     let records = broker.records("kinds.orders");
     let seen: Vec<_> = records
         .iter()
@@ -56,7 +56,7 @@ fn tables_without_a_key_follow_the_policy() {
 
     let mut whole = Bench::open(KafkaSink { keyless: Keyless::WholeRow, ..settings(&broker, "keyless-row") }, OnError::Stop).unwrap();
     whole.sink.write(&batch).unwrap();
-    whole.sink.flush().unwrap();
+    whole.sink.commit(&Frontier::default()).unwrap();
     let keys: Vec<_> = broker.records("keyless-row.log").into_iter().map(|r| (r.key.unwrap(), r.value.is_some())).collect();
     let key = r#"{"id":1,"note":"a"}"#.to_owned();
     assert_eq!(keys, [(key.clone(), true), (key.clone(), true), (key, false)]);
@@ -64,7 +64,7 @@ fn tables_without_a_key_follow_the_policy() {
     broker.create_topic("keyless-none.log", 3);
     let mut none = Bench::open(KafkaSink { keyless: Keyless::NoKey, ..settings(&broker, "keyless-none") }, OnError::Stop).unwrap();
     none.sink.write(&batch).unwrap();
-    none.sink.flush().unwrap();
+    none.sink.commit(&Frontier::default()).unwrap();
     let places: Vec<_> = broker.records("keyless-none.log").into_iter().map(|r| (r.partition, r.key, r.value.is_some())).collect();
     assert_eq!(places, [(0, None, true), (0, None, true)]);
 }
@@ -82,7 +82,7 @@ fn order_per_key_is_kept_over_partitions_and_full_queues() {
         }
         bench.sink.write(&batch).unwrap();
     }
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_each_once_in_order(&broker.records("order.orders"), 200_000);
     assert_eq!(bench.status.sinks[0].records.get(), 200_000);
 }
@@ -102,11 +102,11 @@ fn a_broker_killed_and_started_again_loses_repeats_and_reorders_nothing() {
             }
             bench.sink.write(&batch).unwrap();
             if sequence % 1000 == 0 {
-                bench.sink.flush().unwrap();
+                bench.sink.commit(&Frontier::default()).unwrap();
             }
             done.send(sequence).unwrap();
         }
-        bench.sink.flush().unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
     });
     while written.recv().unwrap() < 10_000 {}
     broker.kill9();

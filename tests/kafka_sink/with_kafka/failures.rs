@@ -13,9 +13,9 @@ fn a_refused_record_goes_to_the_dead_letters_and_its_neighbours_are_delivered() 
         push(&mut batch, None, Some((150, &huge)));
         push(&mut batch, None, Some((151, "last")));
         bench.sink.write(&batch).unwrap();
-        bench.sink.flush().unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
         bench.sink.write(&inserts(152, [152], "")).unwrap();
-        bench.sink.flush().unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
 
         let topic = format!("{name}.orders");
         let mut last = BTreeMap::new();
@@ -45,7 +45,7 @@ fn a_record_larger_than_the_client_takes_goes_to_the_dead_letters_at_once() {
     push(&mut batch, None, Some((2, &"x".repeat(2_000_000))));
     push(&mut batch, None, Some((3, "c")));
     bench.sink.write(&batch).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_eq!(broker.records("client-limit.orders").iter().map(id).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(bench.dead_letters()[0]["source"]["row"], 1);
 }
@@ -104,7 +104,7 @@ fn a_broker_that_stays_down_stops_the_sink_within_the_delivery_timeout() {
     let mut bench =
         Bench::open(KafkaSink { delivery_timeout: Duration::from_secs(3), ..settings(&broker, "down") }, OnError::Skip).unwrap();
     bench.sink.write(&inserts(0, 0..10, "")).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     broker.kill9();
     let begin = Instant::now();
     let error = fails(&mut bench, &inserts(10, 10..20, ""));

@@ -20,8 +20,8 @@ use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-        Transaction, Values,
+        Batch, Change, ColumnInfo, DataType, Event, Frontier, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table,
+        TableName, TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -76,7 +76,7 @@ fn table(name: &str, key: bool) -> Arc<Table> {
     let column = |name: &str, data_type, primary_key| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: false,
         primary_key,
         place: Place::Value,
@@ -151,5 +151,5 @@ fn assert_each_once_in_order(records: &[Record], count: usize) {
 
 /// The error of a write or of the flush after it.
 fn fails(bench: &mut Bench, batch: &Batch) -> Error {
-    bench.sink.write(batch).and_then(|()| bench.sink.flush()).unwrap_err()
+    bench.sink.write(batch).and_then(|()| bench.sink.commit(&Frontier::default())).unwrap_err()
 }

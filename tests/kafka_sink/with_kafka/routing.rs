@@ -55,7 +55,7 @@ fn headers_and_the_plugins_versions_stand_beside_the_record() {
         );
         batch.versions = Some("mask@1.0.0+0123456789ab".into());
         bench.sink.write(&batch).unwrap();
-        bench.sink.flush().unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
         let topic = format!("{name}.orders");
         let plugins = if versions == PluginVersions::Header { " sluicegate.plugins=mask@1.0.0+0123456789ab" } else { "" };
         assert_eq!(
@@ -98,7 +98,7 @@ fn rows_go_to_the_topics_that_plugins_choose_and_leave_those_that_they_chose_bef
     let mut whole = inserts(6, [7], "");
     whole.tables[0].table = Arc::new(Table { destination: Some("chosen.all".into()), ..Table::clone(&whole.tables[0].table) });
     bench.sink.write(&whole).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_eq!(seen(&broker, "chosen.eu"), [r#"{"id":1} c"#, r#"{"id":1} d"#, r#"{"id":1} -"#, r#"{"id":2} d"#, r#"{"id":2} -"#]);
     let new = r#"__debezium.newkey={"id":3}"#;
     let us = [r#"{"id":1} c"#.to_owned(), r#"{"id":1} u"#.to_owned(), format!(r#"{{"id":1}} d {new}"#), format!(r#"{{"id":1}} - {new}"#)];
@@ -122,7 +122,7 @@ fn order_per_key_is_kept_within_each_chosen_topic() {
         });
         bench.sink.write(&routed(sequence as u64, rows)).unwrap();
     }
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_each_once_in_order(&broker.records("sorted.a"), 13_334);
     assert_each_once_in_order(&broker.records("sorted.b"), 26_666);
 }
@@ -149,7 +149,7 @@ fn a_bad_topic_and_too_many_headers_follow_the_policy_and_are_not_shown() {
     batch.number = 5;
     batch.tables[0].table = Arc::new(Table { destination: Some("..".into()), ..Table::clone(&batch.tables[0].table) });
     bench.sink.write(&batch).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_eq!(seen(&broker, "bad-letters.orders"), [r#"{"id":1} c"#, r#"{"id":5} c"#]);
     let letters = bench.dead_letters();
     let rows: Vec<_> = letters.iter().map(|l| l["source"]["row"].as_u64().unwrap()).collect();

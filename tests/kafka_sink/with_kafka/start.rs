@@ -53,7 +53,7 @@ fn a_run_that_has_ended_does_not_wait_for_brokers_any_longer() {
     // longer than the test may take
     let mut bench = Bench::open(KafkaSink { delivery_timeout: 5 * DEADLINE, ..settings(&broker, "ended") }, OnError::Stop).unwrap();
     bench.sink.write(&inserts(0, 0..10, "")).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     broker.kill9();
     let status = bench.status.clone();
     let waiting = thread::spawn(move || fails(&mut bench, &inserts(10, 10..20, "")));

@@ -45,7 +45,7 @@ fn an_update_of_the_key_that_is_too_large_for_the_client_is_set_aside_whole() {
     push(&mut batch, Some((1, "a")), Some((2, &note)));
     push(&mut batch, None, Some((3, "c")));
     bench.sink.write(&batch).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_eq!(seen(&broker, "whole-client.orders"), [(key(1), op(CREATE)), (key(3), op(CREATE))]);
     let letters = bench.dead_letters();
     assert_eq!(letters.len(), 1);
@@ -59,7 +59,7 @@ fn an_update_of_the_key_that_the_broker_refuses_is_set_aside_whole() {
     for (name, on_error) in [("whole-letters", OnError::DeadLetter), ("whole-skip", OnError::Skip)] {
         let mut bench = bench(&broker, name, 20_000, on_error, &[("batch.size", "10000")]);
         bench.sink.write(&large_update(&note)).unwrap();
-        bench.sink.flush().unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
         let expected = [(key(1), op(CREATE)), (key(3), op(CREATE))];
         let seen = seen(&broker, &format!("{name}.orders"));
         assert_eq!(seen[..2], expected, "{seen:?}");
@@ -85,7 +85,7 @@ fn a_delete_that_the_broker_refuses_leaves_no_tombstone_behind() {
     push(&mut batch, None, Some((2, "b")));
     push(&mut batch, Some((2, "b")), None);
     bench.sink.write(&batch).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_eq!(seen(&broker, "whole-delete.orders"), [(key(1), op(CREATE)), (key(2), op(CREATE)), (key(2), op("d")), (key(2), None)]);
     assert_eq!(bench.dead_letters().len(), 1);
 }
@@ -96,7 +96,7 @@ fn a_change_that_is_small_enough_only_when_compressed_is_delivered_whole() {
     let options = [("compression.type", "zstd"), ("batch.size", "10000")];
     let mut bench = bench(&broker, "whole-zstd", 20_000, OnError::DeadLetter, &options);
     bench.sink.write(&large_update(&"x".repeat(100_000))).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     // the record at risk is sent first: the keys differ
     assert_eq!(
         seen(&broker, "whole-zstd.orders"),
@@ -114,7 +114,7 @@ fn the_limit_of_a_topic_that_the_first_record_makes_is_known() {
     push(&mut batch, Some((1, "a")), Some((2, &"x".repeat(30_000))));
     push(&mut batch, None, Some((3, "c")));
     bench.sink.write(&batch).unwrap();
-    bench.sink.flush().unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
     assert_eq!(seen(&broker, "new.orders"), [(key(3), op(CREATE))]);
     assert_eq!(bench.dead_letters().len(), 1);
 }

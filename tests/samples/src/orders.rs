@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sluicegate_model::change::{
-    Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows, Transaction,
-    Values,
+    Batch, Change, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName, TableRows,
+    Transaction, Values,
 };
 
 /// `shop.orders (id bigint primary key, note text)`.
@@ -12,7 +12,7 @@ pub fn orders() -> Arc<Table> {
     let column = |name: &str, data_type, primary_key: bool| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: !primary_key,
         primary_key,
         place: Place::Value,

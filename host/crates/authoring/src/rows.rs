@@ -9,7 +9,8 @@
 //!
 //! A line with `columns` declares a table, and stands before its changes; without one the types follow from the values: whole
 //! numbers are int64 (uint64 beyond it), other numbers float64, objects and lists json, everything else text, and the key is
-//! the column `id`. Records in Debezium's envelope are read as they are, with or without `payload` around them.
+//! the column `id`. NaN and infinities, which JSON lacks, are the texts `NaN`, `inf` and `-inf` in a declared float column.
+//! Records in Debezium's envelope are read as they are, with or without `payload` around them.
 
 use std::{
     collections::BTreeMap,
@@ -27,8 +28,8 @@ use super::record;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, Offset, Operation, Place, Table, TableName, TableRows,
-        Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table, TableName,
+        TableRows, Transaction, Values,
     },
     limits::ROWS_FILE_BYTES,
 };
@@ -101,7 +102,7 @@ impl Rows {
                     rows.tables.push(from.table.clone());
                     rows.tables.len() - 1
                 });
-                let image = |row: u32| (row != NO_IMAGE).then(|| record::image(from, row as usize, Place::Value));
+                let image = |row: u32| (row != NO_IMAGE).then(|| record::image(from, row, Place::Value));
                 rows.changes.push(Entry {
                     table,
                     operation: change.operation,
@@ -260,7 +261,14 @@ fn name_of(data_type: DataType) -> &'static str {
 }
 
 fn column(name: &str, data_type: DataType, primary_key: bool) -> ColumnInfo {
-    ColumnInfo { name: name.to_owned(), data_type, native_type: String::new(), nullable: !primary_key, primary_key, place: Place::Value }
+    ColumnInfo {
+        name: name.to_owned(),
+        data_type,
+        native_type: NativeType::default(),
+        nullable: !primary_key,
+        primary_key,
+        place: Place::Value,
+    }
 }
 
 /// The columns of a line that declares a table.
@@ -344,8 +352,11 @@ fn push(column: &mut Column, data_type: DataType, value: &Json) -> Option<()> {
         }),
         Values::Int64(v) => v.push(value.as_i64()?),
         Values::UInt64(v) => v.push(value.as_u64()?),
-        Values::Float32(v) => v.push(value.as_f64()? as f32),
-        Values::Float64(v) => v.push(value.as_f64()?),
+        Values::Float32(v) => {
+            let double = float(value)?;
+            v.push(Some(double as f32).filter(|single| single.is_finite() || !double.is_finite())?);
+        }
+        Values::Float64(v) => v.push(float(value)?),
         Values::Bytes(v) => v.push(&STANDARD.decode(value.as_str()?).ok()?),
         Values::Text(v) => match (data_type, value) {
             (_, Json::String(text)) => v.push(text.as_bytes()),
@@ -355,6 +366,16 @@ fn push(column: &mut Column, data_type: DataType, value: &Json) -> Option<()> {
         },
     }
     Some(())
+}
+
+/// A number, or one of those that JSON lacks, as [`record`] writes it.
+fn float(value: &Json) -> Option<f64> {
+    match value.as_str() {
+        Some("NaN") => Some(f64::NAN),
+        Some("inf") => Some(f64::INFINITY),
+        Some("-inf") => Some(f64::NEG_INFINITY),
+        _ => value.as_f64(),
+    }
 }
 
 #[cfg(test)]
@@ -389,6 +410,19 @@ mod tests {
         assert_eq!(told(&rows), [change]);
         // and once more from the batch itself
         assert_eq!(told(&Rows::from_batches(&[rows.batch(0, 1).unwrap()])), told(&rows));
+    }
+
+    #[test]
+    fn floats_that_json_lacks_are_texts_and_too_large_ones_are_refused() {
+        let declared = json!({ "table": "a.b", "columns": { "f": "float32", "d": "float64" }, "key": [] });
+        let lacking = ["NaN", "inf", "-inf"].map(|word| json!({ "table": "a.b", "op": "insert", "after": { "f": word, "d": word } }));
+        let rows = read(&[std::slice::from_ref(&declared), lacking.as_slice()].concat());
+        assert_eq!(told(&rows), lacking);
+        assert_eq!(told(&Rows::from_batches(&[rows.batch(0, 3).unwrap()])), lacking);
+        for wrong in [json!({ "f": 1e300 }), json!({ "d": "nan" })] {
+            let content = format!("{declared}\n{}", json!({ "table": "a.b", "after": wrong }));
+            assert!(Rows::parse(content.as_bytes(), |what| Error::new(ErrorKind::Config, what)).is_err());
+        }
     }
 
     #[test]

@@ -53,8 +53,18 @@ pub struct GeneratorSource {
     pub seed: u64,
     /// Changes a second; `None` = as fast as possible.
     pub rate: Option<u64>,
-    /// How many changes in all; `None` = for ever.
+    /// How many changes in all, in each lane; `None` = for ever.
     pub changes: Option<u64>,
+    /// Lanes, each with a shop of its own.
+    pub lanes: u16,
+    /// Seed of the disorder in which lanes and transactions come; `None` = in order.
+    pub turbulence: Option<u64>,
+}
+
+impl Default for GeneratorSource {
+    fn default() -> Self {
+        Self { seed: 1, rate: None, changes: None, lanes: 1, turbulence: None }
+    }
 }
 
 /// Where a source starts when there is no checkpoint.

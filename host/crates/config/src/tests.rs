@@ -123,6 +123,8 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
         ("port out of range", mysql("  port: 70000\n")),
         ("negative rate", format!("name: shop\nsource: {{ type: generator, rate: -1 }}\n{SINK}")),
         ("rate 0", format!("name: shop\nsource: {{ type: generator, rate: 0 }}\n{SINK}")),
+        ("no lanes", format!("name: shop\nsource: {{ type: generator, lanes: 0 }}\n{SINK}")),
+        ("too many lanes", format!("name: shop\nsource: {{ type: generator, lanes: 65 }}\n{SINK}")),
         ("heartbeat without a unit", mysql("  heartbeat: 5\n")),
         ("heartbeat that is no time", mysql("  heartbeat: soon\n")),
         ("heartbeat too long", mysql("  heartbeat: 2h\n")),
@@ -160,6 +162,12 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
     # rate 0
     pipeline file: line 2, source.rate: no changes a second
       remedy: write 1 or more, or leave it out to go as fast as possible
+    # no lanes
+    pipeline file: line 2, source.lanes: no lanes at all
+      remedy: write a number from 1 to 64, or leave it out
+    # too many lanes
+    pipeline file: line 2, source.lanes: too many lanes
+      remedy: write a number from 1 to 64, or leave it out
     # heartbeat without a unit
     pipeline file: line 6, source.heartbeat: a number does not belong here
       remedy: write a time with its unit, such as `500ms`, `30s` or `12h`

@@ -7,6 +7,8 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+pub mod row;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -20,12 +22,11 @@ use std::{
     },
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values},
+    change::{Batch, Change, NO_IMAGE, TableRows},
 };
 use sluicegate_storage::{
     file::{Whereabouts, whereabouts},
@@ -250,42 +251,14 @@ fn letter(stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<
         "database": name.database,
         "schema": name.schema,
         "table": name.table,
-        "operation": match change.operation {
-            Operation::Snapshot => "snapshot",
-            Operation::Insert => "insert",
-            Operation::Update => "update",
-            Operation::Delete => "delete",
-        },
+        "operation": change.operation.name(),
         "before": image(rows, change.before),
         "after": image(rows, change.after),
     }))
 }
 
-/// The row as a JSON object: integers and floats as numbers, bytes in base64, everything else as its text.
 fn image(rows: &TableRows, row: u32) -> Value {
-    if row == NO_IMAGE {
-        return Value::Null;
-    }
-    let row = row as usize;
-    let value = |values: &Values| match values {
-        Values::Boolean(v) => Value::from(v[row] != 0),
-        Values::Int64(v) => Value::from(v[row]),
-        Values::UInt64(v) => Value::from(v[row]),
-        // JSON has no word for infinities and NaN; they stand as text
-        Values::Float32(v) if v[row].is_finite() => v[row].to_string().parse().map_or_else(|_| v[row].to_string().into(), Value::Number),
-        Values::Float32(v) => Value::from(v[row].to_string()),
-        Values::Float64(v) if v[row].is_finite() => Value::from(v[row]),
-        Values::Float64(v) => Value::from(v[row].to_string()),
-        Values::Text(v) => match std::str::from_utf8(v.get(row)) {
-            Ok(text) => Value::from(text),
-            Err(_) => json!({ "base64": BASE64.encode(v.get(row)) }),
-        },
-        Values::Bytes(v) => Value::from(BASE64.encode(v.get(row))),
-    };
-    let columns = rows.table.columns.iter().zip(&rows.columns);
-    Value::Object(
-        columns.map(|(info, c)| (info.name.clone(), if c.nulls.get(row) { Value::Null } else { value(&c.values) })).collect::<Map<_, _>>(),
-    )
+    if row == NO_IMAGE { Value::Null } else { row::object(rows, row, |_| true).into() }
 }
 
 fn fault(path: &Path, what: &str, error: io::Error) -> Error {

@@ -3,7 +3,7 @@ use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt as _};
 use proptest::prelude::*;
 
 use super::*;
-use sluicegate_model::change::Image;
+use sluicegate_model::change::{Image, Operation};
 use sluicegate_samples::orders::{batch, inserts, push, row};
 
 fn error() -> Error {

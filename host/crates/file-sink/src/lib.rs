@@ -34,7 +34,7 @@ use sluicegate_config::FileSink as Settings;
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
     limits::Limits,
 };
 use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
@@ -49,7 +49,6 @@ pub struct FileSink {
     /// Where the tables of the batch at hand go.
     routes: Vec<Route>,
     uncommitted: Option<PathBuf>,
-    flushes: u64,
     _lock: Lock,
 }
 
@@ -87,7 +86,6 @@ impl FileSink {
             numbers,
             routes: Vec::new(),
             uncommitted: recovered.uncommitted,
-            flushes: 0,
             _lock: recovered.lock,
         })
     }
@@ -154,17 +152,6 @@ impl FileSink {
         self.streams.settle(entered)?;
         Ok(Written { records: 2, bytes: leaving + entering })
     }
-
-    /// The second flush tells that the first one's state has been stored: from now on a checkpoint names our files.
-    fn forget_marker(&mut self) -> Result<()> {
-        self.flushes += 1;
-        if self.flushes == 2
-            && let Some(marker) = self.uncommitted.take()
-        {
-            remove_file(&marker)?;
-        }
-        Ok(())
-    }
 }
 
 impl Sink for FileSink {
@@ -211,10 +198,17 @@ impl Sink for FileSink {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<SinkState> {
+    fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         let state = self.streams.flush()?;
-        self.forget_marker()?;
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
+    }
+
+    /// From now on a checkpoint names our files: without it they are not taken for leftovers.
+    fn stored(&mut self) -> Result<()> {
+        match self.uncommitted.take() {
+            Some(marker) => remove_file(&marker),
+            None => Ok(()),
+        }
     }
 }
 

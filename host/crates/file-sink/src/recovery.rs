@@ -44,12 +44,19 @@ pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Resu
             destinations.push((destination.clone(), restore(&root.join(destination), naming, place, written)?));
         }
     }
+    let marker = root.join(format!(".{}.uncommitted", naming.prefix));
+    let known = state.as_ref().is_some_and(|(_, written)| written.prefix == naming.prefix);
+    if !known && !marker.try_exists().map_err(|e| fault(root, "the folder cannot be read", e))? {
+        // files of a checkpoint that was lost: nothing may be removed
+        refuse_others(root, naming)?;
+        for destination in Journal::new(root, naming).read()? {
+            refuse_others(&root.join(destination), naming)?;
+        }
+    }
     undo_new(root, naming, state.as_ref())?;
     if let Some((_, written)) = state.as_ref().filter(|(_, written)| written.prefix != naming.prefix) {
         undo_new(root, written, state.as_ref())?;
     }
-    let marker = root.join(format!(".{}.uncommitted", naming.prefix));
-    let known = state.is_some_and(|(_, written)| written.prefix == naming.prefix);
     if known {
         remove_file(&marker)?;
     } else {
@@ -152,8 +159,9 @@ fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
 
 fn parse(text: &str) -> Result<(State, Naming)> {
     let bad = || {
-        Error::new(ErrorKind::State, "the checkpoint holds a state that no file sink wrote")
-            .remedy("give a sink whose kind was changed a new `name`, or set its kind back")
+        Error::new(ErrorKind::State, "the checkpoint holds a state that no file sink wrote").remedy(
+            "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes",
+        )
     };
     let state: State = serde_json::from_str(text).map_err(|e| bad().caused_by(e))?;
     let (naming, _) = Naming::parse(&state.plain.file).ok_or_else(bad)?;

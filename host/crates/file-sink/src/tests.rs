@@ -80,7 +80,7 @@ fn after_a_crash_the_files_hold_exactly_what_was_flushed() {
         let settings = settings(folder.path(), roll, zstd);
         let mut sink = open(&settings, None).unwrap();
         sink.write(&inserts(0, 0..40, "first")).unwrap();
-        let state = sink.flush().unwrap();
+        let state = sink.commit(&Frontier::default()).unwrap();
         sink.write(&inserts(40, 40..400, "never flushed")).unwrap();
         drop(sink); // as a kill would leave it: the buffer is lost, what was written is there
         assert!(fs::read_dir(&settings.folder).unwrap().count() >= 2);
@@ -88,7 +88,7 @@ fn after_a_crash_the_files_hold_exactly_what_was_flushed() {
         let mut sink = open(&settings, Some(&state)).unwrap();
         assert_eq!(ids(&settings), (0..40).collect::<Vec<_>>(), "roll {roll}, zstd {zstd:?}");
         sink.write(&inserts(40, 40..400, "second try")).unwrap();
-        let state = sink.flush().unwrap();
+        let state = sink.commit(&Frontier::default()).unwrap();
         assert_eq!(ids(&settings), (0..400).collect::<Vec<_>>());
         assert!(files(&settings).len() > 1 || roll > 2000 || zstd.is_some());
         drop(sink);
@@ -103,13 +103,29 @@ fn a_crash_before_the_first_checkpoint_leaves_nothing_behind() {
     let settings = settings(folder.path(), 1000, None);
     let mut sink = open(&settings, None).unwrap();
     sink.write(&inserts(0, 0..100, "")).unwrap();
-    sink.flush().unwrap(); // its state was never stored
+    sink.commit(&Frontier::default()).unwrap(); // its state was never stored
     drop(sink);
     let mut sink = open(&settings, None).unwrap();
     assert_eq!(files(&settings), []);
     sink.write(&inserts(0, 0..10, "")).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     assert_eq!(ids(&settings), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_whose_checkpoint_is_lost_after_its_first_commit_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1000, None);
+    let mut sink = open(&settings, None).unwrap();
+    sink.write(&inserts(0, 0..100, "")).unwrap();
+    sink.commit(&Frontier::default()).unwrap();
+    sink.stored().unwrap();
+    drop(sink);
+    for _ in 0..2 {
+        let error = open(&settings, None).err().unwrap();
+        assert!(error.message().ends_with("is there already, but the checkpoint knows nothing of it"), "{error}");
+        assert_eq!(ids(&settings), (0..100).collect::<Vec<_>>());
+    }
 }
 
 #[test]
@@ -118,8 +134,8 @@ fn files_of_another_run_are_never_mixed_with_new_ones() {
     let settings = settings(folder.path(), 1 << 20, None);
     let mut sink = open(&settings, None).unwrap();
     sink.write(&inserts(0, 0..3, "")).unwrap();
-    sink.flush().unwrap();
-    sink.flush().unwrap(); // the second flush: the first one's state is stored
+    sink.commit(&Frontier::default()).unwrap();
+    sink.stored().unwrap();
     drop(sink);
     let error = open(&settings, None).err().unwrap(); // as if the checkpoint had been deleted
     insta::assert_snapshot!(text(&settings, &error), @r"
@@ -135,7 +151,7 @@ fn complete_files_may_be_moved_away_but_the_open_one_may_not_be_shortened() {
     let settings = settings(folder.path(), 500, None);
     let mut sink = open(&settings, None).unwrap();
     sink.write(&inserts(0, 0..33, "")).unwrap();
-    let state = sink.flush().unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
     drop(sink);
     let names: Vec<String> = files(&settings).into_iter().map(|(name, _)| name).collect();
     let (last, complete) = names.split_last().unwrap();
@@ -175,7 +191,7 @@ fn a_changed_prefix_or_compression_goes_on_in_a_new_file() {
     let step = |settings: &Settings, state: Option<&str>, from: i64| {
         let mut sink = open(settings, state).unwrap();
         sink.write(&inserts(from as u64, from..from + 5, "")).unwrap();
-        let state = sink.flush().unwrap();
+        let state = sink.commit(&Frontier::default()).unwrap();
         sink.write(&inserts(from as u64 + 5, from + 5..from + 500, "lost")).unwrap();
         drop(sink); // crash
         state
@@ -199,7 +215,7 @@ fn a_state_that_is_not_ours_is_refused() {
     let settings = settings(folder.path(), 500, None);
     insta::assert_snapshot!(text(&settings, &open(&settings, Some("{}")).err().unwrap()), @r"
 the checkpoint holds a state that no file sink wrote: missing field `file` at line 1 column 2
-  remedy: give a sink whose kind was changed a new `name`, or set its kind back
+  remedy: set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes
 ");
     for state in [
         r#"{"file":"../orders-00000001.ndjson","number":1,"bytes":1,"records":1}"#,
@@ -220,7 +236,7 @@ fn a_plain_file_ends_with_the_record_that_fills_it() {
     for i in 0..50 {
         sink.write(&inserts(i, [i as i64], "")).unwrap();
     }
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     let files = files(&settings);
     let (_, complete) = files.split_last().unwrap();
     for (name, content) in complete {
@@ -237,12 +253,12 @@ fn a_file_is_rolled_when_it_gets_old_also_when_nothing_comes_any_more() {
     let mut sink = open(&settings, None).unwrap();
     sink.write(&inserts(0, 0..3, "")).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !sink.flush().unwrap().contains(r#""number":2,"bytes":0,"records":0"#) {
+    while !sink.commit(&Frontier::default()).unwrap().contains(r#""number":2,"bytes":0,"records":0"#) {
         assert!(Instant::now() < deadline);
     }
-    assert!(sink.flush().unwrap().contains(r#""number":2"#), "an empty file is never rolled");
+    assert!(sink.commit(&Frontier::default()).unwrap().contains(r#""number":2"#), "an empty file is never rolled");
     sink.write(&inserts(3, 3..5, "")).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     let names: Vec<String> = files(&settings).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["orders-00000001.ndjson", "orders-00000002.ndjson"]);
 }
@@ -254,7 +270,7 @@ fn records_and_bytes_are_counted() {
     let numbers = numbers();
     let mut sink = open_with(&settings, None, OnError::Stop, &small_buffer(), numbers.clone()).unwrap();
     sink.write(&inserts(0, 0..300, "")).unwrap();
-    let state: Place = serde_json::from_str(&sink.flush().unwrap()).unwrap();
+    let state: Place = serde_json::from_str(&sink.commit(&Frontier::default()).unwrap()).unwrap();
     let length = files(&settings)[0].1.len() as u64;
     assert_eq!((numbers.get().records.get(), numbers.get().bytes.get()), (300, length));
     assert_eq!((state.records, state.bytes), (300, length));
@@ -343,12 +359,12 @@ proptest! {
                     }
                 }
                 Step::Checkpoint => {
-                    stored = Some(sink.flush().unwrap());
+                    stored = Some(sink.commit(&Frontier::default()).unwrap());
                     durable = written;
                 }
                 Step::FlushAndCrash | Step::Crash => {
                     if matches!(step, Step::FlushAndCrash) {
-                        sink.flush().unwrap();
+                        sink.commit(&Frontier::default()).unwrap();
                     }
                     drop(sink);
                     sink = open(&settings, stored.as_deref()).unwrap();
@@ -357,7 +373,7 @@ proptest! {
                 }
             }
         }
-        sink.flush().unwrap();
+        sink.commit(&Frontier::default()).unwrap();
         prop_assert_eq!(ids(&settings), (0..written).collect::<Vec<_>>());
     }
 }

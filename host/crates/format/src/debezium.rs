@@ -16,9 +16,12 @@
 
 use super::{
     head::{Head, Stamp},
-    json::{self, Field, signed, string, unsigned},
+    json::{self, Field, signed, unsigned},
 };
-use sluicegate_model::change::{Change, NO_IMAGE, Operation, Table, TableRows};
+use sluicegate_model::{
+    change::{Change, NO_IMAGE, Operation, Table, TableRows},
+    json::string,
+};
 
 /// What is constant for a table version.
 pub(super) struct Plan {

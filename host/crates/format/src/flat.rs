@@ -19,9 +19,12 @@
 
 use super::{
     head::{Head, Stamp},
-    json::{self, Field, Name, string, unsigned},
+    json::{self, Field, Name, unsigned},
 };
-use sluicegate_model::change::{Change, NO_IMAGE, Place, Table, TableRows, write_timestamp};
+use sluicegate_model::{
+    change::{Change, NO_IMAGE, Place, Table, TableRows, write_timestamp},
+    json::string,
+};
 
 /// Our own members' names, without the leading underscore.
 const RESERVED: [&str; 11] = ["op", "database", "schema", "table", "ts", "gtid", "file", "pos", "row", "headers", "plugins"];

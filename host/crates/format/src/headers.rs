@@ -8,6 +8,7 @@ use super::json;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Column, Place, Table, Values},
+    json::string,
     limits::Limits,
 };
 
@@ -91,14 +92,14 @@ impl Plan {
         let mut lead = None;
         self.each(columns, row, bounds, |name, value, bytes| {
             out.extend(lead.replace(b','));
-            json::string(name.as_bytes(), out);
+            string(name.as_bytes(), out);
             out.push(b':');
             if bytes {
                 out.push(b'"');
                 json::base64(value, out);
                 out.push(b'"');
             } else {
-                json::string(value, out);
+                string(value, out);
             }
         })?;
         out.extend_from_slice(b"}}");

@@ -24,6 +24,7 @@ use sluicegate_config::RecordFormat;
 use sluicegate_model::{
     Result,
     change::{Batch, Change, NO_IMAGE, Operation, Place, Table, TableRows, Truncate},
+    json::string,
     limits::{ENCODER_PLANS, Limits},
     now_us,
 };
@@ -172,7 +173,7 @@ impl Encoder {
                     RecordFormat::Debezium => b",\"plugins\":",
                 };
                 self.version_member.extend_from_slice(name);
-                json::string(versions.as_bytes(), &mut self.version_member);
+                string(versions.as_bytes(), &mut self.version_member);
             }
             self.head.clear();
         }

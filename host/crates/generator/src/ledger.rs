@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, LanePlace, Offset},
+    change::{Batch, Change, LanePlace, Offset, Transaction},
 };
 use sluicegate_source::Ledger;
 
@@ -55,6 +55,11 @@ impl Ledger for Changes {
         Ok(if had == 0 { Vec::new() } else { vec![Range { start: 0, end: had }] })
     }
 
+    fn had_whole(&self, _offset: &Offset, _transaction: &Transaction) -> Result<bool> {
+        // all that it gives are rows
+        Ok(false)
+    }
+
     fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool> {
         Ok(Place::of(offset)?.change >= Place::of(other)?.change)
     }
@@ -70,6 +75,6 @@ impl Ledger for Changes {
                 Error::new(ErrorKind::State, format!("the generator has no lane `{lane}`")).remedy(format!("Its only lane is `{LANE}`."))
             );
         }
-        Place::of(offset).map(|_| ())
+        Place::of(offset).map(|_| ()).map_err(|e| e.remedy("Write the place as `sluicegate checkpoint show` prints it."))
     }
 }

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use super::shop::{Customer, Line, Order, Stage, decimal};
 use sluicegate_model::change::{
-    Column, ColumnInfo, DataType, Image, Nulls, Place, Strings, Table, TableName, TableRows, Values, write_date, write_datetime,
+    Column, ColumnInfo, DataType, Image, NativeType, Nulls, Place, Strings, Table, TableName, TableRows, Values, write_date, write_datetime,
 };
+
+/// Their names, by their index.
+pub(super) const TABLES: [&str; 3] = ["customers", "orders", "order_lines"];
 
 /// The shop's tables: `customers`, `orders`, `order_lines`.
 pub(super) struct Tables(pub(super) [Arc<Table>; 3]);
 
 impl Tables {
-    pub(super) fn new() -> Self {
+    /// The tables in the database of this name.
+    pub(super) fn new(database: &str) -> Self {
         use DataType::*;
         use Role::*;
+        let table = |name, columns| table(database, name, columns);
         Self([
             table(
                 "customers",
@@ -62,16 +67,16 @@ enum Role {
     Nullable,
 }
 
-fn table(name: &str, columns: &[(&str, DataType, &str, Role)]) -> Arc<Table> {
+fn table(database: &str, name: &str, columns: &[(&str, DataType, &str, Role)]) -> Arc<Table> {
     let columns = columns.iter().map(|&(name, data_type, native, role)| ColumnInfo {
         name: name.into(),
         data_type,
-        native_type: native.into(),
+        native_type: NativeType::parse(native),
         nullable: role == Role::Nullable,
         primary_key: role == Role::Key,
         place: Place::Value,
     });
-    Arc::new(Table { name: TableName::new("shop", name), destination: None, columns: columns.collect() })
+    Arc::new(Table { name: TableName::new(database, name), destination: None, columns: columns.collect() })
 }
 
 /// Bytes of the largest image of each table, generously.

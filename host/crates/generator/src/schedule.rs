@@ -96,10 +96,25 @@ struct Round {
     /// Number of its first change.
     start: u64,
     slots: Vec<Slot>,
+    /// Its transactions: the slot of the first change, and how many changes there are.
+    transactions: Vec<(u64, u64)>,
     /// Which slot places the order, by the order's number.
     placed: Vec<u64>,
     /// Which slot lets the customer join.
     joined: Vec<u64>,
+}
+
+/// A transaction of the stream. No two of one round touch the same row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Planned {
+    /// Number of its first change.
+    pub(super) first: u64,
+    /// How many changes it has.
+    pub(super) length: u64,
+    /// How many transactions of its round stand before it.
+    pub(super) in_round: u64,
+    /// How many transactions its round has.
+    pub(super) of_round: u64,
 }
 
 /// A place in the schedule: before this slot of this round.
@@ -116,8 +131,9 @@ impl Schedule {
         let mut rounds = Vec::with_capacity(OLDEST + 1);
         let mut start = 0;
         for round in 0..=OLDEST {
-            let mut slots = Vec::new();
+            let (mut slots, mut cuts) = (Vec::new(), Vec::new());
             for steps in transactions.iter().filter(|steps| steps.iter().all(|(step, ..)| step.age() <= round)) {
+                cuts.push((slots.len() as u64, steps.len() as u64));
                 append(steps, &mut slots);
             }
             let find = |step, items| {
@@ -126,7 +142,7 @@ impl Schedule {
             };
             let (placed, joined) = (find(Step::OrderIsPlaced, ORDERS), find(Step::CustomerJoins, CUSTOMERS));
             let length = slots.len() as u64;
-            rounds.push(Round { start, slots, placed, joined });
+            rounds.push(Round { start, slots, transactions: cuts, placed, joined });
             start += length;
         }
         Self { rounds }
@@ -158,6 +174,29 @@ impl Schedule {
         }
     }
 
+    /// How many transactions the first `rounds` rounds have.
+    pub(super) fn transactions(&self, rounds: u64) -> u64 {
+        (0..rounds).map(|round| self.round(round).transactions.len() as u64).sum()
+    }
+
+    /// The transaction with this number, counted from 0.
+    pub(super) fn transaction(&self, number: u64) -> Planned {
+        let last = self.rounds.len() - 1;
+        let mut before = 0;
+        for (n, round) in self.rounds.iter().enumerate() {
+            let count = round.transactions.len() as u64;
+            if n < last && number >= before + count {
+                before += count;
+                continue;
+            }
+            let (further, index) = if n == last { ((number - before) / count, (number - before) % count) } else { (0, number - before) };
+            let (into, length) = round.transactions[index as usize];
+            let first = self.start(n as u64 + further) + into;
+            return Planned { first, length, in_round: index, of_round: count };
+        }
+        Planned { first: 0, length: 0, in_round: 0, of_round: 0 }
+    }
+
     /// Number of the change that placed an order.
     pub(super) fn placed(&self, round: u64, item: u64) -> u64 {
         self.start(round) + self.round(round).placed[item as usize]
@@ -179,14 +218,14 @@ impl Schedule {
 }
 
 /// Step, number of the customer or order, number of the line.
-type Planned = (Step, u64, u64);
+type Action = (Step, u64, u64);
 
 /// All transactions of a full round. All steps of one have the same age.
-fn transactions(seed: u64) -> Vec<Vec<Planned>> {
+fn transactions(seed: u64) -> Vec<Vec<Action>> {
     use Step::*;
     let every_line = |step, item| (1..=lines(item)).map(move |line| (step, item, line));
     let place = |item| [(OrderIsPlaced, item, 0)].into_iter().chain(every_line(LineIsAdded, item)).collect();
-    let mut all: Vec<Vec<Planned>> = Vec::new();
+    let mut all: Vec<Vec<Action>> = Vec::new();
     for item in 0..ORDERS {
         all.push(place(item));
         all.push(vec![(OrderIsPaid, item, 0)]);
@@ -215,7 +254,7 @@ fn transactions(seed: u64) -> Vec<Vec<Planned>> {
 }
 
 /// Appends a transaction; its neighbours with the same step are one event with several rows, as of one statement.
-fn append(steps: &[Planned], slots: &mut Vec<Slot>) {
+fn append(steps: &[Action], slots: &mut Vec<Slot>) {
     let mut before: Option<Slot> = None;
     for (in_transaction, &(step, item, line)) in steps.iter().enumerate() {
         let in_event = before.filter(|b| b.step == step).map_or(0, |b| b.in_event + 1);

@@ -29,6 +29,20 @@ pub(super) struct Stream {
     batch_bytes: usize,
 }
 
+/// A change that is picked for a batch.
+pub(super) struct Picked {
+    /// Its number.
+    pub(super) change: u64,
+    /// What its transaction is called.
+    pub(super) transaction: Arc<str>,
+    /// The table of its row.
+    pub(super) table: &'static str,
+    /// How many rows of that table stand before it in its transaction.
+    pub(super) rows_before: u64,
+    /// Whether its transaction ends behind it.
+    pub(super) ends: bool,
+}
+
 /// A batch while it is filled.
 struct Filling {
     customers: Customers,
@@ -42,13 +56,51 @@ struct Filling {
 }
 
 impl Stream {
+    /// The shop in the database `database`, for a lane whose transactions come in any order: see [`Self::pick`].
+    pub(super) fn of_lane(seed: u64, database: &str, file: Arc<str>, lane: Lane, limits: &Limits) -> Self {
+        Self { tables: Tables::new(database), file, lane, ..Self::new(seed, 0, limits) }
+    }
+
+    /// A batch of changes that are picked one by one: at most `limit`, and no more than a batch may hold. `number` is that of the
+    /// batch. Whoever picks says where the lane is after it. `None` if there is none to pick.
+    pub(super) fn pick(&mut self, limit: u64, number: u64, mut next: impl FnMut(&Schedule) -> Option<Picked>) -> Option<Batch> {
+        let (most, mut filling) = self.begin(limit);
+        let mut ends = true;
+        while filling.has_room(most, self.batch_bytes)
+            && let Some(picked) = next(&self.schedule)
+        {
+            let begins = picked.change != self.change;
+            (self.change, self.cursor) = (picked.change, self.schedule.locate(picked.change));
+            let slot = *self.schedule.slot(self.cursor);
+            let events = filling.batch.events.len();
+            self.append(&slot, &mut filling, begins);
+            if let Some(transaction) = filling.batch.transactions.last_mut() {
+                transaction.id.get_or_insert_with(|| picked.transaction.clone());
+            }
+            if let Some(event) = filling.batch.events.get_mut(events) {
+                (event.table, event.rows_before) = (Some(picked.table.into()), picked.rows_before - u64::from(slot.in_event));
+            }
+            ends = picked.ends;
+            self.change += 1;
+        }
+        if filling.batch.changes.is_empty() {
+            return None;
+        }
+        if let Some(last) = filling.batch.transactions.last_mut() {
+            last.complete = ends;
+        }
+        let mut batch = filling.finish(&self.tables);
+        batch.number = number;
+        Some(batch)
+    }
+
     /// A stream whose next change is number `change`.
     pub(super) fn new(seed: u64, change: u64, limits: &Limits) -> Self {
         let schedule = Schedule::new(seed);
         let cursor = schedule.locate(change);
         let batch_changes = limits.batch_changes.max(1) as u64;
         let batch_bytes = limits.batch_bytes;
-        let (tables, file, lane) = (Tables::new(), "generator".into(), Lane::new(LANE));
+        let (tables, file, lane) = (Tables::new("shop"), "generator".into(), Lane::new(LANE));
         Self { seed, schedule, tables, file, cursor, change, given: 0, lane, batch_changes, batch_bytes }
     }
 
@@ -59,23 +111,10 @@ impl Stream {
 
     /// A batch of the next changes: at most `limit`, and no more than a batch may hold.
     pub(super) fn batch(&mut self, limit: u64) -> Batch {
-        let most = limit.min(self.batch_changes).min((self.batch_bytes / LARGEST_IMAGE) as u64).max(1) as usize;
-        let mut filling = Filling {
-            // a round has these shares of images, and a batch is seldom shorter than a round
-            customers: Customers::with_capacity(most / 8),
-            orders: Orders::with_capacity(most),
-            lines: OrderLines::with_capacity(most / 2),
-            tables: [None; 3],
-            used: 0,
-            bytes: 0,
-            batch: Batch::empty(self.given, self.lane.clone(), Offset::from_json("")),
-        };
-        filling.batch.changes.reserve_exact(most);
-        while filling.batch.changes.len() < most
-            && (filling.batch.changes.is_empty() || filling.bytes + 2 * LARGEST_IMAGE <= self.batch_bytes)
-        {
+        let (most, mut filling) = self.begin(limit);
+        while filling.has_room(most, self.batch_bytes) {
             let slot = *self.schedule.slot(self.cursor);
-            self.append(&slot, &mut filling);
+            self.append(&slot, &mut filling, false);
             self.cursor = self.schedule.next(self.cursor);
             self.change += 1;
         }
@@ -89,9 +128,27 @@ impl Stream {
         batch
     }
 
-    fn append(&self, slot: &Slot, filling: &mut Filling) {
-        let first_of_batch = filling.batch.changes.is_empty();
-        if first_of_batch || slot.in_transaction == 0 {
+    /// An empty batch, and how many changes go in at most.
+    fn begin(&self, limit: u64) -> (usize, Filling) {
+        let most = limit.min(self.batch_changes).min((self.batch_bytes / LARGEST_IMAGE) as u64).max(1) as usize;
+        let mut filling = Filling {
+            // a round has these shares of images, and a batch is seldom shorter than a round
+            customers: Customers::with_capacity(most / 8),
+            orders: Orders::with_capacity(most),
+            lines: OrderLines::with_capacity(most / 2),
+            tables: [None; 3],
+            used: 0,
+            bytes: 0,
+            batch: Batch::empty(self.given, self.lane.clone(), Offset::from_json("")),
+        };
+        filling.batch.changes.reserve_exact(most);
+        (most, filling)
+    }
+
+    /// Appends the change at the cursor. `begins`: the one before it in the batch is not the one before it in the shop.
+    fn append(&self, slot: &Slot, filling: &mut Filling, begins: bool) {
+        let begins = begins || filling.batch.changes.is_empty();
+        if begins || slot.in_transaction == 0 {
             let position = self.change - u64::from(slot.in_transaction);
             // whether it ends is known when the next one begins
             if let Some(before) = filling.batch.transactions.last_mut() {
@@ -99,7 +156,7 @@ impl Stream {
             }
             filling.batch.transactions.push(Transaction { id: None, file: self.file.clone(), position, complete: false });
         }
-        if first_of_batch || slot.in_event == 0 {
+        if begins || slot.in_event == 0 {
             // an event is placed and dated by its first change, also when the stream begins inside of it
             let first = self.change - u64::from(slot.in_event);
             let transaction = filling.batch.transactions.len() as u32 - 1;
@@ -167,6 +224,12 @@ fn delete(before: u32) -> (Operation, u32, u32) {
 }
 
 impl Filling {
+    /// Whether one more change fits. An empty batch takes one, whatever the bounds.
+    fn has_room(&self, most: usize, most_bytes: usize) -> bool {
+        let changes = self.batch.changes.len();
+        changes < most && (changes == 0 || self.bytes + 2 * LARGEST_IMAGE <= most_bytes)
+    }
+
     /// Index of a table in the batch, given out when it first occurs.
     fn table(&mut self, table: usize) -> u32 {
         *self.tables[table].get_or_insert_with(|| {

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -12,10 +15,10 @@ use sluicegate_model::change::{Batch, Change, NO_IMAGE, Operation};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn settings(rate: Option<u64>, changes: Option<u64>) -> GeneratorSource {
-    GeneratorSource { seed: 7, rate, changes }
+    GeneratorSource { seed: 7, rate, changes, ..GeneratorSource::default() }
 }
 
-fn limits(batch_changes: usize) -> Limits {
+pub(super) fn limits(batch_changes: usize) -> Limits {
     Limits { batch_changes, ..Limits::default() }
 }
 
@@ -55,7 +58,7 @@ fn flat() -> Encoder {
     Encoder::new(RecordFormat::Flat, "p", "generator")
 }
 
-fn described(batches: &[Batch]) -> Vec<(String, Option<String>, Option<String>)> {
+pub(super) fn described(batches: &[Batch]) -> Vec<(String, Option<String>, Option<String>)> {
     let mut encoder = flat();
     batches.iter().flat_map(|b| b.changes.iter().map(move |c| (b, c))).map(|(b, c)| describe(&mut encoder, b, c)).collect()
 }

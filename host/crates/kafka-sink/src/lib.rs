@@ -41,7 +41,7 @@ use sluicegate_config::{KafkaSink as Settings, Keyless};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
     limits::Limits,
 };
 use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
@@ -371,6 +371,7 @@ impl KafkaSink {
 
     fn try_alone(&mut self, batch: &Batch, change: &Change) -> Result<()> {
         let records = self.encode(batch, change)?.list(&self.buffers);
+        self.check_client(&records)?;
         let mut records: Vec<Record<'_>> = records.into_iter().flatten().collect();
         if records.len() > 1 {
             let (client, sizes) = (&self.client, &mut self.sizes);
@@ -473,7 +474,7 @@ impl Sink for KafkaSink {
         self.settle()
     }
 
-    fn flush(&mut self) -> Result<SinkState> {
+    fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         self.settle()?;
         Ok("{}".to_owned())
     }

@@ -23,7 +23,7 @@ use sluicegate_model::{
 /// A topic's limit where nobody has set another.
 const DEFAULT: usize = 1_048_588;
 
-/// Pause before a topic that is being made is asked for again.
+/// Pause before the limit of a topic that is being created is asked for again.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Answers without a limit of a topic that exists, before they count as a refusal: brokers hear of a new topic one after the other.
 const REFUSALS: usize = 5;

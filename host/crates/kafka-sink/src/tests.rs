@@ -46,7 +46,7 @@ fn mock() -> MockCluster<'static, DefaultProducerContext> {
 
 fn deliver(sink: &mut KafkaSink) -> Result<SinkState> {
     sink.write(&inserts(0, 0..10, ""))?;
-    sink.flush()
+    sink.commit(&Frontier::default())
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_change_of_several_records_is_delivered_where_the_brokers_do_not_say_their_l
         (change.operation, change.before, change.after) = (Operation::Delete, change.after, NO_IMAGE);
     }
     sink.write(&batch).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     assert_eq!(sink.numbers.get().records.get(), 6);
 }
 

@@ -1,4 +1,5 @@
-//! What every part of Sluicegate shares: the model of changes, the one error type, every bound of the program, the clock.
+//! What every part of Sluicegate shares: the model of changes, the one error type, every bound of the program, the clock; and what
+//! several parts need one copy of.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -6,7 +7,11 @@
 pub mod change;
 mod clock;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+pub mod json;
 pub mod limits;
+pub mod splitmix;
 
 pub use clock::now_us;
 pub use error::{Error, ErrorKind, Result};

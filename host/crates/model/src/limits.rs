@@ -80,6 +80,9 @@ pub const DESTINATIONS_JOURNAL_BYTES: u64 = 8 << 20;
 /// Threads that one pipeline's batches pass through the plugins on, at most.
 pub const MOST_WORKERS: usize = 64;
 
+/// Lanes that the generator has at most.
+pub const GENERATOR_LANES: u16 = 64;
+
 /// Batches that wait for each of several workers, and behind it.
 pub const WORKER_QUEUE_BATCHES: usize = 2;
 

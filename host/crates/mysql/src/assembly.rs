@@ -217,10 +217,12 @@ fn fault_in(plan: &Plan, fault: ColumnFault) -> Error {
 
 fn beyond_columns(plan: &Plan) -> Error {
     Error::new(ErrorKind::Source, format!("a row of {} has text of more than 4 GiB", plan.table.name))
-        .remedy("Lower limits.row_bytes, or leave the table out.")
+        .remedy(format!("Leave the table out by adding '!{}' to the source's tables: its changes are then not delivered.", plan.table.name))
 }
 
 fn too_large(plan: &Plan, bytes: usize, limit: usize) -> Error {
-    Error::new(ErrorKind::Source, format!("a row of {} has {bytes} bytes, the limit is {limit}", plan.table.name))
-        .remedy("Raise limits.row_bytes, or leave the table out.")
+    Error::new(ErrorKind::Source, format!("a row of {} has {bytes} bytes, the limit is {limit}", plan.table.name)).remedy(format!(
+        "Raise limits.row_bytes, or leave the table out by adding '!{}' to the source's tables: its changes are then not delivered.",
+        plan.table.name
+    ))
 }

@@ -10,6 +10,7 @@ use super::{
     column_type as ct,
     connection::{Connector, Server},
     decoder::Special,
+    native,
     plan::{self, Description, Plan},
     position::Flavour,
     table_map::{self, ColumnMap, Head, TableMap},
@@ -17,7 +18,7 @@ use super::{
 use sluicegate_config::TablePatterns;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, DataType, Place, Table, TableName},
+    change::{ColumnInfo, DataType, NativeType, Place, Table, TableName},
 };
 
 /// What a table id stands for.
@@ -161,7 +162,7 @@ impl Catalogue {
         let columns = self.columns(name).await?;
         let columns = columns.into_iter().map(|column| ColumnInfo {
             data_type: column.value_type(),
-            native_type: column.column_type,
+            native_type: column.native_type(),
             nullable: true,
             primary_key: column.key == "PRI",
             place: Place::Value,
@@ -260,9 +261,13 @@ impl CatalogueColumn {
         }
     }
 
+    fn native_type(&self) -> NativeType {
+        native::of_catalogue(&self.data_type, &self.column_type, self.charset.as_deref())
+    }
+
     /// What its values are, by the name of its type.
     fn value_type(&self) -> DataType {
-        let unsigned = self.column_type.contains("unsigned");
+        let unsigned = self.native_type().is_unsigned();
         match self.data_type.as_str() {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if !unsigned => DataType::Int64,
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" | "bit" => DataType::UInt64,
@@ -280,12 +285,12 @@ impl CatalogueColumn {
     }
 
     pub fn describe(&self) -> Description {
-        let labelled = matches!(self.data_type.as_str(), "enum" | "set");
+        let native = self.native_type();
         Description {
             name: self.name.clone(),
-            unsigned: self.column_type.contains("unsigned") || self.data_type == "year",
+            unsigned: native.is_unsigned() || self.data_type == "year",
             charset: self.charset.clone(),
-            labels: if labelled { labels(&self.column_type) } else { Vec::new() },
+            labels: native.labels().cloned().unwrap_or_default(),
             primary_key: self.key == "PRI",
             special: self.special(),
         }
@@ -294,7 +299,8 @@ impl CatalogueColumn {
     /// Whether this column can have been logged so.
     pub fn agrees(&self, logged: &ColumnMap) -> bool {
         let binary = self.charset.as_deref().map(Charset::named).is_none_or(|c| c == Charset::Binary);
-        let old = || !self.column_type.contains('(');
+        let native = self.native_type();
+        let old = || native.fraction_digits().is_none();
         match self.data_type.as_str() {
             "tinyint" => logged.kind == ct::TINY,
             "smallint" => logged.kind == ct::SHORT,
@@ -304,7 +310,8 @@ impl CatalogueColumn {
             "float" => logged.kind == ct::FLOAT,
             "double" => logged.kind == ct::DOUBLE,
             "decimal" => {
-                logged.kind == ct::NEWDECIMAL && self.column_type.contains(&format!("({},{})", logged.meta >> 8, logged.meta & 255))
+                let [precision, scale] = logged.meta.to_be_bytes().map(u32::from);
+                logged.kind == ct::NEWDECIMAL && (native.precision(), native.scale()) == (Some(precision), Some(scale))
             }
             "year" => logged.kind == ct::YEAR,
             "date" => matches!(logged.kind, ct::DATE | ct::NEWDATE),
@@ -325,46 +332,5 @@ impl CatalogueColumn {
             "vector" => logged.kind == ct::VECTOR,
             _ => logged.kind == ct::GEOMETRY,
         }
-    }
-}
-
-/// The labels of `enum('a','b''c')`, as the server escapes them: quotes doubled, `\\`, `\n`, `\r` and `\0` with a backslash.
-fn labels(column_type: &str) -> Vec<String> {
-    let mut labels = Vec::new();
-    let mut characters = column_type.chars().peekable();
-    while characters.by_ref().any(|c| c == '\'') {
-        let mut label = String::new();
-        loop {
-            match characters.next() {
-                Some('\'') if characters.peek() == Some(&'\'') => {
-                    characters.next();
-                    label.push('\'');
-                }
-                Some('\\') => label.push(match characters.next() {
-                    Some('n') => '\n',
-                    Some('r') => '\r',
-                    Some('0') => '\0',
-                    other => other.unwrap_or('\\'),
-                }),
-                Some('\'') => break,
-                Some(character) => label.push(character),
-                None => return labels,
-            }
-        }
-        labels.push(label);
-    }
-    labels
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_keep_their_quotes_and_commas() {
-        assert_eq!(labels("enum('a','b''c',',','')"), ["a", "b'c", ",", ""]);
-        assert_eq!(labels("set('x')"), ["x"]);
-        assert_eq!(labels(r"enum('a\\b','c\nd')"), ["a\\b", "c\nd"]);
-        assert!(labels("enum('broken").is_empty());
     }
 }

@@ -32,7 +32,7 @@ impl Charset {
     }
 
     /// Bytes that a character can take, as far as known: turns a column's length in bytes into characters.
-    pub fn bytes_a_character(&self, name: &str) -> usize {
+    pub fn bytes_a_character(&self, name: &str) -> u32 {
         match (self, name) {
             (Charset::Utf8, "utf8mb4") => 4,
             (Charset::Utf8, _) => 3,

@@ -1,5 +1,7 @@
 //! One column's values from a row image into its vector.
 
+use std::sync::Arc;
+
 use super::{
     charset::{self, Charset},
     cursor::{Cursor, Fault},
@@ -50,11 +52,11 @@ pub enum Decoder {
     Bit(u8),
     Enum {
         bytes: u8,
-        labels: Box<[Box<str>]>,
+        labels: Arc<[Box<str>]>,
     },
     Set {
         bytes: u8,
-        labels: Box<[Box<str>]>,
+        labels: Arc<[Box<str>]>,
     },
     Text {
         prefix: u8,
@@ -275,7 +277,7 @@ mod tests {
         strings
     }
 
-    fn boxed(labels: &[&str]) -> Box<[Box<str>]> {
+    fn shared(labels: &[&str]) -> Arc<[Box<str>]> {
         labels.iter().map(|l| (*l).into()).collect()
     }
 
@@ -305,11 +307,11 @@ mod tests {
 
     #[test]
     fn enum_and_set_are_their_labels() {
-        let decoder = Decoder::Enum { bytes: 1, labels: boxed(&["red", "green"]) };
+        let decoder = Decoder::Enum { bytes: 1, labels: shared(&["red", "green"]) };
         assert_eq!(one(&decoder, DataType::Text, &[2]), Ok(Values::Text(string(b"green"))));
         assert_eq!(one(&decoder, DataType::Text, &[0]), Ok(Values::Text(string(b""))));
         assert!(one(&decoder, DataType::Text, &[3]).is_err());
-        let decoder = Decoder::Set { bytes: 1, labels: boxed(&["a", "b", "c"]) };
+        let decoder = Decoder::Set { bytes: 1, labels: shared(&["a", "b", "c"]) };
         assert_eq!(one(&decoder, DataType::Text, &[0b101]), Ok(Values::Text(string(b"a,c"))));
         assert_eq!(one(&decoder, DataType::Text, &[0]), Ok(Values::Text(string(b""))));
         assert!(one(&decoder, DataType::Text, &[8]).is_err());
@@ -341,8 +343,8 @@ mod tests {
             (DateTime(3), DataType::DateTime),
             (Timestamp(1), DataType::Timestamp),
             (Bit(8), DataType::UInt64),
-            (Enum { bytes: 2, labels: boxed(&["x"]) }, DataType::Text),
-            (Set { bytes: 8, labels: boxed(&["x", "y"]) }, DataType::Text),
+            (Enum { bytes: 2, labels: shared(&["x"]) }, DataType::Text),
+            (Set { bytes: 8, labels: shared(&["x", "y"]) }, DataType::Text),
             (Text { prefix: 1, charset: Charset::Utf8 }, DataType::Text),
             (Text { prefix: 2, charset: Charset::Latin1 }, DataType::Text),
             (Bytes { prefix: 4 }, DataType::Bytes),

@@ -246,7 +246,8 @@ impl Stream {
         let what = table.map_or_else(|| format!("the database {database}"), |t| t.to_string());
         Err(self
             .fault(format_args!("a change of {what} as a statement instead of rows"))
-            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and start from a later position.")
+            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                     what stands between is not delivered, so copy or compare the table.")
             .into())
     }
 
@@ -255,7 +256,8 @@ impl Stream {
         if let Some(Known::Captured(plan)) = self.reader.catalogue.get(id) {
             return Err(self
                 .fault(format_args!("an update of {} with only the changed part of a JSON document", plan.table.name))
-                .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and start from a later position.")
+                .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and move the sinks past this place with \
+                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         self.place.transaction(start).events += 1;
@@ -310,14 +312,7 @@ impl Stream {
         let rows = event::rows(header.event_type_raw(), event.data(), self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
         self.check_rows(&plan, rows.columns, rows.full)?;
-        let again = part_rows > 0 && self.place.elsewhere && !plan.table.has_key();
-        if again && origin.event.rows_before == 0 {
-            tracing::warn!(
-                table = %plan.table.name, transaction = origin.transaction.id.as_deref(),
-                "this server may have logged the rows of a table without a key in another order: the transaction's rows of it come again"
-            );
-        }
-        let delivered = if again { 0 } else { part_rows.saturating_sub(origin.event.rows_before) };
+        let delivered = part_rows.saturating_sub(origin.event.rows_before);
         // an older version's count: whole events, then rows of the next one
         let counted = match number.cmp(&skip.events) {
             std::cmp::Ordering::Less => u64::MAX,
@@ -329,6 +324,9 @@ impl Stream {
         let passed = assembly::pass_over(&plan, rows.kind, &mut cursor, already)?;
         let mut row = first_row.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
         self.note_rows(&origin, &plan, row);
+        if number >= skip.events {
+            self.place.pass_counted();
+        }
         while !cursor.is_empty() {
             if self.assembly.is_full() {
                 self.send().await?;
@@ -358,7 +356,8 @@ impl Stream {
         if !full {
             return Err(self
                 .fault(format_args!("rows of {} that do not hold every column", plan.table.name))
-                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and start from a later position.")
+                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                     what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         Ok(())

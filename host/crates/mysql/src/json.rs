@@ -10,6 +10,7 @@ use super::{
     cursor::{Cursor, Fault},
     decimal, temporal,
 };
+use sluicegate_model::json;
 
 /// The server refuses documents that are nested deeper.
 const MAX_DEPTH: usize = 100;
@@ -121,30 +122,7 @@ impl Writer<'_> {
         if std::str::from_utf8(text).is_err() {
             return Err(Fault::Invalid("a JSON string that is not UTF-8"));
         }
-        self.out.push(b'"');
-        let mut plain = 0;
-        for (i, byte) in text.iter().enumerate() {
-            let escape: &[u8] = match byte {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                0x08 => b"\\b",
-                0x09 => b"\\t",
-                0x0a => b"\\n",
-                0x0c => b"\\f",
-                0x0d => b"\\r",
-                0..=0x1f => b"\\u00",
-                _ => continue,
-            };
-            self.out.extend_from_slice(&text[plain..i]);
-            self.out.extend_from_slice(escape);
-            if escape.len() == 4 {
-                let digit = |d: u8| b"0123456789abcdef"[usize::from(d & 15)];
-                self.out.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
-            }
-            plain = i + 1;
-        }
-        self.out.extend_from_slice(&text[plain..]);
-        self.out.push(b'"');
+        json::string(text, self.out);
         Ok(())
     }
 

@@ -31,6 +31,10 @@ impl Ledger for BinlogLedger {
         had(&*position(offset)?, batch)
     }
 
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+        Ok(matches!(of_transaction(&*position(offset)?, transaction)?, Delivered::All))
+    }
+
     fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool> {
         position(offset)?.covers(&*position(other)?)
     }
@@ -44,7 +48,7 @@ impl Ledger for BinlogLedger {
             return Err(Error::new(ErrorKind::State, format!("a MySQL or MariaDB source has no lane `{lane}`"))
                 .remedy(format!("Its only lane is `{}`.", super::position::LANE)));
         }
-        position(offset).map(|_| ())
+        position(offset).map(|_| ()).map_err(|e| e.remedy("Write the place as `sluicegate checkpoint show` prints it."))
     }
 }
 
@@ -55,13 +59,22 @@ fn position(offset: &Offset) -> Result<Cow<'_, BinlogPosition>> {
     }
 }
 
-/// The name under which the rows of a table are counted: parts with anything but letters, digits, `_` and `$` are quoted.
-pub fn counted_name(name: &TableName) -> Box<str> {
+/// Ends the name under which the rows of a table without a key are counted. No other name can end so: it would be quoted.
+const KEYLESS: &str = " (no key)";
+
+/// The name under which the rows of a table are counted: parts with anything but letters, digits, `_` and `$` are quoted. Whether
+/// the table has a key is part of it, because without one another server may log the rows in another order.
+pub fn counted_name(name: &TableName, has_key: bool) -> Box<str> {
     let quoted = |part: &str| {
         let plain = !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
         if plain { part.to_owned() } else { format!("`{}`", part.replace('`', "``")) }
     };
-    format!("{}.{}", quoted(&name.database), quoted(&name.table)).into()
+    format!("{}.{}{}", quoted(&name.database), quoted(&name.table), if has_key { "" } else { KEYLESS }).into()
+}
+
+/// Whether it is the name of a table without a key.
+pub fn is_keyless(counted: &str) -> bool {
+    counted.ends_with(KEYLESS)
 }
 
 /// How a transaction is named in an offset: by its GTID where the offset has a set of them, else by its place in the log.
@@ -132,8 +145,8 @@ impl BinlogPosition {
                 continue;
             }
             let own = self.part(&part.transaction);
-            let held = |(table, rows): (&Box<str>, &u64)| own.is_some_and(|own| own.rows.get(table).is_some_and(|held| held >= rows));
-            if !part.rows.iter().all(held) {
+            let held = |table: &str, rows: u64| own.is_some_and(|own| own.rows.get(table).is_some_and(|held| *held >= rows));
+            if !part.rows.iter().all(|(table, rows)| held(table, *rows)) {
                 return Ok(false);
             }
         }
@@ -176,9 +189,15 @@ impl BinlogPosition {
                 }
                 (Delivered::None, _) | (_, Delivered::None) => continue,
             };
+            let rows: BTreeMap<Box<str>, u64> = rows.into_iter().filter(|(table, _)| !self.counts_otherwise(other, table)).collect();
             met.open.push(Part { transaction: name, rows });
         }
         Ok(met)
+    }
+
+    /// Whether the rows of the table were counted on two servers that may have logged them in another order.
+    fn counts_otherwise(&self, other: &Self, table: &str) -> bool {
+        is_keyless(table) && self.is_of_another_server(other.server.as_deref())
     }
 
     fn delivered(&self, name: &str) -> Result<Delivered<'_>> {
@@ -210,7 +229,7 @@ impl BinlogPosition {
                 continue;
             }
             let rows = open.entry(part.transaction.clone()).or_default();
-            for (table, delivered) in &part.rows {
+            for (table, delivered) in part.rows.iter().filter(|(table, _)| !self.counts_otherwise(other, table)) {
                 let most = rows.entry(table.clone()).or_default();
                 *most = (*most).max(*delivered);
             }
@@ -245,6 +264,7 @@ fn had(offset: &BinlogPosition, batch: &Batch) -> Result<Vec<Range<usize>>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     // by transaction of the batch
     let mut known: HashMap<u32, Delivered<'_>> = HashMap::new();
+    let elsewhere = batch.offset.place::<BinlogPosition>().is_some_and(|now| offset.is_of_another_server(now.server.as_deref()));
     for (at, change) in batch.changes.iter().enumerate() {
         let dangling = || Error::new(ErrorKind::Internal, "a change of an event that the batch does not have");
         let (event, transaction) = batch.event(change).ok_or_else(dangling)?;
@@ -257,7 +277,7 @@ fn had(offset: &BinlogPosition, batch: &Batch) -> Result<Vec<Range<usize>>> {
             Delivered::None => false,
             Delivered::Part(rows) => {
                 let table = event.table.as_deref().unwrap_or_default();
-                rows.get(table).is_some_and(|done| event.rows_before(change.row) < *done)
+                rows.get(table).is_some_and(|done| event.rows_before(change.row) < *done) && !(elsewhere && is_keyless(table))
             }
         };
         match ranges.last_mut().filter(|last| was_had && last.end == at) {
@@ -281,4 +301,51 @@ fn of_transaction<'a>(offset: &'a BinlogPosition, transaction: &Transaction) -> 
 /// Whether a set of the server's own holds everything that a position has.
 pub fn is_part_of(position: &BinlogPosition, executed: &GtidSet) -> bool {
     position.gtid_set.as_deref().is_none_or(|set| executed.covers(set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Flavour;
+
+    fn at(server: &str, gtids: &str, rows: &[(&str, u64)]) -> BinlogPosition {
+        let rows: BTreeMap<Box<str>, u64> = rows.iter().map(|(table, rows)| ((*table).into(), *rows)).collect();
+        BinlogPosition {
+            flavour: Flavour::MariaDb,
+            server: Some(server.into()),
+            file: "b.1".into(),
+            position: 100,
+            gtid_set: Some(Arc::new(GtidSet::parse_mariadb(gtids).unwrap())),
+            open: if rows.is_empty() { Vec::new() } else { vec![Part { transaction: "0-1-6".into(), rows }] },
+            skip: None,
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_table_without_a_key_is_that_of_no_other_table() {
+        assert_eq!(&*counted_name(&TableName::new("shop", "orders"), true), "shop.orders");
+        assert_eq!(&*counted_name(&TableName::new("shop", "orders"), false), "shop.orders (no key)");
+        assert_eq!(&*counted_name(&TableName::new("shop", "orders (no key)"), true), "shop.`orders (no key)`");
+        assert!(!is_keyless(&counted_name(&TableName::new("shop", "orders (no key)"), true)));
+    }
+
+    #[test]
+    fn rows_of_tables_without_a_key_that_two_servers_counted_are_in_neither_meet_nor_join() {
+        let one = at("one", "0-1-5", &[("d.k", 4), ("d.n (no key)", 4)]);
+        let same = at("one", "0-1-5", &[("d.k", 2), ("d.n (no key)", 7)]);
+        let other = at("two", "0-1-5", &[("d.k", 2), ("d.n (no key)", 7)]);
+        assert_eq!(one.meet(&same).unwrap().open, at("", "", &[("d.k", 2), ("d.n (no key)", 4)]).open);
+        assert_eq!(one.join(&same).unwrap().open, at("", "", &[("d.k", 4), ("d.n (no key)", 7)]).open);
+        assert_eq!(one.meet(&other).unwrap().open, at("", "", &[("d.k", 2)]).open);
+        assert_eq!(one.join(&other).unwrap().open, at("", "", &[("d.k", 4)]).open);
+    }
+
+    #[test]
+    fn another_server_gives_the_rows_of_tables_without_a_key_again() {
+        let mut place = at("one", "0-1-5", &[("d.k", 4), ("d.n (no key)", 4)]);
+        place.go_on_with(Some("one"));
+        assert_eq!(place, at("one", "0-1-5", &[("d.k", 4), ("d.n (no key)", 4)]));
+        place.go_on_with(Some("two"));
+        assert_eq!(place, at("one", "0-1-5", &[("d.k", 4)]));
+    }
 }

@@ -24,6 +24,7 @@ pub mod fuzz;
 mod gtid;
 mod json;
 mod ledger;
+mod native;
 mod payload;
 mod place;
 mod plan;

@@ -45,6 +45,14 @@ struct Count {
     rows: u64,
 }
 
+/// What of a transaction was delivered, as a version 1 checkpoint counted it: it begins at a file and a position.
+#[derive(Clone, Debug)]
+struct Counted {
+    file: Arc<str>,
+    position: u64,
+    skip: Skip,
+}
+
 /// The stream's place.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -62,14 +70,13 @@ pub struct Place {
     counts: Vec<Count>,
     /// Transactions that were delivered in part before the stream was opened, and have not come yet.
     parts: Vec<Part>,
-    /// What of the very next transaction was delivered, as a version 1 checkpoint counted it.
-    skip: Option<Skip>,
+    /// What of the transaction at a place was delivered, as a version 1 checkpoint counted it. Until the stream has passed that.
+    skip: Option<Counted>,
     /// Whether transactions may come that are in `executed`: the place was put together from two servers' logs, and MariaDB
     /// is asked with the last transaction of each domain only.
     overlaps: bool,
-    /// Whether the transactions in `parts` were delivered from another server's log, where rows of tables without a key may
-    /// stand in another order.
-    pub elsewhere: bool,
+    /// Whether the place was read from another server's log, where files and positions are others.
+    elsewhere: bool,
     /// Whether the place has changed since this was last set to false.
     pub moved: bool,
     /// Transactions read to their end.
@@ -88,7 +95,7 @@ impl Place {
             open: None,
             counts: Vec::new(),
             parts: position.open.clone(),
-            skip: position.skip,
+            skip: position.skip.map(|skip| Counted { file: position.file.clone(), position: position.position, skip }),
             overlaps: !position.has_file(),
             elsewhere: false,
             moved: false,
@@ -99,7 +106,9 @@ impl Place {
     /// Goes back to where a new connection to a server begins to read.
     pub fn restart(&mut self, position: &BinlogPosition, server: Option<Box<str>>) {
         let elsewhere = self.server.is_some() && self.server != server;
-        let mut place = Self { overlaps: self.overlaps, ended: self.ended, moved: true, ..Self::new(position) };
+        let mut position = position.clone();
+        position.go_on_with(server.as_deref());
+        let mut place = Self { overlaps: self.overlaps, ended: self.ended, moved: true, ..Self::new(&position) };
         place.overlaps |= !position.has_file();
         place.elsewhere |= elsewhere;
         place.server = server;
@@ -108,16 +117,15 @@ impl Place {
 
     /// Where to resume.
     pub fn resume(&self) -> BinlogPosition {
-        let (file, position) = match &self.open {
-            Some(open) => (open.file.clone(), open.position),
-            None => (self.file.clone(), self.position),
+        let counted = self.skip.as_ref();
+        let (file, position) = match (counted, &self.open) {
+            (Some(counted), _) => (counted.file.clone(), counted.position),
+            (None, Some(open)) => (open.file.clone(), open.position),
+            (None, None) => (self.file.clone(), self.position),
         };
         let mut open = self.parts.clone();
-        open.extend(self.open.as_ref().and_then(|open| self.part(open)));
-        let skip = match &self.open {
-            None => self.skip,
-            Some(_) => None,
-        };
+        open.extend(self.open.as_ref().filter(|_| counted.is_none()).and_then(|open| self.part(open)));
+        let skip = counted.map(|counted| counted.skip);
         BinlogPosition { flavour: self.flavour, server: self.server.clone(), file, position, gtid_set: self.executed.clone(), open, skip }
     }
 
@@ -189,8 +197,7 @@ impl Place {
     /// Opens a transaction at `start`. What was delivered of it before is found by what it is called, whichever transactions
     /// come first.
     pub fn begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, begun: bool) -> &mut Open {
-        // how version 1 counted means the transaction at the stored place, which is the first
-        let skip = self.skip.take().unwrap_or_default();
+        let skip = self.counted_before(start);
         let id = gtid.as_ref().map(|g| g.to_string().into());
         let had = self.overlaps && matches!((&self.executed, &gtid), (Some(executed), Some(gtid)) if executed.contains(gtid));
         self.counts.clear();
@@ -201,6 +208,29 @@ impl Place {
             open.part = self.parts.iter().position(|part| part.transaction == name).map(|at| self.parts.swap_remove(at));
         }
         self.open.insert(open)
+    }
+
+    /// What a version 1 checkpoint counted of the transaction that begins at `start`. It means the transaction at the stored place of
+    /// the same server; where another one comes first, nothing is known of how far that one was delivered.
+    fn counted_before(&mut self, start: u64) -> Skip {
+        match &self.skip {
+            None => Skip::default(),
+            Some(counted) if !self.elsewhere && counted.file == self.file && counted.position == start => counted.skip,
+            Some(counted) => {
+                tracing::warn!(
+                    file = %counted.file, position = counted.position,
+                    "the checkpoint counts rows of a transaction at this place as an older version did, and the log goes on with another one: \
+                     that transaction comes again as a whole"
+                );
+                self.skip = None;
+                Skip::default()
+            }
+        }
+    }
+
+    /// The open transaction was read beyond what a version 1 checkpoint counted of it: from here on its rows are counted by table.
+    pub fn pass_counted(&mut self) {
+        self.skip = None;
     }
 
     /// The open transaction; one is opened at `start` when there is none.
@@ -222,6 +252,7 @@ impl Place {
                 _ => {}
             }
             self.counts.clear();
+            self.skip = None;
             self.moved = true;
             self.ended += 1;
         }
@@ -289,6 +320,32 @@ mod tests {
         assert_eq!(place.resume(), at("0-1-5", vec![part("0-1-6", 7)]));
         place.end();
         assert_eq!(place.resume(), BinlogPosition { position: 900, ..at("0-1-6", Vec::new()) });
+    }
+
+    #[test]
+    fn what_an_older_version_counted_is_kept_until_it_is_passed_and_holds_for_its_place_only() {
+        let skip = Skip { events: 2, rows: 1 };
+        let start = BinlogPosition { skip: Some(skip), ..at("0-1-5", Vec::new()) };
+        let gtid = |sequence| Some(Gtid::MariaDb { domain: 0, server: 1, sequence });
+        let mut place = Place::new(&start);
+        place.rotate("b.1", 4);
+        assert_eq!(place.resume(), start, "events of the file's head are no progress");
+        assert_eq!(place.begin(100, gtid(6), None, true).skip, skip);
+        place.read_up_to(&"shop.orders".into(), 2);
+        assert_eq!(place.resume(), start, "fewer than were delivered");
+        place.read_up_to(&"shop.orders".into(), 3);
+        place.pass_counted();
+        assert_eq!(place.resume(), at("0-1-5", vec![part("0-1-6", 3)]));
+
+        let mut place = Place::new(&start);
+        assert_eq!(place.begin(200, gtid(6), None, true).skip, Skip::default(), "another position");
+        assert_eq!(place.resume().skip, None);
+        let mut place = Place::new(&start);
+        place.rotate("b.2", 100);
+        assert_eq!(place.begin(100, gtid(6), None, true).skip, Skip::default(), "another file");
+        let mut place = Place::new(&BinlogPosition { server: Some("one".into()), ..start });
+        place.restart(&place.resume(), Some("two".into()));
+        assert_eq!(place.begin(100, gtid(6), None, true).skip, Skip::default(), "another server");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     charset::{self, Charset, Collations},
     column_type as ct, decimal,
     decoder::{Decoder, Special},
-    ledger,
+    ledger, native,
     table_map::{ColumnMap, Metadata, TableMap},
 };
 use sluicegate_model::{
@@ -39,7 +39,7 @@ pub struct Description {
     /// The server's name of its character set, for text, enum and set.
     pub charset: Option<String>,
     /// Labels of enum and set, in UTF-8.
-    pub labels: Vec<String>,
+    pub labels: Arc<[Box<str>]>,
     /// Whether it belongs to the primary key.
     pub primary_key: bool,
     /// A type that the table map cannot tell, e.g. MariaDB's `uuid`.
@@ -68,7 +68,7 @@ pub fn describe(table: &TableName, map: &TableMap<'_>, collations: &Collations) 
         let charset = ids[i].map(|id| collations.charset_name(id).map_or_else(|| format!("of collation {id}"), str::to_owned));
         let labels = match (&labels[i], &charset) {
             (Some(labels), Some(charset)) => self::labels(table, &name, labels, charset)?,
-            _ => Vec::new(),
+            _ => Arc::default(),
         };
         let unsigned = unsigned.as_ref().is_some_and(|u| u[i]);
         descriptions.push(Description { name, unsigned, charset, labels, primary_key: primary_key.contains(&i), special: None });
@@ -81,14 +81,14 @@ fn is_old_temporal(kind: u8) -> bool {
     matches!(kind, ct::TIME | ct::DATETIME | ct::TIMESTAMP)
 }
 
-fn labels(table: &TableName, column: &str, labels: &[&[u8]], charset: &str) -> Result<Vec<String>> {
+fn labels(table: &TableName, column: &str, labels: &[&[u8]], charset: &str) -> Result<Arc<[Box<str>]>> {
     let charset = Charset::named(charset);
     // the labels of an enum whose column is binary are bytes; they are text as far as they are UTF-8
     let charset = if charset == Charset::Binary { Charset::Utf8 } else { charset };
     let convert = |label: &&[u8]| {
         let mut text = Vec::new();
         charset::write(&charset, label, &mut text).map_err(|e| fault(table, column, format!("a label is {e}")))?;
-        String::from_utf8(text).map_err(|e| fault(table, column, "a label is not text").caused_by(e))
+        String::from_utf8(text).map(String::into_boxed_str).map_err(|e| fault(table, column, "a label is not text").caused_by(e))
     };
     labels.iter().map(convert).collect()
 }
@@ -102,17 +102,18 @@ pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description]) 
         columns.push(ColumnInfo {
             name: description.name.clone(),
             data_type,
-            native_type: native_type(column, description),
+            native_type: native::logged(column, description),
             nullable: column.nullable,
             primary_key: description.primary_key,
             place: Place::Value,
         });
         decoders.push(decoder);
     }
-    let counted = Arc::from(ledger::counted_name(&name));
     let row_bytes = decoders.iter().map(held_bytes).sum();
     let expanding = (0..decoders.len()).filter(|column| expands(&decoders[*column])).collect();
-    Ok(Plan { table: Arc::new(Table { name, destination: None, columns }), decoders, counted, row_bytes, expanding })
+    let table = Table { name, destination: None, columns };
+    let counted = Arc::from(ledger::counted_name(&table.name, table.has_key()));
+    Ok(Plan { table: Arc::new(table), decoders, counted, row_bytes, expanding })
 }
 
 /// Bytes that a value holds in its column beside what is logged of it, roughly: its width, or its offset and the digits of its
@@ -137,8 +138,10 @@ fn expands(decoder: &Decoder) -> bool {
 
 /// The error for a column that cannot be captured.
 pub fn unsupported(table: &TableName, column: &str, what: &str) -> Error {
-    fault(table, column, format!("{what} is not supported"))
-        .remedy(format!("Change the column's type, or leave the table out by adding '!{table}' to the source's tables."))
+    fault(table, column, format!("{what} is not supported")).remedy(format!(
+        "Change the column's type, or leave the table out by adding '!{table}' to the source's tables: its changes are then not \
+             delivered."
+    ))
 }
 
 fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, DataType), String> {
@@ -179,8 +182,8 @@ fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, Da
         ct::DATETIME2 => (Decoder::DateTime(fsp()?), DataType::DateTime),
         ct::TIMESTAMP2 => (Decoder::Timestamp(fsp()?), DataType::Timestamp),
         ct::BIT if meta <= 64 => (Decoder::Bit(meta.div_ceil(8) as u8), DataType::UInt64),
-        ct::ENUM if matches!(meta, 1 | 2) => (Decoder::Enum { bytes: meta as u8, labels: boxed(&description.labels) }, DataType::Text),
-        ct::SET if (1..=8).contains(&meta) => (Decoder::Set { bytes: meta as u8, labels: boxed(&description.labels) }, DataType::Text),
+        ct::ENUM if matches!(meta, 1 | 2) => (Decoder::Enum { bytes: meta as u8, labels: description.labels.clone() }, DataType::Text),
+        ct::SET if (1..=8).contains(&meta) => (Decoder::Set { bytes: meta as u8, labels: description.labels.clone() }, DataType::Text),
         ct::STRING => match (description.special, charset()) {
             (Some(special), _) => (Decoder::Special { prefix: prefix(meta), special }, DataType::Text),
             (None, Charset::Binary) => (Decoder::FixedBytes { prefix: prefix(meta), length: meta }, DataType::Bytes),
@@ -194,62 +197,4 @@ fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, Da
         ct::BLOB_COMPRESSED | ct::VARCHAR_COMPRESSED => return Err("MariaDB's COMPRESSED attribute".into()),
         other => return Err(format!("column type {other}")),
     })
-}
-
-fn boxed(labels: &[String]) -> Box<[Box<str>]> {
-    labels.iter().map(|l| l.as_str().into()).collect()
-}
-
-/// The type as `SHOW CREATE TABLE` would write it, without display widths.
-fn native_type(column: &ColumnMap, description: &Description) -> String {
-    let meta = column.meta;
-    let name = description.charset.as_deref().unwrap_or("binary");
-    let charset = Charset::named(name);
-    let binary = charset == Charset::Binary;
-    let characters = usize::from(meta) / charset.bytes_a_character(name);
-    let unsigned = if description.unsigned { " unsigned" } else { "" };
-    let fsp = |kind: &str| if meta == 0 { kind.to_owned() } else { format!("{kind}({meta})") };
-    let blob = if binary { "blob" } else { "text" };
-    match column.kind {
-        ct::TINY => format!("tinyint{unsigned}"),
-        ct::SHORT => format!("smallint{unsigned}"),
-        ct::INT24 => format!("mediumint{unsigned}"),
-        ct::LONG => format!("int{unsigned}"),
-        ct::LONGLONG => format!("bigint{unsigned}"),
-        ct::FLOAT => format!("float{unsigned}"),
-        ct::DOUBLE => format!("double{unsigned}"),
-        ct::NEWDECIMAL => format!("decimal({},{}){unsigned}", meta >> 8, meta & 255),
-        ct::YEAR => "year".into(),
-        ct::DATE | ct::NEWDATE => "date".into(),
-        ct::TIME | ct::TIME2 => fsp("time"),
-        ct::DATETIME | ct::DATETIME2 => fsp("datetime"),
-        ct::TIMESTAMP | ct::TIMESTAMP2 => fsp("timestamp"),
-        ct::BIT => format!("bit({meta})"),
-        ct::ENUM => format!("enum({})", quoted(&description.labels)),
-        ct::SET => format!("set({})", quoted(&description.labels)),
-        ct::STRING => match description.special {
-            Some(Special::Uuid) => "uuid".into(),
-            Some(Special::Inet6) => "inet6".into(),
-            Some(Special::Inet4) => "inet4".into(),
-            None if binary => format!("binary({meta})"),
-            None => format!("char({characters})"),
-        },
-        ct::VARCHAR | ct::VAR_STRING if binary => format!("varbinary({meta})"),
-        ct::VARCHAR | ct::VAR_STRING => format!("varchar({characters})"),
-        ct::TINY_BLOB..=ct::BLOB => {
-            let size = match meta {
-                1 => "tiny",
-                3 => "medium",
-                4 => "long",
-                _ => "",
-            };
-            format!("{size}{blob}")
-        }
-        ct::JSON => "json".into(),
-        _ => String::new(),
-    }
-}
-
-fn quoted(labels: &[String]) -> String {
-    labels.iter().map(|l| format!("'{}'", l.replace('\'', "''"))).collect::<Vec<_>>().join(",")
 }

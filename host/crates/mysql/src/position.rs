@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::gtid::GtidSet;
+use super::{gtid::GtidSet, ledger};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{LanePlace, Offset},
@@ -156,6 +156,31 @@ impl BinlogPosition {
     /// The set to resume with; an empty one of MariaDB says nothing and gives way to file and position.
     pub fn resumable_gtids(&self) -> Option<&GtidSet> {
         self.gtid_set.as_deref().filter(|set| self.flavour == Flavour::MySql || !set.is_empty())
+    }
+
+    /// Whether it was read from another server than this one. Servers that do not say who they are count as one.
+    pub fn is_of_another_server(&self, server: Option<&str>) -> bool {
+        matches!((self.server.as_deref(), server), (Some(own), Some(other)) if own != other)
+    }
+
+    /// Prepares to go on with a server. Another one may have logged the rows of tables without a key in another order: how many of
+    /// them were delivered means nothing there.
+    pub fn go_on_with(&mut self, server: Option<&str>) {
+        if !self.is_of_another_server(server) {
+            return;
+        }
+        for part in &mut self.open {
+            let before = part.rows.len();
+            part.rows.retain(|table, _| !ledger::is_keyless(table));
+            if part.rows.len() < before {
+                tracing::warn!(
+                    transaction = &*part.transaction,
+                    "a transaction was delivered in part, and this server may have logged its rows of tables without a key in another \
+                     order: these rows come again"
+                );
+            }
+        }
+        self.open.retain(|part| !part.rows.is_empty());
     }
 
     /// Whether file and position are known: then the server can be asked whether they still belong to the set.

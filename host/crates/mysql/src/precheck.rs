@@ -79,7 +79,8 @@ pub(super) async fn check(
                 Begin::First if !positions.is_empty() => Ok(positions[0].clone()),
                 Begin::First => start::resolve(connector, &mut conn, &server, start_at).await,
             };
-            let Some(found) = faults.absorb(found)? else { continue };
+            let Some(mut found) = faults.absorb(found)? else { continue };
+            found.go_on_with(server.identity.as_deref());
             if !positions.contains(&found) {
                 let outcome = can_give(connector, &mut conn, &server, &found, &mut faults).await;
                 faults.absorb(outcome)?;

@@ -5,6 +5,7 @@
 //! fraction, big-endian.
 
 use super::cursor::{Cursor, Fault};
+use sluicegate_model::change::civil;
 
 const SECONDS_A_DAY: u32 = 86_400;
 
@@ -146,25 +147,13 @@ pub fn timestamp_old(row: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Faul
 
 fn write_timestamp(seconds: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) {
     // second 0 is how servers store the zero timestamp; 1970-01-01 00:00:00 UTC itself cannot be stored
-    let (year, month, day) = if seconds == 0 { (0, 0, 0) } else { civil(seconds / SECONDS_A_DAY) };
-    date_parts(out, year, month, day);
+    let (year, month, day) = if seconds == 0 { (0, 0, 0) } else { civil(i64::from(seconds / SECONDS_A_DAY)) };
+    date_parts(out, year as u32, month, day);
     out.push(b'T');
     let second = seconds % SECONDS_A_DAY;
     time_parts(out, second / 3600, second / 60 % 60, second % 60);
     fraction(out, micros, fsp);
     out.push(b'Z');
-}
-
-/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: u32) -> (u32, u32, u32) {
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + u32::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 /// TIME of MySQL 5.6 and later: 3 bytes big-endian with offset 0x800000, and the fraction; both together are one number, so

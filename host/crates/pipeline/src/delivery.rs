@@ -89,6 +89,7 @@ impl Delivery {
     fn take(&mut self, item: &Item) -> Result<()> {
         match item {
             Item::Rows(batch) => self.write(batch)?,
+            Item::Mark(mark) if self.reached.had_mark(mark)? => {}
             Item::Mark(mark) => self.sink.mark(mark)?,
         }
         self.reached.pass(item)
@@ -109,9 +110,11 @@ impl Delivery {
 
     /// Durable first, then the checkpoint: it is never ahead.
     fn commit(&mut self, delivered: u64) -> Result<()> {
-        let state = self.sink.flush().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+        let moved = self.reached.take_moved()?;
+        let state = self.sink.commit(&moved).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
         self.dead_letters.sync()?;
-        self.checkpoint.commit(&self.name, &self.reached.take_moved()?, &state)?;
+        self.checkpoint.commit(&self.name, &moved, &state)?;
+        self.sink.stored().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
         if let Some(numbers) = self.status.sinks.get(self.index) {
             numbers.checkpoints.add(1);
             numbers.durable.set(delivered);

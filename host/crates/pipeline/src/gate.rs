@@ -12,7 +12,11 @@ use std::{
 use tokio::{sync::Mutex, time::timeout};
 
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::{Error, ErrorKind, Result, change::Frontier, limits::LAST_COMMIT};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Frontier, Lane, Offset},
+    limits::LAST_COMMIT,
+};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
 
@@ -48,6 +52,19 @@ impl Gate {
         self.checkpoint.commit(sink, moved, state)
     }
 
+    /// Stores where a lane begins, for every sink that does not know it, as [`Checkpoint::begin_lane`]. Not to be called in a runtime.
+    ///
+    /// # Errors
+    /// Also when the gate is closed.
+    pub fn begin_lane(&self, lane: &Lane, offset: &Offset) -> Result<()> {
+        let _committing = self.committing.blocking_lock();
+        if self.is_closed() {
+            return Err(Error::new(ErrorKind::State, format!("the run ended before the beginning of the lane `{lane}` was stored"))
+                .remedy("nothing is lost: the next start goes on at the checkpoint"));
+        }
+        self.checkpoint.begin_lane(lane, offset)
+    }
+
     /// Lets nothing through from now on. A commit that is under way ends first, but is not waited for longer than
     /// [`LAST_COMMIT`].
     pub async fn close(&self) {
@@ -66,7 +83,6 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluicegate_model::change::{Lane, Offset};
 
     fn at(offset: u64) -> Frontier {
         Frontier::of(Lane::new("binlog"), Offset::from_json(offset.to_string()))
@@ -88,6 +104,7 @@ mod tests {
         closed(&gate, LAST_COMMIT);
         let error = gate.commit("s", &at(2), "").unwrap_err();
         assert!(error.message().contains("ended before what sink `s` wrote was committed"), "{error}");
+        assert!(gate.begin_lane(&Lane::new("late"), &Offset::from_json("1")).is_err());
         assert!(Checkpoint::open(&state, "p").is_err(), "a thread that holds the gate may still write");
         drop(gate);
         assert_eq!(Checkpoint::open(&state, "p").unwrap().progress("s").unwrap().unwrap().frontier, at(1));

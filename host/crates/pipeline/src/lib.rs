@@ -252,6 +252,7 @@ pub async fn run_with_admin(
         sampler: Sampler::new(samples.clone(), pipeline.limits.batch_bytes),
         status: status.clone(),
         reached: swap::Reached::default(),
+        checkpoint: gate.clone(),
     };
     threads.push(spawn("plugins", &failed, &gate, move || worker.run())?);
     let reloader = match samples {

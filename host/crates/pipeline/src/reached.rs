@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Lane, Offset},
+    change::{Batch, Frontier, Item, Lane, Mark, MarkKind, Offset},
 };
 use sluicegate_source::Ledger;
 
@@ -28,6 +28,14 @@ impl Reached {
         match self.own.get(batch.lane.name()) {
             Some(own) => self.ledger.had(own, batch),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the sink had what the mark says.
+    pub fn had_mark(&self, mark: &Mark) -> Result<bool> {
+        match (&mark.kind, self.own.get(mark.lane.name())) {
+            (MarkKind::Truncate(truncate), Some(own)) => self.ledger.had_whole(own, &truncate.transaction),
+            _ => Ok(false),
         }
     }
 

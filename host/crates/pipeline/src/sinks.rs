@@ -15,7 +15,7 @@ use sluicegate_status::Status;
 /// `index` is the sink's place in `status.sinks`.
 ///
 /// Records that cannot be delivered go to `dead_letters` if the sink's policy says so. They are durable there only after
-/// [`DeadLetters::sync`], which a sink calls in its `flush`.
+/// [`DeadLetters::sync`], which a sink calls in its `commit`.
 ///
 /// # Errors
 /// `Sink` or `State`: the place cannot be used, or no longer holds what the state says.

@@ -7,13 +7,14 @@ use tokio::sync::mpsc;
 
 use super::{
     delivery::Sinks,
+    gate::Gate,
     parallel::Workers,
     sample::Sampler,
     swap::{Reached, Swap},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Item, Mark},
+    change::{Batch, Item, LaneEvent, Mark, MarkKind},
 };
 use sluicegate_plugin_host::Chain;
 use sluicegate_status::Status;
@@ -25,6 +26,7 @@ pub(super) struct Worker {
     pub sampler: Sampler,
     pub status: Arc<Status>,
     pub reached: Reached,
+    pub checkpoint: Arc<Gate>,
 }
 
 /// Where batches pass the plugins.
@@ -87,6 +89,10 @@ impl Worker {
 
     /// Passes a mark on, behind what was passed before. `false` as in [`Self::pass`].
     fn mark(&mut self, mark: Mark) -> Result<bool> {
+        if matches!(mark.kind, MarkKind::Lane(LaneEvent::Begins)) {
+            // before any sink gets the mark: a crash from now on leaves no sink without the lane's beginning
+            self.checkpoint.begin_lane(&mark.lane, &mark.offset)?;
+        }
         self.reached.pass(self.reached.number, &mark.lane, &mark.offset);
         match &mut self.way {
             Way::Here { chain, to_sinks } => Ok(to_sinks.send(&Arc::new(Item::Mark(chain.mark(mark)?)))),

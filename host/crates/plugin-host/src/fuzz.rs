@@ -13,7 +13,7 @@ use super::{
 };
 use sluicegate_model::{
     ErrorKind,
-    change::{ColumnInfo, DataType, Place, Table, TableName, Values},
+    change::{ColumnInfo, DataType, NativeType, Place, Table, TableName, Values},
     limits::Limits,
 };
 
@@ -184,7 +184,7 @@ fn table(from: &mut Source<'_>) -> Table {
     let columns = from.many(6, |from| ColumnInfo {
         name: from.text(),
         data_type: TYPES[from.below(TYPES.len())],
-        native_type: String::new(),
+        native_type: NativeType::default(),
         nullable: from.flag(),
         primary_key: from.flag(),
         place: Place::Value,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::bindings::sluicegate::plugin::types as wit;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, DataType, Operation, Place, Table, TableName},
+    change::{ColumnInfo, DataType, NativeType, Operation, Place, Table, TableName},
 };
 
 /// Where a delivered column comes from.
@@ -115,7 +115,8 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
     let mut names = HashSet::new();
     let mut chosen = 0;
     for (column, origin) in delivers.columns.into_iter().zip(sources) {
-        let column = column_from_wit(column).map_err(|e| fault(format!("a column's {e}")))?;
+        let from = origin.and_then(|index| input.columns.get(index as usize));
+        let column = column_from_wit(column, from).map_err(|e| fault(format!("a column's {e}")))?;
         let name = &column.name;
         if !names.insert((column.place, name.clone())) {
             return Err(fault(format!("two delivered columns have the name `{name}`")));
@@ -174,12 +175,18 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
     Ok(Plan { output, origins, computed, reads, context, filters, operations: Delivered(operations) })
 }
 
-fn column_from_wit(column: wit::ColumnResult) -> Result<ColumnInfo, String> {
+/// A delivered column; `from` is the input column that it is, untouched.
+fn column_from_wit(column: wit::ColumnResult, from: Option<&ColumnInfo>) -> Result<ColumnInfo, String> {
     let wit::ColumnResult { name, data_type, native_type, nullable, primary_key, place } = column;
     let name = check_name(name).map_err(|e| format!("name {e}"))?;
-    if native_type.len() > LONGEST_NAME || native_type.chars().any(char::is_control) {
-        return Err(format!("native type is too long or holds control characters: `{name}`"));
-    }
+    let native_type = match from {
+        // the source's own type, of which the text does not say all
+        Some(from) if from.native_type.to_string() == native_type => from.native_type.clone(),
+        _ if native_type.len() > LONGEST_NAME || native_type.chars().any(char::is_control) => {
+            return Err(format!("native type is too long or holds control characters: `{name}`"));
+        }
+        _ => NativeType::parse(&native_type),
+    };
     let place = match place {
         wit::Place::Value => Place::Value,
         wit::Place::Header => Place::Header,
@@ -202,13 +209,15 @@ fn check_name(name: String) -> Result<String, &'static str> {
 
 /// The table in the form in which it crosses.
 pub(super) fn with_wit_table<T>(table: &Table, f: impl FnOnce(wit::TableParam<'_>) -> T) -> T {
+    let native_types: Vec<String> = table.columns.iter().map(|c| c.native_type.to_string()).collect();
     let columns: Vec<_> = table
         .columns
         .iter()
-        .map(|c| wit::ColumnParam {
+        .zip(&native_types)
+        .map(|(c, native_type)| wit::ColumnParam {
             name: &c.name,
             data_type: to_wit(c.data_type),
-            native_type: &c.native_type,
+            native_type,
             nullable: c.nullable,
             primary_key: c.primary_key,
             place: match c.place {
@@ -246,7 +255,7 @@ mod tests {
         let column = |name: &str, data_type, primary_key| ColumnInfo {
             name: name.into(),
             data_type,
-            native_type: String::new(),
+            native_type: NativeType::default(),
             nullable: false,
             primary_key,
             place: Place::Value,
@@ -344,5 +353,27 @@ mod tests {
         assert_eq!((columns[1].name.as_str(), columns[2].place), ("mail", Place::Header));
         assert_eq!(checked.computed, [DataType::Text]);
         assert_eq!(checked.origins, [Origin::Computed(0), Origin::Input(1), Origin::Input(1)]);
+    }
+
+    #[test]
+    fn an_untouched_column_keeps_the_sources_type_and_others_have_the_one_they_name() {
+        let labels = (0..200).map(|i| format!("label\n{i}").into()).collect();
+        let mut orders = orders();
+        orders.columns[0].native_type = NativeType::with_labels("enum", labels).in_character_set(Some("latin1"));
+        orders.columns[1].native_type = NativeType::with_number("varchar", 20).in_character_set(Some("latin1"));
+        let own: Vec<_> = orders.columns.iter().map(|c| c.native_type.clone()).collect();
+        let text = wit::DataType::Text;
+        let mut outputs =
+            vec![input("key", 0), input("mail", 1), input("short", 1), output("hash", text, wit::Place::Value, None), input("none", 1)];
+        for ((column, _), native) in
+            outputs.iter_mut().zip([own[0].to_string(), own[1].to_string(), "char(5)".into(), "varchar(20)".into(), String::new()])
+        {
+            column.native_type = native;
+        }
+        let checked = check(&orders, plan(outputs, vec![])).expect("a sound plan");
+        let delivered: Vec<_> = checked.output.columns.into_iter().map(|c| c.native_type).collect();
+        let parsed = NativeType::parse;
+        assert_eq!(delivered, [own[0].clone(), own[1].clone(), parsed("char(5)"), parsed("varchar(20)"), parsed("")]);
+        assert_eq!(with_wit_table(&orders, |table| table.columns[1].native_type.to_owned()), "varchar(20)");
     }
 }

@@ -14,7 +14,7 @@ pub use stdout::StdoutSink;
 
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Mark},
+    change::{Batch, Frontier, Mark},
 };
 use sluicegate_status::{SinkStatus, Status};
 
@@ -28,10 +28,10 @@ pub type SinkState = String;
 /// - `idle` says that no further item waits: what was written is sent on its way and becomes visible to readers. Durability
 ///   is not its work. It is called again after [`SINK_IDLE_INTERVAL`](sluicegate_model::limits::SINK_IDLE_INTERVAL) as long as nothing
 ///   comes and something is not flushed, and has to be cheap when there is nothing to do.
-/// - `flush` returns only when every change written so far is durable; those that were set aside are in the dead-letter queue,
-///   which the caller syncs. What it answers is stored, in one transaction with
-///   the offsets after the last item written, before `flush` is called again; the next `open` of the sink gets the last
-///   stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
+/// - `commit` returns only when every change written so far is durable; those that were set aside are in the dead-letter queue, which
+///   the caller syncs. It learns the progress that becomes durable with them: a sink that keeps progress itself stores both together.
+///   What it answers is stored, in one transaction with that progress, before `commit` is called again; the next `open` of the sink
+///   gets the last stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.
@@ -47,12 +47,18 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// Makes everything written durable.
-    fn flush(&mut self) -> Result<SinkState>;
+    /// Makes everything written durable, with `progress`: the lanes that moved since the last commit, each where the sink is in it
+    /// when the commit is done.
+    fn commit(&mut self, progress: &Frontier) -> Result<SinkState>;
+
+    /// What the last `commit` answered is stored in the checkpoint.
+    fn stored(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Holds a sink to its contract: after an error nobody knows what is durable (a failed sync may even drop what it could not
-/// write), so no later flush may answer that everything is.
+/// write), so no later commit may answer that everything is.
 pub struct Final<S> {
     sink: S,
     failed: bool,
@@ -85,8 +91,12 @@ impl<S: Sink + 'static> Sink for Final<S> {
         self.guard(S::idle)
     }
 
-    fn flush(&mut self) -> Result<SinkState> {
-        self.guard(S::flush)
+    fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
+        self.guard(|sink| sink.commit(progress))
+    }
+
+    fn stored(&mut self) -> Result<()> {
+        self.guard(S::stored)
     }
 }
 

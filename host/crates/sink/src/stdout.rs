@@ -7,7 +7,7 @@ use super::{Numbers, Policy, Sink, SinkState};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Mark, MarkKind},
+    change::{Batch, Frontier, Mark, MarkKind},
 };
 
 /// A sink that prints. `out` is standard output, which is not buffered a second time.
@@ -66,7 +66,7 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
         self.write_out()
     }
 
-    fn flush(&mut self) -> Result<SinkState> {
+    fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         self.write_out()?;
         Ok("{}".to_owned())
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Offset},
+    change::{Batch, Frontier, Item, Offset, Transaction},
 };
 
 /// Where one sink begins.
@@ -39,6 +39,8 @@ pub type Items = mpsc::Sender<Item>;
 ///   on, also in the middle of a transaction. Nothing behind the source changes the order of items, whatever their lanes.
 /// - What a change is follows from the log, never from a count: see [`Ledger`].
 /// - Lanes wait, fail, restart and are begun anew inside the source, while the sequence goes on with the others.
+/// - A lane that no sink knows begins with a mark. Its beginning is stored for every sink before any of them gets the mark, so what
+///   the source chose holds from then on.
 /// - When time passes without changes to deliver (idle, or everything was skipped), a heartbeat with the advanced offset is
 ///   sent at least every few seconds.
 /// - Broken connections are retried inside with backoff, for [`sluicegate_model::limits::Limits::retry_window`]; an error that is
@@ -51,7 +53,7 @@ pub trait Source: Send + 'static {
 
     /// Checks the server's settings and grants, and that it can give everything from each sink's place on, without changing
     /// anything. Answers where each sink begins, in the order of `sinks`. It is stored before the first item is delivered, so
-    /// that a crash before the first commit does not move the start. Nothing is retried.
+    /// that a crash before the first commit does not move the start. Progress may lack lanes that are new. Nothing is retried.
     ///
     /// # Errors
     /// `Connection`: the server cannot be reached, and another attempt may work. Any other error tells every fault found.
@@ -71,6 +73,13 @@ pub trait Ledger: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// `State`: the offset is not one of this source, or cannot be compared with what the server sends now.
     fn had(&self, offset: &Offset, batch: &Batch) -> Result<Vec<Range<usize>>>;
+
+    /// Whether the transaction, which is of the offset's lane, was delivered as a whole before `offset`. Asked of a transaction
+    /// that is one item without rows.
+    ///
+    /// # Errors
+    /// As of [`Self::had`].
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool>;
 
     /// Whether everything that was delivered at `other` was delivered at `offset`.
     ///

@@ -41,12 +41,6 @@ CREATE TABLE frontier (
     updated_at TEXT NOT NULL,             -- when this was stored (RFC 3339, UTC)
     checksum   INTEGER NOT NULL,          -- CRC-32 of sink, lane and offset
     PRIMARY KEY (sink, lane)
-) STRICT;
-CREATE TABLE lane (
-    name       TEXT NOT NULL PRIMARY KEY,
-    beginning  TEXT NOT NULL,             -- where sinks begin that do not know the lane (JSON)
-    updated_at TEXT NOT NULL,
-    checksum   INTEGER NOT NULL           -- CRC-32 of name and beginning
 ) STRICT;";
 
 /// The store of every sink's [`Progress`]. Each commit is one SQLite transaction, synced to disk before it returns. Held
@@ -112,7 +106,7 @@ impl Checkpoint {
         Ok(self.all()?.into_iter().find(|(name, _)| name == sink).map(|(_, progress)| progress))
     }
 
-    /// What is durable in every sink that ever committed, by name. Lanes that a sink does not know begin where they were noted to.
+    /// What is durable in every sink that ever committed, by name.
     pub fn all(&self) -> Result<Vec<(String, Progress)>> {
         all(&self.connection(), &self.path)
     }
@@ -141,36 +135,44 @@ impl Checkpoint {
         }
     }
 
-    /// Stores where sinks begin that have no progress yet, all in one transaction; the others keep theirs. Without it a crash
-    /// between the first commits of two sinks would leave one of them without the changes that the other has.
+    /// Stores where sinks begin that have no progress yet, all in one transaction; the others keep theirs, but begin so in lanes that
+    /// they do not know. Without it a crash between the first commits of two sinks would leave one of them without the changes that
+    /// the other has.
     pub fn begin<'a>(&self, sinks: impl IntoIterator<Item = (&'a str, &'a Frontier)>) -> Result<()> {
         let now = jiff::Timestamp::now().to_string();
         let mut connection = self.connection();
         let insert = || {
             let transaction = connection.transaction()?;
             for (sink, frontier) in sinks {
-                let new = transaction.execute(
+                transaction.execute(
                     "INSERT INTO sink (name, state, updated_at, checksum) VALUES (?1, '', ?2, ?3) ON CONFLICT (name) DO NOTHING",
                     params![sink, now, checksum(&[sink, ""])],
                 )?;
-                if new == 1 {
-                    set_lanes(&transaction, sink, frontier, &now)?;
-                }
+                let known: Vec<String> = transaction
+                    .prepare_cached("SELECT lane FROM frontier WHERE sink = ?1")?
+                    .query_map([sink], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                let new = frontier.lanes().filter(|(lane, _)| known.iter().all(|known| known != lane.name()));
+                set_lanes(&transaction, sink, &new.map(|(lane, offset)| (lane.clone(), offset.clone())).collect(), &now)?;
             }
             transaction.commit()
         };
         insert().map_err(|e| self.fault("cannot be written", e))
     }
 
-    /// Notes where a lane begins, for every sink that does not know it. Synced to disk when it returns, so that a crash before a
-    /// sink's first commit does not move the beginning. A lane that was noted before keeps its beginning.
+    /// Stores where a lane begins, for every sink that does not know it. Synced to disk when it returns, so that a crash before a
+    /// sink's first commit does not move the beginning.
     pub fn begin_lane(&self, lane: &Lane, offset: &Offset) -> Result<()> {
-        let (name, beginning, now) = (lane.name(), offset.to_json(), jiff::Timestamp::now().to_string());
-        let insert = "INSERT INTO lane (name, beginning, updated_at, checksum) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING";
+        let (now, beginning) = (jiff::Timestamp::now().to_string(), Frontier::of(lane.clone(), offset.clone()));
         let mut connection = self.connection();
         let mut store = || {
             let transaction = connection.transaction()?;
-            transaction.execute(insert, params![name, beginning, now, checksum(&[name, &beginning])])?;
+            let without = "SELECT name FROM sink WHERE NOT EXISTS (SELECT 1 FROM frontier WHERE sink = sink.name AND lane = ?1)";
+            let without: Vec<String> =
+                transaction.prepare_cached(without)?.query_map([lane.name()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            for sink in &without {
+                set_lanes(&transaction, sink, &beginning, &now)?;
+            }
             transaction.commit()
         };
         store().map_err(|e| self.fault("cannot be written", e))
@@ -201,8 +203,6 @@ impl Checkpoint {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM frontier WHERE sink = ?1", [sink])?;
             let deleted = transaction.execute("DELETE FROM sink WHERE name = ?1", [sink])?;
-            // without a sink there is nothing left that a lane's beginning could mean
-            transaction.execute("DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM sink)", [])?;
             transaction.commit()?;
             Ok(deleted == 1)
         };
@@ -254,12 +254,10 @@ fn all(connection: &Connection, path: &Path) -> Result<Vec<(String, Progress)>> 
         [.., lane, offset] => Ok((Lane::new(lane.as_str()), Offset::from_json(offset.as_str()))),
         _ => Err(damaged(path)),
     };
-    let beginnings: Frontier =
-        rows("SELECT name, beginning, checksum FROM lane", 2)?.iter().map(|fields| offset(fields)).collect::<Result<_>>()?;
     let mut all: Vec<(String, Progress)> = Vec::new();
     for mut fields in rows("SELECT name, state, checksum FROM sink ORDER BY name", 2)? {
         let (state, name) = (fields.pop().unwrap_or_default(), fields.pop().unwrap_or_default());
-        all.push((name, Progress { frontier: beginnings.clone(), state }));
+        all.push((name, Progress { frontier: Frontier::default(), state }));
     }
     for fields in rows("SELECT sink, lane, offset, checksum FROM frontier", 3)? {
         let (_, progress) = all.iter_mut().find(|(name, _)| fields.first() == Some(name)).ok_or_else(|| damaged(path))?;

@@ -68,7 +68,7 @@ impl Bench {
 }
 
 fn generated() -> Result<Vec<Batch>> {
-    let settings = GeneratorSource { seed: 1, rate: None, changes: Some(GENERATED) };
+    let settings = GeneratorSource { changes: Some(GENERATED), ..GeneratorSource::default() };
     block_on(async {
         let (out, mut items) = tokio::sync::mpsc::channel(4);
         let mut generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));

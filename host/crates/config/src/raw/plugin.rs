@@ -20,7 +20,8 @@ pub(crate) struct RawPlugin {
     pub file: Option<String>,
     /// Its name in logs and metrics; names differ. Default: the standard plugin's name, or the file's without `.wasm`.
     pub name: Option<String>,
-    /// Tables that it sees: `database.table` patterns with `*` and `?`; `!` in front excludes. Default: all.
+    /// Tables that it sees: `database.table` patterns with `*` and `?`; backticks around a name that holds a dot; `!` in front
+    /// excludes. Default: all.
     #[serde(default)]
     pub tables: Vec<String>,
     /// What becomes of a change that it cannot handle: `stop`, `skip` (and count), `dead-letter`, or `pass-through`: deliver

@@ -139,7 +139,8 @@ pub(crate) struct RawKafkaSink {
     pub plugin_versions: Option<RawPluginVersions>,
     /// `host:port,…`
     pub brokers: String,
-    /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Default: `{database}.{table}`.
+    /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:
+    /// `{database}.{table}`.
     pub topic: Option<String>,
     /// Whether a delete is followed by a record without a value, which lets a compacted topic forget the key. Default: true.
     pub tombstones: Option<bool>,

@@ -34,8 +34,16 @@ pub(crate) struct RawGenerator {
     pub seed: Option<u64>,
     /// Changes a second. Default: as fast as possible.
     pub rate: Option<u64>,
-    /// How many changes in all. Default: for ever.
+    /// How many changes in all; with `lanes` or `turbulence` in each lane, up to the end of a transaction. Default: for ever.
     pub changes: Option<u64>,
+    /// Lanes, each with a shop of its own: with more than one, the databases are `shop_1`, `shop_2` and so on. Meant for tests.
+    /// Default: 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub lanes: Option<u16>,
+    /// Seed of a disorder, meant for tests: at each start lanes interleave and transactions come in another order; lanes fail,
+    /// begin while the stream runs, and begin anew. The rows stay the same. Also one lane's database is then `shop_1`. Default:
+    /// everything in order.
+    pub turbulence: Option<u64>,
 }
 
 /// A MySQL or MariaDB server.
@@ -61,7 +69,8 @@ pub(crate) struct RawMySql {
     /// one at each start.
     #[schemars(range(min = 1))]
     pub server_id: Option<u32>,
-    /// Which tables: `database.table` patterns with `*` and `?`; `!` in front excludes. Default: all.
+    /// Which tables: `database.table` patterns with `*` and `?`; backticks around a name that holds a dot; `!` in front excludes.
+    /// Default: all.
     #[serde(default)]
     pub tables: Vec<String>,
     /// Where to start when there is no checkpoint yet. Default: `now`.

@@ -9,6 +9,7 @@ use super::{
     },
     check::Check,
 };
+use sluicegate_model::limits::GENERATOR_LANES;
 
 impl Check<'_> {
     pub(super) fn generator(&mut self, raw: &RawGenerator) -> GeneratorSource {
@@ -18,7 +19,12 @@ impl Check<'_> {
         if raw.changes == Some(0) {
             self.refuse("source.changes", "no changes at all", "write 1 or more, or leave it out to go on for ever");
         }
-        GeneratorSource { seed: raw.seed.unwrap_or(1), rate: raw.rate, changes: raw.changes }
+        let lanes = raw.lanes.unwrap_or(1);
+        if !(1..=GENERATOR_LANES).contains(&lanes) {
+            let text = if lanes == 0 { "no lanes at all" } else { "too many lanes" };
+            self.refuse("source.lanes", text, format!("write a number from 1 to {GENERATOR_LANES}, or leave it out"));
+        }
+        GeneratorSource { seed: raw.seed.unwrap_or(1), rate: raw.rate, changes: raw.changes, lanes, turbulence: raw.turbulence }
     }
 
     pub(super) fn mysql(&mut self, raw: RawMySql) -> MySqlSource {

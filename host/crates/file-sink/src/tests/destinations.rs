@@ -99,12 +99,12 @@ proptest! {
                     }
                 }
                 Step::Checkpoint => {
-                    stored = Some(sink.flush().unwrap());
+                    stored = Some(sink.commit(&Frontier::default()).unwrap());
                     durable.clone_from(&written);
                 }
                 Step::FlushAndCrash | Step::Crash => {
                     if matches!(step, Step::FlushAndCrash) {
-                        sink.flush().unwrap();
+                        sink.commit(&Frontier::default()).unwrap();
                     }
                     drop(sink);
                     sink = open(&settings, stored.as_deref()).unwrap();
@@ -113,7 +113,7 @@ proptest! {
                 }
             }
         }
-        sink.flush().unwrap();
+        sink.commit(&Frontier::default()).unwrap();
         prop_assert_eq!(ids_by_destination(&settings), written);
     }
 }
@@ -126,7 +126,7 @@ fn a_table_with_a_destination_is_written_there() {
     let mut batch = inserts(0, 0..3, "");
     batch.tables[0].table = Arc::new(Table { destination: Some("eu/orders".into()), ..Table::clone(&batch.tables[0].table) });
     sink.write(&batch).unwrap();
-    let state = sink.flush().unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
     assert_eq!(ids_by_destination(&settings), BTreeMap::from([("eu/orders".to_owned(), vec![0, 1, 2])]));
     let length = fs::metadata(settings.folder.join("eu/orders/orders-00000001.ndjson")).unwrap().len();
     let opened =
@@ -154,7 +154,7 @@ fn an_update_that_goes_elsewhere_is_a_delete_there_and_an_insert_here() {
     let gone = routed_row(&mut batch, 9, Some("a"), Image::Before);
     push(&mut batch, Operation::Delete, gone, NO_IMAGE);
     sink.write(&batch).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     let operations = |destination: &str| -> Vec<String> {
         let (_, content) = files(&Settings { folder: settings.folder.join(destination), ..settings.clone() }).remove(0);
         let lines: Vec<_> = content.split(|b| *b == b'\n').filter(|l| !l.is_empty()).collect();
@@ -191,7 +191,7 @@ fn a_destination_that_cannot_be_a_folder_follows_the_policy_and_is_not_shown() {
         let last = routed_row(&mut batch, 4, None, Image::After);
         push(&mut batch, Operation::Insert, NO_IMAGE, last);
         sink.write(&batch).unwrap();
-        sink.flush().unwrap();
+        sink.commit(&Frontier::default()).unwrap();
         assert_eq!(ids_by_destination(&settings), BTreeMap::from([(String::new(), vec![4]), ("a".to_owned(), vec![1])]));
         let aside = if on_error == OnError::Skip { &numbers.get().skipped } else { &numbers.get().dead_lettered };
         assert_eq!((numbers.get().records.get(), aside.get()), (2, 2));
@@ -215,7 +215,7 @@ fn headers_beyond_their_bounds_leave_neither_half_of_a_moved_row() {
     table.columns[0].place = sluicegate_model::change::Place::Header;
     batch.tables[0].table = Arc::new(table);
     sink.write(&batch).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     for (destination, id) in [("a", "2"), ("b", "3")] {
         let content = fs::read_to_string(settings.folder.join(destination).join("orders-00000001.ndjson")).unwrap();
         let record: serde_json::Value = serde_json::from_str(&content).unwrap();
@@ -242,7 +242,7 @@ fn one_destination_more_than_allowed_stops_the_sink() {
     let names: Vec<String> = (0..=40).map(|n| format!("d{n}")).collect();
     let mut sink = open(&settings, None).unwrap();
     sink.write(&routed(0, (0..40).map(|n| (n, Some(names[n as usize].as_str()))))).unwrap();
-    let state = sink.flush().unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
     sink.write(&routed(40, [(40, None), (41, Some("d7"))])).unwrap();
     let error = sink.write(&routed(42, [(42, Some("d40"))])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Sink);
@@ -271,11 +271,11 @@ fn no_more_files_are_open_than_allowed() {
         let name = destination((i * 7 % 11) as u8);
         sink.write(&routed(i as u64, [(i, name.as_deref())])).unwrap();
         if i % 13 == 0 {
-            sink.flush().unwrap();
+            sink.commit(&Frontier::default()).unwrap();
         }
         most = most.max(open_now());
     }
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     assert_eq!((most, ids_by_destination(&settings).len()), (2, 11));
     assert_eq!(ids_by_destination(&settings).into_values().flatten().count(), 400);
 }
@@ -290,7 +290,7 @@ fn destinations_follow_a_changed_prefix_and_compression() {
         let mut sink = open(settings, state).unwrap();
         let rows = |from: i64, to: i64| (from..to).map(|id| (id, Some(if id % 2 == 0 { "even" } else { "odd" })));
         sink.write(&routed(from as u64, rows(from, from + 4))).unwrap();
-        let state = sink.flush().unwrap();
+        let state = sink.commit(&Frontier::default()).unwrap();
         sink.write(&routed(from as u64 + 4, [(-1, Some("lost"))].into_iter().chain(rows(from + 4, from + 300)))).unwrap();
         drop(sink); // crash
         state
@@ -318,15 +318,15 @@ fn files_of_another_run_in_a_destination_are_neither_mixed_nor_removed() {
     let settings = settings(folder.path(), 1 << 20, None);
     let mut sink = open(&settings, None).unwrap();
     sink.write(&routed(0, [(1, Some("eu"))])).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     sink.write(&routed(1, [(2, Some("us"))])).unwrap();
-    sink.flush().unwrap(); // the second flush: the first one's state is stored, and the journal is down to `us`
+    sink.commit(&Frontier::default()).unwrap(); // the second flush: the first one's state is stored, and the journal is down to `us`
     assert_eq!(fs::read_to_string(settings.folder.join(".orders.destinations")).unwrap(), "us\n");
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     assert!(!settings.folder.join(".orders.destinations").exists());
     drop(sink);
     let mut sink = open(&settings, None).unwrap(); // as if the checkpoint had been deleted
-    let error = sink.write(&routed(0, [(1, Some("eu"))])).and_then(|()| sink.flush()).unwrap_err();
+    let error = sink.write(&routed(0, [(1, Some("eu"))])).and_then(|()| sink.commit(&Frontier::default())).unwrap_err();
     insta::assert_snapshot!(text(&settings, &error), @r#"
     /out/eu/orders-00000001.ndjson is there already, but the checkpoint knows nothing of it
       remedy: move the files of an earlier run away, set another `folder` or `prefix`, or put that run's checkpoint back

@@ -31,7 +31,7 @@ fn fill(settings: &Settings) -> (Error, Option<String>, i64) {
     let error = loop {
         // notes that do not compress well
         let note: String = (0..100).map(|i| char::from(b'a' + ((next * 7919 + i * i * 104_729) % 26) as u8)).collect();
-        match sink.write(&inserts(next as u64, next..next + 10, &note)).and_then(|()| sink.flush()) {
+        match sink.write(&inserts(next as u64, next..next + 10, &note)).and_then(|()| sink.commit(&Frontier::default())) {
             Ok(flushed) => state = Some(flushed),
             Err(error) => break error,
         }
@@ -40,7 +40,7 @@ fn fill(settings: &Settings) -> (Error, Option<String>, i64) {
     assert_eq!(error.kind(), ErrorKind::Sink);
     assert_eq!(error.remedy_text(), Some("free space on that file system, then start again: nothing is lost"));
     // a later flush must not claim what the failed one could not do
-    assert_eq!(sink.flush().unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(sink.commit(&Frontier::default()).unwrap_err().kind(), ErrorKind::Internal);
     (error, state, next)
 }
 
@@ -62,7 +62,7 @@ fn fill_a_mounted_disk(zstd: Option<i32>) {
         }
     }
     sink.write(&inserts(next as u64, next..next + 10, "")).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     for (name, _) in files(&settings) {
         fs::copy(settings.folder.join(&name), folder.path().join(&name)).unwrap();
     }
@@ -93,7 +93,7 @@ fn fill_a_limited_process(zstd: Option<i32>) {
     let mut sink = open(&settings, Some(state)).unwrap();
     assert_eq!(ids(&settings), (0..next).collect::<Vec<_>>());
     sink.write(&inserts(next as u64, next..next + 10, "")).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     assert_eq!(ids(&settings), (0..next + 10).collect::<Vec<_>>());
 }
 

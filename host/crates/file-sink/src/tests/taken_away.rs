@@ -7,7 +7,7 @@ use sluicegate_samples::orders::routed;
 fn half_way(settings: &Settings) -> (FileSink, String) {
     let mut sink = open(settings, None).unwrap();
     sink.write(&inserts(0, 0..10, "")).unwrap();
-    let state = sink.flush().unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
     sink.write(&inserts(10, 10..20, "")).unwrap();
     sink.idle().unwrap();
     (sink, state)
@@ -21,7 +21,7 @@ fn current(settings: &Settings) -> PathBuf {
 fn go_on(settings: &Settings, state: &str) -> String {
     let mut sink = open(settings, Some(state)).unwrap();
     sink.write(&inserts(10, 10..30, "")).unwrap();
-    sink.flush().unwrap()
+    sink.commit(&Frontier::default()).unwrap()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn no_checkpoint_is_made_when_the_file_was_removed_moved_or_replaced() {
             }
             _ => fs::remove_dir_all(&settings.folder).unwrap(),
         }
-        let error = sink.flush().unwrap_err();
+        let error = sink.commit(&Frontier::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Sink);
         assert!(text(&settings, &error).contains("/out/orders-00000001.ndjson was moved away or removed"), "{take}: {error}");
     }
@@ -54,7 +54,7 @@ fn what_to_do_follows_from_what_the_checkpoint_has() {
     let durable = serde_json::from_str::<Place>(&state).unwrap().bytes;
     fs::remove_file(current(&settings)).unwrap();
     let told = |error: &Error| text(&settings, error).replace(&durable.to_string(), "N");
-    insta::assert_snapshot!(told(&sink.flush().unwrap_err()), @r"
+    insta::assert_snapshot!(told(&sink.commit(&Frontier::default()).unwrap_err()), @r"
 /out/orders-00000001.ndjson was moved away or removed while it was written to
   remedy: put it back and start again, or start again without it: the next file begins with the change after its first N bytes (cut a file that was moved away to N bytes, or it holds those changes, too)
 ");
@@ -64,7 +64,7 @@ fn what_to_do_follows_from_what_the_checkpoint_has() {
     sink.write(&inserts(0, 0..10, "")).unwrap();
     sink.idle().unwrap();
     fs::remove_file(current(&settings)).unwrap();
-    insta::assert_snapshot!(told(&sink.flush().unwrap_err()), @r"
+    insta::assert_snapshot!(told(&sink.commit(&Frontier::default()).unwrap_err()), @r"
 /out/orders-00000001.ndjson was moved away or removed while it was written to
   remedy: start again: all of its records are written again, into a new file; remove the one that was moved away
 ");
@@ -76,7 +76,7 @@ fn a_start_without_the_removed_file_loses_only_what_was_in_it() {
     let settings = settings(folder.path(), 1 << 20, None);
     let (mut sink, state) = half_way(&settings);
     fs::remove_file(current(&settings)).unwrap();
-    sink.flush().unwrap_err();
+    sink.commit(&Frontier::default()).unwrap_err();
     drop(sink);
     let next = go_on(&settings, &state);
     assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
@@ -94,7 +94,7 @@ fn a_file_that_was_moved_away_and_put_back_or_cut_holds_each_change_once() {
         let (mut sink, state) = half_way(&settings);
         let away = folder.path().join("away");
         fs::rename(current(&settings), &away).unwrap();
-        sink.flush().unwrap_err();
+        sink.commit(&Frontier::default()).unwrap_err();
         drop(sink);
         let durable = serde_json::from_str::<Place>(&state).unwrap().bytes;
         if put_back {
@@ -116,12 +116,12 @@ fn a_destination_whose_file_is_gone_goes_on_in_its_next_file() {
     let settings = settings(folder.path(), 1 << 20, None);
     let mut sink = open(&settings, None).unwrap();
     sink.write(&routed(0, [(1, Some("eu")), (2, Some("us")), (3, None)])).unwrap();
-    let state = sink.flush().unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
     drop(sink);
     fs::remove_dir_all(settings.folder.join("eu")).unwrap();
     let mut sink = open(&settings, Some(&state)).unwrap();
     sink.write(&routed(3, [(4, Some("eu")), (5, Some("us")), (6, None)])).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     let there = |destination: &str| Settings { folder: settings.folder.join(destination), ..settings.clone() };
     assert_eq!((ids(&there("eu")), ids(&there("us")), ids(&settings)), (vec![4], vec![2, 5], vec![3, 6]));
     assert!(settings.folder.join("eu/orders-00000002.ndjson").exists());

@@ -54,7 +54,7 @@ fn a_compressed_record_is_visible_soon_when_nothing_more_waits() {
         }
     }
     // the blocks that were ended in between are in one whole frame
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     assert_eq!(ids(&settings), [0, 1, 2]);
 }
 
@@ -107,7 +107,7 @@ fn a_compressed_file_that_gets_full_when_it_is_shown_is_rolled() {
         sink.idle().unwrap();
     }
     sink.write(&inserts(1, [1], "")).unwrap();
-    sink.flush().unwrap();
+    sink.commit(&Frontier::default()).unwrap();
     let names: Vec<String> = files(&settings).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["orders-00000001.ndjson.zst", "orders-00000002.ndjson.zst"]);
     assert_eq!(ids(&settings), [0, 1]);

@@ -17,6 +17,18 @@ pub enum Operation {
     Delete,
 }
 
+impl Operation {
+    /// Its name in plain records: `insert`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Snapshot => "snapshot",
+            Operation::Insert => "insert",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        }
+    }
+}
+
 /// Which image of a change a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -8,13 +8,15 @@ mod column;
 
 mod instant;
 mod item;
+mod native_type;
 mod progress;
 mod select;
 mod table;
 
 pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, TableRows, Transaction};
 pub use column::{Column, Nulls, Strings, Values};
-pub use instant::{write_date, write_datetime, write_timestamp};
+pub use instant::{civil, write_date, write_datetime, write_timestamp};
 pub use item::{Item, LaneEvent, Mark, MarkKind, SchemaChange, Truncate};
+pub use native_type::NativeType;
 pub use progress::{Frontier, Lane, Offset, Place as LanePlace};
 pub use table::{ColumnInfo, DataType, Place, Table, TableName};

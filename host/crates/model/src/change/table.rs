@@ -4,6 +4,8 @@ use std::fmt;
 
 use sluicegate_table_pattern::Name;
 
+use super::NativeType;
+
 /// What a value is. The textual kinds (decimal, date, time, datetime, timestamp, json) are carried as UTF-8 text in a
 /// canonical form, so that no precision is lost on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -96,8 +98,8 @@ pub struct ColumnInfo {
     pub name: String,
     /// What its values are.
     pub data_type: DataType,
-    /// The source's own type text, e.g. `decimal(12,2)`; empty for a computed column.
-    pub native_type: String,
+    /// The source's own type, e.g. `decimal(12,2)`; empty for a computed column.
+    pub native_type: NativeType,
     /// Whether it may hold NULL.
     pub nullable: bool,
     /// Whether it belongs to the primary key.

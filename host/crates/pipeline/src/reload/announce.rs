@@ -63,13 +63,13 @@ fn difference(old: &Table, new: &Table) -> SchemaChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluicegate_model::change::{ColumnInfo, DataType, Place, TableName};
+    use sluicegate_model::change::{ColumnInfo, DataType, NativeType, Place, TableName};
 
     fn table(columns: &[(&str, DataType)]) -> Table {
         let column = |(name, data_type): &(&str, DataType)| ColumnInfo {
             name: (*name).to_owned(),
             data_type: *data_type,
-            native_type: String::new(),
+            native_type: NativeType::default(),
             nullable: true,
             primary_key: false,
             place: Place::Value,

@@ -105,6 +105,34 @@ fn a_lane_that_begins_later_begins_there_for_every_sink_that_does_not_know_it() 
 }
 
 #[test]
+fn a_lane_that_is_new_at_a_start_is_stored_for_sinks_that_have_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
+    commit(&checkpoint, "files", 10).unwrap();
+    let mut begins = frontier(4);
+    begins.set(Lane::new("new"), Offset::from_json("7"));
+    checkpoint.begin([("files", &begins)]).unwrap();
+    let stored = checkpoint.progress("files").unwrap().unwrap();
+    let mut expected = progress(10);
+    expected.frontier.set(Lane::new("new"), Offset::from_json("7"));
+    assert_eq!(stored, expected);
+}
+
+/// What a lane's beginning was for sinks that are gone means nothing for new ones.
+#[test]
+fn a_lane_begins_for_a_new_sink_where_it_begins_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
+    let (lane, at) = (Lane::new("late"), |at: u64| Offset::from_json(at.to_string()));
+    checkpoint.begin([("before", &frontier(1))]).unwrap();
+    checkpoint.begin_lane(&lane, &at(7)).unwrap();
+    checkpoint.begin([("one", &frontier(1)), ("two", &frontier(1))]).unwrap();
+    checkpoint.begin_lane(&lane, &at(12)).unwrap();
+    let offset = |sink: &str| checkpoint.progress(sink).unwrap().unwrap().frontier.get("late").unwrap().to_json();
+    assert_eq!(["before", "one", "two"].map(offset), ["7", "12", "12"]);
+}
+
+#[test]
 fn an_operator_sets_and_drops_a_sinks_progress() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();

@@ -1,0 +1,180 @@
+//! A log that was cut or reset is never taken for one that has nothing new. A healthy one is never refused.
+
+use std::fs::OpenOptions;
+
+use sluicegate_harness::{
+    database::{Flavor, Server},
+    host::Sluicegate,
+    mariadb, mysql,
+};
+
+use super::*;
+
+fn servers() -> [Server; 2] {
+    [mariadb::start(&[]), mysql::start(&[])]
+}
+
+/// A pipeline over a table `d.last`, which has read the row 1.
+fn pipeline_at_row_1(server: &Server) -> Sluicegate {
+    server.sql("CREATE DATABASE d; CREATE TABLE d.last (id INT PRIMARY KEY)");
+    let host = Sluicegate::new(BINARY, &pipeline(server, "['d.*']", &format!("[{}]", file("t"))));
+    stop(start(&host));
+    server.sql("INSERT INTO d.last VALUES (1)");
+    run_to(&host, &["t"], 1);
+    host
+}
+
+/// The start is refused with these words, and nothing is delivered or committed.
+#[track_caller]
+fn is_refused(host: &Sluicegate, code: i32, words: &[&str]) -> String {
+    let (files, place) = (contents(&host.path("out")), shown(host, "t")["lanes"].clone());
+    let (found, said) = refused(host);
+    assert_eq!(found, Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{said}");
+    }
+    assert_eq!(contents(&host.path("out")), files);
+    assert_eq!(shown(host, "t")["lanes"], place);
+    said
+}
+
+fn reset(server: &Server) {
+    server.sql(match server.flavor() {
+        Flavor::MariaDb => "RESET MASTER",
+        Flavor::MySql => "RESET BINARY LOGS AND GTIDS",
+    });
+}
+
+fn newest_file(server: &Server) -> String {
+    server.query("SHOW BINARY LOGS").pop().expect("a file").remove(0).expect("a name")
+}
+
+/// kill -9, and the newest binlog file loses what comes from `end` on: a crash without synced writes.
+fn lose_the_end(server: &mut Server, end: u64) {
+    let path = server.folder().join("data").join(newest_file(server));
+    server.kill9();
+    OpenOptions::new().write(true).open(&path).expect("the file").set_len(end).expect("cut");
+    server.start_again();
+}
+
+/// Where the log ends now: at the end of a transaction.
+fn end_of_log(server: &Server) -> u64 {
+    let query = match server.flavor() {
+        Flavor::MariaDb => "SHOW MASTER STATUS",
+        Flavor::MySql => "SHOW BINARY LOG STATUS",
+    };
+    server.query(query).remove(0).remove(1).expect("a position").parse().expect("a number")
+}
+
+#[test]
+fn a_reset_log_is_refused_whether_it_is_shorter_or_longer_than_the_place() {
+    for server in servers() {
+        let host = pipeline_at_row_1(&server);
+        reset(&server);
+        server.sql("INSERT INTO d.last VALUES (2)");
+        is_refused(&host, 3, &["remedy: "]);
+        // longer than before, with the numbers of the lost transactions, and more
+        for id in 3..30 {
+            server.sql(&format!("INSERT INTO d.last VALUES ({id})"));
+        }
+        let said = is_refused(&host, 3, &["remedy: "]);
+        match server.flavor() {
+            Flavor::MariaDb => assert!(said.contains("was cut or reset: it does not hold the place binlog.000001"), "{said}"),
+            Flavor::MySql => assert!(said.contains("cut or reset"), "{said}"),
+        }
+    }
+}
+
+#[test]
+fn a_mariadb_log_that_lost_its_end_is_refused_although_its_numbers_come_again() {
+    let mut server = mariadb::start(&[]);
+    let host = pipeline_at_row_1(&server);
+    let cut = end_of_log(&server);
+    let mut process = start(&host);
+    server.sql("INSERT INTO d.last VALUES (2)");
+    wait_for(&mut process, &host, "t", "last", 2);
+    let before = server.client().value("SELECT @@gtid_binlog_pos");
+    lose_the_end(&mut server, cut);
+    server.sql("INSERT INTO d.last VALUES (3)");
+    assert_eq!(server.client().value("SELECT @@gtid_binlog_pos"), before, "the lost number came again");
+    server.sql("INSERT INTO d.last VALUES (4)");
+    // the one that runs, at its next connection
+    let ended = process.wait(PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("was cut or reset: it does not hold the place"), "{}", ended.stderr);
+    is_refused(&host, 3, &["was cut or reset: it does not hold the place", "the file ends at"]);
+    assert_eq!(ids(&host, "t", "last"), [1, 2]);
+}
+
+#[test]
+fn a_mysql_log_that_lost_its_end_is_refused_to_a_reader_at_the_end() {
+    let mut server = mysql::start(&[]);
+    let host = pipeline_at_row_1(&server);
+    let cut = end_of_log(&server);
+    server.sql("INSERT INTO d.last VALUES (2); FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS");
+    run_to(&host, &["t"], 2);
+    let before = server.client().value("SELECT @@GLOBAL.gtid_executed");
+    lose_the_end(&mut server, cut);
+    assert_eq!(server.client().value("SELECT @@GLOBAL.gtid_executed"), before, "the lost transaction counts as executed");
+    server.sql("INSERT INTO d.last VALUES (3)");
+    is_refused(&host, 3, &["was cut or reset: it does not hold the place", "the file ends at"]);
+}
+
+#[test]
+fn a_mysql_log_that_lost_its_end_is_refused_to_a_reader_behind() {
+    let mut server = mysql::start(&[]);
+    let host = pipeline_at_row_1(&server);
+    let cut = end_of_log(&server);
+    // durable in the tables, and not in the log
+    server.sql("INSERT INTO d.last VALUES (2); FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS");
+    let before = server.client().value("SELECT @@GLOBAL.gtid_executed");
+    lose_the_end(&mut server, cut);
+    assert_eq!(server.client().value("SELECT @@GLOBAL.gtid_executed"), before, "the lost transaction counts as executed");
+    server.sql("INSERT INTO d.last VALUES (3)");
+    // since its restart the server counts it as purged
+    is_refused(&host, 3, &["the server has purged transactions that were not read yet"]);
+    assert_eq!(ids(&host, "t", "last"), [1], "what comes behind the gap is not delivered");
+}
+
+fn is_not_refused(mut server: Server) {
+    let host = pipeline_at_row_1(&server);
+    let mut process = start(&host);
+    let mut next = 2;
+    let mut insert_and_see = |server: &Server, process: &mut Process| {
+        server.sql(&format!("INSERT INTO d.last VALUES ({next})"));
+        wait_for(process, &host, "t", "last", next);
+        next += 1;
+    };
+    // while it reads: new files, old ones removed, restarts
+    server.sql("FLUSH BINARY LOGS");
+    insert_and_see(&server, &mut process);
+    server.sql(&format!("PURGE BINARY LOGS TO '{}'", newest_file(&server)));
+    insert_and_see(&server, &mut process);
+    server.kill9();
+    server.start_again();
+    insert_and_see(&server, &mut process);
+    stop(process);
+    // while it does not: the file of its place is gone, too
+    server.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS");
+    let mut process = start(&host);
+    insert_and_see(&server, &mut process);
+    stop(process);
+    server.sql("FLUSH BINARY LOGS");
+    server.sql(&format!("PURGE BINARY LOGS TO '{}'", newest_file(&server)));
+    server.stop();
+    server.start_again();
+    let mut process = start(&host);
+    insert_and_see(&server, &mut process);
+    stop(process);
+    assert_eq!(ids(&host, "t", "last"), (1..u64::from(next)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_healthy_log_is_not_refused_mariadb() {
+    is_not_refused(mariadb::start(&[]));
+}
+
+#[test]
+fn a_healthy_log_is_not_refused_mysql() {
+    is_not_refused(mysql::start(&[]));
+}
