@@ -134,22 +134,23 @@ fn a_restarted_server_is_found_again() {
 #[test]
 fn a_server_that_falls_silent_is_noticed_and_found_again() {
     // P5: the connection stands, but nothing comes any more, as behind a gateway that has forgotten it
-    let server = mariadb::start(&[]);
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)");
-    let mut settings = settings(&server, "d");
-    settings.heartbeat = Duration::from_millis(500);
-    let mut capture = Capture::start(settings, anew(), Limits { connect_timeout: Duration::from_secs(1), ..Limits::default() });
-    server.sql("INSERT INTO d.t VALUES (1)");
-    capture.changes(1);
-    let file = server.query("SELECT @@pid_file")[0][0].clone().unwrap();
-    let pid = rustix::process::Pid::from_raw(std::fs::read_to_string(file).unwrap().trim().parse().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-    until("the silence is noticed", DEADLINE, || !capture.status.source.is_connected());
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
-    server.sql("INSERT INTO d.t VALUES (2)");
-    assert_eq!(ids(&capture.changes(2)), ["1", "2"]);
-    assert!(capture.status.source.reconnects.get() > 0);
-    capture.stop();
+    for server in [mariadb::start(&[]), mysql::start(&[])] {
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)");
+        let mut settings = settings(&server, "d");
+        settings.heartbeat = Duration::from_millis(500);
+        let mut capture = Capture::start(settings, anew(), Limits { connect_timeout: Duration::from_secs(1), ..Limits::default() });
+        server.sql("INSERT INTO d.t VALUES (1)");
+        capture.changes(1);
+        let file = server.query("SELECT @@pid_file")[0][0].clone().unwrap();
+        let pid = rustix::process::Pid::from_raw(std::fs::read_to_string(file).unwrap().trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        until("the silence is noticed", DEADLINE, || !capture.status.source.is_connected());
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        server.sql("INSERT INTO d.t VALUES (2)");
+        assert_eq!(ids(&capture.changes(2)), ["1", "2"]);
+        assert!(capture.status.source.reconnects.get() > 0);
+        capture.stop();
+    }
 }
 
 #[test]

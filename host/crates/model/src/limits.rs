@@ -90,10 +90,10 @@ pub const WORKER_QUEUE_BATCHES: usize = 2;
 /// transaction may have these and two images of `row_bytes`.
 pub const EVENT_HEAD_BYTES: usize = 1 << 20;
 
-/// Events that a MySQL server's dump reads ahead.
-pub const DUMP_QUEUE_EVENTS: usize = 256;
+/// Events that the dump of a MySQL server reads ahead; as many again may be in hand.
+pub const DUMP_QUEUE_EVENTS: usize = 512;
 /// Bytes of those events; a single larger one goes alone.
-pub const DUMP_QUEUE_BYTES: u32 = 1 << 20;
+pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
@@ -153,7 +153,8 @@ pub struct Limits {
     pub plugin_log_lines: u32,
     /// Bytes of one log line or message of a plugin.
     pub plugin_message_bytes: usize,
-    /// A single row's image in the source's own form, in bytes; a larger one is an error that names its table.
+    /// A single row's image in the source's own form, in bytes; a larger one is an error that names its table. An event that
+    /// comes compressed may have two, and `EVENT_HEAD_BYTES`; one that is larger is an error.
     pub row_bytes: usize,
     /// Encoded records that a file or stdout sink gathers before it writes them, in bytes; a single larger record goes by itself.
     pub sink_buffer_bytes: usize,

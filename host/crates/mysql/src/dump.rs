@@ -5,7 +5,7 @@
 //! server declares, before it hands the event out, and neither packets nor the connection's socket can be had to read without
 //! it. `mysql` (the blocking client of the same author, on the same protocol crate, with the same authentication and rustls)
 //! hands such an event out as it came. So the dump of a MySQL server is read with `mysql`, on a thread of its own, and its
-//! events come over a queue; `DUMP_QUEUE_EVENTS` and `DUMP_QUEUE_BYTES` bound it. Everything else goes through `mysql_async`,
+//! events come over a queue ([`event_queue`]). Everything else goes through `mysql_async`,
 //! and two kinds of dump still do:
 //!
 //! - MariaDB's: it does not write such events. Its own compressed events are no matter of the library's.
@@ -15,7 +15,6 @@
 use std::{
     panic::{self, AssertUnwindSafe},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     thread,
     time::Duration,
@@ -24,23 +23,14 @@ use std::{
 use futures_util::{Stream, StreamExt};
 use mysql::prelude::Queryable as _;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, IoError, Sid, binlog::events::Event, prelude::Queryable as _};
-use tokio::{
-    runtime::Handle,
-    sync::{
-        Semaphore, SemaphorePermit, TryAcquireError,
-        mpsc::{self, Receiver, Sender},
-        oneshot,
-    },
-};
+use tokio::sync::oneshot;
 
 use super::{
     connection::{Connector, Server},
+    event_queue::{self, Receiver, Sender},
     position::Flavour,
 };
-use sluicegate_model::{
-    Error, ErrorKind, Result,
-    limits::{DUMP_QUEUE_BYTES, DUMP_QUEUE_EVENTS},
-};
+use sluicegate_model::{Error, ErrorKind, Result};
 
 /// Periods of the heartbeat after which a read that brings nothing ends. The stream has given the connection up by then.
 const SILENT_HEARTBEATS: u32 = 4;
@@ -79,34 +69,20 @@ pub(super) enum Dump {
     /// Read by `mysql_async`.
     Task(Box<BinlogStream>),
     /// Read by `mysql`.
-    Thread(Queue),
+    Thread(Receiver<Item>),
 }
 
 /// What the thread hands over: an event or an error, or what it panicked with.
 type Item = thread::Result<mysql_async::Result<Event>>;
 
-/// The taking end of the thread's queue.
-pub(super) struct Queue {
-    events: Receiver<Item>,
-    room: Arc<Semaphore>,
-    /// Room that the event before takes, until the next is asked for.
-    taken: u32,
-}
-
-/// The thread's end of it.
-struct Reader {
-    events: Sender<Item>,
-    room: Arc<Semaphore>,
-    runtime: Handle,
-}
-
 impl Dump {
     /// Asks `server`, which answers on `conn`, for its binlog.
     pub(super) async fn open(connector: &Connector, mut conn: Conn, server: &Server, request: Request) -> Result<Self> {
         if let (Flavour::MySql, Some(opts)) = (server.flavour, connector.blocking()) {
-            // a queue of its own needs a connection of its own
-            drop(conn);
-            return Queue::open(connector, opts, server, request).await.map(Dump::Thread);
+            // the other library makes a connection of its own; the account may have no second one. Whether the server hears the
+            // farewell makes no difference
+            let _ = connector.within("leave", conn.disconnect()).await;
+            return on_thread(connector, opts, server, request).await.map(Dump::Thread);
         }
         for statement in &request.settings {
             connector.within("prepare the connection to", conn.query_drop(statement)).await?;
@@ -127,7 +103,12 @@ impl Stream for Dump {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
-            Dump::Thread(queue) => queue.poll_next(context),
+            Dump::Thread(events) => match ready!(events.poll_next(context)) {
+                Some(Ok(event)) => Poll::Ready(Some(event)),
+                // it goes on here, as if the event had been read here
+                Some(Err(panic)) => panic::resume_unwind(panic),
+                None => Poll::Ready(None),
+            },
             Dump::Task(stream) => loop {
                 let event = ready!(stream.poll_next_unpin(context));
                 // what the library has unpacked has no checksum; we do that ourselves
@@ -139,58 +120,29 @@ impl Stream for Dump {
     }
 }
 
-impl Queue {
-    async fn open(connector: &Connector, opts: mysql::OptsBuilder, server: &Server, request: Request) -> Result<Self> {
-        let opts = opts.read_timeout(Some(request.heartbeat.saturating_mul(SILENT_HEARTBEATS)));
-        let (into, events) = mpsc::channel(DUMP_QUEUE_EVENTS);
-        let queue = Self { events, room: Arc::new(Semaphore::new(DUMP_QUEUE_BYTES as usize)), taken: 0 };
-        let reader = Reader { events: into, room: queue.room.clone(), runtime: Handle::current() };
-        let (opened, opening) = oneshot::channel();
-        let identity = server.identity.clone();
-        thread::Builder::new()
-            .name("binlog".to_owned())
-            .spawn(move || match ask(opts, identity, request) {
-                Ok(stream) => {
-                    // else nobody waits for it any more
-                    if opened.send(Ok(())).is_ok() {
-                        reader.run(stream);
-                    }
-                }
-                Err(error) => _ = opened.send(Err(translate(error))),
-            })
-            .map_err(|e| {
-                // like a connection that fails, this may pass
-                let error = Error::new(ErrorKind::Connection, "cannot start the thread that reads the binlog");
-                error.caused_by(e).remedy("Allow the program more threads (ulimit -u, the container's pids limit).")
-            })?;
-        let opening = async { opening.await.unwrap_or_else(|_| Err(mysql_async::DriverError::ConnectionClosed.into())) };
-        connector.within("read the binlog of", opening).await?;
-        Ok(queue)
-    }
-
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<mysql_async::Result<Event>>> {
-        self.room.add_permits(std::mem::take(&mut self.taken) as usize);
-        match ready!(self.events.poll_recv(context)) {
-            Some(Ok(event)) => {
-                self.taken = event.as_ref().map_or(0, room);
-                Poll::Ready(Some(event))
+/// Starts the thread, and waits until it has asked for the dump.
+async fn on_thread(connector: &Connector, opts: mysql::OptsBuilder, server: &Server, request: Request) -> Result<Receiver<Item>> {
+    let opts = opts.read_timeout(Some(request.heartbeat.saturating_mul(SILENT_HEARTBEATS)));
+    let (sender, events) = event_queue::new();
+    let (opened, opening) = oneshot::channel();
+    let identity = server.identity.clone();
+    let read = move || match ask(opts, identity, request) {
+        Ok(stream) => {
+            // else nobody waits for it any more
+            if opened.send(Ok(())).is_ok() {
+                follow(stream, &sender);
             }
-            // it goes on here, as if the event had been read here
-            Some(Err(panic)) => panic::resume_unwind(panic),
-            None => Poll::Ready(None),
         }
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        self.room.close();
-    }
-}
-
-/// The room that an event takes in the queue.
-fn room(event: &Event) -> u32 {
-    event.header().event_size().min(DUMP_QUEUE_BYTES)
+        Err(error) => _ = opened.send(Err(translate(error))),
+    };
+    thread::Builder::new().name("binlog".to_owned()).spawn(read).map_err(|e| {
+        // like a connection that fails, this may pass
+        let error = Error::new(ErrorKind::Connection, "cannot start the thread that reads the binlog");
+        error.caused_by(e).remedy("Allow the program more threads (ulimit -u, the container's pids limit).")
+    })?;
+    let opening = async { opening.await.unwrap_or_else(|_| Err(mysql_async::DriverError::ConnectionClosed.into())) };
+    connector.within("read the binlog of", opening).await?;
+    Ok(events)
 }
 
 /// Connects and asks for the dump.
@@ -212,39 +164,25 @@ fn ask(opts: mysql::OptsBuilder, identity: Option<Box<str>>, request: Request) -
     })
 }
 
-impl Reader {
-    /// Hands on what comes, until it ends or nobody takes it. A server that has nothing to say sends heartbeats, so that the
-    /// end is noticed.
-    fn run(self, mut stream: mysql::BinlogStream) {
-        loop {
-            // the library slices without checks where an event is shorter than it says
-            let item: Item = match panic::catch_unwind(AssertUnwindSafe(|| stream.next())) {
-                Ok(None) => return,
-                Ok(Some(event)) => Ok(event.map_err(translate)),
-                Err(panic) => Err(panic),
-            };
-            let (size, last) = match &item {
-                Ok(Ok(event)) => (room(event), false),
-                _ => (0, true),
-            };
-            let Some(taken) = self.wait_for(size) else { return };
-            // the taking end gives it back
-            taken.forget();
-            if self.events.blocking_send(item).is_err() || last {
+/// Hands on what comes, until it ends or nobody takes it any more. A server that has nothing to say sends heartbeats, so that
+/// the end is noticed.
+fn follow(mut stream: mysql::BinlogStream, events: &Sender<Item>) {
+    loop {
+        // the library slices without checks where an event is shorter than it says
+        let item = match panic::catch_unwind(AssertUnwindSafe(|| stream.next())) {
+            Ok(None) => return,
+            Ok(Some(event)) => Ok(event.map_err(translate)),
+            Err(panic) => Err(panic),
+        };
+        let size = match &item {
+            Ok(Ok(event)) => event.header().event_size() as usize,
+            Ok(Err(_)) | Err(_) => {
+                events.send(item, 0);
                 return;
             }
-            // a large event is alone in memory
-            if size == DUMP_QUEUE_BYTES && self.wait_for(size).is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Waits for room; `None` when nobody takes events any more.
-    fn wait_for(&self, size: u32) -> Option<SemaphorePermit<'_>> {
-        match self.room.try_acquire_many(size) {
-            Err(TryAcquireError::NoPermits) => self.runtime.block_on(self.room.acquire_many(size)).ok(),
-            permit => permit.ok(),
+        };
+        if !events.send(item, size) {
+            return;
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The MySQL and MariaDB source: a replica that reads the binlog.
 //!
 //! `mysql_async` and `mysql` connect, authenticate and frame events ([`dump`] says why there are two); what is inside of them
-//! is read here. A table map becomes a
-//! [`plan`] of decoders once, and rows go by it straight into columns ([`assembly`]).
+//! is read here. A table map becomes a [`plan`] of decoders once, and rows go by it straight into columns ([`assembly`]).
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -19,6 +18,7 @@ mod decoder;
 mod dispatch;
 mod dump;
 mod event;
+mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;

@@ -48,7 +48,7 @@ pub(crate) struct RawLimits {
     pub plugin_log_lines: Option<u64>,
     /// Length of one log line or message of a plugin. Default: `1KiB`.
     pub plugin_message_bytes: Option<Size>,
-    /// A single row's image. Default: `256MiB`.
+    /// A single row's image. An event in a compressed transaction may have two, and 1 MiB more. Default: `256MiB`.
     pub row_bytes: Option<Size>,
     /// What a dead-letter file may grow to; a full one stops the pipeline. Default: `1GiB`.
     pub dead_letter_bytes: Option<Size>,

@@ -62,7 +62,8 @@ pub(crate) struct RawMySql {
     /// `disabled`, `required` (encrypted, the certificate is not checked) or `verify-identity`. Default: `disabled` for
     /// a loopback address, `verify-identity` for every other.
     pub tls: Option<RawTls>,
-    /// CA certificates (PEM) for `verify-identity`. Default: the public ones.
+    /// CA certificates (PEM) for `verify-identity`. Default: the public ones. With this file, a compressed transaction
+    /// (`binlog_transaction_compression`) takes the memory that it unpacks to.
     pub ca_file: Option<String>,
     /// The id under which to register as a replica; no other replica of the server may have it. Default: another
     /// one at each start.
