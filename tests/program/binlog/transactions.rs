@@ -7,7 +7,7 @@ use super::*;
 /// Small batches and small queues, so that a transaction takes many commits.
 pub const CUT: &str = ", batch_changes: 5, queue_batches: 1";
 /// Rows of each of two tables in the transaction.
-const ROWS: u64 = 500;
+const ROWS: u64 = 2000;
 
 /// Tables `one` and `two` with a key, `bare` without, `last` for the end.
 pub fn tables(server: &Server, database: &str) {
@@ -57,9 +57,16 @@ fn killed_inside_a_transaction(server: &Server) {
     stop(start(&host));
     server.sql(&transaction(&database, 10_000));
     server.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
-    let mut rows = 0;
-    for _ in 0..3 {
-        rows = kill_inside(host.spawn(), &host, "t", rows);
+    let mut rows = kill_inside(host.spawn(), &host, "t", 0);
+    // twice more, unless the transaction ends first
+    for _ in 0..2 {
+        let mut process = host.spawn();
+        process.wait_until("a commit further on", PATIENCE, || rows_of_open_transaction(&host, "t") != rows);
+        process.kill9();
+        rows = rows_of_open_transaction(&host, "t");
+        if rows == 0 {
+            break;
+        }
     }
     run_to(&host, &["t"], 1);
     assert_eq!(ids(&host, "t", "one"), keyed());
@@ -115,7 +122,7 @@ fn before_the_transaction(skip: &Value) -> (Server, Value, Sluicegate) {
     let gtids = server.client().value("SELECT @@gtid_binlog_pos");
     let position: u64 = end[1].as_ref().unwrap().parse().unwrap();
     let place = serde_json::json!({ "flavor": "mariadb", "file": end[0], "position": position, "gtid_set": gtids, "skip": skip });
-    // 20 times: 25 rows of `one`, 25 of `two`, 2 of `bare`
+    // 80 times: 25 rows of `one`, 25 of `two`, 2 of `bare`
     server.sql(&transaction("d", 10_000));
     server.sql("INSERT INTO d.last VALUES (1)");
     let host = Sluicegate::new(BINARY, &pipeline_with(&server, "['d.*']", &format!("[{}]", file("t")), CUT));
