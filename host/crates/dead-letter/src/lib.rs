@@ -120,7 +120,7 @@ impl DeadLetters {
     /// `Sink` when a file cannot be synced, or was removed with letters that were not durable. Every later call fails, too:
     /// nobody knows any more what is durable.
     pub fn sync(&self) -> Result<()> {
-        // whoever comes while another one syncs waits: what it recorded may be part of that
+        // a second caller waits: the sync under way may be that of the letters it needs
         let mut failed = lock(&self.syncing);
         if *failed {
             return Err(Error::new(ErrorKind::Internal, "dead letters were synced after that had failed"));
