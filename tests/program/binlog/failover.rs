@@ -9,6 +9,9 @@ use sluicegate_harness::{
 
 use super::{transactions::*, *};
 
+/// The id of a row in `one` from another transaction.
+const OTHER: u64 = ROWS + 1;
+
 /// Makes `replica` follow `primary`, but for the transactions of MariaDB's domain 1.
 fn follow(replica: &Server, primary: &Server) {
     let (port, user, password) = (primary.port(), primary.user(), primary.password());
@@ -39,20 +42,20 @@ fn failover(primary: &Server, replica: &Server) -> (Sluicegate, Ended) {
     let mut session = primary.client();
     if primary.flavor() == Flavor::MariaDb {
         // before the transaction here, and after it on the replica
-        session.sql("SET gtid_domain_id = 1; INSERT INTO d.one VALUES ('', 1001); SET gtid_domain_id = 0");
+        session.sql(&format!("SET gtid_domain_id = 1; INSERT INTO d.one VALUES ('', {OTHER}); SET gtid_domain_id = 0"));
     }
     session.sql(&transaction("d", 10_000));
     kill_inside(host.spawn(), &host, "t", 100);
     until("the replica has the transaction", PATIENCE, || {
         let there = replica.query("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'd' AND table_name = 'last'");
-        there[0][0].as_deref() == Some("1") && replica.query("SELECT count(*) FROM d.two")[0][0].as_deref() == Some("500")
+        there[0][0].as_deref() == Some("1") && replica.query("SELECT count(*) FROM d.two")[0][0].as_deref() == Some(&*ROWS.to_string())
     });
     stop_following(replica);
     if primary.flavor() == Flavor::MariaDb {
         let domain_1 = primary.query("SELECT @@gtid_binlog_pos").remove(0).remove(0).expect("a position");
         let (_, sequence) = domain_1.split(',').find(|gtid| gtid.starts_with("1-")).expect("domain 1").rsplit_once('-').expect("a GTID");
         replica.sql(&format!(
-            "SET gtid_domain_id = 1; SET server_id = 2001; SET gtid_seq_no = {sequence}; INSERT INTO d.one VALUES ('', 1001)"
+            "SET gtid_domain_id = 1; SET server_id = 2001; SET gtid_seq_no = {sequence}; INSERT INTO d.one VALUES ('', {OTHER})"
         ));
         replica.sql("SET gtid_domain_id = 0; INSERT INTO d.last VALUES (1)");
     } else {
@@ -80,7 +83,7 @@ fn a_failover_inside_a_transaction_loses_nothing_and_repeats_only_tables_without
     let primary = mariadb::start(&[]);
     let replica = mariadb::start(&["--server-id=2002", "--log-bin=other", "--binlog-row-event-max-size=256"]);
     let (host, ended) = failover(&primary, &replica);
-    check(&host, &ended, &[1001]);
+    check(&host, &ended, &[OTHER]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::*;
 /// Small batches and small queues, so that a transaction takes many commits.
 pub const CUT: &str = ", batch_changes: 5, queue_batches: 1";
 /// Rows of each of two tables in the transaction.
-const ROWS: u64 = 2000;
+pub const ROWS: u64 = 2000;
 
 /// Tables `one` and `two` with a key, `bare` without, `last` for the end.
 pub fn tables(server: &Server, database: &str) {
