@@ -8,7 +8,10 @@ use std::{
 
 use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
-use sluicegate_model::{change::Table, limits::Limits};
+use sluicegate_model::{
+    change::{Lane, Mark, MarkKind, Offset, Table},
+    limits::Limits,
+};
 
 use crate::workbench::{Bench, chain_within, inserts, limits, orders, told};
 
@@ -119,17 +122,24 @@ fn a_plugin_forgets_its_tables_once_there_are_more_than_it_may_know() {
         })
     };
     let tables: Vec<_> = (0..12).map(table).collect();
-    let numbers: Vec<String> = tables
-        .iter()
-        .map(|table| {
-            let given = inserts(table, 1);
-            let passed = bench.chain.apply(given.clone()).expect("passes");
-            assert_eq!(passed.changes, given.changes);
-            let name = &passed.tables[0].table.columns[0].name;
-            name.rsplit('_').next().expect("a number").to_string()
-        })
-        .collect();
+    let number = |table: &Table| table.columns[0].name.rsplit('_').next().expect("a number").to_string();
+    let mut with_rows = |table: &Arc<Table>| {
+        let given = inserts(table, 1);
+        let passed = bench.chain.apply(given.clone()).expect("passes");
+        assert_eq!(passed.changes, given.changes);
+        number(&passed.tables[0].table)
+    };
+    let numbers: Vec<String> = tables.iter().map(&mut with_rows).collect();
     assert_eq!(numbers.join(" "), "0 1 2 3 4 0 1 2 3 4 0 1", "five plans at most, then a new instance");
+    // tables that only marks tell of are forgotten as well
+    let mut with_a_mark = |table: &Arc<Table>| {
+        let kind = MarkKind::Copy { table: table.clone(), ends: false };
+        let mark = Mark { lane: Lane::new("rows"), offset: Offset::from_json("{}"), kind };
+        let MarkKind::Copy { table, .. } = bench.chain.mark(mark).expect("passes").kind else { panic!("another mark") };
+        number(&table)
+    };
+    let numbers: Vec<String> = (12..18).map(|n| with_a_mark(&table(n))).collect();
+    assert_eq!(numbers.join(" "), "2 3 4 0 1 2");
     let numbers = &bench.status.plugins.all()[0];
     assert_eq!((numbers.failures.get(), numbers.restarts.get()), (0, 0), "forgetting is no failure");
 }

@@ -154,6 +154,7 @@ impl Chain {
 
     /// Passes a mark through the plans of all plugins: what it says of a table is said of the table as it is delivered.
     pub fn mark(&mut self, mut mark: Mark) -> Result<Mark> {
+        self.forget_when_full()?;
         match &mut mark.kind {
             MarkKind::Truncate(truncate) => {
                 let plan = self.plan_for(&truncate.table)?;
