@@ -48,6 +48,7 @@ use self::{
     connection::Connector,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    query::Watch,
     stream::Reader,
 };
 use sluicegate_config::MySqlSource;
@@ -129,6 +130,7 @@ impl Source for MySql {
             limits: self.limits,
             status: self.status,
             catalogue,
+            watch: Watch::new(&self.settings),
             out,
             stop,
         };
