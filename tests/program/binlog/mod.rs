@@ -4,6 +4,7 @@ mod failover;
 mod lost_log;
 mod places;
 mod sinks;
+mod statements;
 mod transactions;
 mod truncate;
 mod unreadable;

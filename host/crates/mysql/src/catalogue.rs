@@ -117,6 +117,11 @@ impl Catalogue {
         }
     }
 
+    /// The table is gone, or has another name.
+    pub fn forget(&mut self, name: &TableName) {
+        self.newest.remove(name);
+    }
+
     /// Takes a table map event in.
     pub async fn learn(&mut self, event: &[u8], server: &Server) -> Result<()> {
         let broken = |fault| Error::new(ErrorKind::Source, "a table map in the binlog cannot be read").caused_by(fault);

@@ -90,6 +90,7 @@ pub(super) async fn check(
     }
     columns(connector, &mut conn, &server, catalogue, &mut faults).await?;
     keys(connector, &mut conn, catalogue).await?;
+    sessions(connector, &mut conn, &server).await?;
     exact_names(connector, &mut conn, catalogue).await?;
     faults.into_result(connector.address())?;
     if positions.len() == sinks.len() {
@@ -285,6 +286,35 @@ async fn columns(connector: &Connector, conn: &mut Conn, server: &Server, catalo
         faults.add(
             format!("captured columns have types that are not supported: {list}{more}"),
             "Leave the tables out by adding '!database.table' to the source's tables, or change the columns.",
+        );
+    }
+    Ok(())
+}
+
+/// Sessions that overrode the global `binlog_format` are worth a warning: what they change stops the stream. MariaDB does not show
+/// them, nor does a MySQL server whose performance_schema is off or closed to the account.
+async fn sessions(connector: &Connector, conn: &mut Conn, server: &Server) -> Result<()> {
+    if server.flavour != Flavour::MySql {
+        return Ok(());
+    }
+    let query = "SELECT t.processlist_id, t.processlist_user, v.variable_value FROM performance_schema.variables_by_thread v \
+        JOIN performance_schema.threads t USING (thread_id) WHERE v.variable_name = 'binlog_format' AND v.variable_value <> 'ROW' \
+        AND t.processlist_id IS NOT NULL ORDER BY 1 LIMIT 21";
+    let rows: Vec<(u64, Option<String>, String)> = match conn.query(query).await {
+        Ok(rows) => rows,
+        Err(mysql_async::Error::Server(error)) => {
+            tracing::debug!(%error, "sessions with another binlog_format cannot be looked for");
+            return Ok(());
+        }
+        Err(error) => return Err(connector.explain("query", error)),
+    };
+    if !rows.is_empty() {
+        let named = rows.iter().take(NAMED).map(|(id, user, format)| format!("{id} ({}, {format})", user.as_deref().unwrap_or("?")));
+        tracing::warn!(
+            sessions = named.collect::<Vec<_>>().join(", "),
+            remedy =
+                "have them reconnect, or SET SESSION binlog_format = 'ROW'; the source's `statements` says what becomes of their changes",
+            "sessions of the server do not log rows"
         );
     }
     Ok(())

@@ -135,6 +135,9 @@ impl Stream {
                     if by != "TRUNCATE" || latest.columns.is_empty() {
                         self.reader.watch.tell(&table.to_string(), by, "the table was emptied or dropped: all its rows are removed");
                     }
+                    if by == "DROP TABLE" {
+                        self.reader.catalogue.forget(&table);
+                    }
                     emptied.push(latest);
                 }
                 Effect::DatabaseDropped(database) if self.reader.catalogue.may_capture_in(&database) => {
@@ -197,6 +200,8 @@ impl Stream {
 
     /// Rows of a captured table go on under another name, or rows come with a name that is captured.
     fn on_rename(&mut self, from: &TableName, to: &TableName) {
+        self.reader.catalogue.forget(from);
+        self.reader.catalogue.forget(to);
         let (leaves, comes) = (self.reader.catalogue.captures(from), self.reader.catalogue.captures(to));
         if leaves || comes {
             let message = match (leaves, comes) {
