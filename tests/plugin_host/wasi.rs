@@ -89,7 +89,7 @@ fn inserted(ids: Vec<i64>) -> Batch {
         place: Place::Value,
     };
     let mut rows = TableRows::new(Arc::new(Table { name: TableName::new("shop", "orders"), destination: None, columns: vec![column] }));
-    rows.columns = vec![Column { values: Values::Int64(ids), nulls: Default::default() }];
+    rows.columns = vec![Column::of(Values::Int64(ids), Default::default())];
     rows.images = vec![Image::After as u8; count as usize];
     Batch {
         taken: count,

@@ -58,8 +58,8 @@ pub fn changes(table: &Arc<Table>, changes: &[Images]) -> Batch {
         batch.events.push(Event { position: 4321, time_us: i64::from(i), server_id: 1, ..Event::default() });
     }
     rows.columns = vec![
-        Column { values: Values::Int64(ids), nulls: Default::default() },
-        Column { values: Values::Text(emails), nulls: Default::default() },
+        Column::of(Values::Int64(ids), Default::default()),
+        Column::of(Values::Text(emails), Default::default()),
     ];
     batch.tables = vec![rows];
     batch.transactions = vec![Transaction { file: "binlog.000007".into(), ..Transaction::default() }];
