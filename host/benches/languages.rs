@@ -70,6 +70,7 @@ fn chain(compiled: &Compiled) -> Chain {
         limits: Arc::new(limits),
         status: Arc::new(Status::default()),
         known: Arc::new(KnownTables::new(10)),
+        capabilities: Default::default(),
     };
     Chain::new(&[Member { settings: Arc::new(settings), compiled: compiled.clone() }], around).unwrap()
 }

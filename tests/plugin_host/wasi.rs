@@ -48,6 +48,7 @@ fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> slu
         status: Arc::new(Status { plugins: [PluginStatus::new("guest")].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(std::env::temp_dir(), 1 << 20)),
         known: Arc::new(KnownTables::new(10)),
+        capabilities: Default::default(),
     };
     Chain::new(&[member], around)
 }

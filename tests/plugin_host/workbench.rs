@@ -130,6 +130,7 @@ pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_e
         status: status.clone(),
         dead_letters: Arc::new(DeadLetters::new(dead_letters.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
+        capabilities: Default::default(),
     };
     let members = members
         .iter()

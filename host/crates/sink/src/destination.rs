@@ -8,10 +8,17 @@ use sluicegate_model::{
 /// The destination of row `row` in the table's destination column; `None` leaves the table's.
 ///
 /// # Errors
-/// `Internal`: the column does not hold text, which the plan of no plugin may say.
+/// `Record`: the row's destination is absent. `Internal`: the column does not hold text, which the plan of no plugin may say.
 pub fn of_row(rows: &TableRows, column: usize, row: u32) -> Result<Option<&str>> {
     let wrong = || Error::new(ErrorKind::Internal, format!("the destination column of table {} does not hold text", rows.table.name));
     let column = rows.columns.get(column).ok_or_else(wrong)?;
+    if column.is_absent(row as usize) {
+        return Err(Error::new(
+            ErrorKind::Record,
+            format!("the destination of a row of table {} is made of columns that the source did not send with it", rows.table.name),
+        )
+        .remedy("let the source send whole rows (mysql: binlog_row_image = FULL), or choose one destination for the table"));
+    }
     if column.nulls.get(row as usize) {
         return Ok(None);
     }

@@ -20,16 +20,3 @@ pub struct Capabilities {
     /// Whether values may be absent.
     pub absent: bool,
 }
-
-impl Capabilities {
-    /// Whether a column can be told from every image that a change has: a key or a destination that is made of it finds the old
-    /// row, too. `keyed`: whether the column's table has a key.
-    pub fn tells_old(self, keyed: bool, primary_key: bool) -> bool {
-        match self.before_images {
-            BeforeImages::Whole => true,
-            BeforeImages::Keys => primary_key || !keyed,
-            // a new key would not tell of which old one it is
-            BeforeImages::Deletes => primary_key,
-        }
-    }
-}
