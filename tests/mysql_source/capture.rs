@@ -226,7 +226,8 @@ pub fn text_changes(batch: &Batch) -> Vec<TextChange> {
         .collect()
 }
 
-fn text(column: &Column, row: usize) -> Option<String> {
+/// A value as text; `None` is null, or absent.
+pub fn text(column: &Column, row: usize) -> Option<String> {
     if column.nulls.get(row) {
         return None;
     }

@@ -208,7 +208,10 @@ impl Reader {
             (Some("update" | "u"), false, true) => Operation::Update,
             (Some("delete" | "d") | None, true, false) => Operation::Delete,
             (Some("insert" | "c" | "snapshot" | "r" | "update" | "u" | "delete" | "d"), ..) => {
-                return Err("`before` and `after` do not fit `op`: insert and snapshot have `after`, delete `before`, update both or only `after`".into());
+                return Err(
+                    "`before` and `after` do not fit `op`: insert and snapshot have `after`, delete `before`, update both or only `after`"
+                        .into(),
+                );
             }
             (Some(_), ..) => return Err("`op` is none of insert, update, delete, snapshot, c, u, d, r".into()),
             (None, false, false) => return Err("neither `before` nor `after` is there".into()),

@@ -162,7 +162,13 @@ impl KafkaSink {
                 None => Some(self.topics.topic(&table.name)?),
                 Some(chosen) => self.topics.chosen(chosen)?,
             };
-            self.routes.push(Route { topic, key, column: table.destination_column(), headers: table.has_headers(), partial: rows.may_be_absent() });
+            self.routes.push(Route {
+                topic,
+                key,
+                column: table.destination_column(),
+                headers: table.has_headers(),
+                partial: rows.may_be_absent(),
+            });
         }
         Ok(())
     }
@@ -425,7 +431,9 @@ fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
     let table = &rows.table;
     let absent = match key {
         Key::Primary => rows.first_absent(table.key(), row),
-        Key::WholeRow => rows.first_absent((0..table.columns.len()).filter(|column| table.columns[*column].place == ColumnPlace::Value), row),
+        Key::WholeRow => {
+            rows.first_absent((0..table.columns.len()).filter(|column| table.columns[*column].place == ColumnPlace::Value), row)
+        }
         Key::None => None,
     };
     match absent.and_then(|column| table.columns.get(column)) {

@@ -129,7 +129,8 @@ impl Assembly {
                 Operation::Update => (row, row + 1),
                 _ => (NO_IMAGE, row),
             };
-            self.batch.bytes += before - rows.len() + copied + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
+            self.batch.bytes +=
+                before - rows.len() + copied + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
             self.batch.changes.push(Change { table: table as u32, before: before_row, after: after_row, operation, event, row: *first });
             *first += 1;
         }

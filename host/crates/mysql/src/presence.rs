@@ -41,13 +41,7 @@ impl Presence {
 
     /// Appends one row image to `columns`. The after image of an update has to follow its before image. Answers how many bytes of
     /// text were copied from that.
-    pub fn image(
-        &self,
-        image: Image,
-        decoders: &[Decoder],
-        row: &mut Cursor<'_>,
-        columns: &mut [Column],
-    ) -> Result<usize, ColumnFault> {
+    pub fn image(&self, image: Image, decoders: &[Decoder], row: &mut Cursor<'_>, columns: &mut [Column]) -> Result<usize, ColumnFault> {
         let present = if image == Image::Before { &self.first } else { &self.second };
         let follows = self.kind == RowsKind::Update && image == Image::After;
         let held = (0..decoders.len()).filter(|i| bit(present, *i)).count();

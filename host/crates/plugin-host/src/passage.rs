@@ -399,7 +399,9 @@ impl<'a> Passage<'a> {
         };
         let table = &self.rows.table.name;
         let what = match refusal {
-            Refusal::Unread => format!("plugin `{name}` reads {} of {table}, which the source did not send with this row", lacks(&step.reads)),
+            Refusal::Unread => {
+                format!("plugin `{name}` reads {} of {table}, which the source did not send with this row", lacks(&step.reads))
+            }
             Refusal::Incomplete => format!(
                 "plugin `{name}` lets a row of {table} pass that was not delivered before, and the source did not send {} of it",
                 lacks(&step.needed)

@@ -246,6 +246,53 @@ mod tests {
                 }
             }
         }
-        insta::assert_snapshot!(told);
+        insta::assert_snapshot!(told, @"
+        filter insert: - -> Stays: Stays
+        filter insert: - -> Goes: Gone
+        filter insert: - -> Nothing: Refused(Unread)
+        filter insert: - -> Part: Refused(Unread)
+        filter update: - -> Stays: Stays; partial Refused(Incomplete); keyless Stays
+        filter update: - -> Goes: LeavesByKey; partial LeavesByKey; keyless Refused(NoOldRow)
+        filter update: - -> Nothing: Refused(Unread)
+        filter update: - -> Part: Refused(Unread)
+        filter update: Stays -> Stays: Stays
+        filter update: Stays -> Goes: Leaves
+        filter update: Stays -> Nothing: Stays
+        filter update: Stays -> Part: Refused(Unread)
+        filter update: Goes -> Stays: Enters; partial Refused(Incomplete); keyless Enters
+        filter update: Goes -> Goes: Gone
+        filter update: Goes -> Nothing: Gone
+        filter update: Goes -> Part: Refused(Unread)
+        filter update: Nothing -> Stays: Stays; partial Refused(Incomplete); keyless Stays
+        filter update: Nothing -> Goes: Leaves
+        filter update: Nothing -> Nothing: Refused(Unread)
+        filter update: Nothing -> Part: Refused(Unread)
+        filter update: Part -> Stays: Stays; partial Refused(Incomplete); keyless Stays
+        filter update: Part -> Goes: Leaves
+        filter update: Part -> Nothing: Refused(Unread)
+        filter update: Part -> Part: Refused(Unread)
+        filter delete: Stays -> -: Stays
+        filter delete: Goes -> -: Gone
+        filter delete: Nothing -> -: Stays
+        filter delete: Part -> -: Stays
+        compute insert: - -> Stays: Stays
+        compute insert: - -> Nothing: Refused(Unread)
+        compute insert: - -> Part: Refused(Unread)
+        compute update: - -> Stays: Stays
+        compute update: - -> Nothing: Stays
+        compute update: - -> Part: Refused(Unread)
+        compute update: Stays -> Stays: Stays
+        compute update: Stays -> Nothing: Stays
+        compute update: Stays -> Part: Refused(Unread)
+        compute update: Nothing -> Stays: Stays
+        compute update: Nothing -> Nothing: Stays
+        compute update: Nothing -> Part: Refused(Unread)
+        compute update: Part -> Stays: Stays
+        compute update: Part -> Nothing: Stays
+        compute update: Part -> Part: Refused(Unread)
+        compute delete: Stays -> -: Stays
+        compute delete: Nothing -> -: Stays
+        compute delete: Part -> -: Stays
+        ");
     }
 }
