@@ -227,6 +227,9 @@ impl KafkaSink {
                 records.gone = Some(old);
             }
             (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
+                if route.partial {
+                    destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
+                }
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));

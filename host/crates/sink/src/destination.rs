@@ -28,6 +28,24 @@ pub fn of_row(rows: &TableRows, column: usize, row: u32) -> Result<Option<&str>>
     }
 }
 
+/// Checks a row that comes to another key or destination, where nothing of it was before: what is absent would be missing there.
+///
+/// # Errors
+/// `Record`: it has absent values.
+pub fn check_whole(rows: &TableRows, row: u32) -> Result<()> {
+    match rows.first_absent(0..rows.columns.len(), row).and_then(|column| rows.table.columns.get(column)) {
+        None => Ok(()),
+        Some(column) => Err(Error::new(
+            ErrorKind::Record,
+            format!(
+                "a row of table {} moves to another key or destination, and the source did not send its column `{}`, which would be missing there",
+                rows.table.name, column.name
+            ),
+        )
+        .remedy("let the source send whole rows (mysql: binlog_row_image = FULL)")),
+    }
+}
+
 /// The error when plugins have chosen more destinations than a sink may have.
 pub fn too_many(most: usize) -> Error {
     Error::new(ErrorKind::Sink, format!("the plugins have chosen more than {most} different destinations"))
