@@ -2,6 +2,7 @@
 
 mod failover;
 mod lost_log;
+mod partial;
 mod places;
 mod sinks;
 mod transactions;
