@@ -123,7 +123,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     } else {
         Vec::new()
     };
-    let begins = begins(&progress, &pipeline)?;
+    let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     reach::once(source.check(&begins).await)?;
     good.push(format!("source: {} is ready", source.connector()));
@@ -178,9 +178,25 @@ pub async fn run_with_admin(
     }
 
     let progress = checkpoint.all()?;
-    let begins = begins(&progress, &pipeline)?;
+    let (mut resumed, mut stored) = (Vec::new(), Vec::new());
+    for (index, settings) in pipeline.sinks.iter().enumerate() {
+        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
+        let resuming = {
+            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
+            let (letters, status) = (dead_letters.clone(), status.clone());
+            move || {
+                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
+                let stored = sink.resume()?;
+                Ok((sink, stored))
+            }
+        };
+        let (sink, own) = blocking("resume", resuming).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        resumed.push(sink);
+        stored.push(own);
+    }
+    let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
-    // before the sinks are opened: they undo what came after their progress, and nothing is undone that the source cannot give again
+    // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
@@ -198,16 +214,13 @@ pub async fn run_with_admin(
     let failed = stop.child_token();
     let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
     let mut deliveries = Vec::new();
-    for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
-        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
-        let opening = {
-            let (connector, pipeline, letters, status) = (source.connector(), pipeline.clone(), dead_letters.clone(), status.clone());
-            move || {
-                let sink = &pipeline.sinks[index];
-                sinks::open(sink, &pipeline.name, connector, state.as_deref(), &pipeline.limits, letters, status, index)
-            }
+    for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
+        let beginning = {
+            let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
+            let start = start.clone();
+            move || sink.begin(&start, encoder)
         };
-        let sink = blocking("open", opening).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        let sink = blocking("begin", beginning).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,
