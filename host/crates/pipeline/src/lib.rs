@@ -21,6 +21,7 @@ pub mod request;
 mod sample;
 pub mod sinks;
 mod swap;
+mod treatments;
 mod versions;
 mod worker;
 
@@ -159,6 +160,7 @@ pub async fn run_with_admin(
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
     let preparing = {
         let (pipeline, around) = (pipeline.clone(), around.clone());
         move || prepare::ready(&pipeline, &around)
@@ -172,8 +174,11 @@ pub async fn run_with_admin(
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        let (members, status) = (members.clone(), status.clone());
-        let settling = move || prepare::settle(&versions, &members, contents, &status).map(|()| versions);
+        let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let settling = move || {
+            checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+            prepare::settle(&versions, &members, contents, &status).map(|()| versions)
+        };
         versions = blocking("versions", settling).await?;
     }
 
@@ -196,7 +201,7 @@ pub async fn run_with_admin(
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
-    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
+    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
     let mut deliveries = Vec::new();
     for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
         let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     plan::{Delivered, Origin, Plan},
     stage::Stage,
+    treatment::Treatments,
 };
 use sluicegate_model::{
     Result,
@@ -39,8 +40,8 @@ pub(super) struct Step {
     pub operations: Delivered,
 }
 
-/// Asks every plugin in turn for its plan of the table as it arrives there.
-pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>) -> Result<ChainPlan> {
+/// Asks every plugin in turn for its plan of the table as it arrives there. `treatments` takes note of them, unless this is a rehearsal.
+pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>, treatments: Option<&Treatments>) -> Result<ChainPlan> {
     let mut view = Table::clone(source);
     let mut slots: Vec<usize> = (0..view.columns.len()).collect();
     let mut next = slots.len();
@@ -50,7 +51,12 @@ pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>) -> Result<Chain
         if !stage.sees(&view) {
             continue;
         }
-        let Some((id, plan)) = stage.plan(&view)? else { continue };
+        let answer = stage.plan(&view)?;
+        if let Some(treatments) = treatments {
+            let plan = answer.as_ref().map(|(_, plan)| &**plan);
+            treatments.follow(stage.rule(), &view, plan).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
+        }
+        let Some((id, plan)) = answer else { continue };
         identity = false;
         truncates &= plan.operations.has_truncate();
         if plan.calls() || !plan.operations.is_all() {

@@ -28,6 +28,7 @@ mod plan;
 mod recovery;
 mod stage;
 mod surroundings;
+mod treatment;
 mod wasi;
 
 pub use chain::Chain;
@@ -38,3 +39,4 @@ pub use instance::Description;
 pub use known::KnownTables;
 pub use stage::Member;
 pub use surroundings::Surroundings;
+pub use treatment::{Treatment, Treatments};
