@@ -200,7 +200,8 @@ impl Watch {
     /// # Errors
     /// As of [`Self::follow_files`].
     pub fn follow_folders(&mut self, folders: &BTreeSet<PathBuf>) -> Result<(), WatchFault> {
-        self.follow(folders.iter().map(|folder| (folder.clone(), None)).collect())
+        // events name what happened by its absolute path
+        self.follow(folders.iter().map(|folder| (std::path::absolute(folder).unwrap_or_else(|_| folder.clone()), None)).collect())
     }
 
     fn follow(&mut self, mut wanted: Folders) -> Result<(), WatchFault> {
