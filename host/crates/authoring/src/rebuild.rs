@@ -39,7 +39,10 @@ pub fn rebuild(folders: &[PathBuf]) -> Result<()> {
         let (wake, woken) = mpsc::sync_channel(1);
         let changes = Changes::default();
         // a full channel has been told already
-        let watch = Watch::new(changes.clone(), move || drop(wake.try_send(()))).map_err(fault)?;
+        let watch = Watch::new(changes.clone(), move || {
+            let _ = wake.try_send(());
+        })
+        .map_err(fault)?;
         let mut watched = Watched { folder: folder.clone(), watch, changes, built: Sources::default() };
         // before the build: what is changed during it is built after it
         watched.look()?;

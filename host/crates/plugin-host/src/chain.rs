@@ -98,6 +98,10 @@ impl Chain {
         self.stages.is_empty()
     }
 
+    pub(super) fn stages(&mut self) -> &mut [Stage] {
+        &mut self.stages
+    }
+
     /// What stands for each plugin's name and configuration: see [`super::Treatment`].
     pub fn rules(&self) -> Vec<String> {
         self.stages.iter().map(|stage| stage.rule().to_owned()).collect()

@@ -13,6 +13,7 @@ mod compilation;
 mod composition;
 mod config_schema;
 mod context;
+mod effect;
 mod embedded;
 mod engine;
 #[cfg(any(test, fuzzing))]
@@ -32,6 +33,7 @@ mod treatment;
 mod wasi;
 
 pub use chain::Chain;
+pub use effect::{Effect, StepEffect};
 pub use embedded::{NO_OP, embedded};
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};

@@ -3,8 +3,10 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod inventory;
 mod patience;
 
+pub use inventory::Inventory;
 pub use patience::Patience;
 
 use std::{ops::Range, sync::Arc};
