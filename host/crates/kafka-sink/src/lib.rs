@@ -13,6 +13,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod client;
+mod foresee;
 mod record;
 mod size;
 mod topic;
@@ -31,6 +32,7 @@ use rdkafka::{
 };
 
 pub use client::precheck;
+pub use foresee::{Foreseen, foresee};
 
 use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};

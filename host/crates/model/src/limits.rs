@@ -63,6 +63,21 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
 pub const SOURCE_ENTRIES: usize = 4096;
 
+/// Tables that a check reads from the server's catalogue and plans; it says how many more there are.
+pub const CHECKED_TABLES: usize = 10_000;
+
+/// Bytes free on a file system below which a check warns.
+pub const DISK_WARNING: u64 = 1 << 30;
+
+/// Names in one line of a check.
+pub const CHECK_NAMES: usize = 20;
+
+/// Links that are followed on the way to a watched file, as the kernel does.
+pub const WATCHED_LINKS: usize = 40;
+
+/// How often watched files are looked at where no event tells of a change: file systems over a network have none.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
 

@@ -11,7 +11,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, TableRows, Transaction, Values},
+    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, Table, TableRows, Transaction, Values},
     limits::Limits,
 };
 
@@ -63,6 +63,13 @@ impl Assembly {
     /// Whether the batch has to go before another change comes in.
     pub fn is_full(&self) -> bool {
         self.batch.changes.len() >= self.max_changes || self.batch.bytes >= self.max_bytes
+    }
+
+    /// Whether rows of another version of this table are held: a batch holds one version of each table, so that what was logged
+    /// before a change of the table is delivered, whatever becomes of the new version.
+    pub fn holds_another_version(&self, table: &Arc<Table>) -> bool {
+        let mut held = self.batch.tables.iter().rev().map(|rows| &rows.table);
+        !held.clone().any(|held| Arc::ptr_eq(held, table)) && held.any(|held| held.name == table.name)
     }
 
     /// When the oldest change came in.
@@ -140,7 +147,7 @@ impl Assembly {
         outcome
     }
 
-    fn table(&mut self, table: &Arc<sluicegate_model::change::Table>) -> usize {
+    fn table(&mut self, table: &Arc<Table>) -> usize {
         // the newest table first: neighbouring events mostly share it
         match self.batch.tables.iter().rposition(|t| Arc::ptr_eq(&t.table, table)) {
             Some(index) => index,

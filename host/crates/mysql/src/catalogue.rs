@@ -41,6 +41,8 @@ struct Version {
 #[derive(Debug)]
 pub struct Catalogue {
     patterns: TablePatterns,
+    /// Whether the server does not tell the names of tables apart by case.
+    ignores_case: bool,
     connector: Connector,
     /// By the table map's bytes after the id: a table keeps its version when the server gives it a new id.
     versions: HashMap<Box<[u8]>, Version>,
@@ -55,7 +57,29 @@ pub struct Catalogue {
 impl Catalogue {
     /// An empty catalogue.
     pub fn new(patterns: TablePatterns, connector: Connector, limit: usize) -> Self {
-        Self { limit, patterns, connector, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), conn: None }
+        Self {
+            limit,
+            patterns,
+            ignores_case: false,
+            connector,
+            versions: HashMap::new(),
+            ids: HashMap::new(),
+            newest: HashMap::new(),
+            conn: None,
+        }
+    }
+
+    /// Adapts the patterns to the server: one that does not tell names apart by case may have them in another one.
+    pub fn fit(&mut self, server: &Server) {
+        if server.ignores_case && !self.ignores_case {
+            self.ignores_case = true;
+            let include = self.patterns.include().iter().map(|pattern| pattern.as_str().to_lowercase());
+            let exclude = self.patterns.exclude().iter().map(|pattern| format!("!{}", pattern.as_str().to_lowercase()));
+            // a pattern is one in lower case, too
+            if let Ok(patterns) = TablePatterns::new(&include.chain(exclude).collect::<Vec<_>>()) {
+                self.patterns = patterns;
+            }
+        }
     }
 
     /// Which tables are captured.
@@ -66,6 +90,8 @@ impl Catalogue {
     /// Whether the table is captured. The server's own databases are so only when a pattern names them.
     pub fn captures(&self, name: &TableName) -> bool {
         let own = matches!(name.database.as_str(), "mysql" | "sys" | "performance_schema" | "information_schema");
+        let lower = self.ignores_case.then(|| TableName::new(name.database.to_lowercase(), name.table.to_lowercase()));
+        let name = lower.as_ref().unwrap_or(name);
         let named = || self.patterns.include().iter().any(|p| p.names_database(&name.database));
         self.patterns.selects(name) && (!own || named())
     }
@@ -73,6 +99,7 @@ impl Catalogue {
     /// Whether some table of the database may be captured: for statements whose tables are not easily told.
     pub fn may_capture_in(&self, database: &str) -> bool {
         let include = self.patterns.include();
+        let database = if self.ignores_case { &database.to_lowercase() } else { database };
         database.is_empty() || include.is_empty() || include.iter().any(|pattern| pattern.may_be_in(database))
     }
 
@@ -261,12 +288,12 @@ impl CatalogueColumn {
         }
     }
 
-    fn native_type(&self) -> NativeType {
+    pub fn native_type(&self) -> NativeType {
         native::of_catalogue(&self.data_type, &self.column_type, self.charset.as_deref())
     }
 
     /// What its values are, by the name of its type.
-    fn value_type(&self) -> DataType {
+    pub fn value_type(&self) -> DataType {
         let unsigned = self.native_type().is_unsigned();
         match self.data_type.as_str() {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if !unsigned => DataType::Int64,

@@ -328,6 +328,9 @@ impl Stream {
         if number >= skip.events {
             self.place.pass_counted();
         }
+        if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
+            self.send().await?;
+        }
         while !cursor.is_empty() {
             if self.assembly.is_full() {
                 self.send().await?;

@@ -181,7 +181,14 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         out,
         stop: CancellationToken::new(),
     };
-    let server = Server { flavour, version: "8".into(), identity: None, gtids: flags & 2 == 0, collations: Arc::new(collations()) };
+    let server = Server {
+        flavour,
+        version: "8".into(),
+        identity: None,
+        gtids: flags & 2 == 0,
+        ignores_case: false,
+        collations: Arc::new(collations()),
+    };
     Stream::new(reader, server, Place::new(&start))
 }
 

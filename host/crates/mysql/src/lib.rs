@@ -22,8 +22,10 @@ mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;
+mod inventory;
 mod json;
 mod ledger;
+mod logging;
 mod native;
 mod payload;
 mod place;
@@ -54,9 +56,10 @@ use sluicegate_config::{MySqlSource, RowImage};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{BeforeImages, Capabilities, Frontier, Lane, Offset},
+    finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, Source};
 use sluicegate_status::Status;
 
 /// The source.
@@ -67,6 +70,7 @@ pub struct MySql {
     status: Arc<Status>,
     server_id: u32,
     flavour: Option<Flavour>,
+    findings: Vec<Finding>,
 }
 
 impl MySql {
@@ -79,7 +83,7 @@ impl MySql {
             let start = jiff::Timestamp::now().as_nanosecond();
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
-        Self { settings, limits, status, server_id, flavour: None }
+        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new() }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -90,6 +94,20 @@ impl MySql {
     /// The id under which the source registers as a replica.
     pub fn server_id(&self) -> u32 {
         self.server_id
+    }
+
+    /// What the last precheck found, item by item, also when it failed.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The tables that the server has today.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let (connector, catalogue) = self.connect();
+        inventory::read(&connector, catalogue).await
     }
 
     fn connect(&self) -> (Connector, Catalogue) {
@@ -121,7 +139,10 @@ impl Source for MySql {
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let (connector, catalogue) = self.connect();
-        let positions = precheck::check(&connector, &catalogue, &self.settings, sinks).await?;
+        let mut faults = precheck::Faults::default();
+        let outcome = precheck::check(&connector, catalogue, &self.settings, sinks, &mut faults).await;
+        self.findings = faults.into_findings();
+        let positions = outcome?;
         self.flavour = positions.first().map(|position| position.flavour);
         Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
     }

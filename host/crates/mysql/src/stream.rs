@@ -94,6 +94,7 @@ impl Reader {
                     tracing::info!(
                         server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
                     );
+                    reader.catalogue.fit(&server);
                     break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {

@@ -9,9 +9,10 @@ use sluicegate_generator::Generator;
 use sluicegate_model::{
     Result,
     change::{Capabilities, Frontier},
+    finding::Finding,
 };
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -41,6 +42,22 @@ impl AnySource {
         match self {
             Self::Generator(_) => "generator",
             Self::MySql(source) => source.connector(),
+        }
+    }
+
+    /// What the last check found, item by item.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        match self {
+            Self::Generator(_) => Vec::new(),
+            Self::MySql(source) => source.take_findings(),
+        }
+    }
+
+    /// The tables that the source has today; `None` for one that has no catalogue.
+    pub async fn inventory(&self) -> Result<Option<Inventory>> {
+        match self {
+            Self::Generator(_) => Ok(None),
+            Self::MySql(source) => source.inventory().await.map(Some),
         }
     }
 }

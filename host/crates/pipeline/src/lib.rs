@@ -10,6 +10,7 @@
 mod any_source;
 mod beginning;
 mod blocking;
+mod check;
 mod delivery;
 mod gate;
 mod parallel;
@@ -21,6 +22,7 @@ pub mod request;
 mod sample;
 pub mod sinks;
 mod swap;
+mod treatments;
 mod versions;
 mod worker;
 
@@ -35,6 +37,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{any_source::AnySource, request::Requests};
+pub use check::{Report, TableReport, check};
+
 use beginning::begins;
 use blocking::blocking;
 use delivery::{Delivery, Sinks};
@@ -46,7 +50,6 @@ use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{Error, ErrorKind, Result, change::Item};
-use sluicegate_plugin_host::Chain;
 use sluicegate_source::{Ledger, Source};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
@@ -73,13 +76,6 @@ impl Summary {
     }
 }
 
-/// What `check` found out.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Lines for people: what was checked and found good.
-    pub good: Vec<String>,
-}
-
 /// Numbers for a pipeline, with names filled in.
 pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
     use sluicegate_status::{PluginStatus, SinkStatus};
@@ -93,41 +89,6 @@ pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
 /// How places of the pipeline's source compare. Nothing is connected.
 pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
     AnySource::new(pipeline, &status(pipeline)).ledger()
-}
-
-/// Checks everything that can be checked without delivering: plugins, the source's settings and grants, the sinks.
-pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
-    let status = status(&pipeline);
-    let mut good = Vec::new();
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
-    let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let preparing = {
-        let pipeline = config::Pipeline { workers: 1, ..pipeline.clone() };
-        move || prepare::ready(&pipeline, &around)
-    };
-    let Ready { members, chains, .. } = blocking("prepare", preparing).await?;
-    for (member, description) in members.iter().zip(chains.iter().flat_map(Chain::descriptions)) {
-        good.push(format!(
-            "plugin `{}`: {} {} (sha256 {:.12})",
-            member.settings.name, description.name, description.version, member.compiled.hash
-        ));
-    }
-    for sink in &pipeline.sinks {
-        reach::once(reach::sink(sink, &pipeline.limits).await)?;
-        good.push(format!("sink `{}`: ready", sink.name));
-    }
-    let progress = if pipeline.state.exists() {
-        // also while the pipeline runs: an edit of its file is best checked before it is saved there
-        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
-        blocking("checkpoint", move || Checkpoint::look(&state, &name)).await?
-    } else {
-        Vec::new()
-    };
-    let begins = begins(&progress, &[], &pipeline)?;
-    let mut source = AnySource::new(&pipeline, &status);
-    reach::once(source.check(&begins).await)?;
-    good.push(format!("source: {} is ready", source.connector()));
-    Ok(Report { good })
 }
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
@@ -159,6 +120,7 @@ pub async fn run_with_admin(
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
     let preparing = {
         let (pipeline, around) = (pipeline.clone(), around.clone());
         move || prepare::ready(&pipeline, &around)
@@ -172,8 +134,11 @@ pub async fn run_with_admin(
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        let (members, status) = (members.clone(), status.clone());
-        let settling = move || prepare::settle(&versions, &members, contents, &status).map(|()| versions);
+        let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let settling = move || {
+            checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+            prepare::settle(&versions, &members, contents, &status).map(|()| versions)
+        };
         versions = blocking("versions", settling).await?;
     }
 
@@ -212,7 +177,7 @@ pub async fn run_with_admin(
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
-    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
+    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
     let mut deliveries = Vec::new();
     for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
         let beginning = {

@@ -93,12 +93,23 @@ impl Checkpoint {
     /// # Errors
     /// As of [`Checkpoint::open`], but for the lock.
     pub fn look(path: &Path, pipeline: &str) -> Result<Vec<(String, Progress)>> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(path, "cannot be opened", e))?;
-        connection.busy_timeout(BUSY).map_err(|e| fault(path, "cannot be opened", e))?;
+        let connection = Self::looking(path)?;
         let Some(version) = identify(&connection, path)? else { return Ok(Vec::new()) };
         belongs(&connection, path, pipeline)?;
         if version < SCHEMA_VERSION { migration::read(&connection, path) } else { all(&connection, path) }
+    }
+
+    /// A connection that changes nothing.
+    pub(super) fn looking(path: &Path) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(path, "cannot be opened", e))?;
+        connection.busy_timeout(BUSY).map_err(|e| fault(path, "cannot be opened", e))?;
+        Ok(connection)
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is durable in the sink of this name; `None` if nothing has been stored for it yet.
@@ -210,7 +221,7 @@ impl Checkpoint {
     }
 
     // Every transaction is undone when it is dropped, so a panic elsewhere leaves nothing half done.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -358,7 +369,7 @@ fn belongs(connection: &Connection, path: &Path, pipeline: &str) -> Result<()> {
 }
 
 /// CRC-32 over the fields, each behind its length, so that bytes cannot move from one field to the next unnoticed.
-fn checksum(fields: &[&str]) -> u32 {
+pub(super) fn checksum(fields: &[&str]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     for field in fields {
         crc.update(&(field.len() as u64).to_le_bytes());

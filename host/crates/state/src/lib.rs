@@ -7,8 +7,10 @@ mod checkpoint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod migration;
+mod treatment;
 
 pub use checkpoint::Checkpoint;
+pub use treatment::StoredTreatment;
 
 use sluicegate_model::change::Frontier;
 
