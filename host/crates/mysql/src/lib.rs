@@ -32,6 +32,7 @@ mod position;
 mod precheck;
 mod proof;
 mod scout;
+mod query;
 mod start;
 mod statement;
 mod stream;
