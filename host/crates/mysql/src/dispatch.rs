@@ -79,7 +79,7 @@ impl Stream {
             kind::XID | kind::XA_PREPARE => self.end_transaction(),
             kind::TABLE_MAP => {
                 self.place.transaction(start);
-                self.reader.catalogue.learn(event.data(), &self.server).await?;
+                self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await?;
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
             kind::INCIDENT => {
@@ -131,6 +131,7 @@ impl Stream {
     fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {
         self.end_transaction();
         self.reader.catalogue.trim();
+        self.reader.catalogue.schemas.trim(|| self.place.resume());
         self.see(time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000));
         self.place.begin(start, gtid, time_us, begun);
     }

@@ -8,6 +8,7 @@
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
 mod assembly;
+mod captured;
 mod catalogue;
 mod charset;
 mod column_type;
@@ -22,6 +23,7 @@ mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;
+mod history;
 mod json;
 mod ledger;
 mod native;
@@ -31,11 +33,14 @@ mod plan;
 mod position;
 mod precheck;
 mod proof;
-mod scout;
 mod query;
+mod schema;
+mod schemas;
+mod scout;
 mod start;
 mod statement;
 mod stream;
+mod survey;
 mod table_map;
 mod temporal;
 
@@ -45,10 +50,12 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    captured::Captured,
     catalogue::Catalogue,
     connection::Connector,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    schemas::{InMemory, Surroundings},
     stream::Reader,
 };
 use sluicegate_config::MySqlSource;
@@ -57,7 +64,7 @@ use sluicegate_model::{
     change::{Frontier, Lane, Offset},
     limits::Limits,
 };
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// The source.
@@ -68,6 +75,7 @@ pub struct MySql {
     status: Arc<Status>,
     server_id: u32,
     flavour: Option<Flavour>,
+    schemas: Arc<dyn SchemaStore>,
 }
 
 impl MySql {
@@ -80,7 +88,7 @@ impl MySql {
             let start = jiff::Timestamp::now().as_nanosecond();
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
-        Self { settings, limits, status, server_id, flavour: None }
+        Self { settings, limits, status, server_id, flavour: None, schemas: Arc::new(InMemory::default()) }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -93,9 +101,23 @@ impl MySql {
         self.server_id
     }
 
-    fn connect(&self) -> (Connector, Catalogue) {
+    /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        self.schemas = store;
+    }
+
+    fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone(), self.limits.known_tables);
+        let catalogue = Catalogue::new(Surroundings {
+            connector: connector.clone(),
+            captured: Captured(self.settings.tables.clone()),
+            store: self.schemas.clone(),
+            status: self.status.clone(),
+            stop,
+            heartbeat: self.settings.heartbeat,
+            row_bytes: self.limits.row_bytes,
+            tables: self.limits.known_tables,
+        });
         (connector, catalogue)
     }
 }
@@ -113,7 +135,7 @@ impl Source for MySql {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let (connector, catalogue) = self.connect();
+        let (connector, catalogue) = self.connect(CancellationToken::new());
         let positions = precheck::check(&connector, &catalogue, &self.settings.start, sinks).await?;
         self.flavour = positions.first().map(|position| position.flavour);
         Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
@@ -122,7 +144,7 @@ impl Source for MySql {
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
-        let (connector, catalogue) = self.connect();
+        let (connector, catalogue) = self.connect(stop.clone());
         let reader = Reader {
             connector,
             server_id: self.server_id,

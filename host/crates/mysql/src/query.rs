@@ -4,6 +4,7 @@ use mysql_async::binlog::events::Event as RawEvent;
 
 use super::{
     event::{self, Query, kind},
+    history::Milestone,
     statement::{self, Statement},
     stream::{Halt, Stream},
 };
@@ -47,12 +48,15 @@ impl Stream {
                 self.end_transaction();
             }
             Statement::Ddl { opens, touched } => {
-                self.reader.catalogue.schema_changed(&touched);
+                let gtid = open.gtid.clone();
                 if opens {
                     open.begun = true;
                 } else if !open.begun {
                     self.end_transaction();
                 }
+                self.reader.catalogue.schema_changed(&touched);
+                let behind = Milestone::new(self.place.resume(), gtid);
+                self.reader.catalogue.schemas.change(&touched, behind).await?;
             }
             Statement::Truncate { table } => self.on_truncate(table, start, event.header().server_id()).await?,
             Statement::Dml { table } => {

@@ -8,7 +8,7 @@ use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
 use sluicegate_model::{Result, change::Frontier};
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -30,6 +30,15 @@ impl AnySource {
                 let seed = format!("{} {}", pipeline.name, pipeline.state.display());
                 Self::MySql(Box::new(MySql::new(settings.clone(), limits, status, &seed)))
             }
+        }
+    }
+
+    /// Versions of tables' schemas are kept there from one run to the next.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        match self {
+            // each of its batches says what it holds
+            Self::Generator(_) => {}
+            Self::MySql(source) => source.keep_schemas(store),
         }
     }
 

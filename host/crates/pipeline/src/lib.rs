@@ -19,6 +19,7 @@ mod reached;
 mod reload;
 pub mod request;
 mod sample;
+mod schema_store;
 pub mod sinks;
 mod swap;
 mod versions;
@@ -193,6 +194,7 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();

@@ -4,8 +4,10 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod patience;
+mod schemas;
 
 pub use patience::Patience;
+pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 
 use std::{ops::Range, sync::Arc};
 
