@@ -3,6 +3,7 @@
 mod failover;
 mod lost_log;
 mod places;
+mod schemas;
 mod sinks;
 mod transactions;
 mod truncate;

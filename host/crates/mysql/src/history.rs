@@ -48,7 +48,8 @@ impl Milestone {
         Self { position, gtid, text }
     }
 
-    fn parse(text: &Arc<str>) -> Result<Self> {
+    /// As it was kept.
+    pub fn parse(text: &Arc<str>) -> Result<Self> {
         let unreadable = || {
             Error::new(ErrorKind::State, "the checkpoint holds versions of schemas that are not of a MySQL or MariaDB source")
                 .remedy("Use the state file that belongs to this pipeline, or a new one.")
@@ -320,6 +321,11 @@ impl History {
     pub fn known(&mut self, table: &TableName) -> Option<Arc<str>> {
         let version = self.present(table);
         version.known.then(|| version.from.text.clone())
+    }
+
+    /// Where the version that holds at the present place begins, as it would be kept.
+    pub fn begin_of(&mut self, table: &TableName) -> Arc<str> {
+        self.present(table).from.text.clone()
     }
 
     /// The schema that holds at the present place, and has since the version there began, is learned.

@@ -18,6 +18,7 @@ mod decimal;
 mod decoder;
 mod dispatch;
 mod dump;
+mod dump_schema;
 mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
@@ -53,6 +54,7 @@ use self::{
     captured::Captured,
     catalogue::Catalogue,
     connection::Connector,
+    history::Milestone,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
     schemas::{InMemory, Surroundings},
@@ -61,11 +63,12 @@ use self::{
 use sluicegate_config::MySqlSource;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Lane, Offset},
+    change::{Frontier, Lane, Offset, TableName},
     limits::Limits,
 };
 use sluicegate_source::{Begin, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
+use sluicegate_table_pattern::name_parts;
 
 /// The source.
 #[derive(Debug)]
@@ -120,6 +123,25 @@ impl MySql {
         });
         (connector, catalogue)
     }
+}
+
+/// The schema that a table has in a dump, in the form in which a [`SchemaStore`] keeps it; `place` is from where on it holds.
+///
+/// # Errors
+/// `Config`: one of the texts cannot be used.
+pub fn schema_of_dump(table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    let table = match name_parts(table).as_deref() {
+        Ok([database, table]) => TableName::new(database, table),
+        _ => {
+            return Err(Error::new(ErrorKind::Config, format!("'{table}' is not a table with its database"))
+                .remedy("Write it as the error does: database.table, with backticks around a part that holds a dot."));
+        }
+    };
+    Milestone::parse(&place.into()).map_err(|e| {
+        Error::new(ErrorKind::Config, "the place cannot be read").caused_by(e).remedy("Write it as the error of the pipeline prints it.")
+    })?;
+    let schema = dump_schema::read(dump, &table)?;
+    Ok((table, schema))
 }
 
 /// In the upper half of the range, away from the small numbers that people give to servers; never 0, which servers refuse.

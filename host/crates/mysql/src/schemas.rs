@@ -59,6 +59,8 @@ pub(super) struct Schemas {
     /// Tables whose schemas are to be learned; of all captured tables with `all`.
     names: BTreeSet<TableName>,
     all: bool,
+    /// The table whose rows wait for its schema.
+    wanted: Option<TableName>,
     waiting: Option<Instant>,
     noted: Instant,
 }
@@ -67,6 +69,8 @@ pub(super) struct Schemas {
 #[derive(Debug)]
 struct Unknown {
     here: Spot,
+    /// Where the version that is not known begins.
+    from: Arc<str>,
     /// Behind the last change of it that the log holds.
     changed: Option<Spot>,
 }
@@ -81,14 +85,10 @@ impl Schemas {
             special_only: false,
             names: BTreeSet::new(),
             all: false,
+            wanted: None,
             waiting: None,
             noted: Instant::now(),
         }
-    }
-
-    /// What surrounds it.
-    pub fn around(&self) -> &Surroundings {
-        &self.around
     }
 
     /// A connection to a server was made, whose log is read from `place` on, which has been proven.
@@ -269,13 +269,14 @@ impl Schemas {
             return Ok(schema);
         }
         let place = place();
-        self.names.insert(name.clone());
+        self.wanted = Some(name.clone());
         self.settle(server, spot, &place).await?;
         match self.kept(name).await? {
             Some(schema) => Ok(schema),
             None => {
                 let changed = self.survey.change_behind(name, spot).cloned();
-                Err(Unknown { here: spot.clone(), changed }.into_error(name, server).into())
+                let from = self.history.as_mut().map(|history| history.begin_of(name)).unwrap_or_default();
+                Err(Unknown { here: spot.clone(), from, changed }.into_error(name, server).into())
             }
         }
     }
@@ -323,7 +324,7 @@ impl Schemas {
             }
         }
         self.names.clear();
-        (self.all, self.waiting) = (false, None);
+        (self.all, self.wanted, self.waiting) = (false, None, None);
         self.store(changes).await
     }
 
@@ -360,10 +361,9 @@ impl Schemas {
                     tables.entry(name).or_default().0.push(column);
                 }
             }
-            answers
-                .extend(tables.into_iter().filter(|(name, schema)| !self.special_only || schema.is_special() || self.names.contains(name)));
+            answers.extend(tables);
         } else {
-            for name in &self.names {
+            for name in self.names.iter().chain(&self.wanted) {
                 let query = format!("{COLUMNS} WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position");
                 let rows: Vec<Row> = connector.within("query", conn.exec(query, (&name.database, &name.table))).await?;
                 let columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<Vec<_>>>()?;
@@ -372,6 +372,7 @@ impl Schemas {
                 }
             }
         }
+        answers.retain(|(name, schema)| !self.special_only || schema.is_special() || self.wanted.as_ref() == Some(name));
         let _ = connector.within("leave", conn.disconnect()).await;
         Ok(answers)
     }
@@ -379,9 +380,9 @@ impl Schemas {
     /// The columns of a table as the server has them today, for what has no rows.
     pub async fn today(&mut self, name: &TableName) -> Result<Schema> {
         let (names, all) = (std::mem::take(&mut self.names), std::mem::take(&mut self.all));
-        self.names.insert(name.clone());
+        self.wanted = Some(name.clone());
         let answers = self.ask().await;
-        (self.names, self.all) = (names, all);
+        (self.names, self.all, self.wanted) = (names, all, None);
         Ok(answers?.pop().map(|(_, schema)| schema).unwrap_or_default())
     }
 
@@ -416,21 +417,24 @@ fn column_of(row: Row) -> Result<(TableName, CatalogueColumn)> {
 
 impl Unknown {
     fn into_error(self, name: &TableName, server: &Server) -> Error {
-        let Self { here, changed } = self;
+        let Self { here, from, changed } = self;
         let why = match &changed {
             Some(_) => "the table was changed later, and the checkpoint has no version of its schema from before that",
             None => "the server does not have the table any more, and the checkpoint has no version of its schema",
         };
-        let leave = format!("Leave the table out by adding '!{name}' to the source's tables");
+        let import = format!(
+            "If there is a dump of the schema from then, import it with `sluicegate schema import FILE --table '{name}' --place '{from}' DUMP.sql`. \
+             Or leave the table out by adding '!{name}' to the source's tables"
+        );
         let remedy = match changed {
             Some(behind) => format!(
-                "{leave}; or let each sink go on behind the last change of the table, with `sluicegate checkpoint set FILE --sink NAME --force --lane {lane} \
+                "{import}. Or let each sink go on behind the last change of the table, with `sluicegate checkpoint set FILE --sink NAME --force --lane {lane} \
                  --offset '{offset}'`, and copy the table anew: what stands between is not delivered. With binlog_row_metadata = FULL the log \
                  itself describes its rows from then on.",
                 lane = super::position::LANE,
                 offset = offset(&behind, server),
             ),
-            None => format!("{leave}: its changes are then not delivered."),
+            None => format!("{import}: its changes are then not delivered."),
         };
         Error::new(ErrorKind::Source, format!("the schema of {name} at {here} is not known: {why}")).remedy(remedy)
     }

@@ -46,7 +46,10 @@ use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::{Error, ErrorKind, Result, change::Item};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Item, TableName},
+};
 use sluicegate_plugin_host::Chain;
 use sluicegate_source::{Ledger, Source};
 use sluicegate_state::Checkpoint;
@@ -94,6 +97,19 @@ pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
 /// How places of the pipeline's source compare. Nothing is connected.
 pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
     AnySource::new(pipeline, &status(pipeline)).ledger()
+}
+
+/// The schema that a table has in a dump, in the form in which versions of schemas are kept for the pipeline's source; `place` is from
+/// where on it holds.
+///
+/// # Errors
+/// `Config`: the source keeps none, or one of the texts cannot be used.
+pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    match &pipeline.source {
+        config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
+        config::Source::Generator(_) => Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
+            .remedy("name a pipeline that reads a MySQL or MariaDB server")),
+    }
 }
 
 /// Checks everything that can be checked without delivering: plugins, the source's settings and grants, the sinks.
