@@ -4,6 +4,7 @@ mod failover;
 mod lost_log;
 mod partial;
 mod places;
+mod schemas;
 mod sinks;
 mod transactions;
 mod truncate;

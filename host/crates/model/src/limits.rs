@@ -108,6 +108,25 @@ pub const WORKER_QUEUE_BATCHES: usize = 2;
 /// transaction may have these and two images of `row_bytes`.
 pub const EVENT_HEAD_BYTES: usize = 1 << 20;
 
+/// Versions of tables' schemas that come into the checkpoint before those that no sink needs any longer are removed. Between two such
+/// times there is one small row for each schema change; equal schemas are stored once.
+pub const HISTORY_VERSIONS: usize = 1000;
+
+/// Databases whose schema changes as a whole are told apart; more count as a change of all.
+pub const HISTORY_DATABASES: usize = 1000;
+
+/// How long a schema change may wait before the catalogue is asked for the new schema, when the log goes on without a pause.
+pub const SCHEMA_WAIT: Duration = Duration::from_secs(1);
+
+/// Tables that the catalogue is asked for one by one; for more of them it is asked for all.
+pub const SCHEMA_QUERIES: usize = 16;
+
+/// Size of a dump that `schema import` reads, in bytes.
+pub const SCHEMA_DUMP_BYTES: u64 = 64 << 20;
+
+/// How often it is stored up to which place every schema change is kept. After a crash the log is searched from there.
+pub const HISTORY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Events that the dump of a MySQL server reads ahead; as many again may be in hand.
 pub const DUMP_QUEUE_EVENTS: usize = 512;
 /// Bytes of those events; a single larger one goes alone.

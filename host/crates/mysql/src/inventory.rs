@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mysql_async::{Conn, prelude::Queryable};
 
-use super::{
-    catalogue::{Catalogue, CatalogueColumn},
-    connection::Connector,
-    precheck::Faults,
-};
+use super::{catalogue::Catalogue, connection::Connector, precheck::Faults, schema::CatalogueColumn};
 use sluicegate_model::{
     Result,
     change::{ColumnInfo, Place, Table, TableName},
@@ -72,11 +68,12 @@ async fn columns(connector: &Connector, conn: &mut Conn, database: &str, tables:
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
     for (table, name, data_type, column_type, charset, key) in rows {
         let (key, nullable) = key.split_once('/').unwrap_or((&key, "YES"));
-        let column = CatalogueColumn { name, data_type, column_type, charset, key: key.to_owned() };
+        let (key, nullable) = (key.to_owned(), Some(nullable == "YES"));
+        let column = CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes: None };
         found.entry(table).or_default().push(ColumnInfo {
             data_type: column.value_type(),
             native_type: column.native_type(),
-            nullable: nullable == "YES",
+            nullable: nullable != Some(false),
             primary_key: column.key == "PRI",
             place: Place::Value,
             name: column.name,

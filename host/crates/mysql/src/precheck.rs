@@ -206,7 +206,8 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
         tracing::warn!(
             server = connector.address(),
             version = server.version,
-            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and rows logged before a schema change cannot be read"
+            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and of rows logged before a schema change from the \
+             versions in the checkpoint; without one they cannot be read"
         );
     }
     Ok(on)

@@ -12,7 +12,7 @@ use sluicegate_model::{
     finding::Finding,
 };
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Inventory, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -34,6 +34,15 @@ impl AnySource {
                 let seed = format!("{} {}", pipeline.name, pipeline.state.display());
                 Self::MySql(Box::new(MySql::new(settings.clone(), limits, status, &seed)))
             }
+        }
+    }
+
+    /// Versions of tables' schemas are kept there from one run to the next.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        match self {
+            // each of its batches says what it holds
+            Self::Generator(_) => {}
+            Self::MySql(source) => source.keep_schemas(store),
         }
     }
 

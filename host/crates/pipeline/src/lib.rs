@@ -20,6 +20,7 @@ mod reached;
 mod reload;
 pub mod request;
 mod sample;
+mod schema_store;
 pub mod sinks;
 mod swap;
 mod treatments;
@@ -49,7 +50,10 @@ use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::{Error, ErrorKind, Result, change::Item};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Item, TableName},
+};
 use sluicegate_source::{Ledger, Source};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
@@ -89,6 +93,19 @@ pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
 /// How places of the pipeline's source compare. Nothing is connected.
 pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
     AnySource::new(pipeline, &status(pipeline)).ledger()
+}
+
+/// The schema that a table has in a dump, in the form in which versions of schemas are kept for the pipeline's source; `place` is from
+/// where on it holds.
+///
+/// # Errors
+/// `Config`: the source keeps none, or one of the texts cannot be used.
+pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    match &pipeline.source {
+        config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
+        config::Source::Generator(_) => Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
+            .remedy("name a pipeline that reads a MySQL or MariaDB server")),
+    }
 }
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
@@ -174,6 +191,7 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();

@@ -5,9 +5,11 @@
 
 mod inventory;
 mod patience;
+mod schemas;
 
 pub use inventory::Inventory;
 pub use patience::Patience;
+pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 
 use std::{ops::Range, sync::Arc};
 
