@@ -43,6 +43,15 @@ impl Strings {
         self.data.truncate(self.offsets.last().map_or(0, |end| *end as usize));
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let begin = self.offsets[rows];
+        let offsets = self.offsets[rows..].iter().map(|end| end - begin).collect();
+        let data = self.data.split_off(begin as usize);
+        self.offsets.truncate(rows + 1);
+        Self { offsets, data }
+    }
+
     /// Appends a row.
     #[inline]
     pub fn push(&mut self, value: &[u8]) {
@@ -179,6 +188,19 @@ impl Nulls {
         }
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let (first, shift) = (rows >> 3, rows & 7);
+        let tail = self.0.get(first..).unwrap_or_default();
+        let bits = (0..tail.len()).map(|i| match shift {
+            0 => tail[i],
+            _ => tail[i] >> shift | tail.get(i + 1).map_or(0, |next| next << (8 - shift)),
+        });
+        let taken = Self(bits.collect());
+        self.truncate(rows);
+        taken
+    }
+
     /// Whether no row is null.
     pub fn none(&self) -> bool {
         self.0.iter().all(|b| *b == 0)
@@ -237,6 +259,20 @@ impl Column {
             Values::Text(v) | Values::Bytes(v) => v.truncate(rows),
         }
         self.nulls.truncate(rows);
+    }
+
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let values = match &mut self.values {
+            Values::Boolean(v) => Values::Boolean(v.split_off(rows)),
+            Values::Int64(v) => Values::Int64(v.split_off(rows)),
+            Values::UInt64(v) => Values::UInt64(v.split_off(rows)),
+            Values::Float32(v) => Values::Float32(v.split_off(rows)),
+            Values::Float64(v) => Values::Float64(v.split_off(rows)),
+            Values::Text(v) => Values::Text(v.split_off(rows)),
+            Values::Bytes(v) => Values::Bytes(v.split_off(rows)),
+        };
+        Self { values, nulls: self.nulls.split_off(rows) }
     }
 
     /// Appends a null.
