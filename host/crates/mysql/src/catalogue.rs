@@ -13,6 +13,7 @@ use super::{
     native,
     plan::{self, Description, Plan},
     position::Flavour,
+    statement::Touched,
     table_map::{self, ColumnMap, Head, TableMap},
 };
 use sluicegate_config::TablePatterns;
@@ -96,10 +97,12 @@ impl Catalogue {
         }
     }
 
-    /// A schema change was logged: what the server's catalogue said is out of date.
-    pub fn schema_changed(&mut self) {
-        if self.versions.values().any(|v| v.asked) {
-            self.versions.retain(|_, v| !v.asked);
+    /// A schema change was logged: what the server's catalogue said of these tables is out of date.
+    pub fn schema_changed(&mut self, touched: &Touched) {
+        let stale =
+            |version: &Version| version.asked && matches!(&version.known, Known::Captured(plan) if touched.may_be(&plan.table.name));
+        if self.versions.values().any(stale) {
+            self.versions.retain(|_, version| !stale(version));
             self.ids.clear();
         }
     }

@@ -8,17 +8,16 @@ use super::{
     assembly::{self, Origin},
     catalogue::Known,
     cursor::Cursor,
-    event::{self, Query, kind},
+    event::{self, kind},
     gtid::{Gtid, GtidSet},
     payload,
     plan::Plan,
     position::Flavour,
-    statement::{self, Statement},
     stream::{Halt, Stream},
 };
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Event, MarkKind, TableName, Transaction, Truncate},
+    change::{Event, Transaction},
 };
 
 /// The table id of a rows event that only ends a statement.
@@ -122,7 +121,7 @@ impl Stream {
     }
 
     /// The open transaction ends, if there is one.
-    fn end_transaction(&mut self) {
+    pub(super) fn end_transaction(&mut self) {
         if let Some(open) = &self.place.open {
             self.assembly.end_transaction(open.position);
         }
@@ -160,95 +159,6 @@ impl Stream {
             }
         }
         Ok(())
-    }
-
-    async fn on_query(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
-        let compressed = event.header().event_type_raw() == kind::MARIADB_QUERY_COMPRESSED;
-        let Query { database, text } = event::query(event.data(), compressed, self.reader.limits.row_bytes)
-            .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
-        let statement = match &*text {
-            "BEGIN" => Statement::Begin,
-            "COMMIT" => Statement::Commit,
-            text => statement::classify(&database, text),
-        };
-        if self.place.open.is_none() {
-            // old servers log no GTID event before it
-            self.place.begin(start, None, None, false);
-        }
-        let open = self.place.transaction(start);
-        match statement {
-            Statement::Begin => open.begun = true,
-            Statement::Commit => self.end_transaction(),
-            Statement::Rollback => {
-                if open.events > 0 {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "the log holds rows of a transaction that was rolled back (tables without transactions)"
-                    );
-                }
-                self.end_transaction();
-            }
-            Statement::XaEnd { rolled_back } => {
-                if rolled_back {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
-                    );
-                }
-                self.end_transaction();
-            }
-            Statement::Ddl { opens } => {
-                self.reader.catalogue.schema_changed();
-                if opens {
-                    open.begun = true;
-                } else if !open.begun {
-                    self.end_transaction();
-                }
-            }
-            Statement::Truncate { table } => self.on_truncate(table, start, event.header().server_id()).await?,
-            Statement::Dml { table } => {
-                let begun = open.begun;
-                self.check_statement(&database, table)?;
-                if !begun {
-                    self.end_transaction();
-                }
-            }
-            Statement::Other if !open.begun => self.end_transaction(),
-            Statement::Other => {}
-        }
-        Ok(())
-    }
-
-    /// A table was emptied, in a transaction of its own.
-    async fn on_truncate(&mut self, name: TableName, start: u64, server_id: u32) -> Result<(), Halt> {
-        let open = self.place.transaction(start);
-        let time_us = open.time_us.unwrap_or_default();
-        let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
-        let had = open.had;
-        self.end_transaction();
-        if had || !self.reader.catalogue.captures(&name) {
-            return Ok(());
-        }
-        let table = self.reader.catalogue.latest(&name).await?;
-        let event = Event { position: start, time_us, server_id, ..Event::default() };
-        self.mark(MarkKind::Truncate(Truncate { table, event, transaction })).await
-    }
-
-    /// Changes that were logged as statements cannot be followed; elsewhere they do not concern us.
-    fn check_statement(&self, database: &str, table: Option<TableName>) -> Result<(), Halt> {
-        let concerned = match &table {
-            Some(table) => self.reader.catalogue.captures(table),
-            None => self.reader.catalogue.may_capture_in(database),
-        };
-        if !concerned {
-            return Ok(());
-        }
-        let what = table.map_or_else(|| format!("the database {database}"), |t| t.to_string());
-        Err(self
-            .fault(format_args!("a change of {what} as a statement instead of rows"))
-            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
-                     what stands between is not delivered, so copy or compare the table.")
-            .into())
     }
 
     fn on_partial_rows(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
