@@ -31,6 +31,7 @@ mod plan;
 mod position;
 mod precheck;
 mod proof;
+mod scout;
 mod query;
 mod start;
 mod statement;

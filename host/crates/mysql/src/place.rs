@@ -272,7 +272,7 @@ impl Count {
 }
 
 /// A position of 32 bits, as headers have it, near the position before it. Files can grow beyond 4 GiB with one transaction.
-fn widen(previous: u64, low: u32) -> u64 {
+pub(super) fn widen(previous: u64, low: u32) -> u64 {
     let candidate = previous & !0xffff_ffff | u64::from(low);
     if candidate + (1 << 31) < previous { candidate + (1 << 32) } else { candidate }
 }

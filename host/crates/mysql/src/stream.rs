@@ -216,7 +216,7 @@ impl Stream {
             }
         };
         let settings = session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text));
-        let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin };
+        let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin, to_end: false };
         let dump = Dump::open(&reader.connector, conn, &server, request).await?;
         self.server = server;
         Ok(dump)
