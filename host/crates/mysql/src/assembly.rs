@@ -49,7 +49,7 @@ impl Held {
             changes: self.changes - begin.changes,
             events: self.events - begin.events,
             transactions: self.transactions - begin.transactions,
-            bytes: self.bytes - begin.bytes,
+            bytes: self.bytes.saturating_sub(begin.bytes),
         }
     }
 }
@@ -88,6 +88,18 @@ impl Assembly {
     /// Whether the batch has to go before another change comes in.
     pub fn is_full(&self) -> bool {
         self.batch.changes.len() >= self.max_changes || self.batch.bytes >= self.max_bytes
+    }
+
+    /// Bytes of what is held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes
+    }
+
+    /// Goes on to fill a batch that was handed out, instead of what is held.
+    pub fn put_back(&mut self, batch: Batch) {
+        self.batch = batch;
+        self.since = Some(Instant::now());
+        self.last_event = None;
     }
 
     /// When the oldest change came in.
@@ -137,7 +149,7 @@ impl Assembly {
 
     /// Hands out what was held at `begin`, as a batch with the offset after it. What came in since stays.
     pub fn take_until(&mut self, begin: Held, offset: Offset) -> Batch {
-        let bytes = self.batch.bytes - begin.bytes;
+        let bytes = self.batch.bytes.saturating_sub(begin.bytes);
         let changes = self.batch.changes.split_off(begin.changes);
         let events = self.batch.events.split_off(begin.events);
         let transactions = self.batch.transactions.split_off(begin.transactions);

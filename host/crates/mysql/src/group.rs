@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use sluicegate_model::{
-    Error,
-    change::{Batch, Offset},
+    Error, Result,
+    change::{Batch, Item, Offset},
     limits::HELD_BYTES,
 };
 
@@ -33,6 +33,8 @@ const HELD_SAVEPOINTS: usize = 1000;
 #[derive(Debug, Default)]
 pub struct Group {
     state: State,
+    /// What is held of it. Kept from one transaction to the next, so that transactions cost no allocation.
+    waiting: Waiting,
     /// What was read ahead last. It holds for its transaction, over connections to the same server.
     ahead: Option<Ahead>,
 }
@@ -43,7 +45,7 @@ enum State {
     #[default]
     Free,
     /// Its rows stay here until its end.
-    Held(Box<Waiting>),
+    Held,
     /// It is known which of its rows were taken back.
     Known(Arc<Outcome>),
 }
@@ -55,11 +57,13 @@ struct Waiting {
     begin: Held,
     /// Its full batches.
     full: Vec<Batch>,
+    /// Bytes of these.
+    bytes: usize,
     savepoints: Savepoints<Point>,
 }
 
 /// A place in the rows of a transaction that is held.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Point {
     /// Full batches before it.
     batches: usize,
@@ -79,13 +83,25 @@ struct Ahead {
     outcome: Arc<Outcome>,
 }
 
+impl Waiting {
+    fn begin(&mut self, begin: Held) {
+        self.begin = begin;
+        self.full.clear();
+        self.bytes = 0;
+        if self.savepoints.len() > 0 {
+            self.savepoints.clear();
+        }
+    }
+}
+
 impl Group {
+    fn is_held(&self) -> bool {
+        matches!(self.state, State::Held)
+    }
+
     /// Whether its rows stay here for now; then, where it begins in the batch that is being filled.
     pub(super) fn held_from(&self) -> Option<Held> {
-        match &self.state {
-            State::Held(waiting) => Some(if waiting.full.is_empty() { waiting.begin } else { Held::default() }),
-            _ => None,
-        }
+        self.is_held().then(|| if self.waiting.full.is_empty() { self.waiting.begin } else { Held::default() })
     }
 
     /// Whether the rows event of this number is known to have been taken back.
@@ -103,109 +119,109 @@ impl Group {
 }
 
 impl Stream {
-    /// A transaction was opened. `settled`: nothing of it can be taken back.
-    pub(super) fn begin_group(&mut self, settled: bool) {
-        self.group.state = if settled { State::Free } else { self.held_or_known() };
+    /// A transaction was opened. `rows_only`: nothing of it can have been taken back.
+    pub(super) fn begin_group(&mut self, rows_only: bool) {
+        let known = self.group.ahead.as_ref().zip(self.place.open.as_ref()).filter(|(ahead, open)| {
+            ahead.position == open.position && ahead.file == open.file && ahead.server == self.server.identity
+        });
+        self.group.state = match known {
+            _ if rows_only => State::Free,
+            Some((ahead, _)) => State::Known(ahead.outcome.clone()),
+            None => {
+                self.group.waiting.begin(self.assembly.held());
+                State::Held
+            }
+        };
     }
 
-    /// Nothing of the open transaction is delivered here: it is an XA transaction that is prepared.
-    pub(super) fn pass_over_group(&mut self) {
-        self.group.state = State::Known(Arc::new(Outcome::Prepared));
-    }
-
-    /// The outcome of the open transaction was read ahead on another way.
+    /// What becomes of the open transaction is known from elsewhere.
     pub(super) fn know_group(&mut self, outcome: Outcome) {
         self.group.state = State::Known(Arc::new(outcome));
     }
 
-    fn held_or_known(&self) -> State {
-        let known = self.group.ahead.as_ref().zip(self.place.open.as_ref()).filter(|(ahead, open)| {
-            ahead.file == open.file && ahead.position == open.position && ahead.server == self.server.identity
-        });
-        match known {
-            Some((ahead, _)) => State::Known(ahead.outcome.clone()),
-            None => State::Held(Box::new(Waiting { begin: self.assembly.held(), ..Waiting::default() })),
-        }
-    }
-
     /// The open transaction has ended: what is left of it goes on.
     pub(super) fn end_group(&mut self) {
-        if let State::Held(waiting) = std::mem::take(&mut self.group.state) {
-            self.ready.extend(waiting.full);
+        if self.group.is_held() && !self.group.waiting.full.is_empty() {
+            self.ready.append(&mut self.group.waiting.full);
         }
+        self.group.state = State::Free;
     }
 
     /// Takes all rows of the open transaction back that are held; the place counts none of them.
     pub(super) fn withdraw_group(&mut self) {
-        if let State::Held(waiting) = std::mem::take(&mut self.group.state) {
-            if let Some(first) = waiting.full.into_iter().next() {
-                self.assembly.put_back(first);
-            }
-            self.assembly.go_back(waiting.begin);
+        if self.group.is_held() {
+            self.cut_back(0, self.group.waiting.begin);
             self.place.forget_rows();
         }
+        self.group.state = State::Free;
     }
 
     /// The open transaction was rolled back.
-    pub(super) fn roll_back_group(&mut self) -> Result<(), Halt> {
+    pub(super) fn roll_back_group(&mut self) -> Result<()> {
         match &self.group.state {
-            State::Held(_) => self.withdraw_group(),
-            State::Known(outcome) if **outcome == Outcome::RolledBack => {}
+            State::Held => self.withdraw_group(),
+            State::Known(outcome) if !matches!(**outcome, Outcome::Committed(_)) => {}
             _ if self.place.open.as_ref().is_none_or(|open| open.events == 0) => {}
-            _ => return Err(self.unforeseen("a rollback").into()),
+            _ => return Err(self.unforeseen("a rollback")),
         }
         Ok(())
     }
 
     /// A statement about a savepoint.
     pub(super) async fn on_savepoint(&mut self, statement: SavepointStatement) -> Result<(), Halt> {
-        let (events, rows) = (self.place.open.as_ref().map_or(0, |open| open.events), self.place.rows_by_table());
-        let held = self.assembly.held();
-        let State::Held(waiting) = &mut self.group.state else {
-            // what is known includes it
-            return match (&self.group.state, statement) {
-                (State::Free, SavepointStatement::RollBackTo(_)) => Err(self.unforeseen("a rollback to a savepoint").into()),
-                _ => Ok(()),
-            };
-        };
         match statement {
-            SavepointStatement::Set(name) => {
+            SavepointStatement::Set(name) if self.group.is_held() => {
+                let events = self.place.open.as_ref().map_or(0, |open| open.events);
+                let (held, rows) = (self.assembly.held(), self.place.rows_by_table());
+                let waiting = &mut self.group.waiting;
                 let set = waiting.savepoints.set(name, Point { batches: waiting.full.len(), held, events, rows });
                 if set.is_err() || waiting.savepoints.len() > HELD_SAVEPOINTS {
                     self.settle().await?;
                 }
             }
-            SavepointStatement::RollBackTo(name) => self.go_back_to_savepoint(&name)?,
-            SavepointStatement::Release => {}
+            SavepointStatement::RollBackTo(name) => match &self.group.state {
+                State::Held => self.go_back_to_savepoint(&name)?,
+                // it is in what is known
+                State::Known(_) => {}
+                State::Free => return Err(self.unforeseen("a rollback to a savepoint").into()),
+            },
+            SavepointStatement::Set(_) | SavepointStatement::Release => {}
         }
         Ok(())
     }
 
-    fn go_back_to_savepoint(&mut self, name: &Name) -> Result<(), Halt> {
-        let State::Held(mut waiting) = std::mem::take(&mut self.group.state) else { return Ok(()) };
-        let Some(point) = waiting.savepoints.go_back(name) else {
-            self.group.state = State::Held(waiting);
-            return Err(self
-                .fault("a rollback to a savepoint that its transaction has not set")
-                .remedy("Report it with the server's version, and the transaction as `SHOW BINLOG EVENTS` prints it without its rows. To pass it over, move the sinks \
-                         past it with `sluicegate checkpoint set --force`, and copy or compare its tables.")
-                .into());
+    fn go_back_to_savepoint(&mut self, name: &Name) -> Result<()> {
+        let Some(point) = self.group.waiting.savepoints.go_back(name).cloned() else {
+            return Err(self.fault("a rollback to a savepoint that its transaction has not set").remedy(
+                "Move the sinks past the transaction with `sluicegate checkpoint set --force`: what stands in it is not delivered, so copy or \
+                 compare its tables.",
+            ));
         };
-        let (batches, held) = (point.batches, point.held);
-        self.place.go_back_to_rows(&point.rows);
-        self.cut_back(&mut waiting.full, batches, held);
-        self.group.state = State::Held(waiting);
+        self.go_back_to(&point);
         Ok(())
     }
 
-    fn cut_back(&mut self, full: &mut Vec<Batch>, batches: usize, held: Held) {
-        if batches < full.len() {
-            full.truncate(batches + 1);
-            if let Some(batch) = full.pop() {
+    fn go_back_to(&mut self, point: &Point) {
+        self.place.go_back_to_rows(&point.rows);
+        self.cut_back(point.batches, point.held);
+    }
+
+    fn cut_back(&mut self, batches: usize, held: Held) {
+        let waiting = &mut self.group.waiting;
+        if batches < waiting.full.len() {
+            waiting.full.truncate(batches + 1);
+            if let Some(batch) = waiting.full.pop() {
                 self.assembly.put_back(batch);
             }
+            waiting.bytes = waiting.full.iter().map(|batch| batch.bytes).sum();
         }
         self.assembly.go_back(held);
+    }
+
+    /// Whether rows of the open transaction are held.
+    pub(super) fn holds_rows_of_group(&self) -> bool {
+        let waiting = &self.group.waiting;
+        self.group.is_held() && (!waiting.full.is_empty() || self.assembly.held() > waiting.begin)
     }
 
     /// Makes room in a batch that is full.
@@ -214,13 +230,10 @@ impl Stream {
         if !begin.is_nothing() {
             return self.send_before_group(begin).await;
         }
-        let offset = Offset::new(self.place.resume());
-        let bytes = self.assembly.bytes();
-        if let State::Held(waiting) = &mut self.group.state
-            && waiting.full.iter().map(|batch| batch.bytes).sum::<usize>() + bytes <= HELD_BYTES
-        {
-            waiting.begin = Held::default();
-            waiting.full.push(self.assembly.take(offset));
+        if self.group.waiting.bytes + self.assembly.bytes() <= HELD_BYTES {
+            let batch = self.assembly.take(Offset::new(self.place.resume()));
+            self.group.waiting.bytes += batch.bytes;
+            self.group.waiting.full.push(batch);
             return Ok(());
         }
         self.settle().await?;
@@ -230,38 +243,32 @@ impl Stream {
     /// Sends what stands before the open transaction, which is held.
     pub(super) async fn send_before_group(&mut self, begin: Held) -> Result<(), Halt> {
         let batch = self.assembly.take_until(begin, Offset::new(self.place.resume_before()));
-        if let State::Held(waiting) = &mut self.group.state {
-            waiting.begin = waiting.begin.behind(begin);
-            waiting.savepoints.places().for_each(|point| point.held = point.held.behind(begin));
-        }
-        self.give_batch(batch).await
+        let waiting = &mut self.group.waiting;
+        waiting.begin = waiting.begin.behind(begin);
+        waiting.savepoints.places().for_each(|point| point.held = point.held.behind(begin));
+        self.give(Item::Rows(batch)).await
     }
 
-    /// Reads the outcome of the open transaction ahead, unless that is known; from here on it is streamed.
+    /// Reads the outcome of the open transaction ahead, where it is held; from here on it is streamed.
     pub(super) async fn settle(&mut self) -> Result<(), Halt> {
-        let Some(open) = self.place.open.as_ref().filter(|_| matches!(self.group.state, State::Held(_))) else { return Ok(()) };
+        let Some(open) = self.place.open.as_ref().filter(|_| self.group.is_held()) else { return Ok(()) };
         let (file, position, events) = (open.file.clone(), open.position, open.events);
         let outcome = Arc::new(self.read_outcome(&file, position).await?);
-        self.group.ahead =
-            Some(Ahead { server: self.server.identity.clone(), file: file.clone(), position, outcome: outcome.clone() });
-        let State::Held(mut waiting) = std::mem::replace(&mut self.group.state, State::Known(outcome.clone())) else { return Ok(()) };
+        self.group.ahead = Some(Ahead { server: self.server.identity.clone(), file, position, outcome: outcome.clone() });
         // the rows event that is being read has been counted
         if let Some(part) = outcome.taken_back(events.saturating_sub(1)) {
-            let found = waiting.savepoints.go_back_where(|point| part.start > 0 && point.events >= part.start);
-            match found {
-                Some(point) => {
-                    let (batches, held) = (point.batches, point.held);
-                    self.place.go_back_to_rows(&point.rows);
-                    self.cut_back(&mut waiting.full, batches, held);
-                }
+            // the part begins at a savepoint, whose rollback is still to come; without one, at the transaction's beginning
+            let savepoint = |point: &Point| part.start > 0 && point.events >= part.start;
+            match self.group.waiting.savepoints.go_back_where(savepoint).cloned() {
+                Some(point) => self.go_back_to(&point),
                 None => {
-                    self.cut_back(&mut waiting.full, 0, waiting.begin);
+                    self.cut_back(0, self.group.waiting.begin);
                     self.place.forget_rows();
                 }
             }
         }
-        self.ready.extend(waiting.full);
-        self.place.pass_counted_rows();
+        self.ready.append(&mut self.group.waiting.full);
+        self.group.state = State::Known(outcome);
         self.send_ready().await
     }
 

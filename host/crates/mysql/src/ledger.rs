@@ -15,10 +15,12 @@ use std::{
 use super::{
     gtid::{Gtid, GtidSet},
     position::{BinlogPosition, Part},
+    prepared::Prepared,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Offset, TableName, Transaction},
+    limits::PREPARED_TRANSACTIONS,
 };
 use sluicegate_source::Ledger;
 
@@ -170,6 +172,7 @@ impl BinlogPosition {
         };
         let mut met = Self { gtid_set, open: Vec::new(), skip: None, ..lower.unwrap_or(self).clone() };
         if lower.is_none() {
+            met.prepared = self.prepared_here_or_there(other);
             // a place of neither: only the set tells it
             (met.file, met.position) = ("".into(), super::start::FIRST);
         }
@@ -193,6 +196,12 @@ impl BinlogPosition {
             met.open.push(Part { transaction: name, rows });
         }
         Ok(met)
+    }
+
+    /// The XA transactions that are open at one of two places.
+    fn prepared_here_or_there(&self, other: &Self) -> Vec<Prepared> {
+        let missing = other.prepared.iter().filter(|prepared| !self.prepared.iter().any(|known| known.xid == prepared.xid));
+        self.prepared.iter().chain(missing).take(PREPARED_TRANSACTIONS).cloned().collect()
     }
 
     /// Whether the rows of the table were counted on two servers that may have logged them in another order.
@@ -221,6 +230,17 @@ impl BinlogPosition {
         };
         let mut joined = Self { gtid_set, open: Vec::new(), skip: None, ..higher.unwrap_or(self).clone() };
         if higher.is_none() {
+            // what was prepared before one of them and is not open there has ended
+            let ended = |place: &Self, prepared: &Prepared| -> Result<bool> {
+                let executed = prepared.transaction.as_deref().map_or(Ok(false), |name| place.executed(name))?;
+                Ok(executed && !place.prepared.iter().any(|known| known.xid == prepared.xid))
+            };
+            joined.prepared.clear();
+            for prepared in self.prepared_here_or_there(other) {
+                if !ended(self, &prepared)? && !ended(other, &prepared)? {
+                    joined.prepared.push(prepared);
+                }
+            }
             (joined.file, joined.position) = ("".into(), super::start::FIRST);
         }
         let mut open: BTreeMap<Arc<str>, BTreeMap<Box<str>, u64>> = BTreeMap::new();
@@ -317,6 +337,7 @@ mod tests {
             position: 100,
             gtid_set: Some(Arc::new(GtidSet::parse_mariadb(gtids).unwrap())),
             open: if rows.is_empty() { Vec::new() } else { vec![Part { transaction: "0-1-6".into(), rows }] },
+            prepared: Vec::new(),
             skip: None,
         }
     }

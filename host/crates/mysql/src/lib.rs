@@ -7,6 +7,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod ahead;
 mod assembly;
 mod catalogue;
 mod charset;
@@ -21,16 +22,20 @@ mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod group;
 mod gtid;
 mod json;
 mod ledger;
 mod native;
+mod outcome;
 mod payload;
 mod place;
 mod plan;
 mod position;
 mod precheck;
+mod prepared;
 mod proof;
+mod savepoint;
 mod scout;
 mod query;
 mod start;

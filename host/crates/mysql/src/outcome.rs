@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use mysql_async::binlog::events::Event as RawEvent;
-use sluicegate_model::limits::{PARTS_TAKEN_BACK, SAVEPOINTS};
+use sluicegate_model::limits::PARTS_TAKEN_BACK;
 
 use super::{
     event::{self, kind},
@@ -23,8 +23,8 @@ pub enum Outcome {
     RolledBack,
     /// It has no end in its file: the server ended while it wrote it, and rolled it back.
     Torn,
-    /// An XA transaction that is prepared: committed or rolled back later.
-    Prepared,
+    /// An XA transaction that is prepared: committed or rolled back later. When it is committed, but for these rows events.
+    Prepared(Vec<Range<u64>>),
 }
 
 impl Outcome {
@@ -35,7 +35,7 @@ impl Outcome {
                 let next = parts.partition_point(|part| part.end <= number);
                 parts.get(next).filter(|part| part.start <= number).cloned()
             }
-            Outcome::RolledBack | Outcome::Torn | Outcome::Prepared => Some(0..u64::MAX),
+            Outcome::RolledBack | Outcome::Torn | Outcome::Prepared(_) => Some(0..u64::MAX),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Survey {
             kind::XID => return Ok(Some(self.committed())),
             kind::XA_PREPARE => {
                 let one_phase = event.data().first().is_some_and(|flag| *flag != 0);
-                return Ok(Some(if one_phase { self.committed() } else { Outcome::Prepared }));
+                return Ok(Some(if one_phase { self.committed() } else { Outcome::Prepared(std::mem::take(&mut self.taken_back)) }));
             }
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED if event.data().len() <= STATEMENT_BYTES => {
                 let compressed = event_type == kind::MARIADB_QUERY_COMPRESSED;
@@ -84,7 +84,6 @@ impl Survey {
             kind::TRANSACTION_PAYLOAD => {
                 let mut payload = Payload::open(event.data(), row_bytes).map_err(unreadable)?;
                 while let Some(inner) = payload.next().map_err(unreadable)? {
-                    // boxed: payloads do not stand in payloads
                     if let Some(outcome) = self.take(&inner, row_bytes)? {
                         return Ok(Some(outcome));
                     }
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_transaction_that_is_rolled_back_torn_or_prepared_keeps_nothing() {
-        for outcome in [Outcome::RolledBack, Outcome::Torn, Outcome::Prepared] {
+        for outcome in [Outcome::RolledBack, Outcome::Torn, Outcome::Prepared(Vec::new())] {
             assert!(outcome.taken_back(0).is_some() && outcome.taken_back(1 << 40).is_some());
         }
         assert_eq!(Outcome::Committed(vec![2..4, 7..8]).taken_back(3), Some(2..4));
