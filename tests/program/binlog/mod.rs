@@ -4,6 +4,7 @@ mod failover;
 mod lost_log;
 mod places;
 mod sinks;
+mod taken_back;
 mod transactions;
 mod truncate;
 mod unreadable;

@@ -172,9 +172,9 @@ impl Assembly {
             let (before, after) = (image(change.before, first), image(change.after, first));
             Some(Change { table, before, after, event: change.event - begin.events as u32, ..change })
         }));
-        self.batch.events.extend(
-            events.into_iter().map(|event| Event { transaction: event.transaction - begin.transactions as u32, ..event }),
-        );
+        self.batch
+            .events
+            .extend(events.into_iter().map(|event| Event { transaction: event.transaction - begin.transactions as u32, ..event }));
         self.batch.transactions = transactions;
         self.batch.tables = tables;
         self.batch.bytes = bytes;

@@ -11,12 +11,12 @@
 //! updates of several tables). MySQL says in the GTID event whether a transaction may hold statements; one that holds rows only is cut
 //! in memory before it is logged, so nothing of it can have been taken back, and it is neither held nor read ahead.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use sluicegate_model::{
     Error, Result,
     change::{Batch, Item, Offset},
-    limits::HELD_BYTES,
+    limits::{HELD_BYTES, HELD_SAVEPOINTS},
 };
 
 use super::{
@@ -25,9 +25,6 @@ use super::{
     savepoint::{Name, SavepointStatement, Savepoints},
     stream::{Halt, Stream},
 };
-
-/// Savepoints of a transaction that is held; one with more is read ahead.
-const HELD_SAVEPOINTS: usize = 1000;
 
 /// What is done with the rows of the open transaction.
 #[derive(Debug, Default)]
@@ -121,9 +118,12 @@ impl Group {
 impl Stream {
     /// A transaction was opened. `rows_only`: nothing of it can have been taken back.
     pub(super) fn begin_group(&mut self, rows_only: bool) {
-        let known = self.group.ahead.as_ref().zip(self.place.open.as_ref()).filter(|(ahead, open)| {
-            ahead.position == open.position && ahead.file == open.file && ahead.server == self.server.identity
-        });
+        let known = self
+            .group
+            .ahead
+            .as_ref()
+            .zip(self.place.open.as_ref())
+            .filter(|(ahead, open)| ahead.position == open.position && ahead.file == open.file && ahead.server == self.server.identity);
         self.group.state = match known {
             _ if rows_only => State::Free,
             Some((ahead, _)) => State::Known(ahead.outcome.clone()),
@@ -253,7 +253,9 @@ impl Stream {
     pub(super) async fn settle(&mut self) -> Result<(), Halt> {
         let Some(open) = self.place.open.as_ref().filter(|_| self.group.is_held()) else { return Ok(()) };
         let (file, position, events) = (open.file.clone(), open.position, open.events);
+        let began = Instant::now();
         let outcome = Arc::new(self.read_outcome(&file, position).await?);
+        tracing::debug!(%file, position, elapsed_ms = began.elapsed().as_millis() as u64, "read ahead what became of a large transaction");
         self.group.ahead = Some(Ahead { server: self.server.identity.clone(), file, position, outcome: outcome.clone() });
         // the rows event that is being read has been counted
         if let Some(part) = outcome.taken_back(events.saturating_sub(1)) {

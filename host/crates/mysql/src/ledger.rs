@@ -362,6 +362,27 @@ mod tests {
     }
 
     #[test]
+    fn a_prepared_transaction_is_open_at_a_meet_where_it_is_at_one_place_and_at_a_join_where_none_has_its_end() {
+        let place = |gtids: &str, prepared: &[u64]| {
+            let prepared = prepared.iter().map(|number| Prepared {
+                xid: format!("X'3{number}',X'',1").into(),
+                transaction: Some(format!("0-1-{number}").into()),
+                file: "b.1".into(),
+                position: *number,
+            });
+            BinlogPosition { prepared: prepared.collect(), ..at("one", gtids, &[]) }
+        };
+        let numbers = |place: BinlogPosition| place.prepared.iter().map(|prepared| prepared.position).collect::<Vec<_>>();
+        // one has read further in domain 0, the other in domain 1; 4 ended in one of them
+        let (one, other) = (place("0-1-9,1-1-1", &[8, 2]), place("0-1-5,1-1-9", &[4, 2]));
+        assert_eq!(numbers(one.meet(&other).unwrap()), [8, 2, 4]);
+        assert_eq!(numbers(one.join(&other).unwrap()), [8, 2]);
+        let (low, high) = (place("0-1-5", &[4]), place("0-1-9", &[8]));
+        assert_eq!(numbers(low.meet(&high).unwrap()), [4]);
+        assert_eq!(numbers(low.join(&high).unwrap()), [8]);
+    }
+
+    #[test]
     fn another_server_gives_the_rows_of_tables_without_a_key_again() {
         let mut place = at("one", "0-1-5", &[("d.k", 4), ("d.n (no key)", 4)]);
         place.go_on_with(Some("one"));

@@ -341,6 +341,7 @@ pub(super) fn widen(previous: u64, low: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluicegate_model::change::LanePlace as _;
 
     #[test]
     fn positions_beyond_four_gibibytes_keep_counting() {
@@ -408,6 +409,59 @@ mod tests {
         let mut place = Place::new(&BinlogPosition { server: Some("one".into()), ..start });
         place.restart(&place.resume(), Some("two".into()));
         assert_eq!(place.begin(100, gtid(6), None, true).skip, Skip::default(), "another server");
+    }
+
+    #[test]
+    fn rows_that_were_taken_back_do_not_count() {
+        let gtid = |sequence| Some(Gtid::MariaDb { domain: 0, server: 1, sequence });
+        let (orders, lines): (Arc<str>, Arc<str>) = ("shop.orders".into(), "shop.lines".into());
+        let mut place = Place::new(&at("0-1-5", vec![part("0-1-6", 3)]));
+        place.begin(100, gtid(6), None, true);
+        place.read_up_to(&orders, 4);
+        let savepoint = place.rows_by_table();
+        place.read_up_to(&orders, 9);
+        place.read_up_to(&lines, 2);
+        place.go_back_to_rows(&savepoint);
+        assert_eq!(place.resume().open, [part("0-1-6", 4)]);
+        assert_eq!((place.rows_read(&orders), place.rows_read(&lines)), (4, 0));
+        assert_eq!(place.resume_before().open, [part("0-1-6", 3)]);
+        place.forget_rows();
+        assert_eq!(place.resume(), place.resume_before());
+    }
+
+    #[test]
+    fn what_an_older_version_counted_is_counted_again_when_its_transaction_comes_again() {
+        let start = BinlogPosition { skip: Some(Skip { events: 2, rows: 1 }), ..at("0-1-5", Vec::new()) };
+        let mut place = Place::new(&start);
+        place.begin(100, Some(Gtid::MariaDb { domain: 0, server: 1, sequence: 6 }), None, true);
+        place.pass_counted();
+        place.read_up_to(&"shop.orders".into(), 3);
+        assert_eq!(place.resume_before(), start);
+        place.forget_rows();
+        assert_eq!(place.resume(), start);
+    }
+
+    #[test]
+    fn a_prepared_transaction_is_in_the_place_until_it_ends() {
+        let gtid = |sequence| Some(Gtid::MariaDb { domain: 0, server: 1, sequence });
+        let mut place = Place::new(&at("0-1-5", Vec::new()));
+        for sequence in [6, 7] {
+            place.begin(100 * sequence, gtid(sequence), None, true);
+            place.prepare(format!("X'3{sequence}',X'',1").into());
+            place.end();
+        }
+        let found = place.prepared("X'36',X'',1").map(|prepared| (prepared.position, prepared.transaction.clone()));
+        assert_eq!(found, Some((600, Some("0-1-6".into()))));
+        place.end_prepared("X'36',X'',1");
+        let stored = place.resume().to_json();
+        assert_eq!(Place::new(&BinlogPosition::parse(&stored).unwrap()).prepared, place.prepared);
+        assert_eq!(place.prepared.len(), 1);
+        for number in 0..2 * PREPARED_TRANSACTIONS {
+            place.begin(1000, gtid(8), None, true);
+            place.prepare(number.to_string().into());
+        }
+        assert_eq!(place.prepared.len(), PREPARED_TRANSACTIONS);
+        assert!(place.prepared("0").is_none() && place.prepared(&(2 * PREPARED_TRANSACTIONS - 1).to_string()).is_some());
     }
 
     #[test]

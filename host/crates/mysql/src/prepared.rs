@@ -75,7 +75,10 @@ pub fn named(text: &str) -> Option<Arc<str>> {
 impl Stream {
     /// An XA transaction begins in the log (MySQL): whether it is only prepared is known at its end.
     pub(super) fn begin_xa(&mut self) {
-        if self.place.open.as_ref().is_some_and(|open| open.events == 0) && self.group.held_from().is_none() && self.group.outcome().is_none() {
+        if self.place.open.as_ref().is_some_and(|open| open.events == 0)
+            && self.group.held_from().is_none()
+            && self.group.outcome().is_none()
+        {
             self.begin_group(false);
         }
     }
@@ -229,7 +232,8 @@ impl Stream {
                 }
                 kind::ANONYMOUS_GTID => (begin, transaction) = (event.start, None),
                 kind::TRANSACTION_PAYLOAD => {
-                    let mut payload = Payload::open(event.event.data(), self.reader.limits.row_bytes).map_err(|_| unreadable(Fault::Truncated))?;
+                    let mut payload =
+                        Payload::open(event.event.data(), self.reader.limits.row_bytes).map_err(|_| unreadable(Fault::Truncated))?;
                     while let Some(inner) = payload.next().map_err(|_| unreadable(Fault::Truncated))? {
                         look(&inner).map_err(unreadable)?;
                     }

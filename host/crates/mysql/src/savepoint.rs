@@ -204,14 +204,25 @@ mod tests {
         assert_eq!(parse("ROLLBACK TO `savepoint`"), back("savepoint"));
         assert_eq!(parse("ROLLBACK TO savepoint"), back("savepoint"));
         assert_eq!(parse("RELEASE SAVEPOINT `x`"), Some(SavepointStatement::Release));
-        for other in ["ROLLBACK", "BEGIN", "COMMIT", "", "SAVEPOINT", "SAVEPOINT `a", "ROLLBACK WORK", "XA END X'31',X'',1", "INSERT INTO a VALUES (1)"] {
+        for other in [
+            "ROLLBACK",
+            "BEGIN",
+            "COMMIT",
+            "",
+            "SAVEPOINT",
+            "SAVEPOINT `a",
+            "ROLLBACK WORK",
+            "XA END X'31',X'',1",
+            "INSERT INTO a VALUES (1)",
+        ] {
             assert_eq!(parse(other), None, "{other}");
         }
     }
 
     #[test]
     fn names_are_one_where_the_server_takes_them_for_one() {
-        for (one, other) in [("é", "E"), ("É", "e\u{301}".trim_end_matches('\u{301}')), ("straße", "STRASE"), ("ς", "σ"), ("Ñ", "n")] {
+        for (one, other) in [("é", "E"), ("É", "e\u{301}".trim_end_matches('\u{301}')), ("straße", "STRASE"), ("ς", "σ"), ("Ñ", "n")]
+        {
             assert_eq!(Name::new(one), Name::new(other));
         }
         for (one, other) in [("ø", "o"), ("a", "b"), ("æ", "ae"), ("a", "aa")] {

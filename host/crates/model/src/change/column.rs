@@ -282,3 +282,40 @@ impl Column {
         self.values.push_default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn column(data_type: DataType, rows: &[Option<u8>]) -> Column {
+        let mut column = Column::new(data_type);
+        for row in rows {
+            match (row, &mut column.values) {
+                (None, _) => column.push_null(),
+                (Some(value), Values::Text(text)) => text.push(&vec![b'x'; usize::from(*value)]),
+                (Some(value), Values::UInt64(numbers)) => numbers.push(u64::from(*value)),
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+        column
+    }
+
+    proptest! {
+        #[test]
+        fn a_column_that_is_split_has_the_same_rows(rows: Vec<Option<u8>>, at: prop::sample::Index, text: bool) {
+            let data_type = if text { DataType::Text } else { DataType::UInt64 };
+            let at = at.index(rows.len() + 1);
+            let mut first = column(data_type, &rows);
+            let second = first.split_off(at);
+            for (part, rows) in [(first, &rows[..at]), (second, &rows[at..])] {
+                let expected = column(data_type, rows);
+                prop_assert_eq!(&part.values, &expected.values);
+                for row in 0..rows.len() + 9 {
+                    prop_assert_eq!(part.nulls.get(row), expected.nulls.get(row));
+                }
+            }
+        }
+    }
+}
