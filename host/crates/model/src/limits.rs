@@ -100,7 +100,7 @@ pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
 /// Bytes of batches of an open transaction that wait for its end, because the server may have taken some of its rows back. Of one
 /// that is larger, the outcome is read ahead on a second connection, and it is streamed.
-pub const HELD_BYTES: usize = 8 << 20;
+pub const HELD_BYTES: usize = 4 << 20;
 /// Savepoints that such a transaction may have; of one with more, the outcome is read ahead, too.
 pub const HELD_SAVEPOINTS: usize = 1000;
 /// Savepoints of a transaction that are remembered. One with more is an error.
