@@ -6,6 +6,7 @@ mod partial;
 mod places;
 mod schemas;
 mod sinks;
+mod taken_back;
 mod transactions;
 mod truncate;
 mod unreadable;

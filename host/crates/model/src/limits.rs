@@ -132,6 +132,19 @@ pub const DUMP_QUEUE_EVENTS: usize = 512;
 /// Bytes of those events; a single larger one goes alone.
 pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
+/// Bytes of batches of an open transaction that wait for its end, because the server may have taken some of its rows back. Of one
+/// that is larger, the outcome is read ahead on a second connection, and it is streamed.
+pub const HELD_BYTES: usize = 4 << 20;
+/// Savepoints that such a transaction may have; of one with more, the outcome is read ahead, too.
+pub const HELD_SAVEPOINTS: usize = 1000;
+/// Savepoints of a transaction that are remembered. One with more is an error.
+pub const SAVEPOINTS: usize = 100_000;
+/// Parts of a large transaction that were taken back and that are remembered. One with more is an error.
+pub const PARTS_TAKEN_BACK: usize = 1_000_000;
+/// XA transactions that are prepared and have not ended, whose places an offset holds. Those of the oldest are forgotten past that:
+/// they are searched for in the log when their end comes.
+pub const PREPARED_TRANSACTIONS: usize = 1000;
+
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 

@@ -183,7 +183,16 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     let skip = (flags & 8 != 0).then_some(Skip { events: 1, rows: 2 });
     // below the half, so that what events add to it stays a position
     let position = position & (LONGEST_FILE / 2);
-    let start = BinlogPosition { flavour, server: None, file: "b.1".into(), position, gtid_set: None, open: Vec::new(), skip };
+    let start = BinlogPosition {
+        flavour,
+        server: None,
+        file: "b.1".into(),
+        position,
+        gtid_set: None,
+        open: Vec::new(),
+        prepared: Vec::new(),
+        skip,
+    };
     let reader = Reader {
         connector,
         server_id: 1,

@@ -7,6 +7,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod ahead;
 mod assembly;
 mod captured;
 mod catalogue;
@@ -23,6 +24,7 @@ mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod group;
 mod gtid;
 mod history;
 mod inventory;
@@ -30,14 +32,17 @@ mod json;
 mod ledger;
 mod logging;
 mod native;
+mod outcome;
 mod payload;
 mod place;
 mod plan;
 mod position;
 mod precheck;
+mod prepared;
 mod presence;
 mod proof;
 mod query;
+mod savepoint;
 mod schema;
 mod schemas;
 mod scout;

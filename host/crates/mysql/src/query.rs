@@ -5,6 +5,7 @@ use mysql_async::binlog::events::Event as RawEvent;
 use super::{
     event::{self, Query, kind},
     history::Milestone,
+    savepoint,
     statement::{self, Statement},
     stream::{Halt, Stream},
 };
@@ -19,34 +20,31 @@ impl Stream {
         let statement = match &*text {
             "BEGIN" => Statement::Begin,
             "COMMIT" => Statement::Commit,
-            text => statement::classify(&database, text),
+            text => match savepoint::parse(text) {
+                Some(savepoint) => return self.on_savepoint(savepoint).await,
+                None => statement::classify(&database, text),
+            },
         };
         if self.place.open.is_none() {
             // old servers log no GTID event before it
             self.place.begin(start, None, None, false);
+            self.begin_group(false);
         }
         let open = self.place.transaction(start);
         match statement {
-            Statement::Begin => open.begun = true,
+            Statement::Begin => {
+                open.begun = true;
+                if !text.eq_ignore_ascii_case("BEGIN") {
+                    // or START TRANSACTION: it does no harm
+                    self.begin_xa();
+                }
+            }
             Statement::Commit => self.end_transaction(),
             Statement::Rollback => {
-                if open.events > 0 {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "the log holds rows of a transaction that was rolled back (tables without transactions)"
-                    );
-                }
+                self.roll_back_group()?;
                 self.end_transaction();
             }
-            Statement::XaEnd { rolled_back } => {
-                if rolled_back {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
-                    );
-                }
-                self.end_transaction();
-            }
+            Statement::XaEnd { rolled_back } => self.on_xa_end(&text, start, rolled_back).await?,
             Statement::Ddl { opens, touched } => {
                 let gtid = open.gtid.clone();
                 if opens {

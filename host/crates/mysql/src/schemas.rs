@@ -455,6 +455,7 @@ fn offset(spot: &Spot, server: &Server) -> String {
         position: spot.position,
         gtid_set: None,
         open: Vec::new(),
+        prepared: Vec::new(),
         skip: None,
     };
     place.to_json()
