@@ -66,7 +66,7 @@ impl Catalogue {
 
     /// Whether the table is captured. The server's own databases are so only when a pattern names them.
     pub fn captures(&self, name: &TableName) -> bool {
-        let own = matches!(name.database.as_str(), "mysql" | "sys" | "performance_schema" | "information_schema");
+        let own = is_own(&name.database);
         let named = || self.patterns.include().iter().any(|p| p.names_database(&name.database));
         self.patterns.selects(name) && (!own || named())
     }
@@ -74,7 +74,17 @@ impl Catalogue {
     /// Whether some table of the database may be captured: for statements whose tables are not easily told.
     pub fn may_capture_in(&self, database: &str) -> bool {
         let include = self.patterns.include();
+        if is_own(database) {
+            return include.iter().any(|pattern| pattern.names_database(database));
+        }
         database.is_empty() || include.is_empty() || include.iter().any(|pattern| pattern.may_be_in(database))
+    }
+
+    /// The captured tables of the database that rows have come of.
+    pub fn known_in(&self, database: &str) -> Vec<Arc<Table>> {
+        let mut tables: Vec<_> = self.newest.values().filter(|table| table.name.database == database).cloned().collect();
+        tables.sort_by(|one, other| one.name.table.cmp(&other.name.table));
+        tables
     }
 
     /// What a table id stands for, if its table map was seen.
@@ -237,6 +247,11 @@ impl Catalogue {
         }
         Ok(())
     }
+}
+
+/// Whether the database is one of the server's own.
+fn is_own(database: &str) -> bool {
+    matches!(database, "mysql" | "sys" | "performance_schema" | "information_schema")
 }
 
 /// Whether a column of MariaDB may be something else than the BINARY that it is logged as.

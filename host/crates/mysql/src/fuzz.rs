@@ -21,11 +21,12 @@ use super::{
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
-    statement,
+    query::Watch,
+    statement::{self, Syntax},
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -62,7 +63,9 @@ pub fn json(data: &[u8]) {
 /// GTID sets and statements.
 pub fn gtid(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let _ = statement::classify("d", text);
+    for flavour in [Flavour::MySql, Flavour::MariaDb] {
+        let _ = statement::classify("d", text, Syntax::of(flavour));
+    }
     let _ = GtidSet::parse_mariadb(text);
     if let Ok(set) = GtidSet::parse_mysql(text) {
         assert!(GtidSet::parse_mysql(&set.to_string()).is_ok_and(|again| again == set));
@@ -161,6 +164,8 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         tables: TablePatterns::new(&["d*.*", "!d.x"]).expect("patterns"),
         start: StartAt::Now,
         heartbeat: std::time::Duration::from_secs(1),
+        statements: Unlogged::Stop,
+        rows_by_ddl: Unlogged::Warn,
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };
     let connector = Connector::new(&settings, limits.connect_timeout);
@@ -185,10 +190,18 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         limits,
         status: Arc::new(Status::default()),
         catalogue,
+        watch: Watch::new(&settings),
         out,
         stop: CancellationToken::new(),
     };
-    let server = Server { flavour, version: "8".into(), identity: None, gtids: flags & 2 == 0, collations: Arc::new(collations()) };
+    let server = Server {
+        flavour,
+        version: "8".into(),
+        identity: None,
+        gtids: flags & 2 == 0,
+        lower_case_names: false,
+        collations: Arc::new(collations()),
+    };
     Stream::new(reader, server, Place::new(&start))
 }
 

@@ -54,6 +54,7 @@ use self::{
     connection::Connector,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    query::Watch,
     stream::Reader,
 };
 use sluicegate_config::MySqlSource;
@@ -135,6 +136,7 @@ impl Source for MySql {
             limits: self.limits,
             status: self.status,
             catalogue,
+            watch: Watch::new(&self.settings),
             out,
             stop,
         };

@@ -9,6 +9,7 @@ use super::{
     event::{self, kind},
     payload::{Payload, Refusal},
     savepoint::{self, Name, SavepointStatement, Savepoints},
+    statement::Logged,
 };
 
 /// Bytes of a statement that may end a transaction or name a savepoint: far more than the longest of them.
@@ -78,8 +79,8 @@ impl Survey {
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED if event.data().len() <= STATEMENT_BYTES => {
                 let compressed = event_type == kind::MARIADB_QUERY_COMPRESSED;
                 // one that is longer when unpacked neither ends a transaction nor names a savepoint
-                let Ok(query) = event::query(event.data(), compressed, STATEMENT_BYTES) else { return Ok(None) };
-                return self.statement(&query.text);
+                let Ok(logged) = Logged::read(event.data(), compressed, STATEMENT_BYTES) else { return Ok(None) };
+                return self.statement(&String::from_utf8_lossy(&logged.bytes));
             }
             kind::TRANSACTION_PAYLOAD => {
                 let mut payload = Payload::open(event.data(), row_bytes).map_err(unreadable)?;
