@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -46,6 +46,8 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
         heartbeat: Duration::from_secs(2),
+        statements: Unlogged::Stop,
+        rows_by_ddl: Unlogged::Warn,
     }
 }
 

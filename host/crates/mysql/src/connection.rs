@@ -41,6 +41,8 @@ pub struct Server {
     pub identity: Option<Box<str>>,
     /// Whether GTIDs are logged for every transaction.
     pub gtids: bool,
+    /// Whether it stores names of databases and tables in lower case.
+    pub lower_case_names: bool,
     /// Its collations.
     pub collations: Arc<Collations>,
 }
@@ -129,7 +131,8 @@ impl Connector {
             }
         };
         let collations = self.collations(conn, flavour).await?;
-        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, collations: Arc::new(collations) })
+        let lower_case_names = self.one::<u8>(conn, "SELECT @@lower_case_table_names").await? == 1;
+        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, lower_case_names, collations: Arc::new(collations) })
     }
 
     async fn collations(&self, conn: &mut Conn, flavour: Flavour) -> Result<Collations> {

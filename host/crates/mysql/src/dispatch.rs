@@ -76,6 +76,8 @@ impl Stream {
             }
             kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, is_made_up(&header))?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start).await?,
+            kind::EXECUTE_LOAD_QUERY => self.on_load(event, start).await?,
+            kind::LOAD | kind::CREATE_FILE | kind::EXEC_LOAD | kind::NEW_LOAD => self.on_old_load()?,
             kind::XID | kind::XA_PREPARE => self.end_transaction(),
             kind::TABLE_MAP => {
                 self.place.transaction(start);

@@ -19,6 +19,7 @@ use super::{
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
     proof,
+    query::Watch,
     survey::Spot,
 };
 use sluicegate_model::{
@@ -57,6 +58,7 @@ pub(super) struct Reader {
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,
+    pub(super) watch: Watch,
     pub(super) out: Items,
     pub(super) stop: CancellationToken,
 }
