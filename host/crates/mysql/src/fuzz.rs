@@ -204,11 +204,11 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         heartbeat: settings.heartbeat,
         row_image: settings.row_image,
         limits,
-        status: Arc::new(Status::default()),
+        status,
         catalogue,
         watch: Watch::new(&settings),
         out,
-        stop: CancellationToken::new(),
+        stop,
     };
     let server = Server {
         flavour,
