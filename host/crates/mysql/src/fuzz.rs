@@ -176,7 +176,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         limits,
         status: Arc::new(Status::default()),
         catalogue,
-        out,
+        out: out.into(),
         stop: CancellationToken::new(),
     };
     let server = Server { flavour, version: "8".into(), identity: None, gtids: flags & 2 == 0, collations: Arc::new(collations()) };

@@ -127,12 +127,13 @@ impl Chain {
         }
         let mut computed: Vec<Vec<Column>> = Vec::with_capacity(plans.len());
         let mut filtered = false;
+        let mut answered = vec![0; self.stages.len()];
         for ((plan, rows), mine) in plans.iter().zip(&batch.tables).zip(by_table) {
             if plan.steps.is_empty() {
                 computed.push(Vec::new());
                 continue;
             }
-            let mut passage = Passage::new(&batch, rows, mine, &mut changes);
+            let mut passage = Passage::new(&batch, rows, mine, &mut changes, &mut answered);
             passage.run(&mut self.stages, &self.around, plan)?;
             filtered |= passage.dropped();
             computed.push(passage.finish());
@@ -149,6 +150,7 @@ impl Chain {
             batch.tables.into_iter().zip(plans).zip(computed).map(|((rows, plan), computed)| deliver(rows, &plan, computed)).collect();
         let mut delivered = Batch { tables, changes, ..batch };
         delivered.bytes = delivered.measure();
+        delivered.permit.measured(delivered.bytes);
         Ok(delivered)
     }
 

@@ -3,19 +3,20 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod items;
 mod patience;
 
+pub use items::{Closed, Items, Room};
 pub use patience::Patience;
 
 use std::{ops::Range, sync::Arc};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Offset, Transaction},
+    change::{Batch, Frontier, Offset, Transaction},
 };
 
 /// Where one sink begins.
@@ -29,13 +30,9 @@ pub enum Begin {
     First,
 }
 
-/// What a source hands its items to. Bounded in items, and batches are bounded in changes and bytes; a full queue holds the
-/// source back.
-pub type Items = mpsc::Sender<Item>;
-
 /// A source of changes. The contract:
 ///
-/// - It gives one sequence of [`Item`]s. Each advances one lane, and carries the offset *after* it, at which the source can go
+/// - It gives one sequence of [`Item`](sluicegate_model::change::Item)s. Each advances one lane, and carries the offset *after* it, at which the source can go
 ///   on, also in the middle of a transaction. Nothing behind the source changes the order of items, whatever their lanes.
 /// - What a change is follows from the log, never from a count: see [`Ledger`].
 /// - Lanes wait, fail, restart and are begun anew inside the source, while the sequence goes on with the others.
