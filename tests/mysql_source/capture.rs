@@ -135,7 +135,7 @@ impl Capture {
         let stop = CancellationToken::new();
         let (out, items) = mpsc::channel(4);
         let place = places[0].get(LANE).expect("the lane").clone();
-        let task = runtime.spawn(source.run(places, out, stop.clone()));
+        let task = runtime.spawn(source.run(places, out.into(), stop.clone()));
         Self { runtime, items, task: Some(task), stop, status, held: Vec::new(), place }
     }
 

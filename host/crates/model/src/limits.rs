@@ -163,9 +163,44 @@ pub const LAST_COMMIT: Duration = Duration::from_secs(5);
 /// The share of the time, one part in so many, that may go into copying batches for the rehearsals of new chains.
 pub const SAMPLE_SHARE: u32 = 100;
 
+/// Memory of the process beside what grows with the stream: its code, threads, tables, one event in the source's hand.
+pub const PROCESS_BYTES: usize = 48 << 20;
+
+/// The share of a cgroup's limit that a process takes for its budget if the settings say nothing, in percent.
+pub const CGROUP_SHARE: u64 = 90;
+
+/// The share of the machine's memory where there is no such limit, in percent.
+pub const MACHINE_SHARE: u64 = 50;
+
+/// What batches get of it, at most, if the settings say nothing.
+pub const BATCHES_BYTES: usize = 1 << 30;
+
+/// How much longer a value may get in a record: a control character becomes `\u0000`.
+pub const ENCODED_GROWTH: usize = 6;
+
+/// Bytes of records that a sink may have in hand beside its buffers without asking the budget.
+pub const ENCODED_BYTES: usize = 2 << 20;
+
+/// The process's memory: plugins, buffers and batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// [`CGROUP_SHARE`] of the cgroup's limit; without one, [`MACHINE_SHARE`] of the machine's memory, of which batches get at most
+    /// [`BATCHES_BYTES`].
+    #[default]
+    Unset,
+    /// So many bytes.
+    Bytes(u64),
+    /// So many percent of the cgroup's limit, or of the machine's memory where there is none.
+    Percent(u64),
+}
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// The process's memory. Plugin instances (each worker has one of each plugin, and a swap as many again) and the sinks' buffers are
+    /// taken off first; the rest is what batches may take, from the source until the last sink has let go. The oldest batch in flight
+    /// may overdraw by what one batch takes: `batch_bytes` or a larger row, `plugin_output_bytes` for each plugin, and its records.
+    pub memory: Memory,
     /// Changes in a batch, at most.
     pub batch_changes: usize,
     /// Bytes of source data in a batch, at most; a single larger row makes a batch of its own.
@@ -251,6 +286,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            memory: Memory::Unset,
             batch_changes: 1024,
             batch_bytes: 4 << 20,
             queue_batches: 4,

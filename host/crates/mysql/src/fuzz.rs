@@ -207,7 +207,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         status,
         catalogue,
         watch: Watch::new(&settings),
-        out,
+        out: out.into(),
         stop,
     };
     let server = Server {
