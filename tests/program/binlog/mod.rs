@@ -2,9 +2,12 @@
 
 mod failover;
 mod lost_log;
+mod partial;
 mod places;
+mod schemas;
 mod sinks;
 mod statements;
+mod taken_back;
 mod transactions;
 mod truncate;
 mod unreadable;

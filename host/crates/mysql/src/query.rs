@@ -10,6 +10,8 @@ use mysql_async::binlog::events::Event as RawEvent;
 pub(super) use self::watch::Watch;
 use super::{
     event::kind,
+    history::Milestone,
+    savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
 };
@@ -25,34 +27,32 @@ impl Stream {
         let statement = match &*logged.bytes {
             b"BEGIN" => Statement::Begin,
             b"COMMIT" => Statement::Commit,
-            _ => self.classify(&logged),
+            // whatever the client's character set is, servers write names of savepoints in UTF-8
+            bytes => match savepoint::parse(&String::from_utf8_lossy(bytes)) {
+                Some(savepoint) => return self.on_savepoint(savepoint).await,
+                None => self.classify(&logged),
+            },
         };
         if self.place.open.is_none() {
             // old servers log no GTID event before it
             self.place.begin(start, None, None, false);
+            self.begin_group(false);
         }
         let open = self.place.transaction(start);
         match statement {
-            Statement::Begin => open.begun = true,
+            Statement::Begin => {
+                open.begun = true;
+                if !logged.bytes.eq_ignore_ascii_case(b"BEGIN") {
+                    // or START TRANSACTION: it does no harm
+                    self.begin_xa();
+                }
+            }
             Statement::Commit => self.end_transaction(),
             Statement::Rollback => {
-                if open.events > 0 {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "the log holds rows of a transaction that was rolled back (tables without transactions)"
-                    );
-                }
+                self.roll_back_group()?;
                 self.end_transaction();
             }
-            Statement::XaEnd { rolled_back } => {
-                if rolled_back {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
-                    );
-                }
-                self.end_transaction();
-            }
+            Statement::XaEnd { rolled_back } => self.on_xa_end(&String::from_utf8_lossy(&logged.bytes), start, rolled_back).await?,
             Statement::Ddl { opens, touched, effects } => {
                 self.on_schema_change(event, start, &logged, &touched, effects).await?;
                 let open = self.place.transaction(start);
@@ -71,7 +71,7 @@ impl Stream {
                 self.end_single(start);
             }
             Statement::Unknown => {
-                self.reader.catalogue.schema_changed(&Touched::of_default(&logged.database));
+                self.note_schema_change(&Touched::of_default(&logged.database), start).await?;
                 self.reader.watch.forget_harmless();
                 self.on_change(start, &logged, &Change::unknown()).await?;
                 self.end_single(start);
@@ -104,9 +104,19 @@ impl Stream {
     }
 
     fn classify(&self, logged: &Logged<'_>) -> Statement {
-        let mut syntax = logged.syntax(self.server.flavour);
-        syntax.lower_case_names = self.server.lower_case_names;
-        statement::classify(&logged.database, &logged.text(&self.server.collations), syntax)
+        logged.classify(&self.server)
+    }
+
+    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent.
+    async fn note_schema_change(&mut self, touched: &Touched, start: u64) -> Result<(), Halt> {
+        let open = self.place.transaction(start);
+        let (gtid, single) = (open.gtid.clone(), !open.begun);
+        let mut behind = self.place.clone();
+        if single {
+            behind.end();
+        }
+        self.reader.catalogue.schema_changed(touched);
+        self.reader.catalogue.schemas.change(touched, Milestone::new(behind.resume(), gtid)).await
     }
 
     /// Ends the transaction of a statement that is one by itself.
@@ -127,6 +137,7 @@ impl Stream {
     ) -> Result<(), Halt> {
         self.reader.watch.forget_harmless();
         let had = self.place.transaction(start).had;
+        let same_schemas = statement::keeps_schemas(&effects);
         let mut emptied = Vec::new();
         for effect in if had { Vec::new() } else { effects } {
             match effect {
@@ -152,7 +163,9 @@ impl Stream {
         }
         // a table that was never seen and is gone by now has no columns that a record could be made for
         emptied.retain(|table| !table.columns.is_empty());
-        self.reader.catalogue.schema_changed(touched);
+        if !same_schemas {
+            self.note_schema_change(touched, start).await?;
+        }
         self.on_emptied(emptied, start, event.header().server_id()).await
     }
 
