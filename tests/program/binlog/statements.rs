@@ -207,6 +207,8 @@ fn statements_that_reach_no_captured_table_do_no_harm() {
             "INSERT INTO {o}.own VALUES (1)",
             "UPDATE {o}.log SET id = 5 ORDER BY id LIMIT 1",
             "CREATE TEMPORARY TABLE tmp (id INT); INSERT INTO tmp VALUES (1); INSERT INTO tmp SELECT id FROM stock; DROP TABLE tmp",
+            "CREATE TEMPORARY TABLE stock (id INT); TRUNCATE stock; ALTER TABLE stock RENAME tmp; DELETE FROM tmp; ALTER TABLE tmp RENAME last; \
+             TRUNCATE last; INSERT INTO last VALUES (7); DROP TABLE last",
             "CREATE TEMPORARY TABLE tmp AS SELECT * FROM stock; DELETE FROM tmp; DROP /*!40005 TEMPORARY */ TABLE tmp",
             "CREATE TABLE {o}.copied AS SELECT * FROM stock",
             "CREATE USER u_{o}; GRANT SELECT ON {o}.* TO u_{o}; DROP USER u_{o}",
@@ -221,6 +223,7 @@ fn statements_that_reach_no_captured_table_do_no_harm() {
         server.sql(&format!("INSERT INTO {shop}.last VALUES (1)"));
         wait_for(&mut process, &host, "t", "last", 1);
         stop(process);
+        assert_eq!(story(&host), ["c last 1"], "temporary tables hide others of their names");
     }
 }
 
@@ -282,6 +285,11 @@ fn rows_that_a_schema_change_removes_are_told_of_in_their_place() {
         server.sql(&format!("INSERT INTO {database}.last VALUES (3)"));
         wait_for(&mut process, &host, "t", "last", 3);
         let ended = stop(process);
+        let place = shown(&host, "t")["lanes"].to_string();
+        assert!(
+            place.contains("gtid_set") && !place.replace(' ', "").contains("\"gtid_set\":null"),
+            "every transaction had its GTID: {place}"
+        );
         let story = story(&host);
         let of = |table: &str| story.iter().filter(|s| s.split(' ').nth(1) == Some(table)).map(String::as_str).collect::<Vec<_>>();
         assert_eq!(of("t"), ["c t 1", "t t null", "c t 2", "t t null", "c t 3"], "{story:?}");

@@ -33,7 +33,7 @@ fn effects(text: &str) -> Vec<String> {
             Effect::Emptied { table, by } => format!("{table} emptied by {by}"),
             Effect::DatabaseDropped(database) => format!("{database} dropped"),
             Effect::Partly { table, by } => format!("{table} in part by {by}"),
-            Effect::Renamed { from, to } => format!("{from} to {to}"),
+            Effect::Renamed { from, to, .. } => format!("{from} to {to}"),
             Effect::Filled(change) => format!("{:?} filled", change.tables.iter().map(ToString::to_string).collect::<Vec<_>>()),
         })
         .collect()
