@@ -27,7 +27,7 @@ const DISGUISES: &[(Option<Flavor>, &str)] = &[
         None,
         "DROP TABLE /* x */ IF EXISTS missing, {t}; CREATE TABLE s{i} (id INT PRIMARY KEY, w VARCHAR(9), v VARCHAR(9)); CREATE TABLE {t} LIKE s{i}",
     ),
-    (None, "ALTER TABLE {t} {swap}, PARTITION BY HASH (id) PARTITIONS 2"),
+    (None, "ALTER TABLE {t} {swap} PARTITION BY HASH (id) PARTITIONS 2"),
     (Some(Flavor::MySql), "/*!80000 ALTER TABLE {t} {swap} */"),
     (Some(Flavor::MySql), "/*M!100100 not for MySQL */ ALTER TABLE {t} {swap}"),
     (
