@@ -61,9 +61,17 @@ impl Catalogue {
         Self { captured, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), schemas, limit }
     }
 
+    /// Adapts the patterns to the server: one that does not tell names apart by case may have them in another one.
+    pub fn fit(&mut self, server: &Server) {
+        if server.ignores_case {
+            self.captured.ignore_case();
+            self.schemas.ignore_case();
+        }
+    }
+
     /// Which tables are captured.
     pub fn patterns(&self) -> &TablePatterns {
-        &self.captured.0
+        self.captured.patterns()
     }
 
     /// Whether the table is captured. The server's own databases are so only when a pattern names them.

@@ -29,7 +29,7 @@ use super::{
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
+use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -168,6 +168,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         tables: TablePatterns::new(&["d*.*", "!d.x"]).expect("patterns"),
         start: StartAt::Now,
         heartbeat: std::time::Duration::from_secs(1),
+        row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
         statements: Unlogged::Stop,
         rows_by_ddl: Unlogged::Warn,
     };
@@ -176,7 +177,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     let (status, stop) = (Arc::new(Status::default()), CancellationToken::new());
     let catalogue = Catalogue::new(Surroundings {
         connector: connector.clone(),
-        captured: Captured(settings.tables.clone()),
+        captured: Captured::new(settings.tables.clone()),
         store: Arc::new(InMemory::default()),
         status: status.clone(),
         stop: stop.clone(),
@@ -187,16 +188,26 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     let skip = (flags & 8 != 0).then_some(Skip { events: 1, rows: 2 });
     // below the half, so that what events add to it stays a position
     let position = position & (LONGEST_FILE / 2);
-    let start = BinlogPosition { flavour, server: None, file: "b.1".into(), position, gtid_set: None, open: Vec::new(), skip };
+    let start = BinlogPosition {
+        flavour,
+        server: None,
+        file: "b.1".into(),
+        position,
+        gtid_set: None,
+        open: Vec::new(),
+        prepared: Vec::new(),
+        skip,
+    };
     let reader = Reader {
         connector,
         server_id: 1,
         heartbeat: settings.heartbeat,
+        row_image: settings.row_image,
         limits,
         status,
         catalogue,
         watch: Watch::new(&settings),
-        out,
+        out: out.into(),
         stop,
     };
     let server = Server {
@@ -204,6 +215,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         version: "8".into(),
         identity: None,
         gtids: flags & 2 == 0,
+        ignores_case: false,
         lower_case_names: false,
         collations: Arc::new(collations()),
     };

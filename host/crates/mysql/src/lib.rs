@@ -7,6 +7,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod ahead;
 mod assembly;
 mod captured;
 mod catalogue;
@@ -23,18 +24,25 @@ mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod group;
 mod gtid;
 mod history;
+mod inventory;
 mod json;
 mod ledger;
+mod logging;
 mod native;
+mod outcome;
 mod payload;
 mod place;
 mod plan;
 mod position;
 mod precheck;
+mod prepared;
+mod presence;
 mod proof;
 mod query;
+mod savepoint;
 mod schema;
 mod schemas;
 mod scout;
@@ -61,13 +69,14 @@ use self::{
     schemas::{InMemory, Surroundings},
     stream::Reader,
 };
-use sluicegate_config::MySqlSource;
+use sluicegate_config::{MySqlSource, RowImage};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Lane, Offset, TableName},
+    change::{BeforeImages, Capabilities, Frontier, Lane, Offset, TableName},
+    finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Items, Ledger, SchemaStore, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 use sluicegate_table_pattern::name_parts;
 
@@ -79,6 +88,7 @@ pub struct MySql {
     status: Arc<Status>,
     server_id: u32,
     flavour: Option<Flavour>,
+    findings: Vec<Finding>,
     schemas: Arc<dyn SchemaStore>,
 }
 
@@ -92,7 +102,8 @@ impl MySql {
             let start = jiff::Timestamp::now().as_nanosecond();
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
-        Self { settings, limits, status, server_id, flavour: None, schemas: Arc::new(InMemory::default()) }
+        let schemas = Arc::new(InMemory::default());
+        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -105,6 +116,20 @@ impl MySql {
         self.server_id
     }
 
+    /// What the last precheck found, item by item, also when it failed.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The tables that the server has today.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let (connector, catalogue) = self.connect(CancellationToken::new());
+        inventory::read(&connector, catalogue).await
+    }
+
     /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         self.schemas = store;
@@ -114,7 +139,7 @@ impl MySql {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
         let catalogue = Catalogue::new(Surroundings {
             connector: connector.clone(),
-            captured: Captured(self.settings.tables.clone()),
+            captured: Captured::new(self.settings.tables.clone()),
             store: self.schemas.clone(),
             status: self.status.clone(),
             stop,
@@ -157,9 +182,20 @@ impl Source for MySql {
         Arc::new(BinlogLedger)
     }
 
+    fn capabilities(&self) -> Capabilities {
+        match self.settings.row_image {
+            RowImage::Full => Capabilities::default(),
+            // MINIMAL, which any session may set, logs the key before a change, and the whole row of a table without one
+            RowImage::Partial => Capabilities { before_images: BeforeImages::Keys, absent: true },
+        }
+    }
+
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let (connector, catalogue) = self.connect(CancellationToken::new());
-        let positions = precheck::check(&connector, &catalogue, &self.settings.start, sinks).await?;
+        let mut faults = precheck::Faults::default();
+        let outcome = precheck::check(&connector, catalogue, &self.settings, sinks, &mut faults).await;
+        self.findings = faults.into_findings();
+        let positions = outcome?;
         self.flavour = positions.first().map(|position| position.flavour);
         Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
     }
@@ -172,6 +208,7 @@ impl Source for MySql {
             connector,
             server_id: self.server_id,
             heartbeat: self.settings.heartbeat,
+            row_image: self.settings.row_image,
             limits: self.limits,
             status: self.status,
             catalogue,

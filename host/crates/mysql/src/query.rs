@@ -11,6 +11,7 @@ pub(super) use self::watch::Watch;
 use super::{
     event::kind,
     history::Milestone,
+    savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
 };
@@ -26,34 +27,32 @@ impl Stream {
         let statement = match &*logged.bytes {
             b"BEGIN" => Statement::Begin,
             b"COMMIT" => Statement::Commit,
-            _ => self.classify(&logged),
+            // whatever the client's character set is, servers write names of savepoints in UTF-8
+            bytes => match savepoint::parse(&String::from_utf8_lossy(bytes)) {
+                Some(savepoint) => return self.on_savepoint(savepoint).await,
+                None => self.classify(&logged),
+            },
         };
         if self.place.open.is_none() {
             // old servers log no GTID event before it
             self.place.begin(start, None, None, false);
+            self.begin_group(false);
         }
         let open = self.place.transaction(start);
         match statement {
-            Statement::Begin => open.begun = true,
+            Statement::Begin => {
+                open.begun = true;
+                if !logged.bytes.eq_ignore_ascii_case(b"BEGIN") {
+                    // or START TRANSACTION: it does no harm
+                    self.begin_xa();
+                }
+            }
             Statement::Commit => self.end_transaction(),
             Statement::Rollback => {
-                if open.events > 0 {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "the log holds rows of a transaction that was rolled back (tables without transactions)"
-                    );
-                }
+                self.roll_back_group()?;
                 self.end_transaction();
             }
-            Statement::XaEnd { rolled_back } => {
-                if rolled_back {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
-                    );
-                }
-                self.end_transaction();
-            }
+            Statement::XaEnd { rolled_back } => self.on_xa_end(&String::from_utf8_lossy(&logged.bytes), start, rolled_back).await?,
             Statement::Ddl { opens, touched, effects } => {
                 self.on_schema_change(event, start, &logged, &touched, effects).await?;
                 let open = self.place.transaction(start);

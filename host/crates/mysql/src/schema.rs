@@ -100,12 +100,12 @@ impl CatalogueColumn {
         }
     }
 
-    fn native_type(&self) -> NativeType {
+    pub fn native_type(&self) -> NativeType {
         native::of_catalogue(&self.data_type, &self.column_type, self.charset.as_deref())
     }
 
     /// What its values are, by the name of its type.
-    fn value_type(&self) -> DataType {
+    pub fn value_type(&self) -> DataType {
         let unsigned = self.native_type().is_unsigned();
         match self.data_type.as_str() {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if !unsigned => DataType::Int64,

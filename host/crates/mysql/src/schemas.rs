@@ -91,6 +91,11 @@ impl Schemas {
         }
     }
 
+    /// Names of tables are compared without case from here on.
+    pub fn ignore_case(&mut self) {
+        self.around.captured.ignore_case();
+    }
+
     /// A connection to a server was made, whose log is read from `place` on, which has been proven.
     pub async fn begin(&mut self, conn: &mut Conn, server: &Server, place: &BinlogPosition) -> Result<(), Halt> {
         // positions may mean something else now
@@ -450,6 +455,7 @@ fn offset(spot: &Spot, server: &Server) -> String {
         position: spot.position,
         gtid_set: None,
         open: Vec::new(),
+        prepared: Vec::new(),
         skip: None,
     };
     place.to_json()

@@ -145,7 +145,7 @@ impl Search {
     fn look_into(&mut self, event: &Event, row_bytes: usize) -> Result<Option<Touched>, Fault> {
         let header = event.header();
         match header.event_type_raw() {
-            kind::GTID | kind::GTID_TAGGED => self.gtid = Some(event::mysql_gtid(event)?.0),
+            kind::GTID | kind::GTID_TAGGED => self.gtid = Some(event::mysql_gtid(event)?.gtid),
             kind::ANONYMOUS_GTID => self.gtid = None,
             kind::MARIADB_GTID => {
                 let read = event::mariadb_gtid(event.data())?;

@@ -6,9 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
-use sluicegate_model::{Result, change::Frontier};
+use sluicegate_model::{
+    Result,
+    change::{Capabilities, Frontier},
+    finding::Finding,
+};
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Items, Ledger, SchemaStore, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -49,6 +53,22 @@ impl AnySource {
             Self::MySql(source) => source.connector(),
         }
     }
+
+    /// What the last check found, item by item.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        match self {
+            Self::Generator(_) => Vec::new(),
+            Self::MySql(source) => source.take_findings(),
+        }
+    }
+
+    /// The tables that the source has today; `None` for one that has no catalogue.
+    pub async fn inventory(&self) -> Result<Option<Inventory>> {
+        match self {
+            Self::Generator(_) => Ok(None),
+            Self::MySql(source) => source.inventory().await.map(Some),
+        }
+    }
 }
 
 impl Source for AnySource {
@@ -56,6 +76,13 @@ impl Source for AnySource {
         match self {
             Self::Generator(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Generator(source) => source.capabilities(),
+            Self::MySql(source) => source.capabilities(),
         }
     }
 

@@ -96,12 +96,23 @@ impl Checkpoint {
     /// # Errors
     /// As of [`Checkpoint::open`], but for the lock.
     pub fn look(path: &Path, pipeline: &str) -> Result<Vec<(String, Progress)>> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(path, "cannot be opened", e))?;
-        connection.busy_timeout(BUSY).map_err(|e| fault(path, "cannot be opened", e))?;
+        let connection = Self::looking(path)?;
         let Some(version) = identify(&connection, path)? else { return Ok(Vec::new()) };
         belongs(&connection, path, pipeline)?;
         if version < WITH_FRONTIERS { migration::read(&connection, path) } else { all(&connection, path) }
+    }
+
+    /// A connection that changes nothing.
+    pub(super) fn looking(path: &Path) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(path, "cannot be opened", e))?;
+        connection.busy_timeout(BUSY).map_err(|e| fault(path, "cannot be opened", e))?;
+        Ok(connection)
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is durable in the sink of this name; `None` if nothing has been stored for it yet.
@@ -216,12 +227,6 @@ impl Checkpoint {
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Where the file is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn fault(&self, what: &str, error: rusqlite::Error) -> Error {
         fault(&self.path, what, error)
     }

@@ -9,9 +9,11 @@ mod checkpoint;
 pub mod fuzz;
 mod migration;
 mod schemas;
+mod treatment;
 
 pub use checkpoint::Checkpoint;
 pub use schemas::{SchemaChange, SchemaVersion};
+pub use treatment::StoredTreatment;
 
 use sluicegate_model::change::Frontier;
 

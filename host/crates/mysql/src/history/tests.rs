@@ -56,6 +56,7 @@ impl World {
             position: 4 + 100 * events as u64,
             gtid_set: self.with_gtids.then(|| Arc::new(GtidSet::parse_mariadb(&set).unwrap())),
             open: Vec::new(),
+            prepared: Vec::new(),
             skip: None,
         }
     }
