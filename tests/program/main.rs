@@ -7,6 +7,7 @@ mod file_sink;
 mod hot_swap;
 mod kill_and_restart;
 mod readme;
+mod rules;
 mod servers_start;
 mod start_and_stop;
 mod swap;
