@@ -32,7 +32,10 @@ pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, sta
     match found {
         Ok(findings) => {
             for Finding { item, found, remedy, .. } in findings {
-                tracing::warn!(item, remedy, "the configuration has no effect: {found}");
+                match item {
+                    "rules" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
+                    _ => tracing::warn!(item, remedy, "the first row of a table would stop the pipeline: {found}"),
+                }
                 status.warnings.add(found);
             }
         }
