@@ -167,28 +167,54 @@ pub struct MariaDbGtid {
     pub domain: u32,
     /// A single statement follows, with no commit behind it.
     pub standalone: bool,
+    /// An XA transaction follows that is only prepared.
+    pub prepares: bool,
+}
+
+impl MariaDbGtid {
+    /// The GTID of a transaction of this server.
+    pub fn gtid(&self, server: u32) -> Gtid {
+        Gtid::MariaDb { domain: self.domain, server, sequence: self.sequence }
+    }
 }
 
 /// Reads MariaDB's GTID event.
 pub fn mariadb_gtid(body: &[u8]) -> Result<MariaDbGtid, Fault> {
     let mut cursor = Cursor(body);
-    Ok(MariaDbGtid { sequence: cursor.u64()?, domain: cursor.u32()?, standalone: cursor.u8()? & 1 != 0 })
+    let (sequence, domain, flags) = (cursor.u64()?, cursor.u32()?, cursor.u8()?);
+    Ok(MariaDbGtid { sequence, domain, standalone: flags & 1 != 0, prepares: flags & 0x40 != 0 })
 }
 
-/// MySQL's GTID event: the GTID and, from MySQL 8.0 on, when the transaction was committed at its origin (microseconds
-/// since 1970 UTC).
-pub fn mysql_gtid(event: &Event) -> Result<(Gtid, Option<i64>), Fault> {
+/// MySQL's GTID event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MySqlGtid {
+    /// The GTID.
+    pub gtid: Gtid,
+    /// When the transaction was committed at its origin, microseconds since 1970 UTC; from MySQL 8.0 on.
+    pub time_us: Option<i64>,
+    /// The transaction holds row events only: the server has cut out of it what was taken back. From MySQL 5.7.19 on.
+    pub rows_only: bool,
+}
+
+/// Reads MySQL's GTID event.
+pub fn mysql_gtid(event: &Event) -> Result<MySqlGtid, Fault> {
     let parsed: GtidEvent = event.read_event().map_err(|_| Fault::Invalid("a GTID event that cannot be read"))?;
     if !is_number(parsed.gno()) {
         return Err(Fault::Invalid("a GTID with an impossible number"));
     }
     let gtid = Gtid::MySql { uuid: parsed.sid(), tag: parsed.tag().map(|t| t.to_string().into()), number: parsed.gno() };
-    Ok((gtid, commit_time(&parsed)))
+    Ok(MySqlGtid { gtid, time_us: commit_time(&parsed), rows_only: rows_only(&parsed) })
 }
 
-/// When an anonymous transaction was committed at its origin.
-pub fn anonymous_time(event: &Event) -> Option<i64> {
-    event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>().ok().and_then(|e| commit_time(&e.0))
+/// When an anonymous transaction was committed at its origin, and whether it holds row events only.
+pub fn anonymous_gtid(event: &Event) -> (Option<i64>, bool) {
+    let parsed = event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>();
+    parsed.map_or((None, false), |parsed| (commit_time(&parsed.0), rows_only(&parsed.0)))
+}
+
+/// The flag that some of a transaction may be logged as statements is clear. Older servers always set it.
+fn rows_only(event: &GtidEvent) -> bool {
+    event.flags_raw() & 1 == 0
 }
 
 fn commit_time(event: &GtidEvent) -> Option<i64> {

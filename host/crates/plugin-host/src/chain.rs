@@ -98,6 +98,15 @@ impl Chain {
         self.stages.is_empty()
     }
 
+    pub(super) fn stages(&mut self) -> &mut [Stage] {
+        &mut self.stages
+    }
+
+    /// What stands for each plugin's name and configuration: see [`super::Treatment`].
+    pub fn rules(&self) -> Vec<String> {
+        self.stages.iter().map(|stage| stage.rule().to_owned()).collect()
+    }
+
     /// Who the plugins say they are.
     pub fn descriptions(&self) -> impl Iterator<Item = &super::Description> {
         self.stages.iter().map(|s| &s.description)
@@ -201,7 +210,8 @@ impl Chain {
         if let Some(plan) = self.plans.get(&address) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities)?);
+        let treatments = (!self.rehearsing).then(|| self.around.known.treatments());
+        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments)?);
         if self.plans.len() >= self.around.limits.known_tables {
             self.plans.clear();
         }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     config_schema,
     context::Context,
-    engine::Compiled,
+    engine::{Compiled, sha256},
     instance::{Description, Instance},
     interface::Handed,
     outcome::{self, Outcome},
@@ -56,6 +56,8 @@ pub(super) struct Stage {
     capabilities: Capabilities,
     /// Its failures since it last handled anything.
     pub recovery: Recovery,
+    /// Stands for its name and configuration.
+    rule: String,
 }
 
 /// How an attempt to apply ended.
@@ -74,6 +76,7 @@ impl Stage {
         let (instance, description) = start(&member, &limits)?;
         Ok(Self {
             fresh_memory: instance.memory(),
+            rule: rule(&member.settings),
             member,
             limits,
             instance,
@@ -90,6 +93,11 @@ impl Stage {
 
     pub fn name(&self) -> &str {
         &self.member.settings.name
+    }
+
+    /// What stands for the plugin's name and configuration, also in later runs.
+    pub fn rule(&self) -> &str {
+        &self.rule
     }
 
     /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
@@ -196,7 +204,7 @@ impl Stage {
     }
 
     fn ask(&mut self, id: u32, table: &Table) -> Result<Option<Plan>> {
-        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t, self.capabilities)).map_err(|e| e.context(&table.name));
+        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t, self.capabilities)).map_err(|e| e.context(arriving(table)));
         answer
             .and_then(|answer| {
                 let checked = answer.map(|answer| plan::check(table, answer.plan).map(|plan| Plan { absent: answer.absent, ..plan }));
@@ -238,6 +246,20 @@ impl Stage {
     fn label(&self, error: Error) -> Error {
         error.context(format_args!("plugin `{}`", self.name()))
     }
+}
+
+/// A hash, because a configuration may hold secrets.
+fn rule(settings: &sluicegate_config::Plugin) -> String {
+    let hash = sha256(format!("{}\n{:?}\n{}", settings.name, settings.tables, settings.config).as_bytes());
+    format!("{} {}", settings.name, hash.get(..16).unwrap_or_default())
+}
+
+/// A table as it arrives, for messages: versions of a table differ in their columns.
+fn arriving(table: &Table) -> String {
+    const NAMED: usize = 20;
+    let names = table.columns.iter().take(NAMED).map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let more = if table.columns.len() > NAMED { ", …" } else { "" };
+    format!("{} ({names}{more})", table.name)
 }
 
 fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {

@@ -3,9 +3,13 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod inventory;
 mod patience;
+mod schemas;
 
+pub use inventory::Inventory;
 pub use patience::Patience;
+pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 
 use std::{ops::Range, sync::Arc};
 
@@ -46,6 +50,8 @@ pub type Items = mpsc::Sender<Item>;
 /// - Broken connections are retried inside with backoff, for [`sluicegate_model::limits::Limits::retry_window`]; an error that is
 ///   returned is final. What was read before it has been sent.
 /// - The place is proven at each connection: a log that was cut or reset is an error, and never "caught up".
+/// - A batch holds one version of each table: a plugin that cannot plan a later one stops the pipeline before its first row, and
+///   everything before that is delivered and committed.
 /// - A batch waits for more changes no longer than [`sluicegate_model::limits::Limits::batch_wait`].
 pub trait Source: Send + 'static {
     /// How places of this source compare.

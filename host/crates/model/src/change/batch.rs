@@ -124,6 +124,12 @@ impl TableRows {
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let columns = self.columns.iter_mut().map(|column| column.split_off(rows)).collect();
+        Self { table: self.table.clone(), images: self.images.split_off(rows), columns }
+    }
+
     /// Row images held.
     #[inline]
     pub fn len(&self) -> usize {
