@@ -130,15 +130,14 @@ impl Search {
     /// # Errors
     /// The scout's, and `Source`: an event cannot be read.
     pub async fn next(&mut self, connector: &Connector, row_bytes: usize) -> Result<Option<Site>> {
-        while let Some(Scouted { event, start, end }) = self.scout.next(connector).await? {
+        while let Some(Scouted { event, start }) = self.scout.next(connector).await? {
             let found = self.look_into(&event, row_bytes).map_err(|fault| {
                 let file = self.scout.file();
                 let text = format!("{} sent an event that cannot be read, at {file}:{start}: {fault}", connector.address());
                 Error::new(ErrorKind::Source, text).remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
             })?;
             if let Some(touched) = found {
-                let behind = Spot { file: self.scout.file().clone(), position: end };
-                return Ok(Some(Site { behind, gtid: self.gtid.clone(), touched }));
+                return Ok(Some(Site { behind: self.place(), gtid: self.gtid.clone(), touched }));
             }
         }
         Ok(None)
