@@ -10,6 +10,7 @@ use super::{
     place::Place,
     plan::{self, Description, Plan},
     position::Flavour,
+    schema::Schema,
     schemas::{Schemas, Surroundings},
     statement::Touched,
     stream::Halt,
@@ -163,7 +164,15 @@ impl Catalogue {
             logged => {
                 let spot = Spot { file: place.file.clone(), position: start };
                 let schema = self.schemas.schema(&name, server, &spot, || place.resume()).await?;
-                let described = schema.describe(&map, &server.collations).map_err(|what| unlike(&name, &spot, &what))?;
+                let described = match schema.describe(&map, &server.collations) {
+                    Ok(described) => described,
+                    Err(what) => {
+                        let fits = |schema: &Schema| schema.describe(&map, &server.collations).is_ok();
+                        let corrected = self.schemas.corrected(&name, server, &spot, place.resume(), fits).await?;
+                        let corrected = corrected.and_then(|schema| schema.describe(&map, &server.collations).ok());
+                        corrected.ok_or_else(|| unlike(&name, &spot, &what))?
+                    }
+                };
                 (logged.map_or(described.clone(), |logged| with_special(logged, &map, &described)), true)
             }
         };
@@ -204,8 +213,9 @@ fn unlike(name: &TableName, spot: &Spot, what: &str) -> Error {
         format!("the schema of {name} at {spot} is not known: its rows were logged for another version of the table: {what}"),
     )
     .remedy(format!(
-        "The table was changed by a statement that was not logged (SET sql_log_bin = 0). Leave it out by adding '!{name}' to the \
-             source's tables: its changes are then not delivered."
+        "The table was changed by a statement that was not logged (SET sql_log_bin = 0), or the account does not see all of its columns: \
+         grant it SELECT on the table. Or leave the table out by adding '!{name}' to the source's tables: its changes are then not \
+         delivered."
     ))
 }
 
