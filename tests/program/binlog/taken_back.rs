@@ -529,6 +529,14 @@ fn xa(server: &mut Server) {
     process.kill9();
     run_to(&late, &["t"], 4);
     assert_eq!(ids(&late, "t", "b")[2..], (1000..1600).collect::<Vec<_>>());
+    // large ones, of which it is known only at their end whether they are committed
+    for (name, end, first) in [("'back'", "XA PREPARE 'back'; XA ROLLBACK 'back'", 2000), ("'kept'", "XA COMMIT 'kept' ONE PHASE", 3000)] {
+        let rows = many("b", first, 300, "y");
+        server.sql(&format!("USE d; XA START {name}; {rows} XA END {name}; {end}"));
+    }
+    server.sql("INSERT INTO d.last VALUES (40)");
+    run_to(&late, &["t"], 40);
+    assert_eq!(ids(&late, "t", "b")[602..], (3000..3300).collect::<Vec<_>>());
     // its file is gone
     prepare_and_leave(server, "'eight'", "INSERT INTO b VALUES ('eight', 80)");
     server.sql("FLUSH BINARY LOGS");
