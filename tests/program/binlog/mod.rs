@@ -2,7 +2,9 @@
 
 mod failover;
 mod lost_log;
+mod partial;
 mod places;
+mod schemas;
 mod sinks;
 mod taken_back;
 mod transactions;

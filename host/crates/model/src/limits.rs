@@ -63,6 +63,21 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
 pub const SOURCE_ENTRIES: usize = 4096;
 
+/// Tables that a check reads from the server's catalogue and plans; it says how many more there are.
+pub const CHECKED_TABLES: usize = 10_000;
+
+/// Bytes free on a file system below which a check warns.
+pub const DISK_WARNING: u64 = 1 << 30;
+
+/// Names in one line of a check.
+pub const CHECK_NAMES: usize = 20;
+
+/// Links that are followed on the way to a watched file, as the kernel does.
+pub const WATCHED_LINKS: usize = 40;
+
+/// How often watched files are looked at where no event tells of a change: file systems over a network have none.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
 
@@ -92,6 +107,25 @@ pub const WORKER_QUEUE_BATCHES: usize = 2;
 /// Bytes that an event of the binlog may have besides its rows: bitmaps, names of columns. An event out of a compressed
 /// transaction may have these and two images of `row_bytes`.
 pub const EVENT_HEAD_BYTES: usize = 1 << 20;
+
+/// Versions of tables' schemas that come into the checkpoint before those that no sink needs any longer are removed. Between two such
+/// times there is one small row for each schema change; equal schemas are stored once.
+pub const HISTORY_VERSIONS: usize = 1000;
+
+/// Databases whose schema changes as a whole are told apart; more count as a change of all.
+pub const HISTORY_DATABASES: usize = 1000;
+
+/// How long a schema change may wait before the catalogue is asked for the new schema, when the log goes on without a pause.
+pub const SCHEMA_WAIT: Duration = Duration::from_secs(1);
+
+/// Tables that the catalogue is asked for one by one; for more of them it is asked for all.
+pub const SCHEMA_QUERIES: usize = 16;
+
+/// Size of a dump that `schema import` reads, in bytes.
+pub const SCHEMA_DUMP_BYTES: u64 = 64 << 20;
+
+/// How often it is stored up to which place every schema change is kept. After a crash the log is searched from there.
+pub const HISTORY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Events that the dump of a MySQL server reads ahead; as many again may be in hand.
 pub const DUMP_QUEUE_EVENTS: usize = 512;
@@ -129,9 +163,44 @@ pub const LAST_COMMIT: Duration = Duration::from_secs(5);
 /// The share of the time, one part in so many, that may go into copying batches for the rehearsals of new chains.
 pub const SAMPLE_SHARE: u32 = 100;
 
+/// Memory of the process beside what grows with the stream: its code, threads, tables, one event in the source's hand.
+pub const PROCESS_BYTES: usize = 48 << 20;
+
+/// The share of a cgroup's limit that a process takes for its budget if the settings say nothing, in percent.
+pub const CGROUP_SHARE: u64 = 90;
+
+/// The share of the machine's memory where there is no such limit, in percent.
+pub const MACHINE_SHARE: u64 = 50;
+
+/// What batches get of it, at most, if the settings say nothing.
+pub const BATCHES_BYTES: usize = 1 << 30;
+
+/// How much longer a value may get in a record: a control character becomes `\u0000`.
+pub const ENCODED_GROWTH: usize = 6;
+
+/// Bytes of records that a sink may have in hand beside its buffers without asking the budget.
+pub const ENCODED_BYTES: usize = 2 << 20;
+
+/// The process's memory: plugins, buffers and batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// [`CGROUP_SHARE`] of the cgroup's limit; without one, [`MACHINE_SHARE`] of the machine's memory, of which batches get at most
+    /// [`BATCHES_BYTES`].
+    #[default]
+    Unset,
+    /// So many bytes.
+    Bytes(u64),
+    /// So many percent of the cgroup's limit, or of the machine's memory where there is none.
+    Percent(u64),
+}
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// The process's memory. Plugin instances (each worker has one of each plugin, and a swap as many again) and the sinks' buffers are
+    /// taken off first; the rest is what batches may take, from the source until the last sink has let go. The oldest batch in flight
+    /// may overdraw by what one batch takes: `batch_bytes` or a larger row, `plugin_output_bytes` for each plugin, and its records.
+    pub memory: Memory,
     /// Changes in a batch, at most.
     pub batch_changes: usize,
     /// Bytes of source data in a batch, at most; a single larger row makes a batch of its own.
@@ -217,6 +286,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            memory: Memory::Unset,
             batch_changes: 1024,
             batch_bytes: 4 << 20,
             queue_batches: 4,

@@ -7,10 +7,11 @@ use super::{
     decoder::{self, ColumnFault},
     event::RowsKind,
     plan::Plan,
+    presence::Presence,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, TableRows, Transaction, Values},
+    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, Table, TableRows, Transaction, Values},
     limits::Limits,
 };
 
@@ -88,6 +89,13 @@ impl Assembly {
     /// Whether the batch has to go before another change comes in.
     pub fn is_full(&self) -> bool {
         self.batch.changes.len() >= self.max_changes || self.batch.bytes >= self.max_bytes
+    }
+
+    /// Whether rows of another version of this table are held: a batch holds one version of each table, so that what was logged
+    /// before a change of the table is delivered, whatever becomes of the new version.
+    pub fn holds_another_version(&self, table: &Arc<Table>) -> bool {
+        let mut held = self.batch.tables.iter().rev().map(|rows| &rows.table);
+        !held.clone().any(|held| Arc::ptr_eq(held, table)) && held.any(|held| held.name == table.name)
     }
 
     /// Bytes of what is held, roughly.
@@ -193,7 +201,15 @@ impl Assembly {
 
     /// Decodes rows until the batch is full or `rows` is empty. `first` is the number of the first row in its event of the log,
     /// and becomes that of the next row to read: also with an error, before which whole rows may have been taken.
-    pub fn fill(&mut self, origin: &Origin, plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, first: &mut u32) -> Result<()> {
+    pub fn fill(
+        &mut self,
+        origin: &Origin,
+        plan: &Plan,
+        kind: RowsKind,
+        partial: Option<&Presence>,
+        rows: &mut Cursor<'_>,
+        first: &mut u32,
+    ) -> Result<()> {
         let table = self.table(&plan.table);
         let event = self.event(origin);
         let mut outcome = Ok(());
@@ -201,12 +217,17 @@ impl Assembly {
             let before = rows.len();
             let held = &mut self.batch.tables[table];
             let row = held.images.len();
-            let (operation, images): (_, &[Image]) = match kind {
-                RowsKind::Write => (Operation::Insert, &[Image::After]),
-                RowsKind::Delete => (Operation::Delete, &[Image::Before]),
-                RowsKind::Update => (Operation::Update, &[Image::Before, Image::After]),
+            let images = kind.images();
+            let operation = match kind {
+                RowsKind::Write => Operation::Insert,
+                RowsKind::Delete => Operation::Delete,
+                RowsKind::Update => Operation::Update,
             };
-            outcome = images.iter().try_for_each(|image| decode(plan, rows, held, *image, self.max_row));
+            let mut copied = 0;
+            outcome = images.iter().try_for_each(|image| {
+                copied += decode(plan, partial, rows, held, *image, self.max_row)?;
+                Ok(())
+            });
             if outcome.is_err() {
                 // what was read before it is whole, and is delivered
                 held.truncate(row);
@@ -218,7 +239,8 @@ impl Assembly {
                 Operation::Update => (row, row + 1),
                 _ => (NO_IMAGE, row),
             };
-            self.batch.bytes += before - rows.len() + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
+            self.batch.bytes +=
+                before - rows.len() + copied + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
             self.batch.changes.push(Change { table: table as u32, before: before_row, after: after_row, operation, event, row: *first });
             *first += 1;
         }
@@ -228,7 +250,7 @@ impl Assembly {
         outcome
     }
 
-    fn table(&mut self, table: &Arc<sluicegate_model::change::Table>) -> usize {
+    fn table(&mut self, table: &Arc<Table>) -> usize {
         // the newest table first: neighbouring events mostly share it
         match self.batch.tables.iter().rposition(|t| Arc::ptr_eq(&t.table, table)) {
             Some(index) => index,
@@ -262,11 +284,22 @@ fn unknown() -> Offset {
     Offset::from_json("")
 }
 
-/// Reads one row image into the table's columns.
+/// Reads one row image into the table's columns. Answers how many bytes were not logged with it, but copied.
 #[inline]
-fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image, most: usize) -> Result<()> {
+fn decode(
+    plan: &Plan,
+    partial: Option<&Presence>,
+    rows: &mut Cursor<'_>,
+    held: &mut TableRows,
+    image: Image,
+    most: usize,
+) -> Result<usize> {
     let start = rows.len();
-    decoder::image(&plan.decoders, rows, &mut held.columns).map_err(|fault| fault_in(plan, fault))?;
+    let copied = match partial {
+        None => decoder::image(&plan.decoders, rows, &mut held.columns).map(|()| 0),
+        Some(presence) => presence.image(image, &plan.decoders, rows, &mut held.columns),
+    };
+    let copied = copied.map_err(|fault| fault_in(plan, fault))?;
     if start - rows.len() > most {
         return Err(too_large(plan, start - rows.len(), most));
     }
@@ -274,7 +307,7 @@ fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image
         return Err(beyond_columns(plan));
     }
     held.images.push(image as u8);
-    Ok(())
+    Ok(copied)
 }
 
 /// Bytes that the last images hold in columns whose text may be far longer than what is logged: labels, JSON, other character
@@ -289,15 +322,15 @@ fn expanded(plan: &Plan, held: &TableRows, images: usize) -> usize {
 }
 
 /// Passes over `count` rows that were delivered before a restart. Returns how many there were, at most `count`.
-pub fn pass_over(plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, count: u64) -> Result<u64> {
-    let images = if kind == RowsKind::Update { 2 } else { 1 };
+pub fn pass_over(plan: &Plan, kind: RowsKind, partial: Option<&Presence>, rows: &mut Cursor<'_>, count: u64) -> Result<u64> {
+    let images = kind.images();
     for passed in 0..count {
         if rows.is_empty() {
             return Ok(passed);
         }
         let mut scratch = TableRows::new(plan.table.clone());
-        for _ in 0..images {
-            decoder::image(&plan.decoders, rows, &mut scratch.columns).map_err(|fault| fault_in(plan, fault))?;
+        for image in images {
+            decode(plan, partial, rows, &mut scratch, *image, usize::MAX)?;
         }
     }
     Ok(count)

@@ -8,7 +8,7 @@ use super::{
     assembly::{self, Origin},
     catalogue::Known,
     cursor::Cursor,
-    event::{self, MySqlGtid, kind},
+    event::{self, MySqlGtid, Rows, kind},
     gtid::{Gtid, GtidSet},
     outcome::Outcome,
     payload,
@@ -17,6 +17,7 @@ use super::{
     position::Flavour,
     stream::{Halt, Stream},
 };
+use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind,
     change::{Event, Transaction},
@@ -92,7 +93,7 @@ impl Stream {
             kind::XA_PREPARE => self.on_xa_prepare(event)?,
             kind::TABLE_MAP => {
                 self.open_transaction(start);
-                self.on_table_map(event).await?;
+                self.on_table_map(event, start).await?;
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
             kind::INCIDENT => {
@@ -149,16 +150,17 @@ impl Stream {
     }
 
     /// Takes a table map in, unless the rows behind it were taken back.
-    pub(super) async fn on_table_map(&mut self, event: &RawEvent) -> Result<(), Halt> {
+    pub(super) async fn on_table_map(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
         if self.place.open.as_ref().is_some_and(|open| self.group.takes_back(open.events)) {
             return Ok(());
         }
-        Ok(self.reader.catalogue.learn(event.data(), &self.server).await?)
+        self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await
     }
 
     fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {
         self.end_transaction();
         self.reader.catalogue.trim();
+        self.reader.catalogue.schemas.trim(|| self.place.resume());
         self.see(time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000));
         self.place.begin(start, gtid, time_us, begun);
     }
@@ -252,7 +254,7 @@ impl Stream {
         self.see(time_us);
         let rows = event::rows(header.event_type_raw(), event.data(), self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
-        self.check_rows(&plan, rows.columns, rows.full)?;
+        self.check_rows(&plan, &rows)?;
         let delivered = part_rows.saturating_sub(origin.event.rows_before);
         // an older version's count: whole events, then rows of the next one
         let counted = match number.cmp(&skip.events) {
@@ -262,11 +264,14 @@ impl Stream {
         };
         let already = if had { u64::MAX } else { delivered.max(counted) };
         let mut cursor = Cursor(&rows.data);
-        let passed = assembly::pass_over(&plan, rows.kind, &mut cursor, already)?;
+        let passed = assembly::pass_over(&plan, rows.kind, rows.partial.as_ref(), &mut cursor, already)?;
         let mut row = first_row.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
         self.note_rows(&origin, &plan, row);
         if number >= skip.events {
             self.place.pass_counted();
+        }
+        if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
+            self.send().await?;
         }
         while !cursor.is_empty() {
             if self.assembly.is_full() {
@@ -275,7 +280,7 @@ impl Stream {
                     return Ok(());
                 }
             }
-            let filled = self.assembly.fill(&origin, &plan, rows.kind, &mut cursor, &mut row);
+            let filled = self.assembly.fill(&origin, &plan, rows.kind, rows.partial.as_ref(), &mut cursor, &mut row);
             self.note_rows(&origin, &plan, row);
             filled?;
         }
@@ -293,15 +298,24 @@ impl Stream {
         self.place.read_up_to(&plan.counted, origin.event.rows_before(next));
     }
 
-    fn check_rows(&self, plan: &Plan, columns: usize, full: bool) -> Result<(), Halt> {
-        if columns != plan.decoders.len() {
+    fn check_rows(&self, plan: &Plan, rows: &Rows<'_>) -> Result<(), Halt> {
+        if rows.columns != plan.decoders.len() {
             return Err(self.fault(format_args!("rows of {} with another number of columns than it described", plan.table.name)).into());
         }
-        if !full {
+        let Some(partial) = &rows.partial else { return Ok(()) };
+        if self.reader.row_image == RowImage::Full && !partial.is_complete() {
             return Err(self
                 .fault(format_args!("rows of {} that do not hold every column", plan.table.name))
-                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                .remedy("Take them without the columns that are not logged: write `row_image: partial` at the source. Or set binlog_row_image = FULL \
+                     globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
                      what stands between is not delivered, so copy or compare the table.")
+                .into());
+        }
+        if partial.is_empty() {
+            return Err(self
+                .fault(format_args!("rows of {} of which no column is logged: all have their defaults", plan.table.name))
+                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with \
+                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         Ok(())

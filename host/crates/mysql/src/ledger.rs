@@ -112,7 +112,7 @@ impl BinlogPosition {
     }
 
     /// Whether everything before `other` is before this place, transactions in part left out of account.
-    fn set_covers(&self, other: &Self) -> Result<bool> {
+    pub(super) fn set_covers(&self, other: &Self) -> Result<bool> {
         if let (Some(own), Some(other)) = (&self.gtid_set, &other.gtid_set) {
             return Ok(Arc::ptr_eq(own, other) || own.covers(other));
         }

@@ -154,7 +154,7 @@ impl Stream {
         self.events += 1;
         match event.header().event_type_raw() {
             kind::XA_PREPARE => return Ok(true),
-            kind::TABLE_MAP => self.on_table_map(event).await?,
+            kind::TABLE_MAP => self.on_table_map(event, site.start).await?,
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site.start)?,
             event_type if event::rows_kind(event_type).is_some() => self.on_rows(event, site).await?,
             _ => {}

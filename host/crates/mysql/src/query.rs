@@ -10,6 +10,7 @@ use mysql_async::binlog::events::Event as RawEvent;
 pub(super) use self::watch::Watch;
 use super::{
     event::kind,
+    history::Milestone,
     savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
@@ -70,7 +71,7 @@ impl Stream {
                 self.end_single(start);
             }
             Statement::Unknown => {
-                self.reader.catalogue.schema_changed(&Touched::of_default(&logged.database));
+                self.note_schema_change(&Touched::of_default(&logged.database), start).await?;
                 self.reader.watch.forget_harmless();
                 self.on_change(start, &logged, &Change::unknown()).await?;
                 self.end_single(start);
@@ -103,9 +104,19 @@ impl Stream {
     }
 
     fn classify(&self, logged: &Logged<'_>) -> Statement {
-        let mut syntax = logged.syntax(self.server.flavour);
-        syntax.lower_case_names = self.server.lower_case_names;
-        statement::classify(&logged.database, &logged.text(&self.server.collations), syntax)
+        logged.classify(&self.server)
+    }
+
+    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent.
+    async fn note_schema_change(&mut self, touched: &Touched, start: u64) -> Result<(), Halt> {
+        let open = self.place.transaction(start);
+        let (gtid, single) = (open.gtid.clone(), !open.begun);
+        let mut behind = self.place.clone();
+        if single {
+            behind.end();
+        }
+        self.reader.catalogue.schema_changed(touched);
+        self.reader.catalogue.schemas.change(touched, Milestone::new(behind.resume(), gtid)).await
     }
 
     /// Ends the transaction of a statement that is one by itself.
@@ -126,6 +137,7 @@ impl Stream {
     ) -> Result<(), Halt> {
         self.reader.watch.forget_harmless();
         let had = self.place.transaction(start).had;
+        let same_schemas = statement::keeps_schemas(&effects);
         let mut emptied = Vec::new();
         for effect in if had { Vec::new() } else { effects } {
             match effect {
@@ -148,7 +160,9 @@ impl Stream {
         }
         // a table that was never seen and is gone by now has no columns that a record could be made for
         emptied.retain(|table| !table.columns.is_empty());
-        self.reader.catalogue.schema_changed(touched);
+        if !same_schemas {
+            self.note_schema_change(touched, start).await?;
+        }
         self.on_emptied(emptied, start, event.header().server_id()).await
     }
 

@@ -13,9 +13,11 @@ use super::{
     connection::{Connector, Server},
     dump::{Begin, Dump, Request},
     event::{self, kind},
+    gtid::GtidSet,
     place::widen,
-    position::Flavour,
+    position::BinlogPosition,
     start::FIRST,
+    stream,
 };
 use sluicegate_model::{Error, ErrorKind, Result};
 
@@ -50,30 +52,24 @@ impl Scout {
     /// # Errors
     /// `Connection`: another attempt may work; also when another server answers now. `Source`: the server no longer has the file.
     pub async fn open(connector: &Connector, server: &Server, heartbeat: Duration, file: &str, position: u64) -> Result<Self> {
-        let mut conn = connector.connect().await?;
-        let reached = connector.identify(&mut conn).await?;
-        if reached.flavour != server.flavour || reached.identity != server.identity {
-            return Err(Error::new(ErrorKind::Connection, format!("{} is another server than a moment ago", connector.address()))
-                .remedy("If several servers are behind one address, let it lead to one of them at a time."));
-        }
         // the protocol cannot name a place beyond 4 GiB: there the file is read from its first event on
         let asked = if position > u64::from(u32::MAX) { FIRST } else { position };
-        let mut settings = vec!["SET SESSION net_write_timeout = 3600".to_owned()];
-        if server.flavour == Flavour::MariaDb {
-            // 4 = understands GTID events; without it they come as made-up statements
-            settings.push("SET @mariadb_slave_capability = 4".to_owned());
-        }
         let begin = Begin::File { file: file.to_owned(), position: asked };
-        let request = Request { server_id: 0, heartbeat, settings, begin, to_end: true };
-        let dump = Dump::open(connector, conn, server, request).await?;
-        Ok(Self {
-            dump,
-            address: connector.address().to_owned(),
-            patience: heartbeat * PATIENCE,
-            file: file.into(),
-            position: asked,
-            from: position,
-        })
+        let dump = ask(connector, server, heartbeat, begin, None).await?;
+        let address = connector.address().to_owned();
+        Ok(Self { dump, address, patience: heartbeat * PATIENCE, file: file.into(), position: asked, from: position })
+    }
+
+    /// Begins behind a place that may have been read from another server.
+    ///
+    /// # Errors
+    /// As of [`Self::open`]; `Source` also where the server no longer has what follows.
+    pub async fn behind(connector: &Connector, server: &Server, heartbeat: Duration, place: &BinlogPosition) -> Result<Self> {
+        let begin = stream::begin_at(server, place)?;
+        let dump = ask(connector, server, heartbeat, begin, place.resumable_gtids().map(GtidSet::position_text)).await?;
+        let address = connector.address().to_owned();
+        // the server says at first which file it is
+        Ok(Self { dump, address, patience: heartbeat * PATIENCE, file: "".into(), position: FIRST, from: 0 })
     }
 
     /// The file of the event that came last.
@@ -155,4 +151,16 @@ impl Scout {
         Error::new(ErrorKind::Source, format!("{} sent an event {what}, behind {}:{}", self.address, self.file, self.position))
             .remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
     }
+}
+
+/// Opens a dump to the log's end.
+async fn ask(connector: &Connector, server: &Server, heartbeat: Duration, begin: Begin, gtids: Option<String>) -> Result<Dump> {
+    let mut conn = connector.connect().await?;
+    let reached = connector.identify(&mut conn).await?;
+    if reached.flavour != server.flavour || reached.identity != server.identity {
+        return Err(Error::new(ErrorKind::Connection, format!("{} is another server than a moment ago", connector.address()))
+            .remedy("If several servers are behind one address, let it lead to one of them at a time."));
+    }
+    let settings = stream::session_settings(server, heartbeat, gtids);
+    Dump::open(connector, conn, server, Request { server_id: 0, heartbeat, settings, begin, to_end: true }).await
 }

@@ -21,7 +21,9 @@ use super::{
     position::{BinlogPosition, Flavour, LANE},
     proof,
     query::Watch,
+    survey::Spot,
 };
+use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Item, Lane, Mark, MarkKind, Offset},
@@ -57,6 +59,7 @@ pub(super) struct Reader {
     pub(super) connector: Connector,
     pub(super) server_id: u32,
     pub(super) heartbeat: Duration,
+    pub(super) row_image: RowImage,
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,
@@ -96,11 +99,12 @@ impl Reader {
         let mut patience = Patience::new(self.limits.retry_window);
         let mut reader = self;
         let mut stream = loop {
-            match reader.identify().await {
+            match reader.identify(start).await {
                 Ok(server) => {
                     tracing::info!(
                         server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
                     );
+                    reader.catalogue.fit(&server);
                     break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
@@ -117,7 +121,13 @@ impl Reader {
             let halt = stream.connect_and_follow(&mut connections, &mut patience).await;
             stream.reader.status.source.disconnect();
             stream.reader.catalogue.disconnect();
-            let Halt::Failed(error) = halt else { return halt };
+            let Halt::Failed(error) = halt else {
+                let place = stream.place.resume();
+                return match stream.reader.catalogue.schemas.note(&place).await {
+                    Ok(()) => halt,
+                    Err(failed) => failed,
+                };
+            };
             // what was read whole is delivered, whatever came behind it; the place knows how far into the transaction that is
             let passed = match stream.send_whole(&error).await {
                 Ok(passed) => passed,
@@ -137,16 +147,22 @@ impl Reader {
         }
     }
 
-    /// Finds out what the server is.
-    async fn identify(&mut self) -> Result<Server, Halt> {
+    /// Finds out what the server is, and which schemas hold at the place where the stream begins: before it is said to begin, so that
+    /// whatever happens to it from then on, they are known.
+    async fn identify(&mut self, start: &BinlogPosition) -> Result<Server, Halt> {
+        let stop = self.stop.clone();
         let identify = async {
             let mut conn = self.connector.connect().await?;
-            self.connector.identify(&mut conn).await
+            let server = self.connector.identify(&mut conn).await?;
+            check_same_server(start, &server, self.connector.address())?;
+            proof::prove(&self.connector, &mut conn, &server, start).await?;
+            self.catalogue.schemas.begin(&mut conn, &server, start).await?;
+            Ok(server)
         };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(Halt::Stop),
-            server = identify => Ok(server?),
+            () = stop.cancelled() => Err(Halt::Stop),
+            server = identify => server,
         }
     }
 }
@@ -171,7 +187,7 @@ impl Stream {
         };
         let mut stream = match stream {
             Ok(stream) => stream,
-            Err(error) => return error.into(),
+            Err(halt) => return halt,
         };
         self.heard = Instant::now();
         let opened = Instant::now();
@@ -206,29 +222,18 @@ impl Stream {
     }
 
     /// Opens the dump at the present place.
-    async fn open(&mut self) -> Result<Dump> {
-        let reader = &self.reader;
+    async fn open(&mut self) -> Result<Dump, Halt> {
+        let reader = &mut self.reader;
         let mut conn = reader.connector.connect().await?;
         let server = reader.connector.identify(&mut conn).await?;
         // an event that was cut off is read again from the start of its transaction
         let resume = self.place.resume();
         check_same_server(&resume, &server, reader.connector.address())?;
         proof::prove(&reader.connector, &mut conn, &server, &resume).await?;
+        reader.catalogue.schemas.begin(&mut conn, &server, &resume).await?;
         self.place.restart(&resume, server.identity.clone());
         let gtids = resume.resumable_gtids();
-        let begin = match (server.flavour, gtids) {
-            (Flavour::MySql, Some(set)) => {
-                Begin::Gtids(set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?)
-            }
-            (Flavour::MariaDb, Some(_)) => Begin::Session,
-            (_, None) => {
-                if resume.position > u64::from(u32::MAX) {
-                    return Err(Error::new(ErrorKind::Source, format!("{resume} lies beyond 4 GiB, where the protocol cannot start"))
-                        .remedy("Switch GTIDs on, or start from the next binlog file."));
-                }
-                Begin::File { file: resume.file.to_string(), position: resume.position }
-            }
-        };
+        let begin = begin_at(&server, &resume)?;
         let settings = session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text));
         let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin, to_end: false };
         let dump = Dump::open(&reader.connector, conn, &server, request).await?;
@@ -272,6 +277,7 @@ impl Stream {
                     if !self.idle && now >= waiting + IDLE {
                         self.idle = true;
                         self.reader.status.source.see_event(0);
+                        self.catch_up_with_schemas().await?;
                     }
                     if now >= dead {
                         let text = format!("nothing came from {} for {patience:?}, not even a heartbeat", self.reader.connector.address());
@@ -312,7 +318,17 @@ impl Stream {
         let now = Instant::now();
         let batch_due = self.batch_due().is_some_and(|due| now >= due);
         let position_due = self.place.moved && now >= self.sent + POSITION_INTERVAL;
+        if self.reader.catalogue.schemas.is_due(now) {
+            self.catch_up_with_schemas().await?;
+        }
         if batch_due || position_due { self.send().await } else { Ok(()) }
+    }
+
+    /// Learns the schemas that changed before the present place, as far as that is possible.
+    async fn catch_up_with_schemas(&mut self) -> Result<(), Halt> {
+        let spot = Spot { file: self.place.file.clone(), position: self.place.position };
+        let place = || self.place.resume();
+        self.reader.catalogue.schemas.catch_up(&self.server, &spot, place).await
     }
 
     /// When changes that wait have to be sent.
@@ -399,8 +415,25 @@ impl Stream {
     }
 }
 
+/// Where a dump begins that goes on from a position: behind its transactions, or without GTIDs at its file and position.
+pub(super) fn begin_at(server: &Server, position: &BinlogPosition) -> Result<Begin> {
+    Ok(match (server.flavour, position.resumable_gtids()) {
+        (Flavour::MySql, Some(set)) => {
+            Begin::Gtids(set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?)
+        }
+        (Flavour::MariaDb, Some(_)) => Begin::Session,
+        (_, None) => {
+            if position.position > u64::from(u32::MAX) {
+                return Err(Error::new(ErrorKind::Source, format!("{position} lies beyond 4 GiB, where the protocol cannot start"))
+                    .remedy("Switch GTIDs on, or start from the next binlog file."));
+            }
+            Begin::File { file: position.file.to_string(), position: position.position }
+        }
+    })
+}
+
 /// What the session has to say before it asks for the log. User variables that a server does not know do no harm.
-fn session_settings(server: &Server, heartbeat: Duration, gtids: Option<String>) -> Vec<String> {
+pub(super) fn session_settings(server: &Server, heartbeat: Duration, gtids: Option<String>) -> Vec<String> {
     let period = heartbeat.as_nanos();
     let mut statements = vec![
         format!("SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}"),

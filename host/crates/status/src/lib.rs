@@ -6,12 +6,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use sluicegate_model::now_us;
+use sluicegate_model::{budget::Budget, now_us};
 
 /// A counter or gauge that parts write without locks.
 #[derive(Debug, Default)]
@@ -54,6 +54,8 @@ pub struct Status {
     pub started: AtomicBool,
     /// What cannot be reached yet at the start.
     pub waiting: Waiting,
+    /// The memory of batches, once the pipeline has one.
+    pub budget: OnceLock<Arc<Budget>>,
     /// Set when the pipeline begins to drain.
     pub stopping: AtomicBool,
     /// Set when the pipeline has ended, also when threads of it could not be ended in time: those write and commit nothing more.

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, Secret, StartAt, TlsMode, Unlogged,
-        raw::{RawGenerator, RawMySql, RawStart, RawStartWord, RawTls, RawUnlogged},
+        GeneratorSource, MySqlSource, RowImage, Secret, StartAt, TlsMode, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawStart, RawStartWord, RawTls, RawUnlogged},
     },
     check::Check,
 };
@@ -77,6 +77,10 @@ impl Check<'_> {
                 Duration::from_millis(100),
                 Duration::from_secs(3600),
             ),
+            row_image: match raw.row_image {
+                None | Some(RawRowImage::Full) => RowImage::Full,
+                Some(RawRowImage::Partial) => RowImage::Partial,
+            },
             statements: unlogged(raw.statements, Unlogged::Stop),
             rows_by_ddl: unlogged(raw.rows_by_ddl, Unlogged::Warn),
         }

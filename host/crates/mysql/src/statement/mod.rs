@@ -118,6 +118,11 @@ impl Touched {
     }
 }
 
+/// Whether a schema change that does this to rows leaves every table as it is: `TRUNCATE`.
+pub fn keeps_schemas(effects: &[Effect]) -> bool {
+    !effects.is_empty() && effects.iter().all(|effect| matches!(effect, Effect::Emptied { by: "TRUNCATE", .. }))
+}
+
 /// Reads as much of a statement as is needed. `database` is the session's default.
 pub fn classify(database: &str, text: &str, syntax: Syntax) -> Statement {
     let mut tokens = Tokens::new(text, syntax);

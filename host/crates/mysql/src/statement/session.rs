@@ -8,10 +8,12 @@ use std::borrow::Cow;
 use super::{
     super::{
         charset::{self, Charset, Collations},
+        connection::Server,
         cursor::{Cursor, Fault},
         event,
         position::Flavour,
     },
+    Statement,
     token::Syntax,
 };
 
@@ -109,6 +111,12 @@ impl<'a> Logged<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What it means on this server.
+    pub fn classify(&self, server: &Server) -> Statement {
+        let syntax = Syntax { lower_case_names: server.lower_case_names, ..self.syntax(server.flavour) };
+        super::classify(&self.database, &self.text(&server.collations), syntax)
     }
 
     /// How it is to be read.
