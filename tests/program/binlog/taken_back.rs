@@ -274,6 +274,29 @@ fn no_row_that_was_taken_back_is_delivered_mysql_without_gtids() {
     every_way(&mysql::start(&["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]), SMALL);
 }
 
+#[test]
+fn rows_that_were_taken_back_need_not_be_readable() {
+    let server = mariadb::shared();
+    let database = server.database("unreadable");
+    tables(&server, &database);
+    server.sql(&format!("CREATE TABLE {database}.p (p POINT)"));
+    let host = reader(&server, &database, ", row_bytes: 64KiB");
+    let mut process = start(&host);
+    let too_long = "INSERT INTO a VALUES (REPEAT('x', 100000), 2)";
+    let unsupported = "INSERT INTO p VALUES (POINT(1, 2))";
+    for (number, rows) in [(10, too_long), (20, unsupported)] {
+        server.sql(&format!(
+            "USE {database}; BEGIN; INSERT INTO a VALUES ('k', {number}); SAVEPOINT s; CREATE TEMPORARY TABLE x (id INT); INSERT INTO a VALUES ('b', 1);
+             {rows}; ROLLBACK TO s; INSERT INTO a VALUES ('k', {}); COMMIT; BEGIN; INSERT INTO a VALUES ('b', 1); DROP TEMPORARY TABLE x; {rows}; ROLLBACK",
+            number + 1
+        ));
+    }
+    server.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
+    wait_for(&mut process, &host, "t", "last", 1);
+    stop(process);
+    assert_eq!(ids(&host, "t", "a"), [10, 11, 20, 21]);
+}
+
 /// A number below `bound` from a seed that it moves on.
 fn below(seed: &mut u64, bound: u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
