@@ -272,6 +272,14 @@ impl Stream {
         }
         if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
             self.send().await?;
+            if self.assembly.holds_another_version(&plan.table) {
+                // they are rows of the open transaction, which is held
+                self.settle().await?;
+                self.send().await?;
+                if self.group.takes_back(number) {
+                    return Ok(());
+                }
+            }
         }
         while !cursor.is_empty() {
             if self.assembly.is_full() {
