@@ -1,6 +1,6 @@
 //! What the precheck finds, and what it says.
 
-use sluicegate_config::{Secret, StartAt, TlsMode};
+use sluicegate_config::{RowImage, Secret, StartAt, TlsMode};
 use sluicegate_harness::{database::Flavor, free_port, mariadb, mysql, until};
 use sluicegate_model::{Error, ErrorKind, limits::Limits};
 
@@ -41,6 +41,10 @@ fn every_fault_of_the_server_is_listed_with_its_remedy() {
       - captured columns have types that are not supported: d.t.g (point), d.t.h (character set gbk)
         remedy: Leave the tables out by adding '!database.table' to the source's tables, or change the columns.
     ");
+    let mut settings = self::settings(&server, "d");
+    settings.row_image = RowImage::Partial;
+    let error = precheck(settings, &anew()).unwrap_err();
+    assert!(error.message().contains("binlog_format") && !error.message().contains("binlog_row_image"), "{error}");
 }
 
 #[test]

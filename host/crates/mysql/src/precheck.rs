@@ -187,11 +187,20 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
             "Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file. Or take rows without the columns \
              that are not logged: write `row_image: partial` at the source.",
         ),
-        Some(image) => tracing::warn!(
-            server = connector.address(),
-            binlog_row_image = image,
-            "the server does not log every column: what is not logged is delivered as absent, which records leave out"
-        ),
+        Some(image) => {
+            let lost = match server.flavour {
+                Flavour::MySql => "",
+                Flavour::MariaDb => "; a REPLACE is logged without the columns that it sets back to their defaults",
+            };
+            let what = format!("binlog_row_image is {image}: what is not logged is delivered as absent, which records leave out{lost}");
+            tracing::warn!(server = connector.address(), "{what}");
+            faults.item("row image");
+            faults.warn(
+                what,
+                "Where consumers need whole rows: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file.",
+            );
+            faults.item("binlog");
+        }
         None => {}
     }
     let options = variable(connector, conn, "binlog_row_value_options").await?;
