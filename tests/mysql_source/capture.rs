@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -46,6 +46,9 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
         heartbeat: Duration::from_secs(2),
+        row_image: RowImage::Full,
+        statements: Unlogged::Stop,
+        rows_by_ddl: Unlogged::Warn,
     }
 }
 
@@ -132,7 +135,7 @@ impl Capture {
         let stop = CancellationToken::new();
         let (out, items) = mpsc::channel(4);
         let place = places[0].get(LANE).expect("the lane").clone();
-        let task = runtime.spawn(source.run(places, out, stop.clone()));
+        let task = runtime.spawn(source.run(places, out.into(), stop.clone()));
         Self { runtime, items, task: Some(task), stop, status, held: Vec::new(), place }
     }
 
@@ -225,7 +228,8 @@ pub fn text_changes(batch: &Batch) -> Vec<TextChange> {
         .collect()
 }
 
-fn text(column: &Column, row: usize) -> Option<String> {
+/// A value as text; `None` is null, or absent.
+pub fn text(column: &Column, row: usize) -> Option<String> {
     if column.nulls.get(row) {
         return None;
     }

@@ -6,6 +6,7 @@ mod cli;
 mod file_sink;
 mod hot_swap;
 mod kill_and_restart;
+mod memory;
 mod readme;
 mod rules;
 mod servers_start;

@@ -118,11 +118,17 @@ each is tried once.")]
     /// Write, build, try, measure and look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
-    /// Print the JSON Schema of the pipeline file
-    #[command(after_help = "\
+    /// Print the JSON Schema of the pipeline file; `schema import` tells a pipeline a table's schema
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "\
 With the YAML language server, completion and checks come with a first line such as
-  # yaml-language-server: $schema=./pipeline.schema.json")]
-    Schema,
+  # yaml-language-server: $schema=./pipeline.schema.json"
+    )]
+    Schema {
+        #[command(subcommand)]
+        command: Option<schema::SchemaCommand>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -170,7 +176,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Checkpoint(command) => checkpoint::checkpoint(command),
         Command::Plugin(command) => plugin::plugin(command, cli.output.color),
-        Command::Schema => schema::schema(),
+        Command::Schema { command } => schema::schema(command),
     };
     match result {
         Ok(()) => ExitCode::from(DONE),

@@ -7,11 +7,7 @@ use std::{
 
 use mysql_async::{Conn, prelude::Queryable};
 
-use super::{
-    catalogue::{Catalogue, CatalogueColumn},
-    connection::Connector,
-    precheck::Faults,
-};
+use super::{catalogue::Catalogue, connection::Connector, precheck::Faults, schema::CatalogueColumn};
 use sluicegate_model::{
     Result,
     change::{ColumnInfo, Place, Table, TableName},
@@ -89,11 +85,12 @@ async fn columns(
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
     for (table, name, data_type, column_type, charset, nullable) in rows {
         let primary_key = keys.contains(&(table.clone(), name.clone()));
-        let column = CatalogueColumn { name, data_type, column_type, charset, key: String::new() };
+        let nullable = nullable == "YES";
+        let column = CatalogueColumn { name, data_type, column_type, charset, key: String::new(), nullable: Some(nullable), bytes: None };
         found.entry(table).or_default().push(ColumnInfo {
             data_type: column.value_type(),
             native_type: column.native_type(),
-            nullable: nullable == "YES",
+            nullable,
             primary_key,
             place: Place::Value,
             name: column.name,

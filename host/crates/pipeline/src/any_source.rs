@@ -6,9 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
-use sluicegate_model::{Result, change::Frontier, finding::Finding};
+use sluicegate_model::{
+    Result,
+    change::{Capabilities, Frontier},
+    finding::Finding,
+};
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Inventory, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -30,6 +34,15 @@ impl AnySource {
                 let seed = format!("{} {}", pipeline.name, pipeline.state.display());
                 Self::MySql(Box::new(MySql::new(settings.clone(), limits, status, &seed)))
             }
+        }
+    }
+
+    /// Versions of tables' schemas are kept there from one run to the next.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        match self {
+            // each of its batches says what it holds
+            Self::Generator(_) => {}
+            Self::MySql(source) => source.keep_schemas(store),
         }
     }
 
@@ -63,6 +76,13 @@ impl Source for AnySource {
         match self {
             Self::Generator(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Generator(source) => source.capabilities(),
+            Self::MySql(source) => source.capabilities(),
         }
     }
 

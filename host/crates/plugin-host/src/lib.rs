@@ -30,6 +30,7 @@ mod recovery;
 mod stage;
 mod surroundings;
 mod treatment;
+mod verdict;
 mod wasi;
 
 pub use chain::Chain;

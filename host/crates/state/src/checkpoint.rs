@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, ffi::ErrorCode, params};
 
-use super::{Progress, migration};
+use super::{Progress, migration, schemas};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
@@ -19,7 +19,10 @@ use sluicegate_storage::{Lock, LockFault, folder};
 const APPLICATION_ID: i32 = 0x534c_4345;
 
 /// Version of the tables (`PRAGMA user_version`).
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
+
+/// The first version with a frontier for each sink.
+const WITH_FRONTIERS: i32 = 2;
 
 /// How long another program may hold the file: a user's own sqlite3 does for a moment.
 const BUSY: Duration = Duration::from_secs(5);
@@ -96,7 +99,7 @@ impl Checkpoint {
         let connection = Self::looking(path)?;
         let Some(version) = identify(&connection, path)? else { return Ok(Vec::new()) };
         belongs(&connection, path, pipeline)?;
-        if version < SCHEMA_VERSION { migration::read(&connection, path) } else { all(&connection, path) }
+        if version < WITH_FRONTIERS { migration::read(&connection, path) } else { all(&connection, path) }
     }
 
     /// A connection that changes nothing.
@@ -224,8 +227,7 @@ impl Checkpoint {
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn fault(&self, what: &str, error: rusqlite::Error) -> Error {
+    pub(super) fn fault(&self, what: &str, error: rusqlite::Error) -> Error {
         fault(&self.path, what, error)
     }
 }
@@ -306,7 +308,7 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
     connection.busy_timeout(BUSY).map_err(fault)?;
     let found = identify(connection, path)?;
     let old = match found {
-        Some(version) if version < SCHEMA_VERSION => {
+        Some(version) if version < WITH_FRONTIERS => {
             belongs(connection, path, pipeline)?;
             let progress = migration::read(connection, path)?;
             migration::keep(connection, path)?;
@@ -322,6 +324,13 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
     let transaction = connection.transaction().map_err(fault)?;
     if found.is_some() && old.is_none() {
         belongs(&transaction, path, pipeline)?;
+        if found.is_some_and(|version| version < SCHEMA_VERSION) {
+            let add = || {
+                transaction.execute_batch(schemas::TABLES)?;
+                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)
+            };
+            add().map_err(fault)?;
+        }
         return transaction.commit().map_err(fault);
     }
     let make = || {
@@ -329,6 +338,7 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
             transaction.execute_batch("DROP TABLE sink; DROP TABLE pipeline")?;
         }
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(schemas::TABLES)?;
         transaction.execute("INSERT INTO pipeline (name) VALUES (?1)", [pipeline])?;
         let now = jiff::Timestamp::now().to_string();
         for (sink, Progress { frontier, state }) in old.iter().flatten() {

@@ -6,12 +6,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use sluicegate_model::{limits::SHOWN_WARNINGS, now_us};
+use sluicegate_model::{budget::Budget, limits::SHOWN_WARNINGS, now_us};
 
 /// A counter or gauge that parts write without locks.
 #[derive(Debug, Default)]
@@ -56,6 +56,8 @@ pub struct Status {
     pub waiting: Waiting,
     /// What of the configuration has no effect.
     pub warnings: Warnings,
+    /// The memory of batches, once the pipeline has one.
+    pub budget: OnceLock<Arc<Budget>>,
     /// Set when the pipeline begins to drain.
     pub stopping: AtomicBool,
     /// Set when the pipeline has ended, also when threads of it could not be ended in time: those write and commit nothing more.

@@ -4,12 +4,20 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, Secret, StartAt, TlsMode,
-        raw::{RawGenerator, RawMySql, RawStart, RawStartWord, RawTls},
+        GeneratorSource, MySqlSource, RowImage, Secret, StartAt, TlsMode, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawStart, RawStartWord, RawTls, RawUnlogged},
     },
     check::Check,
 };
 use sluicegate_model::limits::GENERATOR_LANES;
+
+fn unlogged(raw: Option<RawUnlogged>, default: Unlogged) -> Unlogged {
+    match raw {
+        Some(RawUnlogged::Stop) => Unlogged::Stop,
+        Some(RawUnlogged::Warn) => Unlogged::Warn,
+        None => default,
+    }
+}
 
 impl Check<'_> {
     pub(super) fn generator(&mut self, raw: &RawGenerator) -> GeneratorSource {
@@ -69,6 +77,12 @@ impl Check<'_> {
                 Duration::from_millis(100),
                 Duration::from_secs(3600),
             ),
+            row_image: match raw.row_image {
+                None | Some(RawRowImage::Full) => RowImage::Full,
+                Some(RawRowImage::Partial) => RowImage::Partial,
+            },
+            statements: unlogged(raw.statements, Unlogged::Stop),
+            rows_by_ddl: unlogged(raw.rows_by_ddl, Unlogged::Warn),
         }
     }
 

@@ -8,7 +8,7 @@ mod steps;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{any_source::AnySource, beginning::begins, blocking::blocking, prepare, prepare::Ready, reach, treatments};
+use super::{any_source::AnySource, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, treatments};
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
@@ -85,6 +85,12 @@ impl Report {
 pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let status = super::status(&pipeline);
     let mut report = Report::default();
+    let swaps = pipeline.file.is_some() || super::has_files(&pipeline);
+    match Memory::of(&pipeline, swaps).and_then(|memory| memory.of_batches(pipeline.plugins.len())) {
+        Ok(batches) => report.add([Finding::pass("memory", format!("{} MiB for batches", batches >> 20))]),
+        Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+        Err(error) => report.failed("memory", error),
+    }
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let preparing = {
@@ -127,7 +133,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     } else {
         Vec::new()
     };
-    let begins = begins(&progress, &pipeline)?;
+    let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     let outcome = reach::once(source.check(&begins).await);
     let findings = source.take_findings();
