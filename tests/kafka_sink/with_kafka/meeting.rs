@@ -52,7 +52,7 @@ fn two_tables_that_meet_in_a_topic_by_accident_stop_the_pipeline_until_one_has_a
 
 #[test]
 fn check_foresees_topics_that_meet_and_tables_without_a_key() {
-    let (server, broker) = (sluicegate_harness::mariadb::shared(), kafka::shared());
+    let (server, broker) = (mariadb::shared(), kafka::shared());
     let (a, b) = (server.database("meet"), server.database("meet"));
     server.sql(&format!(
         "CREATE TABLE {a}.fine (id INT PRIMARY KEY); CREATE TABLE {a}.loose (id INT);
@@ -70,7 +70,7 @@ fn check_foresees_topics_that_meet_and_tables_without_a_key() {
             server.password(),
             broker.brokers()
         );
-        let host = sluicegate_harness::host::Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+        let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
         let ended = host.run(&["check", "--effective", "pipeline.yaml"], Duration::from_secs(60));
         let lines = ended
             .stdout
