@@ -1,5 +1,7 @@
 //! Whether the server is set up for us: every fault found, each with its remedy, in one error. Nothing is changed.
 
+use std::collections::HashSet;
+
 use mysql_async::{Conn, Row, prelude::Queryable};
 use sluicegate_table_pattern::{TablePattern, name_parts};
 
@@ -375,13 +377,15 @@ async fn columns(connector: &Connector, conn: &mut Conn, server: &Server, catalo
 
 /// Captured tables without a primary key are worth a warning: Kafka cannot keep the order of their rows by key.
 async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
-    let query = "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN information_schema.table_constraints k \
-        ON k.table_schema = t.table_schema AND k.table_name = t.table_name AND k.constraint_type = 'PRIMARY KEY' \
-        WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND k.constraint_type IS NULL \
-        AND t.table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') ORDER BY 1, 2";
+    // two queries: a join of these views takes MariaDB ten times as long
+    let query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+        AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') ORDER BY 1, 2";
     let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
-    let keyless: Vec<String> =
-        rows.into_iter().map(|(d, t)| TableName::new(d, t)).filter(|n| catalogue.captures(n)).map(|n| n.to_string()).collect();
+    let names: Vec<TableName> = rows.into_iter().map(|(d, t)| TableName::new(d, t)).filter(|n| catalogue.captures(n)).collect();
+    let query = "SELECT DISTINCT table_schema, table_name FROM information_schema.statistics WHERE index_name = 'PRIMARY'";
+    let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
+    let keyed: HashSet<TableName> = rows.into_iter().map(|(d, t)| TableName::new(d, t)).collect();
+    let keyless: Vec<String> = names.iter().filter(|name| !keyed.contains(name)).map(ToString::to_string).collect();
     if !keyless.is_empty() {
         let named = keyless.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         tracing::warn!(

@@ -288,7 +288,7 @@ fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Fin
     let mut found = Vec::new();
     for pattern in patterns::of(&member.settings, schema).iter().flat_map(TablePatterns::include) {
         let selects = |table: &&Table| TablePatterns::new(&[pattern.as_str()]).is_ok_and(|one| one.selects(&table.name));
-        if arriving.iter().any(|table| selects(&table)) {
+        if arriving.iter().any(selects) {
             continue;
         }
         let near = near(pattern.as_str(), arriving.iter().map(|table| table.name.to_string()));
