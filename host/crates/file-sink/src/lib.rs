@@ -31,7 +31,7 @@ use stream::Layout;
 use streams::{PLAIN, Streams};
 
 use sluicegate_config::FileSink as Settings;
-use sluicegate_format::Encoder;
+use sluicegate_format::{Encoder, Lines};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
@@ -60,10 +60,17 @@ struct Route {
     column: Option<usize>,
 }
 
-/// What was written for a change.
+/// What was written of a batch.
+#[derive(Default)]
 struct Written {
+    /// Changes that are done with.
+    changes: usize,
     records: usize,
     bytes: usize,
+}
+
+fn dangling() -> Error {
+    Error::new(ErrorKind::Internal, "a change, or a change of a table, that the batch does not have")
 }
 
 /// A file sink before it begins. Nothing of its folder has been changed.
@@ -91,7 +98,7 @@ impl FileResume {
         let naming = self.naming();
         let Self { settings, policy, state, limits, numbers } = self;
         let recovered = recovery::recover(&settings.folder, &naming, state.as_deref())?;
-        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd };
+        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd, format: Box::new(Lines) };
         Ok(FileSink {
             streams: Streams::new(layout, &recovered, &limits),
             encoder,
@@ -129,29 +136,30 @@ impl FileSink {
         Ok(())
     }
 
-    /// Writes the records of one change.
+    /// Writes the records of changes of one table, as far as they go to one stream. Tells in `written` how many of the changes are.
     ///
     /// # Errors
-    /// `Record`: one of them cannot be written, and none was; the policy decides. Everything else is final.
-    fn deliver(&mut self, batch: &Batch, change: &Change) -> Result<Written> {
-        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
+    /// `Record`: a record of the change behind those cannot be written, and none of it was; the policy decides. Everything else is
+    /// final.
+    fn deliver(&mut self, batch: &Batch, changes: &[Change], written: &mut Written) -> Result<()> {
+        let Some(change) = changes.first() else { return Ok(()) };
         let route = *self.routes.get(change.table as usize).ok_or_else(dangling)?;
-        let stream = if route.column.is_none() {
-            route.stream.ok_or_else(|| bad_destination(batch, change))?
+        let (stream, changes) = if route.column.is_none() {
+            (route.stream.ok_or_else(|| bad_destination(batch, change))?, changes)
         } else {
             let row = if change.after == NO_IMAGE { change.before } else { change.after };
             let stream = self.stream_of(batch, change, route, row)?;
             if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
                 let left = self.stream_of(batch, change, route, change.before)?;
                 if left != stream {
-                    return self.deliver_move(batch, change, left, stream);
+                    return self.deliver_move(batch, change, left, stream, written);
                 }
             }
-            stream
+            (stream, &changes[..1])
         };
-        let bytes = self.streams.append(stream, |out| self.encoder.value(batch, change, out))?;
-        self.streams.settle(stream)?;
-        Ok(Written { records: 1, bytes })
+        let mut appending = self.streams.appending(stream, written);
+        let encoded = self.encoder.table(batch, change.table).encode(batch, changes, &mut appending);
+        encoded.inspect_err(|_| appending.undo())
     }
 
     /// The stream that a row's own destination, or its table's, names.
@@ -168,7 +176,7 @@ impl FileSink {
     }
 
     /// Writes an update whose row goes from one stream to another.
-    fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize) -> Result<Written> {
+    fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize, written: &mut Written) -> Result<()> {
         let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
         let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
         let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;
@@ -176,7 +184,10 @@ impl FileSink {
         let entering = entering.inspect_err(|_| self.streams.undo(left, leaving))?;
         self.streams.settle(left)?;
         self.streams.settle(entered)?;
-        Ok(Written { records: 2, bytes: leaving + entering })
+        written.records += 2;
+        written.bytes += leaving + entering;
+        written.changes += 1;
+        Ok(())
     }
 }
 
@@ -184,14 +195,14 @@ impl Sink for FileSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let came = Instant::now();
         self.route(batch)?;
-        let mut written = Written { records: 0, bytes: 0 };
-        for change in &batch.changes {
-            match self.deliver(batch, change) {
-                Ok(new) => {
-                    written.records += new.records;
-                    written.bytes += new.bytes;
-                }
-                Err(error) => self.policy.apply(&self.numbers, error, batch, change)?,
+        let mut written = Written::default();
+        while let Some(change) = batch.changes.get(written.changes) {
+            let rest = &batch.changes[written.changes..];
+            let run = rest.iter().take_while(|other| other.table == change.table).count();
+            if let Err(error) = self.deliver(batch, &rest[..run], &mut written) {
+                let change = batch.changes.get(written.changes).ok_or_else(dangling)?;
+                self.policy.apply(&self.numbers, error, batch, change)?;
+                written.changes += 1;
             }
         }
         self.numbers.count(written.records, written.bytes);
@@ -215,12 +226,9 @@ impl Sink for FileSink {
                 .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
             })?,
         };
-        let bytes = self.streams.append(stream, |out| {
-            self.encoder.truncate(truncate, out);
-            Ok(())
-        })?;
-        self.streams.settle(stream)?;
-        self.numbers.count(1, bytes);
+        let mut written = Written::default();
+        self.encoder.truncate(truncate, &mut self.streams.appending(stream, &mut written))?;
+        self.numbers.count(written.records, written.bytes);
         Ok(())
     }
 
