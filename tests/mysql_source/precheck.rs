@@ -33,7 +33,7 @@ fn every_fault_of_the_server_is_listed_with_its_remedy() {
       - binlog_format is STATEMENT
         remedy: Set it to ROW: SET GLOBAL binlog_format = 'ROW', also in the server's configuration file.
       - binlog_row_image is MINIMAL
-        remedy: Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file.
+        remedy: Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file. Or take rows without the columns that are not logged: write `row_image: partial` at the source.
       - the account 'weak'@'127.0.0.1' lacks the privilege REPLICATION SLAVE
         remedy: GRANT REPLICATION SLAVE ON *.* TO 'weak'@'127.0.0.1'
       - the account 'weak'@'127.0.0.1' lacks the privilege REPLICATION CLIENT
@@ -66,6 +66,19 @@ fn tls_is_used_and_a_certificate_that_does_not_fit_is_refused() {
     let error = precheck(settings, &anew()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Precheck);
     assert!(error.remedy_text().unwrap().contains("ca_file"), "{error}");
+}
+
+#[test]
+fn a_ca_file_that_has_no_end_or_is_not_there_is_refused() {
+    let server = mysql::shared();
+    let mut settings = settings(&server, "d");
+    settings.tls = TlsMode::VerifyIdentity;
+    for path in ["/dev/zero", "/none/ca.pem"] {
+        settings.ca_file = Some(path.into());
+        let error = precheck(settings.clone(), &anew()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precheck);
+        assert!(error.to_string().contains(&format!("cannot read the certificates in {path}")), "{error}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod change;
 mod clock;
 mod error;
+pub mod finding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod json;

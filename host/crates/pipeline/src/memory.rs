@@ -2,10 +2,10 @@
 
 mod found;
 
-use sluicegate_config::{OnError, Pipeline, SinkKind};
+use sluicegate_config::{OnError, Pipeline, SinkKind, Source};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    limits::{self as bounds, BATCHES_BYTES, CGROUP_SHARE, ENCODED_BYTES, MACHINE_SHARE, PROCESS_BYTES},
+    limits::{self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, MACHINE_SHARE, PROCESS_BYTES},
 };
 
 /// The shares of a pipeline's process.
@@ -46,11 +46,15 @@ impl Memory {
                 .remedy("set `limits.memory` to a size, such as `1GiB`")
         })?;
         let sinks: usize = pipeline.sinks.iter().map(|sink| sink_bytes(&sink.kind, sink.on_error, limits)).sum();
+        let source = match pipeline.source {
+            Source::Generator(_) => 0,
+            Source::MySql(_) => 2 * DUMP_QUEUE_BYTES + HELD_BYTES,
+        };
         // the batch that the source fills, and the one that is kept for rehearsals, with the one that it replaces
         let copies = if swaps { 3 } else { 1 };
         Ok(Self {
             total: usize::try_from(total).unwrap_or(usize::MAX),
-            fixed: PROCESS_BYTES + sinks + copies * limits.batch_bytes,
+            fixed: PROCESS_BYTES + source + sinks + copies * limits.batch_bytes,
             plugin: pipeline.workers * limits.plugin_memory,
             swaps,
             most,
