@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -47,6 +47,8 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         start: StartAt::Now,
         heartbeat: Duration::from_secs(2),
         row_image: RowImage::Full,
+        statements: Unlogged::Stop,
+        rows_by_ddl: Unlogged::Warn,
     }
 }
 

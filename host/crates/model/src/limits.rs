@@ -144,6 +144,15 @@ pub const PARTS_TAKEN_BACK: usize = 1_000_000;
 /// XA transactions that are prepared and have not ended, whose places an offset holds. Those of the oldest are forgotten past that:
 /// they are searched for in the log when their end comes.
 pub const PREPARED_TRANSACTIONS: usize = 1000;
+/// Temporary tables of sessions whose statements are logged that a MySQL source remembers; changes of further ones count as changes
+/// of a table.
+pub const TEMPORARY_TABLES: usize = 10_000;
+/// Statements that a MySQL source remembers to have found to reach no captured table; past that it looks them up again.
+pub const HARMLESS_STATEMENTS: usize = 1_000;
+/// Views, triggers, cascades and functions that it looks up for one statement; with more, any table may be reached.
+pub const REACHED_OBJECTS: usize = 200;
+/// Tables that it warns of within one minute, because the log does not hold their rows; further ones are only counted.
+pub const TOLD_STATEMENTS: usize = 100;
 
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;

@@ -65,6 +65,7 @@ use self::{
     history::Milestone,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    query::Watch,
     schemas::{InMemory, Surroundings},
     stream::Reader,
 };
@@ -211,6 +212,7 @@ impl Source for MySql {
             limits: self.limits,
             status: self.status,
             catalogue,
+            watch: Watch::new(&self.settings),
             out,
             stop,
         };

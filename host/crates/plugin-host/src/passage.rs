@@ -36,12 +36,12 @@ pub(super) struct Passage<'a> {
     /// Rows that are still alive, rising; `None` = all.
     alive: Option<Vec<u32>>,
     dropped: bool,
-    /// By stage: bytes that it has answered with for the batch.
-    answered: &'a mut [usize],
     /// Whether the source left values out.
     partial: bool,
     /// After images that are delivered as what was deleted, because there is no before image: only their keys count.
     left: Vec<u32>,
+    /// By stage: bytes that it has answered with for the batch.
+    answered: &'a mut [usize],
 }
 
 /// What came of the rows of one table.
@@ -66,7 +66,7 @@ impl<'a> Passage<'a> {
     /// The rows of one table; `mine` are the indices of its changes. `answered` counts the bytes of each stage's answers to the batch.
     pub fn new(batch: &'a Batch, rows: &'a TableRows, mine: Vec<u32>, changes: &'a mut Vec<Change>, answered: &'a mut [usize]) -> Self {
         let partial = rows.may_be_absent();
-        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false, answered, partial, left: Vec::new() }
+        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false, partial, left: Vec::new(), answered }
     }
 
     /// Whether any change went, or lost an image.

@@ -125,6 +125,12 @@ impl TableRows {
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let columns = self.columns.iter_mut().map(|column| column.split_off(rows)).collect();
+        Self { table: self.table.clone(), images: self.images.split_off(rows), columns }
+    }
+
     /// Bytes of one row's values.
     pub fn row_bytes(&self, row: usize) -> usize {
         let of = |column: &Column| match &column.values {
@@ -132,12 +138,6 @@ impl TableRows {
             _ => size_of::<u64>(),
         };
         self.columns.iter().map(of).sum()
-    }
-
-    /// Takes all rows from number `rows` on out.
-    pub fn split_off(&mut self, rows: usize) -> Self {
-        let columns = self.columns.iter_mut().map(|column| column.split_off(rows)).collect();
-        Self { table: self.table.clone(), images: self.images.split_off(rows), columns }
     }
 
     /// Row images held.

@@ -84,8 +84,11 @@ impl Report {
 pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let status = super::status(&pipeline);
     let mut report = Report::default();
-    // also when the file is edited while the pipeline runs
-    Memory::of(&pipeline, super::can_swap(&pipeline))?.of_batches(pipeline.plugins.len())?;
+    match Memory::of(&pipeline, super::can_swap(&pipeline)).and_then(|memory| memory.of_batches(pipeline.plugins.len())) {
+        Ok(batches) => report.add([Finding::pass("memory", format!("{} MiB for batches", batches >> 20))]),
+        Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+        Err(error) => report.failed("memory", error),
+    }
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let preparing = {
