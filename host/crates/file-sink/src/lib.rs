@@ -70,7 +70,10 @@ struct Written {
 }
 
 fn dangling() -> Error {
-    Error::new(ErrorKind::Internal, "a change, or a change of a table, that the batch does not have")
+    Error::new(
+        ErrorKind::Internal,
+        "a change of a table that the batch does not have, or an encoder that told of another number of changes than it was given",
+    )
 }
 
 /// A file sink before it begins. Nothing of its folder has been changed.
@@ -199,13 +202,21 @@ impl Sink for FileSink {
         let came = Instant::now();
         self.route(batch)?;
         let mut written = Written::default();
+        // where the run of changes of one table ends
+        let mut end = 0;
         while let Some(change) = batch.changes.get(written.changes) {
-            let rest = &batch.changes[written.changes..];
-            let run = rest.iter().take_while(|other| other.table == change.table).count();
-            if let Err(error) = self.deliver(batch, &rest[..run], &mut written) {
-                let change = batch.changes.get(written.changes).ok_or_else(dangling)?;
+            let from = written.changes;
+            if from == end {
+                end += batch.changes[from..].iter().take_while(|other| other.table == change.table).count();
+            }
+            let delivered = self.deliver(batch, &batch.changes[from..end], &mut written);
+            if let Err(error) = delivered {
+                let change = batch.changes[..end].get(written.changes).ok_or_else(dangling)?;
                 self.policy.apply(&self.numbers, error, batch, change)?;
                 written.changes += 1;
+            }
+            if written.changes == from || written.changes > end {
+                return Err(dangling());
             }
         }
         self.numbers.count(written.records, written.bytes);

@@ -39,7 +39,8 @@ impl Memory {
             bounds::Memory::Bytes(bytes) => (Some(bytes), usize::MAX),
             bounds::Memory::Percent(percent) => (share(percent), usize::MAX),
             bounds::Memory::Unset if found.cgroup.is_some() => (share(CGROUP_SHARE), usize::MAX),
-            bounds::Memory::Unset => (share(MACHINE_SHARE), BATCHES_BYTES),
+            // each worker may be given an answer at the same time
+            bounds::Memory::Unset => (share(MACHINE_SHARE), BATCHES_BYTES.saturating_add(pipeline.workers * limits.plugin_output_bytes)),
         };
         let total = total.ok_or_else(|| {
             Error::new(ErrorKind::Config, "how much memory this machine has cannot be read from /proc/meminfo")
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(total("limits: { memory: 50% }", None), (16 << 30) / 100 * 50);
         assert_eq!(total("", Some(1 << 30)), (1 << 30) / 100 * 90);
         assert_eq!(total("", None), (16 << 30) / 100 * 50);
-        assert_eq!(memory("", None, false).of_batches(1).unwrap(), BATCHES_BYTES, "an unlimited machine is not filled");
+        assert_eq!(memory("", None, false).of_batches(1).unwrap(), BATCHES_BYTES + 2 * 64 * MIB, "an unlimited machine is not filled");
     }
 
     #[test]

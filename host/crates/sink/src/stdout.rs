@@ -98,23 +98,30 @@ impl<W: Write> Records for Printing<'_, W> {
 }
 
 fn dangling() -> Error {
-    Error::new(ErrorKind::Internal, "an encoder told of more changes than it was given")
+    Error::new(ErrorKind::Internal, "an encoder told of another number of changes than it was given")
 }
 
 impl<W: Write + Send> Sink for StdoutSink<W> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let mut place = 0;
+        // where the run of changes of one table ends
+        let (mut place, mut end) = (0, 0);
         let Self { encoder, policy, numbers, print } = self;
         while let Some(change) = batch.changes.get(place) {
-            let run = batch.changes[place..].iter().take_while(|other| other.table == change.table).count();
+            let from = place;
+            if from == end {
+                end += batch.changes[from..].iter().take_while(|other| other.table == change.table).count();
+            }
             let mut printing = Printing { print, done: 0 };
-            let encoded = encoder.table(batch, change.table).encode(batch, &batch.changes[place..place + run], &mut printing);
+            let encoded = encoder.table(batch, change.table).encode(batch, &batch.changes[from..end], &mut printing);
             place += printing.done;
             if let Err(error) = encoded {
                 print.undo();
-                let change = batch.changes.get(place).ok_or_else(dangling)?;
+                let change = batch.changes[..end].get(place).ok_or_else(dangling)?;
                 policy.apply(numbers, error, batch, change)?;
                 place += 1;
+            }
+            if place == from || place > end {
+                return Err(dangling());
             }
         }
         numbers.count(std::mem::take(&mut print.records), std::mem::take(&mut print.bytes));
