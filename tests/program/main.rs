@@ -8,6 +8,7 @@ mod hot_swap;
 mod kill_and_restart;
 mod memory;
 mod readme;
+mod rules;
 mod servers_start;
 mod start_and_stop;
 mod swap;

@@ -66,6 +66,12 @@ pub const SOURCE_ENTRIES: usize = 4096;
 /// Tables that a check reads from the server's catalogue and plans; it says how many more there are.
 pub const CHECKED_TABLES: usize = 10_000;
 
+/// Tables that a start plans to see whether the configuration has an effect, beside the running pipeline.
+pub const CHECKED_AT_START: usize = 2_000;
+
+/// Warnings on the configuration that `/readyz` shows.
+pub const SHOWN_WARNINGS: usize = 20;
+
 /// Bytes free on a file system below which a check warns.
 pub const DISK_WARNING: u64 = 1 << 30;
 

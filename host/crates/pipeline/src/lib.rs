@@ -257,6 +257,7 @@ pub async fn run_with_admin(
         checkpoint: gate.clone(),
     };
     threads.push(spawn("plugins", &failed, &gate, move || worker.run())?);
+    let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
             let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
@@ -270,6 +271,7 @@ pub async fn run_with_admin(
         None => None,
     };
     status.started.store(true, Ordering::Relaxed);
+    let looking = tokio::spawn(looking);
 
     let begin = Instant::now();
     for (settings, start) in pipeline.sinks.iter().zip(&starts) {
@@ -285,6 +287,7 @@ pub async fn run_with_admin(
     // threads that are left wait for nothing more
     budget.close();
     drop(reloader);
+    looking.abort();
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })

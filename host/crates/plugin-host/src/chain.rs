@@ -46,7 +46,7 @@ impl Chain {
         let stages: Vec<Stage> = members
             .iter()
             .zip(numbers)
-            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone()))
+            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone(), around.capabilities))
             .collect::<Result<_>>()?;
         let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
         chain.plan_known()?;

@@ -118,7 +118,8 @@ impl<'a> Passage<'a> {
     /// The alive rows that lack values which the plugin reads.
     fn withheld(&self, step: &Step) -> BTreeMap<u32, Seen> {
         let mut withheld = BTreeMap::new();
-        let absent: Vec<&Column> = step.reads.iter().map(|slot| self.slot(*slot)).filter(|column| column.may_be_absent()).collect();
+        let lacking = step.reads.iter().map(|slot| self.slot(*slot)).filter(|column| !step.plan.absent && column.may_be_absent());
+        let absent: Vec<&Column> = lacking.collect();
         if absent.is_empty() && (self.left.is_empty() || step.reads_key) {
             return withheld;
         }
