@@ -7,6 +7,7 @@ use super::{
     decoder::{self, ColumnFault},
     event::RowsKind,
     plan::Plan,
+    versioned::{self, Shown},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -92,22 +93,50 @@ impl Assembly {
     /// and becomes that of the next row to read: also with an error, before which whole rows may have been taken.
     pub fn fill(&mut self, origin: &Origin, plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, first: &mut u32) -> Result<()> {
         let table = self.table(&plan.table);
-        let event = self.event(origin);
+        let mut event = None;
         let mut outcome = Ok(());
         while !rows.is_empty() && !self.is_full() {
             let before = rows.len();
+            let mut operation = match kind {
+                RowsKind::Write => Operation::Insert,
+                RowsKind::Delete => Operation::Delete,
+                RowsKind::Update => Operation::Update,
+            };
+            let mut end = None;
+            if let Some(row_end) = plan.row_end {
+                let mut behind = *rows;
+                match versioned::next(plan, row_end, kind, &mut behind) {
+                    Ok(Shown::Change { operation: shown, images }) => (operation, *rows, end) = (shown, images, Some(behind)),
+                    Ok(Shown::Nothing) => {
+                        *rows = behind;
+                        *first += 1;
+                        continue;
+                    }
+                    Err(fault) => {
+                        outcome = Err(fault_in(plan, fault));
+                        break;
+                    }
+                }
+            }
+            let event = match event {
+                Some(event) => event,
+                None => *event.insert(self.event(origin)),
+            };
             let held = &mut self.batch.tables[table];
             let row = held.images.len();
-            let (operation, images): (_, &[Image]) = match kind {
-                RowsKind::Write => (Operation::Insert, &[Image::After]),
-                RowsKind::Delete => (Operation::Delete, &[Image::Before]),
-                RowsKind::Update => (Operation::Update, &[Image::Before, Image::After]),
+            let images: &[Image] = match operation {
+                Operation::Update => &[Image::Before, Image::After],
+                Operation::Delete => &[Image::Before],
+                _ => &[Image::After],
             };
             outcome = images.iter().try_for_each(|image| decode(plan, rows, held, *image, self.max_row));
             if outcome.is_err() {
                 // what was read before it is whole, and is delivered
                 held.truncate(row);
                 break;
+            }
+            if let Some(end) = end {
+                *rows = end;
             }
             let row = row as u32;
             let (before_row, after_row) = match operation {

@@ -10,6 +10,7 @@ use super::{
     column_type as ct,
     connection::{Connector, Server},
     decoder::Special,
+    internal::{self, Facts, Internals},
     native,
     plan::{self, Description, Plan},
     position::Flavour,
@@ -19,12 +20,13 @@ use sluicegate_config::TablePatterns;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{ColumnInfo, DataType, NativeType, Place, Table, TableName},
+    limits::Limits,
 };
 
 /// What a table id stands for.
 #[derive(Clone, Debug)]
 pub enum Known {
-    /// Not captured: its rows are passed over unread.
+    /// Not captured, or no table: its rows are passed over unread.
     PassedOver,
     /// Captured.
     Captured(Arc<Plan>),
@@ -50,12 +52,23 @@ pub struct Catalogue {
     conn: Option<Conn>,
     /// Versions remembered, at most.
     limit: usize,
+    /// Bytes of a value that is unpacked, at most.
+    row_bytes: usize,
 }
 
 impl Catalogue {
     /// An empty catalogue.
-    pub fn new(patterns: TablePatterns, connector: Connector, limit: usize) -> Self {
-        Self { limit, patterns, connector, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), conn: None }
+    pub fn new(patterns: TablePatterns, connector: Connector, limits: &Limits) -> Self {
+        Self {
+            limit: limits.known_tables,
+            row_bytes: limits.row_bytes,
+            patterns,
+            connector,
+            versions: HashMap::new(),
+            ids: HashMap::new(),
+            newest: HashMap::new(),
+            conn: None,
+        }
     }
 
     /// Which tables are captured.
@@ -130,21 +143,35 @@ impl Catalogue {
         if !self.captures(&name) {
             return Ok((Known::PassedOver, false));
         }
-        let map = table_map::parse(head.body)
+        let map = table_map::parse(head.body, server.flavour)
             .map_err(|fault| Error::new(ErrorKind::Source, format!("the table map of {name} cannot be read")).caused_by(fault))?;
         if map.columns.is_empty() {
             return Err(Error::new(ErrorKind::Source, format!("the table map of {name} has no columns")));
         }
+        let mariadb = server.flavour == Flavour::MariaDb;
+        if mariadb && internal::may_be_sequence(&map) && internal::is_sequence(self.facts(&name).await?.as_ref()) {
+            tracing::debug!(sequence = %name, "a sequence is no table: its changes are not delivered");
+            return Ok((Known::PassedOver, true));
+        }
         let logged = plan::describe(&name, &map, &server.collations)?;
-        let (descriptions, asked) = match logged {
-            Some(mut logged) if server.flavour == Flavour::MariaDb && map.columns.iter().zip(&logged).any(may_be_special) => {
-                self.find_special(&name, &map, &mut logged).await?;
-                (logged, true)
+        let (descriptions, internals, asked) = match logged {
+            Some(mut logged) => {
+                let special = mariadb && map.columns.iter().zip(&logged).any(may_be_special);
+                let internal = mariadb && internal::may_have_any(&map);
+                let columns = if special || internal { self.columns(&name).await? } else { Vec::new() };
+                if special {
+                    find_special(&name, &map, &mut logged, &columns);
+                }
+                let internals = if internal { self.internals(&name, &map, &columns).await? } else { Internals::default() };
+                (logged, internals, special || internal)
             }
-            Some(logged) => (logged, false),
-            None => (self.ask(&name, &map).await?, true),
+            None => {
+                let columns = self.columns(&name).await?;
+                let internals = if mariadb { self.internals(&name, &map, &columns).await? } else { Internals::default() };
+                (describe(&name, &map, &columns, internals)?, internals, true)
+            }
         };
-        let mut plan = plan::build(name.clone(), &map, &descriptions)?;
+        let mut plan = plan::build(name.clone(), &map, &descriptions, internals, self.row_bytes)?;
         match self.newest.get(&name) {
             Some(newest) if **newest == *plan.table => plan.table = newest.clone(),
             _ => {
@@ -188,51 +215,67 @@ impl Catalogue {
             .collect())
     }
 
-    /// Describes a table whose table map is not complete.
-    async fn ask(&mut self, name: &TableName, map: &TableMap<'_>) -> Result<Vec<Description>> {
-        let columns = self.columns(name).await?;
-        let remedy = "Set binlog_row_metadata = FULL on the server, so that the log itself says what its rows hold, and start from a later \
-            position if older rows cannot be read.";
-        let differs = |what: String| {
-            Error::new(ErrorKind::Source, format!("the rows of {name} were logged for another version of the table: {what}")).remedy(remedy)
+    /// What the server's catalogue says of a table beside its columns.
+    async fn facts(&mut self, name: &TableName) -> Result<Option<Facts>> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.connector.connect().await?,
         };
-        if columns.len() != map.columns.len() {
-            let there =
-                if columns.is_empty() { "the table no longer exists".into() } else { format!("the server has {} columns", columns.len()) };
-            return Err(differs(format!("the log has {} columns, {there}", map.columns.len())));
-        }
-        let mut descriptions = Vec::with_capacity(columns.len());
-        for (column, logged) in columns.iter().zip(&map.columns) {
-            if !column.agrees(logged) {
-                return Err(differs(format!("column {} is {} now", column.name, column.column_type)));
-            }
-            descriptions.push(column.describe());
-        }
-        if let Some(names) = &map.metadata.names
-            && names.iter().zip(&columns).any(|(logged, column)| *logged != column.name.as_bytes())
-        {
-            return Err(differs("its columns have other names now".into()));
-        }
-        Ok(descriptions)
+        let facts = Facts::ask(&self.connector, &mut conn, name).await?;
+        self.conn = Some(conn);
+        Ok(facts)
     }
 
-    /// MariaDB logs UUID and INET columns as BINARY; only its catalogue tells them apart.
-    async fn find_special(&mut self, name: &TableName, map: &TableMap<'_>, logged: &mut [Description]) -> Result<()> {
-        let columns = self.columns(name).await?;
-        for (description, column) in logged.iter_mut().zip(&map.columns) {
-            if !may_be_special((column, description)) {
-                continue;
-            }
-            match columns.iter().find(|c| c.name == description.name) {
-                Some(current) => description.special = current.special(),
-                None => tracing::warn!(
-                    table = %name,
-                    column = description.name,
-                    "the server's catalogue does not show this column, so that it is delivered as binary; it may be a uuid or inet column"
-                ),
-            }
+    /// The columns that MariaDB keeps for itself.
+    async fn internals(&mut self, name: &TableName, map: &TableMap<'_>, columns: &[CatalogueColumn]) -> Result<Internals> {
+        let facts = self.facts(name).await?;
+        let declared: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        Ok(internal::find(map, facts.as_ref(), &declared))
+    }
+}
+
+/// Describes a table whose table map is not complete.
+fn describe(name: &TableName, map: &TableMap<'_>, columns: &[CatalogueColumn], internals: Internals) -> Result<Vec<Description>> {
+    let logged_columns = map.columns.len() - internals.hidden;
+    let remedy = "Set binlog_row_metadata = FULL on the server, so that the log itself says what its rows hold, and start from a later \
+            position if older rows cannot be read.";
+    let differs = |what: String| {
+        Error::new(ErrorKind::Source, format!("the rows of {name} were logged for another version of the table: {what}")).remedy(remedy)
+    };
+    if columns.len() != logged_columns {
+        let there =
+            if columns.is_empty() { "the table no longer exists".into() } else { format!("the server has {} columns", columns.len()) };
+        return Err(differs(format!("the log has {logged_columns} columns, {there}")));
+    }
+    let mut descriptions = Vec::with_capacity(columns.len());
+    for (column, logged) in columns.iter().zip(&map.columns) {
+        if !column.agrees(logged) {
+            return Err(differs(format!("column {} is {} now", column.name, column.column_type)));
         }
-        Ok(())
+        descriptions.push(column.describe());
+    }
+    if let Some(names) = &map.metadata.names
+        && names.iter().zip(columns).any(|(logged, column)| *logged != column.name.as_bytes())
+    {
+        return Err(differs("its columns have other names now".into()));
+    }
+    Ok(descriptions)
+}
+
+/// MariaDB logs UUID and INET columns as BINARY; only its catalogue tells them apart.
+fn find_special(name: &TableName, map: &TableMap<'_>, logged: &mut [Description], columns: &[CatalogueColumn]) {
+    for (description, column) in logged.iter_mut().zip(&map.columns) {
+        if !may_be_special((column, description)) {
+            continue;
+        }
+        match columns.iter().find(|c| c.name == description.name) {
+            Some(current) => description.special = current.special(),
+            None => tracing::warn!(
+                table = %name,
+                column = description.name,
+                "the server's catalogue does not show this column, so that it is delivered as binary; it may be a uuid or inet column"
+            ),
+        }
     }
 }
 
@@ -279,7 +322,8 @@ impl CatalogueColumn {
             "datetime" => DataType::DateTime,
             "timestamp" => DataType::Timestamp,
             "json" => DataType::Json,
-            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => DataType::Bytes,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" | "vector" => DataType::Bytes,
+            other if native::is_geometry(other) => DataType::Bytes,
             _ => DataType::Text,
         }
     }
@@ -329,7 +373,8 @@ impl CatalogueColumn {
             "tinytext" | "text" | "mediumtext" | "longtext" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
                 (ct::TINY_BLOB..=ct::BLOB).contains(&logged.kind) || logged.kind == ct::BLOB_COMPRESSED
             }
-            "vector" => logged.kind == ct::VECTOR,
+            // MariaDB stores it as bytes of a variable length
+            "vector" => matches!(logged.kind, ct::VECTOR | ct::VARCHAR),
             _ => logged.kind == ct::GEOMETRY,
         }
     }

@@ -10,7 +10,7 @@ use super::{
     cursor::Cursor,
     event::{self, Query, kind},
     gtid::{Gtid, GtidSet},
-    payload,
+    partial_json, payload,
     plan::Plan,
     position::Flavour,
     statement::{self, Statement},
@@ -20,6 +20,10 @@ use sluicegate_model::{
     Error, ErrorKind,
     change::{Event, MarkKind, TableName, Transaction, Truncate},
 };
+
+/// What helps where a partial update cannot be made whole.
+const PARTIAL: &str = "Set binlog_row_image = FULL and binlog_row_value_options = '' on the server (globally and in every session), and move the \
+    sinks past this place with `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.";
 
 /// The table id of a rows event that only ends a statement.
 const NO_TABLE: u64 = 0xff_ffff;
@@ -82,14 +86,14 @@ impl Stream {
                 self.place.transaction(start);
                 self.reader.catalogue.learn(event.data(), &self.server).await?;
             }
-            kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
+            kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site).await?,
             kind::INCIDENT => {
                 return Err(self
                     .fault("an incident event: the server lost changes before it could log them")
                     .remedy("Find the cause in the server's error log; then start anew with a new state file.")
                     .into());
             }
-            _ if event::rows_kind(event_type).is_some() => self.on_rows(event, site).await?,
+            _ if event::rows_kind(event_type).is_some() => self.on_rows(&header, event_type, event.data(), site).await?,
             // up to 42: MySQL's; 160 to 164: MariaDB's notes, checkpoints and GTID lists; none of them changes rows
             1..=42 | 160..=164 => {}
             _ if header.flags_raw() & event::IGNORABLE != 0 => {}
@@ -251,22 +255,25 @@ impl Stream {
             .into())
     }
 
-    fn on_partial_rows(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+    /// An update with only the changed parts of JSON documents is read as the whole update that it stands for.
+    async fn on_partial_rows(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
         let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
-        if let Some(Known::Captured(plan)) = self.reader.catalogue.get(id) {
-            return Err(self
-                .fault(format_args!("an update of {} with only the changed part of a JSON document", plan.table.name))
-                .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and move the sinks past this place with \
-                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
-                .into());
-        }
-        self.place.transaction(start).events += 1;
-        Ok(())
+        let whole = match self.reader.catalogue.get(id) {
+            Some(Known::Captured(plan)) => {
+                let whole = partial_json::expand(&plan.decoders, event.data(), self.reader.limits.row_bytes);
+                whole.map_err(|fault| {
+                    self.fault(format_args!("an update of {} that cannot be read", plan.table.name)).caused_by(fault).remedy(PARTIAL)
+                })?
+            }
+            _ => Vec::new(),
+        };
+        // of a table that is not captured, the rows are passed over unread
+        let body = if whole.is_empty() { event.data() } else { &whole };
+        self.on_rows(&event.header(), kind::UPDATE_ROWS, body, site).await
     }
 
-    async fn on_rows(&mut self, event: &RawEvent, Site { start, inner }: Site) -> Result<(), Halt> {
-        let header = event.header();
-        let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
+    async fn on_rows(&mut self, header: &BinlogEventHeader, event_type: u8, body: &[u8], Site { start, inner }: Site) -> Result<(), Halt> {
+        let id = event::table_id(body).map_err(|f| self.fault(f))?;
         let known = self.reader.catalogue.get(id).cloned();
         let open = self.place.transaction(start);
         let plan = match known {
@@ -309,7 +316,7 @@ impl Stream {
             (open.part.as_ref().map_or(0, |part| part.rows.get(&*plan.counted).copied().unwrap_or(0)), open.skip, open.had);
         origin.event.rows_before = self.place.rows_read(&plan.counted);
         self.see(time_us);
-        let rows = event::rows(header.event_type_raw(), event.data(), self.reader.limits.row_bytes)
+        let rows = event::rows(event_type, body, self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
         self.check_rows(&plan, rows.columns, rows.full)?;
         let delivered = part_rows.saturating_sub(origin.event.rows_before);

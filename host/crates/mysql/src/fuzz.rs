@@ -17,6 +17,7 @@ use super::{
     cursor::{Cursor, Fault},
     decoder, event,
     gtid::GtidSet,
+    internal::Internals,
     json,
     place::Place,
     plan,
@@ -43,11 +44,11 @@ pub fn row(data: &[u8]) {
     let Ok(body) = cursor.take(usize::from(length)) else { return };
     let _ = table_map::head(body);
     let _ = event::rows(event::kind::WRITE_ROWS, cursor.0, 1 << 20);
-    let Ok(map) = table_map::parse(body) else { return };
+    let Ok(map) = table_map::parse(body, Flavour::MariaDb) else { return };
     let collations = collations();
     let name = TableName::new("d", "t");
     let Ok(Some(descriptions)) = plan::describe(&name, &map, &collations) else { return };
-    let Ok(plan) = plan::build(name, &map, &descriptions) else { return };
+    let Ok(plan) = plan::build(name, &map, &descriptions, Internals::default(), 1 << 16) else { return };
     read_all(&plan, &mut cursor);
 }
 
@@ -101,7 +102,7 @@ pub fn catalogue(data: &[u8]) {
         return;
     }
     let map = table_map::TableMap { columns: vec![logged], metadata: table_map::Metadata::default() };
-    let Ok(plan) = plan::build(TableName::new("d", "t"), &map, &[column.describe()]) else { return };
+    let Ok(plan) = plan::build(TableName::new("d", "t"), &map, &[column.describe()], Internals::default(), 1 << 16) else { return };
     read_all(&plan, &mut rows);
 }
 
@@ -164,7 +165,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };
     let connector = Connector::new(&settings, limits.connect_timeout);
-    let catalogue = Catalogue::new(settings.tables.clone(), connector.clone(), limits.known_tables);
+    let catalogue = Catalogue::new(settings.tables.clone(), connector.clone(), &limits);
     let skip = (flags & 8 != 0).then_some(Skip { events: 1, rows: 2 });
     // below the half, so that what events add to it stays a position
     let position = position & (LONGEST_FILE / 2);

@@ -7,10 +7,13 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod address;
 mod assembly;
 mod catalogue;
 mod charset;
+mod charset_tables;
 mod column_type;
+mod compressed;
 mod connection;
 mod cursor;
 mod decimal;
@@ -22,9 +25,11 @@ mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;
+mod internal;
 mod json;
 mod ledger;
 mod native;
+mod partial_json;
 mod payload;
 mod place;
 mod plan;
@@ -36,6 +41,7 @@ mod statement;
 mod stream;
 mod table_map;
 mod temporal;
+mod versioned;
 
 use std::sync::Arc;
 
@@ -93,7 +99,7 @@ impl MySql {
 
     fn connect(&self) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone(), self.limits.known_tables);
+        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone(), &self.limits);
         (connector, catalogue)
     }
 }

@@ -42,19 +42,25 @@ pub fn logged(column: &ColumnMap, description: &Description) -> NativeType {
         },
         ct::VARCHAR | ct::VAR_STRING if binary => NativeType::with_number("varbinary", meta),
         ct::VARCHAR | ct::VAR_STRING => text(NativeType::with_number("varchar", characters)),
-        ct::TINY_BLOB..=ct::BLOB if binary => NativeType::named(match meta {
+        ct::TINY_BLOB..=ct::BLOB | ct::BLOB_COMPRESSED if binary => NativeType::named(match meta {
             1 => "tinyblob",
             3 => "mediumblob",
             4 => "longblob",
             _ => "blob",
         }),
-        ct::TINY_BLOB..=ct::BLOB => text(NativeType::named(match meta {
+        ct::TINY_BLOB..=ct::BLOB | ct::BLOB_COMPRESSED => text(NativeType::named(match meta {
             1 => "tinytext",
             3 => "mediumtext",
             4 => "longtext",
             _ => "text",
         })),
         ct::JSON => NativeType::named("json"),
+        // the catalogue names the kinds of geometry apart, the log does not
+        ct::GEOMETRY => NativeType::named("geometry"),
+        ct::VECTOR => NativeType::named("vector"),
+        // one byte says how a value is compressed
+        ct::VARCHAR_COMPRESSED if binary => NativeType::with_number("varbinary", meta.saturating_sub(1)),
+        ct::VARCHAR_COMPRESSED => text(NativeType::with_number("varchar", meta.saturating_sub(1) / charset.bytes_a_character(name))),
         _ => NativeType::default(),
     }
 }
@@ -64,6 +70,8 @@ pub fn of_catalogue(data_type: &str, column_type: &str, character_set: Option<&s
     let native = match data_type {
         "enum" => NativeType::with_labels("enum", labels(column_type)),
         "set" => NativeType::with_labels("set", labels(column_type)),
+        _ if is_geometry(data_type) => NativeType::named("geometry"),
+        "vector" => NativeType::named("vector"),
         _ => {
             let mut words = column_type.split(' ');
             let declared = words.next().unwrap_or_default();
@@ -73,6 +81,22 @@ pub fn of_catalogue(data_type: &str, column_type: &str, character_set: Option<&s
         }
     };
     native.in_character_set(character_set)
+}
+
+/// Whether the catalogue's name of a type is that of a geometry.
+pub fn is_geometry(data_type: &str) -> bool {
+    matches!(
+        data_type,
+        "geometry"
+            | "point"
+            | "linestring"
+            | "polygon"
+            | "multipoint"
+            | "multilinestring"
+            | "multipolygon"
+            | "geomcollection"
+            | "geometrycollection"
+    )
 }
 
 /// The labels of `enum('a','b''c')`, as the server escapes them: quotes doubled, `\\`, `\n`, `\r` and `\0` with a backslash.

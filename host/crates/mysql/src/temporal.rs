@@ -146,8 +146,9 @@ pub fn timestamp_old(row: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Faul
 }
 
 fn write_timestamp(seconds: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) {
-    // second 0 is how servers store the zero timestamp; 1970-01-01 00:00:00 UTC itself cannot be stored
-    let (year, month, day) = if seconds == 0 { (0, 0, 0) } else { civil(i64::from(seconds / SECONDS_A_DAY)) };
+    // second 0 without a fraction is how servers store the zero timestamp; MariaDB takes the rest of that second as it is
+    let zero = seconds == 0 && micros == 0;
+    let (year, month, day) = if zero { (0, 0, 0) } else { civil(i64::from(seconds / SECONDS_A_DAY)) };
     date_parts(out, year as u32, month, day);
     out.push(b'T');
     let second = seconds % SECONDS_A_DAY;
@@ -248,6 +249,20 @@ mod tests {
         assert_eq!(text(|r, o| datetime2(r, 0, o), &pack_datetime(2024, 0, 3, 0, 0, 0)).unwrap(), "2024-00-03 00:00:00");
         assert_eq!(text(|r, o| timestamp2(r, 0, o), &[0; 4]).unwrap(), "0000-00-00T00:00:00Z");
         assert_eq!(text(datetime_old, &[0; 8]).unwrap(), "0000-00-00 00:00:00");
+    }
+
+    #[test]
+    fn the_first_second_of_1970_is_the_zero_date_only_without_a_fraction() {
+        for (fsp, bytes, expected) in [
+            (1, &[0, 0, 0, 0, 50][..], "1970-01-01T00:00:00.5Z"),
+            (2, &[0, 0, 0, 0, 1], "1970-01-01T00:00:00.01Z"),
+            (3, &[0, 0, 0, 0, 0, 10], "1970-01-01T00:00:00.001Z"),
+            (6, &[0, 0, 0, 0, 0, 0, 1], "1970-01-01T00:00:00.000001Z"),
+            (6, &[0, 0, 0, 0, 0, 0, 0], "0000-00-00T00:00:00.000000Z"),
+            (6, &[0, 0, 0, 1, 0, 0, 0], "1970-01-01T00:00:01.000000Z"),
+        ] {
+            assert_eq!(text(|r, o| timestamp2(r, fsp, o), bytes).unwrap(), expected);
+        }
     }
 
     #[test]
