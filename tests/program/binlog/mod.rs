@@ -6,6 +6,7 @@ mod places;
 mod sinks;
 mod transactions;
 mod truncate;
+mod types;
 mod unreadable;
 
 use std::{

@@ -241,7 +241,11 @@ fn fault_in(plan: &Plan, fault: ColumnFault) -> Error {
         Some(column) => format!("column {}.{}", plan.table.name, column.name),
         None => format!("table {}", plan.table.name),
     };
-    Error::new(ErrorKind::Source, format!("cannot read a row of {place}")).caused_by(fault.fault)
+    Error::new(ErrorKind::Source, format!("cannot read a row of {place}")).caused_by(fault.fault).remedy(format!(
+        "Leave the table out by adding '!{}' to the source's tables: its changes are then not delivered. Or correct the value on the server, \
+         and move the sinks past this place with `sluicegate checkpoint set --force`.",
+        plan.table.name
+    ))
 }
 
 fn beyond_columns(plan: &Plan) -> Error {

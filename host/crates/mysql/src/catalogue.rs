@@ -204,7 +204,9 @@ impl Catalogue {
             Some(conn) => conn,
             None => self.connector.connect().await?,
         };
-        let query = "SELECT column_name, data_type, column_type, character_set_name, column_key FROM information_schema.columns \
+        // the server itself adds the end of versioned rows to the key
+        let query = "SELECT column_name, data_type, column_type, character_set_name, \
+            IF(COALESCE(generation_expression, '') = 'ROW END', '', column_key) FROM information_schema.columns \
             WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
         let rows: Vec<(String, String, String, Option<String>, String)> =
             self.connector.within("query", conn.exec(query, (&name.database, &name.table))).await?;

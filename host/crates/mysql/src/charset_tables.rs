@@ -1,8 +1,8 @@
 //! What the bytes of most character sets stand for, as the servers themselves convert them.
 //!
 //! `charset_tables.zst` was read out of MariaDB 10.11 (gb18030: MySQL 9.7) with `CONVERT(… USING utf8mb4)`, code by code; where both
-//! have a character set, they agree in every code. The test `charsets` compares it with running servers, and writes it anew
-//! (`generate_the_tables`). No library has these tables: of these sets `encoding_rs` lacks nine and differs from the servers in
+//! have a character set, they agree in every code. The tests in `tests/mysql_source/charsets.rs` compare it with running
+//! servers. No library has these tables: of these sets `encoding_rs` lacks nine and differs from the servers in
 //! twelve more, in big5, ujis and eucjpms by hundreds of characters.
 //!
 //! The file is zstd over 16-bit numbers, little-endian, each the difference to the one before. For each set of [`SETS`] in turn
@@ -74,8 +74,21 @@ static UNPACKED: LazyLock<Vec<u16>> = LazyLock::new(unpack);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tabled(u8);
 
+/// Where the table of each set begins.
+const STARTS: [usize; SETS.len()] = starts();
+
+const fn starts() -> [usize; SETS.len()] {
+    let mut starts = [0; SETS.len()];
+    let mut set = 1;
+    while set < SETS.len() {
+        starts[set] = starts[set - 1] + SETS[set - 1].1.length();
+        set += 1;
+    }
+    starts
+}
+
 impl Shape {
-    fn length(self) -> usize {
+    const fn length(self) -> usize {
         256 + match self {
             Shape::One => 0,
             Shape::Two => TWO,
@@ -126,7 +139,7 @@ impl Tabled {
             out.extend_from_slice(text);
             return Ok(());
         }
-        let start: usize = SETS[..place].iter().map(|(_, shape)| shape.length()).sum();
+        let start = STARTS[place];
         let table = UNPACKED.get(start..start + shape.length()).ok_or(INVALID)?;
         let (one, more) = table.split_at(256);
         let mut rest = text;

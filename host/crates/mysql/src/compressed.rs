@@ -1,15 +1,15 @@
 //! Values of MariaDB's COMPRESSED columns.
 //!
 //! Nothing for the empty string; otherwise one byte, whose upper half is the method: 0 = the value follows as it is; 8 = zlib. With
-//! zlib, the lower three bits count the bytes of the unpacked length, which follows big-endian, and bit 3 tells whether the stream
-//! has zlib's own frame (`Field_longstr::uncompress` and `column_compression_zlib_wrap` of the MariaDB server).
+//! zlib, the lower three bits count the bytes of the unpacked length, which follows big-endian, and bit 3 tells that the stream
+//! lacks zlib's own frame (`Field_longstr::uncompress` and `column_compression_zlib_wrap` of the MariaDB server).
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::cursor::{Cursor, Fault};
 
 const ZLIB: u8 = 8;
-const FRAMED: u8 = 8;
+const BARE: u8 = 8;
 
 const BROKEN: Fault = Fault::Invalid("a compressed value that cannot be unpacked");
 
@@ -24,7 +24,7 @@ pub fn unpack(packed: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), Fault
             if length > most {
                 return Err(Fault::Invalid("a compressed value that unpacks to more than limits.row_bytes"));
             }
-            inflate(rest.0, head & FRAMED != 0, length, out)?;
+            inflate(rest.0, head & BARE == 0, length, out)?;
         }
         _ => return Err(Fault::Invalid("an unknown compression")),
     }
@@ -37,9 +37,7 @@ fn inflate(stream: &[u8], framed: bool, length: usize, out: &mut Vec<u8>) -> Res
         return Err(BROKEN);
     }
     let before = out.len();
-    out.reserve(length);
-    let end = before + length;
-    out.resize(end, 0);
+    out.resize(before + length, 0);
     let mut inflater = Decompress::new(framed);
     let target = out.get_mut(before..).ok_or(BROKEN)?;
     let status = inflater.decompress(stream, target, FlushDecompress::Finish);
@@ -56,7 +54,7 @@ mod tests {
     use super::*;
 
     fn pack(value: &[u8], framed: bool) -> Vec<u8> {
-        let mut packed = vec![0x84 | if framed { FRAMED } else { 0 }];
+        let mut packed = vec![0x84 | if framed { 0 } else { BARE }];
         packed.extend_from_slice(&(value.len() as u32).to_be_bytes());
         if framed {
             let mut encoder = flate2::write::ZlibEncoder::new(packed, flate2::Compression::fast());
@@ -79,8 +77,8 @@ mod tests {
         // MariaDB 10.11: '' and 'short' in a compressed text, 150 times 'a' without and with zlib's frame
         assert_eq!(unpacked(b"", 10).unwrap(), b"");
         assert_eq!(unpacked(b"\0short", 10).unwrap(), b"short");
-        assert_eq!(unpacked(&[0x81, 0x96, 0x4b, 0x4c, 0x1c, 0x8c, 0, 0], 150).unwrap(), [b'a'; 150]);
-        let framed = [0x89, 0x96, 0x78, 0x9c, 0x4b, 0x4c, 0x1c, 0x8c, 0, 0, 0xc4, 0xa3, 0x38, 0xd7];
+        assert_eq!(unpacked(&[0x89, 0x96, 0x4b, 0x4c, 0x1c, 0x8c, 0, 0], 150).unwrap(), [b'a'; 150]);
+        let framed = [0x81, 0x96, 0x78, 0x9c, 0x4b, 0x4c, 0x1c, 0x8c, 0, 0, 0xc4, 0xa3, 0x38, 0xd7];
         assert_eq!(unpacked(&framed, 150).unwrap(), [b'a'; 150]);
     }
 

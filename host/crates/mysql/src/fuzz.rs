@@ -18,7 +18,7 @@ use super::{
     decoder, event,
     gtid::GtidSet,
     internal::Internals,
-    json,
+    json, partial_json,
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
@@ -49,6 +49,7 @@ pub fn row(data: &[u8]) {
     let name = TableName::new("d", "t");
     let Ok(Some(descriptions)) = plan::describe(&name, &map, &collations) else { return };
     let Ok(plan) = plan::build(name, &map, &descriptions, Internals::default(), 1 << 16) else { return };
+    let _ = partial_json::expand(&plan.decoders, cursor.0, 1 << 16);
     read_all(&plan, &mut cursor);
 }
 

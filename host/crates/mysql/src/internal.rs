@@ -10,7 +10,7 @@ use super::{
 };
 use sluicegate_model::{Result, change::TableName};
 
-/// The columns of a sequence, as MariaDB makes them.
+/// The columns of a sequence, as MariaDB makes them. From 11.5 on the first four may be of any integer type.
 const SEQUENCE: [(&[u8], u8); 8] = [
     (b"next_not_cached_value", ct::LONGLONG),
     (b"minimum_value", ct::LONGLONG),
@@ -58,7 +58,10 @@ impl Facts {
 
 /// Whether a table map may be that of a sequence.
 pub fn may_be_sequence(map: &TableMap<'_>) -> bool {
-    let shape = |(column, (_, kind)): (&ColumnMap, &(&[u8], u8))| column.kind == *kind && !column.nullable;
+    let shape = |(column, (_, kind)): (&ColumnMap, &(&[u8], u8))| {
+        !column.nullable
+            && (column.kind == *kind || *kind == ct::LONGLONG && matches!(column.kind, ct::TINY | ct::SHORT | ct::INT24 | ct::LONG))
+    };
     let named = |names: &Vec<&[u8]>| names.iter().zip(&SEQUENCE).all(|(name, (expected, _))| name == expected);
     map.columns.len() == SEQUENCE.len() && map.columns.iter().zip(&SEQUENCE).all(shape) && map.metadata.names.as_ref().is_none_or(named)
 }

@@ -234,7 +234,13 @@ impl Writer<'_> {
                 self.out.extend_from_slice(b"\"base64:type");
                 self.integer(kind)?;
                 self.out.push(b':');
-                self.out.extend_from_slice(STANDARD.encode(data).as_bytes());
+                // the server breaks its base64 into lines
+                for (i, line) in STANDARD.encode(data).as_bytes().chunks(76).enumerate() {
+                    if i > 0 {
+                        self.out.extend_from_slice(b"\\n");
+                    }
+                    self.out.extend_from_slice(line);
+                }
                 self.out.push(b'"');
                 Ok(())
             }
@@ -396,6 +402,17 @@ mod tests {
     fn a_decimal_inside_a_document_keeps_its_digits() {
         // P30: one decimal inside a document stopped the whole stream of a peer
         assert_eq!(text(&[OPAQUE, 246, 4, 3, 2, 0x81, 0x32]).unwrap(), "1.50");
+    }
+
+    #[test]
+    fn long_bytes_are_broken_into_lines_as_the_server_does() {
+        for (bytes, lines) in [(57, 1), (58, 2), (114, 2), (115, 3)] {
+            let mut document = vec![OPAQUE, 15, bytes];
+            document.extend(std::iter::repeat_n(b'x', usize::from(bytes)));
+            let text = text(&document).unwrap();
+            assert_eq!(text.matches("\\n").count(), lines - 1, "{bytes} bytes: {text}");
+            assert!(!text.ends_with("\\n\""), "{text}");
+        }
     }
 
     #[test]
