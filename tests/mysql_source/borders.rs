@@ -269,6 +269,14 @@ fn border_values_of_mariadb_are_what_select_says() {
 }
 
 #[test]
+fn values_in_the_temporal_formats_of_old_mariadb_are_what_select_says() {
+    let server = mariadb::start(&["--mysql56-temporal-format=OFF"]);
+    borders_are_exact(&server);
+    let old = server.query("SELECT COUNT(*) FROM information_schema.columns WHERE column_type LIKE '%mariadb-5.3%'");
+    assert!(old[0][0].as_ref().unwrap().parse::<u32>().unwrap() >= 21, "{old:?}");
+}
+
+#[test]
 fn border_values_of_mysql_are_what_select_says() {
     borders_are_exact(&mysql::shared());
 }

@@ -1,12 +1,12 @@
 //! A pipeline that reads a real server's binlog: where it goes on after stops, kills, changes of its file, and faults of the log.
 
+mod documented;
 mod failover;
 mod lost_log;
 mod places;
 mod sinks;
 mod transactions;
 mod truncate;
-mod types;
 mod unreadable;
 
 use std::{

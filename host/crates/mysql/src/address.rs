@@ -13,6 +13,7 @@ pub fn write(special: Special, value: &[u8], out: &mut Vec<u8>) -> Result<(), Fa
     match special {
         Special::Uuid => uuid(&padded, out),
         Special::Inet6 => return inet6(&padded, out),
+        Special::Fraction(_) => return Err(Fault::Invalid("a fraction that is no text")),
         Special::Inet4 => {
             let [a, b, c, d, ..] = padded;
             return inet4([a, b, c, d], out);

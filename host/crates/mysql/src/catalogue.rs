@@ -302,6 +302,9 @@ impl CatalogueColumn {
             "uuid" => Some(Special::Uuid),
             "inet6" => Some(Special::Inet6),
             "inet4" => Some(Special::Inet4),
+            "time" | "datetime" | "timestamp" => {
+                self.native_type().fraction_digits().and_then(|n| u8::try_from(n).ok()).map(Special::Fraction)
+            }
             _ => None,
         }
     }
@@ -346,7 +349,6 @@ impl CatalogueColumn {
     pub fn agrees(&self, logged: &ColumnMap) -> bool {
         let binary = self.charset.as_deref().map(Charset::named).is_none_or(|c| c == Charset::Binary);
         let native = self.native_type();
-        let old = || native.fraction_digits().is_none();
         match self.data_type.as_str() {
             "tinyint" => logged.kind == ct::TINY,
             "smallint" => logged.kind == ct::SHORT,
@@ -361,9 +363,9 @@ impl CatalogueColumn {
             }
             "year" => logged.kind == ct::YEAR,
             "date" => matches!(logged.kind, ct::DATE | ct::NEWDATE),
-            "time" => logged.kind == ct::TIME2 || (logged.kind == ct::TIME && old()),
-            "datetime" => logged.kind == ct::DATETIME2 || (logged.kind == ct::DATETIME && old()),
-            "timestamp" => logged.kind == ct::TIMESTAMP2 || (logged.kind == ct::TIMESTAMP && old()),
+            "time" => matches!(logged.kind, ct::TIME2 | ct::TIME),
+            "datetime" => matches!(logged.kind, ct::DATETIME2 | ct::DATETIME),
+            "timestamp" => matches!(logged.kind, ct::TIMESTAMP2 | ct::TIMESTAMP),
             "bit" => logged.kind == ct::BIT,
             "enum" => logged.kind == ct::ENUM,
             "set" => logged.kind == ct::SET,

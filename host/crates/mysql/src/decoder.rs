@@ -7,7 +7,7 @@ use super::{
     charset::{self, Charset},
     compressed,
     cursor::{Cursor, Fault},
-    decimal, json, temporal,
+    decimal, hires, json, temporal,
 };
 use sluicegate_model::change::{Column, Strings, Values};
 
@@ -20,6 +20,8 @@ pub enum Special {
     Inet6,
     /// MariaDB's INET4.
     Inet4,
+    /// The digits of the fraction of MariaDB's temporal types before version 10.1.
+    Fraction(u8),
 }
 
 /// How a column's values are stored in a row image. Widths and prefixes are in bytes.
@@ -48,6 +50,12 @@ pub enum Decoder {
     OldTime,
     OldDateTime,
     OldTimestamp,
+    /// With a fraction, as MariaDB 5.3 stored it.
+    HiresTime(u8),
+    /// The same.
+    HiresDateTime(u8),
+    /// The same.
+    HiresTimestamp(u8),
     Time(u8),
     DateTime(u8),
     Timestamp(u8),
@@ -174,6 +182,9 @@ impl Decoder {
             Decoder::OldTime => temporal::time_old(row, out),
             Decoder::OldDateTime => temporal::datetime_old(row, out),
             Decoder::OldTimestamp => temporal::timestamp_old(row, out),
+            Decoder::HiresTime(fsp) => hires::time(row, *fsp, out),
+            Decoder::HiresDateTime(fsp) => hires::datetime(row, *fsp, out),
+            Decoder::HiresTimestamp(fsp) => hires::timestamp(row, *fsp, out),
             _ => Err(MISMATCH),
         };
         finish(strings, written)
@@ -209,6 +220,9 @@ impl Decoder {
             Decoder::Int32 | Decoder::UInt32 | Decoder::Float | Decoder::OldTimestamp => 4,
             Decoder::Int64 | Decoder::UInt64 | Decoder::Double | Decoder::OldDateTime => 8,
             Decoder::Decimal { bytes, .. } => *bytes,
+            Decoder::HiresTime(fsp) => hires::TIME_BYTES[usize::from(*fsp)],
+            Decoder::HiresDateTime(fsp) => hires::DATETIME_BYTES[usize::from(*fsp)],
+            Decoder::HiresTimestamp(fsp) => 4 + temporal::fraction_bytes(*fsp),
             Decoder::Time(fsp) => 3 + temporal::fraction_bytes(*fsp),
             Decoder::DateTime(fsp) => 5 + temporal::fraction_bytes(*fsp),
             Decoder::Timestamp(fsp) => 4 + temporal::fraction_bytes(*fsp),
@@ -375,6 +389,9 @@ mod tests {
             (FixedBytes { prefix: 1, length: 16 }, DataType::Bytes),
             (Special { prefix: 1, special: super::Special::Uuid }, DataType::Text),
             (Json { prefix: 4 }, DataType::Json),
+            (HiresTime(3), DataType::Time),
+            (HiresDateTime(6), DataType::DateTime),
+            (HiresTimestamp(1), DataType::Timestamp),
             (UInt8, DataType::UInt64),
             (UInt16, DataType::UInt64),
             (UInt24, DataType::UInt64),

@@ -25,6 +25,7 @@ mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gtid;
+mod hires;
 mod internal;
 mod json;
 mod ledger;

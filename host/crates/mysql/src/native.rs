@@ -14,7 +14,9 @@ pub fn logged(column: &ColumnMap, description: &Description) -> NativeType {
     let binary = charset == Charset::Binary;
     let characters = meta / charset.bytes_a_character(name);
     let number = |name| NativeType::named(name).unsigned(description.unsigned);
-    let fraction = |name| if meta == 0 { NativeType::named(name) } else { NativeType::with_number(name, meta) };
+    // the old types do not log their fraction's digits
+    let digits = if let Some(Special::Fraction(digits)) = description.special { u32::from(digits) } else { meta };
+    let fraction = |name| if digits == 0 { NativeType::named(name) } else { NativeType::with_number(name, digits) };
     let text = |native: NativeType| native.in_character_set(Some(name));
     match column.kind {
         ct::TINY => number("tinyint"),
@@ -37,8 +39,8 @@ pub fn logged(column: &ColumnMap, description: &Description) -> NativeType {
             Some(Special::Uuid) => NativeType::named("uuid"),
             Some(Special::Inet6) => NativeType::named("inet6"),
             Some(Special::Inet4) => NativeType::named("inet4"),
-            None if binary => NativeType::with_number("binary", meta),
-            None => text(NativeType::with_number("char", characters)),
+            _ if binary => NativeType::with_number("binary", meta),
+            _ => text(NativeType::with_number("char", characters)),
         },
         ct::VARCHAR | ct::VAR_STRING if binary => NativeType::with_number("varbinary", meta),
         ct::VARCHAR | ct::VAR_STRING => text(NativeType::with_number("varchar", characters)),

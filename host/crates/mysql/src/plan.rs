@@ -139,8 +139,13 @@ fn hidden(column: &ColumnMap) -> Option<Decoder> {
 fn held_bytes(decoder: &Decoder) -> usize {
     match decoder {
         Decoder::Decimal { precision, .. } => 8 + usize::from(*precision),
-        Decoder::Date | Decoder::OldTime | Decoder::Time(_) => 20,
-        Decoder::OldDateTime | Decoder::OldTimestamp | Decoder::DateTime(_) | Decoder::Timestamp(_) => 32,
+        Decoder::Date | Decoder::OldTime | Decoder::HiresTime(_) | Decoder::Time(_) => 20,
+        Decoder::OldDateTime
+        | Decoder::OldTimestamp
+        | Decoder::HiresDateTime(_)
+        | Decoder::HiresTimestamp(_)
+        | Decoder::DateTime(_)
+        | Decoder::Timestamp(_) => 32,
         Decoder::FixedBytes { length, .. } => 4 + usize::from(*length),
         _ => 8,
     }
@@ -183,6 +188,10 @@ fn decoder(column: &ColumnMap, description: &Description, most: usize) -> Result
         if unsigned { (decoder, DataType::UInt64) } else { (signed, DataType::Int64) }
     };
     let fsp = || u8::try_from(meta).ok().filter(|fsp| *fsp <= 6).ok_or_else(|| format!("a fraction of {meta} digits"));
+    let old_digits = || match description.special {
+        Some(Special::Fraction(digits @ 1..=6)) => Some(digits),
+        _ => None,
+    };
     let blob_prefix = || u8::try_from(meta).ok().filter(|n| (1..=4).contains(n)).ok_or_else(|| format!("a length of {meta} bytes"));
     Ok(match column.kind {
         ct::TINY => by_sign(Decoder::Int8, Decoder::UInt8),
@@ -200,9 +209,9 @@ fn decoder(column: &ColumnMap, description: &Description, most: usize) -> Result
         }
         ct::YEAR => (Decoder::Year, DataType::UInt64),
         ct::DATE | ct::NEWDATE => (Decoder::Date, DataType::Date),
-        ct::TIME => (Decoder::OldTime, DataType::Time),
-        ct::DATETIME => (Decoder::OldDateTime, DataType::DateTime),
-        ct::TIMESTAMP => (Decoder::OldTimestamp, DataType::Timestamp),
+        ct::TIME => (old_digits().map_or(Decoder::OldTime, Decoder::HiresTime), DataType::Time),
+        ct::DATETIME => (old_digits().map_or(Decoder::OldDateTime, Decoder::HiresDateTime), DataType::DateTime),
+        ct::TIMESTAMP => (old_digits().map_or(Decoder::OldTimestamp, Decoder::HiresTimestamp), DataType::Timestamp),
         ct::TIME2 => (Decoder::Time(fsp()?), DataType::Time),
         ct::DATETIME2 => (Decoder::DateTime(fsp()?), DataType::DateTime),
         ct::TIMESTAMP2 => (Decoder::Timestamp(fsp()?), DataType::Timestamp),
@@ -210,8 +219,10 @@ fn decoder(column: &ColumnMap, description: &Description, most: usize) -> Result
         ct::ENUM if matches!(meta, 1 | 2) => (Decoder::Enum { bytes: meta as u8, labels: description.labels.clone() }, DataType::Text),
         ct::SET if (1..=8).contains(&meta) => (Decoder::Set { bytes: meta as u8, labels: description.labels.clone() }, DataType::Text),
         ct::STRING => match (description.special, charset()) {
-            (Some(special), _) => (Decoder::Special { prefix: prefix(meta), special }, DataType::Text),
-            (None, Charset::Binary) => (Decoder::FixedBytes { prefix: prefix(meta), length: meta }, DataType::Bytes),
+            (Some(special @ (Special::Uuid | Special::Inet4 | Special::Inet6)), _) => {
+                (Decoder::Special { prefix: prefix(meta), special }, DataType::Text)
+            }
+            (_, Charset::Binary) => (Decoder::FixedBytes { prefix: prefix(meta), length: meta }, DataType::Bytes),
             _ => text_or_bytes(prefix(meta))?,
         },
         ct::VARCHAR | ct::VAR_STRING => text_or_bytes(prefix(meta))?,
