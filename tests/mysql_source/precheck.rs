@@ -67,6 +67,19 @@ fn tls_is_used_and_a_certificate_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_ca_file_that_has_no_end_or_is_not_there_is_refused() {
+    let server = mysql::shared();
+    let mut settings = settings(&server, "d");
+    settings.tls = TlsMode::VerifyIdentity;
+    for path in ["/dev/zero", "/none/ca.pem"] {
+        settings.ca_file = Some(path.into());
+        let error = precheck(settings.clone(), &anew()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precheck);
+        assert!(error.to_string().contains(&format!("cannot read the certificates in {path}")), "{error}");
+    }
+}
+
+#[test]
 fn an_unreachable_server_is_an_error_at_once() {
     let server = mariadb::shared();
     let mut settings = settings(&server, "d");

@@ -40,7 +40,7 @@ const ARROWS: [(&str, &str, &str); 18] = [
     ("status", "model", ""),
     ("config", "model storage table-pattern", ""),
     ("source", "config model", ""),
-    ("mysql", "config model source status table-pattern", ""),
+    ("mysql", "config model source status storage table-pattern", ""),
     ("generator", "config model source status", "format"),
     ("dead-letter", "model storage", ""),
     ("plugin-host", "config dead-letter model status storage", ""),

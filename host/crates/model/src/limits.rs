@@ -57,6 +57,9 @@ pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 /// Size of the other files that are read for a plugin's author, in bytes: its configuration, a `package.json`.
 pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 
+/// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
+pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
+
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
 pub const SOURCE_ENTRIES: usize = 4096;
 

@@ -1,13 +1,18 @@
 //! Connections to the server: how they are opened, what the server is, and what its errors mean.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 use tokio::time::timeout;
 
 use super::{charset::Collations, position::Flavour};
 use sluicegate_config::{MySqlSource, TlsMode};
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, limits::CERTIFICATE_FILE_BYTES};
+use sluicegate_storage::file;
 
 /// A replica has to take packets of the largest size that the protocol has, whatever the server's own setting.
 const MAX_PACKET: usize = 1 << 30;
@@ -16,6 +21,8 @@ const MAX_PACKET: usize = 1 << 30;
 #[derive(Clone, Debug)]
 pub struct Connector {
     opts: Opts,
+    /// The authorities that are trusted, and no others. Read again for each connection, because certificates are renewed.
+    ca_file: Option<PathBuf>,
     blocking: Option<mysql::OptsBuilder>,
     address: String,
     user: String,
@@ -44,10 +51,7 @@ impl Connector {
         let tls = match settings.tls {
             TlsMode::Disabled => None,
             TlsMode::Required => Some(SslOpts::default().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)),
-            TlsMode::VerifyIdentity => Some(match &settings.ca_file {
-                Some(file) => SslOpts::default().with_root_certs(vec![file.clone().into()]).with_disable_built_in_roots(true),
-                None => SslOpts::default(),
-            }),
+            TlsMode::VerifyIdentity => Some(SslOpts::default()),
         };
         let opts = OptsBuilder::default()
             .ip_or_hostname(settings.host.clone())
@@ -61,7 +65,14 @@ impl Connector {
             .ssl_opts(tls);
         // with a file it would trust the public authorities, too
         let blocking = settings.ca_file.is_none().then(|| blocking(settings, wait));
-        Self { opts: opts.into(), blocking, address: format!("{}:{}", settings.host, settings.port), user: settings.user.clone(), wait }
+        Self {
+            opts: opts.into(),
+            ca_file: settings.ca_file.clone().filter(|_| settings.tls == TlsMode::VerifyIdentity),
+            blocking,
+            address: format!("{}:{}", settings.host, settings.port),
+            user: settings.user.clone(),
+            wait,
+        }
     }
 
     /// The same for the blocking client; `None` when that cannot check certificates as the settings want it.
@@ -76,7 +87,25 @@ impl Connector {
 
     /// Opens a connection.
     pub async fn connect(&self) -> Result<Conn> {
-        self.within("connect to", Conn::new(self.opts.clone())).await
+        let opts = match &self.ca_file {
+            Some(path) => self.trusting(path).await?,
+            None => self.opts.clone(),
+        };
+        self.within("connect to", Conn::new(opts)).await
+    }
+
+    /// The options, with the certificates of a file as the only ones that are trusted.
+    async fn trusting(&self, path: &Path) -> Result<Opts> {
+        let unreadable = |cause: std::io::Error| {
+            Error::new(ErrorKind::Precheck, format!("cannot read the certificates in {}", path.display()))
+                .caused_by(cause)
+                .remedy("Set the source's ca_file to a PEM or DER file that the program may read.")
+        };
+        let owned = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || file::read(&owned, CERTIFICATE_FILE_BYTES)).await;
+        let certificates = read.map_err(std::io::Error::other).and_then(|read| read).map_err(unreadable)?;
+        let tls = SslOpts::default().with_root_certs(vec![certificates.into()]).with_disable_built_in_roots(true);
+        Ok(OptsBuilder::from_opts(self.opts.clone()).ssl_opts(tls).into())
     }
 
     /// Waits for the server's answer, no longer than a single request may take.

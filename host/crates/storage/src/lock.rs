@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -23,10 +24,16 @@ pub enum LockFault {
 }
 
 impl Lock {
-    /// Takes the lock file at `path`, which is made if needed, and notes our process id in it.
+    /// Takes the lock file at `path`, which is made if needed, and notes our process id in it. A link at `path` is an error: it
+    /// would have us write into a file that somebody else chose.
     pub fn take(path: &Path) -> Result<Self, LockFault> {
         // not truncated: the file may hold the other process's id
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(LockFault::Io)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+        let mut file = options.open(path).map_err(LockFault::Io)?;
+        if !file.metadata().map_err(LockFault::Io)?.is_file() {
+            return Err(LockFault::Io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -50,5 +57,33 @@ impl LockFault {
     /// ` by process 123`, or nothing when the holder is not known.
     pub fn holder(pid: Option<u32>) -> String {
         pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_not_followed_to_write_into_the_file_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lock, other) = (folder.path().join("lock"), folder.path().join("other"));
+        fs::write(&other, "precious").unwrap();
+        symlink(&other, &lock).unwrap();
+        assert!(matches!(Lock::take(&lock), Err(LockFault::Io(_))));
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        fs::remove_file(&lock).unwrap();
+        Lock::take(&lock).unwrap();
+    }
+
+    #[test]
+    fn a_held_lock_tells_who_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let _held = Lock::take(&path).unwrap();
+        let Err(LockFault::Held(holder)) = Lock::take(&path) else { panic!("taken twice") };
+        assert_eq!(holder, Some(std::process::id()));
     }
 }
