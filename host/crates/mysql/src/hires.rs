@@ -24,7 +24,7 @@ fn units(fsp: u8) -> (u64, u64) {
 
 /// The time of a day or longer, as `temporal` packs it.
 fn pack(seconds: u64) -> Result<u32, Fault> {
-    u32::try_from((seconds / 3600) << 12 | (seconds / 60 % 60) << 6 | seconds % 60).map_err(|_| IMPOSSIBLE)
+    u32::try_from((seconds / 3600) << 12 | (seconds / 60 % 60) << 6 | (seconds % 60)).map_err(|_| IMPOSSIBLE)
 }
 
 /// TIME: counted from the least one.
