@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -46,6 +46,7 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
         heartbeat: Duration::from_secs(2),
+        row_image: RowImage::Full,
     }
 }
 
@@ -225,7 +226,8 @@ pub fn text_changes(batch: &Batch) -> Vec<TextChange> {
         .collect()
 }
 
-fn text(column: &Column, row: usize) -> Option<String> {
+/// A value as text; `None` is null, or absent.
+pub fn text(column: &Column, row: usize) -> Option<String> {
     if column.nulls.get(row) {
         return None;
     }

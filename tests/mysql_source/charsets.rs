@@ -147,7 +147,7 @@ fn labels_and_short_texts_in_any_character_set_are_what_select_says() {
             ));
         }
         let changes = capture.changes(2 * WORDS.len());
-        for ((charset, word), changes) in WORDS.iter().zip(changes.chunks(2)) {
+        for ((charset, _), changes) in WORDS.iter().zip(changes.chunks(2)) {
             let expected = client.query(&format!("SELECT * FROM `t_{charset}` ORDER BY id"));
             for (change, expected) in changes.iter().zip(&expected) {
                 assert_eq!(change.after.as_ref(), Some(expected), "{charset}");

@@ -1,5 +1,6 @@
 //! What a server keeps for itself: sequences, hidden columns, the history of versioned tables.
 
+use sluicegate_config::RowImage;
 use sluicegate_harness::{database::Server, mariadb, mysql};
 use sluicegate_model::{change::Operation, limits::Limits};
 
@@ -156,6 +157,47 @@ fn versioned_tables_are_what_select_shows_without_their_history() {
         assert!(shown(&capture.changes(1)[0]).starts_with("Insert plain 2"));
         capture.stop();
     });
+}
+
+#[test]
+fn history_and_hidden_columns_stay_out_of_rows_that_are_logged_in_part() {
+    for image in ["MINIMAL", "NOBLOB"] {
+        for metadata in ["FULL", "NO_LOG"] {
+            let server = mariadb::start(&[&format!("--binlog-row-image={image}"), &format!("--binlog-row-metadata={metadata}")]);
+            let database = server.database("in_part");
+            server.sql(&format!(
+                "CREATE TABLE {database}.versioned (id int PRIMARY KEY, x int, y int DEFAULT 1, b blob, UNIQUE (b)) WITH SYSTEM VERSIONING;
+                 CREATE TABLE {database}.hashed (id int PRIMARY KEY, b blob, c int, UNIQUE (b));
+                 CREATE TABLE {database}.keyless (id int, x int) WITH SYSTEM VERSIONING"
+            ));
+            let mut settings = settings(&server, &database);
+            settings.row_image = RowImage::Partial;
+            let mut capture = Capture::start(settings, anew(), Limits::default());
+            server.sql(&format!(
+                "INSERT INTO {database}.versioned (id, x, b) VALUES (1, 1, 'a'), (2, 1, 'b'); UPDATE {database}.versioned SET x = x + 1 WHERE id = 1;
+                 DELETE FROM {database}.versioned WHERE id = 1; UPDATE {database}.versioned SET b = 'c'; DELETE HISTORY FROM {database}.versioned;
+                 INSERT INTO {database}.hashed (id, b) VALUES (1, 'a'); UPDATE {database}.hashed SET b = 'b'; UPDATE {database}.hashed SET c = 1;
+                 DELETE FROM {database}.hashed; INSERT INTO {database}.keyless VALUES (1, 1); UPDATE {database}.keyless SET x = 2; DELETE FROM {database}.keyless"
+            ));
+            let expected = [
+                "Insert versioned 1",
+                "Insert versioned 2",
+                "Update versioned 1",
+                "Delete versioned 1",
+                "Update versioned 2",
+                "Insert hashed 1",
+                "Update hashed 1",
+                "Update hashed 1",
+                "Delete hashed 1",
+                "Insert keyless 1",
+                "Update keyless 1",
+                "Delete keyless 1",
+            ];
+            let keys = |change: &TextChange| shown(change).split(' ').take(3).collect::<Vec<_>>().join(" ");
+            assert_eq!(capture.changes(expected.len()).iter().map(keys).collect::<Vec<_>>(), expected, "{image} {metadata}");
+            capture.stop();
+        }
+    }
 }
 
 #[test]

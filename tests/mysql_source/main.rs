@@ -5,6 +5,7 @@ mod capture;
 mod charsets;
 mod compressed;
 mod internal;
+mod partial;
 mod precheck;
 mod resume;
 mod start;

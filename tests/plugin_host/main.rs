@@ -6,6 +6,7 @@ mod drip;
 mod faults;
 mod files;
 mod neighbour;
+mod partial;
 mod pipelines;
 mod policies;
 mod recovery;

@@ -3,6 +3,7 @@
 mod documented;
 mod failover;
 mod lost_log;
+mod partial;
 mod places;
 mod sinks;
 mod transactions;

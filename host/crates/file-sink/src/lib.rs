@@ -143,6 +143,9 @@ impl FileSink {
 
     /// Writes an update whose row goes from one stream to another.
     fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize) -> Result<Written> {
+        if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
+            destination::check_whole(rows, change.after)?;
+        }
         let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
         let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
         let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;

@@ -7,6 +7,7 @@ use super::{
     decoder::{self, ColumnFault},
     event::RowsKind,
     plan::Plan,
+    presence::Presence,
     versioned::{self, Shown},
 };
 use sluicegate_model::{
@@ -91,7 +92,15 @@ impl Assembly {
 
     /// Decodes rows until the batch is full or `rows` is empty. `first` is the number of the first row in its event of the log,
     /// and becomes that of the next row to read: also with an error, before which whole rows may have been taken.
-    pub fn fill(&mut self, origin: &Origin, plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, first: &mut u32) -> Result<()> {
+    pub fn fill(
+        &mut self,
+        origin: &Origin,
+        plan: &Plan,
+        kind: RowsKind,
+        partial: Option<&Presence>,
+        rows: &mut Cursor<'_>,
+        first: &mut u32,
+    ) -> Result<()> {
         let table = self.table(&plan.table);
         let mut event = None;
         let mut outcome = Ok(());
@@ -105,7 +114,7 @@ impl Assembly {
             let mut end = None;
             if let Some(row_end) = plan.row_end {
                 let mut behind = *rows;
-                match versioned::next(plan, row_end, kind, &mut behind) {
+                match versioned::next(plan, row_end, kind, partial, &mut behind) {
                     Ok(Shown::Change { operation: shown, images }) => (operation, *rows, end) = (shown, images, Some(behind)),
                     Ok(Shown::Nothing) => {
                         *rows = behind;
@@ -129,7 +138,11 @@ impl Assembly {
                 Operation::Delete => &[Image::Before],
                 _ => &[Image::After],
             };
-            outcome = images.iter().try_for_each(|image| decode(plan, rows, held, *image, self.max_row));
+            let mut copied = 0;
+            outcome = images.iter().try_for_each(|image| {
+                copied += decode(plan, partial, rows, held, *image, self.max_row)?;
+                Ok(())
+            });
             if outcome.is_err() {
                 // what was read before it is whole, and is delivered
                 held.truncate(row);
@@ -144,7 +157,8 @@ impl Assembly {
                 Operation::Update => (row, row + 1),
                 _ => (NO_IMAGE, row),
             };
-            self.batch.bytes += before - rows.len() + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
+            self.batch.bytes +=
+                before - rows.len() + copied + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
             self.batch.changes.push(Change { table: table as u32, before: before_row, after: after_row, operation, event, row: *first });
             *first += 1;
         }
@@ -188,11 +202,22 @@ fn unknown() -> Offset {
     Offset::from_json("")
 }
 
-/// Reads one row image into the table's columns.
+/// Reads one row image into the table's columns. Answers how many bytes were not logged with it, but copied.
 #[inline]
-fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image, most: usize) -> Result<()> {
+fn decode(
+    plan: &Plan,
+    partial: Option<&Presence>,
+    rows: &mut Cursor<'_>,
+    held: &mut TableRows,
+    image: Image,
+    most: usize,
+) -> Result<usize> {
     let start = rows.len();
-    decoder::image(&plan.decoders, rows, &mut held.columns).map_err(|fault| fault_in(plan, fault))?;
+    let copied = match partial {
+        None => decoder::image(&plan.decoders, rows, &mut held.columns).map(|()| 0),
+        Some(presence) => presence.image(image, &plan.decoders, rows, &mut held.columns),
+    };
+    let copied = copied.map_err(|fault| fault_in(plan, fault))?;
     if start - rows.len() > most {
         return Err(too_large(plan, start - rows.len(), most));
     }
@@ -200,7 +225,7 @@ fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image
         return Err(beyond_columns(plan));
     }
     held.images.push(image as u8);
-    Ok(())
+    Ok(copied)
 }
 
 /// Bytes that the last images hold in columns whose text may be far longer than what is logged: labels, JSON, other character
@@ -215,15 +240,15 @@ fn expanded(plan: &Plan, held: &TableRows, images: usize) -> usize {
 }
 
 /// Passes over `count` rows that were delivered before a restart. Returns how many there were, at most `count`.
-pub fn pass_over(plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, count: u64) -> Result<u64> {
-    let images = if kind == RowsKind::Update { 2 } else { 1 };
+pub fn pass_over(plan: &Plan, kind: RowsKind, partial: Option<&Presence>, rows: &mut Cursor<'_>, count: u64) -> Result<u64> {
+    let images = kind.images();
     for passed in 0..count {
         if rows.is_empty() {
             return Ok(passed);
         }
         let mut scratch = TableRows::new(plan.table.clone());
-        for _ in 0..images {
-            decoder::image(&plan.decoders, rows, &mut scratch.columns).map_err(|fault| fault_in(plan, fault))?;
+        for image in images {
+            decode(plan, partial, rows, &mut scratch, *image, usize::MAX)?;
         }
     }
     Ok(count)

@@ -8,7 +8,7 @@ use super::{
     assembly::{self, Origin},
     catalogue::Known,
     cursor::Cursor,
-    event::{self, Query, kind},
+    event::{self, Query, Rows, kind},
     gtid::{Gtid, GtidSet},
     partial_json, payload,
     plan::Plan,
@@ -16,6 +16,7 @@ use super::{
     statement::{self, Statement},
     stream::{Halt, Stream},
 };
+use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind,
     change::{Event, MarkKind, TableName, Transaction, Truncate},
@@ -318,7 +319,7 @@ impl Stream {
         self.see(time_us);
         let rows = event::rows(event_type, body, self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
-        self.check_rows(&plan, rows.columns, rows.full)?;
+        self.check_rows(&plan, &rows)?;
         let delivered = part_rows.saturating_sub(origin.event.rows_before);
         // an older version's count: whole events, then rows of the next one
         let counted = match number.cmp(&skip.events) {
@@ -328,7 +329,7 @@ impl Stream {
         };
         let already = if had { u64::MAX } else { delivered.max(counted) };
         let mut cursor = Cursor(&rows.data);
-        let passed = assembly::pass_over(&plan, rows.kind, &mut cursor, already)?;
+        let passed = assembly::pass_over(&plan, rows.kind, rows.partial.as_ref(), &mut cursor, already)?;
         let mut row = first_row.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
         self.note_rows(&origin, &plan, row);
         if number >= skip.events {
@@ -338,7 +339,7 @@ impl Stream {
             if self.assembly.is_full() {
                 self.send().await?;
             }
-            let filled = self.assembly.fill(&origin, &plan, rows.kind, &mut cursor, &mut row);
+            let filled = self.assembly.fill(&origin, &plan, rows.kind, rows.partial.as_ref(), &mut cursor, &mut row);
             self.note_rows(&origin, &plan, row);
             filled?;
         }
@@ -356,15 +357,24 @@ impl Stream {
         self.place.read_up_to(&plan.counted, origin.event.rows_before(next));
     }
 
-    fn check_rows(&self, plan: &Plan, columns: usize, full: bool) -> Result<(), Halt> {
-        if columns != plan.decoders.len() {
+    fn check_rows(&self, plan: &Plan, rows: &Rows<'_>) -> Result<(), Halt> {
+        if rows.columns != plan.decoders.len() {
             return Err(self.fault(format_args!("rows of {} with another number of columns than it described", plan.table.name)).into());
         }
-        if !full {
+        let Some(partial) = &rows.partial else { return Ok(()) };
+        if self.reader.row_image == RowImage::Full && !partial.is_complete() {
             return Err(self
                 .fault(format_args!("rows of {} that do not hold every column", plan.table.name))
-                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                .remedy("Take them without the columns that are not logged: write `row_image: partial` at the source. Or set binlog_row_image = FULL \
+                     globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
                      what stands between is not delivered, so copy or compare the table.")
+                .into());
+        }
+        if partial.is_empty() {
+            return Err(self
+                .fault(format_args!("rows of {} of which no column is logged: all have their defaults", plan.table.name))
+                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with \
+                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         Ok(())

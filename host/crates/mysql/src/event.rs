@@ -15,7 +15,9 @@ use super::{
     cursor::{Cursor, Fault},
     gtid::{Gtid, is_number},
     position::LONGEST_FILE,
+    presence::Presence,
 };
+use sluicegate_model::change::Image;
 
 /// Event types, as numbered in the header.
 #[allow(missing_docs, reason = "the names are the protocol's")]
@@ -204,6 +206,17 @@ pub enum RowsKind {
     Delete,
 }
 
+impl RowsKind {
+    /// The images of each row, in their order.
+    pub fn images(self) -> &'static [Image] {
+        match self {
+            Self::Write => &[Image::After],
+            Self::Update => &[Image::Before, Image::After],
+            Self::Delete => &[Image::Before],
+        }
+    }
+}
+
 /// A rows event.
 #[derive(Clone, Debug)]
 pub struct Rows<'a> {
@@ -211,8 +224,8 @@ pub struct Rows<'a> {
     pub kind: RowsKind,
     /// Columns of the table.
     pub columns: usize,
-    /// Whether every image holds every column.
-    pub full: bool,
+    /// Which columns the images hold; `None` = all of them.
+    pub partial: Option<Presence>,
     /// The row images, one after the other.
     pub data: Cow<'a, [u8]>,
 }
@@ -254,16 +267,11 @@ pub fn rows(event_type: u8, body: &[u8], limit: usize) -> Result<Rows<'_>, Fault
     }
     let columns = cursor.lenenc()? as usize;
     let bitmap = columns.div_ceil(8);
-    let mut full = all_set(cursor.take(bitmap)?, columns);
-    if kind == RowsKind::Update {
-        full &= all_set(cursor.take(bitmap)?, columns);
-    }
+    let first = cursor.take(bitmap)?;
+    let second = if kind == RowsKind::Update { cursor.take(bitmap)? } else { first };
+    let partial = Presence::unless_full(kind, first, second, columns);
     let data = if compressed { Cow::Owned(unpack(cursor.0, limit)?) } else { Cow::Borrowed(cursor.0) };
-    Ok(Rows { kind, columns, full, data })
-}
-
-fn all_set(bitmap: &[u8], bits: usize) -> bool {
-    (0..bits).all(|i| bitmap.get(i / 8).is_some_and(|b| b >> (i % 8) & 1 == 1))
+    Ok(Rows { kind, columns, partial, data })
 }
 
 #[cfg(test)]
@@ -298,9 +306,9 @@ mod tests {
     fn a_row_image_that_lacks_columns_is_noticed() {
         // version 1, 3 columns, only two present
         let body = [1, 0, 0, 0, 0, 0, 0, 0, 3, 0b011, 9];
-        assert!(!rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().full);
+        assert!(rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().partial.is_some());
         let body = [1, 0, 0, 0, 0, 0, 0, 0, 3, 0b1111_1111, 9];
-        assert!(rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().full);
+        assert!(rows(kind::WRITE_ROWS_V1, &body, 0).unwrap().partial.is_none());
     }
 
     /// An XID event as it comes over the wire, checksum included.

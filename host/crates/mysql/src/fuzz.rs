@@ -26,7 +26,7 @@ use super::{
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -163,6 +163,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         tables: TablePatterns::new(&["d*.*", "!d.x"]).expect("patterns"),
         start: StartAt::Now,
         heartbeat: std::time::Duration::from_secs(1),
+        row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };
     let connector = Connector::new(&settings, limits.connect_timeout);
@@ -175,6 +176,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         connector,
         server_id: 1,
         heartbeat: settings.heartbeat,
+        row_image: settings.row_image,
         limits,
         status: Arc::new(Status::default()),
         catalogue,

@@ -36,6 +36,7 @@ mod place;
 mod plan;
 mod position;
 mod precheck;
+mod presence;
 mod proof;
 mod start;
 mod statement;
@@ -56,10 +57,10 @@ use self::{
     position::{BinlogPosition, Flavour, LANE},
     stream::Reader,
 };
-use sluicegate_config::MySqlSource;
+use sluicegate_config::{MySqlSource, RowImage};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Lane, Offset},
+    change::{BeforeImages, Capabilities, Frontier, Lane, Offset},
     limits::Limits,
 };
 use sluicegate_source::{Begin, Items, Ledger, Source};
@@ -117,9 +118,17 @@ impl Source for MySql {
         Arc::new(BinlogLedger)
     }
 
+    fn capabilities(&self) -> Capabilities {
+        match self.settings.row_image {
+            RowImage::Full => Capabilities::default(),
+            // MINIMAL, which any session may set, logs the key before a change, and the whole row of a table without one
+            RowImage::Partial => Capabilities { before_images: BeforeImages::Keys, absent: true },
+        }
+    }
+
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let (connector, catalogue) = self.connect();
-        let positions = precheck::check(&connector, &catalogue, &self.settings.start, sinks).await?;
+        let positions = precheck::check(&connector, &catalogue, &self.settings, sinks).await?;
         self.flavour = positions.first().map(|position| position.flavour);
         Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
     }
@@ -132,6 +141,7 @@ impl Source for MySql {
             connector,
             server_id: self.server_id,
             heartbeat: self.settings.heartbeat,
+            row_image: self.settings.row_image,
             limits: self.limits,
             status: self.status,
             catalogue,

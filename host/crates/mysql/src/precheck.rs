@@ -11,7 +11,7 @@ use super::{
     position::{BinlogPosition, Flavour},
     proof, start, stream,
 };
-use sluicegate_config::StartAt;
+use sluicegate_config::{MySqlSource, RowImage};
 use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
 use sluicegate_source::Begin;
 
@@ -56,18 +56,18 @@ impl Faults {
     }
 }
 
-/// Checks everything. Returns where each sink begins; without progress anywhere, where `start_at` says.
+/// Checks everything. Returns where each sink begins; without progress anywhere, where the source's `start` says.
 pub(super) async fn check(
     connector: &Connector,
     catalogue: &Catalogue,
-    start_at: &StartAt,
+    configured: &MySqlSource,
     sinks: &[Begin],
 ) -> Result<Vec<BinlogPosition>> {
     let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
-    let logging = settings(connector, &mut conn, &server, &mut faults).await?;
+    let logging = settings(connector, &mut conn, &server, configured.row_image, &mut faults).await?;
     let may_look = grants(connector, &mut conn, &mut faults).await?;
     let mut positions: Vec<BinlogPosition> = Vec::new();
     if logging && may_look {
@@ -77,7 +77,7 @@ pub(super) async fn check(
                 Begin::Start(start_at) => start::resolve(connector, &mut conn, &server, start_at).await,
                 // one place for all of them, also when the log grows meanwhile
                 Begin::First if !positions.is_empty() => Ok(positions[0].clone()),
-                Begin::First => start::resolve(connector, &mut conn, &server, start_at).await,
+                Begin::First => start::resolve(connector, &mut conn, &server, &configured.start).await,
             };
             let Some(mut found) = faults.absorb(found)? else { continue };
             found.go_on_with(server.identity.as_deref());
@@ -110,7 +110,7 @@ async fn variable(connector: &Connector, conn: &mut Conn, name: &str) -> Result<
 }
 
 /// Checks how the server logs; returns whether it logs at all.
-async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, faults: &mut Faults) -> Result<bool> {
+async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wanted: RowImage, faults: &mut Faults) -> Result<bool> {
     let on = variable(connector, conn, "log_bin").await?.is_some_and(|v| v == "ON" || v == "1");
     if !on {
         faults.add("the binlog is off (log_bin = OFF)", "Start the server with log_bin and a server_id.");
@@ -123,11 +123,19 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, fault
         );
     }
     let image = variable(connector, conn, "binlog_row_image").await?;
-    if let Some(image) = image.filter(|i| i != "FULL") {
-        faults.add(
+    // FULL_NODUP leaves out of the new row what the old one has
+    match image.filter(|image| !matches!(image.as_str(), "FULL" | "FULL_NODUP")) {
+        Some(image) if wanted == RowImage::Full => faults.add(
             format!("binlog_row_image is {image}"),
-            "Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file.",
-        );
+            "Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file. Or take rows without the columns \
+             that are not logged: write `row_image: partial` at the source.",
+        ),
+        Some(image) => tracing::warn!(
+            server = connector.address(),
+            binlog_row_image = image,
+            "the server does not log every column: what is not logged is delivered as absent, which records leave out"
+        ),
+        None => {}
     }
     let metadata = variable(connector, conn, "binlog_row_metadata").await?;
     if metadata.as_deref() != Some("FULL") {

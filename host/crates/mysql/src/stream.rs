@@ -20,6 +20,7 @@ use super::{
     position::{BinlogPosition, Flavour, LANE},
     proof,
 };
+use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Item, Lane, Mark, MarkKind, Offset},
@@ -53,6 +54,7 @@ pub(super) struct Reader {
     pub(super) connector: Connector,
     pub(super) server_id: u32,
     pub(super) heartbeat: Duration,
+    pub(super) row_image: RowImage,
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,

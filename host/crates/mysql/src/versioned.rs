@@ -9,8 +9,9 @@ use super::{
     decoder::{ColumnFault, Decoder},
     event::RowsKind,
     plan::Plan,
+    presence::Presence,
 };
-use sluicegate_model::change::Operation;
+use sluicegate_model::change::{Image, Operation};
 
 /// The last second of a TIMESTAMP, before MariaDB 11.5 and from it on (on 64-bit systems).
 const LAST_SECONDS: [u64; 2] = [0x7fff_ffff, 0xffff_ffff];
@@ -25,35 +26,59 @@ pub enum Shown<'a> {
 }
 
 /// What the next row of `rows` means, whose end is in the column `row_end`; `rows` is then behind it.
-pub fn next<'a>(plan: &Plan, row_end: usize, kind: RowsKind, rows: &mut Cursor<'a>) -> Result<Shown<'a>, ColumnFault> {
+pub fn next<'a>(
+    plan: &Plan,
+    row_end: usize,
+    kind: RowsKind,
+    partial: Option<&Presence>,
+    rows: &mut Cursor<'a>,
+) -> Result<Shown<'a>, ColumnFault> {
     let start = *rows;
-    let first = is_current(&plan.decoders, row_end, rows)?;
+    let holds = |image: Image| move |column: usize| partial.is_none_or(|partial| partial.holds(image, column));
     let change = |operation, images| Shown::Change { operation, images };
+    let images = kind.images();
+    // an image without the end is that of a current row: history is always written with it
+    let first = is_current(&plan.decoders, holds(images[0]), row_end, rows)?.unwrap_or(true);
     Ok(match kind {
         RowsKind::Write if first => change(Operation::Insert, start),
         RowsKind::Delete if first => change(Operation::Delete, start),
         RowsKind::Write | RowsKind::Delete => Shown::Nothing,
         RowsKind::Update => {
             let middle = *rows;
-            match (first, is_current(&plan.decoders, row_end, rows)?) {
+            // what an after image lacks is as it was
+            let second = is_current(&plan.decoders, holds(images[1]), row_end, rows)?.unwrap_or(first);
+            match (first, second) {
                 (true, true) => change(Operation::Update, start),
                 (true, false) => change(Operation::Delete, start),
-                (false, true) => change(Operation::Insert, middle),
+                (false, true) if partial.is_none() => change(Operation::Insert, middle),
+                (false, true) => {
+                    let fault = Fault::Invalid("a row that comes back from history, without all of its columns");
+                    return Err(ColumnFault { column: None, fault });
+                }
                 (false, false) => Shown::Nothing,
             }
         }
     })
 }
 
-/// Whether the image that `rows` begins with is current; `rows` is then behind it.
-fn is_current(decoders: &[Decoder], row_end: usize, rows: &mut Cursor<'_>) -> Result<bool, ColumnFault> {
-    let nulls = rows.take(decoders.len().div_ceil(8)).map_err(|fault| ColumnFault { column: None, fault })?;
-    let mut current = true;
-    for (i, decoder) in decoders.iter().enumerate().filter(|(i, _)| nulls[i >> 3] >> (i & 7) & 1 == 0) {
+/// Whether the image that `rows` begins with is current; `None` when it lacks the column that tells. `rows` is then behind it.
+fn is_current(
+    decoders: &[Decoder],
+    holds: impl Fn(usize) -> bool,
+    row_end: usize,
+    rows: &mut Cursor<'_>,
+) -> Result<Option<bool>, ColumnFault> {
+    let held = (0..decoders.len()).filter(|column| holds(*column)).count();
+    let nulls = rows.take(held.div_ceil(8)).map_err(|fault| ColumnFault { column: None, fault })?;
+    let mut current = None;
+    for (i, (column, decoder)) in decoders.iter().enumerate().filter(|(column, _)| holds(*column)).enumerate() {
+        if nulls[i >> 3] >> (i & 7) & 1 == 1 {
+            continue;
+        }
         let mut value = *rows;
-        decoder.skip(rows).map_err(|fault| ColumnFault { column: Some(i), fault })?;
-        if i == row_end {
-            current = is_last(decoder, &mut value).map_err(|fault| ColumnFault { column: Some(i), fault })?;
+        decoder.skip(rows).map_err(|fault| ColumnFault { column: Some(column), fault })?;
+        if column == row_end {
+            current = Some(is_last(decoder, &mut value).map_err(|fault| ColumnFault { column: Some(column), fault })?);
         }
     }
     Ok(current)
@@ -88,9 +113,12 @@ mod tests {
         ] {
             let image = image(end);
             let mut rows = Cursor(&image);
-            assert_eq!(is_current(&DECODERS, 2, &mut rows), Ok(expected));
+            assert_eq!(is_current(&DECODERS, |_| true, 2, &mut rows), Ok(Some(expected)));
             assert!(rows.is_empty());
-            assert!(is_current(&DECODERS, 2, &mut Cursor(&image[..image.len() - 1])).is_err());
+            // the same without its end, and without the number before it
+            let short = [&[0xfc][..], &image[1..image.len() - 7]].concat();
+            assert_eq!(is_current(&DECODERS, |column| column < 2, 2, &mut Cursor(&short)), Ok(None));
+            assert!(is_current(&DECODERS, |_| true, 2, &mut Cursor(&image[..image.len() - 1])).is_err());
         }
     }
 }

@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
-use sluicegate_model::{Result, change::Frontier};
+use sluicegate_model::{
+    Result,
+    change::{Capabilities, Frontier},
+};
 use sluicegate_mysql::MySql;
 use sluicegate_source::{Begin, Items, Ledger, Source};
 use sluicegate_status::Status;
@@ -47,6 +50,13 @@ impl Source for AnySource {
         match self {
             Self::Generator(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Generator(source) => source.capabilities(),
+            Self::MySql(source) => source.capabilities(),
         }
     }
 

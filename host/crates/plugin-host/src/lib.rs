@@ -28,6 +28,7 @@ mod plan;
 mod recovery;
 mod stage;
 mod surroundings;
+mod verdict;
 mod wasi;
 
 pub use chain::Chain;

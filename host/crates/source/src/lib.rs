@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Offset, Transaction},
+    change::{Batch, Capabilities, Frontier, Item, Offset, Transaction},
 };
 
 /// Where one sink begins.
@@ -50,6 +50,11 @@ pub type Items = mpsc::Sender<Item>;
 pub trait Source: Send + 'static {
     /// How places of this source compare.
     fn ledger(&self) -> Arc<dyn Ledger>;
+
+    /// What it gives of each change: known before anything is checked or read, because the plugins plan with it.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// Checks the server's settings and grants, and that it can give everything from each sink's place on, without changing
     /// anything. Answers where each sink begins, in the order of `sinks`. It is stored before the first item is delivered, so

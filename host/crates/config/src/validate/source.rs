@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, Secret, StartAt, TlsMode,
-        raw::{RawGenerator, RawMySql, RawStart, RawStartWord, RawTls},
+        GeneratorSource, MySqlSource, RowImage, Secret, StartAt, TlsMode,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawStart, RawStartWord, RawTls},
     },
     check::Check,
 };
@@ -69,6 +69,10 @@ impl Check<'_> {
                 Duration::from_millis(100),
                 Duration::from_secs(3600),
             ),
+            row_image: match raw.row_image {
+                None | Some(RawRowImage::Full) => RowImage::Full,
+                Some(RawRowImage::Partial) => RowImage::Partial,
+            },
         }
     }
 

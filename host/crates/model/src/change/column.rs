@@ -1,5 +1,9 @@
 //! Columns of values: flat vectors for fixed widths, one offsets list and one data list for text and bytes, a bitmap for
 //! nulls. This is the form that crosses into a plugin, so nothing is converted on the way.
+//!
+//! A value may also be absent: the source did not send it. That is not NULL, and nobody may take it for NULL. An absent value
+//! is marked in both bitmaps, so that code which finds no null has no absent value to look for; the second bitmap stays
+//! without memory until a value is absent.
 
 use super::DataType;
 
@@ -148,8 +152,8 @@ impl Values {
     }
 }
 
-/// A bitmap of nulls, least significant bit first; bytes that would be zero at the end may be missing, so an empty
-/// bitmap says that nothing is null.
+/// A bitmap of nulls, or of absent values, least significant bit first; bytes that would be zero at the end may be missing, so
+/// an empty bitmap says that nothing is null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nulls(pub Vec<u8>);
 
@@ -167,6 +171,14 @@ impl Nulls {
             self.0.resize((i >> 3) + 1, 0);
         }
         self.0[i >> 3] |= 1 << (i & 7);
+    }
+
+    /// Unmarks row `i`.
+    #[inline]
+    pub fn clear(&mut self, i: usize) {
+        if let Some(byte) = self.0.get_mut(i >> 3) {
+            *byte &= !(1 << (i & 7));
+        }
     }
 
     /// Forgets all rows from number `rows` on.
@@ -190,19 +202,26 @@ impl Nulls {
 pub struct Column {
     /// The values, one entry a row.
     pub values: Values,
-    /// Which of them are null.
+    /// Which of them are null or absent.
     pub nulls: Nulls,
+    /// Which of those are absent.
+    pub absent: Nulls,
 }
 
 impl Column {
     /// An empty column for values of `data_type`.
     pub fn new(data_type: DataType) -> Self {
-        Self { values: Values::new(data_type), nulls: Nulls::default() }
+        Self { values: Values::new(data_type), nulls: Nulls::default(), absent: Nulls::default() }
+    }
+
+    /// A column without absent values.
+    pub fn of(values: Values, nulls: Nulls) -> Self {
+        Self { values, nulls, absent: Nulls::default() }
     }
 
     /// Bytes of memory that the rows take, roughly.
     pub fn bytes(&self) -> usize {
-        self.values.bytes() + self.nulls.0.len()
+        self.values.bytes() + self.nulls.0.len() + self.absent.0.len()
     }
 
     /// Rows held.
@@ -237,6 +256,50 @@ impl Column {
             Values::Text(v) | Values::Bytes(v) => v.truncate(rows),
         }
         self.nulls.truncate(rows);
+        self.absent.truncate(rows);
+    }
+
+    /// Whether row `i` is absent.
+    #[inline]
+    pub fn is_absent(&self, i: usize) -> bool {
+        self.absent.get(i)
+    }
+
+    /// Whether any row may be absent; `false` is certain.
+    #[inline]
+    pub fn may_be_absent(&self) -> bool {
+        !self.absent.0.is_empty()
+    }
+
+    /// Appends an absent value.
+    pub fn push_absent(&mut self) {
+        self.absent.set(self.values.len());
+        self.push_null();
+    }
+
+    /// Appends what row `row` holds: a value, a null or an absent value. Answers the bytes of a text.
+    pub fn push_copy(&mut self, row: usize) -> usize {
+        let end = self.len();
+        if self.nulls.get(row) {
+            self.nulls.set(end);
+        }
+        if self.absent.get(row) {
+            self.absent.set(end);
+        }
+        match &mut self.values {
+            Values::Boolean(v) => v.push(v[row]),
+            Values::Int64(v) => v.push(v[row]),
+            Values::UInt64(v) => v.push(v[row]),
+            Values::Float32(v) => v.push(v[row]),
+            Values::Float64(v) => v.push(v[row]),
+            Values::Text(v) | Values::Bytes(v) => {
+                let (start, end) = (v.offsets[row] as usize, v.offsets[row + 1] as usize);
+                v.data.extend_from_within(start..end);
+                v.finish_row();
+                return end - start;
+            }
+        }
+        0
     }
 
     /// Appends a null.
