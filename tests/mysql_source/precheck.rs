@@ -42,6 +42,20 @@ fn every_fault_of_the_server_is_listed_with_its_remedy() {
 }
 
 #[test]
+fn partial_json_without_whole_rows_is_refused_before_anything_runs() {
+    let server = mysql::start(&["--binlog-row-image=MINIMAL", "--binlog-row-value-options=PARTIAL_JSON"]);
+    let mut settings = settings(&server, "d");
+    settings.row_image = sluicegate_config::RowImage::Partial;
+    let error = precheck(settings.clone(), &anew()).unwrap_err();
+    insta::assert_snapshot!(shown(&error), @r"
+    HOST is not ready: binlog_row_value_options is PARTIAL_JSON, and binlog_row_image is not FULL: changed JSON documents cannot be made whole
+      remedy: Empty it: SET GLOBAL binlog_row_value_options = ''. Or set binlog_row_image to FULL.
+    ");
+    server.sql("SET GLOBAL binlog_row_image = 'FULL'");
+    precheck(settings, &anew()).unwrap();
+}
+
+#[test]
 fn a_wrong_password_is_refused_without_showing_it() {
     for server in [mariadb::shared(), mysql::shared()] {
         let mut settings = settings(&server, "d");

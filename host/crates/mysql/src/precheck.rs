@@ -123,6 +123,13 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
         );
     }
     let image = variable(connector, conn, "binlog_row_image").await?;
+    let options = variable(connector, conn, "binlog_row_value_options").await?;
+    if image.as_deref().is_some_and(|image| image != "FULL") && options.is_some_and(|options| options.contains("PARTIAL_JSON")) {
+        faults.add(
+            "binlog_row_value_options is PARTIAL_JSON, and binlog_row_image is not FULL: changed JSON documents cannot be made whole",
+            "Empty it: SET GLOBAL binlog_row_value_options = ''. Or set binlog_row_image to FULL.",
+        );
+    }
     // FULL_NODUP leaves out of the new row what the old one has
     match image.filter(|image| !matches!(image.as_str(), "FULL" | "FULL_NODUP")) {
         Some(image) if wanted == RowImage::Full => faults.add(
