@@ -2,6 +2,7 @@
 
 mod calls;
 mod context;
+mod draft;
 mod drip;
 mod faults;
 mod files;

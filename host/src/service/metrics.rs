@@ -60,12 +60,24 @@ impl Collector for StatusCollector {
         out.counter("source_reconnects", "Connections made after the first", None, &source.reconnects)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
         out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
+        self.memory(&mut out)?;
         self.plugins(&mut out)?;
         self.sinks(&mut out)
     }
 }
 
 impl StatusCollector {
+    fn memory(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let Some(budget) = self.status.budget.get() else { return Ok(()) };
+        let bytes = Some(&Unit::Bytes);
+        out.gauge("memory_budget", "What batches may take of the process's memory", bytes, budget.most() as f64)?;
+        out.gauge("memory_in_flight", "What batches take now, from the source until the last sink", bytes, budget.in_flight() as f64)?;
+        out.gauge("memory_peak", "The most that batches took at once", bytes, budget.peak() as f64)?;
+        let mut family =
+            out.encoder.encode_descriptor("memory_waits", "Times that a batch had to wait for memory", None, MetricType::Counter)?;
+        family.encode_family(&[("pipeline", self.pipeline.as_str())])?.encode_counter::<NoLabelSet, u64, u64>(&budget.waits(), None)
+    }
+
     fn plugins(&self, out: &mut Families<'_, '_>) -> fmt::Result {
         let plugins = self.status.plugins.all();
         let mut each = |name: &str, help: &str, number: fn(&PluginStatus) -> &Number| {

@@ -121,6 +121,10 @@ pub struct MySqlSource {
     pub heartbeat: Duration,
     /// What it takes of rows that the server logged in part.
     pub row_image: RowImage,
+    /// What to do about statements that change captured tables and are logged in place of the rows.
+    pub statements: Unlogged,
+    /// What to do about schema changes that take rows of captured tables along without naming them, or give them some.
+    pub rows_by_ddl: Unlogged,
 }
 
 /// Whether a source takes rows that lack columns.
@@ -131,6 +135,15 @@ pub enum RowImage {
     Full,
     /// Yes: what is not logged is delivered as absent.
     Partial,
+}
+
+/// What to do about changes whose rows the log does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlogged {
+    /// The pipeline stops in front of them.
+    Stop,
+    /// A warning names the table; they are counted.
+    Warn,
 }
 
 /// Where a plugin's component comes from.

@@ -13,6 +13,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod client;
+mod foresee;
 mod record;
 mod size;
 mod topic;
@@ -31,6 +32,7 @@ use rdkafka::{
 };
 
 pub use client::precheck;
+pub use foresee::{Foreseen, foresee};
 
 use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};
@@ -44,7 +46,7 @@ use sluicegate_model::{
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Place as ColumnPlace, TableRows},
     limits::Limits,
 };
-use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
 
 /// Debezium's header on the delete of a row whose key changes: the key that it has from now on.
 const NEW_KEY: &str = "__debezium.newkey";
@@ -116,17 +118,45 @@ enum Key {
     None,
 }
 
+/// A Kafka sink before it begins.
+pub struct KafkaResume {
+    settings: Settings,
+    versions: bool,
+    policy: Policy,
+    limits: Limits,
+    numbers: Numbers,
+}
+
+impl KafkaResume {
+    /// `versions`: whether the plugins' versions are a header.
+    pub fn new(settings: &Settings, versions: bool, policy: Policy, limits: &Limits, numbers: Numbers) -> Self {
+        Self { settings: settings.clone(), versions, policy, limits: limits.clone(), numbers }
+    }
+}
+
+impl Resume for KafkaResume {
+    /// Nothing of the progress stands in Kafka.
+    fn resume(&mut self) -> Result<Option<Frontier>> {
+        Ok(None)
+    }
+
+    /// Nothing can be undone: what was sent after the checkpoint is sent again.
+    fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
+        KafkaSink::open(*self, encoder).map(Final::boxed)
+    }
+}
+
 impl KafkaSink {
     /// Sets the producer up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
-    /// `versions`: whether the plugins' versions are a header.
-    pub fn open(settings: &Settings, encoder: Encoder, versions: bool, policy: Policy, limits: &Limits, numbers: Numbers) -> Result<Self> {
-        let client = client::connect(settings, limits, Reports::new(Some(numbers.clone())))?;
-        let sizes = Sizes::new(client::config(settings, limits)?, limits.connect_timeout)?;
+    fn open(resume: KafkaResume, encoder: Encoder) -> Result<Self> {
+        let KafkaResume { settings, versions, policy, limits, numbers } = resume;
+        let client = client::connect(&settings, &limits, Reports::new(Some(numbers.clone())))?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
         Ok(Self {
             client,
-            settings: settings.clone(),
-            encoder,
             topics: Topics::new(&settings.topic, limits.destinations),
+            settings,
+            encoder,
             sizes,
             patience: limits.connect_timeout,
             versions,
@@ -508,6 +538,10 @@ impl Sink for KafkaSink {
         self.encoder.truncate(truncate, &mut self.buffers.value);
         self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, 0)?;
         self.settle()
+    }
+
+    fn held(&self) -> usize {
+        self.retained_bytes
     }
 
     fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {

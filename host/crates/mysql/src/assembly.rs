@@ -12,7 +12,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, TableRows, Transaction, Values},
+    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, Table, TableRows, Transaction, Values},
     limits::Limits,
 };
 
@@ -28,6 +28,32 @@ pub struct Origin {
     pub transaction: Transaction,
     /// Counts events that were read; the same number is the same event.
     pub number: u64,
+}
+
+/// How much a batch holds: a place in it that can be gone back to, or up to which it can be handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    changes: usize,
+    events: usize,
+    transactions: usize,
+    bytes: usize,
+}
+
+impl Held {
+    /// Whether no change is held there.
+    pub fn is_nothing(&self) -> bool {
+        self.changes == 0
+    }
+
+    /// The same place, once what stands before `begin` was handed out.
+    pub fn behind(&self, begin: Held) -> Held {
+        Held {
+            changes: self.changes - begin.changes,
+            events: self.events - begin.events,
+            transactions: self.transactions - begin.transactions,
+            bytes: self.bytes.saturating_sub(begin.bytes),
+        }
+    }
 }
 
 /// A batch that is being filled.
@@ -66,6 +92,25 @@ impl Assembly {
         self.batch.changes.len() >= self.max_changes || self.batch.bytes >= self.max_bytes
     }
 
+    /// Whether rows of another version of this table are held: a batch holds one version of each table, so that what was logged
+    /// before a change of the table is delivered, whatever becomes of the new version.
+    pub fn holds_another_version(&self, table: &Arc<Table>) -> bool {
+        let mut held = self.batch.tables.iter().rev().map(|rows| &rows.table);
+        !held.clone().any(|held| Arc::ptr_eq(held, table)) && held.any(|held| held.name == table.name)
+    }
+
+    /// Bytes of what is held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes
+    }
+
+    /// Goes on to fill a batch that was handed out, instead of what is held.
+    pub fn put_back(&mut self, batch: Batch) {
+        self.batch = batch;
+        self.since = Some(Instant::now());
+        self.last_event = None;
+    }
+
     /// When the oldest change came in.
     pub fn since(&self) -> Option<Instant> {
         self.since
@@ -80,6 +125,71 @@ impl Assembly {
         batch.bytes = batch.measure();
         self.since = None;
         self.last_event = None;
+        batch
+    }
+
+    /// How much is held.
+    pub fn held(&self) -> Held {
+        let batch = &self.batch;
+        Held { changes: batch.changes.len(), events: batch.events.len(), transactions: batch.transactions.len(), bytes: batch.bytes }
+    }
+
+    /// Forgets what came in since `held`.
+    pub fn go_back(&mut self, held: Held) {
+        let batch = &mut self.batch;
+        for change in &batch.changes[held.changes..] {
+            // the images of a table's rows stand in the order of their changes
+            if let Some(table) = batch.tables.get_mut(change.table as usize) {
+                table.truncate((change.before.min(change.after) as usize).min(table.len()));
+            }
+        }
+        batch.changes.truncate(held.changes);
+        batch.events.truncate(held.events);
+        batch.transactions.truncate(held.transactions);
+        while batch.tables.last().is_some_and(TableRows::is_empty) {
+            batch.tables.pop();
+        }
+        batch.bytes = held.bytes;
+        self.last_event = None;
+        if batch.changes.is_empty() {
+            self.since = None;
+        }
+    }
+
+    /// Hands out what was held at `begin`, as a batch with the offset after it. What came in since stays.
+    pub fn take_until(&mut self, begin: Held, offset: Offset) -> Batch {
+        let bytes = self.batch.bytes.saturating_sub(begin.bytes);
+        let changes = self.batch.changes.split_off(begin.changes);
+        let events = self.batch.events.split_off(begin.events);
+        let transactions = self.batch.transactions.split_off(begin.transactions);
+        // by table of the batch: its number among those that stay, and its first row that does
+        let mut moved: Vec<Option<(u32, u32)>> = vec![None; self.batch.tables.len()];
+        let mut tables = Vec::new();
+        for change in &changes {
+            let of = change.table as usize;
+            if let (Some(moved @ None), Some(table)) = (moved.get_mut(of), self.batch.tables.get_mut(of)) {
+                let first = change.before.min(change.after);
+                *moved = Some((tables.len() as u32, first));
+                tables.push(table.split_off(first as usize));
+            }
+        }
+        let (since, last_event) = (self.since, self.last_event);
+        let batch = self.take(offset);
+        let image = |image: u32, first: u32| if image == NO_IMAGE { NO_IMAGE } else { image - first };
+        self.batch.changes.extend(changes.into_iter().filter_map(|change| {
+            let (table, first) = moved.get(change.table as usize).copied().flatten()?;
+            let (before, after) = (image(change.before, first), image(change.after, first));
+            Some(Change { table, before, after, event: change.event - begin.events as u32, ..change })
+        }));
+        self.batch
+            .events
+            .extend(events.into_iter().map(|event| Event { transaction: event.transaction - begin.transactions as u32, ..event }));
+        self.batch.transactions = transactions;
+        self.batch.tables = tables;
+        self.batch.bytes = bytes;
+        if !self.batch.changes.is_empty() {
+            (self.since, self.last_event) = (since, last_event);
+        }
         batch
     }
 
@@ -168,7 +278,7 @@ impl Assembly {
         outcome
     }
 
-    fn table(&mut self, table: &Arc<sluicegate_model::change::Table>) -> usize {
+    fn table(&mut self, table: &Arc<Table>) -> usize {
         // the newest table first: neighbouring events mostly share it
         match self.batch.tables.iter().rposition(|t| Arc::ptr_eq(&t.table, table)) {
             Some(index) => index,

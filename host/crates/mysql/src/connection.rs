@@ -41,6 +41,10 @@ pub struct Server {
     pub identity: Option<Box<str>>,
     /// Whether GTIDs are logged for every transaction.
     pub gtids: bool,
+    /// Whether names of databases and tables that differ in case only are the same (`lower_case_table_names`).
+    pub ignores_case: bool,
+    /// Whether it stores names of databases and tables in lower case.
+    pub lower_case_names: bool,
     /// Its collations.
     pub collations: Arc<Collations>,
 }
@@ -129,7 +133,16 @@ impl Connector {
             }
         };
         let collations = self.collations(conn, flavour).await?;
-        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, collations: Arc::new(collations) })
+        let case: u8 = self.one(conn, "SELECT @@lower_case_table_names").await?;
+        Ok(Server {
+            flavour,
+            version,
+            identity: Some(identity.into()),
+            gtids,
+            ignores_case: case != 0,
+            lower_case_names: case == 1,
+            collations: Arc::new(collations),
+        })
     }
 
     async fn collations(&self, conn: &mut Conn, flavour: Flavour) -> Result<Collations> {

@@ -8,18 +8,19 @@ use super::{
     assembly::{self, Origin},
     catalogue::Known,
     cursor::Cursor,
-    event::{self, Query, Rows, kind},
+    event::{self, MySqlGtid, Rows, kind},
     gtid::{Gtid, GtidSet},
+    outcome::Outcome,
     partial_json, payload,
+    place::Open,
     plan::Plan,
     position::Flavour,
-    statement::{self, Statement},
     stream::{Halt, Stream},
 };
 use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Event, MarkKind, TableName, Transaction, Truncate},
+    change::{Event, Transaction},
 };
 
 /// What helps where a partial update cannot be made whole.
@@ -71,21 +72,32 @@ impl Stream {
             kind::HEARTBEAT => self.place.heartbeat(header.log_pos()),
             kind::ROTATE => self.on_rotate(event)?,
             kind::GTID | kind::GTID_TAGGED => {
-                let (gtid, time) = event::mysql_gtid(event).map_err(|f| self.fault(f))?;
-                self.on_begin(start, Some(gtid), time, header.timestamp(), false);
+                let MySqlGtid { gtid, time_us, rows_only } = event::mysql_gtid(event).map_err(|f| self.fault(f))?;
+                self.on_begin(start, Some(gtid), time_us, header.timestamp(), false);
+                self.begin_group(rows_only);
             }
-            kind::ANONYMOUS_GTID => self.on_begin(start, None, event::anonymous_time(event), header.timestamp(), false),
+            kind::ANONYMOUS_GTID => {
+                let (time_us, rows_only) = event::anonymous_gtid(event);
+                self.on_begin(start, None, time_us, header.timestamp(), false);
+                self.begin_group(rows_only);
+            }
             kind::MARIADB_GTID => {
-                let gtid = event::mariadb_gtid(event.data()).map_err(|f| self.fault(f))?;
-                let identity = Gtid::MariaDb { domain: gtid.domain, server: header.server_id(), sequence: gtid.sequence };
-                self.on_begin(start, Some(identity), None, header.timestamp(), !gtid.standalone);
+                let head = event::mariadb_gtid(event.data()).map_err(|f| self.fault(f))?;
+                self.on_begin(start, Some(head.gtid(header.server_id())), None, header.timestamp(), !head.standalone);
+                self.begin_group(false);
+                if head.prepares {
+                    self.know_group(Outcome::Prepared(Vec::new()));
+                }
             }
             kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, is_made_up(&header))?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start).await?,
-            kind::XID | kind::XA_PREPARE => self.end_transaction(),
+            kind::EXECUTE_LOAD_QUERY => self.on_load(event, start).await?,
+            kind::LOAD | kind::CREATE_FILE | kind::EXEC_LOAD | kind::NEW_LOAD => self.on_old_load()?,
+            kind::XID => self.end_transaction(),
+            kind::XA_PREPARE => self.on_xa_prepare(event)?,
             kind::TABLE_MAP => {
-                self.place.transaction(start);
-                self.reader.catalogue.learn(event.data(), &self.server).await?;
+                self.open_transaction(start);
+                self.on_table_map(event, start).await?;
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site).await?,
             kind::INCIDENT => {
@@ -94,7 +106,7 @@ impl Stream {
                     .remedy("Find the cause in the server's error log; then start anew with a new state file.")
                     .into());
             }
-            _ if event::rows_kind(event_type).is_some() => self.on_rows(&header, event_type, event.data(), site).await?,
+            _ if event::rows_kind(event_type).is_some() => self.on_rows(event, site).await?,
             // up to 42: MySQL's; 160 to 164: MariaDB's notes, checkpoints and GTID lists; none of them changes rows
             1..=42 | 160..=164 => {}
             _ if header.flags_raw() & event::IGNORABLE != 0 => {}
@@ -115,28 +127,44 @@ impl Stream {
     fn on_rotate(&mut self, event: &RawEvent) -> Result<(), Halt> {
         let rotate = event::rotate(event).map_err(|f| self.fault(format_args!("a rotate event that cannot be read: {f}")))?;
         let other_file = *rotate.file != *self.place.file;
-        if let Some(open) = &self.place.open
-            && other_file
-        {
+        if other_file {
             // servers never split a transaction; one that is cut off was not committed
-            tracing::warn!(file = %open.file, position = open.position, "a transaction has no end in its binlog file");
-            self.place.abandon();
+            self.abandon_group()?;
         }
         self.place.rotate(&rotate.file, rotate.position);
         Ok(())
     }
 
     /// The open transaction ends, if there is one.
-    fn end_transaction(&mut self) {
+    pub(super) fn end_transaction(&mut self) {
         if let Some(open) = &self.place.open {
             self.assembly.end_transaction(open.position);
         }
+        self.end_group();
         self.place.end();
+    }
+
+    /// The open transaction; one is opened at `start` when there is none: old servers log no GTID event before it.
+    pub(super) fn open_transaction(&mut self, start: u64) -> &mut Open {
+        if self.place.open.is_none() {
+            self.place.transaction(start);
+            self.begin_group(false);
+        }
+        self.place.transaction(start)
+    }
+
+    /// Takes a table map in, unless the rows behind it were taken back.
+    pub(super) async fn on_table_map(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+        if self.place.open.as_ref().is_some_and(|open| self.group.takes_back(open.events)) {
+            return Ok(());
+        }
+        self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await
     }
 
     fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {
         self.end_transaction();
         self.reader.catalogue.trim();
+        self.reader.catalogue.schemas.trim(|| self.place.resume());
         self.see(time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000));
         self.place.begin(start, gtid, time_us, begun);
     }
@@ -167,127 +195,50 @@ impl Stream {
         Ok(())
     }
 
-    async fn on_query(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
-        let compressed = event.header().event_type_raw() == kind::MARIADB_QUERY_COMPRESSED;
-        let Query { database, text } = event::query(event.data(), compressed, self.reader.limits.row_bytes)
-            .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
-        let statement = match &*text {
-            "BEGIN" => Statement::Begin,
-            "COMMIT" => Statement::Commit,
-            text => statement::classify(&database, text),
-        };
-        if self.place.open.is_none() {
-            // old servers log no GTID event before it
-            self.place.begin(start, None, None, false);
-        }
-        let open = self.place.transaction(start);
-        match statement {
-            Statement::Begin => open.begun = true,
-            Statement::Commit => self.end_transaction(),
-            Statement::Rollback => {
-                if open.events > 0 {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "the log holds rows of a transaction that was rolled back (tables without transactions)"
-                    );
-                }
-                self.end_transaction();
-            }
-            Statement::XaEnd { rolled_back } => {
-                if rolled_back {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
-                    );
-                }
-                self.end_transaction();
-            }
-            Statement::Ddl { opens } => {
-                self.reader.catalogue.schema_changed();
-                if opens {
-                    open.begun = true;
-                } else if !open.begun {
-                    self.end_transaction();
-                }
-            }
-            Statement::Truncate { table } => self.on_truncate(table, start, event.header().server_id()).await?,
-            Statement::Dml { table } => {
-                let begun = open.begun;
-                self.check_statement(&database, table)?;
-                if !begun {
-                    self.end_transaction();
-                }
-            }
-            Statement::Other if !open.begun => self.end_transaction(),
-            Statement::Other => {}
-        }
-        Ok(())
-    }
-
-    /// A table was emptied, in a transaction of its own.
-    async fn on_truncate(&mut self, name: TableName, start: u64, server_id: u32) -> Result<(), Halt> {
-        let open = self.place.transaction(start);
-        let time_us = open.time_us.unwrap_or_default();
-        let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
-        let had = open.had;
-        self.end_transaction();
-        if had || !self.reader.catalogue.captures(&name) {
-            return Ok(());
-        }
-        let table = self.reader.catalogue.latest(&name).await?;
-        let event = Event { position: start, time_us, server_id, ..Event::default() };
-        self.mark(MarkKind::Truncate(Truncate { table, event, transaction })).await
-    }
-
-    /// Changes that were logged as statements cannot be followed; elsewhere they do not concern us.
-    fn check_statement(&self, database: &str, table: Option<TableName>) -> Result<(), Halt> {
-        let concerned = match &table {
-            Some(table) => self.reader.catalogue.captures(table),
-            None => self.reader.catalogue.may_capture_in(database),
-        };
-        if !concerned {
-            return Ok(());
-        }
-        let what = table.map_or_else(|| format!("the database {database}"), |t| t.to_string());
-        Err(self
-            .fault(format_args!("a change of {what} as a statement instead of rows"))
-            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
-                     what stands between is not delivered, so copy or compare the table.")
-            .into())
-    }
-
     /// An update with only the changed parts of JSON documents is read as the whole update that it stands for.
-    async fn on_partial_rows(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
+    pub(super) async fn on_partial_rows(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
         let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
+        let number = self.open_transaction(site.start).events;
+        let taken_back = self.group.takes_back(number);
         let whole = match self.reader.catalogue.get(id) {
-            Some(Known::Captured(plan)) => {
+            Some(Known::Captured(plan)) if !taken_back => {
                 let whole = partial_json::expand(&plan.decoders, event.data(), self.reader.limits.row_bytes);
-                whole.map_err(|fault| {
+                Some(whole.map_err(|fault| {
                     self.fault(format_args!("an update of {} that cannot be read", plan.table.name)).caused_by(fault).remedy(PARTIAL)
-                })?
+                })?)
             }
-            _ => Vec::new(),
+            // the rows are passed over unread
+            _ => None,
         };
-        // of a table that is not captured, the rows are passed over unread
-        let body = if whole.is_empty() { event.data() } else { &whole };
-        self.on_rows(&event.header(), kind::UPDATE_ROWS, body, site).await
+        self.on_rows_of(&event.header(), kind::UPDATE_ROWS, whole.as_deref().unwrap_or(event.data()), site).await
     }
 
-    async fn on_rows(&mut self, header: &BinlogEventHeader, event_type: u8, body: &[u8], Site { start, inner }: Site) -> Result<(), Halt> {
+    pub(super) async fn on_rows(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
+        let header = event.header();
+        self.on_rows_of(&header, header.event_type_raw(), event.data(), site).await
+    }
+
+    async fn on_rows_of(
+        &mut self,
+        header: &BinlogEventHeader,
+        event_type: u8,
+        body: &[u8],
+        Site { start, inner }: Site,
+    ) -> Result<(), Halt> {
         let id = event::table_id(body).map_err(|f| self.fault(f))?;
-        let known = self.reader.catalogue.get(id).cloned();
-        let open = self.place.transaction(start);
-        let plan = match known {
+        let open = self.open_transaction(start);
+        open.events += 1;
+        let number = open.events - 1;
+        if self.group.takes_back(number) {
+            return Ok(());
+        }
+        let plan = match self.reader.catalogue.get(id).cloned() {
             Some(Known::Captured(plan)) => plan,
             Some(Known::PassedOver) => {
-                open.events += 1;
                 self.place.moved = true;
                 return Ok(());
             }
-            None if id == NO_TABLE => {
-                open.events += 1;
-                return Ok(());
-            }
+            None if id == NO_TABLE => return Ok(()),
             None => {
                 return Err(self
                     .fault("rows of a table that it has not described: the stream started inside a transaction")
@@ -295,8 +246,6 @@ impl Stream {
                     .into());
             }
         };
-        let number = open.events;
-        open.events += 1;
         let open = self.place.transaction(start);
         let time_us = open.time_us.unwrap_or_else(|| i64::from(header.timestamp()) * 1_000_000);
         let first_row = if inner { open.unpacked_rows } else { 0 };
@@ -335,9 +284,15 @@ impl Stream {
         if number >= skip.events {
             self.place.pass_counted();
         }
+        if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
+            self.send().await?;
+        }
         while !cursor.is_empty() {
             if self.assembly.is_full() {
-                self.send().await?;
+                self.make_room().await?;
+                if self.group.takes_back(number) {
+                    return Ok(());
+                }
             }
             let filled = self.assembly.fill(&origin, &plan, rows.kind, rows.partial.as_ref(), &mut cursor, &mut row);
             self.note_rows(&origin, &plan, row);
@@ -346,7 +301,7 @@ impl Stream {
         if inner {
             self.place.transaction(start).unpacked_rows = row;
         }
-        if self.assembly.is_full() {
+        if self.assembly.is_full() && self.group.held_from().is_none() {
             self.send().await?;
         }
         Ok(())

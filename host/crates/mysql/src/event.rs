@@ -25,8 +25,13 @@ pub mod kind {
     pub const QUERY: u8 = 2;
     pub const STOP: u8 = 3;
     pub const ROTATE: u8 = 4;
+    pub const LOAD: u8 = 6;
+    pub const CREATE_FILE: u8 = 8;
+    pub const EXEC_LOAD: u8 = 10;
+    pub const NEW_LOAD: u8 = 12;
     pub const FORMAT_DESCRIPTION: u8 = 15;
     pub const XID: u8 = 16;
+    pub const EXECUTE_LOAD_QUERY: u8 = 18;
     pub const TABLE_MAP: u8 = 19;
     pub const WRITE_ROWS_V1: u8 = 23;
     pub const UPDATE_ROWS_V1: u8 = 24;
@@ -110,33 +115,6 @@ pub fn rotate(event: &Event) -> Result<Rotate, Fault> {
     Ok(Rotate { file, position })
 }
 
-/// A statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query<'a> {
-    /// The session's default database.
-    pub database: Cow<'a, str>,
-    /// The statement's text.
-    pub text: Cow<'a, str>,
-}
-
-/// Reads a query event; `compressed` = MariaDB's compressed form. Text that is longer than `limit` is not unpacked.
-pub fn query(body: &[u8], compressed: bool, limit: usize) -> Result<Query<'_>, Fault> {
-    let mut cursor = Cursor(body);
-    cursor.take(8)?;
-    let database = usize::from(cursor.u8()?);
-    cursor.take(2)?;
-    let variables = usize::from(cursor.u16()?);
-    cursor.take(variables)?;
-    let database = String::from_utf8_lossy(cursor.take(database)?);
-    cursor.u8()?;
-    let text = if compressed {
-        Cow::Owned(String::from_utf8_lossy(&unpack(cursor.0, limit)?).into_owned())
-    } else {
-        String::from_utf8_lossy(cursor.0)
-    };
-    Ok(Query { database, text })
-}
-
 /// MariaDB's compressed part of an event: one byte `0x80 | algorithm << 4 | length bytes`, the unpacked length big-endian,
 /// a zlib stream.
 pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, Fault> {
@@ -167,28 +145,54 @@ pub struct MariaDbGtid {
     pub domain: u32,
     /// A single statement follows, with no commit behind it.
     pub standalone: bool,
+    /// An XA transaction follows that is only prepared.
+    pub prepares: bool,
+}
+
+impl MariaDbGtid {
+    /// The GTID of a transaction of this server.
+    pub fn gtid(&self, server: u32) -> Gtid {
+        Gtid::MariaDb { domain: self.domain, server, sequence: self.sequence }
+    }
 }
 
 /// Reads MariaDB's GTID event.
 pub fn mariadb_gtid(body: &[u8]) -> Result<MariaDbGtid, Fault> {
     let mut cursor = Cursor(body);
-    Ok(MariaDbGtid { sequence: cursor.u64()?, domain: cursor.u32()?, standalone: cursor.u8()? & 1 != 0 })
+    let (sequence, domain, flags) = (cursor.u64()?, cursor.u32()?, cursor.u8()?);
+    Ok(MariaDbGtid { sequence, domain, standalone: flags & 1 != 0, prepares: flags & 0x40 != 0 })
 }
 
-/// MySQL's GTID event: the GTID and, from MySQL 8.0 on, when the transaction was committed at its origin (microseconds
-/// since 1970 UTC).
-pub fn mysql_gtid(event: &Event) -> Result<(Gtid, Option<i64>), Fault> {
+/// MySQL's GTID event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MySqlGtid {
+    /// The GTID.
+    pub gtid: Gtid,
+    /// When the transaction was committed at its origin, microseconds since 1970 UTC; from MySQL 8.0 on.
+    pub time_us: Option<i64>,
+    /// The transaction holds row events only: the server has cut out of it what was taken back. From MySQL 5.7.19 on.
+    pub rows_only: bool,
+}
+
+/// Reads MySQL's GTID event.
+pub fn mysql_gtid(event: &Event) -> Result<MySqlGtid, Fault> {
     let parsed: GtidEvent = event.read_event().map_err(|_| Fault::Invalid("a GTID event that cannot be read"))?;
     if !is_number(parsed.gno()) {
         return Err(Fault::Invalid("a GTID with an impossible number"));
     }
     let gtid = Gtid::MySql { uuid: parsed.sid(), tag: parsed.tag().map(|t| t.to_string().into()), number: parsed.gno() };
-    Ok((gtid, commit_time(&parsed)))
+    Ok(MySqlGtid { gtid, time_us: commit_time(&parsed), rows_only: rows_only(&parsed) })
 }
 
-/// When an anonymous transaction was committed at its origin.
-pub fn anonymous_time(event: &Event) -> Option<i64> {
-    event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>().ok().and_then(|e| commit_time(&e.0))
+/// When an anonymous transaction was committed at its origin, and whether it holds row events only.
+pub fn anonymous_gtid(event: &Event) -> (Option<i64>, bool) {
+    let parsed = event.read_event::<mysql_async::binlog::events::AnonymousGtidEvent>();
+    parsed.map_or((None, false), |parsed| (commit_time(&parsed.0), rows_only(&parsed.0)))
+}
+
+/// The flag that some of a transaction may be logged as statements is clear. Older servers always set it.
+fn rows_only(event: &GtidEvent) -> bool {
+    event.flags_raw() & 1 == 0
 }
 
 fn commit_time(event: &GtidEvent) -> Option<i64> {
@@ -399,7 +403,6 @@ mod tests {
         #[test]
         fn any_bytes_end_in_an_event_or_an_error(bytes: Vec<u8>, event_type: u8) {
             let _ = rows(event_type, &bytes, 1 << 16);
-            let _ = query(&bytes, event_type & 1 == 0, 1 << 16);
             let _ = mariadb_gtid(&bytes);
             let _ = unpack(&bytes, 1 << 16);
         }

@@ -1,14 +1,10 @@
 //! What a server keeps for itself in tables and logs with them: sequences, the columns of hash indexes, the limits of versioned rows.
 //! Only MariaDB logs any of these; MySQL leaves the hidden columns of functional indexes out of its log.
 
-use mysql_async::{Conn, prelude::Queryable};
-
 use super::{
     column_type as ct,
-    connection::Connector,
     table_map::{ColumnMap, TableMap},
 };
-use sluicegate_model::{Result, change::TableName};
 
 /// The columns of a sequence, as MariaDB makes them. From 11.5 on the first four may be of any integer type.
 const SEQUENCE: [(&[u8], u8); 8] = [
@@ -32,30 +28,6 @@ pub struct Internals {
     pub row_end: Option<usize>,
 }
 
-/// What the server's catalogue says of a table beside its columns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// `BASE TABLE`, `SYSTEM VERSIONED`, `SEQUENCE`, …
-    pub kind: String,
-    /// The declared column that says when a row ended.
-    pub row_end: Option<String>,
-    /// Indexes that need a hidden column each.
-    pub hash_indexes: usize,
-}
-
-impl Facts {
-    /// Asks for them; `None` when there is no such table.
-    pub async fn ask(connector: &Connector, conn: &mut Conn, name: &TableName) -> Result<Option<Self>> {
-        let query = "SELECT t.table_type, (SELECT MAX(c.column_name) FROM information_schema.columns c WHERE c.table_schema = t.table_schema \
-            AND c.table_name = t.table_name AND c.generation_expression = 'ROW END'), (SELECT COUNT(DISTINCT s.index_name) FROM \
-            information_schema.statistics s WHERE s.table_schema = t.table_schema AND s.table_name = t.table_name AND s.index_type = 'HASH' \
-            AND s.non_unique = 0 AND COALESCE(t.engine, '') <> 'MEMORY') FROM information_schema.tables t WHERE t.table_schema = ? AND t.table_name = ?";
-        let row: Option<(String, Option<String>, usize)> =
-            connector.within("query", conn.exec_first(query, (&name.database, &name.table))).await?;
-        Ok(row.map(|(kind, row_end, hash_indexes)| Self { kind, row_end, hash_indexes }))
-    }
-}
-
 /// Whether a table map may be that of a sequence.
 pub fn may_be_sequence(map: &TableMap<'_>) -> bool {
     let shape = |(column, (_, kind)): (&ColumnMap, &(&[u8], u8))| {
@@ -66,9 +38,10 @@ pub fn may_be_sequence(map: &TableMap<'_>) -> bool {
     map.columns.len() == SEQUENCE.len() && map.columns.iter().zip(&SEQUENCE).all(shape) && map.metadata.names.as_ref().is_none_or(named)
 }
 
-/// Whether it is one. Of a sequence that is gone, only its columns are known, which nobody else declares so.
-pub fn is_sequence(facts: Option<&Facts>) -> bool {
-    facts.is_none_or(|facts| facts.kind == "SEQUENCE")
+/// Whether it is one, by the type that the catalogue gives the table. Of one that is gone only the columns are known, which nobody else
+/// declares so.
+pub fn is_sequence(table_type: Option<&str>) -> bool {
+    table_type.is_none_or(|kind| kind == "SEQUENCE")
 }
 
 fn may_be_limit(column: &ColumnMap) -> bool {
@@ -81,22 +54,21 @@ pub fn may_have_any(map: &TableMap<'_>) -> bool {
     hash || map.columns.iter().filter(|column| may_be_limit(column)).count() >= 2
 }
 
-/// Finds them. `declared` are the columns that the catalogue shows, in their order.
-pub fn find(map: &TableMap<'_>, facts: Option<&Facts>, declared: &[&str]) -> Internals {
+/// Finds them. `declared` are the columns that the catalogue shows, in their order, and `row_end` the one of them that says when a row
+/// ended.
+pub fn find(map: &TableMap<'_>, declared: &[&str], row_end: Option<&str>) -> Internals {
     let names = map.metadata.names.as_deref();
     let is_declared = |name: &[u8]| declared.iter().any(|column| column.as_bytes() == name);
     let mut rest = map.columns.len();
     // hash columns stand last
-    let mut unnamed = facts.map_or(0, |facts| facts.hash_indexes);
     while let Some(last) = rest.checked_sub(1) {
         let hidden = match names {
             Some(names) => names[last].starts_with(HASH) && !is_declared(names[last]),
-            None => unnamed > 0 && rest > declared.len(),
+            None => rest > declared.len(),
         };
         if !hidden || map.columns[last].kind != ct::LONGLONG {
             break;
         }
-        unnamed = unnamed.saturating_sub(1);
         rest = last;
     }
     // the limits of a table that is versioned without naming them stand before
@@ -104,13 +76,12 @@ pub fn find(map: &TableMap<'_>, facts: Option<&Facts>, declared: &[&str]) -> Int
         Some(names) => {
             names[start] == b"row_start" && names[start + 1] == b"row_end" && !(is_declared(names[start]) && is_declared(names[start + 1]))
         }
-        None => start == declared.len() && facts.is_some_and(|facts| facts.kind == "SYSTEM VERSIONED" && facts.row_end.is_none()),
+        None => start == declared.len(),
     });
     if limits {
         return Internals { hidden: map.columns.len() - rest + 2, row_end: Some(rest - 1) };
     }
-    let declared_end = facts.and_then(|facts| facts.row_end.as_deref());
-    let row_end = declared_end.and_then(|end| match names {
+    let row_end = row_end.and_then(|end| match names {
         Some(names) => names.iter().position(|name| *name == end.as_bytes()),
         None => declared.iter().position(|name| *name == end),
     });
@@ -129,10 +100,6 @@ mod tests {
     fn map<'a>(columns: Vec<ColumnMap>, names: Option<&[&'a str]>) -> TableMap<'a> {
         let names = names.map(|names| names.iter().map(|name| name.as_bytes()).collect());
         TableMap { columns, metadata: Metadata { names, ..Metadata::default() } }
-    }
-
-    fn facts(kind: &str, row_end: Option<&str>, hash_indexes: usize) -> Facts {
-        Facts { kind: kind.into(), row_end: row_end.map(Into::into), hash_indexes }
     }
 
     const NAMES: [&str; 8] = [
@@ -155,9 +122,9 @@ mod tests {
         others[3] = "first_value";
         assert!(!may_be_sequence(&map(columns.clone(), Some(&others))));
         assert!(!may_be_sequence(&map(columns[1..].to_vec(), None)));
-        assert!(is_sequence(Some(&facts("SEQUENCE", None, 0))));
+        assert!(is_sequence(Some("SEQUENCE")));
         assert!(is_sequence(None));
-        assert!(!is_sequence(Some(&facts("BASE TABLE", None, 0))));
+        assert!(!is_sequence(Some("BASE TABLE")));
     }
 
     #[test]
@@ -166,18 +133,17 @@ mod tests {
         let limit = column(ct::TIMESTAMP2, 6, false);
         let all = vec![int, blob, limit, limit, hash];
         let names = ["id", "b", "row_start", "row_end", "DB_ROW_HASH_1"];
-        let versioned = facts("SYSTEM VERSIONED", None, 1);
         let both = Internals { hidden: 3, row_end: Some(3) };
-        assert_eq!(find(&map(all.clone(), Some(&names)), Some(&versioned), &["id", "b"]), both);
-        assert_eq!(find(&map(all.clone(), None), Some(&versioned), &["id", "b"]), both);
+        assert_eq!(find(&map(all.clone(), Some(&names)), &["id", "b"], None), both);
+        assert_eq!(find(&map(all.clone(), None), &["id", "b"], None), both);
         // the table is gone
-        assert_eq!(find(&map(all.clone(), Some(&names)), None, &[]), both);
+        assert_eq!(find(&map(all.clone(), Some(&names)), &[], None), both);
         // the user's own columns with such names
-        assert_eq!(find(&map(all, Some(&names)), Some(&facts("BASE TABLE", None, 0)), &names), Internals::default());
+        assert_eq!(find(&map(all, Some(&names)), &names, None), Internals::default());
         let hashed = map(vec![int, blob, hash], None);
-        assert_eq!(find(&hashed, Some(&facts("BASE TABLE", None, 1)), &["id", "b"]), Internals { hidden: 1, row_end: None });
-        // a column that was dropped is none of the server's
-        assert_eq!(find(&hashed, Some(&facts("BASE TABLE", None, 0)), &["id", "b"]), Internals::default());
+        assert_eq!(find(&hashed, &["id", "b"], None), Internals { hidden: 1, row_end: None });
+        // a column of another type is none of the server's
+        assert_eq!(find(&map(vec![int, blob, int], None), &["id", "b"], None), Internals::default());
     }
 
     #[test]
@@ -185,9 +151,8 @@ mod tests {
         let limit = column(ct::TIMESTAMP2, 6, false);
         let columns = vec![column(ct::LONG, 0, false), limit, limit];
         let names = ["id", "s", "e"];
-        let facts = facts("SYSTEM VERSIONED", Some("e"), 0);
         let expected = Internals { hidden: 0, row_end: Some(2) };
-        assert_eq!(find(&map(columns.clone(), Some(&names)), Some(&facts), &names), expected);
-        assert_eq!(find(&map(columns, None), Some(&facts), &names), expected);
+        assert_eq!(find(&map(columns.clone(), Some(&names)), &names, Some("e")), expected);
+        assert_eq!(find(&map(columns, None), &names, Some("e")), expected);
     }
 }

@@ -8,7 +8,9 @@
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
 mod address;
+mod ahead;
 mod assembly;
+mod captured;
 mod catalogue;
 mod charset;
 mod charset_tables;
@@ -20,27 +22,40 @@ mod decimal;
 mod decoder;
 mod dispatch;
 mod dump;
+mod dump_schema;
 mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod group;
 mod gtid;
 mod hires;
+mod history;
 mod internal;
+mod inventory;
 mod json;
 mod ledger;
+mod logging;
 mod native;
+mod outcome;
 mod partial_json;
 mod payload;
 mod place;
 mod plan;
 mod position;
 mod precheck;
+mod prepared;
 mod presence;
 mod proof;
+mod query;
+mod savepoint;
+mod schema;
+mod schemas;
+mod scout;
 mod start;
 mod statement;
 mod stream;
+mod survey;
 mod table_map;
 mod temporal;
 mod versioned;
@@ -51,20 +66,26 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    captured::Captured,
     catalogue::Catalogue,
     connection::Connector,
+    history::Milestone,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    query::Watch,
+    schemas::{InMemory, Surroundings},
     stream::Reader,
 };
 use sluicegate_config::{MySqlSource, RowImage};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{BeforeImages, Capabilities, Frontier, Lane, Offset},
+    change::{BeforeImages, Capabilities, Frontier, Lane, Offset, TableName},
+    finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
+use sluicegate_table_pattern::name_parts;
 
 /// The source.
 #[derive(Debug)]
@@ -74,6 +95,8 @@ pub struct MySql {
     status: Arc<Status>,
     server_id: u32,
     flavour: Option<Flavour>,
+    findings: Vec<Finding>,
+    schemas: Arc<dyn SchemaStore>,
 }
 
 impl MySql {
@@ -86,7 +109,8 @@ impl MySql {
             let start = jiff::Timestamp::now().as_nanosecond();
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
-        Self { settings, limits, status, server_id, flavour: None }
+        let schemas = Arc::new(InMemory::default());
+        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -99,11 +123,58 @@ impl MySql {
         self.server_id
     }
 
-    fn connect(&self) -> (Connector, Catalogue) {
+    /// What the last precheck found, item by item, also when it failed.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The tables that the server has today.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let (connector, catalogue) = self.connect(CancellationToken::new());
+        inventory::read(&connector, catalogue).await
+    }
+
+    /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        self.schemas = store;
+    }
+
+    fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone(), &self.limits);
+        let catalogue = Catalogue::new(Surroundings {
+            connector: connector.clone(),
+            captured: Captured::new(self.settings.tables.clone()),
+            store: self.schemas.clone(),
+            status: self.status.clone(),
+            stop,
+            heartbeat: self.settings.heartbeat,
+            row_bytes: self.limits.row_bytes,
+            tables: self.limits.known_tables,
+        });
         (connector, catalogue)
     }
+}
+
+/// The schema that a table has in a dump, in the form in which a [`SchemaStore`] keeps it; `place` is from where on it holds.
+///
+/// # Errors
+/// `Config`: one of the texts cannot be used.
+pub fn schema_of_dump(table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    let table = match name_parts(table).as_deref() {
+        Ok([database, table]) => TableName::new(database, table),
+        _ => {
+            return Err(Error::new(ErrorKind::Config, format!("'{table}' is not a table with its database"))
+                .remedy("Write it as the error does: database.table, with backticks around a part that holds a dot."));
+        }
+    };
+    Milestone::parse(&place.into()).map_err(|e| {
+        Error::new(ErrorKind::Config, "the place cannot be read").caused_by(e).remedy("Write it as the error of the pipeline prints it.")
+    })?;
+    let schema = dump_schema::read(dump, &table)?;
+    Ok((table, schema))
 }
 
 /// In the upper half of the range, away from the small numbers that people give to servers; never 0, which servers refuse.
@@ -127,8 +198,11 @@ impl Source for MySql {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let (connector, catalogue) = self.connect();
-        let positions = precheck::check(&connector, &catalogue, &self.settings, sinks).await?;
+        let (connector, catalogue) = self.connect(CancellationToken::new());
+        let mut faults = precheck::Faults::default();
+        let outcome = precheck::check(&connector, catalogue, &self.settings, sinks, &mut faults).await;
+        self.findings = faults.into_findings();
+        let positions = outcome?;
         self.flavour = positions.first().map(|position| position.flavour);
         Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
     }
@@ -136,7 +210,7 @@ impl Source for MySql {
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
-        let (connector, catalogue) = self.connect();
+        let (connector, catalogue) = self.connect(stop.clone());
         let reader = Reader {
             connector,
             server_id: self.server_id,
@@ -145,6 +219,7 @@ impl Source for MySql {
             limits: self.limits,
             status: self.status,
             catalogue,
+            watch: Watch::new(&self.settings),
             out,
             stop,
         };

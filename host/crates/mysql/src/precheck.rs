@@ -8,11 +8,17 @@ use super::{
     charset::Charset,
     connection::{Connector, Server},
     gtid::GtidSet,
+    inventory, logging,
     position::{BinlogPosition, Flavour},
     proof, start, stream,
 };
 use sluicegate_config::{MySqlSource, RowImage};
-use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::TableName,
+    finding::{Finding, Verdict, listed},
+    limits::CHECK_NAMES,
+};
 use sluicegate_source::Begin;
 
 /// Tables named in one message, at most.
@@ -20,13 +26,44 @@ const NAMED: usize = 20;
 /// Names looked up with one query.
 const ASKED: usize = 500;
 
-/// What was found wrong.
+/// What was found, item by item.
 #[derive(Debug, Default)]
-struct Faults(Vec<(String, String)>);
+pub(super) struct Faults {
+    findings: Vec<Finding>,
+    /// What is being looked at.
+    item: &'static str,
+}
 
 impl Faults {
-    fn add(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push((what.into(), remedy.into()));
+    /// From now on `item` is looked at.
+    pub fn item(&mut self, item: &'static str) {
+        self.item = item;
+    }
+
+    /// Something that would stop a run.
+    pub fn add(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.push(Finding::fail(self.item, what, remedy));
+    }
+
+    /// Something to think about.
+    pub fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.push(Finding::warn(self.item, what, remedy));
+    }
+
+    /// What is good, unless something else was said of the item.
+    pub fn pass(&mut self, found: impl Into<String>) {
+        if !self.findings.iter().any(|finding| finding.item == self.item) {
+            self.findings.push(Finding::pass(self.item, found));
+        }
+    }
+
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.findings
+    }
+
+    fn faults(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let failed = self.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+        failed.map(|finding| (finding.found.as_str(), finding.remedy.as_deref().unwrap_or_default()))
     }
 
     /// Keeps an error that says the environment is not ready; others are passed on.
@@ -41,15 +78,13 @@ impl Faults {
         }
     }
 
-    fn into_result(mut self, address: &str) -> Result<()> {
-        match self.0.len() {
-            0 => Ok(()),
-            1 => {
-                let (what, remedy) = self.0.remove(0);
-                Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready: {what}")).remedy(remedy))
-            }
-            count => {
-                let list: String = self.0.iter().map(|(what, remedy)| format!("\n  - {what}\n    remedy: {remedy}")).collect();
+    fn result(&self, address: &str) -> Result<()> {
+        let mut faults = self.faults();
+        match (faults.clone().count(), faults.next()) {
+            (0, _) | (_, None) => Ok(()),
+            (1, Some((what, remedy))) => Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready: {what}")).remedy(remedy)),
+            (count, _) => {
+                let list: String = self.faults().map(|(what, remedy)| format!("\n  - {what}\n    remedy: {remedy}")).collect();
                 Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready, {count} faults:{list}")))
             }
         }
@@ -59,16 +94,30 @@ impl Faults {
 /// Checks everything. Returns where each sink begins; without progress anywhere, where the source's `start` says.
 pub(super) async fn check(
     connector: &Connector,
-    catalogue: &Catalogue,
+    mut catalogue: Catalogue,
     configured: &MySqlSource,
     sinks: &[Begin],
+    faults: &mut Faults,
 ) -> Result<Vec<BinlogPosition>> {
-    let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
-    let logging = settings(connector, &mut conn, &server, configured.row_image, &mut faults).await?;
-    let may_look = grants(connector, &mut conn, &mut faults).await?;
+    catalogue.fit(&server);
+    let catalogue = &catalogue;
+    faults.item("connection");
+    faults.pass(format!("{} answers: {}", connector.address(), server.version));
+    faults.item("binlog");
+    let logging = settings(connector, &mut conn, &server, configured.row_image, faults).await?;
+    faults.item("binlog");
+    faults.pass(match configured.row_image {
+        RowImage::Full => "on, in rows with all columns",
+        RowImage::Partial => "on, in rows",
+    });
+    faults.item("grants");
+    let may_look = grants(connector, &mut conn, faults).await?;
+    faults.pass("the account may read the log and ask where it ends");
+    logging::look(connector, &mut conn, configured, faults).await?;
+    faults.item("position");
     let mut positions: Vec<BinlogPosition> = Vec::new();
     if logging && may_look {
         for begin in sinks {
@@ -82,19 +131,29 @@ pub(super) async fn check(
             let Some(mut found) = faults.absorb(found)? else { continue };
             found.go_on_with(server.identity.as_deref());
             if !positions.contains(&found) {
-                let outcome = can_give(connector, &mut conn, &server, &found, &mut faults).await;
+                let outcome = can_give(connector, &mut conn, &server, &found, faults).await;
                 faults.absorb(outcome)?;
             }
             positions.push(found);
         }
     }
-    columns(connector, &mut conn, catalogue, &mut faults).await?;
-    if server.flavour == Flavour::MariaDb {
-        sequences(connector, &mut conn, catalogue).await?;
+    if positions.len() == sinks.len() {
+        faults.pass("the log has everything from each sink's place on");
     }
-    keys(connector, &mut conn, catalogue).await?;
+    faults.item("column types");
+    columns(connector, &mut conn, catalogue, faults).await?;
+    faults.pass("all are supported");
+    faults.item("primary keys");
+    keys(connector, &mut conn, catalogue, faults).await?;
+    faults.pass("every captured table has one");
+    if server.flavour == Flavour::MariaDb {
+        faults.item("sequences");
+        sequences(connector, &mut conn, catalogue, faults).await?;
+    }
     exact_names(connector, &mut conn, catalogue).await?;
-    faults.into_result(connector.address())?;
+    faults.item("cascades");
+    inventory::cascades(connector, &mut conn, catalogue, faults).await?;
+    faults.result(connector.address())?;
     if positions.len() == sinks.len() {
         Ok(positions)
     } else {
@@ -103,7 +162,7 @@ pub(super) async fn check(
 }
 
 /// A global variable; `None` where the server does not know it.
-async fn variable(connector: &Connector, conn: &mut Conn, name: &str) -> Result<Option<String>> {
+pub(super) async fn variable(connector: &Connector, conn: &mut Conn, name: &str) -> Result<Option<String>> {
     let row: Option<(String, String)> =
         connector.within("query", conn.exec_first("SHOW GLOBAL VARIABLES WHERE Variable_name = ?", (name,))).await?;
     Ok(row.map(|(_, value)| value))
@@ -146,10 +205,16 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
     }
     let metadata = variable(connector, conn, "binlog_row_metadata").await?;
     if metadata.as_deref() != Some("FULL") {
+        faults.item("row metadata");
+        faults.warn(
+            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and rows logged before a schema change cannot be read",
+            "SET GLOBAL binlog_row_metadata = 'FULL', also in the server's configuration file.",
+        );
         tracing::warn!(
             server = connector.address(),
             version = server.version,
-            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and rows logged before a schema change cannot be read"
+            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and of rows logged before a schema change from the \
+             versions in the checkpoint; without one they cannot be read"
         );
     }
     Ok(on)
@@ -187,14 +252,14 @@ async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> 
 /// Whether the log still has what comes after a position.
 async fn can_give(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition, faults: &mut Faults) -> Result<()> {
     stream::check_same_server(position, server, connector.address())?;
-    let found = faults.0.len();
+    let found = faults.findings.len();
     match (server.flavour, position.resumable_gtids()) {
         (Flavour::MySql, Some(set)) => mysql_gtids(connector, conn, set, faults).await?,
         (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await?,
         (_, None) => file(connector, conn, position, faults).await?,
     }
     // what is told already needs no second word
-    if faults.0.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
+    if faults.findings.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
 }
 
 const ANEW: &str = "The changes between are lost for this pipeline: keep binlogs longer (binlog_expire_logs_seconds), and start anew with a new \
@@ -287,40 +352,29 @@ async fn columns(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, 
     }
     if !found.is_empty() {
         faults.add(
-            format!("captured columns have character sets that are not known: {}", listed(&found)),
+            format!("captured columns have character sets that are not known: {}", listed(found.iter().map(String::as_str), CHECK_NAMES)),
             "Leave the tables out by adding '!database.table' to the source's tables, or change the columns.",
         );
     }
     Ok(())
 }
 
-/// The first of many names.
-fn listed(names: &[String]) -> String {
-    let list = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => list,
-        more => format!("{list} and {more} more"),
-    }
-}
-
 /// Sequences that the patterns take in are told: they are no tables.
-async fn sequences(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> Result<()> {
+async fn sequences(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
     let query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'SEQUENCE' ORDER BY 1, 2";
     let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
     let names = rows.into_iter().map(|(database, name)| TableName::new(database, name));
     let found: Vec<String> = names.filter(|name| catalogue.captures(name)).map(|name| name.to_string()).collect();
     if !found.is_empty() {
-        tracing::info!(
-            sequences = listed(&found),
-            count = found.len(),
-            "sequences are left out: they are no tables, and have no rows to deliver"
-        );
+        let named = listed(found.iter().map(String::as_str), CHECK_NAMES);
+        tracing::info!(sequences = named, count = found.len(), "sequences are left out: they are no tables, and have no rows to deliver");
+        faults.pass(format!("left out, because they are no tables: {named}"));
     }
     Ok(())
 }
 
 /// Captured tables without a primary key are worth a warning: Kafka cannot keep the order of their rows by key.
-async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> Result<()> {
+async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
     let query = "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN information_schema.table_constraints k \
         ON k.table_schema = t.table_schema AND k.table_name = t.table_name AND k.constraint_type = 'PRIMARY KEY' \
         WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND k.constraint_type IS NULL \
@@ -335,6 +389,10 @@ async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> 
             count = keyless.len(),
             remedy = "give them a primary key; a Kafka sink needs `keyless:` to take them, files take them as they are",
             "captured tables have no primary key"
+        );
+        faults.warn(
+            format!("captured tables have no primary key: {}", listed(keyless.iter().map(String::as_str), CHECK_NAMES)),
+            "give them a primary key; a Kafka sink needs `keyless:` to take them, files take them as they are",
         );
     }
     Ok(())

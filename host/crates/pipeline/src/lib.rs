@@ -10,8 +10,10 @@
 mod any_source;
 mod beginning;
 mod blocking;
+mod check;
 mod delivery;
 mod gate;
+mod memory;
 mod parallel;
 mod prepare;
 mod reach;
@@ -19,8 +21,10 @@ mod reached;
 mod reload;
 pub mod request;
 mod sample;
+mod schema_store;
 pub mod sinks;
 mod swap;
+mod treatments;
 mod versions;
 mod worker;
 
@@ -35,19 +39,25 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{any_source::AnySource, request::Requests};
+pub use check::{Report, TableReport, check};
+
 use beginning::begins;
 use blocking::blocking;
 use delivery::{Delivery, Sinks};
 use gate::Gate;
+use memory::Memory;
 use prepare::Ready;
 use reached::Reached;
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::{Error, ErrorKind, Result, change::Item};
-use sluicegate_plugin_host::Chain;
-use sluicegate_source::{Ledger, Source};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    budget::Budget,
+    change::{Item, TableName},
+};
+use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
 use versions::Versions;
@@ -73,13 +83,6 @@ impl Summary {
     }
 }
 
-/// What `check` found out.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Lines for people: what was checked and found good.
-    pub good: Vec<String>,
-}
-
 /// Numbers for a pipeline, with names filled in.
 pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
     use sluicegate_status::{PluginStatus, SinkStatus};
@@ -95,39 +98,17 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
     AnySource::new(pipeline, &status(pipeline)).ledger()
 }
 
-/// Checks everything that can be checked without delivering: plugins, the source's settings and grants, the sinks.
-pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
-    let status = status(&pipeline);
-    let mut good = Vec::new();
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
-    let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let preparing = {
-        let pipeline = config::Pipeline { workers: 1, ..pipeline.clone() };
-        move || prepare::ready(&pipeline, &around)
-    };
-    let Ready { members, chains, .. } = blocking("prepare", preparing).await?;
-    for (member, description) in members.iter().zip(chains.iter().flat_map(Chain::descriptions)) {
-        good.push(format!(
-            "plugin `{}`: {} {} (sha256 {:.12})",
-            member.settings.name, description.name, description.version, member.compiled.hash
-        ));
+/// The schema that a table has in a dump, in the form in which versions of schemas are kept for the pipeline's source; `place` is from
+/// where on it holds.
+///
+/// # Errors
+/// `Config`: the source keeps none, or one of the texts cannot be used.
+pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    match &pipeline.source {
+        config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
+        config::Source::Generator(_) => Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
+            .remedy("name a pipeline that reads a MySQL or MariaDB server")),
     }
-    for sink in &pipeline.sinks {
-        reach::once(reach::sink(sink, &pipeline.limits).await)?;
-        good.push(format!("sink `{}`: ready", sink.name));
-    }
-    let progress = if pipeline.state.exists() {
-        // also while the pipeline runs: an edit of its file is best checked before it is saved there
-        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
-        blocking("checkpoint", move || Checkpoint::look(&state, &name)).await?
-    } else {
-        Vec::new()
-    };
-    let begins = begins(&progress, &pipeline)?;
-    let mut source = AnySource::new(&pipeline, &status);
-    reach::once(source.check(&begins).await)?;
-    good.push(format!("source: {} is ready", source.connector()));
-    Ok(Report { good })
 }
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
@@ -151,6 +132,10 @@ pub async fn run_with_admin(
     if status.ended.load(Ordering::Acquire) {
         return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
     }
+    let can_swap = pipeline.file.is_some() || requests.is_some() || has_files(&pipeline);
+    let memory = Memory::of(&pipeline, can_swap)?;
+    let budget = Budget::new(memory.of_batches(pipeline.plugins.len())?);
+    let budget = status.budget.get_or_init(|| budget).clone();
     // what writes is waited for, whatever comes; what only computes or waits is left when the stop comes
     let opening = {
         let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
@@ -159,6 +144,7 @@ pub async fn run_with_admin(
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
     let preparing = {
         let (pipeline, around) = (pipeline.clone(), around.clone());
         move || prepare::ready(&pipeline, &around)
@@ -172,15 +158,34 @@ pub async fn run_with_admin(
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        let (members, status) = (members.clone(), status.clone());
-        let settling = move || prepare::settle(&versions, &members, contents, &status).map(|()| versions);
+        let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let settling = move || {
+            checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+            prepare::settle(&versions, &members, contents, &status).map(|()| versions)
+        };
         versions = blocking("versions", settling).await?;
     }
 
     let progress = checkpoint.all()?;
-    let begins = begins(&progress, &pipeline)?;
+    let (mut resumed, mut stored) = (Vec::new(), Vec::new());
+    for (index, settings) in pipeline.sinks.iter().enumerate() {
+        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
+        let resuming = {
+            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
+            let (letters, status) = (dead_letters.clone(), status.clone());
+            move || {
+                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
+                let stored = sink.resume()?;
+                Ok((sink, stored))
+            }
+        };
+        let (sink, own) = blocking("resume", resuming).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        resumed.push(sink);
+        stored.push(own);
+    }
+    let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
-    // before the sinks are opened: they undo what came after their progress, and nothing is undone that the source cannot give again
+    // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
@@ -193,21 +198,19 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
-    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
+    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
     let mut deliveries = Vec::new();
-    for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
-        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
-        let opening = {
-            let (connector, pipeline, letters, status) = (source.connector(), pipeline.clone(), dead_letters.clone(), status.clone());
-            move || {
-                let sink = &pipeline.sinks[index];
-                sinks::open(sink, &pipeline.name, connector, state.as_deref(), &pipeline.limits, letters, status, index)
-            }
+    for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
+        let beginning = {
+            let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
+            let start = start.clone();
+            move || sink.begin(&start, encoder)
         };
-        let sink = blocking("open", opening).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        let sink = blocking("begin", beginning).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,
@@ -217,6 +220,7 @@ pub async fn run_with_admin(
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
+            budget: budget.clone(),
         });
     }
     let queue = pipeline.limits.queue_batches;
@@ -229,8 +233,6 @@ pub async fn run_with_admin(
         to_sinks.push(sender);
         threads.push(spawn(&format!("sink-{}", delivery.name), &failed, &gate, move || delivery.run(&receiver))?);
     }
-    let can_swap =
-        pipeline.file.is_some() || requests.is_some() || members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
     let samples = can_swap.then(Samples::default);
     let to_sinks = Sinks(to_sinks);
     let way = match (chains.pop(), chains.is_empty()) {
@@ -255,9 +257,10 @@ pub async fn run_with_admin(
         checkpoint: gate.clone(),
     };
     threads.push(spawn("plugins", &failed, &gate, move || worker.run())?);
+    let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();
@@ -268,22 +271,31 @@ pub async fn run_with_admin(
         None => None,
     };
     status.started.store(true, Ordering::Relaxed);
+    let looking = tokio::spawn(looking);
 
     let begin = Instant::now();
     for (settings, start) in pipeline.sinks.iter().zip(&starts) {
         tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
     }
-    let ended = source.run(starts, to_chain, failed.clone()).await;
+    let ended = source.run(starts, Items::new(to_chain, budget.clone()), failed.clone()).await;
     if ended.is_err() {
         failed.cancel();
     }
     status.stopping.store(true, Ordering::Relaxed);
     let drained = join(threads, pipeline.limits.drain_timeout).await;
     gate.close().await;
+    // threads that are left wait for nothing more
+    budget.close();
     drop(reloader);
+    looking.abort();
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
+}
+
+/// Whether a plugin comes from a file, which may be written anew.
+fn has_files(pipeline: &config::Pipeline) -> bool {
+    pipeline.plugins.iter().any(|plugin| matches!(plugin.origin, PluginOrigin::File(_)))
 }
 
 type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);

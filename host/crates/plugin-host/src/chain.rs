@@ -46,7 +46,7 @@ impl Chain {
         let stages: Vec<Stage> = members
             .iter()
             .zip(numbers)
-            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone()))
+            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone(), around.capabilities))
             .collect::<Result<_>>()?;
         let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
         chain.plan_known()?;
@@ -98,6 +98,15 @@ impl Chain {
         self.stages.is_empty()
     }
 
+    pub(super) fn stages(&mut self) -> &mut [Stage] {
+        &mut self.stages
+    }
+
+    /// What stands for each plugin's name and configuration: see [`super::Treatment`].
+    pub fn rules(&self) -> Vec<String> {
+        self.stages.iter().map(|stage| stage.rule().to_owned()).collect()
+    }
+
     /// Who the plugins say they are.
     pub fn descriptions(&self) -> impl Iterator<Item = &super::Description> {
         self.stages.iter().map(|s| &s.description)
@@ -127,12 +136,13 @@ impl Chain {
         }
         let mut computed: Vec<Passed> = Vec::with_capacity(plans.len());
         let mut filtered = false;
+        let mut answered = vec![0; self.stages.len()];
         for ((plan, rows), mine) in plans.iter().zip(&batch.tables).zip(by_table) {
             if plan.steps.is_empty() {
                 computed.push(Passed::default());
                 continue;
             }
-            let mut passage = Passage::new(&batch, rows, mine, &mut changes);
+            let mut passage = Passage::new(&batch, rows, mine, &mut changes, &mut answered);
             passage.run(&mut self.stages, &self.around, plan)?;
             filtered |= passage.dropped();
             computed.push(passage.finish());
@@ -149,6 +159,7 @@ impl Chain {
         let tables = tables.map(|((rows, plan), passed)| deliver(rows, &plan, passed.computed, &passed.left)).collect();
         let mut delivered = Batch { tables, changes, ..batch };
         delivered.bytes = delivered.measure();
+        delivered.permit.measured(delivered.bytes);
         Ok(delivered)
     }
 
@@ -201,7 +212,8 @@ impl Chain {
         if let Some(plan) = self.plans.get(&address) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities)?);
+        let treatments = (!self.rehearsing).then(|| self.around.known.treatments());
+        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments)?);
         if self.plans.len() >= self.around.limits.known_tables {
             self.plans.clear();
         }

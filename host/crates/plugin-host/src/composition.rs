@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     plan::{Delivered, Origin, Plan},
     stage::Stage,
+    treatment::Treatments,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -57,8 +58,13 @@ struct View {
     placed_by: Option<usize>,
 }
 
-/// Asks every plugin in turn for its plan of the table as it arrives there.
-pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>, capabilities: Capabilities) -> Result<ChainPlan> {
+/// Asks every plugin in turn for its plan of the table as it arrives there. `treatments` takes note of them, unless this is a rehearsal.
+pub(super) fn compose(
+    stages: &mut [Stage],
+    source: &Arc<Table>,
+    capabilities: Capabilities,
+    treatments: Option<&Treatments>,
+) -> Result<ChainPlan> {
     let mut view = Table::clone(source);
     let keyed = source.has_key();
     let column = |(slot, column): (usize, &ColumnInfo)| View { slot, tells_row: !keyed || column.primary_key, placed_by: None };
@@ -71,7 +77,12 @@ pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>, capabilities: C
         if !stage.sees(&view) {
             continue;
         }
-        let Some((id, plan)) = stage.plan(&view)? else { continue };
+        let answer = stage.plan(&view)?;
+        if let Some(treatments) = treatments {
+            let plan = answer.as_ref().map(|(_, plan)| &**plan);
+            treatments.follow(stage.rule(), &view, plan).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
+        }
+        let Some((id, plan)) = answer else { continue };
         identity = false;
         truncates &= plan.operations.has_truncate();
         if plan.calls() || !plan.operations.is_all() {

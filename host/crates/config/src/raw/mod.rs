@@ -18,7 +18,7 @@ pub(super) use secret::RawSecret;
 pub(super) use sink::{
     RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
 };
-pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls};
+pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]

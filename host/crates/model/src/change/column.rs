@@ -47,6 +47,15 @@ impl Strings {
         self.data.truncate(self.offsets.last().map_or(0, |end| *end as usize));
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let begin = self.offsets[rows];
+        let offsets = self.offsets[rows..].iter().map(|end| end - begin).collect();
+        let data = self.data.split_off(begin as usize);
+        self.offsets.truncate(rows + 1);
+        Self { offsets, data }
+    }
+
     /// Appends a row.
     #[inline]
     pub fn push(&mut self, value: &[u8]) {
@@ -191,6 +200,19 @@ impl Nulls {
         }
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let (first, shift) = (rows >> 3, rows & 7);
+        let tail = self.0.get(first..).unwrap_or_default();
+        let bits = (0..tail.len()).map(|i| match shift {
+            0 => tail[i],
+            _ => tail[i] >> shift | tail.get(i + 1).map_or(0, |next| next << (8 - shift)),
+        });
+        let taken = Self(bits.collect());
+        self.truncate(rows);
+        taken
+    }
+
     /// Whether no row is null.
     pub fn none(&self) -> bool {
         self.0.iter().all(|b| *b == 0)
@@ -302,10 +324,61 @@ impl Column {
         0
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let values = match &mut self.values {
+            Values::Boolean(v) => Values::Boolean(v.split_off(rows)),
+            Values::Int64(v) => Values::Int64(v.split_off(rows)),
+            Values::UInt64(v) => Values::UInt64(v.split_off(rows)),
+            Values::Float32(v) => Values::Float32(v.split_off(rows)),
+            Values::Float64(v) => Values::Float64(v.split_off(rows)),
+            Values::Text(v) => Values::Text(v.split_off(rows)),
+            Values::Bytes(v) => Values::Bytes(v.split_off(rows)),
+        };
+        Self { values, nulls: self.nulls.split_off(rows), absent: self.absent.split_off(rows) }
+    }
+
     /// Appends a null.
     #[inline]
     pub fn push_null(&mut self) {
         self.nulls.set(self.values.len());
         self.values.push_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn column(data_type: DataType, rows: &[Option<u8>]) -> Column {
+        let mut column = Column::new(data_type);
+        for row in rows {
+            match (row, &mut column.values) {
+                (None, _) => column.push_null(),
+                (Some(value), Values::Text(text)) => text.push(&vec![b'x'; usize::from(*value)]),
+                (Some(value), Values::UInt64(numbers)) => numbers.push(u64::from(*value)),
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+        column
+    }
+
+    proptest! {
+        #[test]
+        fn a_column_that_is_split_has_the_same_rows(rows: Vec<Option<u8>>, at: prop::sample::Index, text: bool) {
+            let data_type = if text { DataType::Text } else { DataType::UInt64 };
+            let at = at.index(rows.len() + 1);
+            let mut first = column(data_type, &rows);
+            let second = first.split_off(at);
+            for (part, rows) in [(first, &rows[..at]), (second, &rows[at..])] {
+                let expected = column(data_type, rows);
+                prop_assert_eq!(&part.values, &expected.values);
+                for row in 0..rows.len() + 9 {
+                    prop_assert_eq!(part.nulls.get(row), expected.nulls.get(row));
+                }
+            }
+        }
     }
 }
