@@ -143,13 +143,17 @@ pub(super) async fn check(
         faults.pass("the log has everything from each sink's place on");
     }
     faults.item("column types");
-    columns(connector, &mut conn, &server, catalogue, faults).await?;
+    columns(connector, &mut conn, catalogue, faults).await?;
     faults.pass("all are supported");
     faults.item("primary keys");
     keys(connector, &mut conn, catalogue, faults).await?;
     faults.pass("every captured table has one");
     faults.item("sessions");
     sessions::look(connector, &mut conn, &server, faults).await?;
+    if server.flavour == Flavour::MariaDb {
+        faults.item("sequences");
+        sequences(connector, &mut conn, catalogue, faults).await?;
+    }
     exact_names(connector, &mut conn, catalogue).await?;
     faults.item("cascades");
     inventory::cascades(connector, &mut conn, catalogue, faults).await?;
@@ -182,6 +186,13 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
         );
     }
     let image = variable(connector, conn, "binlog_row_image").await?;
+    let options = variable(connector, conn, "binlog_row_value_options").await?;
+    if image.as_deref().is_some_and(|image| image != "FULL") && options.is_some_and(|options| options.contains("PARTIAL_JSON")) {
+        faults.add(
+            "binlog_row_value_options is PARTIAL_JSON, and binlog_row_image is not FULL: changed JSON documents cannot be made whole",
+            "Empty it: SET GLOBAL binlog_row_value_options = ''. Or set binlog_row_image to FULL.",
+        );
+    }
     // FULL_NODUP leaves out of the new row what the old one has
     match image.filter(|image| !matches!(image.as_str(), "FULL" | "FULL_NODUP")) {
         Some(image) if wanted == RowImage::Full => faults.add(
@@ -204,10 +215,6 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
             faults.item("binlog");
         }
         None => {}
-    }
-    let options = variable(connector, conn, "binlog_row_value_options").await?;
-    if options.is_some_and(|o| o.contains("PARTIAL_JSON")) {
-        faults.add("binlog_row_value_options is PARTIAL_JSON", "Empty it: SET GLOBAL binlog_row_value_options = ''.");
     }
     let metadata = variable(connector, conn, "binlog_row_metadata").await?;
     if metadata.as_deref() != Some("FULL") {
@@ -337,40 +344,44 @@ fn one_line(set: &str) -> String {
     set.split_whitespace().collect()
 }
 
-/// Captured columns whose type cannot be read.
-async fn columns(connector: &Connector, conn: &mut Conn, server: &Server, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
+/// Captured columns whose character set is not known.
+async fn columns(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
     // in the server's own databases nothing is captured unless it is named, so that they need not be left out here
-    let query = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name \
+    let query = "SELECT c.table_schema, c.table_name, c.column_name, c.character_set_name \
         FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name) \
-        WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND (c.data_type IN ('geometry', 'point', 'linestring', 'polygon', \
-        'multipoint', 'multilinestring', 'multipolygon', 'geomcollection', 'geometrycollection', 'vector') OR c.column_type LIKE '%COMPRESSED%' \
-        OR c.character_set_name NOT IN ('utf8mb4', 'utf8mb3', 'utf8', 'ascii', 'latin1', 'binary')) \
+        WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND c.character_set_name IS NOT NULL \
+        AND c.character_set_name NOT IN ('utf8mb4', 'utf8mb3', 'utf8', 'ascii', 'latin1', 'binary') \
         AND c.table_schema NOT IN ('information_schema', 'performance_schema', 'sys') \
         ORDER BY 1, 2, c.ordinal_position";
-    let rows: Vec<(String, String, String, String, String, Option<String>)> = connector.within("query", conn.query(query)).await?;
+    let rows: Vec<(String, String, String, String)> = connector.within("query", conn.query(query)).await?;
     let mut found = Vec::new();
-    for (database, table, column, data_type, column_type, charset) in rows {
+    for (database, table, column, charset) in rows {
         let name = TableName::new(database, table);
-        if !catalogue.captures(&name) {
-            continue;
+        if catalogue.captures(&name)
+            && let Charset::Unsupported(charset) = Charset::named(&charset)
+        {
+            found.push(format!("{name}.{column} (character set {charset})"));
         }
-        let what = match charset.as_deref().map(Charset::named) {
-            Some(Charset::Unsupported(charset)) => format!("character set {charset}"),
-            _ if server.flavour == Flavour::MariaDb && column_type.contains("COMPRESSED") => "MariaDB's COMPRESSED attribute".to_owned(),
-            // an enum may have a label with that word
-            _ if matches!(data_type.as_str(), "enum" | "set") => continue,
-            _ => data_type,
-        };
-        found.push(format!("{name}.{column} ({what})"));
     }
     if !found.is_empty() {
-        let more = found.len().saturating_sub(NAMED);
-        let list = found.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         faults.add(
-            format!("captured columns have types that are not supported: {list}{more}"),
+            format!("captured columns have character sets that are not known: {}", listed(found.iter().map(String::as_str), CHECK_NAMES)),
             "Leave the tables out by adding '!database.table' to the source's tables, or change the columns.",
         );
+    }
+    Ok(())
+}
+
+/// Sequences that the patterns take in are told: they are no tables.
+async fn sequences(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
+    let query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'SEQUENCE' ORDER BY 1, 2";
+    let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
+    let names = rows.into_iter().map(|(database, name)| TableName::new(database, name));
+    let found: Vec<String> = names.filter(|name| catalogue.captures(name)).map(|name| name.to_string()).collect();
+    if !found.is_empty() {
+        let named = listed(found.iter().map(String::as_str), CHECK_NAMES);
+        tracing::info!(sequences = named, count = found.len(), "sequences are left out: they are no tables, and have no rows to deliver");
+        faults.pass(format!("left out, because they are no tables: {named}"));
     }
     Ok(())
 }

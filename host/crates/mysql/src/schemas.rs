@@ -423,6 +423,16 @@ impl Schemas {
         Ok(answers?.pop().map(|(_, schema)| schema).unwrap_or_default())
     }
 
+    /// What kind of table the catalogue says that it is, if there is one.
+    pub async fn table_type(&self, name: &TableName) -> Result<Option<String>> {
+        let connector = &self.around.connector;
+        let mut conn = connector.connect().await?;
+        let query = "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?";
+        let kind = connector.within("query", conn.exec_first(query, (&name.database, &name.table))).await?;
+        let _ = connector.within("leave", conn.disconnect()).await;
+        Ok(kind)
+    }
+
     async fn store(&self, changes: Vec<KeptChange>) -> Result<(), Halt> {
         if changes.is_empty() {
             return Ok(());
@@ -438,8 +448,8 @@ impl Schemas {
     }
 }
 
-const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, c.column_key, \
-    c.is_nullable, c.character_octet_length FROM information_schema.columns c";
+const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, \
+    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length FROM information_schema.columns c";
 
 fn column_of(row: Row) -> Result<(TableName, CatalogueColumn)> {
     type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>);
