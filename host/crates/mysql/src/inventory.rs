@@ -58,7 +58,8 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Res
 /// Some tables of a database, with their columns.
 async fn columns(connector: &Connector, conn: &mut Conn, database: &str, tables: &[String]) -> Result<Vec<Arc<Table>>> {
     let query = format!(
-        "SELECT table_name, column_name, data_type, column_type, character_set_name, CONCAT(column_key, '/', is_nullable) \
+        "SELECT table_name, column_name, data_type, column_type, character_set_name, \
+         CONCAT(IF(COALESCE(generation_expression, '') = 'ROW END', '', column_key), '/', is_nullable) \
          FROM information_schema.columns WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
         vec!["?"; tables.len()].join(", ")
     );
