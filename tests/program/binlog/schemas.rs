@@ -194,6 +194,26 @@ fn rows_from_before_a_schema_change_are_read_with_the_schema_of_their_time_or_re
 }
 
 #[test]
+fn what_changes_as_soon_as_the_pipeline_says_that_it_streams_is_followed() {
+    for server in servers() {
+        let database = server.database("at_once");
+        server.sql(&format!(
+            "CREATE TABLE {database}.t (id INT PRIMARY KEY, e ENUM('a','b')); CREATE TABLE {database}.last (id INT PRIMARY KEY)"
+        ));
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        let mut process = host.spawn();
+        process.wait_for_line("streaming from this position on", PATIENCE);
+        server.sql(&format!(
+            "INSERT INTO {database}.t VALUES (1, 'a'); ALTER TABLE {database}.t MODIFY e ENUM('b','a');
+             INSERT INTO {database}.t VALUES (2, 'a'); INSERT INTO {database}.last VALUES (1)"
+        ));
+        wait_for(&mut process, &host, "t", "last", 1);
+        stop(process);
+        assert_eq!(rows(&host, "t", "t"), [json!({ "id": 1, "e": "a" }), json!({ "id": 2, "e": "a" })]);
+    }
+}
+
+#[test]
 fn what_the_log_of_mariadb_never_tells_is_not_guessed_either() {
     // with FULL metadata
     let server = mariadb::shared();

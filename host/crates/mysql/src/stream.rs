@@ -105,6 +105,7 @@ impl Reader {
                         server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
                     );
                     reader.catalogue.fit(&server);
+                    reader.out.begin();
                     break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {

@@ -274,10 +274,20 @@ pub async fn run_with_admin(
     let looking = tokio::spawn(looking);
 
     let begin = Instant::now();
-    for (settings, start) in pipeline.sinks.iter().zip(&starts) {
-        tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
-    }
-    let ended = source.run(starts, Items::new(to_chain, budget.clone()), failed.clone()).await;
+    let items = Items::new(to_chain, budget.clone());
+    let begun = items.begun();
+    let told = starts.clone();
+    let tell = async {
+        begun.cancelled().await;
+        for (settings, start) in pipeline.sinks.iter().zip(&told) {
+            tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
+        }
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        ended = source.run(starts, items, failed.clone()) => ended,
+        never = tell => never,
+    };
     if ended.is_err() {
         failed.cancel();
     }

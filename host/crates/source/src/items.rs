@@ -7,12 +7,14 @@ use sluicegate_model::{
     change::{Batch, Item},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// The way to the pipeline. Bounded in items and in bytes; whichever is full holds the source back.
 #[derive(Clone, Debug)]
 pub struct Items {
     queue: mpsc::Sender<Item>,
     budget: Arc<Budget>,
+    begun: CancellationToken,
 }
 
 /// Nobody takes items any more.
@@ -22,7 +24,18 @@ pub struct Closed;
 impl Items {
     /// The way into a queue. Each batch takes its size of `budget`, and gives it back when it is dropped.
     pub fn new(queue: mpsc::Sender<Item>, budget: Arc<Budget>) -> Self {
-        Self { queue, budget }
+        Self { queue, budget, begun: CancellationToken::new() }
+    }
+
+    /// The source has found its place, and knows what it needs of the time that begins here: whatever is changed from now on is
+    /// followed. Until then nobody is told that the pipeline streams.
+    pub fn begin(&self) {
+        self.begun.cancel();
+    }
+
+    /// Cancelled when the source begins.
+    pub fn begun(&self) -> CancellationToken {
+        self.begun.clone()
     }
 
     /// Sends an item once there is room for it. Dropped before that, it sends nothing.
