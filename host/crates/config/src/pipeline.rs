@@ -117,8 +117,35 @@ pub struct MySqlSource {
     pub tables: TablePatterns,
     /// Where to start without a checkpoint.
     pub start: StartAt,
+    /// The copy of the rows that the tables hold already.
+    pub snapshot: Snapshot,
     /// Asked from the server; no packet for three of them means that the connection is dead.
     pub heartbeat: Duration,
+}
+
+/// The copy of the rows that tables hold before their changes are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When.
+    pub mode: SnapshotMode,
+    /// Which of the captured tables.
+    pub tables: TablePatterns,
+    /// Rows a second at most; `None` = as fast as possible.
+    pub rows_per_second: Option<u64>,
+}
+
+/// When the rows of tables are copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// Never.
+    #[default]
+    Never,
+    /// When there is no checkpoint yet; then the stream goes on.
+    Initial,
+    /// The same, and the run ends once everything has been copied.
+    Only,
+    /// When there is no checkpoint yet, and again when the server no longer has the changes that follow it.
+    WhenNeeded,
 }
 
 /// Where a plugin's component comes from.

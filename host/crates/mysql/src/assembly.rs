@@ -81,6 +81,13 @@ impl Assembly {
         batch
     }
 
+    /// Counts changes that do not go through here, while none is held; answers how many there were before.
+    pub fn count(&mut self, changes: u64) -> u64 {
+        let before = self.batch.number;
+        self.batch.number += changes;
+        before
+    }
+
     /// The transaction that is being read ends. Its end is a mark in the batch, and costs no item.
     pub fn end_transaction(&mut self, position: u64) {
         if let Some(last) = self.batch.transactions.last_mut().filter(|last| last.position == position) {

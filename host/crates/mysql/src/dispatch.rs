@@ -199,6 +199,9 @@ impl Stream {
             }
             Statement::Ddl { opens } => {
                 self.reader.catalogue.schema_changed();
+                if let Some(copying) = &mut self.copying {
+                    copying.schema_changed();
+                }
                 if opens {
                     open.begun = true;
                 } else if !open.begun {

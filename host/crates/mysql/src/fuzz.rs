@@ -25,7 +25,7 @@ use super::{
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, Secret, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -160,6 +160,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         server_id: None,
         tables: TablePatterns::new(&["d*.*", "!d.x"]).expect("patterns"),
         start: StartAt::Now,
+        snapshot: Snapshot::default(),
         heartbeat: std::time::Duration::from_secs(1),
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };

@@ -12,6 +12,7 @@ mod catalogue;
 mod charset;
 mod column_type;
 mod connection;
+mod copy;
 mod cursor;
 mod decimal;
 mod decoder;
@@ -49,10 +50,10 @@ use self::{
     position::{BinlogPosition, Flavour, LANE},
     stream::Reader,
 };
-use sluicegate_config::MySqlSource;
+use sluicegate_config::{MySqlSource, SnapshotMode};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Lane, Offset},
+    change::{Frontier, Lane, Offset, TableName},
     limits::Limits,
 };
 use sluicegate_source::{Begin, Items, Ledger, Source};
@@ -66,6 +67,8 @@ pub struct MySql {
     status: Arc<Status>,
     server_id: u32,
     flavour: Option<Flavour>,
+    /// The copies that begin anew: the tables, and which copy of each it is.
+    anew: Vec<(TableName, u32)>,
 }
 
 impl MySql {
@@ -78,7 +81,7 @@ impl MySql {
             let start = jiff::Timestamp::now().as_nanosecond();
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
-        Self { settings, limits, status, server_id, flavour: None }
+        Self { settings, limits, status, server_id, flavour: None, anew: Vec::new() }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -112,14 +115,23 @@ impl Source for MySql {
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let (connector, catalogue) = self.connect();
-        let positions = precheck::check(&connector, &catalogue, &self.settings.start, sinks).await?;
-        self.flavour = positions.first().map(|position| position.flavour);
-        Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
+        let snapshot = &self.settings.snapshot;
+        let copies_anew = snapshot.mode == SnapshotMode::WhenNeeded;
+        let begun = precheck::check(&connector, &catalogue, &self.settings.start, sinks, copies_anew).await?;
+        self.flavour = begun.positions.first().map(|position| position.flavour);
+        let places = begun.positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position)));
+        let mut frontiers: Vec<Frontier> = places.collect();
+        self.anew = copy::check(&connector, &catalogue, snapshot, sinks, &begun.anew, &mut frontiers).await?;
+        Ok(frontiers)
     }
 
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
+        let copies = copy::Lanes::of(&sinks, places, &self.settings.snapshot, &self.anew)?;
+        if copies.is_none() && self.settings.snapshot.mode == SnapshotMode::Only {
+            return Ok(());
+        }
         let (connector, catalogue) = self.connect();
         let reader = Reader {
             connector,
@@ -131,7 +143,7 @@ impl Source for MySql {
             out,
             stop,
         };
-        reader.run(start).await
+        reader.run(start, copies).await
     }
 }
 

@@ -20,9 +20,18 @@ const NAMED: usize = 20;
 /// Names looked up with one query.
 const ASKED: usize = 500;
 
-/// What was found wrong.
+/// What was found wrong, and whether the server no longer has what comes after a place.
 #[derive(Debug, Default)]
-struct Faults(Vec<(String, String)>);
+struct Faults(Vec<(String, String)>, bool);
+
+/// Where the sinks begin.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// Each sink's place, in their order.
+    pub(super) positions: Vec<BinlogPosition>,
+    /// Whether the sink's own place is lost, so that it begins anew with a copy.
+    pub(super) anew: Vec<bool>,
+}
 
 impl Faults {
     fn add(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
@@ -56,13 +65,15 @@ impl Faults {
     }
 }
 
-/// Checks everything. Returns where each sink begins; without progress anywhere, where `start_at` says.
+/// Checks everything. Returns where each sink begins; without progress anywhere, where `start_at` says. With `copies_anew`, a sink
+/// whose place is lost begins now.
 pub(super) async fn check(
     connector: &Connector,
     catalogue: &Catalogue,
     start_at: &StartAt,
     sinks: &[Begin],
-) -> Result<Vec<BinlogPosition>> {
+    copies_anew: bool,
+) -> Result<Beginning> {
     let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await?;
@@ -70,8 +81,10 @@ pub(super) async fn check(
     let logging = settings(connector, &mut conn, &server, &mut faults).await?;
     let may_look = grants(connector, &mut conn, &mut faults).await?;
     let mut positions: Vec<BinlogPosition> = Vec::new();
+    let mut anew = vec![false; sinks.len()];
+    let mut now: Option<BinlogPosition> = None;
     if logging && may_look {
-        for begin in sinks {
+        for (begin, anew) in sinks.iter().zip(&mut anew) {
             let found = match begin {
                 Begin::At(frontier) => super::place_of(frontier),
                 Begin::Start(start_at) => start::resolve(connector, &mut conn, &server, start_at).await,
@@ -82,8 +95,19 @@ pub(super) async fn check(
             let Some(mut found) = faults.absorb(found)? else { continue };
             found.go_on_with(server.identity.as_deref());
             if !positions.contains(&found) {
-                let outcome = can_give(connector, &mut conn, &server, &found, &mut faults).await;
-                faults.absorb(outcome)?;
+                let mut own = Faults::default();
+                let outcome = can_give(connector, &mut conn, &server, &found, &mut own).await;
+                own.absorb(outcome)?;
+                if own.1 && copies_anew && matches!(begin, Begin::At(_)) {
+                    tracing::warn!(place = %found, "the server no longer has the changes after this place: the tables are copied anew");
+                    found = match now.take() {
+                        Some(now) => now,
+                        None => start::resolve(connector, &mut conn, &server, &StartAt::Now).await?,
+                    };
+                    (*anew, now) = (true, Some(found.clone()));
+                } else {
+                    faults.0.append(&mut own.0);
+                }
             }
             positions.push(found);
         }
@@ -93,7 +117,7 @@ pub(super) async fn check(
     exact_names(connector, &mut conn, catalogue).await?;
     faults.into_result(connector.address())?;
     if positions.len() == sinks.len() {
-        Ok(positions)
+        Ok(Beginning { positions, anew })
     } else {
         Err(Error::new(ErrorKind::Internal, "no position to start at, and no fault found"))
     }
@@ -192,6 +216,7 @@ async fn mysql_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faul
     let row: Option<(String, String)> = connector.within("query", conn.exec_first(query, (&text, &text))).await?;
     let (missing, unknown) = row.unwrap_or_default();
     if !missing.is_empty() {
+        faults.1 = true;
         faults.add(format!("the server has purged transactions that were not read yet: {}", one_line(&missing)), ANEW);
     }
     if !unknown.is_empty() {
@@ -214,6 +239,7 @@ async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, fa
             // numbers rise for each server; across servers only where the last of them is known to us
             let reached = ours.get(domain).map(|ours| ours.last().1);
             if !ours.get(domain).is_some_and(|ours| ours.has(server, sequence)) && reached.is_none_or(|r| r < sequence) {
+                faults.1 = true;
                 let reached = reached.map_or_else(|| "nothing".to_owned(), |r| format!("sequence {r}"));
                 faults.add(
                     format!(
@@ -237,6 +263,7 @@ async fn file(connector: &Connector, conn: &mut Conn, position: &BinlogPosition,
                 (Some(first), Some(last)) => format!("it has {} to {}", first.name, last.name),
                 _ => "it has none".to_owned(),
             };
+            faults.1 = true;
             faults.add(format!("the server no longer has binlog {}: {there}", position.file), ANEW);
         }
         Some(file) if position.position > file.size => faults.add(

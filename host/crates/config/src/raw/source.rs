@@ -11,7 +11,7 @@ use serde::{
     },
 };
 
-use super::{super::quantity::Time, secret::RawSecret};
+use super::{super::quantity::Time, secret::RawSecret, snapshot::RawSnapshot};
 
 /// Where changes come from.
 #[derive(Deserialize, JsonSchema)]
@@ -75,6 +75,8 @@ pub(crate) struct RawMySql {
     pub tables: Vec<String>,
     /// Where to start when there is no checkpoint yet. Default: `now`.
     pub start: Option<RawStart>,
+    /// Whether the rows that the tables hold already are read, too, before their changes. Default: `never`.
+    pub snapshot: Option<RawSnapshot>,
     /// How often the server has to say that it is there. Default: `5s`.
     pub heartbeat: Option<Time>,
 }

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, Secret, StartAt, TlsMode,
-        raw::{RawGenerator, RawMySql, RawStart, RawStartWord, RawTls},
+        GeneratorSource, MySqlSource, Secret, Snapshot, SnapshotMode, StartAt, TlsMode,
+        raw::{RawGenerator, RawMySql, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls},
     },
     check::Check,
 };
@@ -62,6 +62,7 @@ impl Check<'_> {
             server_id: raw.server_id,
             tables,
             start: self.start("source.start", raw.start.unwrap_or_default()),
+            snapshot: self.snapshot(raw.snapshot),
             heartbeat: self.time(
                 "source.heartbeat",
                 raw.heartbeat,
@@ -70,6 +71,20 @@ impl Check<'_> {
                 Duration::from_secs(3600),
             ),
         }
+    }
+
+    fn snapshot(&mut self, raw: Option<RawSnapshot>) -> Snapshot {
+        let Some(RawSnapshot { settings }) = raw else { return Snapshot::default() };
+        if settings.rows_per_second == Some(0) {
+            self.refuse("source.snapshot.rows_per_second", "no rows at all", "write 1 or more, or leave it out to go as fast as possible");
+        }
+        let mode = match settings.mode {
+            Some(RawSnapshotMode::Never) => SnapshotMode::Never,
+            Some(RawSnapshotMode::Only) => SnapshotMode::Only,
+            Some(RawSnapshotMode::WhenNeeded) => SnapshotMode::WhenNeeded,
+            Some(RawSnapshotMode::Initial) | None => SnapshotMode::Initial,
+        };
+        Snapshot { mode, tables: self.tables("source.snapshot.tables", &settings.tables), rows_per_second: settings.rows_per_second }
     }
 
     pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {

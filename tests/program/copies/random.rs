@@ -1,0 +1,113 @@
+//! A table that changes all through its copy.
+
+use sluicegate_harness::{database::Server, files, host::Sluicegate, mariadb, mysql};
+
+use super::*;
+
+const ROWS: u64 = 6000;
+
+/// Waits until every table has been copied.
+fn wait_for_copy(process: &mut sluicegate_harness::host::Process, tables: usize) {
+    process.wait_for("the end of the copy", PATIENCE, |process| {
+        let lines = process.stderr().lines().filter(|line| line.contains("the table has been copied")).count();
+        (lines >= tables).then_some(())
+    });
+}
+
+/// Waits for the record of a row of the table `last`.
+fn wait_for_last(process: &mut sluicegate_harness::host::Process, host: &Sluicegate, sink: &str, id: u32) {
+    let (folder, wanted) = (host.path("out"), format!("\"after\":{{\"id\":{id}}}"));
+    process.wait_until("the last row", PATIENCE, || {
+        files::list(&folder, sink).iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains(&wanted)))
+    });
+}
+
+fn stop(process: sluicegate_harness::host::Process) {
+    process.sigterm();
+    let ended = process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+fn a_changing_table_ends_equal(server: &Server) {
+    let database = server.database("copied");
+    let mut client = server.client();
+    client.sql("SET NAMES utf8mb4");
+    create(&mut client, &database, ROWS);
+    let text = pipeline(server, &format!("['{database}.*']"), "initial", &["a"], ", batch_changes: 100");
+    let host = Sluicegate::new(BINARY, &text);
+    let writer = Writer::start(server, &database, 7, ROWS);
+    let mut process = host.spawn();
+    wait_for_copy(&mut process, 2);
+    writer.stop();
+    client.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
+    wait_for_last(&mut process, &host, "a", 1);
+    stop(process);
+    equal(&replay(&host, "a", "t"), &on_server(server, &database));
+    let counts = operations(&host, "a", "t");
+    assert!(counts["r"] > ROWS / 2 && counts.len() >= 4, "{counts:?}");
+}
+
+#[test]
+fn a_table_that_changes_all_through_its_copy_ends_equal_mariadb() {
+    a_changing_table_ends_equal(&mariadb::shared());
+}
+
+#[test]
+fn a_table_that_changes_all_through_its_copy_ends_equal_mysql() {
+    a_changing_table_ends_equal(&mysql::shared());
+}
+
+/// A kill at any moment, and the copy goes on in the middle of the table: nothing twice, nothing lost.
+fn killed_again_and_again(server: &Server) {
+    let database = server.database("copied_killed");
+    let mut client = server.client();
+    client.sql("SET NAMES utf8mb4");
+    create(&mut client, &database, ROWS);
+    let snapshot = "{ mode: initial, rows_per_second: 4000 }";
+    let text = pipeline(server, &format!("['{database}.*']"), snapshot, &["a", "b"], ", batch_changes: 50");
+    let host = Sluicegate::new(BINARY, &text);
+    let writer = Writer::start(server, &database, 8, ROWS);
+    let reads = || {
+        files::list(&host.path("out"), "a")
+            .iter()
+            .map(|f| std::fs::read_to_string(f).map_or(0, |t| t.matches("\"op\":\"r\"").count()))
+            .sum::<usize>()
+    };
+    for kill in 0..6 {
+        let mut process = host.spawn();
+        if kill % 3 == 0 {
+            process.wait_for_line("starting", PATIENCE);
+        } else {
+            let goal = reads() + 400;
+            process.wait_until("more rows", PATIENCE, || reads() >= goal);
+        }
+        process.kill9();
+    }
+    let mut process = host.spawn();
+    wait_for_copy(&mut process, 2);
+    writer.stop();
+    client.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
+    wait_for_last(&mut process, &host, "a", 1);
+    wait_for_last(&mut process, &host, "b", 1);
+    stop(process);
+    for sink in ["a", "b"] {
+        equal(&replay(&host, sink, "t"), &on_server(server, &database));
+    }
+    // a start without anything to copy changes nothing
+    let before = operations(&host, "a", "t");
+    client.sql(&format!("INSERT INTO {database}.last VALUES (2)"));
+    let mut process = host.spawn();
+    wait_for_last(&mut process, &host, "a", 2);
+    stop(process);
+    assert_eq!(operations(&host, "a", "t"), before);
+}
+
+#[test]
+fn a_copy_that_is_killed_goes_on_in_the_middle_of_its_table_mariadb() {
+    killed_again_and_again(&mariadb::shared());
+}
+
+#[test]
+fn a_copy_that_is_killed_goes_on_in_the_middle_of_its_table_mysql() {
+    killed_again_and_again(&mysql::shared());
+}
