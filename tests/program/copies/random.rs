@@ -1,28 +1,45 @@
 //! A table that changes all through its copy.
 
-use sluicegate_harness::{database::Server, files, host::Sluicegate, mariadb, mysql};
+use sluicegate_harness::{
+    database::Server,
+    files,
+    host::{Process, Sluicegate},
+    mariadb, mysql,
+};
+use sluicegate_state::Checkpoint;
 
 use super::*;
 
 const ROWS: u64 = 6000;
 
-/// Waits until every table has been copied.
-fn wait_for_copy(process: &mut sluicegate_harness::host::Process, tables: usize) {
-    process.wait_for("the end of the copy", PATIENCE, |process| {
-        let lines = process.stderr().lines().filter(|line| line.contains("the table has been copied")).count();
-        (lines >= tables).then_some(())
+/// Waits until every table has been copied to every sink.
+fn wait_for_copy(process: &mut Process, host: &Sluicegate) {
+    process.wait_until("the end of the copy", PATIENCE, || {
+        let lanes = copies(host);
+        !lanes.is_empty() && lanes.iter().all(|lane| lane["done"] == true)
     });
 }
 
+/// The places of all copies in the checkpoint.
+fn copies(host: &Sluicegate) -> Vec<Value> {
+    let state = host.path("sluicegate-state/copies.db");
+    if !state.exists() {
+        return Vec::new();
+    }
+    let progress = Checkpoint::look(&state, "copies").expect("the checkpoint can be read");
+    let lanes = progress.iter().flat_map(|(_, progress)| progress.frontier.lanes()).filter(|(lane, _)| lane.name() != "binlog");
+    lanes.map(|(_, offset)| serde_json::from_str(&offset.to_json()).expect("JSON")).collect()
+}
+
 /// Waits for the record of a row of the table `last`.
-fn wait_for_last(process: &mut sluicegate_harness::host::Process, host: &Sluicegate, sink: &str, id: u32) {
+fn wait_for_last(process: &mut Process, host: &Sluicegate, sink: &str, id: u32) {
     let (folder, wanted) = (host.path("out"), format!("\"after\":{{\"id\":{id}}}"));
     process.wait_until("the last row", PATIENCE, || {
         files::list(&folder, sink).iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains(&wanted)))
     });
 }
 
-fn stop(process: sluicegate_harness::host::Process) {
+fn stop(process: Process) {
     process.sigterm();
     let ended = process.wait(PATIENCE);
     assert!(ended.status.success(), "{}", ended.stderr);
@@ -37,7 +54,7 @@ fn a_changing_table_ends_equal(server: &Server) {
     let host = Sluicegate::new(BINARY, &text);
     let writer = Writer::start(server, &database, 7, ROWS);
     let mut process = host.spawn();
-    wait_for_copy(&mut process, 2);
+    wait_for_copy(&mut process, &host);
     writer.stop();
     client.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
     wait_for_last(&mut process, &host, "a", 1);
@@ -63,7 +80,7 @@ fn killed_again_and_again(server: &Server) {
     let mut client = server.client();
     client.sql("SET NAMES utf8mb4");
     create(&mut client, &database, ROWS);
-    let snapshot = "{ mode: initial, rows_per_second: 4000 }";
+    let snapshot = "{ mode: initial, rows_per_second: 1500 }";
     let text = pipeline(server, &format!("['{database}.*']"), snapshot, &["a", "b"], ", batch_changes: 50");
     let host = Sluicegate::new(BINARY, &text);
     let writer = Writer::start(server, &database, 8, ROWS);
@@ -73,6 +90,7 @@ fn killed_again_and_again(server: &Server) {
             .map(|f| std::fs::read_to_string(f).map_or(0, |t| t.matches("\"op\":\"r\"").count()))
             .sum::<usize>()
     };
+    let mut in_the_middle = 0;
     for kill in 0..6 {
         let mut process = host.spawn();
         if kill % 3 == 0 {
@@ -82,9 +100,11 @@ fn killed_again_and_again(server: &Server) {
             process.wait_until("more rows", PATIENCE, || reads() >= goal);
         }
         process.kill9();
+        in_the_middle += copies(&host).iter().filter(|lane| lane["last_key"].is_array()).count();
     }
+    assert!(in_the_middle >= 4, "{in_the_middle} of the places were in the middle of the table");
     let mut process = host.spawn();
-    wait_for_copy(&mut process, 2);
+    wait_for_copy(&mut process, &host);
     writer.stop();
     client.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
     wait_for_last(&mut process, &host, "a", 1);

@@ -171,7 +171,9 @@ impl Reader {
             Reached::Key(key) => Some(key),
             _ => None,
         };
-        let rows = self.rows_per_second.map_or(progress.chunk, |rate| progress.chunk.min(usize::try_from(rate).unwrap_or(usize::MAX)));
+        // with a rate, what is read in a tenth of a second, so that the load on the server is even
+        let even = self.rows_per_second.map_or(usize::MAX, |rate| usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1));
+        let rows = progress.chunk.min(even);
         let range = Range { after, up_to: progress.ahead.first(), rows };
         let chunk = match session.read(copied, range, &delivered, &self.limits).await? {
             Outcome::Read(chunk) => *chunk,
