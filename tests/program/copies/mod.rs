@@ -1,6 +1,8 @@
 //! The copy of tables and the stream of their changes, as one history: whatever happens while a table is copied, what was delivered
 //! ends as the table is, and no row is delivered older than it was delivered before.
 
+mod cases;
+mod keys;
 mod random;
 
 use std::{
