@@ -161,7 +161,7 @@ fn rows_that_cannot_be_read_are_told_with_their_line() {
     error: rows.ndjson: line 1: neither `table` nor `source` says which table it is
     error: rows.ndjson: line 1: `table` is written `database.table` or `database.schema.table`, with backticks around a part that holds a dot
     error: rows.ndjson: line 1: `op` is none of insert, update, delete, snapshot, c, u, d, r
-    error: rows.ndjson: line 1: `before` and `after` do not fit `op`: insert and snapshot have `after`, delete `before`, update both
+    error: rows.ndjson: line 1: `before` and `after` do not fit `op`: insert and snapshot have `after`, delete `before`, update both or only `after`
     error: rows.ndjson: line 1: column `id` has an unknown type; it is one of boolean, int64, uint64, float32, float64, decimal, text, bytes, date, time, datetime, timestamp, json
     error: rows.ndjson: line 2: column `id` is text here and int64 before
     error: rows.ndjson: line 2: column `id` is no uint64

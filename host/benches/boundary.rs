@@ -218,6 +218,7 @@ fn chain(plugins: &[(&str, &str)]) -> Chain {
         limits: Arc::new(limits),
         status: Arc::new(Status::default()),
         known: Arc::new(KnownTables::new(10)),
+        capabilities: Default::default(),
     };
     Chain::new(&members, around).unwrap()
 }

@@ -70,6 +70,7 @@ fn chain(compiled: &Compiled) -> Chain {
         limits: Arc::new(limits),
         status: Arc::new(Status::default()),
         known: Arc::new(KnownTables::new(10)),
+        capabilities: Default::default(),
     };
     Chain::new(&[Member { settings: Arc::new(settings), compiled: compiled.clone() }], around).unwrap()
 }
@@ -97,7 +98,7 @@ fn customers() -> Batch {
     }
     let values = [Values::Int64((0..i64::from(ROWS)).collect()), Values::Text(emails), Values::Text(phones)];
     let mut rows = TableRows::new(table);
-    rows.columns = values.map(|values| Column { values, nulls: Default::default() }).to_vec();
+    rows.columns = values.map(|values| Column::of(values, Default::default())).to_vec();
     rows.images = vec![Image::After as u8; ROWS as usize];
     let change = |i| Change { table: 0, before: NO_IMAGE, after: i, operation: Operation::Insert, event: 0, row: i };
     Batch {

@@ -46,6 +46,7 @@ pub fn chain_within(compiled: &Compiled, config: &str, on_error: OnError, limits
         status: Arc::new(Status { plugins: [PluginStatus::new("p")].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(folder.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
+        capabilities: Default::default(),
     };
     let settings = config::Plugin {
         name: "p".into(),

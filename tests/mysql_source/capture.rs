@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -47,6 +47,7 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         start: StartAt::Now,
         snapshot: Snapshot::default(),
         heartbeat: Duration::from_secs(2),
+        row_image: RowImage::Full,
     }
 }
 
@@ -226,7 +227,8 @@ pub fn text_changes(batch: &Batch) -> Vec<TextChange> {
         .collect()
 }
 
-fn text(column: &Column, row: usize) -> Option<String> {
+/// A value as text; `None` is null, or absent.
+pub fn text(column: &Column, row: usize) -> Option<String> {
     if column.nulls.get(row) {
         return None;
     }

@@ -2,6 +2,7 @@
 
 mod capture;
 mod compressed;
+mod partial;
 mod precheck;
 mod resume;
 mod start;

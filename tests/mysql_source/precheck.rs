@@ -33,7 +33,7 @@ fn every_fault_of_the_server_is_listed_with_its_remedy() {
       - binlog_format is STATEMENT
         remedy: Set it to ROW: SET GLOBAL binlog_format = 'ROW', also in the server's configuration file.
       - binlog_row_image is MINIMAL
-        remedy: Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file.
+        remedy: Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file. Or take rows without the columns that are not logged: write `row_image: partial` at the source.
       - the account 'weak'@'127.0.0.1' lacks the privilege REPLICATION SLAVE
         remedy: GRANT REPLICATION SLAVE ON *.* TO 'weak'@'127.0.0.1'
       - the account 'weak'@'127.0.0.1' lacks the privilege REPLICATION CLIENT

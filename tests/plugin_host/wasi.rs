@@ -48,6 +48,7 @@ fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> slu
         status: Arc::new(Status { plugins: [PluginStatus::new("guest")].into_iter().collect(), ..Default::default() }),
         dead_letters: Arc::new(DeadLetters::new(std::env::temp_dir(), 1 << 20)),
         known: Arc::new(KnownTables::new(10)),
+        capabilities: Default::default(),
     };
     Chain::new(&[member], around)
 }
@@ -89,7 +90,7 @@ fn inserted(ids: Vec<i64>) -> Batch {
         place: Place::Value,
     };
     let mut rows = TableRows::new(Arc::new(Table { name: TableName::new("shop", "orders"), destination: None, columns: vec![column] }));
-    rows.columns = vec![Column { values: Values::Int64(ids), nulls: Default::default() }];
+    rows.columns = vec![Column::of(Values::Int64(ids), Default::default())];
     rows.images = vec![Image::After as u8; count as usize];
     Batch {
         taken: count,

@@ -57,10 +57,7 @@ pub fn changes(table: &Arc<Table>, changes: &[Images]) -> Batch {
         batch.changes.push(Change { table: 0, before, after, operation: *operation, event: i, row: 0 });
         batch.events.push(Event { position: 4321, time_us: i64::from(i), server_id: 1, ..Event::default() });
     }
-    rows.columns = vec![
-        Column { values: Values::Int64(ids), nulls: Default::default() },
-        Column { values: Values::Text(emails), nulls: Default::default() },
-    ];
+    rows.columns = vec![Column::of(Values::Int64(ids), Default::default()), Column::of(Values::Text(emails), Default::default())];
     batch.tables = vec![rows];
     batch.transactions = vec![Transaction { file: "binlog.000007".into(), ..Transaction::default() }];
     batch.validate().expect("a sound batch");
@@ -130,6 +127,7 @@ pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_e
         status: status.clone(),
         dead_letters: Arc::new(DeadLetters::new(dead_letters.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
+        capabilities: Default::default(),
     };
     let members = members
         .iter()

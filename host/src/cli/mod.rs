@@ -107,21 +107,28 @@ Relative paths in it start at its folder; ${NAME} comes from the environment.")]
     Run(Run),
     /// Check a pipeline file, its plugins, the server's settings and grants, and the sinks; delivers nothing
     #[command(after_help = "\
-Nothing is read from the log or delivered, and the server is left as it is; missing folders of file sinks are made.
+Nothing is read from the log or delivered, and the server is left as it is. The captured tables of today are planned by the plugins;
+configuration that has no effect is told. A line begins with `ok`, `warn` or `fail`; only what fails would stop a run.
 Ends with 0 when everything is ready, 2 when the file is wrong, 3 when something is not ready or a server cannot be reached:
 each is tried once.")]
-    Check(PipelineFile),
+    Check(check::Check),
     /// Show and change what a pipeline's checkpoint says of its sinks, while the pipeline does not run
     #[command(subcommand, arg_required_else_help = true)]
     Checkpoint(checkpoint::CheckpointCommand),
     /// Write, build, try, measure and look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
-    /// Print the JSON Schema of the pipeline file
-    #[command(after_help = "\
+    /// Print the JSON Schema of the pipeline file; `schema import` tells a pipeline a table's schema
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "\
 With the YAML language server, completion and checks come with a first line such as
-  # yaml-language-server: $schema=./pipeline.schema.json")]
-    Schema,
+  # yaml-language-server: $schema=./pipeline.schema.json"
+    )]
+    Schema {
+        #[command(subcommand)]
+        command: Option<schema::SchemaCommand>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -166,10 +173,10 @@ pub fn main() -> ExitCode {
     let is_run = matches!(cli.command, Command::Run(_));
     let result = match cli.command {
         Command::Run(run) => run::run(&run.pipeline.path, &run.watch_build, &console, look),
-        Command::Check(file) => check::check(&file.path),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Checkpoint(command) => checkpoint::checkpoint(command),
         Command::Plugin(command) => plugin::plugin(command, cli.output.color),
-        Command::Schema => schema::schema(),
+        Command::Schema { command } => schema::schema(command),
     };
     match result {
         Ok(()) => ExitCode::from(DONE),

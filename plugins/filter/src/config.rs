@@ -20,9 +20,37 @@ pub struct Entry {
     pub condition: Option<String>,
     /// Operations that are delivered; `None` = all.
     pub operations: Option<Operations>,
+    /// What a table without the condition's columns means; `None` = it depends on how the table is named.
+    missing: Option<MissingColumn>,
+}
+
+/// What to do where a table does not have the columns of the condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MissingColumn {
+    /// It is an error: the pipeline stops before the table's first row.
+    Stop,
+    /// The condition is left out for this table: all its rows are kept.
+    Ignore,
 }
 
 impl Entry {
+    /// Whether the condition is not for a table that has `there` of the `all` columns that it names. A rule for many tables is
+    /// for those that have its columns; a table that has only some of them is a slip, and is neither kept nor dropped unjudged.
+    pub fn leaves_out(&self, name: &TableName, there: usize, all: usize) -> bool {
+        match self.missing {
+            Some(MissingColumn::Stop) => false,
+            Some(MissingColumn::Ignore) => there < all,
+            None => there == 0 && all > 0 && !self.tables.include().is_empty() && !self.tables.names(name),
+        }
+    }
+
+    /// The tables that it is for.
+    pub fn tables(&self) -> &TablePatterns {
+        &self.tables
+    }
+
     /// Whether the entry applies to the table.
     pub fn selects(&self, name: &TableName) -> bool {
         self.tables.selects(name)
@@ -42,6 +70,8 @@ pub(crate) struct Raw {
     condition: Option<String>,
     /// For every table: the operations that are delivered. Default: all.
     operations: Option<Vec<Operation>>,
+    /// For every table: what to do where it does not have the columns of `where`. Default: stop.
+    missing_column: Option<MissingColumn>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +84,9 @@ struct RawEntry {
     condition: Option<String>,
     /// Operations that are delivered. Default: all.
     operations: Option<Vec<Operation>>,
+    /// What to do where a table does not have the columns of the condition. Default: stop for tables that are named without
+    /// wildcards, and where a table has only some of the columns; else ignore.
+    missing_column: Option<MissingColumn>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -75,10 +108,10 @@ impl Config {
         })?;
         let mut entries = Vec::new();
         if raw.condition.is_some() || raw.operations.is_some() {
-            entries.push(entry("for every table", TablePatterns::default(), raw.condition, raw.operations)?);
+            entries.push(entry("for every table", TablePatterns::default(), raw.condition, raw.operations, raw.missing_column)?);
         }
-        for RawEntry { table, condition, operations } in raw.tables {
-            entries.push(entry(&format!("for {table}"), table, condition, operations)?);
+        for RawEntry { table, condition, operations, missing_column } in raw.tables {
+            entries.push(entry(&format!("for {table}"), table, condition, operations, missing_column)?);
         }
         if entries.is_empty() {
             return Err("nothing to filter: give `where`, `operations`, or `tables` with a list of them".into());
@@ -87,7 +120,13 @@ impl Config {
     }
 }
 
-fn entry(which: &str, tables: TablePatterns, condition: Option<String>, operations: Option<Vec<Operation>>) -> Result<Entry, String> {
+fn entry(
+    which: &str,
+    tables: TablePatterns,
+    condition: Option<String>,
+    operations: Option<Vec<Operation>>,
+    missing: Option<MissingColumn>,
+) -> Result<Entry, String> {
     if let Some(text) = &condition {
         expression::parse(text).map_err(|error| format!("the condition {which}: {error}"))?;
     }
@@ -105,5 +144,5 @@ fn entry(which: &str, tables: TablePatterns, condition: Option<String>, operatio
             }
         })
     });
-    Ok(Entry { tables, condition, operations })
+    Ok(Entry { tables, condition, operations, missing })
 }

@@ -33,6 +33,39 @@ impl fmt::Display for Expression {
     }
 }
 
+impl Expression {
+    /// The names of the columns in it, each once.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.visit(&mut |name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        });
+        names
+    }
+
+    fn visit<'a>(&'a self, seen: &mut impl FnMut(&'a str)) {
+        match &self.kind {
+            Kind::Column(_, name) => seen(name),
+            Kind::Literal(_) => {}
+            Kind::Not(inner) | Kind::IsNull(inner) | Kind::Is(inner, _) => inner.visit(seen),
+            Kind::And(parts) | Kind::Or(parts) => parts.iter().for_each(|part| part.visit(seen)),
+            Kind::Compare(left, _, right) => [left, right].into_iter().for_each(|part| part.visit(seen)),
+            Kind::Between(inner, low, high) => [inner, low, high].into_iter().for_each(|part| part.visit(seen)),
+            Kind::InList(inner, list) => {
+                inner.visit(seen);
+                list.iter().for_each(|part| part.visit(seen));
+            }
+            Kind::Like(inner, pattern, escape) => {
+                inner.visit(seen);
+                pattern.visit(seen);
+                escape.iter().for_each(|part| part.visit(seen));
+            }
+        }
+    }
+}
+
 /// How two operands are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {

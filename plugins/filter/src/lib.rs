@@ -12,6 +12,10 @@
 //! `where` and `operations` may also stand alone, without `tables`, for every table that the plugin sees. When several
 //! entries stand for one table, all of them apply.
 //!
+//! A condition is for the tables that have its columns. Where a table is named without wildcards, and where `where` stands without
+//! `tables`, a column that a table does not have is an error; so it is where a table has only some of the columns. Else a pattern
+//! leaves such a table as it is. `missing_column: stop` or `ignore` beside `where` decides otherwise.
+//!
 //! Both images of an update are judged: a row that leaves the condition is delivered as a delete, one that enters it as an
 //! insert. A row is kept when the condition is true, not when it is unknown (SQL's three-valued logic).
 //!
@@ -34,7 +38,7 @@ mod temporal;
 
 use std::collections::BTreeMap;
 
-use sluicegate_plugin::{Batch, Description, Outcome, Plugin, TablePlan, describe, export_plugin};
+use sluicegate_plugin::{Batch, Description, Outcome, Plugin, TablePlan, describe, display_name, export_plugin, log};
 
 pub use condition::Condition;
 pub use config::Config;
@@ -67,11 +71,22 @@ impl Plugin for Filter {
                 table.deliver(table.operations() & operations);
             }
             if let Some(text) = &entry.condition {
-                conditions.push(
-                    parse(text)
-                        .and_then(|expression| condition::compile(&expression, table))
-                        .map_err(|error| format!("the condition for table {}: {error}", table.display_name()))?,
-                );
+                let of_table = |error| format!("the condition for table {}: {error}", display_name(&name));
+                let expression = parse(text).map_err(of_table)?;
+                let columns = expression.columns();
+                let there = columns.iter().filter(|column| table.has(column)).count();
+                if entry.leaves_out(&name, there, columns.len()) {
+                    let lacks: Vec<_> = columns.into_iter().filter(|column| !table.has(column)).collect();
+                    log!(
+                        Info,
+                        "table {} has no column `{}`: the condition for {} does not apply to it",
+                        display_name(&name),
+                        lacks.join("`, `"),
+                        entry.tables()
+                    );
+                    continue;
+                }
+                conditions.push(condition::compile(&expression, table).map_err(of_table)?);
             }
         }
         if !conditions.is_empty() {

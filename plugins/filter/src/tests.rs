@@ -214,6 +214,35 @@ fn a_wrong_condition_is_refused_with_its_offending_part() {
 }
 
 #[test]
+fn a_condition_of_a_pattern_is_for_the_tables_that_have_its_columns() {
+    let judges = |entry: serde_json::Value| {
+        let mut plugin = configured(&serde_json::json!({ "tables": [entry] })).unwrap();
+        plugin.plan(1, table()).map(|plan| plan.is_some_and(|plan| plan.filters))
+    };
+    let told = |entry| judges(entry).unwrap_err();
+    for pattern in ["shop.*", "*.orders", "*"] {
+        assert_eq!(judges(serde_json::json!({"table": pattern, "where": "tenant <> 'x'"})), Ok(false), "{pattern}");
+        assert_eq!(judges(serde_json::json!({"table": pattern, "where": "STATUS <> 'x'"})), Ok(true), "{pattern}");
+    }
+    // neither kept nor dropped unjudged
+    let half = "the condition for table shop.orders: table shop.orders has no column `tenant`";
+    assert!(told(serde_json::json!({"table": "shop.*", "where": "status <> 'x' AND tenant IN ('y')"})).starts_with(half));
+    assert!(told(serde_json::json!({"table": "shop.orders", "where": "tenant <> 'x'"})).starts_with(half));
+    assert!(told(serde_json::json!({"table": ["shop.*", "shop.orders"], "where": "tenant <> 'x'"})).starts_with(half));
+    assert!(told(serde_json::json!({"table": "shop.*", "where": "tenant <> 'x'", "missing_column": "stop"})).starts_with(half));
+    let ignored = serde_json::json!({"table": "shop.orders", "where": "status <> 'x' AND tenant = 'y'", "missing_column": "ignore"});
+    assert_eq!(judges(ignored), Ok(false));
+    let mut alone = configured(&serde_json::json!({"where": "tenant <> 'x'", "missing_column": "ignore"})).unwrap();
+    assert_eq!(alone.plan(1, table()), Ok(None));
+}
+
+#[test]
+fn every_column_of_a_condition_is_found() {
+    let condition = "a = 1 AND NOT (b IS NULL OR c IN (1, 2)) AND d BETWEEN 1 AND 2 AND e LIKE 'x' AND (f = g) IS TRUE AND a > 0";
+    assert_eq!(parse(condition).unwrap().columns(), ["a", "b", "c", "d", "e", "f", "g"]);
+}
+
+#[test]
 fn a_value_that_cannot_be_read_rejects_its_row_without_showing_it() {
     let mut plugin = configured(&serde_json::json!({ "where": "price > 1" })).unwrap();
     plugin.plan(1, table()).unwrap();

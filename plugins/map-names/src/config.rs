@@ -69,6 +69,20 @@ struct RawColumn {
     pattern: Option<String>,
     /// The new name; `$1` and `${name}` stand for groups of the pattern.
     to: String,
+    /// What to do where a table has no column of the name in `from`. Default: stop for tables that are named without wildcards,
+    /// else ignore.
+    missing_column: Option<MissingColumn>,
+}
+
+/// What to do where a table has no column of the name in `from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum MissingColumn {
+    /// It is an error: the pipeline stops before the table's first row.
+    Stop,
+    /// The entry is left out for this table.
+    Ignore,
 }
 
 /// What happens to the letters of a name.
@@ -122,6 +136,25 @@ impl Case {
 struct Column {
     tables: TablePatterns,
     rename: Rename,
+    missing: Option<MissingColumn>,
+}
+
+impl Column {
+    /// Whether it is a slip that this table, which the entry selects, does not have the column.
+    fn needs(&self, table: &TableName) -> bool {
+        match self.missing {
+            Some(missing) => missing == MissingColumn::Stop,
+            None => self.tables.names(table),
+        }
+    }
+
+    /// The column's new name, if the entry is for it: databases do not tell the names of columns apart by case.
+    fn apply(&self, old: &str) -> Option<String> {
+        match &self.rename {
+            Rename::Exact(from, to) => (from.to_lowercase() == old.to_lowercase()).then(|| to.clone()),
+            rename => rename.apply(old),
+        }
+    }
 }
 
 /// A renaming of tables.
@@ -180,10 +213,13 @@ impl Config {
             let from = entry.from.as_deref().map(one_table).transpose()?;
             Ok(Table { from, rename: Rename::new(entry.from, entry.pattern, entry.to)?, merge: entry.merge })
         });
-        let columns = raw
-            .columns
-            .into_iter()
-            .map(|entry| Rename::new(entry.from, entry.pattern, entry.to).map(|rename| Column { tables: entry.table, rename }));
+        let columns = raw.columns.into_iter().map(|entry| {
+            Rename::new(entry.from, entry.pattern, entry.to).map(|rename| Column {
+                tables: entry.table,
+                rename,
+                missing: entry.missing_column,
+            })
+        });
         let case = match raw.case {
             RawCase::All(case) => Cases { databases: case, schemas: case, tables: case, columns: case },
             RawCase::Each(cases) => cases,
@@ -237,7 +273,7 @@ impl Config {
 
     /// A column's new name. `table` is the table's name as it arrives.
     pub fn column(&self, table: &TableName, old: &str) -> Result<String, String> {
-        let renamed = self.columns.iter().filter(|entry| entry.tables.selects(table)).find_map(|entry| entry.rename.apply(old));
+        let renamed = self.columns.iter().filter(|entry| entry.tables.selects(table)).find_map(|entry| entry.apply(old));
         let new = self.case.columns.of(renamed.unwrap_or_else(|| old.to_string()));
         if new.is_empty() {
             return Err(format!("column `{old}` of table {} would have an empty name", display_name(table)));
@@ -245,10 +281,10 @@ impl Config {
         Ok(new)
     }
 
-    /// A column that an entry names for exactly this table, and that the table does not have: a slip of the pen.
+    /// A column that an entry names for exactly this table, and that the table does not have: a slip.
     pub fn missing_column(&self, table: &TableName, columns: &[String]) -> Option<&str> {
-        self.columns.iter().filter(|entry| entry.tables.is_exact() && entry.tables.selects(table)).find_map(|entry| match &entry.rename {
-            Rename::Exact(from, _) if !columns.contains(from) => Some(from.as_str()),
+        self.columns.iter().filter(|entry| entry.tables.selects(table) && entry.needs(table)).find_map(|entry| match &entry.rename {
+            Rename::Exact(from, _) if !columns.iter().any(|column| entry.apply(column).is_some()) => Some(from.as_str()),
             _ => None,
         })
     }

@@ -143,6 +143,26 @@ fn a_column_that_does_not_exist_is_refused_where_the_table_is_named() {
 }
 
 #[test]
+fn a_renaming_is_for_the_tables_that_have_the_column_and_its_case_does_not_matter() {
+    let renamed = |entry: serde_json::Value, columns: &[&str]| {
+        let mut plugin = configured(serde_json::json!({"columns": [entry]}))?;
+        let plan = plugin.plan(1, table("shop", None, "orders", columns))?;
+        Ok::<_, String>(plan.map_or_else(|| columns.join(","), |plan| names(&plan).1.join(",")))
+    };
+    for pattern in [serde_json::json!("shop.*"), serde_json::json!(["crm.orders", "*"])] {
+        let entry = serde_json::json!({"table": pattern, "from": "Mail", "to": "email"});
+        assert_eq!(renamed(entry.clone(), &["id", "mail"]), Ok("id,email".into()));
+        assert_eq!(renamed(entry, &["id"]), Ok("id".into()));
+    }
+    let stop = serde_json::json!({"table": "shop.*", "from": "mail", "to": "email", "missing_column": "stop"});
+    assert!(renamed(stop, &["id"]).unwrap_err().contains("no column `mail`"));
+    let named = serde_json::json!({"table": ["*", "shop.orders"], "from": "mail", "to": "email"});
+    assert!(renamed(named, &["id"]).unwrap_err().contains("no column `mail`"));
+    let ignore = serde_json::json!({"table": "shop.orders", "from": "mail", "to": "email", "missing_column": "ignore"});
+    assert_eq!(renamed(ignore, &["id"]), Ok("id".into()));
+}
+
+#[test]
 fn the_schema_in_the_repository_is_that_of_the_structs() {
     sluicegate_plugin::config::assert_schema::<config::Raw>(concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json"));
 }

@@ -1,7 +1,7 @@
 //! The plugin's configuration.
 
 use serde::Deserialize;
-use sluicegate_plugin::{DataType, TablePatterns};
+use sluicegate_plugin::{DataType, TableName, TablePatterns};
 
 use crate::{hash::Hmac, text::Mask};
 
@@ -19,6 +19,42 @@ pub struct Entry {
     pub tables: TablePatterns,
     /// What happens to their columns.
     pub steps: Vec<Step>,
+    /// What a table without a step's column means; `None` = it depends on how the table is named.
+    missing: Option<MissingColumn>,
+}
+
+impl Entry {
+    /// What it means that this table has no column of a step.
+    pub fn missing(&self, step: &Step, table: &TableName) -> Missing {
+        match step.missing.or(self.missing) {
+            Some(MissingColumn::Stop) => Missing::Stop,
+            Some(MissingColumn::Ignore) => Missing::Ignore,
+            None if self.tables.names(table) => Missing::Stop,
+            None => Missing::Pattern,
+        }
+    }
+}
+
+/// What it means that a table has no column of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// A slip of the pen.
+    Stop,
+    /// Only that the step is for other tables: it was met by a rule for many.
+    Pattern,
+    /// That the step is left out: the configuration says so.
+    Ignore,
+}
+
+/// What to do where a table has no column of the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MissingColumn {
+    /// It is an error: the pipeline stops before the table's first row.
+    Stop,
+    /// The step is left out for this table.
+    Ignore,
 }
 
 /// One step: what happens to one column.
@@ -28,6 +64,8 @@ pub struct Step {
     pub column: String,
     /// What happens.
     pub action: Action,
+    /// What a table without the column means, if not what the entry says.
+    missing: Option<MissingColumn>,
 }
 
 /// What happens to a column.
@@ -89,11 +127,13 @@ struct RawEntry {
     table: TablePatterns,
     /// Steps, in the order in which they run; each sees what the ones before it made.
     columns: Vec<RawStep>,
+    /// What to do where a table has no column of a step. Default: stop for tables that are named without wildcards, else ignore.
+    missing_column: Option<MissingColumn>,
 }
 
 /// A column, and one thing that happens to it.
 #[derive(Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Step", extend("minProperties" = 2, "maxProperties" = 2)))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Step", extend("minProperties" = 2, "maxProperties" = 3)))]
 #[serde(deny_unknown_fields)]
 struct RawStep {
     /// The column's name when the step's turn comes.
@@ -118,6 +158,8 @@ struct RawStep {
     concat: Option<RawConcat>,
     /// It changes its type; a value that cannot be represented exactly rejects its row.
     cast: Option<RawType>,
+    /// What to do where a table has no such column, if not what the entry says.
+    missing_column: Option<MissingColumn>,
 }
 
 /// Tells `constant: null` from no `constant` at all.
@@ -188,14 +230,14 @@ impl Config {
         let entries = raw.tables.into_iter().map(|entry| {
             let steps =
                 entry.columns.into_iter().map(step).collect::<Result<_, _>>().map_err(|error| format!("for {}: {error}", entry.table))?;
-            Ok(Entry { tables: entry.table, steps })
+            Ok(Entry { tables: entry.table, steps, missing: entry.missing_column })
         });
         Ok(Self { entries: entries.collect::<Result<_, String>>()? })
     }
 }
 
 fn step(raw: RawStep) -> Result<Step, String> {
-    let column = raw.column;
+    let (column, missing) = (raw.column, raw.missing_column);
     let of = |problem: &str| format!("column `{column}`: {problem}");
     let mut actions = Vec::new();
     match raw.drop {
@@ -232,7 +274,7 @@ fn step(raw: RawStep) -> Result<Step, String> {
         })
     }));
     match (actions.pop(), actions.is_empty()) {
-        (Some(action), true) => Ok(Step { column, action }),
+        (Some(action), true) => Ok(Step { column, action, missing }),
         (None, _) => Err(of("nothing to do; give one of drop, rename, mask, hash, truncate, constant, default, concat, cast")),
         (Some(_), false) => Err(of("several actions in one entry; give each an entry of its own, in the order in which they shall run")),
     }

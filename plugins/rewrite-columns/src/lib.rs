@@ -17,6 +17,10 @@
 //!           - { column: total,    cast: decimal }         # boolean, int, uint, float, decimal, text, bytes
 //! ```
 //!
+//! A step is for the tables that have its column. Where a table is named without wildcards, a column that it does not have is an
+//! error; a pattern leaves such a table as it is. `missing_column: stop` or `ignore`, at an entry or a step, decides otherwise: with
+//! `ignore`, one configuration may name the column as it was called before and after a change of the table.
+//!
 //! Steps run in order; each sees what the ones before it made, under its current name. `mask` keeps the first and last
 //! characters, or none of a value that is not longer than both together; `hash` is HMAC-SHA-256 with the salt as its key, as
 //! 64 hexadecimal digits. They and `truncate` and `concat` work on the text of a value and deliver text. NULL stays NULL,
@@ -60,7 +64,8 @@ impl Plugin for RewriteColumns {
     fn plan(&mut self, table: &mut TablePlan) -> Result<(), String> {
         self.programs.remove(&table.id());
         let name = table.table().name.clone();
-        let steps: Vec<_> = self.config.entries.iter().filter(|entry| entry.tables.selects(&name)).flat_map(|entry| &entry.steps).collect();
+        let entries = self.config.entries.iter().filter(|entry| entry.tables.selects(&name));
+        let steps: Vec<_> = entries.flat_map(|entry| entry.steps.iter().map(|step| (step, entry.missing(step, &name)))).collect();
         let program = Program::compile(&steps, table).map_err(|error| format!("table {}: {error}", table.display_name()))?;
         self.programs.insert(table.id(), program);
         Ok(())

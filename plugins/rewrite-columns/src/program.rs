@@ -1,10 +1,10 @@
 //! From steps to what is computed for one table: an expression for each delivered column that is not an input as it is.
 
-use sluicegate_plugin::{DataType, TablePlan, Value, is_textual, nearest, type_name};
+use sluicegate_plugin::{DataType, TablePlan, Value, find_name, is_textual, nearest, type_name};
 
 use crate::{
     cast, config,
-    config::{Action, Step},
+    config::{Action, Missing, Step},
     constant,
     hash::Hmac,
     text::Mask,
@@ -59,16 +59,18 @@ struct Slot {
 }
 
 impl Program {
-    /// Runs the steps over the table's columns and tells the plan what comes out.
-    pub fn compile(steps: &[&Step], table: &mut TablePlan) -> Result<Self, String> {
+    /// Runs the steps over the table's columns and tells the plan what comes out. Each step says what a missing column means.
+    pub fn compile(steps: &[(&Step, Missing)], table: &mut TablePlan) -> Result<Self, String> {
         let columns = table.table().columns.clone();
         let mut slots: Vec<Slot> = columns
             .iter()
             .enumerate()
             .map(|(i, c)| Slot { name: c.name.clone(), data_type: c.data_type, input: Some(i), expression: Expression::Input(i) })
             .collect();
-        for step in steps {
-            run(step, &mut slots)?;
+        for (step, missing) in steps {
+            if !leaves_out(step, *missing, &slots) {
+                run(step, &mut slots)?;
+            }
         }
         let name_of = |index: usize| columns.get(index).map(|c| c.name.as_str()).unwrap_or_default();
         for (index, column) in columns.iter().enumerate() {
@@ -125,8 +127,30 @@ impl Program {
     }
 }
 
+/// The slot of that name.
+fn find(name: &str, slots: &[Slot]) -> Option<usize> {
+    find_name(name, slots.iter().map(|slot| slot.name.as_str()))
+}
+
+/// Whether the step is not for this table, because a column that it needs is missing. A column of the table that `concat` would
+/// replace is never let through as it is because of a pattern.
+fn leaves_out(step: &Step, missing: Missing, slots: &[Slot]) -> bool {
+    let target = find(&step.column, slots);
+    let lacks = match &step.action {
+        Action::Constant(_) => false,
+        Action::Concat(parts, _) => parts.iter().any(|part| matches!(part, config::Part::Column(column) if find(column, slots).is_none())),
+        _ => target.is_none(),
+    };
+    let replaces = target.and_then(|at| slots.get(at)).is_some_and(|slot| slot.input.is_some());
+    match missing {
+        Missing::Stop => false,
+        Missing::Pattern => lacks && !replaces,
+        Missing::Ignore => lacks,
+    }
+}
+
 fn position(name: &str, slots: &[Slot]) -> Result<usize, String> {
-    slots.iter().position(|slot| slot.name == name).ok_or_else(|| match nearest(name, slots.iter().map(|slot| slot.name.as_str())) {
+    find(name, slots).ok_or_else(|| match nearest(name, slots.iter().map(|slot| slot.name.as_str())) {
         Some(near) => format!("there is no column `{name}`; did you mean `{near}`?"),
         None => format!("there is no column `{name}`"),
     })
@@ -155,7 +179,7 @@ fn run(step: &Step, slots: &mut Vec<Slot>) -> Result<(), String> {
             return Ok(());
         }
         Action::Constant(value) => {
-            let known = slots.iter().find(|slot| slot.name == *name).map(|slot| slot.data_type);
+            let known = find(name, slots).and_then(|at| slots.get(at)).map(|slot| slot.data_type);
             let fitting = known.and_then(|data_type| Some((data_type, constant::fitting(value, data_type)?)));
             let (data_type, value) = fitting.or_else(|| constant::natural(value)).ok_or_else(|| {
                 format!("the constant for `{name}` has to be a text, a number, true or false, or null for a column that exists")
@@ -178,7 +202,7 @@ fn run(step: &Step, slots: &mut Vec<Slot>) -> Result<(), String> {
             on_column(action, slot)?
         }
     };
-    match slots.iter_mut().find(|slot| slot.name == *name) {
+    match find(name, slots).and_then(|at| slots.get_mut(at)) {
         Some(slot) => {
             slot.data_type = data_type;
             slot.expression = expression;

@@ -201,6 +201,96 @@ fn a_wrong_step_is_refused_when_the_table_is_planned() {
     }
 }
 
+/// What becomes of the columns of a table of this name: its column names as delivered, computed ones with a `*`.
+fn delivered(entry: &serde_json::Value, table_name: &str, columns: &[&str]) -> Result<Vec<String>, String> {
+    let config = serde_json::json!({"tables": [entry]});
+    let mut plugin: Instance<RewriteColumns> = Instance::configure(&config.to_string())?;
+    let column = |name: &&str| Column {
+        name: name.to_string(),
+        data_type: DataType::Text,
+        native_type: String::new(),
+        nullable: true,
+        primary_key: *name == "id",
+        place: Place::Value,
+    };
+    let name = TableName { database: "shop".into(), schema: None, table: table_name.into() };
+    let plan = plugin.plan(1, Table { name, destination: None, columns: columns.iter().map(column).collect() })?;
+    let Some(plan) = plan else { return Ok(columns.iter().map(ToString::to_string).collect()) };
+    let star = |origin: &Option<u32>| if origin.is_some() { "" } else { "*" };
+    Ok(plan.delivers.columns.iter().zip(&plan.origins).map(|(column, origin)| format!("{}{}", column.name, star(origin))).collect())
+}
+
+#[test]
+fn a_step_of_a_pattern_is_for_the_tables_that_have_its_column() {
+    let steps = serde_json::json!([
+        {"column": "email", "mask": {}}, {"column": "phone", "hash": {"salt": "s"}}, {"column": "password", "drop": true},
+        {"column": "name", "rename": "full_name"}, {"column": "full_name", "truncate": 3}, {"column": "label", "concat": {"of": ["name2", "id"]}},
+        {"column": "country", "default": "??"}, {"column": "origin", "constant": "shop"},
+    ]);
+    let entry = |table: serde_json::Value| serde_json::json!({"table": table, "columns": steps});
+    for table in [
+        serde_json::json!("shop.*"),
+        serde_json::json!(["crm.*", "shop.*", "!shop.x"]),
+        serde_json::json!("*"),
+        serde_json::json!(["crm.orders", "s?op.*"]),
+    ] {
+        let entry = entry(table);
+        assert_eq!(delivered(&entry, "orders", &["id", "total"]).unwrap(), ["id", "total", "origin*"]);
+        assert_eq!(delivered(&entry, "a", &["id", "email", "password", "name"]).unwrap(), ["id", "email*", "full_name*", "origin*"]);
+        assert_eq!(
+            delivered(&entry, "b", &["id", "phone", "country", "name2", "origin"]).unwrap(),
+            ["id", "phone*", "country*", "name2", "origin*", "label*"]
+        );
+    }
+}
+
+#[test]
+fn a_table_that_is_named_without_wildcards_has_to_have_the_column_also_beside_patterns() {
+    let steps = serde_json::json!([{"column": "email", "mask": {}}]);
+    for table in
+        [serde_json::json!("shop.orders"), serde_json::json!(["shop.orders", "shop.*"]), serde_json::json!(["*", "shop.orders", "!crm.*"])]
+    {
+        let entry = serde_json::json!({"table": table, "columns": steps});
+        assert_eq!(
+            delivered(&entry, "orders", &["id", "emial"]).unwrap_err(),
+            "table shop.orders: there is no column `email`; did you mean `emial`?"
+        );
+    }
+    let entry = serde_json::json!({"table": ["shop.orders", "shop.*"], "columns": steps});
+    assert_eq!(delivered(&entry, "others", &["id", "emial"]).unwrap(), ["id", "emial"]);
+}
+
+#[test]
+fn the_configuration_decides_what_a_missing_column_means() {
+    let both = serde_json::json!({"table": "shop.orders", "missing_column": "ignore", "columns": [{"column": "email", "mask": {}}, {"column": "e_mail", "mask": {}}]});
+    assert_eq!(delivered(&both, "orders", &["id", "email"]).unwrap(), ["id", "email*"]);
+    assert_eq!(delivered(&both, "orders", &["id", "e_mail"]).unwrap(), ["id", "e_mail*"]);
+    let one = serde_json::json!({"table": "shop.orders", "columns": [{"column": "email", "mask": {}, "missing_column": "ignore"}, {"column": "note", "drop": true}]});
+    assert_eq!(delivered(&one, "orders", &["id", "note"]).unwrap(), ["id"]);
+    assert!(delivered(&one, "orders", &["id", "email"]).unwrap_err().contains("no column `note`"));
+    let strict = serde_json::json!({"table": "shop.*", "missing_column": "stop", "columns": [{"column": "email", "mask": {}}]});
+    assert!(delivered(&strict, "orders", &["id"]).unwrap_err().contains("no column `email`"));
+    let unknown = serde_json::json!({"table": "shop.*", "missing_column": "skip", "columns": []});
+    assert!(delivered(&unknown, "orders", &["id"]).unwrap_err().contains("unknown variant `skip`, expected `stop` or `ignore`"));
+}
+
+#[test]
+fn a_pattern_never_lets_a_column_through_that_concat_was_to_replace() {
+    let entry = serde_json::json!({"table": "shop.*", "columns": [{"column": "label", "concat": {"of": ["first", "last"]}}]});
+    assert_eq!(delivered(&entry, "a", &["id", "last"]).unwrap(), ["id", "last"]);
+    let error = delivered(&entry, "b", &["id", "last", "label"]).unwrap_err();
+    assert_eq!(error, "table shop.b: `concat` for `label`: there is no column `first`");
+}
+
+#[test]
+fn the_case_of_a_columns_name_does_not_matter_unless_it_tells_two_apart() {
+    let entry = serde_json::json!({"table": "shop.a", "columns": [{"column": "EMail", "mask": {}}, {"column": "NOTE", "constant": "x"}, {"column": "Name", "drop": true}]});
+    assert_eq!(delivered(&entry, "a", &["id", "email", "note", "name"]).unwrap(), ["id", "email*", "note*"]);
+    let two = serde_json::json!({"table": "shop.a", "columns": [{"column": "EMAIL", "drop": true}]});
+    assert_eq!(delivered(&two, "a", &["email", "EMAIL"]).unwrap(), ["email"]);
+    assert!(delivered(&two, "a", &["email", "Email"]).is_err());
+}
+
 proptest! {
     #[test]
     fn a_mask_hides_by_characters(

@@ -66,7 +66,7 @@ pub use column::{Bitmap, ColumnBuilder, Value, WrongKind, is_textual, null_at, t
 pub use grants::{now, random_bytes};
 pub use instance::Instance;
 pub use log::{Level, report_panics, write_log};
-pub use pattern::{Fault as PatternFault, TablePattern, TablePatterns, display_name, name_parts, nearest};
+pub use pattern::{Fault as PatternFault, TablePattern, TablePatterns, display_name, find_name, name_parts, nearest};
 pub use plan::{Computed, Layout, TablePlan};
 pub use row::{Batch, Image, Operation, Row};
 

@@ -18,6 +18,22 @@ pub fn display_name(name: &TableName) -> String {
     Name::from(name).to_string()
 }
 
+/// The place of the name among `names` that is `wanted`, or the only one that differs from it in case alone: databases do not tell
+/// the names of columns apart by case.
+pub fn find_name<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<usize> {
+    let (mut other_case, mut several) = (None, false);
+    let lower = wanted.to_lowercase();
+    for (place, name) in names.into_iter().enumerate() {
+        if name == wanted {
+            return Some(place);
+        }
+        if name.to_lowercase() == lower {
+            several |= other_case.replace(place).is_some();
+        }
+    }
+    other_case.filter(|_| !several)
+}
+
 /// The name among `names` that `wanted` was probably meant to be, if one is near enough.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
@@ -46,6 +62,15 @@ mod tests {
             assert_eq!(display_name(&name), expected);
             assert!(TablePatterns::new(&[expected]).unwrap().selects(&name));
         }
+    }
+
+    #[test]
+    fn a_name_is_found_in_another_case_unless_two_differ_in_nothing_else() {
+        assert_eq!(find_name("EMAIL", ["id", "email"]), Some(1));
+        assert_eq!(find_name("Email", ["EMAIL", "Email"]), Some(1));
+        assert_eq!(find_name("email", ["EMAIL", "Email"]), None);
+        assert_eq!(find_name("Größe", ["GRÖßE"]), Some(0));
+        assert_eq!(find_name("email", ["e_mail"]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     Column, Context, DataType, Operations, Place, Plan, Table, TableName,
-    pattern::{display_name, nearest},
+    pattern::{display_name, find_name, nearest},
 };
 
 /// One delivered column.
@@ -100,9 +100,15 @@ impl TablePlan {
         display_name(&self.table.name)
     }
 
-    /// The input column of that name.
+    /// The input column of that name, in any case if it is the only one.
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.table.columns.iter().find(|c| c.name == name && c.place == Place::Value)
+        self.find(Place::Value, name).and_then(|index| self.table.columns.get(index as usize))
+    }
+
+    /// The index of the column of that name: see [`find_name`].
+    fn find(&self, place: Place, name: &str) -> Option<u32> {
+        let columns = || self.table.columns.iter().zip(0u32..).filter(|(column, _)| column.place == place);
+        find_name(name, columns().map(|(column, _)| column.name.as_str())).and_then(|at| columns().nth(at)).map(|(_, index)| index)
     }
 
     /// Whether the table has a column of that name.
@@ -116,11 +122,10 @@ impl TablePlan {
     }
 
     fn index_in(&self, place: Place, name: &str) -> Result<u32, String> {
-        let columns = || self.table.columns.iter().zip(0u32..).filter(|(c, _)| c.place == place);
-        if let Some((_, index)) = columns().find(|(c, _)| c.name == name) {
+        if let Some(index) = self.find(place, name) {
             return Ok(index);
         }
-        let names = || columns().map(|(c, _)| c.name.as_str());
+        let names = || self.table.columns.iter().filter(|c| c.place == place).map(|c| c.name.as_str());
         let what = if place == Place::Header { "header" } else { "column" };
         Err(match nearest(name, names()) {
             Some(near) => format!("table {} has no {what} `{name}`; did you mean `{near}`?", self.display_name()),

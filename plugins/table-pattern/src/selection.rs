@@ -43,6 +43,13 @@ impl TablePatterns {
         !self.include.is_empty() && self.include.iter().all(TablePattern::is_exact)
     }
 
+    /// Whether the table is selected, and a pattern without wildcards is one of those that select it: it was meant, and not only
+    /// met by a rule for many.
+    pub fn names<'n>(&self, name: impl Into<Name<'n>>) -> bool {
+        let name = name.into();
+        self.selects(name) && self.include.iter().any(|p| p.is_exact() && p.matches(name))
+    }
+
     /// Whether the table is selected.
     pub fn selects<'n>(&self, name: impl Into<Name<'n>>) -> bool {
         let name = name.into();

@@ -31,6 +31,21 @@ fn a_pattern_selects_by_star_and_question_mark() {
 }
 
 #[test]
+fn a_table_is_named_by_a_pattern_without_wildcards_only() {
+    for (patterns, expected) in [
+        (&["shop.orders"] as &[&str], true),
+        (&["*", "shop.orders"], true),
+        (&["shop.*"], false),
+        (&["shop.order?"], false),
+        (&["shop.orders", "!shop.*"], false),
+        (&["crm.orders", "shop.*"], false),
+        (&[], false),
+    ] {
+        assert_eq!(TablePatterns::new(patterns).unwrap().names(name("shop", None, "orders")), expected, "{patterns:?}");
+    }
+}
+
+#[test]
 fn a_question_mark_is_one_character_whatever_its_bytes() {
     for character in ["e", "\u{e9}", "\u{4e2d}", "\u{1f600}"] {
         assert!(selects("shop.caf?", "shop", &format!("caf{character}")), "{character}");

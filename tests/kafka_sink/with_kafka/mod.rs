@@ -46,7 +46,8 @@ impl Bench {
         let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let settings = sink_settings(settings, on_error, plugin_versions);
-        let sink = sinks::open(&settings, "shop", "mysql", None, limits, letters, status.clone(), 0)?;
+        let sink = sinks::resume(&settings, None, limits, letters, status.clone(), 0)?;
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", limits))?;
         Ok(Self { sink, status, folder })
     }
 

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use sluicegate_harness::{
     database::{Flavor, Server},
     host::Sluicegate,
-    mariadb, mysql,
+    mariadb, mysql, until,
 };
 
 use super::*;
@@ -177,4 +177,27 @@ fn a_healthy_log_is_not_refused_mariadb() {
 #[test]
 fn a_healthy_log_is_not_refused_mysql() {
     is_not_refused(mysql::start(&[]));
+}
+
+/// Nothing is undone that the source cannot give again: what was written after the checkpoint may be the only copy.
+#[test]
+fn a_purged_log_leaves_the_files_as_they_are() {
+    for server in servers() {
+        let host = pipeline_at_row_1(&server);
+        // written after the last commit, as a kill leaves it: a tail, and a later file
+        let newest = files::list(&host.path("out"), "t").pop().expect("a file");
+        let whole = fs::read(&newest).expect("the file");
+        fs::write(&newest, [&whole[..], b"{\"_table\":\"last\",\"id\":2}\n"].concat()).expect("written");
+        let later = newest.file_name().and_then(|name| name.to_str()).expect("a name").replace("00001", "00002");
+        let later = newest.with_file_name(later);
+        assert_ne!(later, newest);
+        fs::write(&later, b"{\"_table\":\"last\",\"id\":3}\n").expect("written");
+        server.sql("FLUSH BINARY LOGS; INSERT INTO d.last VALUES (2); FLUSH BINARY LOGS");
+        // the server keeps what the old connection reads until it notices that nobody is there
+        until("the binlogs are purged", PATIENCE, || {
+            server.sql(&format!("PURGE BINARY LOGS TO '{}'", newest_file(&server)));
+            server.query("SHOW BINARY LOGS").len() == 1
+        });
+        is_refused(&host, 3, &["the server has purged transactions that were not read yet"]);
+    }
 }

@@ -2,8 +2,11 @@
 
 mod failover;
 mod lost_log;
+mod partial;
 mod places;
+mod schemas;
 mod sinks;
+mod taken_back;
 mod transactions;
 mod truncate;
 mod unreadable;

@@ -7,16 +7,15 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc,
     thread,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
-
-use notify::{RecursiveMode, Watcher as _};
 
 use super::install;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{SOURCE_ENTRIES, SOURCE_QUIET},
 };
+use sluicegate_storage::watch::{Changes, Watch, WatchFault};
 
 /// What tools write while they build, or keep beside the sources.
 const NOT_SOURCES: [&str; 4] = ["target", "node_modules", "venv", "__pycache__"];
@@ -37,25 +36,20 @@ pub fn rebuild(folders: &[PathBuf]) -> Result<()> {
             return Err(Error::new(ErrorKind::Config, format!("{} is no folder", folder.display()))
                 .remedy("give --watch-build the folder of a plugin's sources, as `sluicegate plugin new` makes it"));
         }
-        let (changed, changes) = mpsc::sync_channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // reading a file is an event too, and so is opening it; a full channel has been told already
-            if event.is_err() || event.is_ok_and(|e| !e.kind.is_access()) {
-                let _ = changed.try_send(());
-            }
-        });
-        let mut watched = Watched {
-            folder: folder.clone(),
-            watcher: watcher.map_err(|e| fault(folder, e))?,
-            following: BTreeSet::new(),
-            built: Sources::default(),
-        };
+        let (wake, woken) = mpsc::sync_channel(1);
+        let changes = Changes::default();
+        // a full channel has been told already
+        let watch = Watch::new(changes.clone(), move || {
+            let _ = wake.try_send(());
+        })
+        .map_err(fault)?;
+        let mut watched = Watched { folder: folder.clone(), watch, changes, built: Sources::default() };
         // before the build: what is changed during it is built after it
         watched.look()?;
         watched.build()?;
         thread::Builder::new()
             .name("rebuild".into())
-            .spawn(move || watched.run(&changes))
+            .spawn(move || watched.run(&woken))
             .map_err(|e| Error::new(ErrorKind::Internal, "the thread that builds plugins cannot be started").caused_by(e))?;
     }
     Ok(())
@@ -63,16 +57,19 @@ pub fn rebuild(folders: &[PathBuf]) -> Result<()> {
 
 struct Watched {
     folder: PathBuf,
-    watcher: notify::RecommendedWatcher,
-    following: BTreeSet<PathBuf>,
+    watch: Watch,
+    changes: Changes,
     /// The sources that were built last, or failed to.
     built: Sources,
 }
 
 impl Watched {
-    fn run(mut self, changes: &mpsc::Receiver<()>) {
-        while let Ok(()) = changes.recv() {
-            while changes.recv_timeout(SOURCE_QUIET).is_ok() {}
+    fn run(mut self, woken: &mpsc::Receiver<()>) {
+        while let Ok(()) = woken.recv() {
+            self.changes.until_quiet(SOURCE_QUIET, |quiet_at| {
+                while woken.recv_timeout(quiet_at.saturating_duration_since(Instant::now())).is_ok() {}
+                true
+            });
             let outcome = match self.look() {
                 Ok(true) => self.build(),
                 Ok(false) => Ok(()),
@@ -99,14 +96,7 @@ impl Watched {
     fn look(&mut self) -> Result<bool> {
         let mut now = Sources::default();
         find(&self.folder, &mut now)?;
-        for folder in now.folders.difference(&self.following) {
-            self.watcher.watch(folder, RecursiveMode::NonRecursive).map_err(|e| fault(folder, e))?;
-        }
-        for folder in self.following.difference(&now.folders) {
-            // a folder that is gone is not watched any more already
-            let _ = self.watcher.unwatch(folder);
-        }
-        self.following.clone_from(&now.folders);
+        self.watch.follow_folders(&now.folders).map_err(fault)?;
         let changed = now != self.built;
         self.built = now;
         Ok(changed)
@@ -142,7 +132,7 @@ fn is_output(name: &str) -> bool {
     name.ends_with(".wasm") || name.ends_with(".wasm.part") || name == "Cargo.lock" || name == "package-lock.json"
 }
 
-fn fault(folder: &Path, cause: notify::Error) -> Error {
+fn fault(WatchFault { folder, cause }: WatchFault) -> Error {
     Error::new(ErrorKind::Precheck, format!("the sources of a plugin cannot be watched: {}", folder.display()))
         .remedy("check that the folder is readable, and that the system's limit of inotify watches is not reached")
         .caused_by(cause)

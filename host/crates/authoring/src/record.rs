@@ -6,20 +6,14 @@
 use serde_json::{Map, Value as Json};
 
 use sluicegate_dead_letter::row;
-use sluicegate_model::change::{Batch, Change, NO_IMAGE, Operation, Place, TableRows};
+use sluicegate_model::change::{Batch, Change, NO_IMAGE, Place, TableRows};
 
 /// A change of a batch.
 pub(super) fn change(batch: &Batch, change: &Change) -> Map<String, Json> {
     let rows = &batch.tables[change.table as usize];
-    // what is left of an update decides what it is delivered as
-    let operation = match (change.before == NO_IMAGE, change.after == NO_IMAGE, change.operation) {
-        (true, false, Operation::Update) => Operation::Insert,
-        (false, true, Operation::Update) => Operation::Delete,
-        (.., operation) => operation,
-    };
     let mut record = Map::new();
     record.insert("table".into(), rows.table.name.to_string().into());
-    record.insert("op".into(), operation.name().into());
+    record.insert("op".into(), change.operation.name().into());
     for (key, row) in [("before", change.before), ("after", change.after)] {
         if row != NO_IMAGE {
             record.insert(key.into(), image(rows, row, Place::Value).into());

@@ -204,9 +204,14 @@ impl Reader {
             (Some("insert" | "c") | None, false, true) => Operation::Insert,
             (Some("snapshot" | "r"), false, true) => Operation::Snapshot,
             (Some("update" | "u") | None, true, true) => Operation::Update,
+            // of a source that sends no before images
+            (Some("update" | "u"), false, true) => Operation::Update,
             (Some("delete" | "d") | None, true, false) => Operation::Delete,
             (Some("insert" | "c" | "snapshot" | "r" | "update" | "u" | "delete" | "d"), ..) => {
-                return Err("`before` and `after` do not fit `op`: insert and snapshot have `after`, delete `before`, update both".into());
+                return Err(
+                    "`before` and `after` do not fit `op`: insert and snapshot have `after`, delete `before`, update both or only `after`"
+                        .into(),
+                );
             }
             (Some(_), ..) => return Err("`op` is none of insert, update, delete, snapshot, c, u, d, r".into()),
             (None, false, false) => return Err("neither `before` nor `after` is there".into()),

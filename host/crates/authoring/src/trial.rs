@@ -61,6 +61,7 @@ impl Subject {
             status: Arc::new(Status::default()),
             dead_letters: Arc::new(DeadLetters::new(&self.folder, 0)),
             known: Arc::new(KnownTables::new(self.limits.known_tables)),
+            capabilities: Default::default(),
         };
         Chain::new(&[Member { settings: self.settings.clone(), compiled: self.compiled.clone() }], around)
     }

@@ -121,6 +121,18 @@ pub struct MySqlSource {
     pub snapshot: Snapshot,
     /// Asked from the server; no packet for three of them means that the connection is dead.
     pub heartbeat: Duration,
+    /// What it takes of rows that the server logged in part.
+    pub row_image: RowImage,
+}
+
+/// Whether a source takes rows that lack columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowImage {
+    /// No: every column has to be logged, or to follow from what is logged.
+    #[default]
+    Full,
+    /// Yes: what is not logged is delivered as absent.
+    Partial,
 }
 
 /// The copy of the rows that tables hold before their changes are read.

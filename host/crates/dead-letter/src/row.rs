@@ -6,10 +6,11 @@ use serde_json::{Map, Value, json};
 
 use sluicegate_model::change::{Column, ColumnInfo, TableRows, Values};
 
-/// The columns of one row that `chosen` says.
+/// The columns of one row that `chosen` says; what is absent is left out.
 pub fn object(rows: &TableRows, row: u32, chosen: impl Fn(&ColumnInfo) -> bool) -> Map<String, Value> {
     let columns = rows.table.columns.iter().zip(&rows.columns).filter(|(info, _)| chosen(info));
-    columns.map(|(info, column)| (info.name.clone(), value(column, row as usize))).collect()
+    let there = columns.filter(|(_, column)| !column.is_absent(row as usize));
+    there.map(|(info, column)| (info.name.clone(), value(column, row as usize))).collect()
 }
 
 fn value(column: &Column, row: usize) -> Value {

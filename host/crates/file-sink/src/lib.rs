@@ -37,7 +37,7 @@ use sluicegate_model::{
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
     limits::Limits,
 };
-use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
 use sluicegate_storage::Lock;
 
 /// A file sink.
@@ -66,21 +66,34 @@ struct Written {
     bytes: usize,
 }
 
-impl FileSink {
-    /// Opens the folder, and makes everything undone that was written after `state`.
-    pub fn open(
-        settings: &Settings,
-        encoder: Encoder,
-        policy: Policy,
-        state: Option<&str>,
-        limits: &Limits,
-        numbers: Numbers,
-    ) -> Result<Self> {
-        let naming = Naming { prefix: settings.prefix.clone(), zstd: settings.zstd.is_some() };
-        let recovered = recovery::recover(&settings.folder, &naming, state)?;
-        let layout = Layout { root: settings.folder.clone(), naming, roll: settings.roll, zstd: settings.zstd };
-        Ok(Self {
-            streams: Streams::new(layout, &recovered, limits),
+/// A file sink before it begins. Nothing of its folder has been changed.
+pub struct FileResume {
+    settings: Settings,
+    policy: Policy,
+    /// What the checkpoint keeps for the sink.
+    state: Option<String>,
+    limits: Limits,
+    numbers: Numbers,
+}
+
+impl FileResume {
+    /// A sink that goes on at `state`, what its last stored commit answered.
+    pub fn new(settings: &Settings, policy: Policy, state: Option<&str>, limits: &Limits, numbers: Numbers) -> Self {
+        Self { settings: settings.clone(), policy, state: state.map(str::to_owned), limits: limits.clone(), numbers }
+    }
+
+    fn naming(&self) -> Naming {
+        Naming { prefix: self.settings.prefix.clone(), zstd: self.settings.zstd.is_some() }
+    }
+
+    /// Cuts the files to their durable length, and removes those that came later.
+    fn open(self, encoder: Encoder) -> Result<FileSink> {
+        let naming = self.naming();
+        let Self { settings, policy, state, limits, numbers } = self;
+        let recovered = recovery::recover(&settings.folder, &naming, state.as_deref())?;
+        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd };
+        Ok(FileSink {
+            streams: Streams::new(layout, &recovered, &limits),
             encoder,
             policy,
             numbers,
@@ -89,7 +102,20 @@ impl FileSink {
             _lock: recovered.lock,
         })
     }
+}
 
+impl Resume for FileResume {
+    /// The checkpoint keeps the progress: files have no place for it.
+    fn resume(&mut self) -> Result<Option<Frontier>> {
+        recovery::look(&self.settings.folder, self.state.as_deref()).map(|()| None)
+    }
+
+    fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
+        self.open(encoder).map(Final::boxed)
+    }
+}
+
+impl FileSink {
     /// Finds the streams of the batch's tables.
     fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
@@ -143,6 +169,9 @@ impl FileSink {
 
     /// Writes an update whose row goes from one stream to another.
     fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize) -> Result<Written> {
+        if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
+            destination::check_whole(rows, change.after)?;
+        }
         let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
         let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
         let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;

@@ -74,6 +74,12 @@ pub(super) fn taken_away(path: &Path, durable: u64) -> Error {
     })
 }
 
+/// The error when a file holds less than what the checkpoint says is durable.
+pub(super) fn shorter(path: &Path, length: u64, durable: u64) -> Error {
+    Error::new(ErrorKind::Sink, format!("{} holds {length} bytes, but the checkpoint says that {durable} are durable", path.display()))
+        .remedy("restore the file: somebody edited or replaced it, or the disk lost what it had confirmed")
+}
+
 /// Opens a stream's current file at its durable length, and cuts off what is behind it. `None`: there is no such file.
 pub(super) fn cut(path: &Path, bytes: u64) -> Result<Option<File>> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -82,11 +88,7 @@ pub(super) fn cut(path: &Path, bytes: u64) -> Result<Option<File>> {
     };
     let length = file.metadata().map_err(|e| fault(path, "the file's length cannot be read", e))?.len();
     if length < bytes {
-        return Err(Error::new(
-            ErrorKind::Sink,
-            format!("{} holds {length} bytes, but the checkpoint says that {bytes} are durable", path.display()),
-        )
-        .remedy("restore the file: somebody edited or replaced it, or the disk lost what it had confirmed"));
+        return Err(shorter(path, length, bytes));
     }
     if length > bytes {
         tracing::info!(file = %path.display(), bytes = length - bytes, "cut off what was written after the checkpoint");

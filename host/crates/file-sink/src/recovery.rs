@@ -10,7 +10,7 @@ use super::{
     fault,
     journal::Journal,
     naming::{Naming, is_folder},
-    place::{Place, Start, State, cut},
+    place::{self, Place, Start, State, cut},
     remove_file,
 };
 use sluicegate_model::{Error, ErrorKind, Result};
@@ -26,6 +26,23 @@ pub(super) struct Recovered {
     pub lock: Lock,
     /// While this file exists, no checkpoint names any of our files: all of them were written in vain.
     pub uncommitted: Option<PathBuf>,
+}
+
+/// Looks whether the folder still holds what `state` says is durable. Changes nothing.
+pub(super) fn look(root: &Path, state: Option<&str>) -> Result<()> {
+    let Some((state, written)) = state.map(parse).transpose()? else { return Ok(()) };
+    refuse_another_folder(root, &state, &written)?;
+    let destinations = state.destinations.iter().map(|(destination, place)| (root.join(destination), place));
+    for (folder, place) in iter::once((root.to_owned(), &state.plain)).chain(destinations) {
+        let path = folder.join(&place.file);
+        match fs::metadata(&path) {
+            Ok(file) if file.len() < place.bytes => return Err(place::shorter(&path, file.len(), place.bytes)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(fault(&path, "the file's length cannot be read", e)),
+            // one that is missing was taken away by its reader, or is the next one
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes everything undone that was written after `state`, and says where to go on.

@@ -36,7 +36,7 @@ fn open(settings: &Settings, state: Option<&str>) -> Result<FileSink> {
 fn open_with(settings: &Settings, state: Option<&str>, on_error: OnError, limits: &Limits, numbers: Numbers) -> Result<FileSink> {
     let letters = Arc::new(DeadLetters::new(settings.folder.with_extension("dead"), 1 << 20));
     let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql").bounded(limits);
-    FileSink::open(settings, encoder, Policy::new("files", on_error, letters), state, limits, numbers)
+    FileResume::new(settings, Policy::new("files", on_error, letters), state, limits, numbers).open(encoder)
 }
 
 /// The files of the folder itself, without those that begin with a dot, in order of their names, unpacked.

@@ -8,6 +8,7 @@
 //! | text and everything carried as text (decimal, date, time, datetime, timestamp, JSON documents) | a string with exactly those characters |
 //! | bytes | a string in base64 (RFC 4648, section 4, padded) |
 //! | NULL | `null` |
+//! | absent: not sent by the source | no member |
 //!
 //! Strings are escaped as [`sluicegate_model::json`] says.
 
@@ -80,6 +81,10 @@ pub(super) fn members(fields: &[Field], columns: &[Column], row: u32, out: &mut 
     for Field { column, name } in fields {
         let column = &columns[*column];
         if column.nulls.get(row) {
+            // what is absent has no member: nobody may take it for null
+            if column.is_absent(row) {
+                continue;
+            }
             name.before_literal(out);
             out.extend_from_slice(b"null");
             continue;
@@ -122,10 +127,13 @@ pub(super) fn members(fields: &[Field], columns: &[Column], row: u32, out: &mut 
 /// Appends an object of `fields`, whose first name was made with a leading `{`.
 #[inline]
 pub(super) fn object(fields: &[Field], columns: &[Column], row: u32, out: &mut Vec<u8>) {
-    if fields.is_empty() {
-        out.push(b'{');
-    }
+    let start = out.len();
     members(fields, columns, row, out);
+    // the first member may be one that was made with a comma, or there is none
+    match out.get_mut(start) {
+        Some(lead) => *lead = b'{',
+        None => out.push(b'{'),
+    }
     out.push(b'}');
 }
 

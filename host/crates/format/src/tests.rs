@@ -54,7 +54,7 @@ fn text(values: &[Option<&str>]) -> Column {
 }
 
 fn plain(values: Values) -> Column {
-    Column { values, nulls: Default::default() }
+    Column::of(values, Default::default())
 }
 
 fn encoder(format: RecordFormat) -> Encoder {

@@ -141,8 +141,8 @@ impl Customers {
             full(Values::Text(self.email)),
             full(Values::Text(self.country)),
             full(Values::Text(self.joined)),
-            Column { values: Values::Float64(self.rating), nulls: self.no_rating },
-            Column { values: Values::Text(self.preferences), nulls: self.no_preferences },
+            Column::of(Values::Float64(self.rating), self.no_rating),
+            Column::of(Values::Text(self.preferences), self.no_preferences),
         ];
         TableRows { table: table.clone(), images: self.images, columns }
     }
@@ -209,7 +209,7 @@ impl Orders {
             full(Values::Text(self.status)),
             full(Values::Text(self.amount)),
             full(Values::Text(self.created_at)),
-            Column { values: Values::Text(self.note), nulls: self.no_note },
+            Column::of(Values::Text(self.note), self.no_note),
         ];
         TableRows { table: table.clone(), images: self.images, columns }
     }
@@ -268,7 +268,7 @@ impl OrderLines {
             full(Values::Text(self.product)),
             full(Values::UInt64(self.quantity)),
             full(Values::Text(self.price)),
-            Column { values: Values::Text(self.picked_at), nulls: self.not_picked },
+            Column::of(Values::Text(self.picked_at), self.not_picked),
         ];
         TableRows { table: table.clone(), images: self.images, columns }
     }
@@ -283,7 +283,7 @@ fn strings(rows: usize, bytes: usize) -> Strings {
 
 /// A column without nulls.
 fn full(values: Values) -> Column {
-    Column { values, nulls: Nulls::default() }
+    Column::of(values, Nulls::default())
 }
 
 fn optional(value: Option<&str>, row: usize, strings: &mut Strings, nulls: &mut Nulls) {

@@ -13,6 +13,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod client;
+mod foresee;
 mod record;
 mod size;
 mod topic;
@@ -31,6 +32,7 @@ use rdkafka::{
 };
 
 pub use client::precheck;
+pub use foresee::{Foreseen, foresee};
 
 use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};
@@ -41,10 +43,10 @@ use sluicegate_config::{KafkaSink as Settings, Keyless};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Place as ColumnPlace, TableRows},
     limits::Limits,
 };
-use sluicegate_sink::{Numbers, Policy, Sink, SinkState, destination};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
 
 /// Debezium's header on the delete of a row whose key changes: the key that it has from now on.
 const NEW_KEY: &str = "__debezium.newkey";
@@ -104,6 +106,8 @@ struct Route {
     column: Option<usize>,
     /// Whether there are header columns.
     headers: bool,
+    /// Whether rows of this batch may lack values.
+    partial: bool,
 }
 
 /// What the key of a table's records is.
@@ -114,17 +118,45 @@ enum Key {
     None,
 }
 
+/// A Kafka sink before it begins.
+pub struct KafkaResume {
+    settings: Settings,
+    versions: bool,
+    policy: Policy,
+    limits: Limits,
+    numbers: Numbers,
+}
+
+impl KafkaResume {
+    /// `versions`: whether the plugins' versions are a header.
+    pub fn new(settings: &Settings, versions: bool, policy: Policy, limits: &Limits, numbers: Numbers) -> Self {
+        Self { settings: settings.clone(), versions, policy, limits: limits.clone(), numbers }
+    }
+}
+
+impl Resume for KafkaResume {
+    /// Nothing of the progress stands in Kafka.
+    fn resume(&mut self) -> Result<Option<Frontier>> {
+        Ok(None)
+    }
+
+    /// Nothing can be undone: what was sent after the checkpoint is sent again.
+    fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
+        KafkaSink::open(*self, encoder).map(Final::boxed)
+    }
+}
+
 impl KafkaSink {
     /// Sets the producer up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
-    /// `versions`: whether the plugins' versions are a header.
-    pub fn open(settings: &Settings, encoder: Encoder, versions: bool, policy: Policy, limits: &Limits, numbers: Numbers) -> Result<Self> {
-        let client = client::connect(settings, limits, Reports::new(Some(numbers.clone())))?;
-        let sizes = Sizes::new(client::config(settings, limits)?, limits.connect_timeout)?;
+    fn open(resume: KafkaResume, encoder: Encoder) -> Result<Self> {
+        let KafkaResume { settings, versions, policy, limits, numbers } = resume;
+        let client = client::connect(&settings, &limits, Reports::new(Some(numbers.clone())))?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
         Ok(Self {
             client,
-            settings: settings.clone(),
-            encoder,
             topics: Topics::new(&settings.topic, limits.destinations),
+            settings,
+            encoder,
             sizes,
             patience: limits.connect_timeout,
             versions,
@@ -160,7 +192,13 @@ impl KafkaSink {
                 None => Some(self.topics.topic(&table.name)?),
                 Some(chosen) => self.topics.chosen(chosen)?,
             };
-            self.routes.push(Route { topic, key, column: table.destination_column(), headers: table.has_headers() });
+            self.routes.push(Route {
+                topic,
+                key,
+                column: table.destination_column(),
+                headers: table.has_headers(),
+                partial: rows.may_be_absent(),
+            });
         }
         Ok(())
     }
@@ -192,6 +230,10 @@ impl KafkaSink {
         let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
         self.buffers.clear();
         let (before, after) = (change.before != NO_IMAGE, change.after != NO_IMAGE);
+        if route.partial {
+            let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
+            [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
+        }
         if after {
             write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key);
         }
@@ -215,6 +257,9 @@ impl KafkaSink {
                 records.gone = Some(old);
             }
             (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
+                if route.partial {
+                    destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
+                }
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
@@ -410,6 +455,27 @@ impl KafkaSink {
             self.retained_bytes += batch.bytes;
             self.retained.push(Retained { batch: batch.clone(), sent });
         }
+    }
+}
+
+/// A key is made of values that are there.
+#[cold]
+fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
+    let table = &rows.table;
+    let absent = match key {
+        Key::Primary => rows.first_absent(table.key(), row),
+        Key::WholeRow => {
+            rows.first_absent((0..table.columns.len()).filter(|column| table.columns[*column].place == ColumnPlace::Value), row)
+        }
+        Key::None => None,
+    };
+    match absent.and_then(|column| table.columns.get(column)) {
+        None => Ok(()),
+        Some(column) => Err(Error::new(
+            ErrorKind::Record,
+            format!("a record of table {} has no whole key: the source did not send column `{}` with the row", table.name, column.name),
+        )
+        .remedy("let the source send whole rows (mysql: binlog_row_image = FULL); for a table without a primary key, give it one, or set `keyless: no-key`")),
     }
 }
 

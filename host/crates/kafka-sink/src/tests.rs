@@ -37,7 +37,7 @@ fn open(settings: &Settings, on_error: OnError) -> Result<KafkaSink> {
 fn open_with(settings: &Settings, on_error: OnError, limits: &Limits) -> Result<KafkaSink> {
     let letters = Arc::new(DeadLetters::new(std::env::temp_dir().join("never-made"), 1));
     let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql");
-    KafkaSink::open(settings, encoder, false, Policy::new("kafka", on_error, letters), limits, numbers())
+    KafkaSink::open(KafkaResume::new(settings, false, Policy::new("kafka", on_error, letters), limits, numbers()), encoder)
 }
 
 fn mock() -> MockCluster<'static, DefaultProducerContext> {

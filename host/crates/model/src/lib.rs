@@ -7,6 +7,7 @@
 pub mod change;
 mod clock;
 mod error;
+pub mod finding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod json;

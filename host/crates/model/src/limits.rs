@@ -63,6 +63,21 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
 pub const SOURCE_ENTRIES: usize = 4096;
 
+/// Tables that a check reads from the server's catalogue and plans; it says how many more there are.
+pub const CHECKED_TABLES: usize = 10_000;
+
+/// Bytes free on a file system below which a check warns.
+pub const DISK_WARNING: u64 = 1 << 30;
+
+/// Names in one line of a check.
+pub const CHECK_NAMES: usize = 20;
+
+/// Links that are followed on the way to a watched file, as the kernel does.
+pub const WATCHED_LINKS: usize = 40;
+
+/// How often watched files are looked at where no event tells of a change: file systems over a network have none.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
 
@@ -93,6 +108,25 @@ pub const WORKER_QUEUE_BATCHES: usize = 2;
 /// transaction may have these and two images of `row_bytes`.
 pub const EVENT_HEAD_BYTES: usize = 1 << 20;
 
+/// Versions of tables' schemas that come into the checkpoint before those that no sink needs any longer are removed. Between two such
+/// times there is one small row for each schema change; equal schemas are stored once.
+pub const HISTORY_VERSIONS: usize = 1000;
+
+/// Databases whose schema changes as a whole are told apart; more count as a change of all.
+pub const HISTORY_DATABASES: usize = 1000;
+
+/// How long a schema change may wait before the catalogue is asked for the new schema, when the log goes on without a pause.
+pub const SCHEMA_WAIT: Duration = Duration::from_secs(1);
+
+/// Tables that the catalogue is asked for one by one; for more of them it is asked for all.
+pub const SCHEMA_QUERIES: usize = 16;
+
+/// Size of a dump that `schema import` reads, in bytes.
+pub const SCHEMA_DUMP_BYTES: u64 = 64 << 20;
+
+/// How often it is stored up to which place every schema change is kept. After a crash the log is searched from there.
+pub const HISTORY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Events that the dump of a MySQL server reads ahead; as many again may be in hand.
 pub const DUMP_QUEUE_EVENTS: usize = 512;
 /// Bytes of those events; a single larger one goes alone.
@@ -108,6 +142,18 @@ pub const COPY_SELECT_TIME: Duration = Duration::from_secs(600);
 pub const COPY_KEYS: usize = 100_000;
 /// Bytes of these keys.
 pub const COPY_KEY_BYTES: usize = 8 << 20;
+/// Bytes of batches of an open transaction that wait for its end, because the server may have taken some of its rows back. Of one
+/// that is larger, the outcome is read ahead on a second connection, and it is streamed.
+pub const HELD_BYTES: usize = 4 << 20;
+/// Savepoints that such a transaction may have; of one with more, the outcome is read ahead, too.
+pub const HELD_SAVEPOINTS: usize = 1000;
+/// Savepoints of a transaction that are remembered. One with more is an error.
+pub const SAVEPOINTS: usize = 100_000;
+/// Parts of a large transaction that were taken back and that are remembered. One with more is an error.
+pub const PARTS_TAKEN_BACK: usize = 1_000_000;
+/// XA transactions that are prepared and have not ended, whose places an offset holds. Those of the oldest are forgotten past that:
+/// they are searched for in the log when their end comes.
+pub const PREPARED_TRANSACTIONS: usize = 1000;
 
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;

@@ -7,10 +7,11 @@ use super::{
     decoder::{self, ColumnFault},
     event::RowsKind,
     plan::Plan,
+    presence::Presence,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, TableRows, Transaction, Values},
+    change::{Batch, Change, Event, Image, Lane, NO_IMAGE, Offset, Operation, Table, TableRows, Transaction, Values},
     limits::Limits,
 };
 
@@ -26,6 +27,32 @@ pub struct Origin {
     pub transaction: Transaction,
     /// Counts events that were read; the same number is the same event.
     pub number: u64,
+}
+
+/// How much a batch holds: a place in it that can be gone back to, or up to which it can be handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    changes: usize,
+    events: usize,
+    transactions: usize,
+    bytes: usize,
+}
+
+impl Held {
+    /// Whether no change is held there.
+    pub fn is_nothing(&self) -> bool {
+        self.changes == 0
+    }
+
+    /// The same place, once what stands before `begin` was handed out.
+    pub fn behind(&self, begin: Held) -> Held {
+        Held {
+            changes: self.changes - begin.changes,
+            events: self.events - begin.events,
+            transactions: self.transactions - begin.transactions,
+            bytes: self.bytes.saturating_sub(begin.bytes),
+        }
+    }
 }
 
 /// A batch that is being filled.
@@ -64,6 +91,25 @@ impl Assembly {
         self.batch.changes.len() >= self.max_changes || self.batch.bytes >= self.max_bytes
     }
 
+    /// Whether rows of another version of this table are held: a batch holds one version of each table, so that what was logged
+    /// before a change of the table is delivered, whatever becomes of the new version.
+    pub fn holds_another_version(&self, table: &Arc<Table>) -> bool {
+        let mut held = self.batch.tables.iter().rev().map(|rows| &rows.table);
+        !held.clone().any(|held| Arc::ptr_eq(held, table)) && held.any(|held| held.name == table.name)
+    }
+
+    /// Bytes of what is held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes
+    }
+
+    /// Goes on to fill a batch that was handed out, instead of what is held.
+    pub fn put_back(&mut self, batch: Batch) {
+        self.batch = batch;
+        self.since = Some(Instant::now());
+        self.last_event = None;
+    }
+
     /// When the oldest change came in.
     pub fn since(&self) -> Option<Instant> {
         self.since
@@ -88,6 +134,71 @@ impl Assembly {
         before
     }
 
+    /// How much is held.
+    pub fn held(&self) -> Held {
+        let batch = &self.batch;
+        Held { changes: batch.changes.len(), events: batch.events.len(), transactions: batch.transactions.len(), bytes: batch.bytes }
+    }
+
+    /// Forgets what came in since `held`.
+    pub fn go_back(&mut self, held: Held) {
+        let batch = &mut self.batch;
+        for change in &batch.changes[held.changes..] {
+            // the images of a table's rows stand in the order of their changes
+            if let Some(table) = batch.tables.get_mut(change.table as usize) {
+                table.truncate((change.before.min(change.after) as usize).min(table.len()));
+            }
+        }
+        batch.changes.truncate(held.changes);
+        batch.events.truncate(held.events);
+        batch.transactions.truncate(held.transactions);
+        while batch.tables.last().is_some_and(TableRows::is_empty) {
+            batch.tables.pop();
+        }
+        batch.bytes = held.bytes;
+        self.last_event = None;
+        if batch.changes.is_empty() {
+            self.since = None;
+        }
+    }
+
+    /// Hands out what was held at `begin`, as a batch with the offset after it. What came in since stays.
+    pub fn take_until(&mut self, begin: Held, offset: Offset) -> Batch {
+        let bytes = self.batch.bytes.saturating_sub(begin.bytes);
+        let changes = self.batch.changes.split_off(begin.changes);
+        let events = self.batch.events.split_off(begin.events);
+        let transactions = self.batch.transactions.split_off(begin.transactions);
+        // by table of the batch: its number among those that stay, and its first row that does
+        let mut moved: Vec<Option<(u32, u32)>> = vec![None; self.batch.tables.len()];
+        let mut tables = Vec::new();
+        for change in &changes {
+            let of = change.table as usize;
+            if let (Some(moved @ None), Some(table)) = (moved.get_mut(of), self.batch.tables.get_mut(of)) {
+                let first = change.before.min(change.after);
+                *moved = Some((tables.len() as u32, first));
+                tables.push(table.split_off(first as usize));
+            }
+        }
+        let (since, last_event) = (self.since, self.last_event);
+        let batch = self.take(offset);
+        let image = |image: u32, first: u32| if image == NO_IMAGE { NO_IMAGE } else { image - first };
+        self.batch.changes.extend(changes.into_iter().filter_map(|change| {
+            let (table, first) = moved.get(change.table as usize).copied().flatten()?;
+            let (before, after) = (image(change.before, first), image(change.after, first));
+            Some(Change { table, before, after, event: change.event - begin.events as u32, ..change })
+        }));
+        self.batch
+            .events
+            .extend(events.into_iter().map(|event| Event { transaction: event.transaction - begin.transactions as u32, ..event }));
+        self.batch.transactions = transactions;
+        self.batch.tables = tables;
+        self.batch.bytes = bytes;
+        if !self.batch.changes.is_empty() {
+            (self.since, self.last_event) = (since, last_event);
+        }
+        batch
+    }
+
     /// The transaction that is being read ends. Its end is a mark in the batch, and costs no item.
     pub fn end_transaction(&mut self, position: u64) {
         if let Some(last) = self.batch.transactions.last_mut().filter(|last| last.position == position) {
@@ -97,7 +208,15 @@ impl Assembly {
 
     /// Decodes rows until the batch is full or `rows` is empty. `first` is the number of the first row in its event of the log,
     /// and becomes that of the next row to read: also with an error, before which whole rows may have been taken.
-    pub fn fill(&mut self, origin: &Origin, plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, first: &mut u32) -> Result<()> {
+    pub fn fill(
+        &mut self,
+        origin: &Origin,
+        plan: &Plan,
+        kind: RowsKind,
+        partial: Option<&Presence>,
+        rows: &mut Cursor<'_>,
+        first: &mut u32,
+    ) -> Result<()> {
         let table = self.table(&plan.table);
         let event = self.event(origin);
         let mut outcome = Ok(());
@@ -105,12 +224,17 @@ impl Assembly {
             let before = rows.len();
             let held = &mut self.batch.tables[table];
             let row = held.images.len();
-            let (operation, images): (_, &[Image]) = match kind {
-                RowsKind::Write => (Operation::Insert, &[Image::After]),
-                RowsKind::Delete => (Operation::Delete, &[Image::Before]),
-                RowsKind::Update => (Operation::Update, &[Image::Before, Image::After]),
+            let images = kind.images();
+            let operation = match kind {
+                RowsKind::Write => Operation::Insert,
+                RowsKind::Delete => Operation::Delete,
+                RowsKind::Update => Operation::Update,
             };
-            outcome = images.iter().try_for_each(|image| decode(plan, rows, held, *image, self.max_row));
+            let mut copied = 0;
+            outcome = images.iter().try_for_each(|image| {
+                copied += decode(plan, partial, rows, held, *image, self.max_row)?;
+                Ok(())
+            });
             if outcome.is_err() {
                 // what was read before it is whole, and is delivered
                 held.truncate(row);
@@ -122,7 +246,8 @@ impl Assembly {
                 Operation::Update => (row, row + 1),
                 _ => (NO_IMAGE, row),
             };
-            self.batch.bytes += before - rows.len() + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
+            self.batch.bytes +=
+                before - rows.len() + copied + CHANGE_BYTES + plan.row_bytes * images.len() + expanded(plan, held, images.len());
             self.batch.changes.push(Change { table: table as u32, before: before_row, after: after_row, operation, event, row: *first });
             *first += 1;
         }
@@ -132,7 +257,7 @@ impl Assembly {
         outcome
     }
 
-    fn table(&mut self, table: &Arc<sluicegate_model::change::Table>) -> usize {
+    fn table(&mut self, table: &Arc<Table>) -> usize {
         // the newest table first: neighbouring events mostly share it
         match self.batch.tables.iter().rposition(|t| Arc::ptr_eq(&t.table, table)) {
             Some(index) => index,
@@ -166,11 +291,22 @@ fn unknown() -> Offset {
     Offset::from_json("")
 }
 
-/// Reads one row image into the table's columns.
+/// Reads one row image into the table's columns. Answers how many bytes were not logged with it, but copied.
 #[inline]
-fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image, most: usize) -> Result<()> {
+fn decode(
+    plan: &Plan,
+    partial: Option<&Presence>,
+    rows: &mut Cursor<'_>,
+    held: &mut TableRows,
+    image: Image,
+    most: usize,
+) -> Result<usize> {
     let start = rows.len();
-    decoder::image(&plan.decoders, rows, &mut held.columns).map_err(|fault| fault_in(plan, fault))?;
+    let copied = match partial {
+        None => decoder::image(&plan.decoders, rows, &mut held.columns).map(|()| 0),
+        Some(presence) => presence.image(image, &plan.decoders, rows, &mut held.columns),
+    };
+    let copied = copied.map_err(|fault| fault_in(plan, fault))?;
     if start - rows.len() > most {
         return Err(too_large(plan, start - rows.len(), most));
     }
@@ -178,7 +314,7 @@ fn decode(plan: &Plan, rows: &mut Cursor<'_>, held: &mut TableRows, image: Image
         return Err(beyond_columns(plan));
     }
     held.images.push(image as u8);
-    Ok(())
+    Ok(copied)
 }
 
 /// Bytes that the last images hold in columns whose text may be far longer than what is logged: labels, JSON, other character
@@ -193,15 +329,15 @@ fn expanded(plan: &Plan, held: &TableRows, images: usize) -> usize {
 }
 
 /// Passes over `count` rows that were delivered before a restart. Returns how many there were, at most `count`.
-pub fn pass_over(plan: &Plan, kind: RowsKind, rows: &mut Cursor<'_>, count: u64) -> Result<u64> {
-    let images = if kind == RowsKind::Update { 2 } else { 1 };
+pub fn pass_over(plan: &Plan, kind: RowsKind, partial: Option<&Presence>, rows: &mut Cursor<'_>, count: u64) -> Result<u64> {
+    let images = kind.images();
     for passed in 0..count {
         if rows.is_empty() {
             return Ok(passed);
         }
         let mut scratch = TableRows::new(plan.table.clone());
-        for _ in 0..images {
-            decoder::image(&plan.decoders, rows, &mut scratch.columns).map_err(|fault| fault_in(plan, fault))?;
+        for image in images {
+            decode(plan, partial, rows, &mut scratch, *image, usize::MAX)?;
         }
     }
     Ok(count)

@@ -41,6 +41,8 @@ pub struct Server {
     pub identity: Option<Box<str>>,
     /// Whether GTIDs are logged for every transaction.
     pub gtids: bool,
+    /// Whether names of databases and tables that differ in case only are the same (`lower_case_table_names`).
+    pub ignores_case: bool,
     /// Its collations.
     pub collations: Arc<Collations>,
 }
@@ -129,7 +131,8 @@ impl Connector {
             }
         };
         let collations = self.collations(conn, flavour).await?;
-        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, collations: Arc::new(collations) })
+        let ignores_case = self.one::<u8>(conn, "SELECT @@lower_case_table_names").await? != 0;
+        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, ignores_case, collations: Arc::new(collations) })
     }
 
     async fn collations(&self, conn: &mut Conn, flavour: Flavour) -> Result<Collations> {

@@ -8,17 +8,19 @@ use super::{
     assembly::{self, Origin},
     catalogue::Known,
     cursor::Cursor,
-    event::{self, Query, kind},
+    event::{self, MySqlGtid, Rows, kind},
     gtid::{Gtid, GtidSet},
+    outcome::Outcome,
     payload,
+    place::Open,
     plan::Plan,
     position::Flavour,
-    statement::{self, Statement},
     stream::{Halt, Stream},
 };
+use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Event, MarkKind, TableName, Transaction, Truncate},
+    change::{Event, Transaction},
 };
 
 /// The table id of a rows event that only ends a statement.
@@ -66,21 +68,30 @@ impl Stream {
             kind::HEARTBEAT => self.place.heartbeat(header.log_pos()),
             kind::ROTATE => self.on_rotate(event)?,
             kind::GTID | kind::GTID_TAGGED => {
-                let (gtid, time) = event::mysql_gtid(event).map_err(|f| self.fault(f))?;
-                self.on_begin(start, Some(gtid), time, header.timestamp(), false);
+                let MySqlGtid { gtid, time_us, rows_only } = event::mysql_gtid(event).map_err(|f| self.fault(f))?;
+                self.on_begin(start, Some(gtid), time_us, header.timestamp(), false);
+                self.begin_group(rows_only);
             }
-            kind::ANONYMOUS_GTID => self.on_begin(start, None, event::anonymous_time(event), header.timestamp(), false),
+            kind::ANONYMOUS_GTID => {
+                let (time_us, rows_only) = event::anonymous_gtid(event);
+                self.on_begin(start, None, time_us, header.timestamp(), false);
+                self.begin_group(rows_only);
+            }
             kind::MARIADB_GTID => {
-                let gtid = event::mariadb_gtid(event.data()).map_err(|f| self.fault(f))?;
-                let identity = Gtid::MariaDb { domain: gtid.domain, server: header.server_id(), sequence: gtid.sequence };
-                self.on_begin(start, Some(identity), None, header.timestamp(), !gtid.standalone);
+                let head = event::mariadb_gtid(event.data()).map_err(|f| self.fault(f))?;
+                self.on_begin(start, Some(head.gtid(header.server_id())), None, header.timestamp(), !head.standalone);
+                self.begin_group(false);
+                if head.prepares {
+                    self.know_group(Outcome::Prepared(Vec::new()));
+                }
             }
             kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, is_made_up(&header))?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start).await?,
-            kind::XID | kind::XA_PREPARE => self.end_transaction(),
+            kind::XID => self.end_transaction(),
+            kind::XA_PREPARE => self.on_xa_prepare(event)?,
             kind::TABLE_MAP => {
-                self.place.transaction(start);
-                self.reader.catalogue.learn(event.data(), &self.server).await?;
+                self.open_transaction(start);
+                self.on_table_map(event, start).await?;
             }
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
             kind::INCIDENT => {
@@ -110,28 +121,44 @@ impl Stream {
     fn on_rotate(&mut self, event: &RawEvent) -> Result<(), Halt> {
         let rotate = event::rotate(event).map_err(|f| self.fault(format_args!("a rotate event that cannot be read: {f}")))?;
         let other_file = *rotate.file != *self.place.file;
-        if let Some(open) = &self.place.open
-            && other_file
-        {
+        if other_file {
             // servers never split a transaction; one that is cut off was not committed
-            tracing::warn!(file = %open.file, position = open.position, "a transaction has no end in its binlog file");
-            self.place.abandon();
+            self.abandon_group()?;
         }
         self.place.rotate(&rotate.file, rotate.position);
         Ok(())
     }
 
     /// The open transaction ends, if there is one.
-    fn end_transaction(&mut self) {
+    pub(super) fn end_transaction(&mut self) {
         if let Some(open) = &self.place.open {
             self.assembly.end_transaction(open.position);
         }
+        self.end_group();
         self.place.end();
+    }
+
+    /// The open transaction; one is opened at `start` when there is none: old servers log no GTID event before it.
+    pub(super) fn open_transaction(&mut self, start: u64) -> &mut Open {
+        if self.place.open.is_none() {
+            self.place.transaction(start);
+            self.begin_group(false);
+        }
+        self.place.transaction(start)
+    }
+
+    /// Takes a table map in, unless the rows behind it were taken back.
+    pub(super) async fn on_table_map(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+        if self.place.open.as_ref().is_some_and(|open| self.group.takes_back(open.events)) {
+            return Ok(());
+        }
+        self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await
     }
 
     fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {
         self.end_transaction();
         self.reader.catalogue.trim();
+        self.reader.catalogue.schemas.trim(|| self.place.resume());
         self.see(time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000));
         self.place.begin(start, gtid, time_us, begun);
     }
@@ -162,99 +189,13 @@ impl Stream {
         Ok(())
     }
 
-    async fn on_query(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
-        let compressed = event.header().event_type_raw() == kind::MARIADB_QUERY_COMPRESSED;
-        let Query { database, text } = event::query(event.data(), compressed, self.reader.limits.row_bytes)
-            .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
-        let statement = match &*text {
-            "BEGIN" => Statement::Begin,
-            "COMMIT" => Statement::Commit,
-            text => statement::classify(&database, text),
-        };
-        if self.place.open.is_none() {
-            // old servers log no GTID event before it
-            self.place.begin(start, None, None, false);
-        }
-        let open = self.place.transaction(start);
-        match statement {
-            Statement::Begin => open.begun = true,
-            Statement::Commit => self.end_transaction(),
-            Statement::Rollback => {
-                if open.events > 0 {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "the log holds rows of a transaction that was rolled back (tables without transactions)"
-                    );
-                }
-                self.end_transaction();
-            }
-            Statement::XaEnd { rolled_back } => {
-                if rolled_back {
-                    tracing::warn!(
-                        transaction = open.id.as_deref(),
-                        "a prepared XA transaction was rolled back; its rows were delivered when it was prepared"
-                    );
-                }
-                self.end_transaction();
-            }
-            Statement::Ddl { opens } => {
-                self.reader.catalogue.schema_changed();
-                if let Some(copying) = &mut self.copying {
-                    copying.schema_changed();
-                }
-                if opens {
-                    open.begun = true;
-                } else if !open.begun {
-                    self.end_transaction();
-                }
-            }
-            Statement::Truncate { table } => self.on_truncate(table, start, event.header().server_id()).await?,
-            Statement::Dml { table } => {
-                let begun = open.begun;
-                self.check_statement(&database, table)?;
-                if !begun {
-                    self.end_transaction();
-                }
-            }
-            Statement::Other if !open.begun => self.end_transaction(),
-            Statement::Other => {}
-        }
-        Ok(())
-    }
-
-    /// A table was emptied, in a transaction of its own.
-    async fn on_truncate(&mut self, name: TableName, start: u64, server_id: u32) -> Result<(), Halt> {
-        let open = self.place.transaction(start);
-        let time_us = open.time_us.unwrap_or_default();
-        let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
-        let had = open.had;
-        self.end_transaction();
-        if had || !self.reader.catalogue.captures(&name) {
+    pub(super) fn on_partial_rows(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+        let open = self.open_transaction(start);
+        open.events += 1;
+        let number = open.events - 1;
+        if self.group.takes_back(number) {
             return Ok(());
         }
-        let table = self.reader.catalogue.latest(&name).await?;
-        let event = Event { position: start, time_us, server_id, ..Event::default() };
-        self.mark(MarkKind::Truncate(Truncate { table, event, transaction })).await
-    }
-
-    /// Changes that were logged as statements cannot be followed; elsewhere they do not concern us.
-    fn check_statement(&self, database: &str, table: Option<TableName>) -> Result<(), Halt> {
-        let concerned = match &table {
-            Some(table) => self.reader.catalogue.captures(table),
-            None => self.reader.catalogue.may_capture_in(database),
-        };
-        if !concerned {
-            return Ok(());
-        }
-        let what = table.map_or_else(|| format!("the database {database}"), |t| t.to_string());
-        Err(self
-            .fault(format_args!("a change of {what} as a statement instead of rows"))
-            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
-                     what stands between is not delivered, so copy or compare the table.")
-            .into())
-    }
-
-    fn on_partial_rows(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
         let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
         if let Some(Known::Captured(plan)) = self.reader.catalogue.get(id) {
             return Err(self
@@ -263,26 +204,25 @@ impl Stream {
                      `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
-        self.place.transaction(start).events += 1;
         Ok(())
     }
 
-    async fn on_rows(&mut self, event: &RawEvent, Site { start, inner }: Site) -> Result<(), Halt> {
+    pub(super) async fn on_rows(&mut self, event: &RawEvent, Site { start, inner }: Site) -> Result<(), Halt> {
         let header = event.header();
         let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
-        let known = self.reader.catalogue.get(id).cloned();
-        let open = self.place.transaction(start);
-        let plan = match known {
+        let open = self.open_transaction(start);
+        open.events += 1;
+        let number = open.events - 1;
+        if self.group.takes_back(number) {
+            return Ok(());
+        }
+        let plan = match self.reader.catalogue.get(id).cloned() {
             Some(Known::Captured(plan)) => plan,
             Some(Known::PassedOver) => {
-                open.events += 1;
                 self.place.moved = true;
                 return Ok(());
             }
-            None if id == NO_TABLE => {
-                open.events += 1;
-                return Ok(());
-            }
+            None if id == NO_TABLE => return Ok(()),
             None => {
                 return Err(self
                     .fault("rows of a table that it has not described: the stream started inside a transaction")
@@ -290,8 +230,6 @@ impl Stream {
                     .into());
             }
         };
-        let number = open.events;
-        open.events += 1;
         let open = self.place.transaction(start);
         let time_us = open.time_us.unwrap_or_else(|| i64::from(header.timestamp()) * 1_000_000);
         let first_row = if inner { open.unpacked_rows } else { 0 };
@@ -314,7 +252,7 @@ impl Stream {
         self.see(time_us);
         let rows = event::rows(header.event_type_raw(), event.data(), self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
-        self.check_rows(&plan, rows.columns, rows.full)?;
+        self.check_rows(&plan, &rows)?;
         let delivered = part_rows.saturating_sub(origin.event.rows_before);
         // an older version's count: whole events, then rows of the next one
         let counted = match number.cmp(&skip.events) {
@@ -324,24 +262,30 @@ impl Stream {
         };
         let already = if had { u64::MAX } else { delivered.max(counted) };
         let mut cursor = Cursor(&rows.data);
-        let passed = assembly::pass_over(&plan, rows.kind, &mut cursor, already)?;
+        let passed = assembly::pass_over(&plan, rows.kind, rows.partial.as_ref(), &mut cursor, already)?;
         let mut row = first_row.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
         self.note_rows(&origin, &plan, row);
         if number >= skip.events {
             self.place.pass_counted();
         }
+        if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
+            self.send().await?;
+        }
         while !cursor.is_empty() {
             if self.assembly.is_full() {
-                self.send().await?;
+                self.make_room().await?;
+                if self.group.takes_back(number) {
+                    return Ok(());
+                }
             }
-            let filled = self.assembly.fill(&origin, &plan, rows.kind, &mut cursor, &mut row);
+            let filled = self.assembly.fill(&origin, &plan, rows.kind, rows.partial.as_ref(), &mut cursor, &mut row);
             self.note_rows(&origin, &plan, row);
             filled?;
         }
         if inner {
             self.place.transaction(start).unpacked_rows = row;
         }
-        if self.assembly.is_full() {
+        if self.assembly.is_full() && self.group.held_from().is_none() {
             self.send().await?;
         }
         Ok(())
@@ -352,15 +296,24 @@ impl Stream {
         self.place.read_up_to(&plan.counted, origin.event.rows_before(next));
     }
 
-    fn check_rows(&self, plan: &Plan, columns: usize, full: bool) -> Result<(), Halt> {
-        if columns != plan.decoders.len() {
+    fn check_rows(&self, plan: &Plan, rows: &Rows<'_>) -> Result<(), Halt> {
+        if rows.columns != plan.decoders.len() {
             return Err(self.fault(format_args!("rows of {} with another number of columns than it described", plan.table.name)).into());
         }
-        if !full {
+        let Some(partial) = &rows.partial else { return Ok(()) };
+        if self.reader.row_image == RowImage::Full && !partial.is_complete() {
             return Err(self
                 .fault(format_args!("rows of {} that do not hold every column", plan.table.name))
-                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                .remedy("Take them without the columns that are not logged: write `row_image: partial` at the source. Or set binlog_row_image = FULL \
+                     globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
                      what stands between is not delivered, so copy or compare the table.")
+                .into());
+        }
+        if partial.is_empty() {
+            return Err(self
+                .fault(format_args!("rows of {} of which no column is logged: all have their defaults", plan.table.name))
+                .remedy("Set binlog_row_image = FULL globally, have sessions that overrode it reconnect, and move the sinks past this place with \
+                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
                 .into());
         }
         Ok(())

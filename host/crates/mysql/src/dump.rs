@@ -46,6 +46,8 @@ pub(super) struct Request {
     pub(super) settings: Vec<String>,
     /// Where to begin.
     pub(super) begin: Begin,
+    /// Whether the dump ends where the log ends, instead of waiting for more.
+    pub(super) to_end: bool,
 }
 
 /// Where a dump begins.
@@ -88,6 +90,7 @@ impl Dump {
             connector.within("prepare the connection to", conn.query_drop(statement)).await?;
         }
         let asked = BinlogStreamRequest::new(request.server_id);
+        let asked = if request.to_end { asked.with_non_blocking() } else { asked };
         let asked = match &request.begin {
             Begin::File { file, position } => asked.with_filename(file.as_bytes()).with_pos(*position),
             Begin::Gtids(sids) => asked.with_gtid().with_gtid_set(sids.iter().cloned()),
@@ -156,7 +159,8 @@ fn ask(opts: mysql::OptsBuilder, identity: Option<Box<str>>, request: Request) -
     for statement in &request.settings {
         conn.query_drop(statement)?;
     }
-    let asked = mysql::BinlogRequest::new(request.server_id);
+    let flags = if request.to_end { mysql::BinlogDumpFlags::BINLOG_DUMP_NON_BLOCK } else { mysql::BinlogDumpFlags::empty() };
+    let asked = mysql::BinlogRequest::new(request.server_id).with_flags(flags);
     conn.get_binlog_stream(match request.begin {
         Begin::File { file, position } => asked.with_filename(file.into_bytes()).with_pos(position),
         Begin::Gtids(sids) => asked.with_use_gtid(true).with_sids(sids),

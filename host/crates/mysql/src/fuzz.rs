@@ -11,7 +11,8 @@ use tokio::{runtime::Runtime, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalogue::{Catalogue, CatalogueColumn},
+    captured::Captured,
+    catalogue::Catalogue,
     charset::Collations,
     connection::{Connector, Server},
     cursor::{Cursor, Fault},
@@ -21,11 +22,13 @@ use super::{
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
+    schema::CatalogueColumn,
+    schemas::{InMemory, Surroundings},
     statement,
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -95,7 +98,8 @@ pub fn catalogue(data: &[u8]) {
     };
     let mut rows = Cursor(parts.next().unwrap_or_default());
     let (Ok(kind), Ok(meta)) = (rows.u8(), rows.u16()) else { return };
-    let column = CatalogueColumn { name, data_type, column_type, charset: Some(charset).filter(|name| !name.is_empty()), key };
+    let charset = Some(charset).filter(|name| !name.is_empty());
+    let column = CatalogueColumn { name, data_type, column_type, charset, key, nullable: None, bytes: None };
     let logged = ColumnMap { kind, meta, nullable: true };
     if !column.agrees(&logged) {
         return;
@@ -162,25 +166,53 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         start: StartAt::Now,
         snapshot: Snapshot::default(),
         heartbeat: std::time::Duration::from_secs(1),
+        row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };
     let connector = Connector::new(&settings, limits.connect_timeout);
-    let catalogue = Catalogue::new(settings.tables.clone(), connector.clone(), limits.known_tables);
+    let (status, stop) = (Arc::new(Status::default()), CancellationToken::new());
+    let catalogue = Catalogue::new(Surroundings {
+        connector: connector.clone(),
+        captured: Captured::new(settings.tables.clone()),
+        store: Arc::new(InMemory::default()),
+        status: status.clone(),
+        stop: stop.clone(),
+        heartbeat: settings.heartbeat,
+        row_bytes: limits.row_bytes,
+        tables: limits.known_tables,
+    });
     let skip = (flags & 8 != 0).then_some(Skip { events: 1, rows: 2 });
     // below the half, so that what events add to it stays a position
     let position = position & (LONGEST_FILE / 2);
-    let start = BinlogPosition { flavour, server: None, file: "b.1".into(), position, gtid_set: None, open: Vec::new(), skip };
+    let start = BinlogPosition {
+        flavour,
+        server: None,
+        file: "b.1".into(),
+        position,
+        gtid_set: None,
+        open: Vec::new(),
+        prepared: Vec::new(),
+        skip,
+    };
     let reader = Reader {
         connector,
         server_id: 1,
         heartbeat: settings.heartbeat,
+        row_image: settings.row_image,
         limits,
         status: Arc::new(Status::default()),
         catalogue,
         out,
         stop: CancellationToken::new(),
     };
-    let server = Server { flavour, version: "8".into(), identity: None, gtids: flags & 2 == 0, collations: Arc::new(collations()) };
+    let server = Server {
+        flavour,
+        version: "8".into(),
+        identity: None,
+        gtids: flags & 2 == 0,
+        ignores_case: false,
+        collations: Arc::new(collations()),
+    };
     Stream::new(reader, server, Place::new(&start))
 }
 

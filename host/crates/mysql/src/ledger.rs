@@ -16,10 +16,12 @@ use super::{
     copy::place as copy,
     gtid::{Gtid, GtidSet},
     position::{BinlogPosition, Part},
+    prepared::Prepared,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Offset, TableName, Transaction},
+    limits::PREPARED_TRANSACTIONS,
 };
 use sluicegate_source::Ledger;
 
@@ -127,7 +129,7 @@ impl BinlogPosition {
     }
 
     /// Whether everything before `other` is before this place, transactions in part left out of account.
-    fn set_covers(&self, other: &Self) -> Result<bool> {
+    pub(super) fn set_covers(&self, other: &Self) -> Result<bool> {
         if let (Some(own), Some(other)) = (&self.gtid_set, &other.gtid_set) {
             return Ok(Arc::ptr_eq(own, other) || own.covers(other));
         }
@@ -187,6 +189,7 @@ impl BinlogPosition {
         };
         let mut met = Self { gtid_set, open: Vec::new(), skip: None, ..lower.unwrap_or(self).clone() };
         if lower.is_none() {
+            met.prepared = self.prepared_here_or_there(other);
             // a place of neither: only the set tells it
             (met.file, met.position) = ("".into(), super::start::FIRST);
         }
@@ -210,6 +213,12 @@ impl BinlogPosition {
             met.open.push(Part { transaction: name, rows });
         }
         Ok(met)
+    }
+
+    /// The XA transactions that are open at one of two places.
+    fn prepared_here_or_there(&self, other: &Self) -> Vec<Prepared> {
+        let missing = other.prepared.iter().filter(|prepared| !self.prepared.iter().any(|known| known.xid == prepared.xid));
+        self.prepared.iter().chain(missing).take(PREPARED_TRANSACTIONS).cloned().collect()
     }
 
     /// Whether the rows of the table were counted on two servers that may have logged them in another order.
@@ -238,6 +247,17 @@ impl BinlogPosition {
         };
         let mut joined = Self { gtid_set, open: Vec::new(), skip: None, ..higher.unwrap_or(self).clone() };
         if higher.is_none() {
+            // what was prepared before one of them and is not open there has ended
+            let ended = |place: &Self, prepared: &Prepared| -> Result<bool> {
+                let executed = prepared.transaction.as_deref().map_or(Ok(false), |name| place.executed(name))?;
+                Ok(executed && !place.prepared.iter().any(|known| known.xid == prepared.xid))
+            };
+            joined.prepared.clear();
+            for prepared in self.prepared_here_or_there(other) {
+                if !ended(self, &prepared)? && !ended(other, &prepared)? {
+                    joined.prepared.push(prepared);
+                }
+            }
             (joined.file, joined.position) = ("".into(), super::start::FIRST);
         }
         let mut open: BTreeMap<Arc<str>, BTreeMap<Box<str>, u64>> = BTreeMap::new();
@@ -334,6 +354,7 @@ mod tests {
             position: 100,
             gtid_set: Some(Arc::new(GtidSet::parse_mariadb(gtids).unwrap())),
             open: if rows.is_empty() { Vec::new() } else { vec![Part { transaction: "0-1-6".into(), rows }] },
+            prepared: Vec::new(),
             skip: None,
         }
     }
@@ -355,6 +376,27 @@ mod tests {
         assert_eq!(one.join(&same).unwrap().open, at("", "", &[("d.k", 4), ("d.n (no key)", 7)]).open);
         assert_eq!(one.meet(&other).unwrap().open, at("", "", &[("d.k", 2)]).open);
         assert_eq!(one.join(&other).unwrap().open, at("", "", &[("d.k", 4)]).open);
+    }
+
+    #[test]
+    fn a_prepared_transaction_is_open_at_a_meet_where_it_is_at_one_place_and_at_a_join_where_none_has_its_end() {
+        let place = |gtids: &str, prepared: &[u64]| {
+            let prepared = prepared.iter().map(|number| Prepared {
+                xid: format!("X'3{number}',X'',1").into(),
+                transaction: Some(format!("0-1-{number}").into()),
+                file: "b.1".into(),
+                position: *number,
+            });
+            BinlogPosition { prepared: prepared.collect(), ..at("one", gtids, &[]) }
+        };
+        let numbers = |place: BinlogPosition| place.prepared.iter().map(|prepared| prepared.position).collect::<Vec<_>>();
+        // one has read further in domain 0, the other in domain 1; 4 ended in one of them
+        let (one, other) = (place("0-1-9,1-1-1", &[8, 2]), place("0-1-5,1-1-9", &[4, 2]));
+        assert_eq!(numbers(one.meet(&other).unwrap()), [8, 2, 4]);
+        assert_eq!(numbers(one.join(&other).unwrap()), [8, 2]);
+        let (low, high) = (place("0-1-5", &[4]), place("0-1-9", &[8]));
+        assert_eq!(numbers(low.meet(&high).unwrap()), [4]);
+        assert_eq!(numbers(low.join(&high).unwrap()), [8]);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod ahead;
 mod assembly;
+mod captured;
 mod catalogue;
 mod charset;
 mod column_type;
@@ -18,23 +20,37 @@ mod decimal;
 mod decoder;
 mod dispatch;
 mod dump;
+mod dump_schema;
 mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod group;
 mod gtid;
+mod history;
+mod inventory;
 mod json;
 mod ledger;
+mod logging;
 mod native;
+mod outcome;
 mod payload;
 mod place;
 mod plan;
 mod position;
 mod precheck;
+mod prepared;
+mod presence;
 mod proof;
+mod query;
+mod savepoint;
+mod schema;
+mod schemas;
+mod scout;
 mod start;
 mod statement;
 mod stream;
+mod survey;
 mod table_map;
 mod temporal;
 
@@ -44,20 +60,25 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    captured::Captured,
     catalogue::Catalogue,
     connection::Connector,
+    history::Milestone,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    schemas::{InMemory, Surroundings},
     stream::Reader,
 };
-use sluicegate_config::{MySqlSource, SnapshotMode};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Lane, Offset, TableName},
+    change::{BeforeImages, Capabilities, Frontier, TableName},
+    finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
+use sluicegate_table_pattern::name_parts;
 
 /// The source.
 #[derive(Debug)]
@@ -67,6 +88,8 @@ pub struct MySql {
     status: Arc<Status>,
     server_id: u32,
     flavour: Option<Flavour>,
+    findings: Vec<Finding>,
+    schemas: Arc<dyn SchemaStore>,
     /// The copies that begin anew: the tables, and which copy of each it is.
     anew: Vec<(TableName, u32)>,
 }
@@ -81,7 +104,8 @@ impl MySql {
             let start = jiff::Timestamp::now().as_nanosecond();
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
-        Self { settings, limits, status, server_id, flavour: None, anew: Vec::new() }
+        let schemas = Arc::new(InMemory::default());
+        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -94,11 +118,66 @@ impl MySql {
         self.server_id
     }
 
-    fn connect(&self) -> (Connector, Catalogue) {
+    /// What the last precheck found, item by item, also when it failed.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The tables that the server has today.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let (connector, catalogue) = self.connect(CancellationToken::new());
+        inventory::read(&connector, catalogue).await
+    }
+
+    /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        self.schemas = store;
+    }
+
+    /// Where the sinks begin: in the log, and in the copies of tables.
+    async fn beginning(&self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, copy::Begun)> {
+        let (connector, catalogue) = self.connect(CancellationToken::new());
+        let positions = precheck::check(&connector, catalogue, &self.settings, sinks, faults).await?;
+        let begun = copy::check(&connector, &self.settings, sinks, &positions, faults).await?;
+        Ok((positions, begun))
+    }
+
+    fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(self.settings.tables.clone(), connector.clone(), self.limits.known_tables);
+        let catalogue = Catalogue::new(Surroundings {
+            connector: connector.clone(),
+            captured: Captured::new(self.settings.tables.clone()),
+            store: self.schemas.clone(),
+            status: self.status.clone(),
+            stop,
+            heartbeat: self.settings.heartbeat,
+            row_bytes: self.limits.row_bytes,
+            tables: self.limits.known_tables,
+        });
         (connector, catalogue)
     }
+}
+
+/// The schema that a table has in a dump, in the form in which a [`SchemaStore`] keeps it; `place` is from where on it holds.
+///
+/// # Errors
+/// `Config`: one of the texts cannot be used.
+pub fn schema_of_dump(table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    let table = match name_parts(table).as_deref() {
+        Ok([database, table]) => TableName::new(database, table),
+        _ => {
+            return Err(Error::new(ErrorKind::Config, format!("'{table}' is not a table with its database"))
+                .remedy("Write it as the error does: database.table, with backticks around a part that holds a dot."));
+        }
+    };
+    Milestone::parse(&place.into()).map_err(|e| {
+        Error::new(ErrorKind::Config, "the place cannot be read").caused_by(e).remedy("Write it as the error of the pipeline prints it.")
+    })?;
+    let schema = dump_schema::read(dump, &table)?;
+    Ok((table, schema))
 }
 
 /// In the upper half of the range, away from the small numbers that people give to servers; never 0, which servers refuse.
@@ -113,16 +192,22 @@ impl Source for MySql {
         Arc::new(BinlogLedger)
     }
 
+    fn capabilities(&self) -> Capabilities {
+        match self.settings.row_image {
+            RowImage::Full => Capabilities::default(),
+            // MINIMAL, which any session may set, logs the key before a change, and the whole row of a table without one
+            RowImage::Partial => Capabilities { before_images: BeforeImages::Keys, absent: true },
+        }
+    }
+
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let (connector, catalogue) = self.connect();
-        let snapshot = &self.settings.snapshot;
-        let copies_anew = snapshot.mode == SnapshotMode::WhenNeeded;
-        let begun = precheck::check(&connector, &catalogue, &self.settings.start, sinks, copies_anew).await?;
-        self.flavour = begun.positions.first().map(|position| position.flavour);
-        let places = begun.positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position)));
-        let mut frontiers: Vec<Frontier> = places.collect();
-        self.anew = copy::check(&connector, &catalogue, snapshot, sinks, &begun.anew, &mut frontiers).await?;
-        Ok(frontiers)
+        let mut faults = precheck::Faults::default();
+        let outcome = self.beginning(sinks, &mut faults).await;
+        self.findings = faults.into_findings();
+        let (positions, begun) = outcome?;
+        self.flavour = positions.positions.first().map(|position| position.flavour);
+        self.anew = begun.anew;
+        Ok(begun.frontiers)
     }
 
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
@@ -132,11 +217,12 @@ impl Source for MySql {
         if copies.is_none() && self.settings.snapshot.mode == SnapshotMode::Only {
             return Ok(());
         }
-        let (connector, catalogue) = self.connect();
+        let (connector, catalogue) = self.connect(stop.clone());
         let reader = Reader {
             connector,
             server_id: self.server_id,
             heartbeat: self.settings.heartbeat,
+            row_image: self.settings.row_image,
             limits: self.limits,
             status: self.status,
             catalogue,

@@ -210,7 +210,7 @@ impl Stream {
     /// Takes in the events of the compressed transaction that stands at `start`.
     pub(super) async fn on_payload(&mut self, body: &[u8], start: u64) -> Result<(), Halt> {
         let mut payload = Payload::open(body, self.reader.limits.row_bytes).map_err(|refusal| self.refuse(refusal))?;
-        self.place.transaction(start);
+        self.open_transaction(start);
         while let Some(event) = payload.next().map_err(|refusal| self.refuse(refusal))? {
             if self.place.open.is_none() {
                 return Err(self.refuse(Fault::Invalid("an event behind the end of the transaction").into()));
@@ -227,7 +227,7 @@ impl Stream {
         Ok(())
     }
 
-    fn refuse(&self, refusal: Refusal) -> Halt {
+    pub(super) fn refuse(&self, refusal: Refusal) -> Halt {
         match refusal {
             Refusal::Garbled(fault) => self
                 .fault("a compressed transaction that cannot be read")

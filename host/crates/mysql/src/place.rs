@@ -9,7 +9,10 @@ use super::{
     gtid::{Gtid, GtidSet},
     ledger::transaction_name,
     position::{BinlogPosition, Flavour, Part, Skip},
+    prepared::Prepared,
+    start::FIRST,
 };
+use sluicegate_model::limits::PREPARED_TRANSACTIONS;
 
 /// The transaction whose events are being read.
 #[derive(Clone, Debug)]
@@ -32,7 +35,9 @@ pub struct Open {
     pub part: Option<Part>,
     /// The same as a version 1 checkpoint counted it.
     pub skip: Skip,
-    /// Rows events read: only to honour `skip`.
+    /// Where `skip` stands, as long as its rows may have to be counted again.
+    counted: Option<Counted>,
+    /// Rows events read: for `skip`, and for what the server took back.
     pub events: u64,
     /// Rows that went before in the event out of which this transaction is unpacked.
     pub unpacked_rows: u32,
@@ -70,6 +75,8 @@ pub struct Place {
     counts: Vec<Count>,
     /// Transactions that were delivered in part before the stream was opened, and have not come yet.
     parts: Vec<Part>,
+    /// XA transactions that were prepared and have not ended, oldest first.
+    prepared: Vec<Prepared>,
     /// What of the transaction at a place was delivered, as a version 1 checkpoint counted it. Until the stream has passed that.
     skip: Option<Counted>,
     /// Whether transactions may come that are in `executed`: the place was put together from two servers' logs, and MariaDB
@@ -77,6 +84,9 @@ pub struct Place {
     overlaps: bool,
     /// Whether the place was read from another server's log, where files and positions are others.
     elsewhere: bool,
+    /// File and position of what was executed, until the server says where that is in what it sends. It begins with the first events
+    /// of a file, and passes over everything that was executed.
+    asked: Option<(Arc<str>, u64)>,
     /// Whether the place has changed since this was last set to false.
     pub moved: bool,
     /// Transactions read to their end.
@@ -95,9 +105,11 @@ impl Place {
             open: None,
             counts: Vec::new(),
             parts: position.open.clone(),
+            prepared: position.prepared.clone(),
             skip: position.skip.map(|skip| Counted { file: position.file.clone(), position: position.position, skip }),
             overlaps: !position.has_file(),
             elsewhere: false,
+            asked: None,
             moved: false,
             ended: 0,
         }
@@ -111,28 +123,42 @@ impl Place {
         let mut place = Self { overlaps: self.overlaps, ended: self.ended, moved: true, ..Self::new(&position) };
         place.overlaps |= !position.has_file();
         place.elsewhere |= elsewhere;
+        place.asked = position.resumable_gtids().map(|_| match elsewhere {
+            true => ("".into(), FIRST),
+            false => (position.file.clone(), position.position),
+        });
         place.server = server;
         *self = place;
     }
 
     /// Where to resume.
     pub fn resume(&self) -> BinlogPosition {
-        let counted = self.skip.as_ref();
+        self.resume_with(self.skip.as_ref(), &self.counts)
+    }
+
+    /// Where to resume, as if nothing of the open transaction had been read.
+    pub fn resume_before(&self) -> BinlogPosition {
+        let counted = self.open.as_ref().and_then(|open| open.counted.as_ref());
+        self.resume_with(self.skip.as_ref().or(counted), &[])
+    }
+
+    fn resume_with(&self, counted: Option<&Counted>, counts: &[Count]) -> BinlogPosition {
         let (file, position) = match (counted, &self.open) {
             (Some(counted), _) => (counted.file.clone(), counted.position),
             (None, Some(open)) => (open.file.clone(), open.position),
-            (None, None) => (self.file.clone(), self.position),
+            (None, None) => self.asked.clone().unwrap_or_else(|| (self.file.clone(), self.position)),
         };
         let mut open = self.parts.clone();
-        open.extend(self.open.as_ref().filter(|_| counted.is_none()).and_then(|open| self.part(open)));
+        open.extend(self.open.as_ref().filter(|_| counted.is_none()).and_then(|open| self.part(open, counts)));
         let skip = counted.map(|counted| counted.skip);
-        BinlogPosition { flavour: self.flavour, server: self.server.clone(), file, position, gtid_set: self.executed.clone(), open, skip }
+        let (server, prepared) = (self.server.clone(), self.prepared.clone());
+        BinlogPosition { flavour: self.flavour, server, file, position, gtid_set: self.executed.clone(), open, prepared, skip }
     }
 
     /// What was delivered of the open transaction: now, or before the stream was opened.
-    fn part(&self, open: &Open) -> Option<Part> {
+    fn part(&self, open: &Open, counts: &[Count]) -> Option<Part> {
         let mut rows = open.part.as_ref().map(|part| part.rows.clone()).unwrap_or_default();
-        for count in self.counts.iter().filter(|count| count.rows > 0) {
+        for count in counts.iter().filter(|count| count.rows > 0) {
             let most = rows.entry((&*count.table).into()).or_default();
             *most = (*most).max(count.rows);
         }
@@ -154,6 +180,48 @@ impl Place {
             Some(count) => count.rows = rows,
             None => self.counts.push(Count { table: table.clone(), rows }),
         }
+    }
+
+    /// Rows that were read of the open transaction, by table.
+    pub fn rows_by_table(&self) -> Vec<u64> {
+        self.counts.iter().map(|count| count.rows).collect()
+    }
+
+    /// The server took back what came since so many rows of each table: these do not count.
+    pub fn go_back_to_rows(&mut self, rows: &[u64]) {
+        for (number, count) in self.counts.iter_mut().enumerate() {
+            count.rows = rows.get(number).copied().unwrap_or(0);
+        }
+    }
+
+    /// None of the rows that were read of the open transaction counts.
+    pub fn forget_rows(&mut self) {
+        self.counts.clear();
+        if let Some(counted) = self.open.as_ref().and_then(|open| open.counted.clone()) {
+            self.skip = Some(counted);
+        }
+    }
+
+    /// The open transaction is an XA transaction that is only prepared.
+    pub fn prepare(&mut self, xid: Arc<str>) {
+        let Some(open) = &self.open else { return };
+        let prepared = Prepared { xid, transaction: open.id.clone(), file: open.file.clone(), position: open.position };
+        // it cannot be prepared twice: another one of the name has ended unseen
+        self.end_prepared(&prepared.xid);
+        if self.prepared.len() >= PREPARED_TRANSACTIONS {
+            self.prepared.remove(0);
+        }
+        self.prepared.push(prepared);
+    }
+
+    /// Where the XA transaction was prepared, if that is known.
+    pub fn prepared(&self, xid: &str) -> Option<&Prepared> {
+        self.prepared.iter().find(|prepared| *prepared.xid == *xid)
+    }
+
+    /// The XA transaction was committed or rolled back.
+    pub fn end_prepared(&mut self, xid: &str) {
+        self.prepared.retain(|prepared| *prepared.xid != *xid);
     }
 
     /// Takes an event's header in and returns the event's own position. Not for events out of a compressed transaction: these
@@ -179,6 +247,9 @@ impl Place {
     /// A heartbeat: the server is at `low` of the same file and has nothing (for us) before that.
     pub fn heartbeat(&mut self, low: u32) {
         let position = widen(self.position, low);
+        if self.open.is_none() && low != 0 {
+            self.asked = None;
+        }
         if self.open.is_none() && low != 0 && position > self.position && position - self.position < u64::from(u32::MAX) / 2 {
             self.position = position;
             self.moved = true;
@@ -197,12 +268,14 @@ impl Place {
     /// Opens a transaction at `start`. What was delivered of it before is found by what it is called, whichever transactions
     /// come first.
     pub fn begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, begun: bool) -> &mut Open {
+        self.asked = None;
         let skip = self.counted_before(start);
         let id = gtid.as_ref().map(|g| g.to_string().into());
         let had = self.overlaps && matches!((&self.executed, &gtid), (Some(executed), Some(gtid)) if executed.contains(gtid));
         self.counts.clear();
-        let mut open =
-            Open { file: self.file.clone(), position: start, gtid, id, time_us, begun, had, part: None, skip, events: 0, unpacked_rows: 0 };
+        let counted = self.skip.clone();
+        let (file, part, events, unpacked_rows) = (self.file.clone(), None, 0, 0);
+        let mut open = Open { file, position: start, gtid, id, time_us, begun, had, part, skip, counted, events, unpacked_rows };
         if !self.parts.is_empty() {
             let name = self.name(&open);
             open.part = self.parts.iter().position(|part| part.transaction == name).map(|at| self.parts.swap_remove(at));
@@ -262,6 +335,7 @@ impl Place {
     pub fn abandon(&mut self) {
         self.open = None;
         self.counts.clear();
+        self.moved = true;
     }
 }
 
@@ -272,7 +346,7 @@ impl Count {
 }
 
 /// A position of 32 bits, as headers have it, near the position before it. Files can grow beyond 4 GiB with one transaction.
-fn widen(previous: u64, low: u32) -> u64 {
+pub(super) fn widen(previous: u64, low: u32) -> u64 {
     let candidate = previous & !0xffff_ffff | u64::from(low);
     if candidate + (1 << 31) < previous { candidate + (1 << 32) } else { candidate }
 }
@@ -280,6 +354,7 @@ fn widen(previous: u64, low: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluicegate_model::change::LanePlace as _;
 
     #[test]
     fn positions_beyond_four_gibibytes_keep_counting() {
@@ -296,6 +371,7 @@ mod tests {
             position: 100,
             gtid_set: Some(Arc::new(GtidSet::parse_mariadb(gtids).unwrap())),
             open,
+            prepared: Vec::new(),
             skip: None,
         }
     }
@@ -346,6 +422,59 @@ mod tests {
         let mut place = Place::new(&BinlogPosition { server: Some("one".into()), ..start });
         place.restart(&place.resume(), Some("two".into()));
         assert_eq!(place.begin(100, gtid(6), None, true).skip, Skip::default(), "another server");
+    }
+
+    #[test]
+    fn rows_that_were_taken_back_do_not_count() {
+        let gtid = |sequence| Some(Gtid::MariaDb { domain: 0, server: 1, sequence });
+        let (orders, lines): (Arc<str>, Arc<str>) = ("shop.orders".into(), "shop.lines".into());
+        let mut place = Place::new(&at("0-1-5", vec![part("0-1-6", 3)]));
+        place.begin(100, gtid(6), None, true);
+        place.read_up_to(&orders, 4);
+        let savepoint = place.rows_by_table();
+        place.read_up_to(&orders, 9);
+        place.read_up_to(&lines, 2);
+        place.go_back_to_rows(&savepoint);
+        assert_eq!(place.resume().open, [part("0-1-6", 4)]);
+        assert_eq!((place.rows_read(&orders), place.rows_read(&lines)), (4, 0));
+        assert_eq!(place.resume_before().open, [part("0-1-6", 3)]);
+        place.forget_rows();
+        assert_eq!(place.resume(), place.resume_before());
+    }
+
+    #[test]
+    fn what_an_older_version_counted_is_counted_again_when_its_transaction_comes_again() {
+        let start = BinlogPosition { skip: Some(Skip { events: 2, rows: 1 }), ..at("0-1-5", Vec::new()) };
+        let mut place = Place::new(&start);
+        place.begin(100, Some(Gtid::MariaDb { domain: 0, server: 1, sequence: 6 }), None, true);
+        place.pass_counted();
+        place.read_up_to(&"shop.orders".into(), 3);
+        assert_eq!(place.resume_before(), start);
+        place.forget_rows();
+        assert_eq!(place.resume(), start);
+    }
+
+    #[test]
+    fn a_prepared_transaction_is_in_the_place_until_it_ends() {
+        let gtid = |sequence| Some(Gtid::MariaDb { domain: 0, server: 1, sequence });
+        let mut place = Place::new(&at("0-1-5", Vec::new()));
+        for sequence in [6, 7] {
+            place.begin(100 * sequence, gtid(sequence), None, true);
+            place.prepare(format!("X'3{sequence}',X'',1").into());
+            place.end();
+        }
+        let found = place.prepared("X'36',X'',1").map(|prepared| (prepared.position, prepared.transaction.clone()));
+        assert_eq!(found, Some((600, Some("0-1-6".into()))));
+        place.end_prepared("X'36',X'',1");
+        let stored = place.resume().to_json();
+        assert_eq!(Place::new(&BinlogPosition::parse(&stored).unwrap()).prepared, place.prepared);
+        assert_eq!(place.prepared.len(), 1);
+        for number in 0..2 * PREPARED_TRANSACTIONS {
+            place.begin(1000, gtid(8), None, true);
+            place.prepare(number.to_string().into());
+        }
+        assert_eq!(place.prepared.len(), PREPARED_TRANSACTIONS);
+        assert!(place.prepared("0").is_none() && place.prepared(&(2 * PREPARED_TRANSACTIONS - 1).to_string()).is_some());
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{gtid::GtidSet, ledger};
+use super::{gtid::GtidSet, ledger, prepared::Prepared};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{LanePlace, Offset},
+    limits::PREPARED_TRANSACTIONS,
 };
 
 /// The lane of a server's binlog.
@@ -78,6 +79,8 @@ struct Stored {
     gtid_set: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     open: Vec<Part>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    prepared: Vec<Prepared>,
     #[serde(skip_serializing_if = "Skip::is_none", default)]
     skip: Option<Skip>,
 }
@@ -98,6 +101,8 @@ pub struct BinlogPosition {
     pub gtid_set: Option<Arc<GtidSet>>,
     /// The transactions that were delivered in part: mostly none or the one at the position.
     pub open: Vec<Part>,
+    /// XA transactions that were prepared and have not ended.
+    pub prepared: Vec<Prepared>,
     /// From a version 1 checkpoint: what of the transaction at the position was delivered.
     pub skip: Option<Skip>,
 }
@@ -111,6 +116,7 @@ impl LanePlace for BinlogPosition {
             position: self.position,
             gtid_set: self.gtid_set.as_ref().map(ToString::to_string),
             open: self.open.clone(),
+            prepared: self.prepared.clone(),
             skip: self.skip,
         };
         // strings, numbers and a map of strings: nothing of it can fail
@@ -134,7 +140,7 @@ impl BinlogPosition {
                 .remedy("Use the state file that belongs to this pipeline, or a new one.")
         };
         let stored: Stored = serde_json::from_str(text).map_err(|e| unreadable().caused_by(e))?;
-        if stored.position > LONGEST_FILE || stored.open.len() > MOST_PARTS {
+        if stored.position > LONGEST_FILE || stored.open.len() > MOST_PARTS || stored.prepared.len() > PREPARED_TRANSACTIONS {
             return Err(unreadable());
         }
         let gtid_set = match (&stored.gtid_set, stored.flavor) {
@@ -149,6 +155,7 @@ impl BinlogPosition {
             position: stored.position,
             gtid_set: gtid_set.map(Arc::new),
             open: stored.open,
+            prepared: stored.prepared,
             skip: stored.skip.filter(|skip| *skip != Skip::default()),
         })
     }
@@ -181,6 +188,8 @@ impl BinlogPosition {
             }
         }
         self.open.retain(|part| !part.rows.is_empty());
+        // they stand elsewhere in its log: each is searched for when its end comes
+        self.prepared.clear();
     }
 
     /// Whether file and position are known: then the server can be asked whether they still belong to the set.
@@ -208,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_position_survives_its_text() {
-        let text = r#"{"flavor":"mysql","server":"u","file":"binlog.000003","position":1234,"gtid_set":"e3cecf61-e5c9-11f1-8ff0-02fc00000001:1-5:blue:7","open":[{"transaction":"e3cecf61-e5c9-11f1-8ff0-02fc00000001:6","rows":{"shop.orders":3}}]}"#;
+        let text = r#"{"flavor":"mysql","server":"u","file":"binlog.000003","position":1234,"gtid_set":"e3cecf61-e5c9-11f1-8ff0-02fc00000001:1-5:blue:7","open":[{"transaction":"e3cecf61-e5c9-11f1-8ff0-02fc00000001:6","rows":{"shop.orders":3}}],"prepared":[{"xid":"X'31',X'',1","transaction":"e3cecf61-e5c9-11f1-8ff0-02fc00000001:4","file":"binlog.000002","position":77}]}"#;
         let position = BinlogPosition::parse(text).unwrap();
         assert_eq!(position.open[0].rows["shop.orders"], 3);
         assert_eq!(position.to_json(), text);

@@ -8,11 +8,17 @@ use super::{
     charset::Charset,
     connection::{Connector, Server},
     gtid::GtidSet,
+    inventory, logging,
     position::{BinlogPosition, Flavour},
     proof, start, stream,
 };
-use sluicegate_config::StartAt;
-use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode, StartAt};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::TableName,
+    finding::{Finding, Verdict, listed},
+    limits::CHECK_NAMES,
+};
 use sluicegate_source::Begin;
 
 /// Tables named in one message, at most.
@@ -20,11 +26,17 @@ const NAMED: usize = 20;
 /// Names looked up with one query.
 const ASKED: usize = 500;
 
-/// What was found wrong, and whether the server no longer has what comes after a place.
+/// What was found, item by item.
 #[derive(Debug, Default)]
-struct Faults(Vec<(String, String)>, bool);
+pub(super) struct Faults {
+    findings: Vec<Finding>,
+    /// What is being looked at.
+    item: &'static str,
+    /// Whether the server no longer has what comes after a place.
+    purged: bool,
+}
 
-/// Where the sinks begin.
+/// Where the sinks begin in the log.
 #[derive(Debug)]
 pub(super) struct Beginning {
     /// Each sink's place, in their order.
@@ -34,8 +46,35 @@ pub(super) struct Beginning {
 }
 
 impl Faults {
-    fn add(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push((what.into(), remedy.into()));
+    /// From now on `item` is looked at.
+    pub fn item(&mut self, item: &'static str) {
+        self.item = item;
+    }
+
+    /// Something that would stop a run.
+    pub fn add(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.push(Finding::fail(self.item, what, remedy));
+    }
+
+    /// Something to think about.
+    pub fn warn(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.findings.push(Finding::warn(self.item, what, remedy));
+    }
+
+    /// What is good, unless something else was said of the item.
+    pub fn pass(&mut self, found: impl Into<String>) {
+        if !self.findings.iter().any(|finding| finding.item == self.item) {
+            self.findings.push(Finding::pass(self.item, found));
+        }
+    }
+
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.findings
+    }
+
+    fn faults(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let failed = self.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+        failed.map(|finding| (finding.found.as_str(), finding.remedy.as_deref().unwrap_or_default()))
     }
 
     /// Keeps an error that says the environment is not ready; others are passed on.
@@ -50,36 +89,48 @@ impl Faults {
         }
     }
 
-    fn into_result(mut self, address: &str) -> Result<()> {
-        match self.0.len() {
-            0 => Ok(()),
-            1 => {
-                let (what, remedy) = self.0.remove(0);
-                Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready: {what}")).remedy(remedy))
-            }
-            count => {
-                let list: String = self.0.iter().map(|(what, remedy)| format!("\n  - {what}\n    remedy: {remedy}")).collect();
+    /// An error with all faults, if there are any.
+    pub fn result(&self, address: &str) -> Result<()> {
+        let mut faults = self.faults();
+        match (faults.clone().count(), faults.next()) {
+            (0, _) | (_, None) => Ok(()),
+            (1, Some((what, remedy))) => Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready: {what}")).remedy(remedy)),
+            (count, _) => {
+                let list: String = self.faults().map(|(what, remedy)| format!("\n  - {what}\n    remedy: {remedy}")).collect();
                 Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready, {count} faults:{list}")))
             }
         }
     }
 }
 
-/// Checks everything. Returns where each sink begins; without progress anywhere, where `start_at` says. With `copies_anew`, a sink
-/// whose place is lost begins now.
+/// Checks everything. Returns where each sink begins; without progress anywhere, where the source's `start` says. Where tables are
+/// copied when that is needed, a sink whose place is lost begins now.
 pub(super) async fn check(
     connector: &Connector,
-    catalogue: &Catalogue,
-    start_at: &StartAt,
+    mut catalogue: Catalogue,
+    configured: &MySqlSource,
     sinks: &[Begin],
-    copies_anew: bool,
+    faults: &mut Faults,
 ) -> Result<Beginning> {
-    let mut faults = Faults::default();
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
-    let logging = settings(connector, &mut conn, &server, &mut faults).await?;
-    let may_look = grants(connector, &mut conn, &mut faults).await?;
+    catalogue.fit(&server);
+    let catalogue = &catalogue;
+    faults.item("connection");
+    faults.pass(format!("{} answers: {}", connector.address(), server.version));
+    faults.item("binlog");
+    let logging = settings(connector, &mut conn, &server, configured.row_image, faults).await?;
+    faults.item("binlog");
+    faults.pass(match configured.row_image {
+        RowImage::Full => "on, in rows with all columns",
+        RowImage::Partial => "on, in rows",
+    });
+    faults.item("grants");
+    let may_look = grants(connector, &mut conn, faults).await?;
+    faults.pass("the account may read the log and ask where it ends");
+    logging::look(connector, &mut conn, configured, faults).await?;
+    faults.item("position");
     let mut positions: Vec<BinlogPosition> = Vec::new();
     let mut anew = vec![false; sinks.len()];
     let mut now: Option<BinlogPosition> = None;
@@ -90,15 +141,15 @@ pub(super) async fn check(
                 Begin::Start(start_at) => start::resolve(connector, &mut conn, &server, start_at).await,
                 // one place for all of them, also when the log grows meanwhile
                 Begin::First if !positions.is_empty() => Ok(positions[0].clone()),
-                Begin::First => start::resolve(connector, &mut conn, &server, start_at).await,
+                Begin::First => start::resolve(connector, &mut conn, &server, &configured.start).await,
             };
             let Some(mut found) = faults.absorb(found)? else { continue };
             found.go_on_with(server.identity.as_deref());
             if !positions.contains(&found) {
-                let mut own = Faults::default();
+                let mut own = Faults { item: faults.item, ..Faults::default() };
                 let outcome = can_give(connector, &mut conn, &server, &found, &mut own).await;
                 own.absorb(outcome)?;
-                if own.1 && copies_anew && matches!(begin, Begin::At(_)) {
+                if own.purged && configured.snapshot.mode == SnapshotMode::WhenNeeded && matches!(begin, Begin::At(_)) {
                     tracing::warn!(place = %found, "the server no longer has the changes after this place: the tables are copied anew");
                     found = match now.take() {
                         Some(now) => now,
@@ -106,16 +157,25 @@ pub(super) async fn check(
                     };
                     (*anew, now) = (true, Some(found.clone()));
                 } else {
-                    faults.0.append(&mut own.0);
+                    faults.findings.append(&mut own.findings);
                 }
             }
             positions.push(found);
         }
     }
-    columns(connector, &mut conn, &server, catalogue, &mut faults).await?;
-    keys(connector, &mut conn, catalogue).await?;
+    if positions.len() == sinks.len() {
+        faults.pass("the log has everything from each sink's place on");
+    }
+    faults.item("column types");
+    columns(connector, &mut conn, &server, catalogue, faults).await?;
+    faults.pass("all are supported");
+    faults.item("primary keys");
+    keys(connector, &mut conn, catalogue, faults).await?;
+    faults.pass("every captured table has one");
     exact_names(connector, &mut conn, catalogue).await?;
-    faults.into_result(connector.address())?;
+    faults.item("cascades");
+    inventory::cascades(connector, &mut conn, catalogue, faults).await?;
+    faults.result(connector.address())?;
     if positions.len() == sinks.len() {
         Ok(Beginning { positions, anew })
     } else {
@@ -124,14 +184,14 @@ pub(super) async fn check(
 }
 
 /// A global variable; `None` where the server does not know it.
-async fn variable(connector: &Connector, conn: &mut Conn, name: &str) -> Result<Option<String>> {
+pub(super) async fn variable(connector: &Connector, conn: &mut Conn, name: &str) -> Result<Option<String>> {
     let row: Option<(String, String)> =
         connector.within("query", conn.exec_first("SHOW GLOBAL VARIABLES WHERE Variable_name = ?", (name,))).await?;
     Ok(row.map(|(_, value)| value))
 }
 
 /// Checks how the server logs; returns whether it logs at all.
-async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, faults: &mut Faults) -> Result<bool> {
+async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wanted: RowImage, faults: &mut Faults) -> Result<bool> {
     let on = variable(connector, conn, "log_bin").await?.is_some_and(|v| v == "ON" || v == "1");
     if !on {
         faults.add("the binlog is off (log_bin = OFF)", "Start the server with log_bin and a server_id.");
@@ -144,11 +204,19 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, fault
         );
     }
     let image = variable(connector, conn, "binlog_row_image").await?;
-    if let Some(image) = image.filter(|i| i != "FULL") {
-        faults.add(
+    // FULL_NODUP leaves out of the new row what the old one has
+    match image.filter(|image| !matches!(image.as_str(), "FULL" | "FULL_NODUP")) {
+        Some(image) if wanted == RowImage::Full => faults.add(
             format!("binlog_row_image is {image}"),
-            "Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file.",
-        );
+            "Set it to FULL: SET GLOBAL binlog_row_image = 'FULL', also in the server's configuration file. Or take rows without the columns \
+             that are not logged: write `row_image: partial` at the source.",
+        ),
+        Some(image) => tracing::warn!(
+            server = connector.address(),
+            binlog_row_image = image,
+            "the server does not log every column: what is not logged is delivered as absent, which records leave out"
+        ),
+        None => {}
     }
     let options = variable(connector, conn, "binlog_row_value_options").await?;
     if options.is_some_and(|o| o.contains("PARTIAL_JSON")) {
@@ -156,10 +224,16 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, fault
     }
     let metadata = variable(connector, conn, "binlog_row_metadata").await?;
     if metadata.as_deref() != Some("FULL") {
+        faults.item("row metadata");
+        faults.warn(
+            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and rows logged before a schema change cannot be read",
+            "SET GLOBAL binlog_row_metadata = 'FULL', also in the server's configuration file.",
+        );
         tracing::warn!(
             server = connector.address(),
             version = server.version,
-            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and rows logged before a schema change cannot be read"
+            "binlog_row_metadata is not FULL: names and types come from the server's catalogue, and of rows logged before a schema change from the \
+             versions in the checkpoint; without one they cannot be read"
         );
     }
     Ok(on)
@@ -197,14 +271,14 @@ async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> 
 /// Whether the log still has what comes after a position.
 async fn can_give(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition, faults: &mut Faults) -> Result<()> {
     stream::check_same_server(position, server, connector.address())?;
-    let found = faults.0.len();
+    let found = faults.findings.len();
     match (server.flavour, position.resumable_gtids()) {
         (Flavour::MySql, Some(set)) => mysql_gtids(connector, conn, set, faults).await?,
         (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await?,
         (_, None) => file(connector, conn, position, faults).await?,
     }
     // what is told already needs no second word
-    if faults.0.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
+    if faults.findings.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
 }
 
 const ANEW: &str = "The changes between are lost for this pipeline: keep binlogs longer (binlog_expire_logs_seconds), and start anew with a new \
@@ -216,7 +290,7 @@ async fn mysql_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faul
     let row: Option<(String, String)> = connector.within("query", conn.exec_first(query, (&text, &text))).await?;
     let (missing, unknown) = row.unwrap_or_default();
     if !missing.is_empty() {
-        faults.1 = true;
+        faults.purged = true;
         faults.add(format!("the server has purged transactions that were not read yet: {}", one_line(&missing)), ANEW);
     }
     if !unknown.is_empty() {
@@ -239,7 +313,7 @@ async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, fa
             // numbers rise for each server; across servers only where the last of them is known to us
             let reached = ours.get(domain).map(|ours| ours.last().1);
             if !ours.get(domain).is_some_and(|ours| ours.has(server, sequence)) && reached.is_none_or(|r| r < sequence) {
-                faults.1 = true;
+                faults.purged = true;
                 let reached = reached.map_or_else(|| "nothing".to_owned(), |r| format!("sequence {r}"));
                 faults.add(
                     format!(
@@ -263,7 +337,7 @@ async fn file(connector: &Connector, conn: &mut Conn, position: &BinlogPosition,
                 (Some(first), Some(last)) => format!("it has {} to {}", first.name, last.name),
                 _ => "it has none".to_owned(),
             };
-            faults.1 = true;
+            faults.purged = true;
             faults.add(format!("the server no longer has binlog {}: {there}", position.file), ANEW);
         }
         Some(file) if position.position > file.size => faults.add(
@@ -318,7 +392,7 @@ async fn columns(connector: &Connector, conn: &mut Conn, server: &Server, catalo
 }
 
 /// Captured tables without a primary key are worth a warning: Kafka cannot keep the order of their rows by key.
-async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> Result<()> {
+async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
     let query = "SELECT t.table_schema, t.table_name FROM information_schema.tables t LEFT JOIN information_schema.table_constraints k \
         ON k.table_schema = t.table_schema AND k.table_name = t.table_name AND k.constraint_type = 'PRIMARY KEY' \
         WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND k.constraint_type IS NULL \
@@ -333,6 +407,10 @@ async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue) -> 
             count = keyless.len(),
             remedy = "give them a primary key; a Kafka sink needs `keyless:` to take them, files take them as they are",
             "captured tables have no primary key"
+        );
+        faults.warn(
+            format!("captured tables have no primary key: {}", listed(keyless.iter().map(String::as_str), CHECK_NAMES)),
+            "give them a primary key; a Kafka sink needs `keyless:` to take them, files take them as they are",
         );
     }
     Ok(())

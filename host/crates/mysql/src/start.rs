@@ -83,6 +83,7 @@ pub async fn resolve(connector: &Connector, conn: &mut Conn, server: &Server, st
         position,
         gtid_set: gtid_set.map(Arc::new),
         open: Vec::new(),
+        prepared: Vec::new(),
         skip: None,
     };
     let (file, position, mysql_gtids) = match start {

@@ -21,6 +21,8 @@ pub enum Statement {
     Ddl {
         /// Whether rows of a new table follow in the same transaction (`CREATE TABLE … SELECT`).
         opens: bool,
+        /// The tables whose schema may be another one behind it.
+        touched: Touched,
     },
     /// Removes all rows of a table.
     Truncate {
@@ -34,6 +36,28 @@ pub enum Statement {
     },
     /// Anything else: savepoints, grants, `SET`, …
     Other,
+}
+
+/// The tables that a schema change may concern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// These, and no others. A `RENAME` names the old and the new name of each.
+    Tables(Vec<TableName>),
+    /// Every table of a database: it is dropped or altered, or nothing but the default database is known.
+    Database(String),
+    /// Any table.
+    Any,
+}
+
+impl Touched {
+    /// Whether the table may be concerned.
+    pub fn may_be(&self, table: &TableName) -> bool {
+        match self {
+            Self::Tables(tables) => tables.contains(table),
+            Self::Database(database) => *database == table.database,
+            Self::Any => true,
+        }
+    }
 }
 
 /// Reads as much of a statement as is needed. `database` is the session's default.
@@ -58,12 +82,12 @@ pub fn classify(database: &str, text: &str) -> Statement {
             "ROLLBACK" => Statement::XaEnd { rolled_back: true },
             _ => Statement::Other,
         },
-        "CREATE" => Statement::Ddl { opens: text.trim_end().to_ascii_uppercase().ends_with("START TRANSACTION") },
+        "CREATE" => Statement::Ddl { opens: text.trim_end().to_ascii_uppercase().ends_with("START TRANSACTION"), touched: Touched::Any },
         "TRUNCATE" => match truncated(&mut words, database) {
             Some(table) => Statement::Truncate { table },
-            None => Statement::Ddl { opens: false },
+            None => Statement::Ddl { opens: false, touched: Touched::Any },
         },
-        "ALTER" | "DROP" | "RENAME" | "OPTIMIZE" => Statement::Ddl { opens: false },
+        "ALTER" | "DROP" | "RENAME" | "OPTIMIZE" => Statement::Ddl { opens: false, touched: Touched::Any },
         "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "LOAD" => Statement::Dml { table: target(&first, &mut words, database) },
         "WITH" | "CALL" => Statement::Dml { table: None },
         _ => Statement::Other,
@@ -173,8 +197,8 @@ mod tests {
 
     #[test]
     fn schema_changes() {
-        assert_eq!(classify("", "/* why */ alter table t add x int"), Statement::Ddl { opens: false });
-        assert_eq!(classify("", "CREATE TABLE `t` (`a` int) START TRANSACTION"), Statement::Ddl { opens: true });
+        assert_eq!(classify("", "/* why */ alter table t add x int"), Statement::Ddl { opens: false, touched: Touched::Any });
+        assert_eq!(classify("", "CREATE TABLE `t` (`a` int) START TRANSACTION"), Statement::Ddl { opens: true, touched: Touched::Any });
     }
 
     #[test]

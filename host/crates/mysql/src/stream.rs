@@ -16,14 +16,17 @@ use super::{
     connection::{Connector, Server},
     copy::{self, Copying},
     dump::{Begin, Dump, Request},
+    group::Group,
     gtid::GtidSet,
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
     proof,
+    survey::Spot,
 };
+use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Item, Lane, Mark, MarkKind, Offset},
+    change::{Batch, Item, Lane, Mark, MarkKind, Offset},
     limits::{Limits, POSITION_INTERVAL},
 };
 use sluicegate_source::{Items, Patience};
@@ -31,6 +34,8 @@ use sluicegate_status::Status;
 
 /// After this long without an event everything has been read.
 const IDLE: Duration = Duration::from_millis(100);
+/// Times of `batch_wait` that changes before a transaction wait for its end, when that has to be waited for.
+const HELD_PATIENCE: u32 = 4;
 /// Heartbeats that may stay away before the connection counts as dead.
 const MISSED_HEARTBEATS: u32 = 3;
 
@@ -54,6 +59,7 @@ pub(super) struct Reader {
     pub(super) connector: Connector,
     pub(super) server_id: u32,
     pub(super) heartbeat: Duration,
+    pub(super) row_image: RowImage,
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,
@@ -72,6 +78,10 @@ pub(super) struct Stream {
     pub(super) events: u64,
     /// The copies of tables, until they are done.
     pub(super) copying: Option<Box<Copying>>,
+    /// The open transaction, whose rows may be taken back.
+    pub(super) group: Group,
+    /// Batches to be sent before everything else.
+    pub(super) ready: Vec<Batch>,
     sent: Instant,
     heard: Instant,
     idle: bool,
@@ -95,6 +105,7 @@ impl Reader {
                     tracing::info!(
                         server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
                     );
+                    reader.catalogue.fit(&server);
                     break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
@@ -115,10 +126,20 @@ impl Reader {
             if let Some(copying) = &mut stream.copying {
                 copying.reconnected();
             }
-            let Halt::Failed(error) = halt else { return halt };
+            let Halt::Failed(error) = halt else {
+                let place = stream.place.resume();
+                return match stream.reader.catalogue.schemas.note(&place).await {
+                    Ok(()) => halt,
+                    Err(failed) => failed,
+                };
+            };
             // what was read whole is delivered, whatever came behind it; the place knows how far into the transaction that is
-            if let Err(stopped) = stream.send_held().await {
-                return if error.kind() == ErrorKind::Connection { stopped } else { error.into() };
+            let passed = match stream.send_whole(&error).await {
+                Ok(passed) => passed,
+                Err(stopped) => return if error.kind() == ErrorKind::Connection { stopped } else { error.into() },
+            };
+            if passed {
+                continue;
             }
             match error.kind() {
                 ErrorKind::Connection => {
@@ -151,7 +172,8 @@ impl Stream {
         let lane = Lane::new(LANE);
         let assembly = Assembly::new(&reader.limits, lane.clone());
         let now = Instant::now();
-        Self { reader, server, place, assembly, lane, events: 0, copying: None, sent: now, heard: now, idle: true }
+        let (group, ready) = (Group::default(), Vec::new());
+        Self { reader, server, place, assembly, lane, events: 0, copying: None, group, ready, sent: now, heard: now, idle: true }
     }
 
     /// One connection's life.
@@ -164,7 +186,7 @@ impl Stream {
         };
         let mut stream = match stream {
             Ok(stream) => stream,
-            Err(error) => return error.into(),
+            Err(halt) => return halt,
         };
         if let Err(halt) = self.empty_tables().await {
             return halt;
@@ -208,31 +230,20 @@ impl Stream {
     }
 
     /// Opens the dump at the present place.
-    async fn open(&mut self) -> Result<Dump> {
-        let reader = &self.reader;
+    async fn open(&mut self) -> Result<Dump, Halt> {
+        let reader = &mut self.reader;
         let mut conn = reader.connector.connect().await?;
         let server = reader.connector.identify(&mut conn).await?;
         // an event that was cut off is read again from the start of its transaction
         let resume = self.place.resume();
         check_same_server(&resume, &server, reader.connector.address())?;
         proof::prove(&reader.connector, &mut conn, &server, &resume).await?;
+        reader.catalogue.schemas.begin(&mut conn, &server, &resume).await?;
         self.place.restart(&resume, server.identity.clone());
         let gtids = resume.resumable_gtids();
-        let begin = match (server.flavour, gtids) {
-            (Flavour::MySql, Some(set)) => {
-                Begin::Gtids(set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?)
-            }
-            (Flavour::MariaDb, Some(_)) => Begin::Session,
-            (_, None) => {
-                if resume.position > u64::from(u32::MAX) {
-                    return Err(Error::new(ErrorKind::Source, format!("{resume} lies beyond 4 GiB, where the protocol cannot start"))
-                        .remedy("Switch GTIDs on, or start from the next binlog file."));
-                }
-                Begin::File { file: resume.file.to_string(), position: resume.position }
-            }
-        };
+        let begin = begin_at(&server, &resume)?;
         let settings = session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text));
-        let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin };
+        let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin, to_end: false };
         let dump = Dump::open(&reader.connector, conn, &server, request).await?;
         self.server = server;
         Ok(dump)
@@ -254,8 +265,8 @@ impl Stream {
         loop {
             let dead = self.heard + patience;
             let mut wake = dead;
-            if let Some(since) = self.assembly.since() {
-                wake = wake.min(since + self.reader.limits.batch_wait);
+            if let Some(due) = self.batch_due() {
+                wake = wake.min(due);
             }
             if self.place.moved {
                 wake = wake.min(self.sent + POSITION_INTERVAL);
@@ -276,6 +287,7 @@ impl Stream {
                     if !self.idle && now >= waiting + IDLE {
                         self.idle = true;
                         self.reader.status.source.see_event(0);
+                        self.catch_up_with_schemas().await?;
                     }
                     if now >= dead {
                         let text = format!("nothing came from {} for {patience:?}, not even a heartbeat", self.reader.connector.address());
@@ -310,21 +322,75 @@ impl Stream {
 
     /// Sends what has waited long enough, or the position alone when it has moved for a while.
     pub(super) async fn flush_if_due(&mut self) -> Result<(), Halt> {
+        if !self.ready.is_empty() {
+            self.send_ready().await?;
+        }
         let now = Instant::now();
-        let batch_due = self.assembly.since().is_some_and(|since| now >= since + self.reader.limits.batch_wait);
+        let batch_due = self.batch_due().is_some_and(|due| now >= due);
         let position_due = self.place.moved && now >= self.sent + POSITION_INTERVAL;
+        if self.reader.catalogue.schemas.is_due(now) {
+            self.catch_up_with_schemas().await?;
+        }
         if batch_due || position_due { self.send().await } else { Ok(()) }
+    }
+
+    /// Learns the schemas that changed before the present place, as far as that is possible.
+    async fn catch_up_with_schemas(&mut self) -> Result<(), Halt> {
+        let spot = Spot { file: self.place.file.clone(), position: self.place.position };
+        let place = || self.place.resume();
+        self.reader.catalogue.schemas.catch_up(&self.server, &spot, place).await
+    }
+
+    /// When changes that wait have to be sent.
+    fn batch_due(&self) -> Option<Instant> {
+        let patience = match self.group.held_from() {
+            None => 1,
+            // they are all of a transaction that is held
+            Some(begin) if begin.is_nothing() => return None,
+            // the transaction's end is on its way: cutting off what is before it costs more
+            Some(_) => HELD_PATIENCE,
+        };
+        self.assembly.since().map(|since| since + self.reader.limits.batch_wait * patience)
     }
 
     /// Sends what is held, if anything.
     pub(super) async fn send_held(&mut self) -> Result<(), Halt> {
+        self.send_ready().await?;
         if self.assembly.is_empty() { Ok(()) } else { self.send().await }
     }
 
-    /// Sends what is held, or else a heartbeat, with the present position. Waits for room in the queue.
+    /// After an error: sends what is whole, and takes a transaction back whose end has not come. Answers whether the stream goes on
+    /// in the next file.
+    async fn send_whole(&mut self, error: &Error) -> Result<bool, Halt> {
+        let passed = match self.passed_torn_end(error).await {
+            Ok(passed) => passed,
+            // the same error comes again
+            Err(fault) if fault.kind() == ErrorKind::Connection => false,
+            Err(fault) => return Err(fault.into()),
+        };
+        self.withdraw_group();
+        self.send_held().await?;
+        Ok(passed)
+    }
+
+    /// Sends the batches that go before everything else.
+    pub(super) async fn send_ready(&mut self) -> Result<(), Halt> {
+        for batch in std::mem::take(&mut self.ready) {
+            self.give(Item::Rows(batch)).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is held, or else a heartbeat, with the present position. Waits for room in the queue. Of a transaction that is held,
+    /// nothing goes.
     pub(super) async fn send(&mut self) -> Result<(), Halt> {
-        let offset = Offset::new(self.place.resume());
-        let item = match self.assembly.is_empty() {
+        self.send_ready().await?;
+        let held = self.group.held_from();
+        if let Some(begin) = held.filter(|begin| !begin.is_nothing()) {
+            return self.send_before_group(begin).await;
+        }
+        let offset = Offset::new(if held.is_some() { self.place.resume_before() } else { self.place.resume() });
+        let item = match held.is_some() || self.assembly.is_empty() {
             true => Item::Mark(Mark { lane: self.lane.clone(), offset, kind: MarkKind::Heartbeat }),
             false => Item::Rows(self.assembly.take(offset)),
         };
@@ -333,6 +399,9 @@ impl Stream {
 
     /// Sends a mark, behind what is held.
     pub(super) async fn mark(&mut self, kind: MarkKind) -> Result<(), Halt> {
+        if self.holds_rows_of_group() {
+            self.settle().await?;
+        }
         self.send_held().await?;
         let offset = Offset::new(self.place.resume());
         self.give(Item::Mark(Mark { lane: self.lane.clone(), offset, kind })).await
@@ -361,8 +430,25 @@ impl Stream {
     }
 }
 
+/// Where a dump begins that goes on from a position: behind its transactions, or without GTIDs at its file and position.
+pub(super) fn begin_at(server: &Server, position: &BinlogPosition) -> Result<Begin> {
+    Ok(match (server.flavour, position.resumable_gtids()) {
+        (Flavour::MySql, Some(set)) => {
+            Begin::Gtids(set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?)
+        }
+        (Flavour::MariaDb, Some(_)) => Begin::Session,
+        (_, None) => {
+            if position.position > u64::from(u32::MAX) {
+                return Err(Error::new(ErrorKind::Source, format!("{position} lies beyond 4 GiB, where the protocol cannot start"))
+                    .remedy("Switch GTIDs on, or start from the next binlog file."));
+            }
+            Begin::File { file: position.file.to_string(), position: position.position }
+        }
+    })
+}
+
 /// What the session has to say before it asks for the log. User variables that a server does not know do no harm.
-fn session_settings(server: &Server, heartbeat: Duration, gtids: Option<String>) -> Vec<String> {
+pub(super) fn session_settings(server: &Server, heartbeat: Duration, gtids: Option<String>) -> Vec<String> {
     let period = heartbeat.as_nanos();
     let mut statements = vec![
         format!("SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}"),

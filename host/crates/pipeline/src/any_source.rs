@@ -6,9 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
-use sluicegate_model::{Result, change::Frontier};
+use sluicegate_model::{
+    Result,
+    change::{Capabilities, Frontier},
+    finding::Finding,
+};
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -33,11 +37,36 @@ impl AnySource {
         }
     }
 
+    /// Versions of tables' schemas are kept there from one run to the next.
+    pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
+        match self {
+            // each of its batches says what it holds
+            Self::Generator(_) => {}
+            Self::MySql(source) => source.keep_schemas(store),
+        }
+    }
+
     /// The kind of source, as it stands in records. A server's flavour is known after the precheck.
     pub fn connector(&self) -> &'static str {
         match self {
             Self::Generator(_) => "generator",
             Self::MySql(source) => source.connector(),
+        }
+    }
+
+    /// What the last check found, item by item.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        match self {
+            Self::Generator(_) => Vec::new(),
+            Self::MySql(source) => source.take_findings(),
+        }
+    }
+
+    /// The tables that the source has today; `None` for one that has no catalogue.
+    pub async fn inventory(&self) -> Result<Option<Inventory>> {
+        match self {
+            Self::Generator(_) => Ok(None),
+            Self::MySql(source) => source.inventory().await.map(Some),
         }
     }
 }
@@ -47,6 +76,13 @@ impl Source for AnySource {
         match self {
             Self::Generator(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Generator(source) => source.capabilities(),
+            Self::MySql(source) => source.capabilities(),
         }
     }
 

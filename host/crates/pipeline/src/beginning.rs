@@ -3,19 +3,26 @@
 //! changes in silence.
 
 use sluicegate_config::Pipeline;
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, change::Frontier};
 use sluicegate_source::Begin;
 use sluicegate_state::Progress;
 
-/// Where each sink of the pipeline begins, in their order.
+/// Where each sink of the pipeline begins, in their order. `stored`: the progress that sinks store themselves, in the same order. It
+/// counts before the checkpoint's copy of it, which only says where lanes begin that the sink lacks.
 ///
 /// # Errors
 /// `Config`: a sink has no progress while others have, and its settings do not say where it begins.
-pub(super) fn begins(progress: &[(String, Progress)], pipeline: &Pipeline) -> Result<Vec<Begin>> {
+pub(super) fn begins(progress: &[(String, Progress)], stored: &[Option<Frontier>], pipeline: &Pipeline) -> Result<Vec<Begin>> {
     let unused: Vec<&str> =
         progress.iter().map(|(name, _)| name.as_str()).filter(|name| pipeline.sinks.iter().all(|s| s.name != *name)).collect();
-    let begins = pipeline.sinks.iter().map(|sink| match progress.iter().find(|(name, _)| *name == sink.name) {
-        Some((_, known)) => Ok(Begin::At(known.frontier.clone())),
+    let stored = stored.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    let begins = pipeline.sinks.iter().zip(stored).map(|(sink, stored)| match progress.iter().find(|(name, _)| *name == sink.name) {
+        Some((_, known)) => {
+            let mut frontier = known.frontier.clone();
+            stored.into_iter().flat_map(Frontier::lanes).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
+            Ok(Begin::At(frontier))
+        }
+        None if let Some(stored) = stored => Ok(Begin::At(stored.clone())),
         None if progress.is_empty() => Ok(sink.start.clone().map_or(Begin::First, Begin::Start)),
         None => match &sink.start {
             Some(start) => Ok(Begin::Start(start.clone())),
@@ -50,7 +57,7 @@ fn unknown(sink: &str, progress: &[(String, Progress)], unused: &[&str]) -> Erro
 mod tests {
     use super::*;
     use sluicegate_config as config;
-    use sluicegate_model::change::{Frontier, Lane, Offset};
+    use sluicegate_model::change::{Lane, Offset};
 
     fn pipeline(sinks: &str) -> Pipeline {
         let text = format!("name: p\nsource: {{ type: generator }}\nsinks: [{sinks}]\n");
@@ -69,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_renamed_sink_is_a_question_and_not_a_start_at_now() {
-        let error = begins(&progress(&["before"]), &pipeline(A)).unwrap_err();
+        let error = begins(&progress(&["before"]), &[], &pipeline(A)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         insta::assert_snapshot!(error, @r"
         the sink `a` has no progress in the checkpoint, which has that of `before`: where it begins is not known
@@ -80,18 +87,32 @@ mod tests {
     #[test]
     fn a_new_sink_beside_one_with_progress_begins_where_its_settings_say() {
         let two = format!("{A}, {{ type: file, name: b, folder: out }}");
-        insta::assert_snapshot!(begins(&progress(&["a"]), &pipeline(&two)).unwrap_err(), @r"
+        insta::assert_snapshot!(begins(&progress(&["a"]), &[], &pipeline(&two)).unwrap_err(), @r"
         the sink `b` has no progress in the checkpoint, which has that of `a`: where it begins is not known
           remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink b --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
         ");
         let two = format!("{A}, {{ type: file, name: b, folder: out, start: now }}");
-        let begins = begins(&progress(&["a"]), &pipeline(&two)).unwrap();
+        let begins = begins(&progress(&["a"]), &[], &pipeline(&two)).unwrap();
         assert!(matches!(begins[..], [Begin::At(_), Begin::Start(_)]), "{begins:?}");
     }
 
     #[test]
+    fn what_a_sink_stores_itself_counts_before_the_checkpoint() {
+        let at = |lane: &str, offset: &str| Frontier::of(Lane::new(lane), Offset::from_json(offset));
+        let mut known = at("generator", "7");
+        known.set(Lane::new("late"), Offset::from_json("1"));
+        let progress = [("a".to_owned(), Progress { frontier: known, state: String::new() })];
+        let begins = begins(&progress, &[Some(at("generator", "9"))], &pipeline(A)).unwrap();
+        let [Begin::At(frontier)] = &begins[..] else { panic!("{begins:?}") };
+        let offset = |lane: &str| frontier.get(lane).map(Offset::to_json);
+        assert_eq!((offset("generator"), offset("late")), (Some("9".to_owned()), Some("1".to_owned())));
+        let begins = super::begins(&[], &[Some(at("generator", "9"))], &pipeline(A)).unwrap();
+        assert!(matches!(&begins[..], [Begin::At(_)]), "a state file that was lost: {begins:?}");
+    }
+
+    #[test]
     fn a_first_start_needs_no_answer() {
-        let begins = begins(&[], &pipeline(A)).unwrap();
+        let begins = begins(&[], &[], &pipeline(A)).unwrap();
         assert!(matches!(begins[..], [Begin::First]));
     }
 }

@@ -11,12 +11,14 @@ use std::{
 
 use tokio::{sync::Mutex, time::timeout};
 
+use super::treatments;
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
     limits::LAST_COMMIT,
 };
+use sluicegate_plugin_host::KnownTables;
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
 
@@ -25,13 +27,14 @@ pub(super) struct Gate {
     checkpoint: Arc<Checkpoint>,
     dead_letters: Arc<DeadLetters>,
     status: Arc<Status>,
+    known: Arc<KnownTables>,
     /// Held during a commit.
     committing: Mutex<()>,
 }
 
 impl Gate {
-    pub fn new(checkpoint: Arc<Checkpoint>, dead_letters: Arc<DeadLetters>, status: Arc<Status>) -> Self {
-        Self { checkpoint, dead_letters, status, committing: Mutex::new(()) }
+    pub fn new(checkpoint: Arc<Checkpoint>, dead_letters: Arc<DeadLetters>, status: Arc<Status>, known: Arc<KnownTables>) -> Self {
+        Self { checkpoint, dead_letters, status, known, committing: Mutex::new(()) }
     }
 
     /// Whether the run is over: nothing may be written or committed any more.
@@ -49,6 +52,8 @@ impl Gate {
             return Err(Error::new(ErrorKind::Sink, format!("the run ended before what sink `{sink}` wrote was committed"))
                 .remedy("nothing is lost: the next start goes on at the checkpoint"));
         }
+        // before the progress: what a later run must know of the rows that come before it
+        treatments::store(&self.checkpoint, self.known.treatments())?;
         self.checkpoint.commit(sink, moved, state)
     }
 
@@ -99,7 +104,7 @@ mod tests {
         let dead_letters = Arc::new(DeadLetters::new(folder.path().join("letters"), 1 << 20));
         let checkpoint = Checkpoint::open(&state, "p").unwrap();
         checkpoint.begin([("s", &at(0))]).unwrap();
-        let gate = Gate::new(Arc::new(checkpoint), dead_letters, Arc::default());
+        let gate = Gate::new(Arc::new(checkpoint), dead_letters, Arc::default(), Arc::new(KnownTables::new(1)));
         gate.commit("s", &at(1), "").unwrap();
         closed(&gate, LAST_COMMIT);
         let error = gate.commit("s", &at(2), "").unwrap_err();
@@ -114,7 +119,8 @@ mod tests {
     fn a_commit_that_hangs_does_not_hold_the_end_up() {
         let folder = tempfile::tempdir().unwrap();
         let dead_letters = Arc::new(DeadLetters::new(folder.path(), 1 << 20));
-        let gate = Gate::new(Arc::new(Checkpoint::open(&folder.path().join("state.db"), "p").unwrap()), dead_letters, Arc::default());
+        let checkpoint = Arc::new(Checkpoint::open(&folder.path().join("state.db"), "p").unwrap());
+        let gate = Gate::new(checkpoint, dead_letters, Arc::default(), Arc::new(KnownTables::new(1)));
         let _hangs = gate.committing.try_lock().unwrap();
         closed(&gate, Duration::from_millis(1));
         assert!(gate.is_closed());

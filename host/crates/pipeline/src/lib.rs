@@ -10,6 +10,7 @@
 mod any_source;
 mod beginning;
 mod blocking;
+mod check;
 mod delivery;
 mod gate;
 mod parallel;
@@ -19,8 +20,10 @@ mod reached;
 mod reload;
 pub mod request;
 mod sample;
+mod schema_store;
 pub mod sinks;
 mod swap;
+mod treatments;
 mod versions;
 mod worker;
 
@@ -35,6 +38,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{any_source::AnySource, request::Requests};
+pub use check::{Report, TableReport, check};
+
 use beginning::begins;
 use blocking::blocking;
 use delivery::{Delivery, Sinks};
@@ -45,8 +50,10 @@ use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::{Error, ErrorKind, Result, change::Item};
-use sluicegate_plugin_host::Chain;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Item, TableName},
+};
 use sluicegate_source::{Ledger, Source};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
@@ -73,13 +80,6 @@ impl Summary {
     }
 }
 
-/// What `check` found out.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Lines for people: what was checked and found good.
-    pub good: Vec<String>,
-}
-
 /// Numbers for a pipeline, with names filled in.
 pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
     use sluicegate_status::{PluginStatus, SinkStatus};
@@ -95,39 +95,17 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
     AnySource::new(pipeline, &status(pipeline)).ledger()
 }
 
-/// Checks everything that can be checked without delivering: plugins, the source's settings and grants, the sinks.
-pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
-    let status = status(&pipeline);
-    let mut good = Vec::new();
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
-    let around = prepare::surroundings(&pipeline, &status, &dead_letters);
-    let preparing = {
-        let pipeline = config::Pipeline { workers: 1, ..pipeline.clone() };
-        move || prepare::ready(&pipeline, &around)
-    };
-    let Ready { members, chains, .. } = blocking("prepare", preparing).await?;
-    for (member, description) in members.iter().zip(chains.iter().flat_map(Chain::descriptions)) {
-        good.push(format!(
-            "plugin `{}`: {} {} (sha256 {:.12})",
-            member.settings.name, description.name, description.version, member.compiled.hash
-        ));
+/// The schema that a table has in a dump, in the form in which versions of schemas are kept for the pipeline's source; `place` is from
+/// where on it holds.
+///
+/// # Errors
+/// `Config`: the source keeps none, or one of the texts cannot be used.
+pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
+    match &pipeline.source {
+        config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
+        config::Source::Generator(_) => Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
+            .remedy("name a pipeline that reads a MySQL or MariaDB server")),
     }
-    for sink in &pipeline.sinks {
-        reach::once(reach::sink(sink, &pipeline.limits).await)?;
-        good.push(format!("sink `{}`: ready", sink.name));
-    }
-    let progress = if pipeline.state.exists() {
-        // also while the pipeline runs: an edit of its file is best checked before it is saved there
-        let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
-        blocking("checkpoint", move || Checkpoint::look(&state, &name)).await?
-    } else {
-        Vec::new()
-    };
-    let begins = begins(&progress, &pipeline)?;
-    let mut source = AnySource::new(&pipeline, &status);
-    reach::once(source.check(&begins).await)?;
-    good.push(format!("source: {} is ready", source.connector()));
-    Ok(Report { good })
 }
 
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
@@ -159,6 +137,7 @@ pub async fn run_with_admin(
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
     let preparing = {
         let (pipeline, around) = (pipeline.clone(), around.clone());
         move || prepare::ready(&pipeline, &around)
@@ -172,15 +151,34 @@ pub async fn run_with_admin(
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        let (members, status) = (members.clone(), status.clone());
-        let settling = move || prepare::settle(&versions, &members, contents, &status).map(|()| versions);
+        let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let settling = move || {
+            checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+            prepare::settle(&versions, &members, contents, &status).map(|()| versions)
+        };
         versions = blocking("versions", settling).await?;
     }
 
     let progress = checkpoint.all()?;
-    let begins = begins(&progress, &pipeline)?;
+    let (mut resumed, mut stored) = (Vec::new(), Vec::new());
+    for (index, settings) in pipeline.sinks.iter().enumerate() {
+        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
+        let resuming = {
+            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
+            let (letters, status) = (dead_letters.clone(), status.clone());
+            move || {
+                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
+                let stored = sink.resume()?;
+                Ok((sink, stored))
+            }
+        };
+        let (sink, own) = blocking("resume", resuming).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        resumed.push(sink);
+        stored.push(own);
+    }
+    let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
-    // before the sinks are opened: they undo what came after their progress, and nothing is undone that the source cannot give again
+    // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
@@ -193,21 +191,19 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
-    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone()));
+    let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
     let mut deliveries = Vec::new();
-    for (index, (settings, start)) in pipeline.sinks.iter().zip(&starts).enumerate() {
-        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
-        let opening = {
-            let (connector, pipeline, letters, status) = (source.connector(), pipeline.clone(), dead_letters.clone(), status.clone());
-            move || {
-                let sink = &pipeline.sinks[index];
-                sinks::open(sink, &pipeline.name, connector, state.as_deref(), &pipeline.limits, letters, status, index)
-            }
+    for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
+        let beginning = {
+            let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
+            let start = start.clone();
+            move || sink.begin(&start, encoder)
         };
-        let sink = blocking("open", opening).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
+        let sink = blocking("begin", beginning).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
         deliveries.push(Delivery {
             name: settings.name.clone(),
             index,

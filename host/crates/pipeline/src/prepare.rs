@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::versions::Versions;
+use super::{any_source::AnySource, versions::Versions};
 
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_plugin_host::{self as plugin, Chain, Engine, KnownTables, Member, Surroundings};
+use sluicegate_source::Source;
 use sluicegate_status::{ComponentId, Status};
 
 /// What the chains of this pipeline share.
@@ -17,6 +18,7 @@ pub(super) fn surroundings(pipeline: &Pipeline, status: &Arc<Status>, dead_lette
         status: status.clone(),
         dead_letters: dead_letters.clone(),
         known: Arc::new(KnownTables::new(pipeline.limits.known_tables)),
+        capabilities: AnySource::new(pipeline, status).capabilities(),
     }
 }
 

@@ -4,47 +4,45 @@ use std::sync::Arc;
 
 use sluicegate_config::{PluginVersions, Sink as Settings, SinkKind};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_file_sink::FileSink;
+use sluicegate_file_sink::FileResume;
 use sluicegate_format::Encoder;
-use sluicegate_kafka_sink::KafkaSink;
+use sluicegate_kafka_sink::KafkaResume;
 use sluicegate_model::{Result, limits::Limits};
-use sluicegate_sink::{Final, Numbers, Policy, Sink, StdoutSink};
+use sluicegate_sink::{Numbers, Policy, Resume, StdoutResume};
 use sluicegate_status::Status;
 
-/// Opens a sink, with the state that its last committed flush answered. `pipeline` and `connector` stand in the records;
-/// `index` is the sink's place in `status.sinks`.
+/// The sink before it begins, with the state that its last stored commit answered. `index` is its place in `status.sinks`.
 ///
 /// Records that cannot be delivered go to `dead_letters` if the sink's policy says so. They are durable there only after
-/// [`DeadLetters::sync`], which a sink calls in its `commit`.
+/// [`DeadLetters::sync`], which follows each commit.
 ///
 /// # Errors
-/// `Sink` or `State`: the place cannot be used, or no longer holds what the state says.
-#[allow(clippy::too_many_arguments, reason = "called in one place, with what only that place has")]
-pub fn open(
+/// `Internal`: it has no place in `status.sinks`.
+pub fn resume(
     sink: &Settings,
-    pipeline: &str,
-    connector: &str,
     state: Option<&str>,
     limits: &Limits,
     dead_letters: Arc<DeadLetters>,
     status: Arc<Status>,
     index: usize,
-) -> Result<Box<dyn Sink>> {
-    let mut encoder = Encoder::new(sink.format, pipeline, connector).bounded(limits);
-    if sink.plugin_versions == PluginVersions::Member {
-        encoder = encoder.with_versions();
-    }
+) -> Result<Box<dyn Resume>> {
     let policy = Policy::new(&sink.name, sink.on_error, dead_letters);
     let numbers = Numbers::new(status, index)?;
     let state = state.filter(|s| !s.is_empty()); // a checkpoint made before the sink ever flushed
     Ok(match &sink.kind {
-        SinkKind::Stdout => Final::boxed(StdoutSink::new(encoder, policy, limits.sink_buffer_bytes, numbers)),
-        SinkKind::File(file) => Final::boxed(FileSink::open(file, encoder, policy, state, limits, numbers)?),
+        SinkKind::Stdout => Box::new(StdoutResume::new(policy, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) => Box::new(FileResume::new(file, policy, state, limits, numbers)),
         SinkKind::Kafka(kafka) => {
-            let versions = sink.plugin_versions == PluginVersions::Header;
-            Final::boxed(KafkaSink::open(kafka, encoder.with_headers_beside(), versions, policy, limits, numbers)?)
+            Box::new(KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, limits, numbers))
         }
     })
+}
+
+/// What makes the sink's records. `pipeline` and `connector` stand in them.
+pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Encoder {
+    let encoder = Encoder::new(sink.format, pipeline, connector).bounded(limits);
+    let encoder = if sink.plugin_versions == PluginVersions::Member { encoder.with_versions() } else { encoder };
+    if matches!(sink.kind, SinkKind::Kafka(_)) { encoder.with_headers_beside() } else { encoder }
 }
 
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.

@@ -5,13 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     composition::{ChainPlan, compose, deliver},
-    passage::Passage,
+    passage::{Passage, Passed},
     stage::{Member, Stage},
     surroundings::Surroundings,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Column, Mark, MarkKind, Table},
+    change::{Batch, Mark, MarkKind, Table},
 };
 use sluicegate_status::PluginStatus;
 
@@ -98,6 +98,15 @@ impl Chain {
         self.stages.is_empty()
     }
 
+    pub(super) fn stages(&mut self) -> &mut [Stage] {
+        &mut self.stages
+    }
+
+    /// What stands for each plugin's name and configuration: see [`super::Treatment`].
+    pub fn rules(&self) -> Vec<String> {
+        self.stages.iter().map(|stage| stage.rule().to_owned()).collect()
+    }
+
     /// Who the plugins say they are.
     pub fn descriptions(&self) -> impl Iterator<Item = &super::Description> {
         self.stages.iter().map(|s| &s.description)
@@ -125,11 +134,11 @@ impl Chain {
         for (index, change) in (0u32..).zip(&changes) {
             by_table[change.table as usize].push(index);
         }
-        let mut computed: Vec<Vec<Column>> = Vec::with_capacity(plans.len());
+        let mut computed: Vec<Passed> = Vec::with_capacity(plans.len());
         let mut filtered = false;
         for ((plan, rows), mine) in plans.iter().zip(&batch.tables).zip(by_table) {
             if plan.steps.is_empty() {
-                computed.push(Vec::new());
+                computed.push(Passed::default());
                 continue;
             }
             let mut passage = Passage::new(&batch, rows, mine, &mut changes);
@@ -145,8 +154,8 @@ impl Chain {
                 stage.restart()?;
             }
         }
-        let tables =
-            batch.tables.into_iter().zip(plans).zip(computed).map(|((rows, plan), computed)| deliver(rows, &plan, computed)).collect();
+        let tables = batch.tables.into_iter().zip(plans).zip(computed);
+        let tables = tables.map(|((rows, plan), passed)| deliver(rows, &plan, passed.computed, &passed.left)).collect();
         let mut delivered = Batch { tables, changes, ..batch };
         delivered.bytes = delivered.measure();
         Ok(delivered)
@@ -201,7 +210,8 @@ impl Chain {
         if let Some(plan) = self.plans.get(&address) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(compose(&mut self.stages, table)?);
+        let treatments = (!self.rehearsing).then(|| self.around.known.treatments());
+        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments)?);
         if self.plans.len() >= self.around.limits.known_tables {
             self.plans.clear();
         }

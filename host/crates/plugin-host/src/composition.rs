@@ -1,14 +1,15 @@
 //! The plan of a chain for one table: the composition of its plugins' plans.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     plan::{Delivered, Origin, Plan},
     stage::Stage,
+    treatment::Treatments,
 };
 use sluicegate_model::{
-    Result,
-    change::{Column, Table, TableRows},
+    Error, ErrorKind, Result,
+    change::{BeforeImages, Capabilities, Column, ColumnInfo, Image, Place, Table, TableRows},
 };
 
 /// The composed plan for one table version.
@@ -25,6 +26,10 @@ pub(super) struct ChainPlan {
     pub identity: bool,
     /// Whether every plugin lets pass that the table was emptied.
     pub truncates: bool,
+    /// For each delivered column, whether it says which row it is: see [`View::tells_row`].
+    tells_row: Vec<bool>,
+    /// Whether the source's table has a key.
+    pub keyed: bool,
 }
 
 /// What one plugin does with the rows of one table.
@@ -37,49 +42,130 @@ pub(super) struct Step {
     /// Slots of the columns that it reads.
     pub reads: Vec<usize>,
     pub operations: Delivered,
+    /// Whether all that it reads says which row it is: then it can also be told of an old row of which nothing else is known.
+    pub reads_key: bool,
+    /// Slots, filled when it has been called, whose values are delivered, or are read by a later step.
+    pub needed: Vec<usize>,
 }
 
-/// Asks every plugin in turn for its plan of the table as it arrives there.
-pub(super) fn compose(stages: &mut [Stage], source: &Arc<Table>) -> Result<ChainPlan> {
+/// A column of the table as it arrives at a plugin.
+struct View {
+    slot: usize,
+    /// Whether it is of the source's key, or computed from that alone: images of one row that lack everything else have it. Of a
+    /// table without a key, every column.
+    tells_row: bool,
+    /// The plugin that made it a column of the key, or the row's destination.
+    placed_by: Option<usize>,
+}
+
+/// Asks every plugin in turn for its plan of the table as it arrives there. `treatments` takes note of them, unless this is a rehearsal.
+pub(super) fn compose(
+    stages: &mut [Stage],
+    source: &Arc<Table>,
+    capabilities: Capabilities,
+    treatments: Option<&Treatments>,
+) -> Result<ChainPlan> {
     let mut view = Table::clone(source);
-    let mut slots: Vec<usize> = (0..view.columns.len()).collect();
-    let mut next = slots.len();
-    let mut steps = Vec::new();
+    let keyed = source.has_key();
+    let column = |(slot, column): (usize, &ColumnInfo)| View { slot, tells_row: !keyed || column.primary_key, placed_by: None };
+    let mut columns: Vec<View> = view.columns.iter().enumerate().map(column).collect();
+    let mut next = columns.len();
+    let mut steps: Vec<Step> = Vec::new();
+    let mut ends = Vec::new();
     let (mut identity, mut truncates) = (true, true);
     for (index, stage) in stages.iter_mut().enumerate() {
         if !stage.sees(&view) {
             continue;
         }
-        let Some((id, plan)) = stage.plan(&view)? else { continue };
+        let answer = stage.plan(&view)?;
+        if let Some(treatments) = treatments {
+            let plan = answer.as_ref().map(|(_, plan)| &**plan);
+            treatments.follow(stage.rule(), &view, plan).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
+        }
+        let Some((id, plan)) = answer else { continue };
         identity = false;
         truncates &= plan.operations.has_truncate();
         if plan.calls() || !plan.operations.is_all() {
-            let reads = plan.reads.iter().map(|i| slots[*i]).collect();
-            steps.push(Step { stage: index, table: id, reads, operations: plan.operations, plan: plan.clone() });
+            let reads = plan.reads.iter().map(|i| columns[*i].slot).collect();
+            let reads_key = plan.reads.iter().all(|i| columns[*i].tells_row);
+            steps.push(Step {
+                stage: index,
+                table: id,
+                reads,
+                operations: plan.operations,
+                plan: plan.clone(),
+                reads_key,
+                needed: Vec::new(),
+            });
+            ends.push(next + plan.computed.len());
         }
-        slots = plan
+        let reads_key = plan.reads.iter().all(|i| columns[*i].tells_row);
+        columns = plan
             .origins
             .iter()
-            .map(|origin| match origin {
-                Origin::Input(i) => slots[*i],
-                Origin::Computed(i) => next + i,
+            .zip(&plan.output.columns)
+            .map(|(origin, column)| {
+                let (slot, tells_row, placed, placed_by) = match origin {
+                    Origin::Input(i) => (columns[*i].slot, columns[*i].tells_row, places(&view.columns[*i]), columns[*i].placed_by),
+                    Origin::Computed(i) => (next + i, reads_key, false, None),
+                };
+                View { slot, tells_row, placed_by: if places(column) && !placed { Some(index) } else { placed_by } }
             })
             .collect();
         next += plan.computed.len();
         view = plan.output.clone();
     }
-    Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity, truncates })
+    if capabilities.before_images != BeforeImages::Whole {
+        let lost = columns.iter().zip(&view.columns).find(|(column, info)| places(info) && !column.tells_row);
+        if let Some((column, info)) = lost {
+            return Err(cannot_tell_old(source, info, column.placed_by.map(|stage| stages[stage].name())));
+        }
+    }
+    let slots: Vec<usize> = columns.iter().map(|column| column.slot).collect();
+    let mut needed: BTreeSet<usize> = slots.iter().copied().collect();
+    for (step, end) in steps.iter_mut().zip(ends).rev() {
+        step.needed = needed.iter().copied().filter(|slot| *slot < end).collect();
+        needed.extend(&step.reads);
+    }
+    let tells_row = columns.iter().map(|column| column.tells_row).collect();
+    Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity, truncates, tells_row, keyed })
 }
 
-/// The delivered columns, moved where each slot is delivered once.
-pub(super) fn deliver(rows: TableRows, plan: &ChainPlan, computed: Vec<Column>) -> TableRows {
+/// Whether the column says where a record goes: it is of the key, or is the destination.
+fn places(column: &ColumnInfo) -> bool {
+    match column.place {
+        Place::Value => column.primary_key,
+        Place::Destination => true,
+        Place::Header => false,
+    }
+}
+
+fn cannot_tell_old(table: &Table, column: &ColumnInfo, plugin: Option<&str>) -> Error {
+    let what = if column.place == Place::Destination { "the destination of a row" } else { "a column of the key" };
+    let by = plugin.map_or_else(|| "the plugins make".to_owned(), |plugin| format!("plugin `{plugin}` makes"));
+    Error::new(
+        ErrorKind::Plugin,
+        format!(
+            "{}: {by} `{}` {what}, and the source does not send what it is made of with every update and delete: the old row could not be found",
+            table.name, column.name
+        ),
+    )
+    .remedy(
+        "make it of the table's own key, by a plugin that reads nothing else; or let the source take whole rows only (mysql: `row_image: full`, \
+         with binlog_row_image = FULL on the server)",
+    )
+}
+
+/// The delivered columns, moved where each slot is delivered once. Of the rows `left`, which rise, only what tells the row is
+/// delivered, as the image of a row that was deleted.
+pub(super) fn deliver(rows: TableRows, plan: &ChainPlan, computed: Vec<Column>, left: &[u32]) -> TableRows {
     debug_assert!(Arc::ptr_eq(&rows.table, &plan.source));
     let mut held: Vec<Option<Column>> = rows.columns.into_iter().chain(computed).map(Some).collect();
     let mut uses = vec![0u32; held.len()];
     for slot in &plan.slots {
         uses[*slot] += 1;
     }
-    let columns = plan
+    let mut columns: Vec<Column> = plan
         .slots
         .iter()
         .map(|slot| {
@@ -88,5 +174,10 @@ pub(super) fn deliver(rows: TableRows, plan: &ChainPlan, computed: Vec<Column>) 
             column.unwrap_or_else(|| unreachable!("a slot is taken at its last use"))
         })
         .collect();
-    TableRows { table: plan.output.clone(), images: rows.images, columns }
+    let mut images = rows.images;
+    if !left.is_empty() {
+        left.iter().for_each(|row| images[*row as usize] = Image::Before as u8);
+        columns.iter_mut().zip(&plan.tells_row).filter(|(_, tells)| !**tells).for_each(|(column, _)| column.withhold(left));
+    }
+    TableRows { table: plan.output.clone(), images, columns }
 }

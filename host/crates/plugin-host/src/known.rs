@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use super::treatment::Treatments;
 use sluicegate_model::change::{Table, TableName};
 
 /// The newest version of each table seen, at most `most` of them.
@@ -16,12 +17,13 @@ pub struct KnownTables {
     most: usize,
     /// How often a table came or changed.
     changes: AtomicU64,
+    treatments: Treatments,
 }
 
 impl KnownTables {
     /// None yet; at most `most` are kept, and further ones are planned when their rows come.
     pub fn new(most: usize) -> Self {
-        Self { tables: Mutex::default(), most, changes: AtomicU64::new(0) }
+        Self { tables: Mutex::default(), most, changes: AtomicU64::new(0), treatments: Treatments::default() }
     }
 
     /// Notes a table.
@@ -40,6 +42,11 @@ impl KnownTables {
     /// A number that grows when a table comes or changes: who has planned all at one number need not look again at the same.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
+    }
+
+    /// What plugins do to the columns of tables.
+    pub fn treatments(&self) -> &Treatments {
+        &self.treatments
     }
 
     /// All tables.

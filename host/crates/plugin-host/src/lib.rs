@@ -13,6 +13,7 @@ mod compilation;
 mod composition;
 mod config_schema;
 mod context;
+mod effect;
 mod embedded;
 mod engine;
 #[cfg(any(test, fuzzing))]
@@ -28,9 +29,12 @@ mod plan;
 mod recovery;
 mod stage;
 mod surroundings;
+mod treatment;
+mod verdict;
 mod wasi;
 
 pub use chain::Chain;
+pub use effect::{Effect, StepEffect};
 pub use embedded::{NO_OP, embedded};
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
@@ -38,3 +42,4 @@ pub use instance::Description;
 pub use known::KnownTables;
 pub use stage::Member;
 pub use surroundings::Surroundings;
+pub use treatment::{Treatment, Treatments};

@@ -84,7 +84,7 @@ fn column(vector: wit::VectorResult, data_type: DataType, count: usize) -> Resul
     if !vector.nulls.is_empty() && vector.nulls.len() != count.div_ceil(8) {
         return Err(format!("`nulls` has {} bytes for {count} rows", vector.nulls.len()));
     }
-    Ok(Column { values, nulls: Nulls(vector.nulls) })
+    Ok(Column::of(values, Nulls(vector.nulls)))
 }
 
 fn strings(strings: wit::StringsResult, count: usize) -> Result<Strings, String> {

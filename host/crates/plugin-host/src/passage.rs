@@ -14,6 +14,7 @@ use super::{
     outcome::{Outcome, bit},
     stage::{Failure, Stage, nanoseconds},
     surroundings::Surroundings,
+    verdict::{Refusal, Seen, Sight, Verdict},
 };
 use sluicegate_config::OnError;
 use sluicegate_model::{
@@ -34,6 +35,19 @@ pub(super) struct Passage<'a> {
     /// Rows that are still alive, rising; `None` = all.
     alive: Option<Vec<u32>>,
     dropped: bool,
+    /// Whether the source left values out.
+    partial: bool,
+    /// After images that are delivered as what was deleted, because there is no before image: only their keys count.
+    left: Vec<u32>,
+}
+
+/// What came of the rows of one table.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// The computed columns.
+    pub computed: Vec<Column>,
+    /// After images that are delivered as deletes, rising.
+    pub left: Vec<u32>,
 }
 
 /// The answer to all alive rows of a step.
@@ -41,12 +55,15 @@ struct Answer {
     /// By row of the table: bit set = stays. `None` = all stay.
     keep: Option<Vec<u8>>,
     rejected: BTreeMap<u32, Error>,
+    /// Rows that were not handed over, because values that the plugin reads are absent; by row, what the plugin would have seen.
+    withheld: BTreeMap<u32, Seen>,
 }
 
 impl<'a> Passage<'a> {
     /// The rows of one table; `mine` are the indices of its changes.
     pub fn new(batch: &'a Batch, rows: &'a TableRows, mine: Vec<u32>, changes: &'a mut Vec<Change>) -> Self {
-        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false }
+        let partial = rows.may_be_absent();
+        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false, partial, left: Vec::new() }
     }
 
     /// Whether any change went, or lost an image.
@@ -54,23 +71,85 @@ impl<'a> Passage<'a> {
         self.dropped
     }
 
-    /// The computed columns.
-    pub fn finish(self) -> Vec<Column> {
-        self.computed
+    /// What came of them.
+    pub fn finish(mut self) -> Passed {
+        self.left.sort_unstable();
+        Passed { computed: self.computed, left: self.left }
     }
 
     pub fn run(&mut self, stages: &mut [Stage], around: &Surroundings, plan: &ChainPlan) -> Result<()> {
         for step in &plan.steps {
             let answer = if step.plan.calls() {
-                self.call(&mut stages[step.stage], around, step)?
+                self.call_on_what_is_there(&mut stages[step.stage], around, step)?
             } else {
-                Answer { keep: None, rejected: BTreeMap::new() }
+                Answer { keep: None, rejected: BTreeMap::new(), withheld: BTreeMap::new() }
             };
-            if answer.keep.is_some() || !answer.rejected.is_empty() || !step.operations.is_all() {
-                self.judge(&stages[step.stage], around, step, answer)?;
+            let judged = answer.keep.is_some() || !answer.rejected.is_empty() || !answer.withheld.is_empty();
+            if judged || !step.operations.is_all() || self.partial && step.plan.filters {
+                self.judge(&stages[step.stage], around, step, plan.keyed, answer)?;
             }
         }
         Ok(())
+    }
+
+    /// Calls the plugin on the alive rows that have every value that it reads. An absent value never reaches a plugin that does
+    /// not know what that is: what it computes for such a row is absent, too.
+    fn call_on_what_is_there(&mut self, stage: &mut Stage, around: &Surroundings, step: &Step) -> Result<Answer> {
+        let withheld = self.withheld(step);
+        if withheld.is_empty() {
+            return self.call(stage, around, step);
+        }
+        let alive = self.alive.take();
+        let all = || (0..self.rows.len() as u32).collect();
+        let there = alive.clone().unwrap_or_else(all).into_iter().filter(|row| !withheld.contains_key(row)).collect();
+        self.alive = Some(there);
+        let answer = self.call(stage, around, step);
+        self.alive = alive;
+        let rows: Vec<u32> = withheld.keys().copied().collect();
+        let before = self.computed.len().saturating_sub(step.plan.computed.len());
+        let answer = answer?;
+        self.computed[before..].iter_mut().for_each(|column| column.withhold(&rows));
+        Ok(Answer { withheld, ..answer })
+    }
+
+    /// The alive rows that lack values which the plugin reads.
+    fn withheld(&self, step: &Step) -> BTreeMap<u32, Seen> {
+        let mut withheld = BTreeMap::new();
+        let absent: Vec<&Column> = step.reads.iter().map(|slot| self.slot(*slot)).filter(|column| column.may_be_absent()).collect();
+        if absent.is_empty() && (self.left.is_empty() || step.reads_key) {
+            return withheld;
+        }
+        let together = step.plan.context.contains(Asked::PARTNERS);
+        for index in &self.mine {
+            let change = &self.changes[*index as usize];
+            let images = [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE);
+            let lacks = |row: u32| {
+                let lacking = absent.iter().filter(|column| column.is_absent(row as usize)).count();
+                match lacking {
+                    0 if !step.reads_key && self.left.contains(&row) => Some(Seen::Part),
+                    0 => None,
+                    _ if lacking == step.reads.len() && step.plan.context == Asked::empty() => Some(Seen::Nothing),
+                    _ => Some(Seen::Part),
+                }
+            };
+            let seen: Vec<(u32, Option<Seen>)> = images.map(|row| (row, lacks(row))).collect();
+            // a plugin that looks at both images would take one of them for all there is
+            let with_partner = together && seen.iter().any(|(_, seen)| seen.is_some());
+            for (row, seen) in seen {
+                if let Some(seen) = if with_partner { Some(Seen::Part) } else { seen } {
+                    withheld.insert(row, seen);
+                }
+            }
+        }
+        withheld
+    }
+
+    /// The column of the source, or the computed one, with this number.
+    fn slot(&self, slot: usize) -> &Column {
+        match slot.checked_sub(self.rows.columns.len()) {
+            None => &self.rows.columns[slot],
+            Some(computed) => &self.computed[computed],
+        }
     }
 
     fn alive_rows(&self) -> usize {
@@ -146,22 +225,18 @@ impl<'a> Passage<'a> {
     }
 
     fn attempt(&self, stage: &mut Stage, step: &Step, part: &Range<usize>) -> Result<Outcome, Failure> {
-        let slot = |slot: usize| match slot.checked_sub(self.rows.columns.len()) {
-            None => &self.rows.columns[slot],
-            Some(computed) => &self.computed[computed],
-        };
         let context = |picked| {
             Context::of(step.plan.context, &Rows { batch: self.batch, rows: self.rows, changes: self.changes, mine: &self.mine, picked })
         };
         if self.alive.is_none() && part.len() == self.rows.len() {
-            let columns: Vec<_> = step.reads.iter().map(|s| slot(*s)).collect();
+            let columns: Vec<_> = step.reads.iter().map(|s| self.slot(*s)).collect();
             return stage.apply(step.table, &step.plan, part.len(), &context(None), &columns);
         }
         let picked: Vec<u32> = match &self.alive {
             Some(alive) => alive[part.clone()].to_vec(),
             None => (part.start as u32..part.end as u32).collect(),
         };
-        let gathered: Vec<_> = step.reads.iter().map(|s| slot(*s).gather(&picked)).collect();
+        let gathered: Vec<_> = step.reads.iter().map(|s| self.slot(*s).gather(&picked)).collect();
         stage.apply(step.table, &step.plan, picked.len(), &context(Some(&picked)), &gathered.iter().collect::<Vec<_>>())
     }
 
@@ -219,22 +294,27 @@ impl<'a> Passage<'a> {
         } else {
             self.computed.extend(joined.into_iter().map(|column| column.scatter(&rows, count)));
         }
-        Answer { keep, rejected }
+        Answer { keep, rejected, withheld: BTreeMap::new() }
     }
 
     /// Lets changes go, or lose an image, as the answer says. A row that leaves a filter becomes a delete, one that enters
     /// it an insert.
-    fn judge(&mut self, stage: &Stage, around: &Surroundings, step: &Step, mut answer: Answer) -> Result<()> {
+    fn judge(&mut self, stage: &Stage, around: &Surroundings, step: &Step, keyed: bool, mut answer: Answer) -> Result<()> {
         let mut filtered = 0;
         let mut erased = Vec::new();
         let mut alive = Vec::with_capacity(self.alive_rows());
         for index in &self.mine {
-            let change = &mut self.changes[*index as usize];
-            let images = [change.before, change.after];
+            let was = self.changes[*index as usize];
+            let images = [was.before, was.after];
             if images == [NO_IMAGE; 2] {
                 continue;
             }
-            let rejected = if answer.rejected.is_empty() { None } else { images.iter().find_map(|row| answer.rejected.remove(row)) };
+            let mut rejected = if answer.rejected.is_empty() { None } else { images.iter().find_map(|row| answer.rejected.remove(row)) };
+            let verdict = if rejected.is_none() { self.verdict(step, keyed, &answer, &was) } else { Verdict::Stays };
+            if let Verdict::Refused(refusal) = verdict {
+                rejected = Some(self.refused(stage, step, refusal, &was));
+            }
+            let change = &mut self.changes[*index as usize];
             if let Some(error) = rejected {
                 // the other image of the same change may have been rejected too: one decision for both
                 images.iter().for_each(|row| drop(answer.rejected.remove(row)));
@@ -245,17 +325,21 @@ impl<'a> Passage<'a> {
                     self.dropped = true;
                     continue;
                 }
-                erased.extend(images.into_iter().filter(|row| *row != NO_IMAGE));
-            } else if let Some(keep) = &answer.keep {
-                let stays = |row: u32| if row != NO_IMAGE && bit(keep, row as usize) { row } else { NO_IMAGE };
-                let kept = [stays(change.before), stays(change.after)];
-                if kept != images {
-                    (change.before, change.after) = (kept[0], kept[1]);
-                    if change.operation == Operation::Update {
-                        change.operation = if kept[0] == NO_IMAGE { Operation::Insert } else { Operation::Delete };
-                    }
-                    self.dropped = true;
+                // what could not be computed is absent already
+                if verdict == Verdict::Stays {
+                    erased.extend(images.into_iter().filter(|row| *row != NO_IMAGE && !answer.withheld.contains_key(row)));
                 }
+            } else if verdict != Verdict::Stays {
+                match verdict {
+                    Verdict::Enters => (change.before, change.operation) = (NO_IMAGE, Operation::Insert),
+                    Verdict::Leaves => (change.after, change.operation) = (NO_IMAGE, Operation::Delete),
+                    Verdict::LeavesByKey => {
+                        self.left.push(change.after);
+                        (change.before, change.after, change.operation) = (change.after, NO_IMAGE, Operation::Delete);
+                    }
+                    _ => (change.before, change.after) = (NO_IMAGE, NO_IMAGE),
+                }
+                self.dropped = true;
             }
             if !step.operations.has(change.operation) {
                 (change.before, change.after) = (NO_IMAGE, NO_IMAGE);
@@ -279,6 +363,56 @@ impl<'a> Passage<'a> {
             self.alive = Some(alive);
         }
         Ok(())
+    }
+
+    /// What becomes of a change of which no image was rejected.
+    #[inline]
+    fn verdict(&self, step: &Step, keyed: bool, answer: &Answer, change: &Change) -> Verdict {
+        let seen = |row: u32| {
+            (row != NO_IMAGE).then(|| match answer.withheld.get(&row) {
+                Some(seen) => *seen,
+                None if answer.keep.as_ref().is_none_or(|keep| bit(keep, row as usize)) => Seen::Stays,
+                None => Seen::Goes,
+            })
+        };
+        let whole = || step.needed.iter().all(|slot| !self.slot(*slot).is_absent(change.after as usize));
+        Sight {
+            operation: change.operation,
+            before: seen(change.before),
+            after: seen(change.after),
+            filters: step.plan.filters,
+            whole: !self.partial || change.after == NO_IMAGE || whole(),
+            keyed,
+        }
+        .verdict()
+    }
+
+    /// The error of a change that cannot be decided. Names columns, never values.
+    fn refused(&self, stage: &Stage, step: &Step, refusal: Refusal, change: &Change) -> Error {
+        let name = stage.name();
+        let lacks = |slots: &[usize]| {
+            let slot = slots.iter().copied().find(|slot| self.slot(*slot).is_absent(change.after as usize));
+            match slot.and_then(|slot| self.rows.table.columns.get(slot)) {
+                Some(column) => format!("column `{}`", column.name),
+                None => "a column that an earlier plugin computes".to_owned(),
+            }
+        };
+        let table = &self.rows.table.name;
+        let what = match refusal {
+            Refusal::Unread => {
+                format!("plugin `{name}` reads {} of {table}, which the source did not send with this row", lacks(&step.reads))
+            }
+            Refusal::Incomplete => format!(
+                "plugin `{name}` lets a row of {table} pass that was not delivered before, and the source did not send {} of it",
+                lacks(&step.needed)
+            ),
+            Refusal::NoOldRow => format!(
+                "plugin `{name}` drops an updated row of {table}, which has no key, and the source did not send the row as it was before"
+            ),
+        };
+        Error::new(ErrorKind::Record, what).remedy(
+            "let the source send whole rows (mysql: binlog_row_image = FULL), take the table out of the plugin's `tables`, or set `on_error` of the plugin",
+        )
     }
 
     /// Says where in the log a failure happened.

@@ -69,6 +69,12 @@ impl Plan {
 pub(super) struct Delivered(wit::Operations);
 
 impl Delivered {
+    /// Every operation.
+    #[cfg(test)]
+    pub fn all() -> Self {
+        Self(wit::Operations::all())
+    }
+
     /// Whether `operation` is delivered.
     pub fn has(self, operation: Operation) -> bool {
         self.0.contains(match operation {

@@ -10,7 +10,7 @@ use super::{
     bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
     config_schema,
     context::Context,
-    engine::Compiled,
+    engine::{Compiled, sha256},
     instance::{Description, Instance},
     outcome::{self, Outcome},
     plan::{self, Plan},
@@ -54,6 +54,8 @@ pub(super) struct Stage {
     planned: Vec<bool>,
     /// Its failures since it last handled anything.
     pub recovery: Recovery,
+    /// Stands for its name and configuration.
+    rule: String,
 }
 
 /// How an attempt to apply ended.
@@ -72,6 +74,7 @@ impl Stage {
         let (instance, description) = start(&member, &limits)?;
         Ok(Self {
             fresh_memory: instance.memory(),
+            rule: rule(&member.settings),
             member,
             limits,
             instance,
@@ -87,6 +90,11 @@ impl Stage {
 
     pub fn name(&self) -> &str {
         &self.member.settings.name
+    }
+
+    /// What stands for the plugin's name and configuration, also in later runs.
+    pub fn rule(&self) -> &str {
+        &self.rule
     }
 
     /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
@@ -176,7 +184,7 @@ impl Stage {
     }
 
     fn ask(&mut self, id: u32, table: &Table) -> Result<Option<Plan>> {
-        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t)).map_err(|e| e.context(&table.name));
+        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t)).map_err(|e| e.context(arriving(table)));
         answer
             .and_then(|answer| answer.map(|plan| plan::check(table, plan)).transpose())
             .and_then(|plan| match plan {
@@ -236,6 +244,20 @@ impl Stage {
     fn label(&self, error: Error) -> Error {
         error.context(format_args!("plugin `{}`", self.name()))
     }
+}
+
+/// A hash, because a configuration may hold secrets.
+fn rule(settings: &sluicegate_config::Plugin) -> String {
+    let hash = sha256(format!("{}\n{:?}\n{}", settings.name, settings.tables, settings.config).as_bytes());
+    format!("{} {}", settings.name, hash.get(..16).unwrap_or_default())
+}
+
+/// A table as it arrives, for messages: versions of a table differ in their columns.
+fn arriving(table: &Table) -> String {
+    const NAMED: usize = 20;
+    let names = table.columns.iter().take(NAMED).map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let more = if table.columns.len() > NAMED { ", …" } else { "" };
+    format!("{} ({names}{more})", table.name)
 }
 
 fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::known::KnownTables;
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::limits::Limits;
+use sluicegate_model::{change::Capabilities, limits::Limits};
 use sluicegate_status::Status;
 
 /// What a chain needs beside its plugins.
@@ -18,4 +18,6 @@ pub struct Surroundings {
     pub dead_letters: Arc<DeadLetters>,
     /// Tables that have been seen; a swap plans them before it takes over.
     pub known: Arc<KnownTables>,
+    /// What the source gives of each change.
+    pub capabilities: Capabilities,
 }

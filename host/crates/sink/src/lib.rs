@@ -10,8 +10,9 @@ mod stdout;
 use std::sync::{Arc, atomic::Ordering};
 
 pub use policy::Policy;
-pub use stdout::StdoutSink;
+pub use stdout::{StdoutResume, StdoutSink};
 
+use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Frontier, Mark},
@@ -22,7 +23,30 @@ use sluicegate_status::{SinkStatus, Status};
 /// sink interprets, kept in the checkpoint beside the frontier that it belongs to.
 pub type SinkState = String;
 
-/// A sink. It runs on a thread of its own and may block. The contract:
+/// A sink that has not begun. A start has two steps, so that nothing is undone that the source cannot give again:
+///
+/// 1. [`Self::resume`] says what the sink knows of its progress, and changes nothing, also where the sink writes.
+/// 2. The source checks that it can give everything from there on. If it cannot, the start ends here.
+/// 3. [`Self::begin`] undoes what was written after the checkpoint, if it can, and gives the sink that takes items.
+///
+/// There is no [`Sink`] before the second step, so nothing can be written before it.
+pub trait Resume: Send {
+    /// The progress that the sink stores itself, beside what it wrote; `None`: what the checkpoint says counts. Tells early,
+    /// without a trace, what stands against a start: a folder that is another one, files that are shorter than they were.
+    ///
+    /// # Errors
+    /// `Sink` or `State`: the place cannot be used, or no longer holds what the checkpoint says.
+    fn resume(&mut self) -> Result<Option<Frontier>>;
+
+    /// Begins at `frontier`, from which on the source gives everything: what was written after it is undone, or comes again.
+    /// `encoder` makes the records.
+    ///
+    /// # Errors
+    /// As of [`Self::resume`].
+    fn begin(self: Box<Self>, frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>>;
+}
+
+/// A sink that has begun. It runs on a thread of its own and may block. The contract:
 ///
 /// - `write` takes the batch's changes in order; it may keep them in a buffer that is bounded in records, bytes and time.
 /// - `idle` says that no further item waits: what was written is sent on its way and becomes visible to readers. Durability
@@ -30,8 +54,8 @@ pub type SinkState = String;
 ///   comes and something is not flushed, and has to be cheap when there is nothing to do.
 /// - `commit` returns only when every change written so far is durable; those that were set aside are in the dead-letter queue, which
 ///   the caller syncs. It learns the progress that becomes durable with them: a sink that keeps progress itself stores both together.
-///   What it answers is stored, in one transaction with that progress, before `commit` is called again; the next `open` of the sink
-///   gets the last stored state and makes everything undone that was written after it, if it can (then delivery is exactly-once).
+///   What it answers is stored, in one transaction with that progress, before `commit` is called again; the next start of the sink
+///   gets the last stored state, and its [`Resume::begin`] undoes what was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.

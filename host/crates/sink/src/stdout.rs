@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{Numbers, Policy, Sink, SinkState};
+use super::{Final, Numbers, Policy, Resume, Sink, SinkState};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -20,10 +20,28 @@ pub struct StdoutSink<W = io::Stdout> {
     buffer_bytes: usize,
 }
 
-impl StdoutSink {
+/// The same before it begins.
+pub struct StdoutResume {
+    policy: Policy,
+    numbers: Numbers,
+    buffer_bytes: usize,
+}
+
+impl StdoutResume {
     /// A sink that writes when `buffer_bytes` are gathered, and after each batch.
-    pub fn new(encoder: Encoder, policy: Policy, buffer_bytes: usize, numbers: Numbers) -> Self {
-        Self { encoder, policy, numbers, out: io::stdout(), buffer: Vec::new(), buffer_bytes }
+    pub fn new(policy: Policy, buffer_bytes: usize, numbers: Numbers) -> Self {
+        Self { policy, numbers, buffer_bytes }
+    }
+}
+
+impl Resume for StdoutResume {
+    fn resume(&mut self) -> Result<Option<Frontier>> {
+        Ok(None)
+    }
+
+    fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
+        let Self { policy, numbers, buffer_bytes } = *self;
+        Ok(Final::boxed(StdoutSink { encoder, policy, numbers, out: io::stdout(), buffer: Vec::new(), buffer_bytes }))
     }
 }
 

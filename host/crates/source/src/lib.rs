@@ -3,9 +3,13 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod inventory;
 mod patience;
+mod schemas;
 
+pub use inventory::Inventory;
 pub use patience::Patience;
+pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 
 use std::{ops::Range, sync::Arc};
 
@@ -15,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Offset, Transaction},
+    change::{Batch, Capabilities, Frontier, Item, Offset, Transaction},
 };
 
 /// Where one sink begins.
@@ -46,10 +50,17 @@ pub type Items = mpsc::Sender<Item>;
 /// - Broken connections are retried inside with backoff, for [`sluicegate_model::limits::Limits::retry_window`]; an error that is
 ///   returned is final. What was read before it has been sent.
 /// - The place is proven at each connection: a log that was cut or reset is an error, and never "caught up".
+/// - A batch holds one version of each table: a plugin that cannot plan a later one stops the pipeline before its first row, and
+///   everything before that is delivered and committed.
 /// - A batch waits for more changes no longer than [`sluicegate_model::limits::Limits::batch_wait`].
 pub trait Source: Send + 'static {
     /// How places of this source compare.
     fn ledger(&self) -> Arc<dyn Ledger>;
+
+    /// What it gives of each change: known before anything is checked or read, because the plugins plan with it.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
 
     /// Checks the server's settings and grants, and that it can give everything from each sink's place on, without changing
     /// anything. Answers where each sink begins, in the order of `sinks`. It is stored before the first item is delivered, so

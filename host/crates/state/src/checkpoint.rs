@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, ffi::ErrorCode, params};
 
-use super::{Progress, migration};
+use super::{Progress, migration, schemas};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
@@ -19,7 +19,10 @@ use sluicegate_storage::{Lock, LockFault, folder};
 const APPLICATION_ID: i32 = 0x534c_4345;
 
 /// Version of the tables (`PRAGMA user_version`).
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
+
+/// The first version with a frontier for each sink.
+const WITH_FRONTIERS: i32 = 2;
 
 /// How long another program may hold the file: a user's own sqlite3 does for a moment.
 const BUSY: Duration = Duration::from_secs(5);
@@ -93,12 +96,23 @@ impl Checkpoint {
     /// # Errors
     /// As of [`Checkpoint::open`], but for the lock.
     pub fn look(path: &Path, pipeline: &str) -> Result<Vec<(String, Progress)>> {
+        let connection = Self::looking(path)?;
+        let Some(version) = identify(&connection, path)? else { return Ok(Vec::new()) };
+        belongs(&connection, path, pipeline)?;
+        if version < WITH_FRONTIERS { migration::read(&connection, path) } else { all(&connection, path) }
+    }
+
+    /// A connection that changes nothing.
+    pub(super) fn looking(path: &Path) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| fault(path, "cannot be opened", e))?;
         connection.busy_timeout(BUSY).map_err(|e| fault(path, "cannot be opened", e))?;
-        let Some(version) = identify(&connection, path)? else { return Ok(Vec::new()) };
-        belongs(&connection, path, pipeline)?;
-        if version < SCHEMA_VERSION { migration::read(&connection, path) } else { all(&connection, path) }
+        Ok(connection)
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is durable in the sink of this name; `None` if nothing has been stored for it yet.
@@ -210,11 +224,10 @@ impl Checkpoint {
     }
 
     // Every transaction is undone when it is dropped, so a panic elsewhere leaves nothing half done.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn fault(&self, what: &str, error: rusqlite::Error) -> Error {
+    pub(super) fn fault(&self, what: &str, error: rusqlite::Error) -> Error {
         fault(&self.path, what, error)
     }
 }
@@ -295,7 +308,7 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
     connection.busy_timeout(BUSY).map_err(fault)?;
     let found = identify(connection, path)?;
     let old = match found {
-        Some(version) if version < SCHEMA_VERSION => {
+        Some(version) if version < WITH_FRONTIERS => {
             belongs(connection, path, pipeline)?;
             let progress = migration::read(connection, path)?;
             migration::keep(connection, path)?;
@@ -311,6 +324,13 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
     let transaction = connection.transaction().map_err(fault)?;
     if found.is_some() && old.is_none() {
         belongs(&transaction, path, pipeline)?;
+        if found.is_some_and(|version| version < SCHEMA_VERSION) {
+            let add = || {
+                transaction.execute_batch(schemas::TABLES)?;
+                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)
+            };
+            add().map_err(fault)?;
+        }
         return transaction.commit().map_err(fault);
     }
     let make = || {
@@ -318,6 +338,7 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
             transaction.execute_batch("DROP TABLE sink; DROP TABLE pipeline")?;
         }
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(schemas::TABLES)?;
         transaction.execute("INSERT INTO pipeline (name) VALUES (?1)", [pipeline])?;
         let now = jiff::Timestamp::now().to_string();
         for (sink, Progress { frontier, state }) in old.iter().flatten() {
@@ -358,7 +379,7 @@ fn belongs(connection: &Connection, path: &Path, pipeline: &str) -> Result<()> {
 }
 
 /// CRC-32 over the fields, each behind its length, so that bytes cannot move from one field to the next unnoticed.
-fn checksum(fields: &[&str]) -> u32 {
+pub(super) fn checksum(fields: &[&str]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     for field in fields {
         crc.update(&(field.len() as u64).to_le_bytes());

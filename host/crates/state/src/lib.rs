@@ -1,4 +1,5 @@
-//! The checkpoint: an SQLite file with, for each sink, what is durable in it.
+//! The checkpoint: an SQLite file with, for each sink, what is durable in it, and the versions of tables that the source needs to
+//! read on from there.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -7,8 +8,12 @@ mod checkpoint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod migration;
+mod schemas;
+mod treatment;
 
 pub use checkpoint::Checkpoint;
+pub use schemas::{SchemaChange, SchemaVersion};
+pub use treatment::StoredTreatment;
 
 use sluicegate_model::change::Frontier;
 

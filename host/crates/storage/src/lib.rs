@@ -1,4 +1,4 @@
-//! The file system: folders whose entries outlive a crash, locks that keep a second process off, and files that others may change.
+//! The file system: folders whose entries outlive a crash, locks that keep a second process off, and files that others change while the program runs.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -6,5 +6,6 @@
 pub mod file;
 pub mod folder;
 mod lock;
+pub mod watch;
 
 pub use lock::{Lock, LockFault};

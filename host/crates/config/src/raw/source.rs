@@ -79,6 +79,18 @@ pub(crate) struct RawMySql {
     pub snapshot: Option<RawSnapshot>,
     /// How often the server has to say that it is there. Default: `5s`.
     pub heartbeat: Option<Time>,
+    /// `full`: stop at a row of which the server did not log every column (`binlog_row_image` MINIMAL or NOBLOB). `partial`:
+    /// deliver such rows without the columns that are not known. Default: `full`.
+    pub row_image: Option<RawRowImage>,
+}
+
+/// Whether rows may lack columns.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "RowImage")]
+pub(crate) enum RawRowImage {
+    Full,
+    Partial,
 }
 
 /// How a connection is protected.

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, Secret, Snapshot, SnapshotMode, StartAt, TlsMode,
-        raw::{RawGenerator, RawMySql, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls},
+        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls},
     },
     check::Check,
 };
@@ -70,6 +70,10 @@ impl Check<'_> {
                 Duration::from_millis(100),
                 Duration::from_secs(3600),
             ),
+            row_image: match raw.row_image {
+                None | Some(RawRowImage::Full) => RowImage::Full,
+                Some(RawRowImage::Partial) => RowImage::Partial,
+            },
         }
     }
 

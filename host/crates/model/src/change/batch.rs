@@ -11,9 +11,9 @@ pub enum Operation {
     Snapshot,
     /// Inserted: only an after image.
     Insert,
-    /// Updated: both images.
+    /// Updated: both images, or only the after image where the source sends no before images.
     Update,
-    /// Deleted: only a before image.
+    /// Deleted: only a before image. It holds at least the key.
     Delete,
 }
 
@@ -124,10 +124,26 @@ impl TableRows {
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
     }
 
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let columns = self.columns.iter_mut().map(|column| column.split_off(rows)).collect();
+        Self { table: self.table.clone(), images: self.images.split_off(rows), columns }
+    }
+
     /// Row images held.
     #[inline]
     pub fn len(&self) -> usize {
         self.images.len()
+    }
+
+    /// The first of these columns whose value is absent in row `row`.
+    pub fn first_absent(&self, columns: impl IntoIterator<Item = usize>, row: u32) -> Option<usize> {
+        columns.into_iter().find(|column| self.columns.get(*column).is_some_and(|column| column.is_absent(row as usize)))
+    }
+
+    /// Whether any value may be absent; `false` is certain.
+    pub fn may_be_absent(&self) -> bool {
+        self.columns.iter().any(Column::may_be_absent)
     }
 
     /// Whether there are none.
@@ -217,6 +233,9 @@ impl Batch {
             for (column, info) in rows.columns.iter().zip(&rows.table.columns) {
                 if column.len() != rows.len() || !column.values.fits(info.data_type) {
                     return Err(format!("{}.{}: wrong length or type", rows.table.name, info.name));
+                }
+                if (0..column.len()).any(|i| column.is_absent(i) && !column.nulls.get(i)) {
+                    return Err(format!("{}.{}: an absent value that is not marked as null", rows.table.name, info.name));
                 }
                 if let crate::change::Values::Text(text) = &column.values
                     && !(0..text.len()).all(|i| std::str::from_utf8(text.get(i)).is_ok())

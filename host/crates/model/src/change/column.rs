@@ -1,5 +1,9 @@
 //! Columns of values: flat vectors for fixed widths, one offsets list and one data list for text and bytes, a bitmap for
 //! nulls. This is the form that crosses into a plugin, so nothing is converted on the way.
+//!
+//! A value may also be absent: the source did not send it. That is not NULL, and nobody may take it for NULL. An absent value
+//! is marked in both bitmaps, so that code which finds no null has no absent value to look for; the second bitmap stays
+//! without memory until a value is absent.
 
 use super::DataType;
 
@@ -41,6 +45,15 @@ impl Strings {
     pub fn truncate(&mut self, rows: usize) {
         self.offsets.truncate(rows + 1);
         self.data.truncate(self.offsets.last().map_or(0, |end| *end as usize));
+    }
+
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let begin = self.offsets[rows];
+        let offsets = self.offsets[rows..].iter().map(|end| end - begin).collect();
+        let data = self.data.split_off(begin as usize);
+        self.offsets.truncate(rows + 1);
+        Self { offsets, data }
     }
 
     /// Appends a row.
@@ -148,8 +161,8 @@ impl Values {
     }
 }
 
-/// A bitmap of nulls, least significant bit first; bytes that would be zero at the end may be missing, so an empty
-/// bitmap says that nothing is null.
+/// A bitmap of nulls, or of absent values, least significant bit first; bytes that would be zero at the end may be missing, so
+/// an empty bitmap says that nothing is null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nulls(pub Vec<u8>);
 
@@ -169,6 +182,14 @@ impl Nulls {
         self.0[i >> 3] |= 1 << (i & 7);
     }
 
+    /// Unmarks row `i`.
+    #[inline]
+    pub fn clear(&mut self, i: usize) {
+        if let Some(byte) = self.0.get_mut(i >> 3) {
+            *byte &= !(1 << (i & 7));
+        }
+    }
+
     /// Forgets all rows from number `rows` on.
     pub fn truncate(&mut self, rows: usize) {
         self.0.truncate(rows.div_ceil(8));
@@ -177,6 +198,19 @@ impl Nulls {
         {
             *last &= (1 << (rows & 7)) - 1;
         }
+    }
+
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let (first, shift) = (rows >> 3, rows & 7);
+        let tail = self.0.get(first..).unwrap_or_default();
+        let bits = (0..tail.len()).map(|i| match shift {
+            0 => tail[i],
+            _ => tail[i] >> shift | tail.get(i + 1).map_or(0, |next| next << (8 - shift)),
+        });
+        let taken = Self(bits.collect());
+        self.truncate(rows);
+        taken
     }
 
     /// Whether no row is null.
@@ -190,19 +224,26 @@ impl Nulls {
 pub struct Column {
     /// The values, one entry a row.
     pub values: Values,
-    /// Which of them are null.
+    /// Which of them are null or absent.
     pub nulls: Nulls,
+    /// Which of those are absent.
+    pub absent: Nulls,
 }
 
 impl Column {
     /// An empty column for values of `data_type`.
     pub fn new(data_type: DataType) -> Self {
-        Self { values: Values::new(data_type), nulls: Nulls::default() }
+        Self { values: Values::new(data_type), nulls: Nulls::default(), absent: Nulls::default() }
+    }
+
+    /// A column without absent values.
+    pub fn of(values: Values, nulls: Nulls) -> Self {
+        Self { values, nulls, absent: Nulls::default() }
     }
 
     /// Bytes of memory that the rows take, roughly.
     pub fn bytes(&self) -> usize {
-        self.values.bytes() + self.nulls.0.len()
+        self.values.bytes() + self.nulls.0.len() + self.absent.0.len()
     }
 
     /// Rows held.
@@ -237,6 +278,64 @@ impl Column {
             Values::Text(v) | Values::Bytes(v) => v.truncate(rows),
         }
         self.nulls.truncate(rows);
+        self.absent.truncate(rows);
+    }
+
+    /// Whether row `i` is absent.
+    #[inline]
+    pub fn is_absent(&self, i: usize) -> bool {
+        self.absent.get(i)
+    }
+
+    /// Whether any row may be absent; `false` is certain.
+    #[inline]
+    pub fn may_be_absent(&self) -> bool {
+        !self.absent.0.is_empty()
+    }
+
+    /// Appends an absent value.
+    pub fn push_absent(&mut self) {
+        self.absent.set(self.values.len());
+        self.push_null();
+    }
+
+    /// Appends what row `row` holds: a value, a null or an absent value. Answers the bytes of a text.
+    pub fn push_copy(&mut self, row: usize) -> usize {
+        let end = self.len();
+        if self.nulls.get(row) {
+            self.nulls.set(end);
+        }
+        if self.absent.get(row) {
+            self.absent.set(end);
+        }
+        match &mut self.values {
+            Values::Boolean(v) => v.push(v[row]),
+            Values::Int64(v) => v.push(v[row]),
+            Values::UInt64(v) => v.push(v[row]),
+            Values::Float32(v) => v.push(v[row]),
+            Values::Float64(v) => v.push(v[row]),
+            Values::Text(v) | Values::Bytes(v) => {
+                let (start, end) = (v.offsets[row] as usize, v.offsets[row + 1] as usize);
+                v.data.extend_from_within(start..end);
+                v.finish_row();
+                return end - start;
+            }
+        }
+        0
+    }
+
+    /// Takes all rows from number `rows` on out.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let values = match &mut self.values {
+            Values::Boolean(v) => Values::Boolean(v.split_off(rows)),
+            Values::Int64(v) => Values::Int64(v.split_off(rows)),
+            Values::UInt64(v) => Values::UInt64(v.split_off(rows)),
+            Values::Float32(v) => Values::Float32(v.split_off(rows)),
+            Values::Float64(v) => Values::Float64(v.split_off(rows)),
+            Values::Text(v) => Values::Text(v.split_off(rows)),
+            Values::Bytes(v) => Values::Bytes(v.split_off(rows)),
+        };
+        Self { values, nulls: self.nulls.split_off(rows), absent: self.absent.split_off(rows) }
     }
 
     /// Appends a null.
@@ -244,5 +343,42 @@ impl Column {
     pub fn push_null(&mut self) {
         self.nulls.set(self.values.len());
         self.values.push_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn column(data_type: DataType, rows: &[Option<u8>]) -> Column {
+        let mut column = Column::new(data_type);
+        for row in rows {
+            match (row, &mut column.values) {
+                (None, _) => column.push_null(),
+                (Some(value), Values::Text(text)) => text.push(&vec![b'x'; usize::from(*value)]),
+                (Some(value), Values::UInt64(numbers)) => numbers.push(u64::from(*value)),
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+        column
+    }
+
+    proptest! {
+        #[test]
+        fn a_column_that_is_split_has_the_same_rows(rows: Vec<Option<u8>>, at: prop::sample::Index, text: bool) {
+            let data_type = if text { DataType::Text } else { DataType::UInt64 };
+            let at = at.index(rows.len() + 1);
+            let mut first = column(data_type, &rows);
+            let second = first.split_off(at);
+            for (part, rows) in [(first, &rows[..at]), (second, &rows[at..])] {
+                let expected = column(data_type, rows);
+                prop_assert_eq!(&part.values, &expected.values);
+                for row in 0..rows.len() + 9 {
+                    prop_assert_eq!(part.nulls.get(row), expected.nulls.get(row));
+                }
+            }
+        }
     }
 }

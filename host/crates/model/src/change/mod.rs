@@ -4,6 +4,7 @@
 //! log, point into them. Interleaved tables and one-row transactions therefore still fill whole columns.
 
 mod batch;
+mod capabilities;
 mod column;
 
 mod instant;
@@ -14,6 +15,7 @@ mod select;
 mod table;
 
 pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, TableRows, Transaction};
+pub use capabilities::{BeforeImages, Capabilities};
 pub use column::{Column, Nulls, Strings, Values};
 pub use instant::{civil, write_date, write_datetime, write_timestamp};
 pub use item::{Item, LaneEvent, Mark, MarkKind, SchemaChange, Truncate};

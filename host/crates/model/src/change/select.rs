@@ -31,15 +31,18 @@ impl Column {
             Values::Text(v) => Values::Text(strings(v)),
             Values::Bytes(v) => Values::Bytes(strings(v)),
         };
-        let mut nulls = Nulls::default();
-        if !self.nulls.none() {
-            for (to, from) in rows.iter().enumerate() {
-                if self.nulls.get(*from as usize) {
-                    nulls.set(to);
+        let bits = |bits: &Nulls| {
+            let mut taken = Nulls::default();
+            if !bits.none() {
+                for (to, from) in rows.iter().enumerate() {
+                    if bits.get(*from as usize) {
+                        taken.set(to);
+                    }
                 }
             }
-        }
-        Column { values, nulls }
+            taken
+        };
+        Column { values, nulls: bits(&self.nulls), absent: bits(&self.absent) }
     }
 
     /// The opposite of [`Column::gather`]: a column of `count` rows in which row `rows[i]` is this column's row `i`. The
@@ -73,15 +76,18 @@ impl Column {
             Values::Text(v) => Values::Text(strings(v)),
             Values::Bytes(v) => Values::Bytes(strings(v)),
         };
-        let mut nulls = Nulls::default();
-        if !self.nulls.none() {
-            for (from, to) in rows.iter().enumerate() {
-                if self.nulls.get(from) {
-                    nulls.set(*to as usize);
+        let bits = |bits: &Nulls| {
+            let mut scattered = Nulls::default();
+            if !bits.none() {
+                for (from, to) in rows.iter().enumerate() {
+                    if bits.get(from) {
+                        scattered.set(*to as usize);
+                    }
                 }
             }
-        }
-        Column { values, nulls }
+            scattered
+        };
+        Column { values, nulls: bits(&self.nulls), absent: bits(&self.absent) }
     }
 
     /// Makes rows null, and forgets their values. `rows` must rise and exist.
@@ -110,18 +116,27 @@ impl Column {
             Values::Text(v) | Values::Bytes(v) => strings(v),
         }
         rows.iter().for_each(|row| self.nulls.set(*row as usize));
+        if self.may_be_absent() {
+            rows.iter().for_each(|row| self.absent.clear(*row as usize));
+        }
+    }
+
+    /// Makes rows absent, and forgets their values. `rows` must rise and exist.
+    pub fn withhold(&mut self, rows: &[u32]) {
+        self.erase(rows);
+        rows.iter().for_each(|row| self.absent.set(*row as usize));
     }
 
     /// Appends the rows of `other`, which has to be of the same kind of values.
     pub fn append(&mut self, other: Column) {
         let before = self.len();
-        if !other.nulls.none() {
-            for row in 0..other.len() {
-                if other.nulls.get(row) {
-                    self.nulls.set(before + row);
-                }
+        let bits = |to: &mut Nulls, from: &Nulls| {
+            if !from.none() {
+                (0..other.values.len()).filter(|row| from.get(*row)).for_each(|row| to.set(before + row));
             }
-        }
+        };
+        bits(&mut self.nulls, &other.nulls);
+        bits(&mut self.absent, &other.absent);
         fn strings(to: &mut Strings, from: Strings) {
             let base = to.data.len() as u32;
             to.data.extend_from_slice(&from.data);
@@ -146,69 +161,120 @@ mod tests {
     use super::*;
     use crate::change::DataType;
 
-    fn text(rows: &[Option<String>]) -> Column {
+    /// A value, null, or absent: the model of a row.
+    #[derive(Clone, Debug, PartialEq)]
+    enum Row {
+        Value(String),
+        Null,
+        Absent,
+    }
+
+    fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
+        prop::collection::vec(prop_oneof![3 => ".{0,5}".prop_map(Row::Value), 1 => Just(Row::Null), 1 => Just(Row::Absent)], 0..most)
+    }
+
+    /// Rows, some of them picked.
+    fn picked_rows() -> impl Strategy<Value = (Vec<Row>, Vec<u32>)> {
+        (rows(40), prop::collection::vec(any::<bool>(), 40)).prop_map(|(rows, picks)| {
+            let picked = (0..rows.len() as u32).filter(|i| picks[*i as usize]).collect();
+            (rows, picked)
+        })
+    }
+
+    fn text(rows: &[Row]) -> Column {
         let mut column = Column::new(DataType::Text);
         for row in rows {
             match (row, &mut column.values) {
-                (Some(text), Values::Text(strings)) => strings.push(text.as_bytes()),
+                (Row::Value(text), Values::Text(strings)) => strings.push(text.as_bytes()),
+                (Row::Absent, _) => column.push_absent(),
                 _ => column.push_null(),
             }
         }
         column
     }
 
-    fn row(column: &Column, i: usize) -> Option<Vec<u8>> {
+    fn row(column: &Column, i: usize) -> Row {
         let Values::Text(strings) = &column.values else { panic!("text") };
-        (!column.nulls.get(i)).then(|| strings.get(i).to_vec())
+        match (column.nulls.get(i), column.is_absent(i)) {
+            (false, false) => Row::Value(String::from_utf8(strings.get(i).to_vec()).expect("text")),
+            (true, false) => Row::Null,
+            (true, true) => Row::Absent,
+            (false, true) => panic!("an absent value counts as null where nobody looks for absent ones"),
+        }
+    }
+
+    fn held(column: &Column) -> Vec<Row> {
+        (0..column.len()).map(|i| row(column, i)).collect()
+    }
+
+    #[test]
+    fn a_column_without_absent_values_has_no_memory_for_them() {
+        let mut column = text(&[Row::Null, Row::Value("a".into())]);
+        column.append(text(&[Row::Null]));
+        let column = column.gather(&[2, 1]).scatter(&[0, 3], 5);
+        assert_eq!(column.absent.0.capacity(), 0);
     }
 
     proptest! {
         #[test]
-        fn scattered_rows_come_back_where_they_were(rows in prop::collection::vec((any::<bool>(), prop::option::of(".{0,5}")), 0..40)) {
-            let values: Vec<_> = rows.iter().map(|r| r.1.clone()).collect();
-            let column = text(&values);
-            let picked: Vec<u32> = rows.iter().enumerate().filter(|(_, r)| r.0).map(|(i, _)| i as u32).collect();
-            let back = column.gather(&picked).scatter(&picked, rows.len());
+        fn scattered_rows_come_back_where_they_were((rows, picked) in picked_rows()) {
+            let back = text(&rows).gather(&picked).scatter(&picked, rows.len());
             prop_assert_eq!(back.len(), rows.len());
             for i in picked {
-                prop_assert_eq!(row(&back, i as usize), values[i as usize].as_ref().map(|t| t.clone().into_bytes()));
+                prop_assert_eq!(row(&back, i as usize), rows[i as usize].clone());
             }
         }
 
         #[test]
-        fn gathered_rows_are_those_asked_for(
-            rows in prop::collection::vec(prop::option::of(".{0,5}"), 1..40), wanted in prop::collection::vec(0usize..40, 0..60)) {
-            let column = text(&rows);
+        fn gathered_rows_are_those_asked_for(rows in rows(40), wanted in prop::collection::vec(0usize..40, 0..60)) {
+            prop_assume!(!rows.is_empty());
             let wanted: Vec<u32> = wanted.iter().map(|i| (i % rows.len()) as u32).collect();
-            let gathered = column.gather(&wanted);
-            prop_assert_eq!(gathered.len(), wanted.len());
-            for (to, from) in wanted.iter().enumerate() {
-                prop_assert_eq!(row(&gathered, to), row(&column, *from as usize));
-            }
+            let expected: Vec<Row> = wanted.iter().map(|i| rows[*i as usize].clone()).collect();
+            prop_assert_eq!(held(&text(&rows).gather(&wanted)), expected);
         }
 
         #[test]
-        fn erased_rows_are_null_and_hold_nothing(rows in prop::collection::vec((any::<bool>(), prop::option::of(".{0,5}")), 0..40)) {
-            let values: Vec<_> = rows.iter().map(|r| r.1.clone()).collect();
-            let mut column = text(&values);
-            let erased: Vec<u32> = rows.iter().enumerate().filter(|(_, r)| r.0).map(|(i, _)| i as u32).collect();
-            column.erase(&erased);
+        fn erased_rows_are_null_and_withheld_rows_absent_and_neither_holds_anything((rows, picked) in picked_rows(), withhold: bool) {
+            let mut column = text(&rows);
+            if withhold { column.withhold(&picked) } else { column.erase(&picked) };
             let Values::Text(strings) = &column.values else { panic!("text") };
-            for (i, (gone, value)) in rows.iter().enumerate() {
-                prop_assert_eq!(row(&column, i), value.as_ref().filter(|_| !gone).map(|t| t.clone().into_bytes()));
+            for (i, value) in rows.iter().enumerate() {
+                let gone = picked.contains(&(i as u32));
+                let instead = if withhold { Row::Absent } else { Row::Null };
+                prop_assert_eq!(row(&column, i), if gone { instead } else { value.clone() });
                 prop_assert!(!gone || strings.get(i).is_empty());
             }
         }
 
         #[test]
-        fn appended_halves_are_the_whole(rows in prop::collection::vec(prop::option::of(".{0,5}"), 0..40), cut in 0usize..40) {
+        fn appended_halves_are_the_whole(rows in rows(40), cut in 0usize..40) {
             let cut = cut.min(rows.len());
             let mut joined = text(&rows[..cut]);
             joined.append(text(&rows[cut..]));
-            prop_assert_eq!(joined.len(), rows.len());
-            for (i, value) in rows.iter().enumerate() {
-                prop_assert_eq!(row(&joined, i), value.as_ref().map(|t| t.clone().into_bytes()));
+            prop_assert_eq!(held(&joined), rows);
+        }
+
+        #[test]
+        fn a_copied_row_is_like_its_original(rows in rows(20), copied in prop::collection::vec(0usize..20, 0..10)) {
+            prop_assume!(!rows.is_empty());
+            let (mut column, mut model) = (text(&rows), rows.clone());
+            for i in copied {
+                let i = i % model.len();
+                let bytes = column.push_copy(i);
+                prop_assert_eq!(bytes, match &model[i] { Row::Value(text) => text.len(), _ => 0 });
+                model.push(model[i].clone());
             }
+            prop_assert_eq!(held(&column), model);
+        }
+
+        #[test]
+        fn rows_cut_off_are_forgotten_also_where_they_were_absent(rows in rows(40), left in 0usize..40, more in rows(10)) {
+            let left = left.min(rows.len());
+            let mut column = text(&rows);
+            column.truncate(left);
+            column.append(text(&more));
+            let model: Vec<Row> = rows[..left].iter().chain(&more).cloned().collect();
+            prop_assert_eq!(held(&column), model);
         }
     }
 }

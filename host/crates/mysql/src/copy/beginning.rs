@@ -6,50 +6,58 @@ use mysql_async::{Conn, prelude::Queryable};
 
 use super::{
     super::{
-        catalogue::Catalogue,
+        captured::Captured,
         connection::{Connector, Server},
-        position::Flavour,
+        position::{Flavour, LANE},
+        precheck::{Beginning, Faults},
     },
     key::quoted,
     place::{self, CopyPlace},
     table::{self, Found},
 };
-use sluicegate_config::{Snapshot, SnapshotMode};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode};
 use sluicegate_model::{
-    Error, ErrorKind, Result,
+    ErrorKind, Result,
     change::{Frontier, Lane, Offset, TableName},
 };
 use sluicegate_source::Begin;
 
-/// Faults that one error lists.
-const TOLD: usize = 20;
 /// MySQL's and MariaDB's errors for a table that the account may not read, and for one that is not there.
 const DENIED: [u16; 2] = [1142, 1143];
 const NO_TABLE: u16 = 1146;
 
-/// Adds the lanes of copies to where the sinks begin, and checks that what is left to copy can be. `anew` says which sinks have
-/// lost their place in the log. Answers the copies that begin anew for them.
-pub async fn check(
+/// Where the sinks begin, copies included.
+pub struct Begun {
+    /// Each sink's frontier, in their order.
+    pub frontiers: Vec<Frontier>,
+    /// The copies that begin anew: the tables, and which copy of each it is.
+    pub anew: Vec<(TableName, u32)>,
+}
+
+/// Adds the lanes of copies to where the sinks begin in the log, and checks that what is left to copy can be.
+pub(crate) async fn check(
     connector: &Connector,
-    catalogue: &Catalogue,
-    settings: &Snapshot,
+    source: &MySqlSource,
     sinks: &[Begin],
-    anew: &[bool],
-    frontiers: &mut [Frontier],
-) -> Result<Vec<(TableName, u32)>> {
+    beginning: &Beginning,
+    faults: &mut Faults,
+) -> Result<Begun> {
+    let anew = &beginning.anew;
+    let places = beginning.positions.iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position.clone())));
+    let mut frontiers: Vec<Frontier> = places.collect();
     for (begin, frontier) in sinks.iter().zip(frontiers.iter_mut()) {
         if let Begin::At(known) = begin {
             copies(known).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
         }
     }
-    if settings.mode == SnapshotMode::Never {
-        return Ok(Vec::new());
+    if source.snapshot.mode == SnapshotMode::Never {
+        return Ok(Begun { frontiers, anew: Vec::new() });
     }
     let first = !sinks.iter().any(|begin| matches!(begin, Begin::At(_)));
     let again = anew.contains(&true);
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
-    let names = if first || again { tables(connector, &mut conn, catalogue, settings).await? } else { Vec::new() };
+    let names = if first || again { tables(connector, &mut conn, &server, source).await? } else { Vec::new() };
     let mut restarted = Vec::new();
     for name in names {
         let lane = place::lane(&name);
@@ -70,7 +78,7 @@ pub async fn check(
         }
         restarted.push((name, generation));
     }
-    leave_out(frontiers)?;
+    leave_out(&mut frontiers)?;
     let mut left: BTreeSet<Lane> = BTreeSet::new();
     for (lane, offset) in frontiers.iter().flat_map(copies) {
         if !CopyPlace::of(offset)?.is_done() {
@@ -79,9 +87,18 @@ pub async fn check(
     }
     left.extend(restarted.iter().map(|(name, _)| place::lane(name)));
     if !left.is_empty() {
-        can_copy(connector, &mut conn, &server, left.iter().filter_map(|lane| place::table_of(lane.name()))).await?;
+        faults.item("snapshot");
+        if source.row_image == RowImage::Partial {
+            faults.add(
+                "tables cannot be copied while rows are logged without some of their columns (row_image: partial)",
+                "Set binlog_row_image = FULL and the source's row_image to full, or set the source's snapshot to never.",
+            );
+        }
+        can_copy(connector, &mut conn, &server, left.iter().filter_map(|lane| place::table_of(lane.name())), faults).await?;
+        faults.pass(format!("{} tables can be copied", left.len()));
+        faults.result(connector.address())?;
     }
-    Ok(restarted)
+    Ok(Begun { frontiers, anew: restarted })
 }
 
 /// The lanes of copies in a frontier.
@@ -104,27 +121,35 @@ fn leave_out(frontiers: &mut [Frontier]) -> Result<()> {
 }
 
 /// The tables that are captured and copied.
-async fn tables(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, settings: &Snapshot) -> Result<Vec<TableName>> {
+async fn tables(connector: &Connector, conn: &mut Conn, server: &Server, source: &MySqlSource) -> Result<Vec<TableName>> {
+    let [captured, copied] = [&source.tables, &source.snapshot.tables].map(|patterns| {
+        let mut captured = Captured::new(patterns.clone());
+        if server.ignores_case {
+            captured.ignore_case();
+        }
+        captured
+    });
     let query = "SELECT table_schema, table_name FROM information_schema.tables \
         WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1, 2";
     let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
     let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
-    Ok(names.filter(|name| catalogue.captures(name) && settings.tables.selects(name)).collect())
+    Ok(names.filter(|name| captured.captures(name) && copied.captures(name)).collect())
 }
 
-/// Whether these tables can be copied: every fault in one error.
-async fn can_copy(connector: &Connector, conn: &mut Conn, server: &Server, names: impl Iterator<Item = TableName>) -> Result<()> {
-    let address = connector.address();
+/// Whether these tables can be copied.
+async fn can_copy(
+    connector: &Connector,
+    conn: &mut Conn,
+    server: &Server,
+    names: impl Iterator<Item = TableName>,
+    faults: &mut Faults,
+) -> Result<()> {
     if server.flavour == Flavour::MySql && !server.gtids {
-        return Err(Error::new(
-            ErrorKind::Precheck,
-            format!("{address} is not ready: its tables cannot be copied, because gtid_mode is not ON"),
-        )
-        .remedy("Switch gtid_mode to ON, or set the source's snapshot to never."));
+        faults
+            .add("tables cannot be copied, because gtid_mode is not ON", "Switch gtid_mode to ON, or set the source's snapshot to never.");
     }
     let account: String = connector.one(conn, "SELECT CURRENT_USER()").await?;
     let account = account.split_once('@').map_or_else(|| format!("'{account}'"), |(user, host)| format!("'{user}'@'{host}'"));
-    let mut faults = Vec::new();
     for name in names {
         let query = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&name.database), quoted(&name.table));
         let readable = async {
@@ -135,34 +160,19 @@ async fn can_copy(connector: &Connector, conn: &mut Conn, server: &Server, names
             }
         };
         if !connector.within("query", readable).await? {
-            faults.push(
-                Error::new(ErrorKind::Precheck, format!("the account {account} may not read {name}, which is to be copied"))
-                    .remedy(format!("GRANT SELECT ON {}.{} TO {account}", quoted(&name.database), quoted(&name.table))),
+            faults.add(
+                format!("the account {account} may not read {name}, which is to be copied"),
+                format!("GRANT SELECT ON {}.{} TO {account}", quoted(&name.database), quoted(&name.table)),
             );
             continue;
         }
-        match table::find(connector, conn, server.flavour, &name).await {
-            Ok(Found::Table(_) | Found::Nothing) => {}
-            Ok(Found::NoKey(why)) => faults.push(table::without_key(&name, &why)),
-            Err(error) if matches!(error.kind(), ErrorKind::Source | ErrorKind::Precheck) => faults.push(error),
+        let fault = match table::find(connector, conn, server.flavour, &name).await {
+            Ok(Found::Table(_) | Found::Nothing) => continue,
+            Ok(Found::NoKey(why)) => table::without_key(&name, &why),
+            Err(error) if matches!(error.kind(), ErrorKind::Source | ErrorKind::Precheck) => error,
             Err(error) => return Err(error),
-        }
+        };
+        faults.add(fault.chain(), fault.remedy_text().unwrap_or_default());
     }
-    match faults.len() {
-        0 => Ok(()),
-        1 => {
-            let fault = faults.remove(0);
-            let error = Error::new(ErrorKind::Precheck, format!("{address} is not ready: {}", fault.chain()));
-            Err(error.remedy(fault.remedy_text().unwrap_or_default()))
-        }
-        count => {
-            let list: String = faults
-                .iter()
-                .take(TOLD)
-                .map(|fault| format!("\n  - {}\n    remedy: {}", fault.chain(), fault.remedy_text().unwrap_or_default()))
-                .collect();
-            let more = if count > TOLD { format!("\n  and {} more", count - TOLD) } else { String::new() };
-            Err(Error::new(ErrorKind::Precheck, format!("{address} is not ready, {count} faults:{list}{more}")))
-        }
-    }
+    Ok(())
 }

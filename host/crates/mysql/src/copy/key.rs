@@ -211,12 +211,12 @@ mod tests {
     fn the_condition_of_a_composite_key_is_lexicographic() {
         let key = key(&[("a", Decoder::Int32), ("b`c", Decoder::Text { prefix: 1, charset: Charset::Utf8 }), ("d", Decoder::Date)]);
         let table = TableName::new("s", "t");
-        insta::assert_snapshot!(key.after(&table, &texts(&["-5", "o'x", "2024-02-29"])).unwrap(), @"`a` >= -5 AND (`a` > -5 OR (`b``c` >= _utf8mb4 X'6f2778' AND (`b``c` > _utf8mb4 X'6f2778' OR (`d` > '2024-02-29'))))");
-        insta::assert_snapshot!(key.up_to(&table, &texts(&["5", "", "0000-00-00"])).unwrap(), @"`a` <= 5 AND (`a` < 5 OR (`b``c` <= _utf8mb4 X'' AND (`b``c` < _utf8mb4 X'' OR (`d` <= '0000-00-00'))))");
-        insta::assert_snapshot!(key.after(&table, &texts(&["5"])).unwrap_err(), @r"
-        the checkpoint has a key of s.t that does not fit the table's own key: it has changed since
-          remedy: Copy the tables anew: start with a new state file.
-        ");
+        let after = "`a` >= -5 AND (`a` > -5 OR (`b``c` >= _utf8mb4 X'6f2778' AND (`b``c` > _utf8mb4 X'6f2778' OR (`d` > '2024-02-29'))))";
+        assert_eq!(key.after(&table, &texts(&["-5", "o'x", "2024-02-29"])).unwrap(), after);
+        let up_to = "`a` <= 5 AND (`a` < 5 OR (`b``c` <= _utf8mb4 X'' AND (`b``c` < _utf8mb4 X'' OR (`d` <= '0000-00-00'))))";
+        assert_eq!(key.up_to(&table, &texts(&["5", "", "0000-00-00"])).unwrap(), up_to);
+        let error = key.after(&table, &texts(&["5"])).unwrap_err().to_string();
+        assert!(error.starts_with("the checkpoint has a key of s.t that does not fit the table's own key"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
         gtid::GtidSet,
         ledger,
         position::BinlogPosition,
+        statement::Touched,
         stream::{self, Halt, Stream},
     },
     chunk::{Chunk, High},
@@ -145,9 +146,13 @@ impl Copying {
         self.spoil(Spoiled::Reconnected);
     }
 
-    /// A statement may have altered a table.
-    pub fn schema_changed(&mut self) {
-        self.spoil(Spoiled::Altered);
+    /// A statement may have altered these tables.
+    pub(crate) fn schema_changed(&mut self, touched: &Touched) {
+        if let Some(recording) = &mut self.recording
+            && touched.may_be(&recording.table)
+        {
+            recording.spoil(Spoiled::Altered);
+        }
     }
 
     /// Waits until the reader asks for something. What already waits for the stream is asked for as it goes on.
@@ -260,7 +265,8 @@ impl Stream {
     /// Whether everything was delivered, in this run, that a sink had before it.
     fn has_what_sinks_have(&self) -> Result<bool, Halt> {
         let place = self.place.resume();
-        if !place.open.is_empty() || place.skip.is_some() {
+        // right after a failover the place has no file: on MariaDB, what a query sees is compared by it
+        if !place.open.is_empty() || place.skip.is_some() || !place.has_file() {
             return Ok(false);
         }
         let sinks = self.copying.iter().flat_map(|copying| &copying.sinks);

@@ -24,6 +24,7 @@ mod recording;
 mod table;
 mod values;
 
-pub use beginning::check;
+pub use beginning::Begun;
+pub(crate) use beginning::check;
 pub use lanes::Lanes;
 pub use merge::{Copying, asked};

@@ -212,8 +212,8 @@ mod tests {
         for place in [CopyPlace::beginning(1), CopyPlace::left_out(2), at("a\"b", None)] {
             assert_eq!(CopyPlace::parse(&place.to_json()).unwrap(), place);
         }
-        insta::assert_snapshot!(at("17", None).to_json(), @r#"{"copy":1,"last_key":["17"],"rows":3}"#);
-        insta::assert_snapshot!(CopyPlace::left_out(1).to_json(), @r#"{"copy":1,"done":true,"rows":0}"#);
+        assert_eq!(at("17", None).to_json(), r#"{"copy":1,"last_key":["17"],"rows":3}"#);
+        assert_eq!(CopyPlace::left_out(1).to_json(), r#"{"copy":1,"done":true,"rows":0}"#);
         for broken in ["", "{}", "7", r#"{"copy":1,"last_key":[],"rows":0}"#, r#"{"copy":1,"last_key":["1"],"done":true,"rows":0}"#] {
             assert!(CopyPlace::parse(broken).is_err(), "{broken}");
         }

@@ -24,7 +24,8 @@ pub enum Spoiled {
 pub struct Recording {
     /// Which chunk it is for.
     pub ticket: u64,
-    table: TableName,
+    /// The table.
+    pub table: TableName,
     key: Arc<[Box<str>]>,
     /// Where the key's columns are in the version of the table that came last.
     columns: Option<(Arc<Table>, Vec<usize>)>,
@@ -87,6 +88,11 @@ impl Recording {
             self.spoil(Spoiled::Altered);
             return;
         };
+        if rows.may_be_absent() {
+            // what is left out for such a change would be the only whole row
+            self.spoil(Spoiled::Altered);
+            return;
+        }
         for row in 0..rows.len() {
             self.scratch.clear();
             if !Key::bytes(&places, &rows.columns, row, &mut self.scratch) {

@@ -4,12 +4,12 @@ use mysql_async::{Conn, Row, prelude::Queryable};
 
 use super::{
     super::{
-        catalogue::CatalogueColumn,
         column_type as ct,
         connection::Connector,
         decoder::Decoder,
         plan::{self, Plan},
         position::Flavour,
+        schema::CatalogueColumn,
         table_map::{ColumnMap, Metadata, TableMap},
     },
     key::{self, Key, KeyColumn, quoted},
@@ -108,7 +108,7 @@ pub async fn find(connector: &Connector, conn: &mut Conn, flavour: Flavour, name
     let mut descriptions = Vec::with_capacity(described.columns.len());
     for raw in &described.columns {
         let (column, data_type, column_type, charset, key, ..) = raw.clone();
-        let of_catalogue = CatalogueColumn { name: column, data_type, column_type, charset, key };
+        let of_catalogue = CatalogueColumn { name: column, data_type, column_type, charset, key, nullable: None, bytes: None };
         let description = of_catalogue.describe();
         let map = column_map(raw, description.labels.len(), flavour)
             .ok_or_else(|| plan::unsupported(name, &description.name, &format!("the type {}", raw.1)))?;

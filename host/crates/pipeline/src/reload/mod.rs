@@ -2,13 +2,12 @@
 //! off the hot path, and hands them to the worker.
 //!
 //! The whole chain is replaced, not one plugin, because the plans of the plugins behind it depend on the columns it delivers.
-//! A changed file is read when it has been quiet for a moment. Anything that fails leaves the old chain running and is
+//! A changed file is read when it has been quiet for a moment; what a path leads to is watched, over links, too. Anything that fails leaves the old chain running and is
 //! reported once for each content of the file.
 
 mod announce;
 mod edit;
 mod take_over;
-mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,9 +26,12 @@ use tokio::{sync::mpsc as queue, task::JoinHandle};
 use super::{sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Request, Requests};
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
-use sluicegate_model::{Error, ErrorKind, Result, limits::SWAP_REQUESTS};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    limits::{SWAP_REQUESTS, WATCH_INTERVAL, WATCHED_LINKS},
+};
 use sluicegate_plugin_host::{self as plugin, Engine, Member, Surroundings, sha256};
-use watch::{Look, Watch, resolve};
+use sluicegate_storage::watch::{Changes, Look, Watch, WatchFault};
 
 /// Watches and serves wishes until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
 pub(super) struct Reloader {
@@ -58,8 +60,8 @@ enum Event {
 
 #[derive(Default)]
 struct Flags {
-    /// Files may have changed since the last look.
-    dirty: AtomicBool,
+    /// Whether files may have changed since the last look.
+    changes: Changes,
     closing: AtomicBool,
 }
 
@@ -68,18 +70,14 @@ impl Reloader {
     pub fn start(setup: Setup, requests: Option<Requests>) -> Result<Self> {
         let flags = Arc::new(Flags::default());
         let (events, happened) = mpsc::sync_channel(SWAP_REQUESTS);
-        let watch = Watch::new({
-            let (events, flags) = (events.clone(), flags.clone());
-            move || {
-                // a full channel is read soon, and the flag then
-                if !flags.dirty.swap(true, Ordering::AcqRel) {
-                    let _ = events.try_send(Event::Files);
-                }
-            }
+        let watch = Watch::new(flags.changes.clone(), {
+            let events = events.clone();
+            // a full channel is read soon, and the flag then
+            move || drop(events.try_send(Event::Files))
         });
         let has_files = setup.members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
         let mut reload = Reload {
-            file: setup.started.file.as_deref().map(resolve).transpose()?,
+            file: setup.started.file.clone(),
             setup,
             watch: None,
             edit: None,
@@ -87,7 +85,7 @@ impl Reloader {
             reported: HashMap::new(),
             left: Vec::new(),
         };
-        let watching = watch.and_then(|watch| {
+        let watching = watch.map_err(fault).and_then(|watch| {
             reload.watch = Some(watch);
             reload.follow()
         });
@@ -134,7 +132,7 @@ impl Drop for Reloader {
 /// The thread that prepares chains.
 struct Reload {
     setup: Setup,
-    /// The pipeline file, through its real folder.
+    /// The pipeline file.
     file: Option<PathBuf>,
     watch: Option<Watch>,
     /// The plugins as the pipeline file wants them, while other ones run.
@@ -165,12 +163,14 @@ impl Reload {
         // a file that was changed before the watch began has to be found, too
         self.look();
         let mut waiting = Vec::new();
-        while let Ok(event) = events.recv() {
-            match event {
-                Event::Files => {}
-                Event::Wish(request) => waiting.push(request),
+        loop {
+            match events.recv_timeout(WATCH_INTERVAL) {
+                Ok(Event::Files) => {}
+                Ok(Event::Wish(request)) => waiting.push(request),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.glance(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
-            if flags.dirty.load(Ordering::Acquire) {
+            if flags.changes.any() {
                 self.wait_until_quiet(events, flags, &mut waiting);
                 self.look();
             }
@@ -186,38 +186,43 @@ impl Reload {
     /// Quiet for a moment, but not put off for ever by a folder that is never quiet. Wishes that come meanwhile are kept: no
     /// more than HTTP has connections.
     fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Request>) {
-        let debounce = self.setup.around.limits.plugin_debounce;
-        let begin = Instant::now();
-        loop {
-            flags.dirty.store(false, Ordering::Release);
-            let quiet_at = Instant::now() + debounce;
+        flags.changes.until_quiet(self.setup.around.limits.plugin_debounce, |quiet_at| {
             loop {
                 // one event at most tells of files in this time: whoever writes a lot in the folder does not wake us more often
                 match events.recv_timeout(quiet_at.saturating_duration_since(Instant::now())) {
                     Ok(Event::Files) => {}
                     Ok(Event::Wish(request)) => waiting.push(request),
-                    Err(_) => break,
+                    Err(_) => return !flags.closing.load(Ordering::Acquire),
                 }
             }
-            let was_quiet = !flags.dirty.swap(false, Ordering::AcqRel);
-            if was_quiet || begin.elapsed() > debounce * 20 || flags.closing.load(Ordering::Acquire) {
-                return;
-            }
-        }
+        });
     }
 
     /// The watched plugin files: those that run, and those that an edit wants.
     fn plugin_files(&self) -> BTreeSet<PathBuf> {
         let running = self.setup.members.iter().map(|m| &m.settings.origin);
         let wanted = self.edit.iter().flat_map(|e| &e.plugins).map(|p| &p.origin);
-        // a folder that is not there is told when the file is read
         running.chain(wanted).filter_map(plugin_file).collect()
     }
 
     fn follow(&mut self) -> Result<()> {
+        let files = self.files();
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        watch.follow_files(files.iter().map(PathBuf::as_path), WATCHED_LINKS).map_err(fault)
+    }
+
+    /// Everything that is watched.
+    fn files(&self) -> BTreeSet<PathBuf> {
         let mut files = self.plugin_files();
         files.extend(self.file.clone());
-        self.watch.as_mut().map_or(Ok(()), |watch| watch.follow(&files))
+        files
+    }
+
+    /// Notices what no event tells of.
+    fn glance(&self) {
+        if let Some(watch) = &self.watch {
+            watch.glance(self.files().iter().map(PathBuf::as_path));
+        }
     }
 
     /// Looks at every file, and swaps what is new.
@@ -402,10 +407,10 @@ impl Reload {
     }
 }
 
-/// The (resolved) file of a plugin that has one.
+/// The file of a plugin that has one.
 fn plugin_file(origin: &PluginOrigin) -> Option<PathBuf> {
     match origin {
-        PluginOrigin::File(path) => resolve(path).ok(),
+        PluginOrigin::File(path) => Some(path.clone()),
         PluginOrigin::Embedded(_) => None,
     }
 }
@@ -413,4 +418,10 @@ fn plugin_file(origin: &PluginOrigin) -> Option<PathBuf> {
 /// A hash of a pipeline file's content; of nothing when it cannot be read.
 fn fingerprint(file: &Path) -> String {
     sluicegate_storage::file::read(file, config::MOST_BYTES).map_or_else(|_| String::new(), |bytes| sha256(&bytes))
+}
+
+fn fault(WatchFault { folder, cause }: WatchFault) -> Error {
+    Error::new(ErrorKind::Precheck, format!("the folder of a plugin or of the pipeline file cannot be watched: {}", folder.display()))
+        .remedy("check that it exists and is readable, and that the system's limit of inotify watches is not reached")
+        .caused_by(cause)
 }

@@ -1,0 +1,110 @@
+//! The tables that the server has today, for a check: names with one query, columns with one for each database.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mysql_async::{Conn, prelude::Queryable};
+
+use super::{catalogue::Catalogue, connection::Connector, precheck::Faults, schema::CatalogueColumn};
+use sluicegate_model::{
+    Result,
+    change::{ColumnInfo, Place, Table, TableName},
+    finding::listed,
+    limits::{CHECK_NAMES, CHECKED_TABLES},
+};
+use sluicegate_source::Inventory;
+
+/// Tables whose columns one query reads.
+const ASKED: usize = 500;
+
+/// The server's own databases are left out unless they are captured.
+const NAMES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
+    WHERE table_schema NOT IN ('information_schema', 'performance_schema', 'sys') ORDER BY 1, 2";
+
+/// Reads what there is.
+pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Result<Inventory> {
+    let mut conn = connector.connect().await?;
+    let server = connector.identify(&mut conn).await?;
+    catalogue.fit(&server);
+    let mut inventory = Inventory { ignores_case: server.ignores_case, ..Inventory::default() };
+    let mut captured: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut count = 0;
+    let rows: Vec<(String, String, String)> = connector.within("query", conn.query(NAMES)).await?;
+    for (database, table, kind) in rows {
+        let name = TableName::new(database, table);
+        let is_table = matches!(kind.as_str(), "BASE TABLE" | "SYSTEM VERSIONED");
+        match (is_table, catalogue.captures(&name)) {
+            (true, true) if count >= CHECKED_TABLES => inventory.more += 1,
+            (true, true) => {
+                count += 1;
+                captured.entry(name.database.clone()).or_default().push(name.table.clone());
+            }
+            (false, true) => inventory.no_tables.push(name.clone()),
+            _ => {}
+        }
+        if is_table {
+            inventory.seen.push(name);
+        }
+    }
+    for (database, tables) in captured {
+        for some in tables.chunks(ASKED) {
+            let of = columns(connector, &mut conn, &database, some).await?;
+            inventory.captured.extend(of);
+        }
+    }
+    inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(inventory)
+}
+
+/// Some tables of a database, with their columns.
+async fn columns(connector: &Connector, conn: &mut Conn, database: &str, tables: &[String]) -> Result<Vec<Arc<Table>>> {
+    let query = format!(
+        "SELECT table_name, column_name, data_type, column_type, character_set_name, CONCAT(column_key, '/', is_nullable) \
+         FROM information_schema.columns WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
+        vec!["?"; tables.len()].join(", ")
+    );
+    let parameters: Vec<&str> = std::iter::once(database).chain(tables.iter().map(String::as_str)).collect();
+    let rows: Vec<(String, String, String, String, Option<String>, String)> =
+        connector.within("query", conn.exec(query, parameters)).await?;
+    let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
+    for (table, name, data_type, column_type, charset, key) in rows {
+        let (key, nullable) = key.split_once('/').unwrap_or((&key, "YES"));
+        let (key, nullable) = (key.to_owned(), Some(nullable == "YES"));
+        let column = CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes: None };
+        found.entry(table).or_default().push(ColumnInfo {
+            data_type: column.value_type(),
+            native_type: column.native_type(),
+            nullable: nullable != Some(false),
+            primary_key: column.key == "PRI",
+            place: Place::Value,
+            name: column.name,
+        });
+    }
+    let table = |(table, columns)| Arc::new(Table { name: TableName::new(database, table), destination: None, columns });
+    Ok(found.into_iter().map(table).collect())
+}
+
+/// Captured tables whose rows change with those of another table, which no server logs: the storage engine does it by itself.
+pub(super) async fn cascades(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
+    let query = "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints \
+        WHERE delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1, 2, 3";
+    let rows: Vec<(String, String, String, String, String)> = connector.within("query", conn.query(query)).await?;
+    let mut found: Vec<String> = rows
+        .into_iter()
+        .map(|(database, table, constraint, ..)| (TableName::new(database, table), constraint))
+        .filter(|(name, _)| catalogue.captures(name))
+        .map(|(name, constraint)| format!("{name} ({constraint})"))
+        .collect();
+    found.dedup();
+    if found.is_empty() {
+        faults.pass("no captured table has a foreign key that changes its rows");
+    } else {
+        faults.warn(
+            format!(
+                "foreign keys change rows of captured tables (ON DELETE or ON UPDATE CASCADE, SET NULL), and the server does not log that: {}",
+                listed(found.iter().map(String::as_str), CHECK_NAMES)
+            ),
+            "delete and update the rows of these tables in statements of their own, and make the foreign keys ON DELETE RESTRICT ON UPDATE RESTRICT",
+        );
+    }
+    Ok(())
+}

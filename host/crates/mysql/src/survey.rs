@@ -1,0 +1,239 @@
+//! Where schemas change in the log, as far as the scout has read ahead.
+//!
+//! An answer of the server's catalogue describes the time of the answer. It is valid for an earlier place of the log if no schema
+//! change of the table stands between that place and the log's end as it is after the answer. The survey finds that out.
+
+use std::{collections::HashMap, sync::Arc};
+
+use mysql_async::binlog::events::Event;
+
+use super::{
+    connection::Connector,
+    cursor::Fault,
+    event::{self, kind},
+    gtid::Gtid,
+    ledger::file_number,
+    payload::{Payload, Refusal},
+    scout::{Scout, Scouted},
+    statement::{self, Statement, Touched},
+};
+use sluicegate_model::{Error, ErrorKind, Result, change::TableName, limits::HISTORY_DATABASES};
+
+/// A place of one server's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The file.
+    pub file: Arc<str>,
+    /// The position in it.
+    pub position: u64,
+}
+
+impl Spot {
+    fn key(&self) -> (u64, u64) {
+        (file_number(&self.file).unwrap_or_default(), self.position)
+    }
+
+    /// Whether it stands behind another place of the same log.
+    pub fn is_behind(&self, other: &Self) -> bool {
+        self.key() > other.key()
+    }
+}
+
+impl std::fmt::Display for Spot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.position)
+    }
+}
+
+/// A statement that may change schemas.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Behind it.
+    pub behind: Spot,
+    /// Its transaction.
+    pub gtid: Option<Gtid>,
+    /// The tables that it may change.
+    pub touched: Touched,
+}
+
+/// The last schema change of each table that was found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Up to where the log was read.
+    to: Option<Spot>,
+    tables: HashMap<TableName, Spot>,
+    databases: HashMap<String, Spot>,
+    any: Option<Spot>,
+}
+
+impl Survey {
+    /// Where to read on, for a reader that is at `here`.
+    pub fn next(&self, here: &Spot) -> Spot {
+        match &self.to {
+            Some(to) if !here.is_behind(to) => to.clone(),
+            _ => here.clone(),
+        }
+    }
+
+    /// Takes in that the log was read up to here.
+    pub fn reach(&mut self, to: Spot) {
+        self.to = Some(to);
+    }
+
+    /// Takes a schema change in. More tables than `limit` are not told apart.
+    pub fn note(&mut self, site: Site, limit: usize, captured: impl Fn(&TableName) -> bool) {
+        let behind = site.behind;
+        match site.touched {
+            Touched::Tables(tables) => {
+                for table in tables.into_iter().filter(captured) {
+                    self.tables.insert(table, behind.clone());
+                }
+            }
+            Touched::Database(database) => _ = self.databases.insert(database, behind.clone()),
+            Touched::Any => self.any = Some(behind.clone()),
+        }
+        if self.tables.len() > limit || self.databases.len() > HISTORY_DATABASES {
+            self.tables.clear();
+            self.databases.clear();
+            self.any = Some(behind);
+        }
+    }
+
+    /// Behind the last schema change that may be the table's, if there is one behind `here`.
+    pub fn change_behind(&self, table: &TableName, here: &Spot) -> Option<&Spot> {
+        let changes = [self.tables.get(table), self.databases.get(&table.database), self.any.as_ref()];
+        changes.into_iter().flatten().filter(|spot| spot.is_behind(here)).max_by_key(|spot| spot.key())
+    }
+}
+
+/// Finds the schema changes in what a scout reads.
+pub struct Search {
+    scout: Scout,
+    /// The transaction that is being read.
+    gtid: Option<Gtid>,
+}
+
+impl Search {
+    /// In what this scout reads.
+    pub fn new(scout: Scout) -> Self {
+        Self { scout, gtid: None }
+    }
+
+    /// The place behind what was read: once [`Self::next`] has answered `None`, the log's end.
+    pub fn place(&self) -> Spot {
+        Spot { file: self.scout.file().clone(), position: self.scout.position() }
+    }
+
+    /// The next schema change; `None` at the log's end.
+    ///
+    /// # Errors
+    /// The scout's, and `Source`: an event cannot be read.
+    pub async fn next(&mut self, connector: &Connector, row_bytes: usize) -> Result<Option<Site>> {
+        while let Some(Scouted { event, .. }) = self.scout.next(connector).await? {
+            let found = self.look_into(&event, row_bytes).map_err(|fault| {
+                let text = format!("{} sent an event that cannot be read, before {}: {fault}", connector.address(), self.place());
+                Error::new(ErrorKind::Source, text).remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
+            })?;
+            if let Some(touched) = found {
+                return Ok(Some(Site { behind: self.place(), gtid: self.gtid.clone(), touched }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_into(&mut self, event: &Event, row_bytes: usize) -> Result<Option<Touched>, Fault> {
+        let header = event.header();
+        match header.event_type_raw() {
+            kind::GTID | kind::GTID_TAGGED => self.gtid = Some(event::mysql_gtid(event)?.gtid),
+            kind::ANONYMOUS_GTID => self.gtid = None,
+            kind::MARIADB_GTID => {
+                let read = event::mariadb_gtid(event.data())?;
+                self.gtid = Some(Gtid::MariaDb { domain: read.domain, server: header.server_id(), sequence: read.sequence });
+            }
+            kind::QUERY => return touched(event.data(), false, row_bytes),
+            kind::MARIADB_QUERY_COMPRESSED => return touched(event.data(), true, row_bytes),
+            kind::TRANSACTION_PAYLOAD => return touched_in_payload(event.data(), row_bytes),
+            _ => {}
+        }
+        Ok(None)
+    }
+}
+
+/// The tables whose schemas a statement may change.
+fn touched(body: &[u8], compressed: bool, limit: usize) -> Result<Option<Touched>, Fault> {
+    let query = event::query(body, compressed, limit)?;
+    Ok(match &*query.text {
+        "BEGIN" | "COMMIT" => None,
+        text => match statement::classify(&query.database, text) {
+            Statement::Ddl { touched, .. } => Some(touched),
+            _ => None,
+        },
+    })
+}
+
+/// The same of a compressed transaction, in which such a statement can only stand before the first rows (`CREATE TABLE … SELECT`).
+fn touched_in_payload(body: &[u8], row_bytes: usize) -> Result<Option<Touched>, Fault> {
+    let read = |refusal| match refusal {
+        Refusal::Garbled(fault) => fault,
+        Refusal::Large { .. } => Fault::Invalid("an event that is larger than the limit"),
+    };
+    let mut events = Payload::open(body, row_bytes).map_err(read)?;
+    while let Some(event) = events.next().map_err(read)? {
+        match event.header().event_type_raw() {
+            kind::QUERY => {
+                if let Some(touched) = touched(event.data(), false, row_bytes)? {
+                    return Ok(Some(touched));
+                }
+            }
+            kind::TABLE_MAP => break,
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(position: u64) -> Spot {
+        Spot { file: "b.000002".into(), position }
+    }
+
+    fn site(position: u64, touched: Touched) -> Site {
+        Site { behind: at(position), gtid: None, touched }
+    }
+
+    #[test]
+    fn a_change_behind_a_place_is_found_whether_it_names_the_table_its_database_or_nothing() {
+        let (t, u) = (TableName::new("d", "t"), TableName::new("d", "u"));
+        let mut survey = Survey::default();
+        survey.note(site(100, Touched::Tables(vec![t.clone()])), 10, |_| true);
+        assert_eq!(survey.change_behind(&t, &at(99)), Some(&at(100)));
+        assert_eq!(survey.change_behind(&t, &at(100)), None);
+        assert_eq!(survey.change_behind(&u, &at(0)), None);
+        survey.note(site(200, Touched::Database("d".into())), 10, |_| true);
+        assert_eq!(survey.change_behind(&u, &at(100)), Some(&at(200)));
+        survey.note(site(300, Touched::Any), 10, |_| true);
+        assert_eq!(survey.change_behind(&TableName::new("e", "t"), &at(100)), Some(&at(300)));
+        assert_eq!(survey.change_behind(&t, &Spot { file: "b.000010".into(), position: 4 }), None);
+    }
+
+    #[test]
+    fn more_tables_than_are_told_apart_all_count_as_changed() {
+        let mut survey = Survey::default();
+        for n in 0..4 {
+            survey.note(site(100 + n, Touched::Tables(vec![TableName::new("d", format!("t{n}"))])), 3, |_| true);
+        }
+        assert_eq!(survey.change_behind(&TableName::new("d", "other"), &at(100)), Some(&at(103)));
+    }
+
+    #[test]
+    fn what_was_read_ahead_is_not_read_again() {
+        let mut survey = Survey::default();
+        assert_eq!(survey.next(&at(50)), at(50));
+        survey.reach(at(900));
+        assert_eq!(survey.next(&at(60)), at(900));
+        assert_eq!(survey.next(&at(901)), at(901));
+    }
+}

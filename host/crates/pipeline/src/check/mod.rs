@@ -1,0 +1,347 @@
+//! Everything that can be checked without delivering. The captured tables of today are planned by the real plugins, so that a wrong
+//! column or condition is found here and not at the first row; and configuration that has no effect is told.
+
+mod patterns;
+mod places;
+mod steps;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{any_source::AnySource, beginning::begins, blocking::blocking, prepare, prepare::Ready, reach, treatments};
+use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_kafka_sink as kafka;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::Table,
+    finding::{Finding, Verdict, listed},
+    limits::CHECK_NAMES,
+};
+use sluicegate_plugin_host::{Chain, Effect, Member, Surroundings};
+use sluicegate_source::{Inventory, Source as _};
+use sluicegate_state::Checkpoint;
+
+/// What `check` found out.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Item by item.
+    pub findings: Vec<Finding>,
+    /// What becomes of each captured table.
+    pub tables: Vec<TableReport>,
+    /// Captured tables that were too many to be looked at.
+    pub more: usize,
+    errors: Vec<Error>,
+}
+
+/// What becomes of a captured table.
+#[derive(Clone, Debug)]
+pub struct TableReport {
+    /// Its name at the source.
+    pub table: String,
+    /// Its name as it is delivered.
+    pub delivered: String,
+    /// Its Kafka topics, by sink.
+    pub topics: Vec<(String, String)>,
+    /// For each column that is not delivered as it is: its name, and what happens to it.
+    pub columns: Vec<(String, String)>,
+    /// What happens to its rows.
+    pub rows: Vec<String>,
+}
+
+impl Report {
+    /// Why the pipeline cannot run; `None` when it can.
+    pub fn into_error(mut self) -> Option<Error> {
+        match (self.errors.pop(), self.errors.is_empty()) {
+            (None, _) => None,
+            (Some(only), true) => Some(only),
+            (last, _) => {
+                self.errors.extend(last);
+                let failed: Vec<Finding> = self.errors.iter().map(|error| Finding::of("", error)).collect();
+                Finding::error(&failed)
+            }
+        }
+    }
+
+    fn failed(&mut self, item: &'static str, error: Error) {
+        self.findings.push(Finding::of(item, &error));
+        self.errors.push(error);
+    }
+
+    /// Adds what is found, with an error for what fails.
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            self.errors.extend(Finding::error(std::slice::from_ref(&finding)));
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Checks everything that can be checked without delivering: plugins, the source's settings and grants, the sinks, and what
+/// becomes of every captured table.
+///
+/// # Errors
+/// `Config`: the pipeline file is wrong, so that there is nothing to check. Whatever else fails is in the report.
+pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
+    let status = super::status(&pipeline);
+    let mut report = Report::default();
+    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+    let around = prepare::surroundings(&pipeline, &status, &dead_letters);
+    let preparing = {
+        let (pipeline, around) = (config::Pipeline { workers: 1, ..pipeline.clone() }, around.clone());
+        move || prepare::ready(&pipeline, &around)
+    };
+    let mut ready = match blocking("prepare", preparing).await {
+        Ok(ready) => Some(ready),
+        Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+        Err(error) => {
+            report.failed("plugins", error);
+            None
+        }
+    };
+    if let Some(Ready { members, chains, .. }) = &ready {
+        for (member, description) in members.iter().zip(chains.iter().flat_map(Chain::descriptions)) {
+            let (name, hash) = (&member.settings.name, &member.compiled.hash);
+            report.add([Finding::pass("plugins", format!("`{name}`: {} {} (sha256 {hash:.12})", description.name, description.version))]);
+        }
+    }
+    let mut reached = BTreeSet::new();
+    for (index, sink) in pipeline.sinks.iter().enumerate() {
+        match reach::once(reach::sink(sink, &pipeline.limits).await) {
+            Ok(()) => {
+                reached.insert(index);
+                report.add([Finding::pass("sinks", format!("`{}` is ready", sink.name))]);
+            }
+            Err(error) => report.failed("sinks", error),
+        }
+    }
+    report.add(places::look(&pipeline));
+    let progress = if pipeline.state.exists() {
+        // also while the pipeline runs: an edit of its file is best checked before it is saved there
+        let (state, name, known) = (pipeline.state.clone(), pipeline.name.clone(), around.known.clone());
+        blocking("checkpoint", move || {
+            known.treatments().remember(treatments::read(Checkpoint::look_at_treatments(&state)?)?);
+            Checkpoint::look(&state, &name)
+        })
+        .await?
+    } else {
+        Vec::new()
+    };
+    let begins = begins(&progress, &[], &pipeline)?;
+    let mut source = AnySource::new(&pipeline, &status);
+    let outcome = reach::once(source.check(&begins).await);
+    let findings = source.take_findings();
+    match outcome {
+        Ok(_) => {
+            report.add(findings);
+            report.add([Finding::pass("source", format!("{} is ready", source.connector()))]);
+        }
+        Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+        // its text names them all
+        Err(error) if findings.iter().any(|finding| finding.verdict == Verdict::Fail) => {
+            report.findings.extend(findings);
+            report.errors.push(error);
+        }
+        Err(error) => {
+            report.findings.extend(findings);
+            report.failed("source", error);
+            return Ok(report);
+        }
+    }
+    match source.inventory().await {
+        Ok(Some(inventory)) => {
+            let looking = move || {
+                tables(&mut report, &pipeline, &inventory, ready.as_mut(), &around, &reached);
+                Ok(report)
+            };
+            blocking("plan", looking).await
+        }
+        Ok(None) => Ok(report),
+        Err(error) => {
+            report.failed("tables", error);
+            Ok(report)
+        }
+    }
+}
+
+/// What the captured tables of today say of the configuration.
+fn tables(
+    report: &mut Report,
+    pipeline: &config::Pipeline,
+    inventory: &Inventory,
+    ready: Option<&mut Ready>,
+    around: &Surroundings,
+    reached: &BTreeSet<usize>,
+) {
+    let SourceSettings::MySql(settings) = &pipeline.source else { return };
+    report.add(captured(&settings.tables, inventory));
+    report.more = inventory.more;
+    let Some(Ready { members, chains, .. }) = ready else { return };
+    let Some(chain) = chains.first_mut() else { return };
+    let (mut effects, mut refused) = (Vec::new(), 0);
+    for table in &inventory.captured {
+        match chain.effect(table) {
+            Ok(effect) => effects.push(effect),
+            Err(error) => {
+                refused += 1;
+                if refused <= CHECK_NAMES {
+                    report.failed("plan", error.not_ready());
+                }
+            }
+        }
+    }
+    if refused > CHECK_NAMES {
+        report.findings.push(Finding::fail(
+            "plan",
+            format!("{} more tables cannot be planned", refused - CHECK_NAMES),
+            "correct what is named first",
+        ));
+    }
+    if refused == 0 && !effects.is_empty() {
+        let changed = effects.iter().filter(|effect| effect.steps.iter().flatten().any(|step| !step.is_none())).count();
+        let beyond = if report.more > 0 { format!("; {} more were not looked at", report.more) } else { String::new() };
+        report.add([Finding::pass("plan", format!("{} tables are planned, the plugins change {changed} of them{beyond}", effects.len()))]);
+    }
+    if !inventory.captured.is_empty() {
+        for (index, (member, description)) in members.iter().zip(chain.descriptions()).enumerate() {
+            let arriving: Vec<&Table> = effects.iter().filter_map(|effect| effect.arriving.get(index)).collect();
+            // a table that cannot be planned may be the one that is meant
+            let refused = inventory.captured.iter().filter(|table| effects.iter().all(|effect| effect.source.name != table.name));
+            let all: Vec<&Table> = arriving.iter().copied().chain(refused.map(|table| &**table)).collect();
+            let found = without_effect(member, &description.config_schema, &all);
+            report.add(found.into_iter().chain(steps::look(member, &arriving, around)));
+        }
+    }
+    let mut topics = vec![Vec::new(); effects.len()];
+    let delivered: Vec<Arc<Table>> = effects.iter().map(|effect| effect.delivered.clone()).collect();
+    for (_, sink) in pipeline.sinks.iter().enumerate().filter(|(index, _)| reached.contains(index)) {
+        if let SinkKind::Kafka(settings) = &sink.kind {
+            match kafka::foresee(settings, &delivered, &pipeline.limits) {
+                Ok(foreseen) => {
+                    for (topics, topic) in topics.iter_mut().zip(foreseen.topics) {
+                        topics.extend(topic.map(|topic| (sink.name.clone(), topic.to_string())));
+                    }
+                    let named = |finding: Finding| Finding { found: format!("sink `{}`: {}", sink.name, finding.found), ..finding };
+                    report.add(foreseen.findings.into_iter().map(named));
+                }
+                Err(error) => report.failed("topics", error.context(format_args!("sink `{}`", sink.name)).not_ready()),
+            }
+        }
+    }
+    report.tables = effects.iter().zip(topics).map(|(effect, topics)| told(effect, members, topics)).collect();
+}
+
+/// What the source's own patterns select.
+fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let lower = |text: &str| if inventory.ignores_case { text.to_lowercase() } else { text.to_owned() };
+    for (pattern, excludes) in patterns.include().iter().map(|p| (p, false)).chain(patterns.exclude().iter().map(|p| (p, true))) {
+        let text = pattern.as_str();
+        let Ok(one) = TablePatterns::new(&[lower(text)]) else { continue };
+        let is_selected = |name: &sluicegate_model::change::TableName| match inventory.ignores_case {
+            true => one.selects(&sluicegate_model::change::TableName::new(name.database.to_lowercase(), name.table.to_lowercase())),
+            false => one.selects(name),
+        };
+        // an exclusion with wildcards is often a precaution
+        if inventory.seen.iter().any(is_selected) || (excludes && !pattern.is_exact()) {
+            continue;
+        }
+        let mark = if excludes { "!" } else { "" };
+        let why = match inventory.no_tables.iter().find(|name| one.selects(*name)) {
+            Some(name) => format!(": {name} is a view or a sequence, of which no rows are logged as a table's"),
+            None => near(text, inventory.seen.iter().map(ToString::to_string))
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default(),
+        };
+        found.push(Finding::warn(
+            "tables",
+            format!("`{mark}{text}` matches no table that the account sees{why}"),
+            "correct the source's `tables` (upper and lower case differ), grant the account SELECT on it, or leave it so if the table is made later",
+        ));
+    }
+    let count = inventory.captured.len() + inventory.more;
+    match count {
+        0 => found.push(Finding::warn(
+            "tables",
+            "no table is captured as the server is today",
+            "correct the source's `tables`, grant the account SELECT on the tables, or leave it so if they are made later",
+        )),
+        _ if found.is_empty() => found.push(Finding::pass("tables", format!("{count} are captured"))),
+        _ => {}
+    }
+    if !inventory.no_tables.is_empty() {
+        let names: Vec<String> = inventory.no_tables.iter().map(ToString::to_string).collect();
+        let list = listed(names.iter().map(String::as_str), CHECK_NAMES);
+        found.push(Finding::pass("no tables", format!("views and sequences that the patterns select are left out: {list}")));
+    }
+    found
+}
+
+/// Patterns of a plugin that select none of the tables that arrive at it.
+fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for pattern in patterns::of(&member.settings, schema).iter().flat_map(TablePatterns::include) {
+        let selects = |table: &&Table| TablePatterns::new(&[pattern.as_str()]).is_ok_and(|one| one.selects(&table.name));
+        if arriving.iter().any(|table| selects(&table)) {
+            continue;
+        }
+        let near = near(pattern.as_str(), arriving.iter().map(|table| table.name.to_string()));
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let finding = Finding::warn(
+            "rules",
+            format!(
+                "plugin `{}`: `{}` matches no captured table, so the plugin does nothing for it{hint}",
+                member.settings.name,
+                pattern.as_str()
+            ),
+            "correct the pattern in the plugin's `tables` or `config`: what it was to mask, drop or filter is delivered as it is; or leave it so if the table is made later",
+        );
+        if !found.contains(&finding) {
+            found.push(finding);
+        }
+    }
+    found
+}
+
+/// The name that `wanted` was probably meant to be.
+fn near<S: AsRef<str>>(wanted: &str, names: impl IntoIterator<Item = S>) -> Option<S> {
+    let wanted = wanted.to_lowercase();
+    let limit = (wanted.chars().count() / 3).clamp(1, 4);
+    let near = names.into_iter().map(|name| (strsim::damerau_levenshtein(&wanted, &name.as_ref().to_lowercase()), name));
+    near.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// What becomes of a table, in words.
+fn told(effect: &Effect, members: &[Member], topics: Vec<(String, String)>) -> TableReport {
+    let (mut columns, mut rows) = (Vec::new(), Vec::new());
+    for ((member, step), arriving) in members.iter().zip(&effect.steps).zip(&effect.arriving) {
+        let (Some(step), name) = (step, &member.settings.name) else { continue };
+        for column in &step.rewritten {
+            let actions = steps::actions(member, arriving, column);
+            let how = if actions.is_empty() { "rewritten".to_owned() } else { actions.join(", ") };
+            columns.push((column.clone(), format!("{how} by `{name}`")));
+        }
+        columns.extend(step.dropped.iter().map(|column| (column.clone(), format!("dropped by `{name}`"))));
+        columns.extend(step.renamed.iter().map(|(from, to)| (from.clone(), format!("renamed to `{to}` by `{name}`"))));
+        columns.extend(step.added.iter().map(|column| (column.clone(), format!("added by `{name}`"))));
+        if step.filters {
+            rows.push(format!("filtered by `{name}`"));
+        }
+        if step.operations {
+            rows.push(format!("only some operations pass `{name}`"));
+        }
+    }
+    TableReport { table: effect.source.name.to_string(), delivered: effect.delivered.name.to_string(), topics, columns, rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_in_any_case() {
+        let names = ["shop.customers", "shop.orders"];
+        assert_eq!(near("shop.custmers", names), Some("shop.customers"));
+        assert_eq!(near("Shop.Customers", names), Some("shop.customers"));
+        assert_eq!(near("crm.leads", names), None);
+    }
+}

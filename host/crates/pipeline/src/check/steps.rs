@@ -1,0 +1,178 @@
+//! Steps of the standard plugins that apply to nothing: a mask of a column that no table has, a condition that judges no table.
+//! Where a table is named without wildcards, planning it is an error already; what is left are the rules for many tables.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{near, patterns};
+use crate::prepare;
+use sluicegate_config::{PluginOrigin, TablePatterns};
+use sluicegate_model::{change::Table, finding::Finding};
+use sluicegate_plugin_host::{Chain, KnownTables, Member, Surroundings};
+
+/// Entries of a configuration that are looked at, at most.
+const MOST: usize = 200;
+
+/// What the plugin does to a column, in the order in which a reader looks for them.
+const ACTIONS: [&str; 9] = ["mask", "hash", "drop", "truncate", "constant", "default", "concat", "cast", "rename"];
+
+/// Which standard plugin this is.
+pub(super) fn standard(member: &Member) -> Option<&str> {
+    match &member.settings.origin {
+        PluginOrigin::Embedded(name) => Some(name),
+        PluginOrigin::File(_) => None,
+    }
+}
+
+/// Looks at one plugin, with the tables as they arrive at it.
+pub(super) fn look(member: &Member, arriving: &[&Table], around: &Surroundings) -> Vec<Finding> {
+    let Ok(config) = serde_json::from_str::<Value>(&member.settings.config) else { return Vec::new() };
+    let seen: Vec<&Table> = arriving.iter().copied().filter(|table| member.settings.tables.selects(&table.name)).collect();
+    match standard(member) {
+        _ if seen.is_empty() => Vec::new(),
+        Some("rewrite-columns") => rewrite_columns(&member.settings.name, &config, &seen),
+        Some("map-names") => map_names(&member.settings.name, &config, &seen),
+        Some("filter") => filter(member, &config, &seen, around),
+        _ => Vec::new(),
+    }
+}
+
+/// The tables that an entry selects.
+fn selected<'t>(entry: &Value, seen: &[&'t Table]) -> (String, Vec<&'t Table>) {
+    let patterns = patterns::written(&entry["table"]).and_then(|written| TablePatterns::new(&written).ok()).unwrap_or_default();
+    (patterns.to_string(), seen.iter().copied().filter(|table| patterns.selects(&table.name)).collect())
+}
+
+fn columns<'t>(tables: &[&'t Table]) -> BTreeSet<&'t str> {
+    tables.iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()).collect()
+}
+
+fn is_in(name: &str, columns: &BTreeSet<&str>) -> bool {
+    columns.iter().any(|column| column.to_lowercase() == name.to_lowercase())
+}
+
+fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
+    let entries: Vec<&Value> = config["tables"].as_array().into_iter().flatten().take(MOST).collect();
+    let steps = |entry: &Value| entry["columns"].as_array().cloned().unwrap_or_default();
+    // what steps make is there for those behind them
+    let made: BTreeSet<String> = entries
+        .iter()
+        .flat_map(|entry| steps(entry))
+        .flat_map(|step| match (step["rename"].as_str(), step.get("constant").is_some() || step.get("concat").is_some()) {
+            (Some(name), _) => Some(name.to_lowercase()),
+            (None, true) => step["column"].as_str().map(str::to_lowercase),
+            (None, false) => None,
+        })
+        .collect();
+    let mut found = Vec::new();
+    for entry in &entries {
+        let (tables, selected) = selected(entry, seen);
+        let there = columns(&selected);
+        if selected.is_empty() {
+            continue; // told of the pattern
+        }
+        for step in steps(entry) {
+            let ignored = step.get("missing_column").or(entry.get("missing_column")).is_some_and(|missing| missing == "ignore");
+            let action = ACTIONS.iter().find(|action| step.get(**action).is_some()).copied().unwrap_or("step");
+            let needs: Vec<&str> = match action {
+                "constant" => Vec::new(),
+                "concat" => step["concat"]["of"].as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+                _ => step["column"].as_str().into_iter().collect(),
+            };
+            for column in needs.into_iter().filter(|name| !is_in(name, &there) && !made.contains(&name.to_lowercase())) {
+                found.push(nothing(plugin, &format!("{action} `{column}`"), column, &tables, &there, ignored));
+            }
+        }
+    }
+    found
+}
+
+fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for entry in config["columns"].as_array().into_iter().flatten().take(MOST) {
+        let (tables, selected) = selected(entry, seen);
+        let there = columns(&selected);
+        let ignored = entry["missing_column"] == "ignore";
+        if let Some(column) = entry["from"].as_str().filter(|name| !selected.is_empty() && !is_in(name, &there)) {
+            found.push(nothing(plugin, &format!("rename `{column}`"), column, &tables, &there, ignored));
+        }
+    }
+    let mut names = |list: &str, what: &str, there: BTreeSet<String>| {
+        for from in config[list].as_array().into_iter().flatten().take(MOST).filter_map(|entry| entry["from"].as_str()) {
+            // as patterns take a name, also where it is written with backticks
+            let is = |name: &String| match list {
+                "tables" => TablePatterns::new(&[from]).is_ok_and(|pattern| seen.iter().any(|table| pattern.selects(&table.name))),
+                _ => name == from,
+            };
+            if !there.iter().any(is) {
+                let near = near(from, there.iter().map(String::as_str)).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                found.push(Finding::warn(
+                    "rules",
+                    format!("plugin `{plugin}`: no {what} `{from}` arrives, so nothing is renamed{near}"),
+                    "correct the plugin's `config`, or leave it so if it is made later",
+                ));
+            }
+        }
+    };
+    names("tables", "table", seen.iter().map(|table| table.name.to_string()).collect());
+    names("databases", "database", seen.iter().map(|table| table.name.database.clone()).collect());
+    found
+}
+
+/// Each condition by itself, in a plugin of its own: only the plugin can tell what it judges.
+fn filter(member: &Member, config: &Value, seen: &[&Table], around: &Surroundings) -> Vec<Finding> {
+    let name = &member.settings.name;
+    let mut found = Vec::new();
+    for entry in config["tables"].as_array().into_iter().flatten().take(MOST) {
+        let (tables, selected) = selected(entry, seen);
+        let Some(condition) = entry["where"].as_str().filter(|_| !selected.is_empty()) else { continue };
+        let mut settings = (*member.settings).clone();
+        settings.config = json!({ "tables": [entry] }).to_string();
+        let alone = Member { settings: settings.into(), compiled: member.compiled.clone() };
+        let around = Surroundings { known: KnownTables::new(around.limits.known_tables).into(), ..around.clone() };
+        // what it cannot plan was told when the whole chain planned it
+        let Ok(mut chains) = prepare::chains(&[alone], &around, 1) else { continue };
+        let Some(chain) = chains.first_mut() else { continue };
+        if !selected.iter().any(|table| judges(chain, table)) {
+            found.push(Finding::warn(
+                "rules",
+                format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns", clipped(condition)),
+                "correct the columns in the plugin's `config`, or its tables",
+            ));
+        }
+    }
+    found
+}
+
+fn judges(chain: &mut Chain, table: &Table) -> bool {
+    // an error is no silence
+    let effect = chain.effect(&std::sync::Arc::new(table.clone()));
+    effect.map_or(true, |effect| effect.steps.iter().flatten().any(|step| step.filters))
+}
+
+fn clipped(text: &str) -> String {
+    const MOST: usize = 80;
+    if text.chars().count() > MOST { text.chars().take(MOST).chain(['…']).collect() } else { text.to_owned() }
+}
+
+/// A step without a column to work on. One that looks like a slip fails: what it was to hide would go out as it is.
+fn nothing(plugin: &str, step: &str, column: &str, tables: &str, there: &BTreeSet<&str>, ignored: bool) -> Finding {
+    let near = near(column, there.iter().copied());
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let found = format!("plugin `{plugin}`: {step} applies to nothing: no table of {tables} has the column `{column}`{hint}");
+    let remedy = "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing_column: ignore`";
+    if near.is_some() && !ignored { Finding::fail("rules", found, remedy) } else { Finding::warn("rules", found, remedy) }
+}
+
+/// How a rewritten column is rewritten, as the plugin's configuration has it.
+pub(super) fn actions(member: &Member, table: &Table, column: &str) -> Vec<&'static str> {
+    let Ok(config) = serde_json::from_str::<Value>(&member.settings.config) else { return Vec::new() };
+    if standard(member) != Some("rewrite-columns") {
+        return Vec::new();
+    }
+    let entries = config["tables"].as_array().into_iter().flatten();
+    let steps = entries.filter(|entry| !selected(entry, &[table]).1.is_empty()).flat_map(|entry| entry["columns"].as_array()).flatten();
+    let mine = steps.filter(|step| step["column"].as_str().is_some_and(|name| name.to_lowercase() == column.to_lowercase()));
+    mine.filter_map(|step| ACTIONS.iter().find(|action| step.get(**action).is_some()).copied()).collect()
+}

@@ -1,0 +1,42 @@
+//! The source's versions of schemas, kept in the checkpoint.
+
+use std::sync::Arc;
+
+use sluicegate_model::{
+    Result,
+    change::{Frontier, TableName},
+};
+use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
+use sluicegate_state::{Checkpoint, SchemaChange};
+
+/// The checkpoint of the pipeline.
+#[derive(Debug)]
+pub(super) struct InCheckpoint(pub(super) Arc<Checkpoint>);
+
+impl SchemaStore for InCheckpoint {
+    fn versions(&self) -> Result<Vec<KeptVersion>> {
+        let versions = self.0.schema_versions()?.into_iter();
+        Ok(versions.map(|v| KeptVersion { table: v.table, place: v.place, known: v.known }).collect())
+    }
+
+    fn schema(&self, table: &TableName, place: &str) -> Result<Option<String>> {
+        self.0.schema(table, place)
+    }
+
+    fn read_to(&self) -> Result<Option<String>> {
+        self.0.schemas_read_to()
+    }
+
+    fn store(&self, changes: &[KeptChange]) -> Result<()> {
+        self.0.store_schemas(changes.iter().map(|change| match change {
+            KeptChange::Begin { table, place, schema } => SchemaChange::Begin(table, place, schema.as_deref()),
+            KeptChange::Forget { table, place } => SchemaChange::Forget(table, place),
+            KeptChange::ForgetAll => SchemaChange::ForgetAll,
+            KeptChange::ReadTo(place) => SchemaChange::ReadTo(place),
+        }))
+    }
+
+    fn durable(&self) -> Result<Vec<Frontier>> {
+        Ok(self.0.all()?.into_iter().map(|(_, progress)| progress.frontier).collect())
+    }
+}

@@ -1,0 +1,20 @@
+//! The tables that a source has today, for a check: nothing of them is read.
+
+use std::sync::Arc;
+
+use sluicegate_model::change::{Table, TableName};
+
+/// What a source could give.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The captured tables, as they are today: at most [`sluicegate_model::limits::CHECKED_TABLES`].
+    pub captured: Vec<Arc<Table>>,
+    /// Captured tables beyond that bound.
+    pub more: usize,
+    /// The names of all tables that the account sees, captured or not.
+    pub seen: Vec<TableName>,
+    /// What the patterns select and is no table: views and sequences. Nothing of it is delivered.
+    pub no_tables: Vec<TableName>,
+    /// Whether names of tables that differ in case only are the same.
+    pub ignores_case: bool,
+}
