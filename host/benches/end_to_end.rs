@@ -51,7 +51,7 @@ fn measured(variant: Variant, changes: u64, folder: &Path, cache: &Path) {
             let (out, mut items) = tokio::sync::mpsc::channel(4);
             let sinks = sluicegate_source::Source::check(&mut source, &[sluicegate_source::Begin::First]).await.unwrap();
             let drain = tokio::spawn(async move { while items.recv().await.is_some() {} });
-            sluicegate_source::Source::run(source, sinks, out, CancellationToken::new()).await.unwrap();
+            sluicegate_source::Source::run(source, sinks, out.into(), CancellationToken::new()).await.unwrap();
             drain.await.unwrap();
         });
     } else {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -48,6 +48,8 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         snapshot: Snapshot::default(),
         heartbeat: Duration::from_secs(2),
         row_image: RowImage::Full,
+        statements: Unlogged::Stop,
+        rows_by_ddl: Unlogged::Warn,
     }
 }
 
@@ -134,7 +136,7 @@ impl Capture {
         let stop = CancellationToken::new();
         let (out, items) = mpsc::channel(4);
         let place = places[0].get(LANE).expect("the lane").clone();
-        let task = runtime.spawn(source.run(places, out, stop.clone()));
+        let task = runtime.spawn(source.run(places, out.into(), stop.clone()));
         Self { runtime, items, task: Some(task), stop, status, held: Vec::new(), place }
     }
 

@@ -270,10 +270,13 @@ fn old_rows_are_never_read_with_a_new_schema() {
     server.sql("INSERT INTO d.t VALUES (1, 1); ALTER TABLE d.t ADD y varchar(10) FIRST; INSERT INTO d.t VALUES ('new', 2, 2)");
     let error = Capture::start(settings(&server, "d"), old, Limits::default()).failure();
     assert_eq!(error.kind(), ErrorKind::Source);
-    insta::assert_snapshot!(error, @r"
-    the rows of d.t were logged for another version of the table: the log has 2 columns, the server has 3 columns
-      remedy: Set binlog_row_metadata = FULL on the server, so that the log itself says what its rows hold, and start from a later position if older rows cannot be read.
-    ");
+    assert!(error.message().starts_with("the schema of d.t at binlog.000001:"), "{error}");
+    assert!(
+        error
+            .message()
+            .ends_with("is not known: the table was changed later, and the checkpoint has no version of its schema from before that"),
+        "{error}"
+    );
 
     // while the stream runs, each row is read with the schema of its time
     let mut capture = Capture::start(settings(&server, "d"), anew(), Limits::default());

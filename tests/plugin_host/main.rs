@@ -2,10 +2,12 @@
 
 mod calls;
 mod context;
+mod draft;
 mod drip;
 mod faults;
 mod files;
 mod neighbour;
+mod partial;
 mod pipelines;
 mod policies;
 mod recovery;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluicegate_config::OnError;
 use sluicegate_guest_builder as guests;
 use sluicegate_model::{
-    change::{Operation, Values},
+    change::{Change, Operation, Values},
     limits::Limits,
 };
 
@@ -67,6 +67,27 @@ fn a_plugin_that_is_asked_row_by_row_cannot_answer_with_more_than_one_answer_may
     assert!((1..=4).contains(&delivered.changes.len()), "{}", delivered.changes.len());
     assert_eq!(delivered.bytes, delivered.measure(), "the size is that of what the plugins made of it");
     assert!(delivered.bytes >= delivered.changes.len() * ROW);
+}
+
+/// Each table is asked about by itself: 64 of them are no way round the limit.
+#[test]
+fn a_plugin_cannot_answer_with_more_for_several_tables_than_for_one() {
+    const ROW: usize = 1 << 20;
+    let limits = Limits { plugin_output_bytes: 4 * ROW, plugin_call: Duration::from_secs(2), ..limits() };
+    let config = format!(r#"{{"behaviour": "large-alone", "value": {ROW}, "column": "email"}}"#);
+    let mut bench = chain_within(limits, &[(&guests::evil(), &config)], OnError::Skip).expect("configured");
+    let mut batch = inserts(&orders(), 1);
+    for number in 1..8 {
+        let mut table = orders();
+        std::sync::Arc::make_mut(&mut table).name.table = format!("orders_{number}");
+        let more = inserts(&table, 1);
+        batch.tables.extend(more.tables);
+        batch.changes.extend(more.changes.into_iter().map(|change| Change { table: number, ..change }));
+    }
+    let delivered = bench.chain.apply(batch).expect("passes");
+    delivered.validate().expect("sound");
+    let skipped = bench.status.plugins.all()[0].skipped.get() as usize;
+    assert_eq!((delivered.changes.len(), skipped), (3, 5), "with their offsets, four would be too much");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_guest_builder as guests;
 use sluicegate_model::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Strings, Table,
-        TableName, TableRows, Transaction, Values,
+        Batch, Capabilities, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place,
+        Strings, Table, TableName, TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -119,6 +119,17 @@ pub fn chain_within(limits: Limits, members: &[(&[u8], &str)], on_error: OnError
 
 /// The same on another engine.
 pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_error: OnError) -> sluicegate_model::Result<Bench> {
+    chain_behind(Capabilities::default(), engine, limits, members, on_error)
+}
+
+/// The same behind a source that gives this.
+pub fn chain_behind(
+    capabilities: Capabilities,
+    engine: &Engine,
+    limits: Limits,
+    members: &[(&[u8], &str)],
+    on_error: OnError,
+) -> sluicegate_model::Result<Bench> {
     let dead_letters = tempfile::tempdir().expect("a folder");
     let status =
         Arc::new(Status { plugins: (0..members.len()).map(|i| PluginStatus::new(&format!("p{i}"))).collect(), ..Default::default() });
@@ -127,7 +138,7 @@ pub fn chain_on(engine: &Engine, limits: Limits, members: &[(&[u8], &str)], on_e
         status: status.clone(),
         dead_letters: Arc::new(DeadLetters::new(dead_letters.path(), 1 << 20)),
         known: Arc::new(KnownTables::new(100)),
-        capabilities: Default::default(),
+        capabilities,
     };
     let members = members
         .iter()

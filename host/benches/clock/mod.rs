@@ -46,7 +46,7 @@ pub fn generate(changes: u64, mut take: impl FnMut(Batch)) {
         let (out, mut items) = tokio::sync::mpsc::channel(4);
         let mut generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
         let sinks = generator.check(&[Begin::First]).await.unwrap();
-        let run = generator.run(sinks, out, CancellationToken::new());
+        let run = generator.run(sinks, out.into(), CancellationToken::new());
         let drain = async {
             while let Some(item) = items.recv().await {
                 if let Item::Rows(batch) = item {

@@ -37,7 +37,7 @@ const ITEMS: [&str; 24] = [
     "cascades",
     "source",
     "tables",
-    "no tables",
+    "views",
     "plan",
     "rules",
     "topics",

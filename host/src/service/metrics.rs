@@ -61,6 +61,7 @@ impl Collector for StatusCollector {
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
         out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
         self.copies(&mut out)?;
+        self.memory(&mut out)?;
         self.plugins(&mut out)?;
         self.sinks(&mut out)
     }
@@ -79,6 +80,17 @@ impl StatusCollector {
             "What the copy of the table is doing",
             tables.iter().map(|(table, n)| [("table", table.as_str()), ("state", n.state.name())]),
         )
+    }
+
+    fn memory(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let Some(budget) = self.status.budget.get() else { return Ok(()) };
+        let bytes = Some(&Unit::Bytes);
+        out.gauge("memory_budget", "What batches may take of the process's memory", bytes, budget.most() as f64)?;
+        out.gauge("memory_in_flight", "What batches take now, from the source until the last sink", bytes, budget.in_flight() as f64)?;
+        out.gauge("memory_peak", "The most that batches took at once", bytes, budget.peak() as f64)?;
+        let mut family =
+            out.encoder.encode_descriptor("memory_waits", "Times that a batch had to wait for memory", None, MetricType::Counter)?;
+        family.encode_family(&[("pipeline", self.pipeline.as_str())])?.encode_counter::<NoLabelSet, u64, u64>(&budget.waits(), None)
     }
 
     fn plugins(&self, out: &mut Families<'_, '_>) -> fmt::Result {

@@ -40,6 +40,9 @@ pub struct Readiness {
     pub lag_seconds: f64,
     /// Changes read.
     pub changes: u64,
+    /// What of the configuration has no effect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Watches a status over time: only so can standing still be told from having nothing to do.
@@ -109,7 +112,14 @@ impl Watch {
             (State::Idle, "connected, and there is nothing to do".to_owned())
         };
         let ready = matches!(state, State::Streaming | State::Idle | State::Reconnecting);
-        Readiness { ready, state, reason, lag_seconds: source.lag_us() as f64 / 1e6, changes: source.changes.get() }
+        Readiness {
+            ready,
+            state,
+            reason,
+            lag_seconds: source.lag_us() as f64 / 1e6,
+            changes: source.changes.get(),
+            warnings: status.warnings.all(),
+        }
     }
 }
 

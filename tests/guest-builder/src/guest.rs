@@ -18,7 +18,7 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["context", "evil", "granted", "naive", "route", "stamp", "wasi"]
+    ["absent", "context", "evil", "granted", "naive", "route", "stamp", "wasi"]
         .iter()
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
@@ -54,6 +54,11 @@ pub fn stamp(version: u32) -> Vec<u8> {
 /// The guest that misbehaves as its config says: see `tests/guests/evil`.
 pub fn evil() -> Vec<u8> {
     built("tests/guests/evil")
+}
+
+/// The guest that is built for the draft of interface 1.1, and says what it sees of absent values: see `tests/guests/absent`.
+pub fn absent() -> Vec<u8> {
+    built("tests/guests/absent")
 }
 
 /// The guest that says what it is told about rows: see `tests/guests/context`.

@@ -18,6 +18,9 @@ pub fn source_hash(folder: &Path) -> Result<String> {
     for folder in [folder, &root.join("plugins/sdk"), &root.join("plugins/table-pattern"), &root.join("wit")] {
         collect(folder, &mut files)?;
     }
+    if fs::read_to_string(folder.join("src/lib.rs")).is_ok_and(|text| text.contains("wit/draft/")) {
+        collect(&root.join("wit/draft"), &mut files)?;
+    }
     files.sort();
     files.dedup();
     let mut hash = Sha256::new();
@@ -41,14 +44,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Files that a build reads: `Cargo.toml`, `*.rs` in `src`, `*.wit`, `*.json`. Tests, benches and released interfaces do not
+/// Files that a build reads: `Cargo.toml`, `*.rs` in `src`, `*.wit`, `*.json`. Tests, benches, released interfaces and drafts do not
 /// change a component.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).doing(format_args!("reading {}", folder.display()))? {
         let path = entry.doing(format_args!("reading {}", folder.display()))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_dir() {
-            if !matches!(name, "target" | "tests" | "benches" | "examples" | "released") {
+            if !matches!(name, "target" | "tests" | "benches" | "examples" | "released" | "draft") {
                 collect(&path, files)?;
             }
         } else if name == "Cargo.toml" || matches!(path.extension().and_then(|e| e.to_str()), Some("rs" | "wit" | "json")) {

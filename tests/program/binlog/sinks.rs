@@ -239,7 +239,7 @@ fn a_checkpoint_is_shown_and_what_would_lose_changes_is_refused() {
     caused by: expected value at line 1 column 1
     remedy: Write the place as `sluicegate checkpoint show` prints it.
     2: error: a MySQL or MariaDB source has no lane `copy`
-    remedy: Its only lane is `binlog`.
+    remedy: Its lanes are `binlog`, and `copy:database.table/1` of a table that is copied.
     2: error: the checkpoint has no sink `nobody`
     remedy: `sluicegate checkpoint show` lists those that it has
     2: error: the pipeline file has no sink `other`

@@ -3,6 +3,7 @@
 
 mod edit;
 mod http;
+mod links;
 mod model;
 mod rehearsal;
 mod watch_build;

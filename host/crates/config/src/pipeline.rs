@@ -123,6 +123,10 @@ pub struct MySqlSource {
     pub heartbeat: Duration,
     /// What it takes of rows that the server logged in part.
     pub row_image: RowImage,
+    /// What to do about statements that change captured tables and are logged in place of the rows.
+    pub statements: Unlogged,
+    /// What to do about schema changes that take rows of captured tables along without naming them, or give them some.
+    pub rows_by_ddl: Unlogged,
 }
 
 /// Whether a source takes rows that lack columns.
@@ -158,6 +162,15 @@ pub enum SnapshotMode {
     Only,
     /// When there is no checkpoint yet, and again when the server no longer has the changes that follow it.
     WhenNeeded,
+}
+
+/// What to do about changes whose rows the log does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlogged {
+    /// The pipeline stops in front of them.
+    Stop,
+    /// A warning names the table; they are counted.
+    Warn,
 }
 
 /// Where a plugin's component comes from.

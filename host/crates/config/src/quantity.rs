@@ -8,6 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, Unexpected, Visitor},
 };
+use sluicegate_model::limits::Memory;
 
 /// A number of bytes: `64MiB`, `10MB`, or a plain number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,47 @@ impl JsonSchema for Size {
     }
 }
 
+/// An amount of memory: a number of bytes, or a share such as `75%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Amount(pub Memory);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Amount;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size such as `512MiB`, or a share of the memory such as `75%`")
+            }
+            fn visit_u64<E>(self, v: u64) -> Result<Amount, E> {
+                Ok(Amount(Memory::Bytes(v)))
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Amount, E> {
+                let share = v.trim().strip_suffix('%').map(str::trim_end).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
+                let memory = match share {
+                    Some(digits) => digits.parse().ok().map(Memory::Percent),
+                    None => Size::parse(v).map(|size| Memory::Bytes(size.0)),
+                };
+                memory.map(Amount).ok_or_else(|| E::invalid_value(Unexpected::Str(v), &self))
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+impl JsonSchema for Amount {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of bytes: `512MiB`, `2GB`, or a plain number; or a share of the memory: `75%`",
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^\\d+ *([KMGT]iB|[kKMGT]?B|%)?$"}]
+        })
+    }
+}
+
 /// A time span: `500ms`, `30s`, `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Time(pub Duration);
@@ -129,6 +171,17 @@ impl JsonSchema for Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_amount_of_memory_is_a_size_or_a_share() {
+        let read = |text: &str| Amount::deserialize(de::value::StrDeserializer::<de::value::Error>::new(text)).ok().map(|amount| amount.0);
+        assert_eq!(read("75%"), Some(Memory::Percent(75)));
+        assert_eq!(read(" 5 %"), Some(Memory::Percent(5)));
+        assert_eq!(read("512MiB"), Some(Memory::Bytes(512 << 20)));
+        for text in ["", "%", "-5%", "7.5%", "half"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_and_shown_with_their_units() {

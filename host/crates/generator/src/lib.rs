@@ -117,7 +117,7 @@ impl Source for Generator {
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let pace = self.settings.rate.map(|rate| Pace::new(rate, self.limits.batch_wait));
         self.status.source.connect();
-        let mut outlet = Outlet { out, stop, pace, status: self.status.clone() };
+        let mut outlet = Outlet { out, stop, pace, status: self.status.clone(), batch_bytes: self.limits.batch_bytes };
         if lanes::has_lanes(&self.settings) {
             return lanes::run(&self.settings, &self.limits, &sinks, outlet).await;
         }

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{select, sync::mpsc::Permit};
+use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use sluicegate_model::{change::Item, now_us};
-use sluicegate_source::Items;
+use sluicegate_source::{self as source, Items};
 use sluicegate_status::Status;
 
 /// Where items go.
@@ -18,11 +18,13 @@ pub(super) struct Outlet {
     pub(super) stop: CancellationToken,
     pub(super) pace: Option<Pace>,
     pub(super) status: Arc<Status>,
+    /// Bytes that a batch has, at most.
+    pub(super) batch_bytes: usize,
 }
 
 /// Room for one item.
 pub(super) struct Room<'a> {
-    permit: Permit<'a, Item>,
+    room: source::Room<'a>,
     pace: Option<&'a mut Pace>,
     status: &'a Status,
 }
@@ -48,12 +50,12 @@ impl Outlet {
             }
         };
         // room first: what waits for room is not generated yet, and so a slow reader costs no memory
-        let permit = select! {
+        let room = select! {
             biased;
             () = self.stop.cancelled() => return None,
-            room = self.out.reserve() => room.ok()?,
+            room = self.out.reserve(self.batch_bytes) => room.ok()?,
         };
-        Some((due, Room { permit, pace: self.pace.as_mut(), status: &self.status }))
+        Some((due, Room { room, pace: self.pace.as_mut(), status: &self.status }))
     }
 
     /// Nothing is left to give.
@@ -69,7 +71,7 @@ impl Room<'_> {
         }
         self.status.source.hear();
         self.status.source.see_event(now_us());
-        self.permit.send(item);
+        self.room.send(item);
     }
 }
 

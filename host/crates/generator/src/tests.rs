@@ -245,7 +245,7 @@ async fn run(settings: GeneratorSource, sinks: Vec<Frontier>) -> Vec<Batch> {
     let (out, mut items) = mpsc::channel(4);
     let status = Arc::new(Status::default());
     let generator = Generator::new(settings, limits(100), status.clone());
-    let task = tokio::spawn(generator.run(sinks, out, CancellationToken::new()));
+    let task = tokio::spawn(generator.run(sinks, out.into(), CancellationToken::new()));
     let mut got = Vec::new();
     while let Some(item) = tokio::time::timeout(DEADLINE, items.recv()).await.unwrap() {
         let Item::Rows(batch) = item else { panic!("the generator gives rows only") };
@@ -299,14 +299,14 @@ async fn stops_at_once_when_asked_or_when_nobody_reads() {
         // the queue is full (or the next change far) when the stop comes
         let (out, mut batches) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(Generator::new(settings(rate, None), limits(10), Arc::default()).run(at(0), out, stop.clone()));
+        let task = tokio::spawn(Generator::new(settings(rate, None), limits(10), Arc::default()).run(at(0), out.into(), stop.clone()));
         assert!(tokio::time::timeout(DEADLINE, batches.recv()).await.unwrap().is_some());
         stop.cancel();
         tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
 
         let (out, batches) = mpsc::channel(1);
         drop(batches);
-        let run = Generator::new(settings(rate, None), limits(10), Arc::default()).run(at(0), out, CancellationToken::new());
+        let run = Generator::new(settings(rate, None), limits(10), Arc::default()).run(at(0), out.into(), CancellationToken::new());
         tokio::time::timeout(DEADLINE, run).await.unwrap().unwrap();
     }
 }

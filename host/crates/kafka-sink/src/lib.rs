@@ -540,6 +540,10 @@ impl Sink for KafkaSink {
         self.settle()
     }
 
+    fn held(&self) -> usize {
+        self.retained_bytes
+    }
+
     fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         self.settle()?;
         Ok("{}".to_owned())

@@ -66,6 +66,12 @@ pub const SOURCE_ENTRIES: usize = 4096;
 /// Tables that a check reads from the server's catalogue and plans; it says how many more there are.
 pub const CHECKED_TABLES: usize = 10_000;
 
+/// Tables that a start plans to see whether the configuration has an effect, beside the running pipeline.
+pub const CHECKED_AT_START: usize = 2_000;
+
+/// Warnings on the configuration that `/readyz` shows.
+pub const SHOWN_WARNINGS: usize = 20;
+
 /// Bytes free on a file system below which a check warns.
 pub const DISK_WARNING: u64 = 1 << 30;
 
@@ -154,6 +160,15 @@ pub const PARTS_TAKEN_BACK: usize = 1_000_000;
 /// XA transactions that are prepared and have not ended, whose places an offset holds. Those of the oldest are forgotten past that:
 /// they are searched for in the log when their end comes.
 pub const PREPARED_TRANSACTIONS: usize = 1000;
+/// Temporary tables of sessions whose statements are logged that a MySQL source remembers; changes of further ones count as changes
+/// of a table.
+pub const TEMPORARY_TABLES: usize = 10_000;
+/// Statements that a MySQL source remembers to have found to reach no captured table; past that it looks them up again.
+pub const HARMLESS_STATEMENTS: usize = 1_000;
+/// Views, triggers, cascades and functions that it looks up for one statement; with more, any table may be reached.
+pub const REACHED_OBJECTS: usize = 200;
+/// Tables that it warns of within one minute, because the log does not hold their rows; further ones are only counted.
+pub const TOLD_STATEMENTS: usize = 100;
 
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
@@ -164,9 +179,44 @@ pub const LAST_COMMIT: Duration = Duration::from_secs(5);
 /// The share of the time, one part in so many, that may go into copying batches for the rehearsals of new chains.
 pub const SAMPLE_SHARE: u32 = 100;
 
+/// Memory of the process beside what grows with the stream: its code, threads, tables, one event in the source's hand.
+pub const PROCESS_BYTES: usize = 48 << 20;
+
+/// The share of a cgroup's limit that a process takes for its budget if the settings say nothing, in percent.
+pub const CGROUP_SHARE: u64 = 90;
+
+/// The share of the machine's memory where there is no such limit, in percent.
+pub const MACHINE_SHARE: u64 = 50;
+
+/// What batches get of it, at most, if the settings say nothing.
+pub const BATCHES_BYTES: usize = 1 << 30;
+
+/// How much longer a value may get in a record: a control character becomes `\u0000`.
+pub const ENCODED_GROWTH: usize = 6;
+
+/// Bytes of records that a sink may have in hand beside its buffers without asking the budget.
+pub const ENCODED_BYTES: usize = 2 << 20;
+
+/// The process's memory: plugins, buffers and batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// [`CGROUP_SHARE`] of the cgroup's limit; without one, [`MACHINE_SHARE`] of the machine's memory, of which batches get at most
+    /// [`BATCHES_BYTES`].
+    #[default]
+    Unset,
+    /// So many bytes.
+    Bytes(u64),
+    /// So many percent of the cgroup's limit, or of the machine's memory where there is none.
+    Percent(u64),
+}
+
 /// The bounds of one pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// The process's memory. Plugin instances (each worker has one of each plugin, and a swap as many again) and the sinks' buffers are
+    /// taken off first; the rest is what batches may take, from the source until the last sink has let go. The oldest batch in flight
+    /// may overdraw by what one batch takes: `batch_bytes` or a larger row, `plugin_output_bytes` for each plugin, and its records.
+    pub memory: Memory,
     /// Changes in a batch, at most.
     pub batch_changes: usize,
     /// Bytes of source data in a batch, at most; a single larger row makes a batch of its own.
@@ -252,6 +302,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            memory: Memory::Unset,
             batch_changes: 1024,
             batch_bytes: 4 << 20,
             queue_batches: 4,

@@ -1,7 +1,7 @@
 //! Reading ahead: what became of a large transaction, and whether one that has no end was torn by the server's end.
 
 use super::{
-    outcome::{Outcome, Survey, Unclear},
+    outcome::{Outcome, OutcomeReader, Unclear},
     scout::{Scout, Scouted},
     start,
     stream::{Halt, Stream},
@@ -23,13 +23,13 @@ impl Stream {
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(Halt::Stop),
-            outcome = self.survey(file, position) => Ok(outcome?),
+            outcome = self.follow_to_end(file, position) => Ok(outcome?),
         }
     }
 
-    async fn survey(&self, file: &str, position: u64) -> Result<Outcome> {
+    async fn follow_to_end(&self, file: &str, position: u64) -> Result<Outcome> {
         let mut scout = self.scout(file, position).await?;
-        let mut survey = Survey::default();
+        let mut reader = OutcomeReader::default();
         loop {
             let event = match scout.next(&self.reader.connector).await {
                 Ok(event) => event,
@@ -47,7 +47,7 @@ impl Stream {
                 .remedy("A running pipeline tries again by itself; if it goes on, look into the server's error log."));
             };
             self.reader.status.source.hear();
-            match survey.take(&event, self.reader.limits.row_bytes) {
+            match reader.take(&event, self.reader.limits.row_bytes) {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Ok(None) => {}
                 Err(unclear) => return Err(self.unclear(unclear, file, position)),

@@ -38,17 +38,24 @@ impl Captured {
 
     /// Whether the table is captured. The server's own databases are so only when a pattern names them.
     pub fn captures(&self, name: &TableName) -> bool {
-        let own = matches!(name.database.as_str(), "mysql" | "sys" | "performance_schema" | "information_schema");
         let lower = self.ignores_case.then(|| TableName::new(name.database.to_lowercase(), name.table.to_lowercase()));
         let name = lower.as_ref().unwrap_or(name);
         let named = || self.patterns.include().iter().any(|p| p.names_database(&name.database));
-        self.patterns.selects(name) && (!own || named())
+        self.patterns.selects(name) && (!is_own(&name.database) || named())
     }
 
     /// Whether some table of the database may be captured: for statements whose tables are not easily told.
     pub fn may_capture_in(&self, database: &str) -> bool {
         let include = self.patterns.include();
         let database = if self.ignores_case { &database.to_lowercase() } else { database };
+        if is_own(database) {
+            return include.iter().any(|pattern| pattern.names_database(database));
+        }
         database.is_empty() || include.is_empty() || include.iter().any(|pattern| pattern.may_be_in(database))
     }
+}
+
+/// Whether the database is one of the server's own.
+fn is_own(database: &str) -> bool {
+    matches!(database, "mysql" | "sys" | "performance_schema" | "information_schema")
 }

@@ -84,6 +84,13 @@ impl Catalogue {
         self.captured.may_capture_in(database)
     }
 
+    /// The captured tables of the database that rows have come of.
+    pub fn known_in(&self, database: &str) -> Vec<Arc<Table>> {
+        let mut tables: Vec<_> = self.newest.values().filter(|table| table.name.database == database).cloned().collect();
+        tables.sort_by(|one, other| one.name.table.cmp(&other.name.table));
+        tables
+    }
+
     /// What a table id stands for, if its table map was seen.
     pub fn get(&self, id: u64) -> Option<&Known> {
         self.ids.get(&id).map(|(_, known)| known)

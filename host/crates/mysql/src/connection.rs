@@ -43,6 +43,8 @@ pub struct Server {
     pub gtids: bool,
     /// Whether names of databases and tables that differ in case only are the same (`lower_case_table_names`).
     pub ignores_case: bool,
+    /// Whether it stores names of databases and tables in lower case.
+    pub lower_case_names: bool,
     /// Its collations.
     pub collations: Arc<Collations>,
 }
@@ -131,8 +133,16 @@ impl Connector {
             }
         };
         let collations = self.collations(conn, flavour).await?;
-        let ignores_case = self.one::<u8>(conn, "SELECT @@lower_case_table_names").await? != 0;
-        Ok(Server { flavour, version, identity: Some(identity.into()), gtids, ignores_case, collations: Arc::new(collations) })
+        let case: u8 = self.one(conn, "SELECT @@lower_case_table_names").await?;
+        Ok(Server {
+            flavour,
+            version,
+            identity: Some(identity.into()),
+            gtids,
+            ignores_case: case != 0,
+            lower_case_names: case == 1,
+            collations: Arc::new(collations),
+        })
     }
 
     async fn collations(&self, conn: &mut Conn, flavour: Flavour) -> Result<Collations> {

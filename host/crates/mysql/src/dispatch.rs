@@ -87,6 +87,8 @@ impl Stream {
             }
             kind::PREVIOUS_GTIDS => self.on_previous_gtids(event, is_made_up(&header))?,
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED => self.on_query(event, start).await?,
+            kind::EXECUTE_LOAD_QUERY => self.on_load(event, start).await?,
+            kind::LOAD | kind::CREATE_FILE | kind::EXEC_LOAD | kind::NEW_LOAD => self.on_old_load()?,
             kind::XID => self.end_transaction(),
             kind::XA_PREPARE => self.on_xa_prepare(event)?,
             kind::TABLE_MAP => {

@@ -25,8 +25,13 @@ pub mod kind {
     pub const QUERY: u8 = 2;
     pub const STOP: u8 = 3;
     pub const ROTATE: u8 = 4;
+    pub const LOAD: u8 = 6;
+    pub const CREATE_FILE: u8 = 8;
+    pub const EXEC_LOAD: u8 = 10;
+    pub const NEW_LOAD: u8 = 12;
     pub const FORMAT_DESCRIPTION: u8 = 15;
     pub const XID: u8 = 16;
+    pub const EXECUTE_LOAD_QUERY: u8 = 18;
     pub const TABLE_MAP: u8 = 19;
     pub const WRITE_ROWS_V1: u8 = 23;
     pub const UPDATE_ROWS_V1: u8 = 24;
@@ -108,33 +113,6 @@ pub fn rotate(event: &Event) -> Result<Rotate, Fault> {
     }
     let file = std::str::from_utf8(cursor.0).map_err(|_| Fault::Invalid("a file name that is not UTF-8"))?.to_owned();
     Ok(Rotate { file, position })
-}
-
-/// A statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query<'a> {
-    /// The session's default database.
-    pub database: Cow<'a, str>,
-    /// The statement's text.
-    pub text: Cow<'a, str>,
-}
-
-/// Reads a query event; `compressed` = MariaDB's compressed form. Text that is longer than `limit` is not unpacked.
-pub fn query(body: &[u8], compressed: bool, limit: usize) -> Result<Query<'_>, Fault> {
-    let mut cursor = Cursor(body);
-    cursor.take(8)?;
-    let database = usize::from(cursor.u8()?);
-    cursor.take(2)?;
-    let variables = usize::from(cursor.u16()?);
-    cursor.take(variables)?;
-    let database = String::from_utf8_lossy(cursor.take(database)?);
-    cursor.u8()?;
-    let text = if compressed {
-        Cow::Owned(String::from_utf8_lossy(&unpack(cursor.0, limit)?).into_owned())
-    } else {
-        String::from_utf8_lossy(cursor.0)
-    };
-    Ok(Query { database, text })
 }
 
 /// MariaDB's compressed part of an event: one byte `0x80 | algorithm << 4 | length bytes`, the unpacked length big-endian,
@@ -425,7 +403,6 @@ mod tests {
         #[test]
         fn any_bytes_end_in_an_event_or_an_error(bytes: Vec<u8>, event_type: u8) {
             let _ = rows(event_type, &bytes, 1 << 16);
-            let _ = query(&bytes, event_type & 1 == 0, 1 << 16);
             let _ = mariadb_gtid(&bytes);
             let _ = unpack(&bytes, 1 << 16);
         }

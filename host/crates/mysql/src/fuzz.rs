@@ -22,13 +22,14 @@ use super::{
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
+    query::Watch,
     schema::CatalogueColumn,
     schemas::{InMemory, Surroundings},
-    statement,
+    statement::{self, Syntax},
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode};
+use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -65,7 +66,9 @@ pub fn json(data: &[u8]) {
 /// GTID sets and statements.
 pub fn gtid(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let _ = statement::classify("d", text);
+    for flavour in [Flavour::MySql, Flavour::MariaDb] {
+        let _ = statement::classify("d", text, Syntax::of(flavour));
+    }
     let _ = GtidSet::parse_mariadb(text);
     if let Ok(set) = GtidSet::parse_mysql(text) {
         assert!(GtidSet::parse_mysql(&set.to_string()).is_ok_and(|again| again == set));
@@ -167,6 +170,8 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         snapshot: Snapshot::default(),
         heartbeat: std::time::Duration::from_secs(1),
         row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
+        statements: Unlogged::Stop,
+        rows_by_ddl: Unlogged::Warn,
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };
     let connector = Connector::new(&settings, limits.connect_timeout);
@@ -200,10 +205,11 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         heartbeat: settings.heartbeat,
         row_image: settings.row_image,
         limits,
-        status: Arc::new(Status::default()),
+        status,
         catalogue,
-        out,
-        stop: CancellationToken::new(),
+        watch: Watch::new(&settings),
+        out: out.into(),
+        stop,
     };
     let server = Server {
         flavour,
@@ -211,6 +217,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         identity: None,
         gtids: flags & 2 == 0,
         ignores_case: false,
+        lower_case_names: false,
         collations: Arc::new(collations()),
     };
     Stream::new(reader, server, Place::new(&start))

@@ -66,6 +66,7 @@ use self::{
     history::Milestone,
     ledger::BinlogLedger,
     position::{BinlogPosition, Flavour, LANE},
+    query::Watch,
     schemas::{InMemory, Surroundings},
     stream::Reader,
 };
@@ -226,6 +227,7 @@ impl Source for MySql {
             limits: self.limits,
             status: self.status,
             catalogue,
+            watch: Watch::new(&self.settings),
             out,
             stop,
         };

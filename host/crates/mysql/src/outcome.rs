@@ -9,6 +9,7 @@ use super::{
     event::{self, kind},
     payload::{Payload, Refusal},
     savepoint::{self, Name, SavepointStatement, Savepoints},
+    statement::Logged,
 };
 
 /// Bytes of a statement that may end a transaction or name a savepoint: far more than the longest of them.
@@ -55,14 +56,14 @@ pub enum Unclear {
 
 /// Follows one transaction to its end.
 #[derive(Clone, Debug, Default)]
-pub struct Survey {
+pub struct OutcomeReader {
     rows_events: u64,
     savepoints: Savepoints<u64>,
     taken_back: Vec<Range<u64>>,
     begun: bool,
 }
 
-impl Survey {
+impl OutcomeReader {
     /// Takes the next event in, the transaction's first one included; answers once it ends.
     pub fn take(&mut self, event: &RawEvent, row_bytes: usize) -> Result<Option<Outcome>, Unclear> {
         let event_type = event.header().event_type_raw();
@@ -78,8 +79,8 @@ impl Survey {
             kind::QUERY | kind::MARIADB_QUERY_COMPRESSED if event.data().len() <= STATEMENT_BYTES => {
                 let compressed = event_type == kind::MARIADB_QUERY_COMPRESSED;
                 // one that is longer when unpacked neither ends a transaction nor names a savepoint
-                let Ok(query) = event::query(event.data(), compressed, STATEMENT_BYTES) else { return Ok(None) };
-                return self.statement(&query.text);
+                let Ok(logged) = Logged::read(event.data(), compressed, STATEMENT_BYTES) else { return Ok(None) };
+                return self.statement(&String::from_utf8_lossy(&logged.bytes));
             }
             kind::TRANSACTION_PAYLOAD => {
                 let mut payload = Payload::open(event.data(), row_bytes).map_err(unreadable)?;
@@ -183,18 +184,18 @@ mod tests {
         #[test]
         fn what_remains_is_what_the_server_keeps(steps in prop::collection::vec(step(), 0..60)) {
             let (logged, written) = remaining(&steps);
-            let mut survey = Survey::default();
+            let mut reader = OutcomeReader::default();
             for step in logged {
                 let outcome = match step {
-                    Step::Rows => { survey.rows_events += 1; Ok(None) }
+                    Step::Rows => { reader.rows_events += 1; Ok(None) }
                     // names have no case
-                    Step::Set(name) => survey.statement(&format!("SAVEPOINT `s{name}`")),
-                    Step::Back(name) => survey.statement(&format!("ROLLBACK TO `S{name}`")),
+                    Step::Set(name) => reader.statement(&format!("SAVEPOINT `s{name}`")),
+                    Step::Back(name) => reader.statement(&format!("ROLLBACK TO `S{name}`")),
                 };
                 prop_assert_eq!(outcome, Ok(None));
             }
-            let all = survey.rows_events;
-            let outcome = survey.statement("COMMIT").unwrap().unwrap();
+            let all = reader.rows_events;
+            let outcome = reader.statement("COMMIT").unwrap().unwrap();
             let kept: Vec<u64> = (0..all).filter(|number| outcome.taken_back(*number).is_none()).collect();
             prop_assert_eq!(kept, written);
         }
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_rollback_to_a_savepoint_that_was_not_set_is_no_guess() {
-        assert_eq!(Survey::default().statement("ROLLBACK TO `a`"), Err(Unclear::UnknownSavepoint));
+        assert_eq!(OutcomeReader::default().statement("ROLLBACK TO `a`"), Err(Unclear::UnknownSavepoint));
     }
 
     #[test]

@@ -1,28 +1,36 @@
 //! What statements in the log do to the stream.
 
+mod reach;
+mod watch;
+
+use std::sync::Arc;
+
 use mysql_async::binlog::events::Event as RawEvent;
 
+pub(super) use self::watch::Watch;
 use super::{
-    event::{self, Query, kind},
+    event::kind,
     history::Milestone,
     savepoint,
-    statement::{self, Statement},
+    statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
 };
-use sluicegate_model::change::{Event, MarkKind, TableName, Transaction, Truncate};
+use sluicegate_config::Unlogged;
+use sluicegate_model::change::{Event, MarkKind, Table, TableName, Transaction, Truncate};
 
 impl Stream {
     /// Does what the statement says.
     pub(super) async fn on_query(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
         let compressed = event.header().event_type_raw() == kind::MARIADB_QUERY_COMPRESSED;
-        let Query { database, text } = event::query(event.data(), compressed, self.reader.limits.row_bytes)
+        let logged = Logged::read(event.data(), compressed, self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
-        let statement = match &*text {
-            "BEGIN" => Statement::Begin,
-            "COMMIT" => Statement::Commit,
-            text => match savepoint::parse(text) {
+        let statement = match &*logged.bytes {
+            b"BEGIN" => Statement::Begin,
+            b"COMMIT" => Statement::Commit,
+            // whatever the client's character set is, servers write names of savepoints in UTF-8
+            bytes => match savepoint::parse(&String::from_utf8_lossy(bytes)) {
                 Some(savepoint) => return self.on_savepoint(savepoint).await,
-                None => statement::classify(&database, text),
+                None => self.classify(&logged),
             },
         };
         if self.place.open.is_none() {
@@ -34,7 +42,7 @@ impl Stream {
         match statement {
             Statement::Begin => {
                 open.begun = true;
-                if !text.eq_ignore_ascii_case("BEGIN") {
+                if !logged.bytes.eq_ignore_ascii_case(b"BEGIN") {
                     // or START TRANSACTION: it does no harm
                     self.begin_xa();
                 }
@@ -44,64 +52,196 @@ impl Stream {
                 self.roll_back_group()?;
                 self.end_transaction();
             }
-            Statement::XaEnd { rolled_back } => self.on_xa_end(&text, start, rolled_back).await?,
-            Statement::Ddl { opens, touched } => {
-                let gtid = open.gtid.clone();
+            Statement::XaEnd { rolled_back } => self.on_xa_end(&String::from_utf8_lossy(&logged.bytes), start, rolled_back).await?,
+            Statement::Ddl { opens, touched, effects } => {
+                self.on_schema_change(event, start, &logged, &touched, effects).await?;
+                let open = self.place.transaction(start);
                 if opens {
                     open.begun = true;
                 } else if !open.begun {
                     self.end_transaction();
                 }
-                self.reader.catalogue.schema_changed(&touched);
-                if let Some(copying) = &mut self.copying {
-                    copying.schema_changed(&touched);
-                }
-                let behind = Milestone::new(self.place.resume(), gtid);
-                self.reader.catalogue.schemas.change(&touched, behind).await?;
             }
-            Statement::Truncate { table } => self.on_truncate(table, start, event.header().server_id()).await?,
-            Statement::Dml { table } => {
-                let begun = open.begun;
-                self.check_statement(&database, table)?;
-                if !begun {
-                    self.end_transaction();
-                }
+            Statement::Temporary { tables, dropped } => {
+                self.reader.watch.temporary(logged.thread, tables, dropped);
+                self.end_single(start);
             }
-            Statement::Other if !open.begun => self.end_transaction(),
-            Statement::Other => {}
+            Statement::Dml(change) => {
+                self.on_change(start, &logged, &change).await?;
+                self.end_single(start);
+            }
+            Statement::Unknown => {
+                self.note_schema_change(&Touched::of_default(&logged.database), start).await?;
+                self.reader.watch.forget_harmless();
+                self.on_change(start, &logged, &Change::unknown()).await?;
+                self.end_single(start);
+            }
+            Statement::Other => {
+                // a function, trigger or view may be another one
+                self.reader.watch.forget_harmless();
+                self.end_single(start);
+            }
         }
         Ok(())
     }
 
-    /// A table was emptied, in a transaction of its own.
-    async fn on_truncate(&mut self, name: TableName, start: u64, server_id: u32) -> Result<(), Halt> {
+    /// A file's rows were loaded, and the log holds the file in place of the rows.
+    pub(super) async fn on_load(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+        let logged = Logged::read_load(event.data()).map_err(|f| self.fault(format_args!("a LOAD DATA that cannot be read: {f}")))?;
+        let change = match self.classify(&logged) {
+            Statement::Dml(change) => change,
+            _ => Change::unknown(),
+        };
+        self.on_change(start, &logged, &change).await
+    }
+
+    /// The same as servers before MySQL 5.0.3 logged it.
+    pub(super) fn on_old_load(&self) -> Result<(), Halt> {
+        Err(self
+            .fault("a LOAD DATA in a form that servers before MySQL 5.0.3 logged")
+            .remedy("Start at a position behind it, and copy or compare the table.")
+            .into())
+    }
+
+    fn classify(&self, logged: &Logged<'_>) -> Statement {
+        logged.classify(&self.server)
+    }
+
+    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent.
+    async fn note_schema_change(&mut self, touched: &Touched, start: u64) -> Result<(), Halt> {
+        let open = self.place.transaction(start);
+        let (gtid, single) = (open.gtid.clone(), !open.begun);
+        let mut behind = self.place.clone();
+        if single {
+            behind.end();
+        }
+        self.reader.catalogue.schema_changed(touched);
+        self.reread_copies(touched);
+        self.reader.catalogue.schemas.change(touched, Milestone::new(behind.resume(), gtid)).await
+    }
+
+    /// Ends the transaction of a statement that is one by itself.
+    fn end_single(&mut self, start: u64) {
+        if !self.place.transaction(start).begun {
+            self.end_transaction();
+        }
+    }
+
+    /// Tables have another schema from here on, and rows may have gone with the old one.
+    async fn on_schema_change(
+        &mut self,
+        event: &RawEvent,
+        start: u64,
+        logged: &Logged<'_>,
+        touched: &Touched,
+        effects: Vec<Effect>,
+    ) -> Result<(), Halt> {
+        self.reader.watch.forget_harmless();
+        // rows may be gone with the same schema, too
+        self.reread_copies(touched);
+        let had = self.place.transaction(start).had;
+        let same_schemas = statement::keeps_schemas(&effects);
+        let mut emptied = Vec::new();
+        for effect in if had { Vec::new() } else { effects } {
+            match effect {
+                Effect::Emptied { table, by } if self.reader.catalogue.captures(&table) => {
+                    let latest = self.reader.catalogue.latest(&table).await?;
+                    if by != "TRUNCATE" || latest.columns.is_empty() {
+                        self.reader.watch.tell(&table.to_string(), by, "the table was emptied or dropped: all its rows are removed");
+                    }
+                    emptied.push(latest);
+                }
+                Effect::DatabaseDropped(database) if self.reader.catalogue.may_capture_in(&database) => {
+                    self.reader.watch.tell(&database, "DROP DATABASE", "the database was dropped: all rows of its tables are removed");
+                    emptied.extend(self.reader.catalogue.known_in(&database));
+                }
+                Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by)?,
+                Effect::Renamed { from, to } => self.on_rename(&from, &to),
+                Effect::Filled(change) => self.on_change(start, logged, &change).await?,
+                Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } => {}
+            }
+        }
+        // a table that was never seen and is gone by now has no columns that a record could be made for
+        emptied.retain(|table| !table.columns.is_empty());
+        if !same_schemas {
+            self.note_schema_change(touched, start).await?;
+        }
+        self.on_emptied(emptied, start, event.header().server_id()).await
+    }
+
+    /// Tables were emptied, in a transaction that does nothing else.
+    async fn on_emptied(&mut self, tables: Vec<Arc<Table>>, start: u64, server_id: u32) -> Result<(), Halt> {
         let open = self.place.transaction(start);
         let time_us = open.time_us.unwrap_or_default();
         let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
-        let had = open.had;
-        self.end_transaction();
-        if had || !self.reader.catalogue.captures(&name) {
-            return Ok(());
+        let single = !open.begun;
+        let last = tables.len().saturating_sub(1);
+        for (at, table) in tables.into_iter().enumerate() {
+            if at == last && single {
+                // only the last one ends the transaction: an end between them gives all of them again
+                self.end_transaction();
+            }
+            let event = Event { position: start, time_us, server_id, ..Event::default() };
+            self.mark(MarkKind::Truncate(Truncate { table, event, transaction: transaction.clone() })).await?;
         }
-        let table = self.reader.catalogue.latest(&name).await?;
-        let event = Event { position: start, time_us, server_id, ..Event::default() };
-        self.mark(MarkKind::Truncate(Truncate { table, event, transaction })).await
+        Ok(())
+    }
+
+    /// A schema change took rows of a captured table along, or gave it some.
+    fn on_partly(&mut self, table: &TableName, by: &'static str) -> Result<(), Halt> {
+        match self.reader.watch.rows_by_ddl {
+            Unlogged::Warn => {
+                self.reader.status.source.skipped.add(1);
+                self.reader.watch.tell(
+                    &table.to_string(),
+                    by,
+                    "a schema change removed rows of the table, moved them, or gave it some, and does not name them: compare or copy the table",
+                );
+                Ok(())
+            }
+            Unlogged::Stop => Err(self
+                .fault(format_args!(
+                    "a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them"
+                ))
+                .remedy(
+                    "Compare or copy the table, and move the sinks past this place with `sluicegate checkpoint set --force`; or set the \
+                     source's rows_by_ddl to warn.",
+                )
+                .into()),
+        }
+    }
+
+    /// Rows of a captured table go on under another name, or rows come with a name that is captured.
+    fn on_rename(&mut self, from: &TableName, to: &TableName) {
+        let (leaves, comes) = (self.reader.catalogue.captures(from), self.reader.catalogue.captures(to));
+        if leaves || comes {
+            let message = match (leaves, comes) {
+                (true, true) => "a captured table was renamed: its rows stay with consumers under the old name",
+                (true, false) => "a captured table was renamed to a name that is not captured: its changes end here",
+                _ => "a table was renamed to a name that is captured: the rows that it has already do not come",
+            };
+            self.reader.watch.tell(&from.to_string(), &format!("RENAME TO {to}"), message);
+        }
     }
 
     /// Changes that were logged as statements cannot be followed; elsewhere they do not concern us.
-    fn check_statement(&self, database: &str, table: Option<TableName>) -> Result<(), Halt> {
-        let concerned = match &table {
-            Some(table) => self.reader.catalogue.captures(table),
-            None => self.reader.catalogue.may_capture_in(database),
-        };
-        if !concerned {
+    async fn on_change(&mut self, start: u64, logged: &Logged<'_>, change: &Change) -> Result<(), Halt> {
+        if self.place.transaction(start).had {
             return Ok(());
         }
-        let what = table.map_or_else(|| format!("the database {database}"), |t| t.to_string());
-        Err(self
-            .fault(format_args!("a change of {what} as a statement instead of rows"))
-            .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
-                     what stands between is not delivered, so copy or compare the table.")
-            .into())
+        let Some(what) = self.captured_by(logged, change).await? else { return Ok(()) };
+        self.reread_copies(&Touched::Any);
+        match self.reader.watch.statements {
+            Unlogged::Warn => {
+                self.reader.status.source.skipped.add(1);
+                self.reader.watch.tell(&what, "statement", "a change was logged as a statement instead of rows, and is not delivered");
+                Ok(())
+            }
+            Unlogged::Stop => Err(self
+                .fault(format_args!("a change of {what} as a statement instead of rows"))
+                .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
+                         what stands between is not delivered, so copy or compare the table.")
+                .into()),
+        }
     }
 }

@@ -159,7 +159,7 @@ impl Schemas {
             true => Scout::open(connector, server, *heartbeat, &gap.file, gap.position).await?,
             false => Scout::behind(connector, server, *heartbeat, gap).await?,
         };
-        let mut search = Search::new(scout);
+        let mut search = Search::new(scout, server.clone());
         let mut found: Vec<Touched> = Vec::new();
         let end = (!place.is_of_another_server(server.identity.as_deref()) && place.has_file())
             .then(|| Spot { file: place.file.clone(), position: place.position });
@@ -338,7 +338,7 @@ impl Schemas {
         let Surroundings { connector, captured, heartbeat, row_bytes, tables, .. } = &self.around;
         let from = self.survey.next(spot);
         let scout = Scout::open(connector, server, *heartbeat, &from.file, from.position).await?;
-        let mut search = Search::new(scout);
+        let mut search = Search::new(scout, server.clone());
         while let Some(site) = search.next(connector, *row_bytes).await? {
             self.around.status.source.hear();
             self.survey.note(site, *tables, |table| captured.captures(table));

@@ -31,8 +31,6 @@ pub struct Scouted {
     pub event: Event,
     /// The position of its first byte in [`Scout::file`].
     pub start: u64,
-    /// The position behind it.
-    pub end: u64,
 }
 
 /// A dump from a place of the log to the log's present end.
@@ -119,7 +117,7 @@ impl Scout {
             self.position = end;
             let start = end.saturating_sub(size);
             if start >= self.from {
-                return Ok(Some(Scouted { event, start, end }));
+                return Ok(Some(Scouted { event, start }));
             }
         }
     }

@@ -21,6 +21,7 @@ use super::{
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
     proof,
+    query::Watch,
     survey::Spot,
 };
 use sluicegate_config::RowImage;
@@ -63,6 +64,7 @@ pub(super) struct Reader {
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,
+    pub(super) watch: Watch,
     pub(super) out: Items,
     pub(super) stop: CancellationToken,
 }
@@ -100,7 +102,7 @@ impl Reader {
         let mut patience = Patience::new(self.limits.retry_window);
         let mut reader = self;
         let mut stream = loop {
-            match reader.identify().await {
+            match reader.identify(start).await {
                 Ok(server) => {
                     tracing::info!(
                         server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
@@ -152,16 +154,22 @@ impl Reader {
         }
     }
 
-    /// Finds out what the server is.
-    async fn identify(&mut self) -> Result<Server, Halt> {
+    /// Finds out what the server is, and which schemas hold at the place where the stream begins: before it is said to begin, so that
+    /// whatever happens to it from then on, they are known.
+    async fn identify(&mut self, start: &BinlogPosition) -> Result<Server, Halt> {
+        let stop = self.stop.clone();
         let identify = async {
             let mut conn = self.connector.connect().await?;
-            self.connector.identify(&mut conn).await
+            let server = self.connector.identify(&mut conn).await?;
+            check_same_server(start, &server, self.connector.address())?;
+            proof::prove(&self.connector, &mut conn, &server, start).await?;
+            self.catalogue.schemas.begin(&mut conn, &server, start).await?;
+            Ok(server)
         };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(Halt::Stop),
-            server = identify => Ok(server?),
+            () = stop.cancelled() => Err(Halt::Stop),
+            server = identify => server,
         }
     }
 }

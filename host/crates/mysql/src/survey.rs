@@ -8,14 +8,14 @@ use std::{collections::HashMap, sync::Arc};
 use mysql_async::binlog::events::Event;
 
 use super::{
-    connection::Connector,
+    connection::{Connector, Server},
     cursor::Fault,
     event::{self, kind},
     gtid::Gtid,
     ledger::file_number,
     payload::{Payload, Refusal},
     scout::{Scout, Scouted},
-    statement::{self, Statement, Touched},
+    statement::{self, Logged, Statement, Touched},
 };
 use sluicegate_model::{Error, ErrorKind, Result, change::TableName, limits::HISTORY_DATABASES};
 
@@ -109,14 +109,15 @@ impl Survey {
 /// Finds the schema changes in what a scout reads.
 pub struct Search {
     scout: Scout,
+    server: Server,
     /// The transaction that is being read.
     gtid: Option<Gtid>,
 }
 
 impl Search {
     /// In what this scout reads.
-    pub fn new(scout: Scout) -> Self {
-        Self { scout, gtid: None }
+    pub fn new(scout: Scout, server: Server) -> Self {
+        Self { scout, server, gtid: None }
     }
 
     /// The place behind what was read: once [`Self::next`] has answered `None`, the log's end.
@@ -150,9 +151,9 @@ impl Search {
                 let read = event::mariadb_gtid(event.data())?;
                 self.gtid = Some(Gtid::MariaDb { domain: read.domain, server: header.server_id(), sequence: read.sequence });
             }
-            kind::QUERY => return touched(event.data(), false, row_bytes),
-            kind::MARIADB_QUERY_COMPRESSED => return touched(event.data(), true, row_bytes),
-            kind::TRANSACTION_PAYLOAD => return touched_in_payload(event.data(), row_bytes),
+            kind::QUERY => return touched(event.data(), false, row_bytes, &self.server),
+            kind::MARIADB_QUERY_COMPRESSED => return touched(event.data(), true, row_bytes, &self.server),
+            kind::TRANSACTION_PAYLOAD => return touched_in_payload(event.data(), row_bytes, &self.server),
             _ => {}
         }
         Ok(None)
@@ -160,19 +161,20 @@ impl Search {
 }
 
 /// The tables whose schemas a statement may change.
-fn touched(body: &[u8], compressed: bool, limit: usize) -> Result<Option<Touched>, Fault> {
-    let query = event::query(body, compressed, limit)?;
-    Ok(match &*query.text {
-        "BEGIN" | "COMMIT" => None,
-        text => match statement::classify(&query.database, text) {
-            Statement::Ddl { touched, .. } => Some(touched),
-            _ => None,
-        },
+fn touched(body: &[u8], compressed: bool, limit: usize, server: &Server) -> Result<Option<Touched>, Fault> {
+    let logged = Logged::read(body, compressed, limit)?;
+    if matches!(&*logged.bytes, b"BEGIN" | b"COMMIT") {
+        return Ok(None);
+    }
+    Ok(match logged.classify(server) {
+        Statement::Ddl { touched, effects, .. } if !statement::keeps_schemas(&effects) => Some(touched),
+        Statement::Unknown => Some(Touched::of_default(&logged.database)),
+        _ => None,
     })
 }
 
 /// The same of a compressed transaction, in which such a statement can only stand before the first rows (`CREATE TABLE … SELECT`).
-fn touched_in_payload(body: &[u8], row_bytes: usize) -> Result<Option<Touched>, Fault> {
+fn touched_in_payload(body: &[u8], row_bytes: usize, server: &Server) -> Result<Option<Touched>, Fault> {
     let read = |refusal| match refusal {
         Refusal::Garbled(fault) => fault,
         Refusal::Large { .. } => Fault::Invalid("an event that is larger than the limit"),
@@ -181,7 +183,7 @@ fn touched_in_payload(body: &[u8], row_bytes: usize) -> Result<Option<Touched>, 
     while let Some(event) = events.next().map_err(read)? {
         match event.header().event_type_raw() {
             kind::QUERY => {
-                if let Some(touched) = touched(event.data(), false, row_bytes)? {
+                if let Some(touched) = touched(event.data(), false, row_bytes, server)? {
                     return Ok(Some(touched));
                 }
             }

@@ -15,8 +15,9 @@ use super::{
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Result,
+    budget::Budget,
     change::{Batch, Item},
-    limits::SINK_IDLE_INTERVAL,
+    limits::{ENCODED_BYTES, ENCODED_GROWTH, SINK_IDLE_INTERVAL},
 };
 use sluicegate_sink::Sink;
 use sluicegate_status::Status;
@@ -41,6 +42,15 @@ pub(super) struct Delivery {
     pub status: Arc<Status>,
     /// Time between two commits.
     pub interval: Duration,
+    pub budget: Arc<Budget>,
+}
+
+/// Bytes that a sink may take for records of the batch beside its buffers, if they are more than every sink may: those of the
+/// largest change, since records are given on one by one.
+fn encoded(batch: &Batch) -> Option<usize> {
+    // a small batch has no large change
+    let most = |bytes: usize| Some(bytes.saturating_mul(ENCODED_GROWTH)).filter(|bytes| *bytes > ENCODED_BYTES);
+    most(batch.bytes).and_then(|_| most(batch.largest_change()))
 }
 
 impl Delivery {
@@ -77,7 +87,8 @@ impl Delivery {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            if self.reached.has_moved() && (ended || Instant::now() >= due) {
+            let due_now = ended || Instant::now() >= due || (self.budget.is_waited_for() && self.sink.held() > 0);
+            if self.reached.has_moved() && due_now {
                 self.commit(delivered)?;
             }
             if ended {
@@ -101,9 +112,11 @@ impl Delivery {
             return Ok(());
         }
         let had = self.reached.had(batch)?;
+        let _records = encoded(batch).map(|bytes| batch.permit.hold(bytes));
         if had.is_empty() {
             return self.sink.write(batch);
         }
+        let _copy = batch.permit.hold(batch.bytes);
         let rest = reached::without(batch, &had);
         if rest.changes.is_empty() { Ok(()) } else { self.sink.write(&rest) }
     }

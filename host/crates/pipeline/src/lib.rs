@@ -13,6 +13,7 @@ mod blocking;
 mod check;
 mod delivery;
 mod gate;
+mod memory;
 mod parallel;
 mod prepare;
 mod reach;
@@ -44,6 +45,7 @@ use beginning::begins;
 use blocking::blocking;
 use delivery::{Delivery, Sinks};
 use gate::Gate;
+use memory::Memory;
 use prepare::Ready;
 use reached::Reached;
 use reload::{Reloader, Setup};
@@ -52,9 +54,10 @@ use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, ErrorKind, Result,
+    budget::Budget,
     change::{Item, TableName},
 };
-use sluicegate_source::{Ledger, Source};
+use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
 use versions::Versions;
@@ -129,6 +132,10 @@ pub async fn run_with_admin(
     if status.ended.load(Ordering::Acquire) {
         return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
     }
+    let can_swap = pipeline.file.is_some() || requests.is_some() || has_files(&pipeline);
+    let memory = Memory::of(&pipeline, can_swap)?;
+    let budget = Budget::new(memory.of_batches(pipeline.plugins.len())?);
+    let budget = status.budget.get_or_init(|| budget).clone();
     // what writes is waited for, whatever comes; what only computes or waits is left when the stop comes
     let opening = {
         let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
@@ -213,6 +220,7 @@ pub async fn run_with_admin(
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
+            budget: budget.clone(),
         });
     }
     let queue = pipeline.limits.queue_batches;
@@ -225,8 +233,6 @@ pub async fn run_with_admin(
         to_sinks.push(sender);
         threads.push(spawn(&format!("sink-{}", delivery.name), &failed, &gate, move || delivery.run(&receiver))?);
     }
-    let can_swap =
-        pipeline.file.is_some() || requests.is_some() || members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
     let samples = can_swap.then(Samples::default);
     let to_sinks = Sinks(to_sinks);
     let way = match (chains.pop(), chains.is_empty()) {
@@ -251,9 +257,10 @@ pub async fn run_with_admin(
         checkpoint: gate.clone(),
     };
     threads.push(spawn("plugins", &failed, &gate, move || worker.run())?);
+    let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup = Setup { engine, members, around, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();
@@ -264,22 +271,31 @@ pub async fn run_with_admin(
         None => None,
     };
     status.started.store(true, Ordering::Relaxed);
+    let looking = tokio::spawn(looking);
 
     let begin = Instant::now();
     for (settings, start) in pipeline.sinks.iter().zip(&starts) {
         tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
     }
-    let ended = source.run(starts, to_chain, failed.clone()).await;
+    let ended = source.run(starts, Items::new(to_chain, budget.clone()), failed.clone()).await;
     if ended.is_err() {
         failed.cancel();
     }
     status.stopping.store(true, Ordering::Relaxed);
     let drained = join(threads, pipeline.limits.drain_timeout).await;
     gate.close().await;
+    // threads that are left wait for nothing more
+    budget.close();
     drop(reloader);
+    looking.abort();
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
+}
+
+/// Whether a plugin comes from a file, which may be written anew.
+fn has_files(pipeline: &config::Pipeline) -> bool {
+    pipeline.plugins.iter().any(|plugin| matches!(plugin.origin, PluginOrigin::File(_)))
 }
 
 type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);

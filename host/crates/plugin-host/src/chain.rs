@@ -46,7 +46,7 @@ impl Chain {
         let stages: Vec<Stage> = members
             .iter()
             .zip(numbers)
-            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone()))
+            .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone(), around.capabilities))
             .collect::<Result<_>>()?;
         let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
         chain.plan_known()?;
@@ -136,12 +136,13 @@ impl Chain {
         }
         let mut computed: Vec<Passed> = Vec::with_capacity(plans.len());
         let mut filtered = false;
+        let mut answered = vec![0; self.stages.len()];
         for ((plan, rows), mine) in plans.iter().zip(&batch.tables).zip(by_table) {
             if plan.steps.is_empty() {
                 computed.push(Passed::default());
                 continue;
             }
-            let mut passage = Passage::new(&batch, rows, mine, &mut changes);
+            let mut passage = Passage::new(&batch, rows, mine, &mut changes, &mut answered);
             passage.run(&mut self.stages, &self.around, plan)?;
             filtered |= passage.dropped();
             computed.push(passage.finish());
@@ -158,6 +159,7 @@ impl Chain {
         let tables = tables.map(|((rows, plan), passed)| deliver(rows, &plan, passed.computed, &passed.left)).collect();
         let mut delivered = Batch { tables, changes, ..batch };
         delivered.bytes = delivered.measure();
+        delivered.permit.measured(delivered.bytes);
         Ok(delivered)
     }
 

@@ -11,12 +11,13 @@ use wasmtime::{
 
 use super::{
     bindings::{
-        GrantedPluginPre,
+        draft::sluicegate::plugin1_1_0_draft::types as draft_types,
         sluicegate::plugin::{clock, log, random, types},
     },
     compilation::Place,
     grants,
     guest::Guest,
+    interface::{DRAFT, Linked},
     wasi,
 };
 use sluicegate_config::Grants;
@@ -43,7 +44,7 @@ pub struct Engine {
 #[derive(Clone)]
 pub struct Compiled {
     pub(super) engine: wasmtime::Engine,
-    pub(super) pre: GrantedPluginPre<Guest>,
+    pub(super) linked: Linked,
     /// Version of the interface that it was built for.
     pub(super) interface: Arc<str>,
     /// What it has to be granted: a pipeline file that grants less is refused when an instance is made.
@@ -74,6 +75,7 @@ impl Engine {
             .map_err(|e| Error::new(ErrorKind::Internal, "the WebAssembly engine cannot be set up").caused_by(e))?;
         let mut linker = Linker::new(&inner);
         types::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)
+            .and_then(|()| draft_types::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
             .and_then(|()| log::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
             .and_then(|()| clock::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
             .and_then(|()| random::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest))
@@ -114,7 +116,7 @@ impl Engine {
         let needs = grants::needed(&component)?;
         let mut linker = Linker::clone(&self.linker);
         wasi::link(&mut linker, &component)?;
-        let pre = linker
+        let linked = linker
             .instantiate_pre(&component)
             .map_err(|e| {
                 Error::new(ErrorKind::Precheck, "the component imports something in another form than plugins are given it")
@@ -122,7 +124,7 @@ impl Engine {
                     .caused_by(e)
             })
             .and_then(|pre| {
-                GrantedPluginPre::new(pre).map_err(|e| {
+                Linked::new(&interface, pre).map_err(|e| {
                     Error::new(
                         ErrorKind::Precheck,
                         format!("the component exports {TRANSFORM} with other functions or types than version {interface} has"),
@@ -131,7 +133,7 @@ impl Engine {
                     .caused_by(e)
                 })
             })?;
-        Ok(Compiled { engine: self.inner.clone(), pre, interface, needs, hash: sha256(bytes).into() })
+        Ok(Compiled { engine: self.inner.clone(), linked, interface, needs, hash: sha256(bytes).into() })
     }
 
     /// The version of the interface that a component was built for, one that this program has.
@@ -145,6 +147,9 @@ impl Engine {
             return Err(Error::new(ErrorKind::Precheck, format!("the component is no plugin: it does not export {TRANSFORM}"))
                 .remedy("build it for the world `plugin` of wit/plugin.wit"));
         };
+        if version == DRAFT {
+            return Ok(version.into());
+        }
         let number = |part: Option<&str>| part.and_then(|part| part.parse::<u64>().ok());
         let mut parts = version.splitn(3, '.');
         match (number(parts.next()), number(parts.next())) {

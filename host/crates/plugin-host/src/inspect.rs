@@ -57,7 +57,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let compile = begin.elapsed();
     let mut instance = Instance::new(&compiled, "inspect", compiled.needs, &limits)?;
     let description = instance.describe()?;
-    let kind = compiled.pre.instance_pre().component().component_type();
+    let kind = compiled.linked.component().component_type();
     let imports: Vec<String> = kind.imports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
     let exports: Vec<String> = kind.exports(engine.raw()).map(|(name, _)| name.to_owned()).collect();
     let grants = [("clock", compiled.needs.clock), ("random", compiled.needs.random)];

@@ -6,15 +6,17 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use super::{
-    bindings::{GrantedPlugin, exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types},
+    bindings::sluicegate::plugin::types,
     engine::{Compiled, TICK},
     grants,
     guest::{Guest, clip},
+    interface::{Answer, Calls, Handed, Planned},
     wasi::Refused,
 };
 use sluicegate_config::Grants;
 use sluicegate_model::{
     Error, ErrorKind, Result,
+    change::Capabilities,
     limits::{Limits, PLUGIN_HANDLES},
 };
 
@@ -34,7 +36,7 @@ pub struct Description {
 /// A running plugin.
 pub(super) struct Instance {
     store: Store<Guest>,
-    plugin: GrantedPlugin,
+    calls: Calls,
     start: Deadline,
     call: Deadline,
     message_bytes: usize,
@@ -66,9 +68,9 @@ impl Instance {
         let start = Deadline { time: limits.plugin_start, limit: "limits.plugin_start" };
         let call = Deadline { time: limits.plugin_call, limit: "limits.plugin_call" };
         store.set_epoch_deadline(start.ticks());
-        let plugin =
-            compiled.pre.instantiate(&mut store).map_err(|e| failure("cannot be instantiated", e, start, store.data().ran_out()))?;
-        Ok(Self { store, plugin, start, call, message_bytes: limits.plugin_message_bytes })
+        let calls =
+            compiled.linked.instantiate(&mut store).map_err(|e| failure("cannot be instantiated", e, start, store.data().ran_out()))?;
+        Ok(Self { store, calls, start, call, message_bytes: limits.plugin_message_bytes })
     }
 
     fn arm(&mut self, deadline: Deadline) {
@@ -86,11 +88,7 @@ impl Instance {
     /// Asks who it is.
     pub fn describe(&mut self) -> Result<Description> {
         self.arm(self.start);
-        let d = self
-            .plugin
-            .sluicegate_plugin_transform()
-            .call_describe(&mut self.store)
-            .map_err(|e| self.failure("failed in `describe`", e, self.start))?;
+        let d = self.calls.describe(&mut self.store).map_err(|e| self.failure("failed in `describe`", e, self.start))?;
         let clip = |text: &str| clip(text, self.message_bytes);
         let d = Description { name: clip(&d.name), version: clip(&d.version), summary: clip(&d.summary), config_schema: d.config_schema };
         self.store.data_mut().versioned(&d.version);
@@ -100,37 +98,33 @@ impl Instance {
     /// Hands over its configuration, JSON text.
     pub fn configure(&mut self, config: &str) -> Result<()> {
         self.arm(self.start);
-        self.plugin
-            .sluicegate_plugin_transform()
-            .call_configure(&mut self.store, config)
-            .map_err(|e| self.failure("failed in `configure`", e, self.start))?
-            .map_err(|message| {
-                self.refusal("refuses its configuration", &message).remedy("correct the plugin's `config` in the pipeline file")
-            })
+        self.calls.configure(&mut self.store, config).map_err(|e| self.failure("failed in `configure`", e, self.start))?.map_err(
+            |message| self.refusal("refuses its configuration", &message).remedy("correct the plugin's `config` in the pipeline file"),
+        )
     }
 
     /// Asks for the plan of a table.
-    pub fn plan(&mut self, id: u32, table: types::TableParam<'_>) -> Result<Option<types::Plan>> {
+    pub fn plan(&mut self, id: u32, table: types::TableParam<'_>, capabilities: Capabilities) -> Result<Option<Planned>> {
         self.arm(self.call);
-        self.plugin
-            .sluicegate_plugin_transform()
-            .call_plan(&mut self.store, id, table)
-            .map_err(|e| self.failure("failed in `plan`", e, self.call))?
-            .map_err(|message| {
+        self.calls.plan(&mut self.store, id, table, capabilities).map_err(|e| self.failure("failed in `plan`", e, self.call))?.map_err(
+            |message| {
                 self.refusal("cannot plan the table", &message)
                     .remedy("correct the plugin's `config`, or take the table out of its `tables`")
-            })
+            },
+        )
+    }
+
+    /// Tells it that a table is forgotten. `false`: its interface has no such call.
+    pub fn forget(&mut self, id: u32) -> Result<bool> {
+        self.arm(self.call);
+        self.calls.forget(&mut self.store, id).map_err(|e| self.failure("failed in `forget-table`", e, self.call))
     }
 
     /// Hands over rows. The outer error is a trap, a timeout or a lack of memory (the instance must be dropped then), the
     /// inner one the plugin's own refusal of the batch.
-    pub fn apply(&mut self, id: u32, rows: Rows<'_>) -> Result<std::result::Result<types::Outcome, Error>> {
+    pub fn apply(&mut self, id: u32, handed: &Handed<'_>) -> Result<std::result::Result<Answer, Error>> {
         self.arm(self.call);
-        let answer = self
-            .plugin
-            .sluicegate_plugin_transform()
-            .call_apply(&mut self.store, id, rows)
-            .map_err(|e| self.failure("failed in `apply`", e, self.call))?;
+        let answer = self.calls.apply(&mut self.store, id, handed).map_err(|e| self.failure("failed in `apply`", e, self.call))?;
         Ok(answer.map_err(|message| {
             self.refusal("refuses the batch", &message).remedy("correct the data or the plugin, or set `on_error` of the plugin")
         }))

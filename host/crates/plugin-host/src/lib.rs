@@ -22,6 +22,7 @@ mod grants;
 mod guest;
 mod inspect;
 mod instance;
+mod interface;
 mod known;
 mod outcome;
 mod passage;

@@ -27,6 +27,25 @@ pub(super) fn bit(bitmap: &[u8], i: usize) -> bool {
     bitmap[i >> 3] >> (i & 7) & 1 == 1
 }
 
+/// Checks which computed values are absent, a bitmap for each column or none at all, and notes it in the columns.
+pub(super) fn check_absent(plan: &Plan, count: usize, outcome: &mut Outcome, absent: Vec<Vec<u8>>) -> Result<(), String> {
+    for ((i, bits), column) in absent.into_iter().enumerate().zip(&mut outcome.computed) {
+        if bits.is_empty() {
+            continue;
+        }
+        if !plan.absent {
+            return Err(format!("computed column {i}: it has absent values, but its plan said that it knows none"));
+        }
+        if bits.len() != count.div_ceil(8) {
+            return Err(format!("computed column {i}: `absent` has {} bytes for {count} rows", bits.len()));
+        }
+        let rows: Vec<u32> = (0..count as u32).filter(|row| bit(&bits, *row as usize)).collect();
+        // whatever value it gave, it means nothing
+        column.withhold(&rows);
+    }
+    Ok(())
+}
+
 /// Checks an answer. The error says what is wrong with it, without values.
 pub(super) fn check(plan: &Plan, count: usize, answer: wit::Outcome, message_bytes: usize) -> Result<Outcome, String> {
     let keep = if answer.keep.is_empty() {

@@ -20,6 +20,7 @@ use sluicegate_config::OnError;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Column, NO_IMAGE, Operation, TableRows},
+    limits::ENCODED_GROWTH,
 };
 
 /// Rows of one table in one batch.
@@ -39,6 +40,8 @@ pub(super) struct Passage<'a> {
     partial: bool,
     /// After images that are delivered as what was deleted, because there is no before image: only their keys count.
     left: Vec<u32>,
+    /// By stage: bytes that it has answered with for the batch.
+    answered: &'a mut [usize],
 }
 
 /// What came of the rows of one table.
@@ -60,10 +63,10 @@ struct Answer {
 }
 
 impl<'a> Passage<'a> {
-    /// The rows of one table; `mine` are the indices of its changes.
-    pub fn new(batch: &'a Batch, rows: &'a TableRows, mine: Vec<u32>, changes: &'a mut Vec<Change>) -> Self {
+    /// The rows of one table; `mine` are the indices of its changes. `answered` counts the bytes of each stage's answers to the batch.
+    pub fn new(batch: &'a Batch, rows: &'a TableRows, mine: Vec<u32>, changes: &'a mut Vec<Change>, answered: &'a mut [usize]) -> Self {
         let partial = rows.may_be_absent();
-        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false, partial, left: Vec::new() }
+        Self { batch, rows, changes, mine, computed: Vec::new(), alive: None, dropped: false, partial, left: Vec::new(), answered }
     }
 
     /// Whether any change went, or lost an image.
@@ -115,7 +118,8 @@ impl<'a> Passage<'a> {
     /// The alive rows that lack values which the plugin reads.
     fn withheld(&self, step: &Step) -> BTreeMap<u32, Seen> {
         let mut withheld = BTreeMap::new();
-        let absent: Vec<&Column> = step.reads.iter().map(|slot| self.slot(*slot)).filter(|column| column.may_be_absent()).collect();
+        let lacking = step.reads.iter().map(|slot| self.slot(*slot)).filter(|column| !step.plan.absent && column.may_be_absent());
+        let absent: Vec<&Column> = lacking.collect();
         if absent.is_empty() && (self.left.is_empty() || step.reads_key) {
             return withheld;
         }
@@ -171,17 +175,29 @@ impl<'a> Passage<'a> {
         }
         // the batch as a whole may come after batches that failed altogether
         let mut pause = None;
-        let mut answered = 0;
+        let most = around.limits.plugin_output_bytes;
+        let permit = &self.batch.permit;
+        // time spent on waiting for memory is not the plugin's
+        let mut waited = Duration::ZERO;
         while let Some(part) = waiting.pop() {
+            // counted before it is made; what is kept of it stays counted until the batch is measured
+            let asked = Instant::now();
+            let room = permit.hold(most);
+            waited += asked.elapsed();
             let attempt = self.attempt(stage, step, &part).and_then(|outcome| {
-                // one call has this bound already; small parts could answer with as much each
-                answered += outcome.bytes();
-                if parts.is_empty() || answered <= around.limits.plugin_output_bytes { Ok(outcome) } else { Err(too_much(stage, around)) }
+                // one call has this bound already; small parts, and several tables, could answer with as much each
+                let answered = &mut self.answered[step.stage];
+                if *answered > 0 && *answered + outcome.bytes() > most {
+                    return Err(too_much(stage, around));
+                }
+                *answered += outcome.bytes();
+                Ok(outcome)
             });
             let failure = match attempt {
                 Ok(outcome) => {
                     stage.recovery.succeeded();
                     pause = Some(Duration::ZERO);
+                    room.keep(outcome.bytes());
                     parts.push((part, outcome));
                     continue;
                 }
@@ -201,7 +217,8 @@ impl<'a> Passage<'a> {
                 let before = pause.replace(Duration::ZERO).unwrap_or_else(|| stage.recovery.pause(&around.limits));
                 stage.recover(around, before, &error)?;
             }
-            if begin.elapsed() > around.limits.plugin_recovery {
+            drop(room);
+            if begin.elapsed().saturating_sub(waited) > around.limits.plugin_recovery {
                 return Err(self.placed(error, &part).context(format_args!(
                     "the plugin keeps failing: not found out in {} s which rows it fails on",
                     around.limits.plugin_recovery.as_secs()
@@ -219,8 +236,13 @@ impl<'a> Passage<'a> {
                 }
             }
         }
+        let copied: usize =
+            if parts.len() > 1 || self.alive.is_some() { parts.iter().map(|(_, outcome)| outcome.bytes()).sum() } else { 0 };
+        let asked = Instant::now();
+        let _copies = (copied > 0).then(|| permit.hold(copied));
+        waited += asked.elapsed();
         let answer = self.collect(stage, step, parts, failed);
-        stage.numbers.nanoseconds.add(nanoseconds(begin));
+        stage.numbers.nanoseconds.add(nanoseconds(begin + waited));
         Ok(answer)
     }
 
@@ -451,6 +473,7 @@ fn set_aside(stage: &Stage, around: &Surroundings, batch: &Batch, change: &Chang
         OnError::Skip => &stage.numbers.skipped,
         OnError::PassThrough => &stage.numbers.passed_through,
         OnError::DeadLetter => {
+            let _record = batch.permit.hold(batch.change_bytes(change).saturating_mul(ENCODED_GROWTH));
             around.dead_letters.record_from_plugin(stage.name(), &error, batch, change)?;
             &stage.numbers.dead_lettered
         }

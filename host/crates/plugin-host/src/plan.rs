@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub filters: bool,
     /// Which operations are delivered.
     pub operations: Delivered,
+    /// Whether `apply` knows what an absent value is.
+    pub absent: bool,
 }
 
 impl Plan {
@@ -178,7 +180,7 @@ pub(super) fn check(input: &Table, plan: wit::Plan) -> Result<Plan> {
     let name = TableName { database: part(database)?, schema: schema.map(part).transpose()?, table: part(table)? };
     let destination = delivers.destination.map(check_name).transpose().map_err(|e| fault(format!("its destination {e}")))?;
     let output = Table { name, destination, columns };
-    Ok(Plan { output, origins, computed, reads, context, filters, operations: Delivered(operations) })
+    Ok(Plan { output, origins, computed, reads, context, filters, operations: Delivered(operations), absent: false })
 }
 
 /// A delivered column; `from` is the input column that it is, untouched.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    bindings::{exports::sluicegate::plugin::transform::Rows, sluicegate::plugin::types as wit},
     config_schema,
     context::Context,
     engine::{Compiled, sha256},
     instance::{Description, Instance},
+    interface::Handed,
     outcome::{self, Outcome},
     plan::{self, Plan},
     recovery::{self, Recovery},
@@ -20,7 +20,7 @@ use super::{
 use sluicegate_config::OnError;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Column, Table, TableName, Values},
+    change::{Capabilities, Column, Table, TableName},
     limits::Limits,
 };
 use sluicegate_status::PluginStatus;
@@ -52,6 +52,8 @@ pub(super) struct Stage {
     ids: HashMap<TableName, Vec<u32>>,
     /// By table id: whether this very instance has planned it. One that was made anew plans a table when its rows come.
     planned: Vec<bool>,
+    /// What the source gives, as every plan is told.
+    capabilities: Capabilities,
     /// Its failures since it last handled anything.
     pub recovery: Recovery,
     /// Stands for its name and configuration.
@@ -70,7 +72,7 @@ pub(super) enum Failure {
 
 impl Stage {
     /// Instantiates and configures.
-    pub fn new(member: Member, limits: Arc<Limits>, numbers: Arc<PluginStatus>) -> Result<Self> {
+    pub fn new(member: Member, limits: Arc<Limits>, numbers: Arc<PluginStatus>, capabilities: Capabilities) -> Result<Self> {
         let (instance, description) = start(&member, &limits)?;
         Ok(Self {
             fresh_memory: instance.memory(),
@@ -84,6 +86,7 @@ impl Stage {
             plans: Vec::new(),
             ids: HashMap::new(),
             planned: Vec::new(),
+            capabilities,
             recovery: Recovery::default(),
         })
     }
@@ -145,13 +148,30 @@ impl Stage {
         self.plans.len()
     }
 
-    /// Forgets every table. The interface has no call that forgets one, so the instance is made anew: what the plugin keeps
-    /// of its tables goes with it. The ids that [`Stage::plan`] gave before are void.
+    /// Forgets every table. Where the plugin's interface has no call that forgets one, or it fails, the instance is made anew: what
+    /// the plugin keeps of its tables goes with it. The ids that [`Stage::plan`] gave before are void.
     pub fn forget(&mut self) -> Result<()> {
+        let ids = 0..self.plans.len() as u32;
         self.plans.clear();
         self.ids.clear();
         self.planned.clear();
-        self.restart()
+        for id in ids {
+            match self.instance.forget(id) {
+                Ok(true) => {}
+                Ok(false) => return self.restart(),
+                Err(error) => {
+                    self.numbers.failures.add(1);
+                    return self.recover_from(&error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_from(&mut self, error: &Error) -> Result<()> {
+        tracing::warn!(plugin = self.name(), "the plugin is started again after: {}", error.chain());
+        self.numbers.restarts.add(1);
+        self.restart().map_err(|e| e.context(format_args!("restarting after: {}", error.chain())))
     }
 
     /// [`Stage::restart`] after a failure: counted, told, and not at once when nothing but failures came before.
@@ -184,9 +204,12 @@ impl Stage {
     }
 
     fn ask(&mut self, id: u32, table: &Table) -> Result<Option<Plan>> {
-        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t)).map_err(|e| e.context(arriving(table)));
+        let answer = plan::with_wit_table(table, |t| self.instance.plan(id, t, self.capabilities)).map_err(|e| e.context(arriving(table)));
         answer
-            .and_then(|answer| answer.map(|plan| plan::check(table, plan)).transpose())
+            .and_then(|answer| {
+                let checked = answer.map(|answer| plan::check(table, answer.plan).map(|plan| Plan { absent: answer.absent, ..plan }));
+                checked.transpose()
+            })
             .and_then(|plan| match plan {
                 Some(plan) if self.on_error() == OnError::PassThrough => plan.with_nullable_results(table).map(Some),
                 plan => Ok(plan),
@@ -204,40 +227,19 @@ impl Stage {
         if self.planned.get(id as usize) == Some(&false) {
             self.replan(id).map_err(Failure::Final)?;
         }
-        let width = count.div_ceil(8);
-        let nulls: Vec<std::borrow::Cow<'_, [u8]>> = columns
-            .iter()
-            .map(|column| match &column.nulls.0 {
-                bits if column.nulls.none() => bits[..0].into(),
-                bits if bits.len() == width => bits.as_slice().into(),
-                bits => {
-                    let mut padded = bits.clone();
-                    padded.resize(width, 0);
-                    padded.into()
-                }
-            })
-            .collect();
-        let vectors: Vec<_> =
-            columns.iter().zip(&nulls).map(|(column, nulls)| wit::VectorParam { values: values(&column.values), nulls }).collect();
-        let rows = Rows {
-            count: count as u32,
-            columns: &vectors,
-            images: &context.images,
-            operations: &context.operations,
-            times: &context.times,
-            partners: &context.partners,
-        };
-        match self.instance.apply(id, rows) {
+        match self.instance.apply(id, &Handed { count, columns, context }) {
             Err(error) => Err(Failure::Broken(self.label(error))),
             Ok(Err(error)) => Err(Failure::Refused(self.label(error))),
-            Ok(Ok(answer)) => outcome::check(plan, count, answer, self.limits.plugin_message_bytes).map_err(|what| {
-                Failure::Broken(
-                    self.label(
-                        Error::new(ErrorKind::Plugin, format!("its answer cannot be used: {what}"))
-                            .remedy("this is a fault of the plugin or of its SDK"),
-                    ),
-                )
-            }),
+            Ok(Ok(answer)) => outcome::check(plan, count, answer.outcome, self.limits.plugin_message_bytes)
+                .and_then(|mut outcome| outcome::check_absent(plan, count, &mut outcome, answer.absent).map(|()| outcome))
+                .map_err(|what| {
+                    Failure::Broken(
+                        self.label(
+                            Error::new(ErrorKind::Plugin, format!("its answer cannot be used: {what}"))
+                                .remedy("this is a fault of the plugin or of its SDK"),
+                        ),
+                    )
+                }),
         }
     }
 
@@ -270,18 +272,6 @@ fn start(member: &Member, limits: &Limits) -> Result<(Instance, Description)> {
         Ok((instance, description))
     };
     begin().map_err(|e: Error| e.context(format_args!("plugin `{name}`")))
-}
-
-fn values(values: &Values) -> wit::ValuesParam<'_> {
-    match values {
-        Values::Boolean(v) => wit::ValuesParam::Booleans(v),
-        Values::Int64(v) => wit::ValuesParam::Int64s(v),
-        Values::UInt64(v) => wit::ValuesParam::Uint64s(v),
-        Values::Float32(v) => wit::ValuesParam::Float32s(v),
-        Values::Float64(v) => wit::ValuesParam::Float64s(v),
-        Values::Text(s) => wit::ValuesParam::Texts(wit::StringsParam { offsets: &s.offsets, data: &s.data }),
-        Values::Bytes(s) => wit::ValuesParam::Bytes(wit::StringsParam { offsets: &s.offsets, data: &s.data }),
-    }
 }
 
 /// Time spent since `begin`, in nanoseconds.

@@ -155,6 +155,7 @@ mod tests {
             context: wit::Context::empty(),
             filters: false,
             operations: crate::plan::Delivered::all(),
+            absent: false,
         }
     }
 

@@ -75,6 +75,12 @@ pub trait Sink: Send {
     /// when the commit is done.
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState>;
 
+    /// Bytes that it keeps until its next `commit`, beside its own buffers: when memory runs short, it is asked to commit before its
+    /// interval.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// What the last `commit` answered is stored in the checkpoint.
     fn stored(&mut self) -> Result<()> {
         Ok(())
@@ -117,6 +123,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
         self.guard(|sink| sink.commit(progress))
+    }
+
+    fn held(&self) -> usize {
+        self.sink.held()
     }
 
     fn stored(&mut self) -> Result<()> {

@@ -4,22 +4,23 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod inventory;
+mod items;
 mod patience;
 mod schemas;
 
 pub use inventory::Inventory;
+pub use items::{Closed, Items, Room};
 pub use patience::Patience;
 pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 
 use std::{ops::Range, sync::Arc};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Capabilities, Frontier, Item, Offset, Transaction},
+    change::{Batch, Capabilities, Frontier, Offset, Transaction},
 };
 
 /// Where one sink begins.
@@ -33,13 +34,9 @@ pub enum Begin {
     First,
 }
 
-/// What a source hands its items to. Bounded in items, and batches are bounded in changes and bytes; a full queue holds the
-/// source back.
-pub type Items = mpsc::Sender<Item>;
-
 /// A source of changes. The contract:
 ///
-/// - It gives one sequence of [`Item`]s. Each advances one lane, and carries the offset *after* it, at which the source can go
+/// - It gives one sequence of [`Item`](sluicegate_model::change::Item)s. Each advances one lane, and carries the offset *after* it, at which the source can go
 ///   on, also in the middle of a transaction. Nothing behind the source changes the order of items, whatever their lanes.
 /// - What a change is follows from the log, never from a count: see [`Ledger`].
 /// - Lanes wait, fail, restart and are begun anew inside the source, while the sequence goes on with the others.

@@ -10,12 +10,12 @@ pub use copies::{Copies, CopyNumbers, CopyState};
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use sluicegate_model::now_us;
+use sluicegate_model::{budget::Budget, limits::SHOWN_WARNINGS, now_us};
 
 /// A counter or gauge that parts write without locks.
 #[derive(Debug, Default)]
@@ -60,10 +60,33 @@ pub struct Status {
     pub started: AtomicBool,
     /// What cannot be reached yet at the start.
     pub waiting: Waiting,
+    /// The memory of batches, once the pipeline has one.
+    pub budget: OnceLock<Arc<Budget>>,
+    /// What of the configuration has no effect.
+    pub warnings: Warnings,
     /// Set when the pipeline begins to drain.
     pub stopping: AtomicBool,
     /// Set when the pipeline has ended, also when threads of it could not be ended in time: those write and commit nothing more.
     pub ended: AtomicBool,
+}
+
+/// What an operator should look at while the pipeline runs: the first of them.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Adds one; those beyond the bound are only in the log.
+    pub fn add(&self, warning: String) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < SHOWN_WARNINGS {
+            all.push(warning);
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What the start of a pipeline waits for, with the reason: `the source`, `the sink ...`.

@@ -73,7 +73,7 @@ fn generated() -> Result<Vec<Batch>> {
         let (out, mut items) = tokio::sync::mpsc::channel(4);
         let mut generator = Generator::new(settings, Limits::default(), Arc::new(Status::default()));
         let starts = generator.check(&[Begin::First]).await?;
-        let run = generator.run(starts, out, CancellationToken::new());
+        let run = generator.run(starts, out.into(), CancellationToken::new());
         let gather = async {
             let mut all = Vec::new();
             while let Some(item) = items.recv().await {

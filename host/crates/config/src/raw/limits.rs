@@ -3,13 +3,17 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::quantity::{Size, Time};
+use super::super::quantity::{Amount, Size, Time};
 
 /// Bounds; each has a default that suits most.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Limits")]
 pub(crate) struct RawLimits {
+    /// The process's memory, in bytes or as a share (`75%`) of the cgroup's limit, or of the machine's memory where there is none: plugin
+    /// instances and buffers are taken off first, and batches share the rest. Default: `90%` of the cgroup's limit; where there is none
+    /// `50%` of the machine's memory, of which batches take at most 1 GiB.
+    pub memory: Option<Amount>,
     /// Changes in a batch, at most. Default: 1024.
     pub batch_changes: Option<u64>,
     /// Source data in a batch, at most. Default: `4MiB`.
@@ -30,7 +34,7 @@ pub(crate) struct RawLimits {
     pub plugin_start: Option<Time>,
     /// Time in which a plugin's component has to be compiled. Default: `5m`.
     pub plugin_compile: Option<Time>,
-    /// What one call of a plugin may answer with. Default: `64MiB`.
+    /// What a plugin may answer with for the rows of one batch. Default: `64MiB`.
     pub plugin_output_bytes: Option<Size>,
     /// Size of a plugin file. Default: `64MiB`.
     pub plugin_file_bytes: Option<Size>,

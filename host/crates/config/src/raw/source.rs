@@ -82,6 +82,12 @@ pub(crate) struct RawMySql {
     /// `full`: stop at a row of which the server did not log every column (`binlog_row_image` MINIMAL or NOBLOB). `partial`:
     /// deliver such rows without the columns that are not known. Default: `full`.
     pub row_image: Option<RawRowImage>,
+    /// When rows of captured tables may be changed by a statement that the log holds in place of the rows: `stop`, or `warn`, which
+    /// counts it and goes on without these changes. Default: `stop`.
+    pub statements: Option<RawUnlogged>,
+    /// When a schema change takes rows of a captured table along, or gives it some, without naming them (`DROP PARTITION`, …):
+    /// `warn`, which counts it, or `stop`. Default: `warn`.
+    pub rows_by_ddl: Option<RawUnlogged>,
 }
 
 /// Whether rows may lack columns.
@@ -91,6 +97,17 @@ pub(crate) struct RawMySql {
 pub(crate) enum RawRowImage {
     Full,
     Partial,
+}
+
+/// What to do about changes whose rows the log does not hold.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Unlogged")]
+pub(crate) enum RawUnlogged {
+    /// The pipeline stops in front of them.
+    Stop,
+    /// A warning names the table; they are counted.
+    Warn,
 }
 
 /// How a connection is protected.

@@ -9,7 +9,7 @@ use super::{
     },
     check::Check,
 };
-use sluicegate_model::limits::Limits;
+use sluicegate_model::limits::{Limits, Memory};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -47,10 +47,15 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let known_tables = counted("known_tables", raw.known_tables, d.known_tables as u64, 1, 1_000_000);
     let log_lines = counted("plugin_log_lines", raw.plugin_log_lines, d.plugin_log_lines.into(), 0, 100_000);
     let failed = counted("plugin_failed_changes", raw.plugin_failed_changes, d.plugin_failed_changes as u64, 1, 1_000_000_000);
+    let memory = raw.memory.map_or(d.memory, |memory| memory.0);
+    if matches!(memory, Memory::Bytes(bytes) if bytes < 64 * MIB) || matches!(memory, Memory::Percent(share) if share == 0 || share > 100) {
+        check.refuse("limits.memory", "this amount of memory is out of bounds", "write a size from 64MiB on, or a share from 1% to 100%");
+    }
     let mut timed = |key: &str, value: Option<Time>, default: Duration, least: Duration, most: Duration| {
         check.time(&format!("limits.{key}"), value, default, least, most)
     };
     Limits {
+        memory,
         // each has just been held below a bound that fits
         batch_changes: batch_changes as usize,
         batch_bytes: batch_bytes as usize,

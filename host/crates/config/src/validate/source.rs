@@ -4,12 +4,20 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode,
-        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls},
+        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
     },
     check::Check,
 };
 use sluicegate_model::limits::GENERATOR_LANES;
+
+fn unlogged(raw: Option<RawUnlogged>, default: Unlogged) -> Unlogged {
+    match raw {
+        Some(RawUnlogged::Stop) => Unlogged::Stop,
+        Some(RawUnlogged::Warn) => Unlogged::Warn,
+        None => default,
+    }
+}
 
 impl Check<'_> {
     pub(super) fn generator(&mut self, raw: &RawGenerator) -> GeneratorSource {
@@ -74,6 +82,8 @@ impl Check<'_> {
                 None | Some(RawRowImage::Full) => RowImage::Full,
                 Some(RawRowImage::Partial) => RowImage::Partial,
             },
+            statements: unlogged(raw.statements, Unlogged::Stop),
+            rows_by_ddl: unlogged(raw.rows_by_ddl, Unlogged::Warn),
         }
     }
 

@@ -182,7 +182,7 @@ async fn items(settings: GeneratorSource) -> Vec<Item> {
     let (out, mut items) = tokio::sync::mpsc::channel(4);
     let mut generator = Generator::new(settings, limits(30), Arc::default());
     let starts = generator.check(&[Begin::First]).await.unwrap();
-    let task = tokio::spawn(generator.run(starts, out, CancellationToken::new()));
+    let task = tokio::spawn(generator.run(starts, out.into(), CancellationToken::new()));
     let mut got = Vec::new();
     while let Some(item) = items.recv().await {
         got.push(item);

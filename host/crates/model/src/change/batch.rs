@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Column, Lane, Offset, Table};
+use super::{Column, Lane, Offset, Table, Values};
+use crate::budget::Permit;
 
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,6 +131,15 @@ impl TableRows {
         Self { table: self.table.clone(), images: self.images.split_off(rows), columns }
     }
 
+    /// Bytes of one row's values.
+    pub fn row_bytes(&self, row: usize) -> usize {
+        let of = |column: &Column| match &column.values {
+            Values::Text(strings) | Values::Bytes(strings) if row < strings.len() => strings.get(row).len(),
+            _ => size_of::<u64>(),
+        };
+        self.columns.iter().map(of).sum()
+    }
+
     /// Row images held.
     #[inline]
     pub fn len(&self) -> usize {
@@ -178,6 +188,8 @@ pub struct Batch {
     pub bytes: usize,
     /// The plugins that the batch went through, in order, with their versions: `name@version+hash, …`. None before them.
     pub versions: Option<Arc<str>>,
+    /// What it may take of the process's budget. A copy has none.
+    pub permit: Permit,
 }
 
 impl Batch {
@@ -194,6 +206,7 @@ impl Batch {
             transactions: Vec::new(),
             bytes: 0,
             versions: None,
+            permit: Permit::default(),
         }
     }
 
@@ -223,6 +236,18 @@ impl Batch {
         self.tables.iter().map(rows).sum::<usize>() + size_of_val(&*self.changes) + size_of_val(&*self.events)
     }
 
+    /// Bytes of values of the change that has most of them, both images together.
+    pub fn largest_change(&self) -> usize {
+        self.changes.iter().map(|change| self.change_bytes(change)).max().unwrap_or_default()
+    }
+
+    /// Bytes of values of both images of a change.
+    pub fn change_bytes(&self, change: &Change) -> usize {
+        let image = |rows: &TableRows, row: u32| if row == NO_IMAGE { 0 } else { rows.row_bytes(row as usize) };
+        let rows = self.tables.get(change.table as usize);
+        rows.map_or(0, |rows| image(rows, change.before) + image(rows, change.after))
+    }
+
     /// Checks that every index points somewhere and every column has its rows: what a source promises, and what the tests
     /// of every source call. Returns the first fault in words.
     pub fn validate(&self) -> Result<(), String> {
@@ -237,7 +262,7 @@ impl Batch {
                 if (0..column.len()).any(|i| column.is_absent(i) && !column.nulls.get(i)) {
                     return Err(format!("{}.{}: an absent value that is not marked as null", rows.table.name, info.name));
                 }
-                if let crate::change::Values::Text(text) = &column.values
+                if let Values::Text(text) = &column.values
                     && !(0..text.len()).all(|i| std::str::from_utf8(text.get(i)).is_ok())
                 {
                     return Err(format!("{}.{}: not UTF-8", rows.table.name, info.name));

@@ -146,8 +146,8 @@ impl Copying {
         self.spoil(Spoiled::Reconnected);
     }
 
-    /// A statement may have altered these tables.
-    pub(crate) fn schema_changed(&mut self, touched: &Touched) {
+    /// A statement may have altered these tables, or changed rows of them that the log does not hold.
+    fn statement_touched(&mut self, touched: &Touched) {
         if let Some(recording) = &mut self.recording
             && touched.may_be(&recording.table)
         {
@@ -260,6 +260,13 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// A statement may have altered these tables, or changed rows of them that the log does not hold: a chunk of them is read again.
+    pub(crate) fn reread_copies(&mut self, touched: &Touched) {
+        if let Some(copying) = &mut self.copying {
+            copying.statement_touched(touched);
+        }
     }
 
     /// Whether everything was delivered, in this run, that a sink had before it.

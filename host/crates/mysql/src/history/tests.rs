@@ -205,7 +205,7 @@ proptest! {
         let captured = [true; TABLES];
         for (events, behind, clean) in runs {
             // in step: each event is read before the next one is logged, and no sink has it when the run ends
-            world.run(0, &[], 0, clean, &captured);
+            world.run(1, &[true], usize::MAX, clean, &captured);
             for event in events {
                 world.step(&Step::Log(vec![event]));
                 let to_end = world.log.len() - world.durable;

@@ -1,13 +1,14 @@
 //! Everything that can be checked without delivering. The captured tables of today are planned by the real plugins, so that a wrong
 //! column or condition is found here and not at the first row; and configuration that has no effect is told.
 
+pub(super) mod at_start;
 mod patterns;
 mod places;
 mod steps;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{any_source::AnySource, beginning::begins, blocking::blocking, prepare, prepare::Ready, reach, treatments};
+use super::{any_source::AnySource, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, treatments};
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
@@ -84,6 +85,12 @@ impl Report {
 pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let status = super::status(&pipeline);
     let mut report = Report::default();
+    let swaps = pipeline.file.is_some() || super::has_files(&pipeline);
+    match Memory::of(&pipeline, swaps).and_then(|memory| memory.of_batches(pipeline.plugins.len())) {
+        Ok(batches) => report.add([Finding::pass("memory", format!("{} MiB for batches", batches >> 20))]),
+        Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+        Err(error) => report.failed("memory", error),
+    }
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let preparing = {
@@ -150,7 +157,8 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     match source.inventory().await {
         Ok(Some(inventory)) => {
             let looking = move || {
-                tables(&mut report, &pipeline, &inventory, ready.as_mut(), &around, &reached);
+                let ready = ready.as_mut().and_then(|ready| Some((ready.members.as_slice(), ready.chains.first_mut()?)));
+                tables(&mut report, &pipeline, &inventory, ready, &around, &reached);
                 Ok(report)
             };
             blocking("plan", looking).await
@@ -168,15 +176,14 @@ fn tables(
     report: &mut Report,
     pipeline: &config::Pipeline,
     inventory: &Inventory,
-    ready: Option<&mut Ready>,
+    ready: Option<(&[Member], &mut Chain)>,
     around: &Surroundings,
     reached: &BTreeSet<usize>,
 ) {
     let SourceSettings::MySql(settings) = &pipeline.source else { return };
     report.add(captured(&settings.tables, inventory));
     report.more = inventory.more;
-    let Some(Ready { members, chains, .. }) = ready else { return };
-    let Some(chain) = chains.first_mut() else { return };
+    let Some((members, chain)) = ready else { return };
     let (mut effects, mut refused) = (Vec::new(), 0);
     for table in &inventory.captured {
         match chain.effect(table) {
@@ -199,7 +206,7 @@ fn tables(
     if refused == 0 && !effects.is_empty() {
         let changed = effects.iter().filter(|effect| effect.steps.iter().flatten().any(|step| !step.is_none())).count();
         let beyond = if report.more > 0 { format!("; {} more were not looked at", report.more) } else { String::new() };
-        report.add([Finding::pass("plan", format!("{} tables are planned, the plugins change {changed} of them{beyond}", effects.len()))]);
+        report.add([Finding::pass("plan", format!("{} planned, {changed} changed by plugins{beyond}", effects.len()))]);
     }
     if !inventory.captured.is_empty() {
         for (index, (member, description)) in members.iter().zip(chain.descriptions()).enumerate() {
@@ -265,13 +272,13 @@ fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
             "no table is captured as the server is today",
             "correct the source's `tables`, grant the account SELECT on the tables, or leave it so if they are made later",
         )),
-        _ if found.is_empty() => found.push(Finding::pass("tables", format!("{count} are captured"))),
+        _ if found.is_empty() => found.push(Finding::pass("tables", format!("{count} captured"))),
         _ => {}
     }
     if !inventory.no_tables.is_empty() {
         let names: Vec<String> = inventory.no_tables.iter().map(ToString::to_string).collect();
         let list = listed(names.iter().map(String::as_str), CHECK_NAMES);
-        found.push(Finding::pass("no tables", format!("views and sequences that the patterns select are left out: {list}")));
+        found.push(Finding::pass("views", format!("views and sequences that the patterns select are left out: {list}")));
     }
     found
 }

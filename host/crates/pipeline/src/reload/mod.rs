@@ -23,7 +23,7 @@ use std::{
 
 use tokio::{sync::mpsc as queue, task::JoinHandle};
 
-use super::{sample::Samples, swap::Swap, versions::Versions};
+use super::{memory::Memory, sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Request, Requests};
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
@@ -45,6 +45,7 @@ pub(super) struct Setup {
     pub engine: Engine,
     pub members: Vec<Member>,
     pub around: Surroundings,
+    pub memory: Memory,
     pub swaps: queue::Sender<Swap>,
     pub samples: Samples,
     pub versions: Versions,

@@ -19,7 +19,7 @@ use crate::{
     versions::Replacement,
 };
 use sluicegate_config::{self as config, PluginOrigin};
-use sluicegate_model::{Error, ErrorKind, Result, change::Batch};
+use sluicegate_model::{Error, ErrorKind, Result, budget::Budget, change::Batch};
 use sluicegate_plugin_host::{Chain, Member};
 use sluicegate_status::{ComponentId, PluginStatus};
 
@@ -43,11 +43,26 @@ impl Reload {
     /// them take over. `None` when the pipeline ends.
     pub(super) fn take_over(&mut self, plugins: Option<&[config::Plugin]>, contents: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Option<Done>> {
         let candidates = self.candidates(plugins, contents)?;
+        let memory = self.setup.memory;
+        let (running, wanted) = (self.setup.members.len(), candidates.members.len());
+        let (before, after) = (memory.of_batches(running)?, memory.of_batches(wanted)?);
+        // old and new instances are there at once
+        let during = memory.beside(running + wanted)?;
+        let Some(budget) = self.setup.around.status.budget.get().cloned() else { return Ok(None) };
+        budget.resize(during.min(before));
+        let done = self.replace(candidates, &budget);
+        budget.resize(if matches!(done, Ok(Some(_))) { after } else { before });
+        done
+    }
+
+    fn replace(&mut self, candidates: Candidates, budget: &Arc<Budget>) -> Result<Option<Done>> {
         let around = &self.setup.around;
         let mut chains = prepare::chains(&candidates.members, around, self.setup.started.workers)?;
         let [first, ..] = chains.as_mut_slice() else { return Ok(None) };
         if let Some(batch) = recent(&self.setup.samples) {
-            first.rehearse(Batch::clone(&batch)).map_err(|e| e.context("tried on a copy of a recent batch"))?;
+            let mut copy = Batch::clone(&batch);
+            copy.permit = budget.acquire_blocking(copy.bytes);
+            first.rehearse(copy).map_err(|e| e.context("tried on a copy of a recent batch"))?;
         }
         let delivered = announce::delivered(first, &around.known)?;
         let numbers = first.numbers();

@@ -45,7 +45,10 @@ fn the_folder_of_every_link_on_the_way_counts() {
 /// Runs `change`, and answers whether it is noticed.
 fn noticed(file: &Path, change: impl FnOnce()) -> bool {
     let (told, news) = mpsc::channel();
-    let mut watch = Watch::new(Changes::default(), move || drop(told.send(()))).unwrap();
+    let mut watch = Watch::new(Changes::default(), move || {
+        let _ = told.send(());
+    })
+    .unwrap();
     watch.follow_files([file], 40).unwrap();
     watch.look(file);
     change();
@@ -85,7 +88,10 @@ fn other_files_of_a_folder_wake_nobody() {
     fs::write(root.join("f"), "").unwrap();
     let (told, news) = mpsc::channel();
     let changes = Changes::default();
-    let mut watch = Watch::new(changes.clone(), move || drop(told.send(()))).unwrap();
+    let mut watch = Watch::new(changes.clone(), move || {
+        let _ = told.send(());
+    })
+    .unwrap();
     watch.follow_files([&*root.join("f")], 40).unwrap();
     fs::write(root.join("other"), "").unwrap();
     fs::write(root.join("f"), "x").unwrap();

@@ -1,0 +1,76 @@
+//! Beside a running pipeline: whether its configuration has an effect on the tables of today. What has none is told in the log and
+//! in `/readyz`; it may be meant for tables that are made later, so the pipeline runs on.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{any_source::AnySource, blocking::blocking, prepare},
+    Report, tables,
+};
+use sluicegate_config::Pipeline;
+use sluicegate_dead_letter::DeadLetters;
+use sluicegate_model::{
+    Result,
+    finding::{Finding, Verdict},
+    limits::CHECKED_AT_START,
+};
+use sluicegate_plugin_host::Member;
+use sluicegate_status::Status;
+
+/// Looks once, unless the pipeline ends before.
+pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, status: Arc<Status>, stop: CancellationToken) {
+    if members.is_empty() {
+        return;
+    }
+    let found = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        found = findings(pipeline, members) => found,
+    };
+    match found {
+        Ok(findings) => {
+            for Finding { item, found, remedy, .. } in findings {
+                match item {
+                    "rules" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
+                    _ => tracing::warn!(item, remedy, "the first row of a table would stop the pipeline: {found}"),
+                }
+                status.warnings.add(found);
+            }
+        }
+        // nothing that the pipeline needs
+        Err(error) => tracing::debug!(error = %error.chain(), "it cannot be told whether the configuration has an effect"),
+    }
+}
+
+async fn findings(pipeline: Pipeline, members: Vec<Member>) -> Result<Vec<Finding>> {
+    // numbers and known tables of its own: the pipeline's are those of what runs
+    let scratch = super::super::status(&pipeline);
+    let Some(mut inventory) = AnySource::new(&pipeline, &scratch).inventory().await? else { return Ok(Vec::new()) };
+    let beyond = inventory.captured.len().saturating_sub(CHECKED_AT_START);
+    inventory.captured.truncate(CHECKED_AT_START);
+    inventory.more += beyond;
+    let looking = move || {
+        let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+        let around = prepare::surroundings(&pipeline, &scratch, &dead_letters);
+        let mut chains = prepare::chains(&members, &around, 1)?;
+        let mut report = Report::default();
+        if let Some(chain) = chains.first_mut() {
+            tables(
+                &mut report,
+                &Pipeline { sinks: Vec::new(), ..pipeline },
+                &inventory,
+                Some((&members, chain)),
+                &around,
+                &Default::default(),
+            );
+        }
+        // of a name among the source's tables the precheck has told; rules for tables that were not looked at may have an effect
+        let told = |finding: &Finding| {
+            finding.verdict != Verdict::Pass && finding.item != "tables" && (inventory.more == 0 || finding.item != "rules")
+        };
+        Ok(report.findings.into_iter().filter(told).collect())
+    };
+    blocking("look", looking).await
+}

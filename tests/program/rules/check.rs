@@ -1,0 +1,155 @@
+//! What `check` says of tables, rules and their effect, and what a run warns of.
+
+use super::*;
+use sluicegate_harness::{free_port, host::http_get};
+
+/// The exit code, and the lines of a check about these items, with the database's name replaced.
+fn check(host: &Sluicegate, database: &str, items: &[&str], arguments: &[&str]) -> (Option<i32>, String) {
+    let ended = host.run(&[&["check", "pipeline.yaml"], arguments].concat(), PATIENCE);
+    let mut shown = Vec::new();
+    let mut wanted = false;
+    for line in ended.stdout.lines() {
+        let of_an_item =
+            |line: &str| items.iter().any(|item| line.split_once("  ").is_some_and(|(_, rest)| rest.starts_with(&format!("{item}: "))));
+        wanted = if line.starts_with("      ") { wanted } else { of_an_item(line) || line.contains("ready") && !line.contains("is ready") };
+        if wanted {
+            shown.push(line);
+        }
+    }
+    (ended.status.code(), shown.join("\n").replace(database, "DB"))
+}
+
+const ITEMS: [&str; 4] = ["tables", "views", "plan", "rules"];
+
+#[test]
+fn names_that_match_nothing_are_told_with_the_one_that_was_meant() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("slips");
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, tenant VARCHAR(10), email VARCHAR(40)); CREATE TABLE orders (id INT PRIMARY KEY);
+             CREATE VIEW v AS SELECT * FROM orders"
+        ));
+        let source =
+            |tables: &str| pipeline(&server, &database, "[]", "").replace(&format!("['{database}.*']"), &tables.replace("DB", &database));
+        let mut told = Vec::new();
+        let mut say = |text: String| {
+            let host = host(&text);
+            let (code, said) = check(&host, &database, &ITEMS, &[]);
+            told.push(format!("exit {}\n{said}", code.expect("a code")));
+        };
+        say(source("[DB.custmers, DB.orders]"));
+        say(source("[DB.Customers]"));
+        say(source("[DB.v, '!DB.sesions', 'DB.ord*', 'DB.nothing_*']"));
+        let plugins = |plugins: &str| pipeline(&server, &database, plugins, "");
+        say(plugins("[{ use: rewrite-columns, config: { tables: [{ table: DB.custmers, columns: [{ column: email, drop: true }] }] } }]"));
+        say(plugins(
+            "[{ use: rewrite-columns, tables: [DB.order], config: { tables: [{ table: '*', columns: [{ column: email, drop: true }] }] } }]",
+        ));
+        say(plugins(
+            "[{ use: rewrite-columns, config: { tables: [{ table: DB.customers, columns: [{ column: emial, hash: { salt: x } }] }] } }]",
+        ));
+        say(plugins(
+            "[{ use: rewrite-columns, config: { tables: [{ table: 'DB.*', columns: [{ column: emial, mask: {} }, { column: iban, drop: true }, { column: EMAIL, mask: {} }] }] } }]",
+        ));
+        say(plugins("[{ use: filter, config: { tables: [{ table: DB.customers, where: \"tennant <> 'test'\" }] } }]"));
+        say(plugins(
+            "[{ use: filter, config: { tables: [{ table: 'DB.*', where: 'deleted = 0' }, { table: 'DB.*', where: 'id > 0' }] } }]",
+        ));
+        say(plugins("[{ use: filter, config: { where: \"tenant = 'x' AND amout >= 0\" } }]"));
+        say(plugins(
+            "[{ use: map-names, config: { tables: [{ from: DB.oders, to: x }], columns: [{ table: 'DB.*', from: emial, to: mail }] } }]",
+        ));
+        insta::allow_duplicates! { insta::assert_snapshot!(told.join("\n\n")); }
+    }
+}
+
+#[test]
+fn the_effective_configuration_is_shown_table_by_table() {
+    let plugins = "
+  - use: rewrite-columns
+    name: privacy
+    config: { tables: [{ table: 'DB.*', columns: [{ column: email, mask: { first: 1 } }, { column: password, drop: true }, { column: origin, constant: shop }] }] }
+  - { use: map-names, config: { tables: [{ from: DB.customers, to: crm.people }], columns: [{ table: DB.customers, from: note, to: remark }] } }
+  - { use: filter, config: { tables: [{ table: 'DB.orders', where: 'id > 1', operations: [insert] }] } }";
+    let server = mariadb::shared();
+    let database = server.database("effect");
+    server.sql(&format!(
+        "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, email VARCHAR(40), password VARCHAR(9), note TEXT); CREATE TABLE orders (id INT PRIMARY KEY);
+         CREATE TABLE children (id INT PRIMARY KEY, parent INT, CONSTRAINT parents FOREIGN KEY (parent) REFERENCES orders (id) ON DELETE CASCADE)"
+    ));
+    let host = host(&pipeline(&server, &database, plugins, ""));
+    let ended = host.run(&["check", "--effective", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let tables = ended.stdout.split("\n\n").nth(1).expect("the tables").replace(&database, "DB");
+    insta::assert_snapshot!(tables, @r"
+    DB.children
+      origin: added by `privacy`
+    DB.customers as crm.people
+      email: mask by `privacy`
+      password: dropped by `privacy`
+      origin: added by `privacy`
+      note: renamed to `remark` by `map-names`
+    DB.orders
+      origin: added by `privacy`
+      rows: filtered by `filter`
+      rows: only some operations pass `filter`
+    ");
+    // the same for programs
+    let ended = host.run(&["check", "--json", "pipeline.yaml"], PATIENCE);
+    let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(document["ready"], true);
+    assert_eq!(document["tables"][1]["columns"][0], json!({"column": "email", "effect": "mask by `privacy`"}));
+    let cascades = document["items"].as_array().expect("items").iter().find(|item| item["item"] == "cascades").expect("told");
+    assert_eq!(cascades["verdict"], "warn");
+    assert!(cascades["found"].as_str().is_some_and(|found| found.ends_with(&format!("{database}.children (parents)"))), "{cascades}");
+    // a warning may be left out, and only what there is
+    let (code, said) = check(&host, &database, &["cascades"], &["--ignore", "cascades"]);
+    assert_eq!((code, said.as_str()), (Some(0), "ready"));
+    let ended = host.run(&["check", "--ignore", "casscades", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.code() == Some(2) && ended.stderr.contains("`casscades` is no item of a check"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_fails_for_several_tables_is_one_error_that_names_each() {
+    let server = mysql::shared();
+    let database = server.database("several");
+    server
+        .sql(&format!("USE {database}; CREATE TABLE a (id INT PRIMARY KEY, tenant INT); CREATE TABLE b (id INT PRIMARY KEY, tenant INT)"));
+    let host = host(&pipeline(&server, &database, "[{ use: filter, config: { where: 'tennant = 1' } }]", ""));
+    let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(ended.stdout.ends_with("not ready: 2 failed\n"), "{}", ended.stdout);
+    assert!(ended.stderr.starts_with("error: not ready, 2 faults:\n"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_run_tells_what_of_its_configuration_has_no_effect() {
+    let server = mariadb::shared();
+    let database = server.database("silent");
+    server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40))"));
+    let plugins = "[{ use: rewrite-columns, config: { tables: [{ table: DB.custmers, columns: [{ column: email, mask: {} }] }] } }]";
+    let port = free_port();
+    let host = host(&pipeline(&server, &database, plugins, &format!("http: 127.0.0.1:{port}\n")));
+    let mut process = host.spawn();
+    let line = process.wait_for_line("the configuration has no effect", PATIENCE);
+    assert!(line.contains("custmers` matches no captured table") && line.contains("did you mean"), "{line}");
+    process.wait_until("it is in /readyz", PATIENCE, || {
+        http_get(port, "/readyz").is_some_and(|(_, body)| body.contains("custmers` matches no"))
+    });
+    stop(process);
+}
+
+#[test]
+fn names_of_tables_have_no_case_where_the_server_does_not_tell_them_apart() {
+    let server = mariadb::start(&["--lower-case-table-names=1"]);
+    let database = server.database("Case");
+    server.sql(&format!("CREATE TABLE {database}.Customers (id INT PRIMARY KEY)"));
+    let text = pipeline(&server, &database, "[]", "");
+    let text = text.replace(&format!("['{database}.*']"), &format!("['{}.CUSTOMERS']", database.to_uppercase()));
+    let host = host(&text);
+    let (code, said) = check(&host, &database, &ITEMS, &[]);
+    assert_eq!((code, said.as_str()), (Some(0), "ok  tables: 1 captured\nok  plan: 1 planned, 0 changed by plugins\nready"));
+    begin(&host);
+    server.sql(&format!("INSERT INTO {database}.CUSTOMERS VALUES (1)"));
+    run_to(&host, 1);
+}

@@ -1,0 +1,135 @@
+//! Rules for columns that tables lose, rename or never had.
+
+use super::*;
+
+fn mask(table: &str, columns: &str) -> String {
+    format!("[{{ use: rewrite-columns, config: {{ tables: [{{ table: {table}, {columns} }}] }} }}]")
+}
+
+const EMAIL: &str = "columns: [{ column: email, mask: { first: 1 } }]";
+const E_MAIL: &str = "columns: [{ column: e_mail, mask: { first: 1 } }]";
+const BOTH: &str = "missing_column: ignore, columns: [{ column: email, mask: { first: 1 } }, { column: e_mail, mask: { first: 1 } }]";
+
+/// Two rows, the renaming, two more changes: behind the reader, so that they fit in one batch.
+const RENAMED: &str = "USE DB; INSERT INTO customers VALUES (1, 'ada@example.org'), (2, 'bob@example.org');
+    ALTER TABLE customers RENAME COLUMN email TO e_mail;
+    INSERT INTO customers VALUES (3, 'cyd@example.org'); UPDATE customers SET e_mail = 'bobby@example.org' WHERE id = 2";
+
+fn expected() -> Vec<Value> {
+    vec![
+        json!({"_op": "c", "_table": "customers", "id": 1, "email": "a**************"}),
+        json!({"_op": "c", "_table": "customers", "id": 2, "email": "b**************"}),
+        json!({"_op": "c", "_table": "customers", "id": 3, "e_mail": "c**************"}),
+        json!({"_op": "u", "_table": "customers", "id": 2, "e_mail": "b****************"}),
+    ]
+}
+
+#[test]
+fn what_came_before_a_version_that_cannot_be_planned_is_delivered_and_the_next_start_begins_there() {
+    for (server, rest) in [(mariadb::shared(), ""), (mysql::shared(), "workers: 3\n")] {
+        let database = server.database("renamed");
+        server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40))"));
+        let host = host(&pipeline(&server, &database, &mask("DB.customers", EMAIL), rest));
+        begin(&host);
+        server.sql(&RENAMED.replace("DB", &database));
+        for _ in 0..2 {
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(stops(&host, &database), @r"
+                error: plugin `rewrite-columns`: DB.customers (id, e_mail): cannot plan the table: table DB.customers: there is no column `email`; did you mean `e_mail`?
+                remedy: correct the plugin's `config`, or take the table out of its `tables`
+                ");
+            }
+            assert_eq!(delivered(&host), expected()[..2], "what came before");
+        }
+        host.write_pipeline(&pipeline(&server, &database, &mask("DB.customers", E_MAIL), rest));
+        run_to(&host, 4);
+        assert_eq!(delivered(&host), expected());
+        nothing_in_clear(&host);
+    }
+}
+
+#[test]
+fn one_configuration_may_name_a_column_before_and_after_its_renaming() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("both");
+        server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40))"));
+        let host = host(&pipeline(&server, &database, &mask("DB.customers", BOTH), ""));
+        begin(&host);
+        server.sql(&RENAMED.replace("DB", &database));
+        run_to(&host, 4);
+        assert_eq!(delivered(&host), expected());
+    }
+}
+
+#[test]
+fn a_rule_for_many_tables_is_for_those_that_have_its_columns() {
+    let plugins = "
+  - use: rewrite-columns
+    config:
+      tables:
+        - table: ['DB.*', '!DB.zz_*']
+          columns: [{ column: EMAIL, mask: { first: 1 } }, { column: password, drop: true }, { column: phone, rename: telephone }]
+  - { use: filter, config: { tables: [{ table: 'DB.*', where: \"tenant <> 'test'\" }] } }";
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("many");
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, tenant VARCHAR(10), email VARCHAR(40));
+             CREATE TABLE orders (id INT PRIMARY KEY, tenant VARCHAR(10)); CREATE TABLE staff (id INT PRIMARY KEY, Email VARCHAR(40), password VARCHAR(9), phone INT)"
+        ));
+        let host = host(&pipeline(&server, &database, plugins, ""));
+        begin(&host);
+        server.sql(&format!(
+            "USE {database}; INSERT INTO customers VALUES (1, 'eu', 'ada@example.org'), (2, 'test', 'bob@example.org');
+             INSERT INTO orders VALUES (1, 'eu'), (2, 'test'); INSERT INTO staff VALUES (1, 'eve@example.org', 'secret', 7)"
+        ));
+        run_to(&host, 3);
+        let expected = [
+            json!({"_op": "c", "_table": "customers", "id": 1, "tenant": "eu", "email": "a**************"}),
+            json!({"_op": "c", "_table": "orders", "id": 1, "tenant": "eu"}),
+            json!({"_op": "c", "_table": "staff", "id": 1, "Email": "e**************", "telephone": 7}),
+        ];
+        assert_eq!(delivered(&host), expected);
+    }
+}
+
+#[test]
+fn a_rule_for_many_tables_never_passes_on_a_masked_column_under_another_name() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("lost");
+        server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40))"));
+        let host = host(&pipeline(&server, &database, &mask("DB.*", EMAIL), ""));
+        begin(&host);
+        // both versions in one run
+        server.sql(&RENAMED.replace("DB", &database));
+        for _ in 0..2 {
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(stops(&host, &database), @r"
+                error: plugin `rewrite-columns`: table DB.customers no longer has the column `email` that the plugin treated until now, and has `e_mail`, which the plugin would pass on as it is
+                remedy: what came before is delivered; if it is the same column under another name, name it in the plugin's `config`, too; if not, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again
+                ");
+            }
+            assert_eq!(delivered(&host), expected()[..2]);
+        }
+        let both = "columns: [{ column: email, mask: { first: 1 } }, { column: e_mail, mask: { first: 1 } }]";
+        host.write_pipeline(&pipeline(&server, &database, &mask("DB.*", both), ""));
+        run_to(&host, 4);
+        assert_eq!(delivered(&host), expected());
+        // the next renaming comes between two runs
+        server.sql(&format!(
+            "USE {database}; ALTER TABLE customers RENAME COLUMN e_mail TO mail; INSERT INTO customers VALUES (9, 'zoe@example.org')"
+        ));
+        assert!(stops(&host, &database).contains("no longer has the column `e_mail`"), "also between two runs");
+        let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+        assert!(ended.status.code() == Some(3) && ended.stdout.contains("no longer has the column `e_mail`"), "{}", ended.stdout);
+        nothing_in_clear(&host);
+        // a column that goes takes nothing with it
+        server
+            .sql(&format!("USE {database}; CREATE TABLE leads (id INT PRIMARY KEY, email VARCHAR(40)); INSERT INTO leads VALUES (1, 'x')"));
+        let all = format!("{both}, missing_column: ignore");
+        host.write_pipeline(&pipeline(&server, &database, &mask("[DB.leads, DB.*]", &all), ""));
+        run_to(&host, 6);
+        server.sql(&format!("USE {database}; ALTER TABLE leads DROP COLUMN email; INSERT INTO leads VALUES (2)"));
+        run_to(&host, 7);
+        assert_eq!(delivered(&host).pop(), Some(json!({"_op": "c", "_table": "leads", "id": 2})));
+    }
+}
