@@ -142,7 +142,7 @@ fn purged(server: &Server) {
     assert!(said.contains("has purged transactions"), "{said}");
     host.write_pipeline(&text("when-needed", &["a", "b"]));
     let mut process = host.spawn();
-    random::wait_for_copy(&mut process, &host);
+    random::wait_for_copy_number(&mut process, &host, 2);
     client.sql("INSERT INTO d.last VALUES (2)");
     random::wait_for_last(&mut process, &host, "a", 2);
     random::wait_for_last(&mut process, &host, "b", 2);

@@ -14,9 +14,14 @@ const ROWS: u64 = 6000;
 
 /// Waits until every table has been copied to every sink.
 pub(super) fn wait_for_copy(process: &mut Process, host: &Sluicegate) {
+    wait_for_copy_number(process, host, 1);
+}
+
+/// The same for a later copy.
+pub(super) fn wait_for_copy_number(process: &mut Process, host: &Sluicegate, number: u64) {
     process.wait_until("the end of the copy", PATIENCE, || {
         let lanes = copies(host);
-        !lanes.is_empty() && lanes.iter().all(|lane| lane["done"] == true)
+        !lanes.is_empty() && lanes.iter().all(|lane| lane["copy"] == number && lane["done"] == true)
     });
 }
 
