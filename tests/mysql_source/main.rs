@@ -1,7 +1,10 @@
 //! The MySQL and MariaDB source against real servers.
 
+mod borders;
 mod capture;
+mod charsets;
 mod compressed;
+mod internal;
 mod partial;
 mod precheck;
 mod resume;

@@ -1,11 +1,13 @@
 //! A pipeline that reads a real server's binlog: where it goes on after stops, kills, changes of its file, and faults of the log.
 
+mod documented;
 mod failover;
 mod lost_log;
 mod partial;
 mod places;
 mod schemas;
 mod sinks;
+mod statements;
 mod taken_back;
 mod transactions;
 mod truncate;

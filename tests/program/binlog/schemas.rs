@@ -5,7 +5,7 @@ use serde_json::json;
 use sluicegate_harness::{
     database::{Flavor, Server},
     host::Sluicegate,
-    mariadb, mysql,
+    mariadb, mysql, until,
 };
 
 use super::*;
@@ -236,6 +236,8 @@ fn a_sink_that_lags_behind_several_changes_gets_each_row_with_the_schema_of_its_
         for (id, step) in (1..).zip(&steps) {
             server.sql(&format!("{step}; INSERT INTO {database}.last VALUES ({id})"));
             wait_for(&mut process, &host, "ahead", "last", id);
+            // reading ahead ends no dump
+            assert!(!process.stderr().contains("lost the connection"), "{}", process.stderr());
             // the catalogue is asked anew where nothing waits: once its answer is stored, a crash loses nothing
             process.kill9();
             process = start(&host);
@@ -321,4 +323,53 @@ fn wait_and_stop(host: &Sluicegate, prefix: &str, id: u32) {
 fn argument(said: &str, option: &str) -> String {
     let value = said.split(&format!("{option} '")).nth(1).and_then(|rest| rest.split('\'').next());
     value.unwrap_or_else(|| panic!("no {option} in {said}")).to_owned()
+}
+
+#[test]
+fn another_server_goes_on_with_the_versions_of_the_first() {
+    for flavor in [Flavor::MariaDb, Flavor::MySql] {
+        let (primary, replica) = match flavor {
+            Flavor::MariaDb => (
+                mariadb::start(&["--binlog-row-metadata=NO_LOG"]),
+                mariadb::start(&["--binlog-row-metadata=NO_LOG", "--server-id=2002", "--log-bin=other", "--log-slave-updates"]),
+            ),
+            Flavor::MySql => (
+                mysql::start(&["--binlog-row-metadata=MINIMAL"]),
+                mysql::start(&["--binlog-row-metadata=MINIMAL", "--server-id=1002", "--log-bin=other"]),
+            ),
+        };
+        primary.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, a INT, b INT); CREATE TABLE d.last (id INT PRIMARY KEY)");
+        failover::follow(&replica, &primary);
+        let of = |server: &Server| pipeline(server, "['d.*']", &format!("[{}]", file("t")));
+        let host = Sluicegate::new(BINARY, &of(&primary));
+        stop(start(&host));
+        primary.sql(
+            "INSERT INTO d.t VALUES (1, 10, 20); ALTER TABLE d.t RENAME COLUMN a TO b, RENAME COLUMN b TO a; INSERT INTO d.t VALUES (2, 30, 40);
+             INSERT INTO d.last VALUES (1)",
+        );
+        until("the replica has the rows", PATIENCE, || {
+            let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'd' AND table_name = 'last'";
+            replica.query(tables)[0][0].as_deref() == Some("1")
+                && replica.query("SELECT count(*) FROM d.last")[0][0].as_deref() == Some("1")
+        });
+        host.write_pipeline(&of(&replica));
+        run_to(&host, &["t"], 1);
+        assert_eq!(rows(&host, "t", "t"), [json!({ "id": 1, "a": 10, "b": 20 }), json!({ "id": 2, "b": 30, "a": 40 })]);
+    }
+}
+
+#[test]
+fn a_change_that_was_not_logged_is_noticed_where_the_rows_contradict_what_is_known() {
+    for server in servers() {
+        let database = server.database("unlogged");
+        server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY, a INT); CREATE TABLE {database}.last (id INT PRIMARY KEY)"));
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        stop(start(&host));
+        server.sql(&format!(
+            "INSERT INTO {database}.t VALUES (1, 10); SET sql_log_bin = 0; ALTER TABLE {database}.t ADD c VARCHAR(9); SET sql_log_bin = 1;
+             INSERT INTO {database}.t VALUES (2, 30, 'x'); INSERT INTO {database}.last VALUES (1)"
+        ));
+        run_to(&host, &["t"], 1);
+        assert_eq!(rows(&host, "t", "t"), [json!({ "id": 1, "a": 10 }), json!({ "id": 2, "a": 30, "c": "x" })]);
+    }
 }

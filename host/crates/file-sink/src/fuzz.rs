@@ -13,6 +13,7 @@ use super::{
     streams::{PLAIN, Streams},
 };
 use sluicegate_config::Roll;
+use sluicegate_format::Lines;
 use sluicegate_model::{Result, limits::Limits};
 
 const RECORD: &[u8] = b"{\"id\":1}\n";
@@ -57,7 +58,7 @@ fn go_on(root: &Path, state: Option<&str>) -> Result<String> {
     let limits = Limits::default();
     let naming = Naming { prefix: "x".into(), zstd: false };
     let recovered = recover(root, &naming, state)?;
-    let layout = Layout { root: root.to_owned(), naming, roll: Roll { bytes: 1 << 20, every: None }, zstd: None };
+    let layout = Layout { root: root.to_owned(), naming, roll: Roll { bytes: 1 << 20, every: None }, zstd: None, format: Box::new(Lines) };
     let mut streams = Streams::new(layout, &recovered, &limits);
     let eu = streams.find("eu")?;
     for stream in [Some(PLAIN), eu].into_iter().flatten() {

@@ -31,7 +31,7 @@ use stream::Layout;
 use streams::{PLAIN, Streams};
 
 use sluicegate_config::FileSink as Settings;
-use sluicegate_format::Encoder;
+use sluicegate_format::{Encoder, Lines};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
@@ -60,10 +60,20 @@ struct Route {
     column: Option<usize>,
 }
 
-/// What was written for a change.
+/// What was written of a batch.
+#[derive(Default)]
 struct Written {
+    /// Changes that are done with.
+    changes: usize,
     records: usize,
     bytes: usize,
+}
+
+fn dangling() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "a change of a table that the batch does not have, or an encoder that told of another number of changes than it was given",
+    )
 }
 
 /// A file sink before it begins. Nothing of its folder has been changed.
@@ -91,7 +101,7 @@ impl FileResume {
         let naming = self.naming();
         let Self { settings, policy, state, limits, numbers } = self;
         let recovered = recovery::recover(&settings.folder, &naming, state.as_deref())?;
-        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd };
+        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd, format: Box::new(Lines) };
         Ok(FileSink {
             streams: Streams::new(layout, &recovered, &limits),
             encoder,
@@ -129,29 +139,30 @@ impl FileSink {
         Ok(())
     }
 
-    /// Writes the records of one change.
+    /// Writes the records of changes of one table, as far as they go to one stream. Tells in `written` how many of the changes are.
     ///
     /// # Errors
-    /// `Record`: one of them cannot be written, and none was; the policy decides. Everything else is final.
-    fn deliver(&mut self, batch: &Batch, change: &Change) -> Result<Written> {
-        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
+    /// `Record`: a record of the change behind those cannot be written, and none of it was; the policy decides. Everything else is
+    /// final.
+    fn deliver(&mut self, batch: &Batch, changes: &[Change], written: &mut Written) -> Result<()> {
+        let Some(change) = changes.first() else { return Ok(()) };
         let route = *self.routes.get(change.table as usize).ok_or_else(dangling)?;
-        let stream = if route.column.is_none() {
-            route.stream.ok_or_else(|| bad_destination(batch, change))?
+        let (stream, changes) = if route.column.is_none() {
+            (route.stream.ok_or_else(|| bad_destination(batch, change))?, changes)
         } else {
             let row = if change.after == NO_IMAGE { change.before } else { change.after };
             let stream = self.stream_of(batch, change, route, row)?;
             if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
                 let left = self.stream_of(batch, change, route, change.before)?;
                 if left != stream {
-                    return self.deliver_move(batch, change, left, stream);
+                    return self.deliver_move(batch, change, left, stream, written);
                 }
             }
-            stream
+            (stream, &changes[..1])
         };
-        let bytes = self.streams.append(stream, |out| self.encoder.value(batch, change, out))?;
-        self.streams.settle(stream)?;
-        Ok(Written { records: 1, bytes })
+        let mut appending = self.streams.appending(stream, written);
+        let encoded = self.encoder.table(batch, change.table).encode(batch, changes, &mut appending);
+        encoded.inspect_err(|_| appending.undo())
     }
 
     /// The stream that a row's own destination, or its table's, names.
@@ -168,7 +179,7 @@ impl FileSink {
     }
 
     /// Writes an update whose row goes from one stream to another.
-    fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize) -> Result<Written> {
+    fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize, written: &mut Written) -> Result<()> {
         if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
             destination::check_whole(rows, change.after)?;
         }
@@ -179,7 +190,10 @@ impl FileSink {
         let entering = entering.inspect_err(|_| self.streams.undo(left, leaving))?;
         self.streams.settle(left)?;
         self.streams.settle(entered)?;
-        Ok(Written { records: 2, bytes: leaving + entering })
+        written.records += 2;
+        written.bytes += leaving + entering;
+        written.changes += 1;
+        Ok(())
     }
 }
 
@@ -187,14 +201,22 @@ impl Sink for FileSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let came = Instant::now();
         self.route(batch)?;
-        let mut written = Written { records: 0, bytes: 0 };
-        for change in &batch.changes {
-            match self.deliver(batch, change) {
-                Ok(new) => {
-                    written.records += new.records;
-                    written.bytes += new.bytes;
-                }
-                Err(error) => self.policy.apply(&self.numbers, error, batch, change)?,
+        let mut written = Written::default();
+        // where the run of changes of one table ends
+        let mut end = 0;
+        while let Some(change) = batch.changes.get(written.changes) {
+            let from = written.changes;
+            if from == end {
+                end += batch.changes[from..].iter().take_while(|other| other.table == change.table).count();
+            }
+            let delivered = self.deliver(batch, &batch.changes[from..end], &mut written);
+            if let Err(error) = delivered {
+                let change = batch.changes[..end].get(written.changes).ok_or_else(dangling)?;
+                self.policy.apply(&self.numbers, error, batch, change)?;
+                written.changes += 1;
+            }
+            if written.changes == from || written.changes > end {
+                return Err(dangling());
             }
         }
         self.numbers.count(written.records, written.bytes);
@@ -218,12 +240,9 @@ impl Sink for FileSink {
                 .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
             })?,
         };
-        let bytes = self.streams.append(stream, |out| {
-            self.encoder.truncate(truncate, out);
-            Ok(())
-        })?;
-        self.streams.settle(stream)?;
-        self.numbers.count(1, bytes);
+        let mut written = Written::default();
+        self.encoder.truncate(truncate, &mut self.streams.appending(stream, &mut written))?;
+        self.numbers.count(written.records, written.bytes);
         Ok(())
     }
 

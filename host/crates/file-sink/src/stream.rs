@@ -9,6 +9,7 @@ use super::{
     place::{self, Place, Start},
 };
 use sluicegate_config::Roll;
+use sluicegate_format::FileFormat;
 use sluicegate_model::{Result, now_us};
 use sluicegate_storage::{file::Whereabouts, folder};
 
@@ -20,6 +21,8 @@ pub(super) struct Layout {
     pub roll: Roll,
     /// zstd level, if compressed.
     pub zstd: Option<i32>,
+    /// How records stand in a file.
+    pub format: Box<dyn FileFormat>,
 }
 
 impl Layout {
@@ -112,7 +115,31 @@ impl Stream {
             place::cut(&path, self.bytes)?.ok_or_else(|| place::taken_away(&path, self.durable))?
         };
         self.output = Some(Output::new(file, self.bytes, layout.zstd).map_err(|e| fault(&path, "the file cannot be used", e))?);
+        if self.bytes == 0 {
+            self.put(layout, |format, out| format.begin(out))?;
+        }
         Ok(())
+    }
+
+    /// Writes what a file has around its records, if anything.
+    fn put(&mut self, layout: &Layout, part: impl FnOnce(&dyn FileFormat, &mut Vec<u8>)) -> Result<()> {
+        let mut text = Vec::new();
+        part(&*layout.format, &mut text);
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.open(layout)?;
+        if let Some(output) = &mut self.output {
+            let written = output.write(&text);
+            self.dirty = true;
+            written.map_err(|e| fault(&self.path(layout), "the file cannot be written", e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the current file is there.
+    pub fn has_begun(&self) -> bool {
+        self.output.is_some() || self.bytes > 0
     }
 
     /// Gives the buffer to the file, which is open, and rolls the file when it is full.
@@ -178,11 +205,12 @@ impl Stream {
     /// Whether the current file holds something, and is older than it may get.
     pub fn aged(&self, layout: &Layout, now_us: i64) -> bool {
         let old = |every: Duration| now_us.saturating_sub(self.opened_us) >= i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
-        (self.output.is_some() || self.bytes > 0) && layout.roll.every.is_some_and(old)
+        self.has_begun() && layout.roll.every.is_some_and(old)
     }
 
     /// Syncs and closes the current file for good; the next records begin the next one. The buffer is empty.
     pub fn roll(&mut self, layout: &Layout) -> Result<()> {
+        self.put(layout, |format, out| format.end(out))?;
         self.sync(layout)?;
         self.output = None;
         self.number += 1;

@@ -6,12 +6,14 @@ use std::{
 };
 
 use super::{
+    Written,
     journal::Journal,
     naming::is_folder,
     place::{Start, State},
     recovery::{self, Recovered},
     stream::{Layout, Stream},
 };
+use sluicegate_format::{Durable, Records};
 use sluicegate_model::{
     Result,
     limits::{COMPRESSED_VISIBLE_WITHIN, Limits, VISIBLE_WITHIN},
@@ -61,6 +63,12 @@ impl Streams {
         streams
     }
 
+    /// Has files of another form from now on.
+    #[cfg(test)]
+    pub fn set_format(&mut self, format: Box<dyn sluicegate_format::FileFormat>) {
+        self.layout.format = format;
+    }
+
     fn add(&mut self, destination: &str, start: &Start) -> usize {
         self.list.push(Stream::new(destination, start, &self.layout));
         self.by_destination.insert(destination.to_owned(), self.list.len() - 1);
@@ -91,11 +99,17 @@ impl Streams {
         let stream = &mut self.list[stream];
         let before = stream.buffer.len();
         write(&mut stream.buffer)?;
-        stream.buffer.push(b'\n');
+        self.layout.format.end_record(&mut stream.buffer);
         stream.records += 1;
         let bytes = stream.buffer.len() - before;
         self.buffered += bytes;
         Ok(bytes)
+    }
+
+    /// Where an encoder gives records of a stream.
+    pub fn appending<'a>(&'a mut self, stream: usize, written: &'a mut Written) -> Appending<'a> {
+        let whole = self.list[stream].buffer.len();
+        Appending { streams: self, stream, whole, written }
     }
 
     /// Takes back the last record appended, of so many bytes.
@@ -221,6 +235,9 @@ impl Streams {
             let open = stream.is_open();
             stream.sync(&self.layout)?;
             stream.roll_full(&self.layout)?;
+            if self.layout.format.durable() == Durable::AtEnd && stream.has_begun() {
+                stream.roll(&self.layout)?;
+            }
             self.open -= usize::from(open && !stream.is_open());
         }
         self.hidden_since = None;
@@ -229,5 +246,42 @@ impl Streams {
         let plain = self.list[PLAIN].place(&self.layout);
         let places = self.list.iter_mut().skip(1).filter(|s| s.recorded);
         Ok(State { plain, destinations: places.map(|s| (s.destination.clone(), s.place(&self.layout))).collect() })
+    }
+}
+
+/// The records of one call of an encoder, on their way into a stream.
+pub(super) struct Appending<'a> {
+    streams: &'a mut Streams,
+    stream: usize,
+    /// How much of the stream's buffer are whole records.
+    whole: usize,
+    written: &'a mut Written,
+}
+
+impl Appending<'_> {
+    /// Forgets a record that was begun.
+    pub fn undo(&mut self) {
+        self.streams.list[self.stream].buffer.truncate(self.whole);
+    }
+}
+
+impl Records for Appending<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.streams.list[self.stream].buffer
+    }
+
+    fn end(&mut self, changes: usize) -> Result<()> {
+        let Streams { list, layout, buffered, .. } = &mut *self.streams;
+        let stream = &mut list[self.stream];
+        layout.format.end_record(&mut stream.buffer);
+        stream.records += 1;
+        let bytes = stream.buffer.len() - self.whole;
+        *buffered += bytes;
+        self.written.changes += changes;
+        self.written.records += 1;
+        self.written.bytes += bytes;
+        self.streams.settle(self.stream)?;
+        self.whole = self.streams.list[self.stream].buffer.len();
+        Ok(())
     }
 }

@@ -5,11 +5,13 @@ use proptest::prelude::*;
 use super::{place::Place, *};
 use sluicegate_config::{OnError, RecordFormat, Roll};
 use sluicegate_dead_letter::DeadLetters;
+use sluicegate_format::JsonFormat;
 use sluicegate_samples::orders::inserts;
 use sluicegate_sink::Final;
 use sluicegate_status::{SinkStatus, Status};
 
 mod destinations;
+mod formats;
 mod full_disk;
 mod taken_away;
 mod visible;
@@ -35,7 +37,7 @@ fn open(settings: &Settings, state: Option<&str>) -> Result<FileSink> {
 
 fn open_with(settings: &Settings, state: Option<&str>, on_error: OnError, limits: &Limits, numbers: Numbers) -> Result<FileSink> {
     let letters = Arc::new(DeadLetters::new(settings.folder.with_extension("dead"), 1 << 20));
-    let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql").bounded(limits);
+    let encoder = JsonFormat::new(RecordFormat::Flat, "shop", "mysql").bounded(limits).encoder();
     FileResume::new(settings, Policy::new("files", on_error, letters), state, limits, numbers).open(encoder)
 }
 

@@ -53,6 +53,7 @@ impl Plan {
 const TRUNCATE: u8 = b't';
 
 /// What is constant for an encoder, and what changes rarely.
+#[derive(Clone)]
 pub(super) struct Envelope {
     /// `,"source":{"version":…,"connector":…,"name":…,"ts_ms":`
     origin: Vec<u8>,

@@ -4,8 +4,6 @@ use sluicegate_model::change::{Batch, Change, Event, Operation, Transaction};
 
 /// What a record tells about the place that its change stands in.
 pub(super) struct Stamp<'a> {
-    /// Number of the table's plan.
-    pub(super) plan: usize,
     /// Whether a snapshot read the row.
     pub(super) snapshot: bool,
     /// The event's position in the file.
@@ -21,16 +19,15 @@ pub(super) struct Stamp<'a> {
 }
 
 impl<'a> Stamp<'a> {
-    pub(super) fn new(batch: &'a Batch, change: &Change, plan: usize) -> Self {
+    pub(super) fn new(batch: &'a Batch, change: &Change) -> Self {
         let event = &batch.events[change.event as usize];
         let transaction = &batch.transactions[event.transaction as usize];
-        Self { snapshot: change.operation == Operation::Snapshot, ..Self::of_event(event, transaction, plan) }
+        Self { snapshot: change.operation == Operation::Snapshot, ..Self::of_event(event, transaction) }
     }
 
     /// What a record tells that is about an event as a whole.
-    pub(super) fn of_event(event: &'a Event, transaction: &'a Transaction, plan: usize) -> Self {
+    pub(super) fn of_event(event: &'a Event, transaction: &'a Transaction) -> Self {
         Self {
-            plan,
             snapshot: false,
             position: event.position,
             time_us: event.time_us,
@@ -45,7 +42,6 @@ impl<'a> Stamp<'a> {
 #[derive(Default)]
 pub(super) struct Head {
     text: Vec<u8>,
-    plan: usize,
     snapshot: bool,
     position: u64,
     time_us: i64,
@@ -67,7 +63,7 @@ impl Head {
         out.extend_from_slice(&self.text);
     }
 
-    /// Forgets the part: plans get new numbers.
+    /// Forgets the part: what is rendered has changed.
     pub(super) fn clear(&mut self) {
         self.text.clear();
     }
@@ -77,7 +73,6 @@ impl Head {
         // an empty text is none: every rendering has names in it
         !self.text.is_empty()
             && self.position == stamp.position
-            && self.plan == stamp.plan
             && self.time_us == stamp.time_us
             && self.snapshot == stamp.snapshot
             && self.server_id == stamp.server_id
@@ -87,7 +82,7 @@ impl Head {
     }
 
     fn keep(&mut self, stamp: &Stamp<'_>) {
-        (self.plan, self.snapshot, self.position) = (stamp.plan, stamp.snapshot, stamp.position);
+        (self.snapshot, self.position) = (stamp.snapshot, stamp.position);
         (self.time_us, self.server_id, self.has_id) = (stamp.time_us, stamp.server_id, stamp.id.is_some());
         if self.file != stamp.file {
             self.file.clear();

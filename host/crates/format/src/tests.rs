@@ -1,9 +1,16 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use sluicegate_model::change::{
-    Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Place, TableName, TableRows, Transaction, Values,
+use sluicegate_config::RecordFormat;
+use sluicegate_model::{
+    change::{
+        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Place, TableName, TableRows,
+        Transaction, Values,
+    },
+    limits::{ENCODER_PLANS, Limits},
 };
 
 /// 2024-02-29T13:14:15.123456Z
@@ -57,10 +64,14 @@ fn plain(values: Values) -> Column {
     Column::of(values, Default::default())
 }
 
+fn json_format(format: RecordFormat) -> JsonFormat {
+    let mut json = JsonFormat::new(format, "shop", "mysql");
+    json.clock = || TIME + 1_000_001;
+    json
+}
+
 fn encoder(format: RecordFormat) -> Encoder {
-    let mut encoder = Encoder::new(format, "shop", "mysql");
-    encoder.clock = || TIME + 1_000_001;
-    encoder
+    json_format(format).encoder()
 }
 
 /// The records of all changes, one a line, the program's version left out.
@@ -223,7 +234,7 @@ fn nothing_of_the_previous_batch_remains() {
                 _ => batch.events[0].time_us += 1,
             }
             assert_eq!(records(&mut kept, &batch), records(&mut encoder(format), &batch));
-            assert!(kept.plans.len() <= ENCODER_PLANS);
+            assert!(kept.held() <= ENCODER_PLANS);
         }
     }
 }
@@ -306,7 +317,7 @@ fn headers_stand_in_the_record_where_the_sink_has_none_of_its_own() {
 fn what_is_delivered_beside_the_record_is_neither_in_it_nor_in_a_key() {
     let batch = with_headers();
     for format in [RecordFormat::Flat, RecordFormat::Debezium] {
-        let mut encoder = encoder(format).with_headers_beside();
+        let mut encoder = json_format(format).with_headers_beside().encoder();
         let lines = records(&mut encoder, &batch);
         for line in lines.lines() {
             let record: Value = serde_json::from_str(line).unwrap();
@@ -330,7 +341,7 @@ fn what_is_delivered_beside_the_record_is_neither_in_it_nor_in_a_key() {
 fn headers_beyond_their_bounds_fail_the_record_and_leave_nothing_of_it() {
     let batch = with_headers();
     for limits in [Limits { record_headers: 4, ..Limits::default() }, Limits { record_header_bytes: 20, ..Limits::default() }] {
-        let mut inside = encoder(RecordFormat::Flat).bounded(&limits);
+        let mut inside = json_format(RecordFormat::Flat).bounded(&limits).encoder();
         let mut out = b"before".to_vec();
         let error = inside.value(&batch, &batch.changes[0], &mut out).unwrap_err();
         assert_eq!((error.kind(), out.as_slice()), (sluicegate_model::ErrorKind::Record, &b"before"[..]));
@@ -346,7 +357,7 @@ fn headers_beyond_their_bounds_fail_the_record_and_leave_nothing_of_it() {
             "#);
         }
         inside.value(&batch, &batch.changes[1], &mut out).unwrap();
-        let mut beside = encoder(RecordFormat::Flat).bounded(&limits).with_headers_beside();
+        let mut beside = json_format(RecordFormat::Flat).bounded(&limits).with_headers_beside().encoder();
         beside.value(&batch, &batch.changes[0], &mut out).unwrap();
         assert_eq!(beside.headers(&batch, 0, 0, |_, _| {}).unwrap_err().kind(), sluicegate_model::ErrorKind::Record);
     }
@@ -357,7 +368,7 @@ fn headers_beyond_their_bounds_fail_the_record_and_leave_nothing_of_it() {
 fn records_tell_the_plugins_of_their_own_batch_where_the_sink_says_so() {
     let table = table(TableName::new("s", "t"), &[("a", DataType::Int64)]);
     for format in [RecordFormat::Flat, RecordFormat::Debezium] {
-        let (mut with, mut without) = (encoder(format).with_versions(), encoder(format));
+        let (mut with, mut without) = (json_format(format).with_versions().encoder(), encoder(format));
         for (sequence, versions) in
             [None, Some("mask@1.0.0+aa"), Some("mask@1.0.0+aa"), Some("mask@1.1.0+bb, \"x\"@0+cc"), None].into_iter().enumerate()
         {

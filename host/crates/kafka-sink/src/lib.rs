@@ -535,7 +535,7 @@ impl Sink for KafkaSink {
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
         self.settle()?;
         self.buffers.clear();
-        self.encoder.truncate(truncate, &mut self.buffers.value);
+        self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
         self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, 0)?;
         self.settle()
     }

@@ -188,7 +188,7 @@ pub const CGROUP_SHARE: u64 = 90;
 /// The share of the machine's memory where there is no such limit, in percent.
 pub const MACHINE_SHARE: u64 = 50;
 
-/// What batches get of it, at most, if the settings say nothing.
+/// What batches get of it, at most, if the settings say nothing, beside an answer of `plugin_output_bytes` for each worker.
 pub const BATCHES_BYTES: usize = 1 << 30;
 
 /// How much longer a value may get in a record: a control character becomes `\u0000`.
@@ -201,7 +201,7 @@ pub const ENCODED_BYTES: usize = 2 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
     /// [`CGROUP_SHARE`] of the cgroup's limit; without one, [`MACHINE_SHARE`] of the machine's memory, of which batches get at most
-    /// [`BATCHES_BYTES`].
+    /// [`BATCHES_BYTES`] and an answer for each worker.
     #[default]
     Unset,
     /// So many bytes.

@@ -8,6 +8,7 @@ use super::{
     event::RowsKind,
     plan::Plan,
     presence::Presence,
+    versioned::{self, Shown},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -218,17 +219,41 @@ impl Assembly {
         first: &mut u32,
     ) -> Result<()> {
         let table = self.table(&plan.table);
-        let event = self.event(origin);
+        let mut event = None;
         let mut outcome = Ok(());
         while !rows.is_empty() && !self.is_full() {
             let before = rows.len();
-            let held = &mut self.batch.tables[table];
-            let row = held.images.len();
-            let images = kind.images();
-            let operation = match kind {
+            let mut operation = match kind {
                 RowsKind::Write => Operation::Insert,
                 RowsKind::Delete => Operation::Delete,
                 RowsKind::Update => Operation::Update,
+            };
+            let mut end = None;
+            if let Some(row_end) = plan.row_end {
+                let mut behind = *rows;
+                match versioned::next(plan, row_end, kind, partial, &mut behind) {
+                    Ok(Shown::Change { operation: shown, images }) => (operation, *rows, end) = (shown, images, Some(behind)),
+                    Ok(Shown::Nothing) => {
+                        *rows = behind;
+                        *first += 1;
+                        continue;
+                    }
+                    Err(fault) => {
+                        outcome = Err(fault_in(plan, fault));
+                        break;
+                    }
+                }
+            }
+            let event = match event {
+                Some(event) => event,
+                None => *event.insert(self.event(origin)),
+            };
+            let held = &mut self.batch.tables[table];
+            let row = held.images.len();
+            let images: &[Image] = match operation {
+                Operation::Update => &[Image::Before, Image::After],
+                Operation::Delete => &[Image::Before],
+                _ => &[Image::After],
             };
             let mut copied = 0;
             outcome = images.iter().try_for_each(|image| {
@@ -239,6 +264,9 @@ impl Assembly {
                 // what was read before it is whole, and is delivered
                 held.truncate(row);
                 break;
+            }
+            if let Some(end) = end {
+                *rows = end;
             }
             let row = row as u32;
             let (before_row, after_row) = match operation {
@@ -355,7 +383,11 @@ fn fault_in(plan: &Plan, fault: ColumnFault) -> Error {
         Some(column) => format!("column {}.{}", plan.table.name, column.name),
         None => format!("table {}", plan.table.name),
     };
-    Error::new(ErrorKind::Source, format!("cannot read a row of {place}")).caused_by(fault.fault)
+    Error::new(ErrorKind::Source, format!("cannot read a row of {place}")).caused_by(fault.fault).remedy(format!(
+        "Leave the table out by adding '!{}' to the source's tables: its changes are then not delivered. Or correct the value on the server, \
+         and move the sinks past this place with `sluicegate checkpoint set --force`.",
+        plan.table.name
+    ))
 }
 
 fn beyond_columns(plan: &Plan) -> Error {

@@ -7,9 +7,11 @@ use super::{
     captured::Captured,
     column_type as ct,
     connection::Server,
+    internal::{self, Internals},
     place::Place,
     plan::{self, Description, Plan},
     position::Flavour,
+    schema::Schema,
     schemas::{Schemas, Surroundings},
     statement::Touched,
     stream::Halt,
@@ -25,7 +27,7 @@ use sluicegate_model::{
 /// What a table id stands for.
 #[derive(Clone, Debug)]
 pub enum Known {
-    /// Not captured: its rows are passed over unread.
+    /// Not captured, or no table: its rows are passed over unread.
     PassedOver,
     /// Captured.
     Captured(Arc<Plan>),
@@ -51,14 +53,16 @@ pub struct Catalogue {
     pub(super) schemas: Schemas,
     /// Versions remembered, at most.
     limit: usize,
+    /// Bytes of a value that is unpacked, at most.
+    row_bytes: usize,
 }
 
 impl Catalogue {
     /// An empty catalogue.
     pub(super) fn new(around: Surroundings) -> Self {
-        let (captured, limit) = (around.captured.clone(), around.tables);
+        let (captured, limit, row_bytes) = (around.captured.clone(), around.tables, around.row_bytes);
         let schemas = Schemas::new(around);
-        Self { captured, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), schemas, limit }
+        Self { captured, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), schemas, limit, row_bytes }
     }
 
     /// Adapts the patterns to the server: one that does not tell names apart by case may have them in another one.
@@ -120,6 +124,11 @@ impl Catalogue {
         }
     }
 
+    /// The table is gone, or has another name.
+    pub fn forget(&mut self, name: &TableName) {
+        self.newest.remove(name);
+    }
+
     /// Takes a table map event in, which stands at `start` of the place's file.
     pub(super) async fn learn(&mut self, event: &[u8], server: &Server, place: &Place, start: u64) -> Result<(), Halt> {
         let broken = |fault| Error::new(ErrorKind::Source, "a table map in the binlog cannot be read").caused_by(fault);
@@ -146,23 +155,45 @@ impl Catalogue {
         if !self.captures(&name) {
             return Ok((Known::PassedOver, false));
         }
-        let map = table_map::parse(head.body)
+        let map = table_map::parse(head.body, server.flavour)
             .map_err(|fault| Error::new(ErrorKind::Source, format!("the table map of {name} cannot be read")).caused_by(fault))?;
         if map.columns.is_empty() {
             return Err(Error::new(ErrorKind::Source, format!("the table map of {name} has no columns")).into());
         }
+        let mariadb = server.flavour == Flavour::MariaDb;
+        if mariadb && internal::may_be_sequence(&map) && internal::is_sequence(self.schemas.table_type(&name).await?.as_deref()) {
+            tracing::debug!(sequence = %name, "a sequence is no table: its changes are not delivered");
+            return Ok((Known::PassedOver, true));
+        }
         let logged = plan::describe(&name, &map, &server.collations)?;
-        let special = |logged: &Vec<Description>| server.flavour == Flavour::MariaDb && map.columns.iter().zip(logged).any(may_be_special);
-        let (descriptions, asked) = match logged {
-            Some(logged) if !special(&logged) => (logged, false),
+        let special = |logged: &Vec<Description>| mariadb && map.columns.iter().zip(logged).any(may_be_special);
+        let (descriptions, internals, asked) = match logged {
+            Some(logged) if !special(&logged) && !(mariadb && internal::may_have_any(&map)) => (logged, Internals::default(), false),
+            // the log names what is hidden; whether a column with such a name is the user's own, the catalogue says
+            Some(logged) if !special(&logged) => {
+                let internals = self.schemas.today(&name).await?.internals(&map);
+                (logged, internals, true)
+            }
             logged => {
                 let spot = Spot { file: place.file.clone(), position: start };
                 let schema = self.schemas.schema(&name, server, &spot, || place.resume()).await?;
-                let described = schema.describe(&map, &server.collations).map_err(|what| unlike(&name, &spot, &what))?;
-                (logged.map_or(described.clone(), |logged| with_special(logged, &map, &described)), true)
+                let describe = |schema: &Schema| {
+                    let internals = if mariadb { schema.internals(&map) } else { Internals::default() };
+                    schema.describe(&map, internals.hidden, &server.collations).map(|described| (described, internals))
+                };
+                let (described, internals) = match describe(&schema) {
+                    Ok(found) => found,
+                    Err(what) => {
+                        let fits = |schema: &Schema| describe(schema).is_ok();
+                        let corrected = self.schemas.corrected(&name, server, &spot, place.resume(), fits).await?;
+                        let corrected = corrected.and_then(|schema| describe(&schema).ok());
+                        corrected.ok_or_else(|| unlike(&name, &spot, &what))?
+                    }
+                };
+                (logged.map_or(described.clone(), |logged| with_special(logged, &map, &described)), internals, true)
             }
         };
-        let mut plan = plan::build(name.clone(), &map, &descriptions)?;
+        let mut plan = plan::build(name.clone(), &map, &descriptions, internals, self.row_bytes)?;
         match self.newest.get(&name) {
             Some(newest) if **newest == *plan.table => plan.table = newest.clone(),
             _ => {
@@ -210,8 +241,9 @@ fn unlike(name: &TableName, spot: &Spot, what: &str) -> Error {
         format!("the schema of {name} at {spot} is not known: its rows were logged for another version of the table: {what}"),
     )
     .remedy(format!(
-        "The table was changed by a statement that was not logged (SET sql_log_bin = 0). Leave it out by adding '!{name}' to the \
-             source's tables: its changes are then not delivered."
+        "The table was changed by a statement that was not logged (SET sql_log_bin = 0), or the account does not see all of its columns: \
+         grant it SELECT on the table. Or leave the table out by adding '!{name}' to the source's tables: its changes are then not \
+         delivered."
     ))
 }
 

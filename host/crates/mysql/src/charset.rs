@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::cursor::Fault;
+use super::{charset_tables::Tabled, cursor::Fault};
 
 /// How a column's bytes become UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,9 +13,18 @@ pub enum Charset {
     Ascii,
     /// The server's latin1, which is Windows' code page 1252.
     Latin1,
+    /// UCS-2, and UTF-16 in either order of bytes.
+    Utf16 {
+        /// Whether the lower byte of a unit comes first.
+        little: bool,
+    },
+    /// UTF-32, big-endian.
+    Utf32,
+    /// One that goes by a table.
+    Tabled(Tabled),
     /// No characters at all: bytes.
     Binary,
-    /// One that is not converted, by its name.
+    /// One that no server known so far has, by its name.
     Unsupported(Box<str>),
 }
 
@@ -27,7 +36,11 @@ impl Charset {
             "ascii" => Charset::Ascii,
             "latin1" => Charset::Latin1,
             "binary" => Charset::Binary,
-            other => Charset::Unsupported(other.into()),
+            // in UCS-2, surrogates are no characters: a lone one is an error here as well
+            "ucs2" | "utf16" => Charset::Utf16 { little: false },
+            "utf16le" => Charset::Utf16 { little: true },
+            "utf32" => Charset::Utf32,
+            other => Tabled::named(other).map_or_else(|| Charset::Unsupported(other.into()), Charset::Tabled),
         }
     }
 
@@ -36,6 +49,9 @@ impl Charset {
         match (self, name) {
             (Charset::Utf8, "utf8mb4") => 4,
             (Charset::Utf8, _) => 3,
+            (_, "ucs2") => 2,
+            (Charset::Utf16 { .. } | Charset::Utf32, _) => 4,
+            (Charset::Tabled(set), _) => set.width(),
             _ => 1,
         }
     }
@@ -66,6 +82,8 @@ const CP1252: [char; 32] = [
     '\u{2014}', '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
 ];
 
+const INVALID: Fault = Fault::Invalid("text that is not valid in the column's character set");
+
 /// Appends `text`, which is in `charset`, as UTF-8.
 #[inline]
 pub fn write(charset: &Charset, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -73,7 +91,7 @@ pub fn write(charset: &Charset, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fa
         Charset::Utf8 => {
             let valid = if text.len() < 64 { std::str::from_utf8(text).is_ok() } else { simdutf8::basic::from_utf8(text).is_ok() };
             if !valid {
-                return Err(Fault::Invalid("text that is not valid in the column's character set"));
+                return Err(INVALID);
             }
             out.extend_from_slice(text);
             Ok(())
@@ -82,11 +100,14 @@ pub fn write(charset: &Charset, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fa
             out.extend_from_slice(text);
             Ok(())
         }
-        Charset::Ascii => Err(Fault::Invalid("text that is not valid in the column's character set")),
+        Charset::Ascii => Err(INVALID),
         Charset::Latin1 => {
             latin1(text, out);
             Ok(())
         }
+        Charset::Tabled(set) => set.write(text, out),
+        Charset::Utf16 { little } => utf16(text, *little, out),
+        Charset::Utf32 => utf32(text, out),
         Charset::Binary | Charset::Unsupported(_) => Err(Fault::Invalid("text in a character set that is not converted")),
     }
 }
@@ -100,8 +121,29 @@ fn latin1(text: &[u8], out: &mut Vec<u8>) {
             0x80..=0x9f => CP1252[usize::from(byte - 0x80)],
             _ => char::from(*byte),
         };
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        push(character, out);
     }
+}
+
+fn push(character: char, out: &mut Vec<u8>) {
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+fn utf16(text: &[u8], little: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let (pairs, []) = text.as_chunks::<2>() else { return Err(INVALID) };
+    let units = pairs.iter().map(|pair| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) });
+    for character in char::decode_utf16(units) {
+        push(character.map_err(|_| INVALID)?, out);
+    }
+    Ok(())
+}
+
+fn utf32(text: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    let (units, []) = text.as_chunks::<4>() else { return Err(INVALID) };
+    for unit in units {
+        push(char::from_u32(u32::from_be_bytes(*unit)).ok_or(INVALID)?, out);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -125,6 +167,17 @@ mod tests {
         assert!(text(&Charset::Utf8, b"\xff").is_err());
         assert!(text(&Charset::Utf8, &[0xff; 100]).is_err());
         assert!(text(&Charset::Ascii, b"\x80").is_err());
-        assert!(text(&Charset::Unsupported("gbk".into()), b"a").is_err());
+        assert!(text(&Charset::Unsupported("klingon".into()), b"a").is_err());
+        assert!(text(&Charset::named("utf16"), b"\xd8\x00").is_err());
+        assert!(text(&Charset::named("utf16"), b"\x00").is_err());
+        assert!(text(&Charset::named("utf32"), b"\x00\x11\x00\x00").is_err());
+    }
+
+    #[test]
+    fn wide_units_are_read_in_their_order() {
+        assert_eq!(text(&Charset::named("ucs2"), b"\x20\xac\x00a").unwrap(), "€a");
+        assert_eq!(text(&Charset::named("utf16"), b"\xd8\x3d\xde\x00").unwrap(), "😀");
+        assert_eq!(text(&Charset::named("utf16le"), b"\x3d\xd8\x00\xde").unwrap(), "😀");
+        assert_eq!(text(&Charset::named("utf32"), b"\x00\x01\xf6\x00").unwrap(), "😀");
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{
+    address,
     charset::{self, Charset},
+    compressed,
     cursor::{Cursor, Fault},
-    decimal, json, temporal,
+    decimal, hires, json, temporal,
 };
 use sluicegate_model::change::{Column, Strings, Values};
 
@@ -18,6 +20,8 @@ pub enum Special {
     Inet6,
     /// MariaDB's INET4.
     Inet4,
+    /// The digits of the fraction of MariaDB's temporal types before version 10.1.
+    Fraction(u8),
 }
 
 /// How a column's values are stored in a row image. Widths and prefixes are in bytes.
@@ -46,6 +50,12 @@ pub enum Decoder {
     OldTime,
     OldDateTime,
     OldTimestamp,
+    /// With a fraction, as MariaDB 5.3 stored it.
+    HiresTime(u8),
+    /// The same.
+    HiresDateTime(u8),
+    /// The same.
+    HiresTimestamp(u8),
     Time(u8),
     DateTime(u8),
     Timestamp(u8),
@@ -76,6 +86,12 @@ pub enum Decoder {
     },
     Json {
         prefix: u8,
+    },
+    /// MariaDB's COMPRESSED columns; no value unpacks to more than `most` bytes.
+    Compressed {
+        prefix: u8,
+        charset: Charset,
+        most: usize,
     },
 }
 
@@ -157,10 +173,18 @@ impl Decoder {
             Decoder::Json { prefix } => json::write(prefixed(row, *prefix)?, out),
             Decoder::Enum { bytes, labels } => enumeration(row.uint(usize::from(*bytes))?, labels, out),
             Decoder::Set { bytes, labels } => set(row.uint(usize::from(*bytes))?, labels, out),
-            Decoder::Special { prefix, special } => special_text(*special, prefixed(row, *prefix)?, out),
+            Decoder::Special { prefix, special } => address::write(*special, prefixed(row, *prefix)?, out),
+            Decoder::Compressed { prefix, charset, most } => {
+                let mut value = Vec::new();
+                compressed::unpack(prefixed(row, *prefix)?, *most, &mut value)?;
+                charset::write(charset, &value, out)
+            }
             Decoder::OldTime => temporal::time_old(row, out),
             Decoder::OldDateTime => temporal::datetime_old(row, out),
             Decoder::OldTimestamp => temporal::timestamp_old(row, out),
+            Decoder::HiresTime(fsp) => hires::time(row, *fsp, out),
+            Decoder::HiresDateTime(fsp) => hires::datetime(row, *fsp, out),
+            Decoder::HiresTimestamp(fsp) => hires::timestamp(row, *fsp, out),
             _ => Err(MISMATCH),
         };
         finish(strings, written)
@@ -178,9 +202,39 @@ impl Decoder {
                 strings.data.resize(strings.data.len() + missing, 0);
                 strings.finish_row();
             }
+            Decoder::Compressed { prefix, most, .. } => {
+                let written = compressed::unpack(prefixed(row, *prefix)?, *most, &mut strings.data);
+                return finish(strings, written);
+            }
             _ => return Err(MISMATCH),
         }
         Ok(())
+    }
+
+    /// Passes over the next value of `row`, which is not NULL.
+    pub fn skip(&self, row: &mut Cursor<'_>) -> Result<(), Fault> {
+        let width = match self {
+            Decoder::Int8 | Decoder::UInt8 | Decoder::Year => 1,
+            Decoder::Int16 | Decoder::UInt16 => 2,
+            Decoder::Int24 | Decoder::UInt24 | Decoder::Date | Decoder::OldTime => 3,
+            Decoder::Int32 | Decoder::UInt32 | Decoder::Float | Decoder::OldTimestamp => 4,
+            Decoder::Int64 | Decoder::UInt64 | Decoder::Double | Decoder::OldDateTime => 8,
+            Decoder::Decimal { bytes, .. } => *bytes,
+            Decoder::HiresTime(fsp) => hires::TIME_BYTES[usize::from(*fsp)],
+            Decoder::HiresDateTime(fsp) => hires::DATETIME_BYTES[usize::from(*fsp)],
+            Decoder::HiresTimestamp(fsp) => 4 + temporal::fraction_bytes(*fsp),
+            Decoder::Time(fsp) => 3 + temporal::fraction_bytes(*fsp),
+            Decoder::DateTime(fsp) => 5 + temporal::fraction_bytes(*fsp),
+            Decoder::Timestamp(fsp) => 4 + temporal::fraction_bytes(*fsp),
+            Decoder::Bit(bytes) | Decoder::Enum { bytes, .. } | Decoder::Set { bytes, .. } => usize::from(*bytes),
+            Decoder::Text { prefix, .. }
+            | Decoder::Bytes { prefix }
+            | Decoder::FixedBytes { prefix, .. }
+            | Decoder::Special { prefix, .. }
+            | Decoder::Json { prefix }
+            | Decoder::Compressed { prefix, .. } => return prefixed(row, *prefix).map(drop),
+        };
+        row.take(width).map(drop)
     }
 }
 
@@ -211,28 +265,6 @@ pub fn set(bits: u64, labels: &[Box<str>], out: &mut Vec<u8>) -> Result<(), Faul
     Ok(())
 }
 
-/// MariaDB's fixed binary types, padded like BINARY, as the text that SQL prints.
-fn special_text(special: Special, value: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-    let mut padded = [0_u8; 16];
-    padded.get_mut(..value.len()).ok_or(Fault::Invalid("a value that is too long"))?.copy_from_slice(value);
-    match special {
-        Special::Uuid => {
-            for (i, byte) in padded.iter().enumerate() {
-                if matches!(i, 4 | 6 | 8 | 10) {
-                    out.push(b'-');
-                }
-                out.extend_from_slice(&[b"0123456789abcdef"[usize::from(byte >> 4)], b"0123456789abcdef"[usize::from(byte & 15)]]);
-            }
-        }
-        Special::Inet6 => out.extend_from_slice(std::net::Ipv6Addr::from(padded).to_string().as_bytes()),
-        Special::Inet4 => {
-            let [a, b, c, d, ..] = padded;
-            out.extend_from_slice(std::net::Ipv4Addr::new(a, b, c, d).to_string().as_bytes());
-        }
-    }
-    Ok(())
-}
-
 /// A fault in one column of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnFault {
@@ -242,15 +274,21 @@ pub struct ColumnFault {
     pub fault: Fault,
 }
 
-/// Appends one row image, which holds all columns, to `columns`.
+/// Appends one row image, which holds all columns, to `columns`. Further columns at its end are passed over.
 #[inline]
 pub fn image(decoders: &[Decoder], row: &mut Cursor<'_>, columns: &mut [Column]) -> Result<(), ColumnFault> {
     let nulls = row.take(decoders.len().div_ceil(8)).map_err(|fault| ColumnFault { column: None, fault })?;
+    let shown = columns.len();
     for (i, (decoder, column)) in decoders.iter().zip(columns).enumerate() {
         if nulls[i >> 3] >> (i & 7) & 1 == 1 {
             column.push_null();
         } else {
             decoder.decode(row, column).map_err(|fault| ColumnFault { column: Some(i), fault })?;
+        }
+    }
+    for (i, decoder) in decoders.iter().enumerate().skip(shown) {
+        if nulls[i >> 3] >> (i & 7) & 1 == 0 {
+            decoder.skip(row).map_err(|fault| ColumnFault { column: None, fault })?;
         }
     }
     Ok(())
@@ -352,6 +390,15 @@ mod tests {
             (FixedBytes { prefix: 1, length: 16 }, DataType::Bytes),
             (Special { prefix: 1, special: super::Special::Uuid }, DataType::Text),
             (Json { prefix: 4 }, DataType::Json),
+            (HiresTime(3), DataType::Time),
+            (HiresDateTime(6), DataType::DateTime),
+            (HiresTimestamp(1), DataType::Timestamp),
+            (UInt8, DataType::UInt64),
+            (UInt16, DataType::UInt64),
+            (UInt24, DataType::UInt64),
+            (UInt32, DataType::UInt64),
+            (Compressed { prefix: 1, charset: Charset::Utf8, most: 1000 }, DataType::Text),
+            (Compressed { prefix: 2, charset: Charset::Binary, most: 1000 }, DataType::Bytes),
         ]
     }
 
@@ -363,8 +410,12 @@ mod tests {
             let _ = image(&decoders, &mut Cursor(&bytes), &mut columns);
             for (decoder, data_type) in all_decoders() {
                 let mut column = Column::new(data_type);
-                if decoder.decode(&mut Cursor(&bytes), &mut column).is_ok() {
+                let mut row = Cursor(&bytes);
+                if decoder.decode(&mut row, &mut column).is_ok() {
                     prop_assert_eq!(column.len(), 1);
+                    let mut skipped = Cursor(&bytes);
+                    prop_assert!(decoder.skip(&mut skipped).is_ok());
+                    prop_assert_eq!(skipped.len(), row.len(), "{:?} is passed over in the same bytes", decoder);
                     if let Values::Text(text) = &column.values {
                         prop_assert!(std::str::from_utf8(text.get(0)).is_ok());
                     }

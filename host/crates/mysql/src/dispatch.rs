@@ -11,7 +11,7 @@ use super::{
     event::{self, MySqlGtid, Rows, kind},
     gtid::{Gtid, GtidSet},
     outcome::Outcome,
-    payload,
+    partial_json, payload,
     place::Open,
     plan::Plan,
     position::Flavour,
@@ -22,6 +22,10 @@ use sluicegate_model::{
     Error, ErrorKind,
     change::{Event, Transaction},
 };
+
+/// What helps where a partial update cannot be made whole.
+const PARTIAL: &str = "Set binlog_row_image = FULL and binlog_row_value_options = '' on the server (globally and in every session), and move the \
+    sinks past this place with `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.";
 
 /// The table id of a rows event that only ends a statement.
 const NO_TABLE: u64 = 0xff_ffff;
@@ -95,7 +99,7 @@ impl Stream {
                 self.open_transaction(start);
                 self.on_table_map(event, start).await?;
             }
-            kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, start)?,
+            kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site).await?,
             kind::INCIDENT => {
                 return Err(self
                     .fault("an incident event: the server lost changes before it could log them")
@@ -191,27 +195,37 @@ impl Stream {
         Ok(())
     }
 
-    pub(super) fn on_partial_rows(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
-        let open = self.open_transaction(start);
-        open.events += 1;
-        let number = open.events - 1;
-        if self.group.takes_back(number) {
-            return Ok(());
-        }
+    /// An update with only the changed parts of JSON documents is read as the whole update that it stands for.
+    pub(super) async fn on_partial_rows(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
         let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
-        if let Some(Known::Captured(plan)) = self.reader.catalogue.get(id) {
-            return Err(self
-                .fault(format_args!("an update of {} with only the changed part of a JSON document", plan.table.name))
-                .remedy("Set binlog_row_value_options = '' on the server (globally and in every session), and move the sinks past this place with \
-                     `sluicegate checkpoint set --force`: what stands between is not delivered, so copy or compare the table.")
-                .into());
-        }
-        Ok(())
+        let number = self.open_transaction(site.start).events;
+        let taken_back = self.group.takes_back(number);
+        let whole = match self.reader.catalogue.get(id) {
+            Some(Known::Captured(plan)) if !taken_back => {
+                let whole = partial_json::expand(&plan.decoders, event.data(), self.reader.limits.row_bytes);
+                Some(whole.map_err(|fault| {
+                    self.fault(format_args!("an update of {} that cannot be read", plan.table.name)).caused_by(fault).remedy(PARTIAL)
+                })?)
+            }
+            // the rows are passed over unread
+            _ => None,
+        };
+        self.on_rows_of(&event.header(), kind::UPDATE_ROWS, whole.as_deref().unwrap_or(event.data()), site).await
     }
 
-    pub(super) async fn on_rows(&mut self, event: &RawEvent, Site { start, inner }: Site) -> Result<(), Halt> {
+    pub(super) async fn on_rows(&mut self, event: &RawEvent, site: Site) -> Result<(), Halt> {
         let header = event.header();
-        let id = event::table_id(event.data()).map_err(|f| self.fault(f))?;
+        self.on_rows_of(&header, header.event_type_raw(), event.data(), site).await
+    }
+
+    async fn on_rows_of(
+        &mut self,
+        header: &BinlogEventHeader,
+        event_type: u8,
+        body: &[u8],
+        Site { start, inner }: Site,
+    ) -> Result<(), Halt> {
+        let id = event::table_id(body).map_err(|f| self.fault(f))?;
         let open = self.open_transaction(start);
         open.events += 1;
         let number = open.events - 1;
@@ -252,7 +266,7 @@ impl Stream {
             (open.part.as_ref().map_or(0, |part| part.rows.get(&*plan.counted).copied().unwrap_or(0)), open.skip, open.had);
         origin.event.rows_before = self.place.rows_read(&plan.counted);
         self.see(time_us);
-        let rows = event::rows(header.event_type_raw(), event.data(), self.reader.limits.row_bytes)
+        let rows = event::rows(event_type, body, self.reader.limits.row_bytes)
             .map_err(|f| self.fault(format_args!("rows of {} that cannot be read: {f}", plan.table.name)))?;
         self.check_rows(&plan, &rows)?;
         let delivered = part_rows.saturating_sub(origin.event.rows_before);
@@ -272,6 +286,14 @@ impl Stream {
         }
         if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
             self.send().await?;
+            if self.assembly.holds_another_version(&plan.table) {
+                // they are rows of the open transaction, which is held
+                self.settle().await?;
+                self.send().await?;
+                if self.group.takes_back(number) {
+                    return Ok(());
+                }
+            }
         }
         while !cursor.is_empty() {
             if self.assembly.is_full() {

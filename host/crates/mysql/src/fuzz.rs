@@ -18,7 +18,8 @@ use super::{
     cursor::{Cursor, Fault},
     decoder, event,
     gtid::GtidSet,
-    json,
+    internal::Internals,
+    json, partial_json,
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
@@ -47,11 +48,12 @@ pub fn row(data: &[u8]) {
     let Ok(body) = cursor.take(usize::from(length)) else { return };
     let _ = table_map::head(body);
     let _ = event::rows(event::kind::WRITE_ROWS, cursor.0, 1 << 20);
-    let Ok(map) = table_map::parse(body) else { return };
+    let Ok(map) = table_map::parse(body, Flavour::MariaDb) else { return };
     let collations = collations();
     let name = TableName::new("d", "t");
     let Ok(Some(descriptions)) = plan::describe(&name, &map, &collations) else { return };
-    let Ok(plan) = plan::build(name, &map, &descriptions) else { return };
+    let Ok(plan) = plan::build(name, &map, &descriptions, Internals::default(), 1 << 16) else { return };
+    let _ = partial_json::expand(&plan.decoders, cursor.0, 1 << 16);
     read_all(&plan, &mut cursor);
 }
 
@@ -108,7 +110,7 @@ pub fn catalogue(data: &[u8]) {
         return;
     }
     let map = table_map::TableMap { columns: vec![logged], metadata: table_map::Metadata::default() };
-    let Ok(plan) = plan::build(TableName::new("d", "t"), &map, &[column.describe()]) else { return };
+    let Ok(plan) = plan::build(TableName::new("d", "t"), &map, &[column.describe()], Internals::default(), 1 << 16) else { return };
     read_all(&plan, &mut rows);
 }
 

@@ -337,6 +337,15 @@ impl History {
         changes.extend(self.note_read_to(place));
         changes
     }
+
+    /// The kept schema that should hold at the present place was contradicted by the log: another one holds from here on.
+    pub fn correct(&mut self, table: &TableName, schema: Arc<str>, place: &BinlogPosition) -> Vec<KeptChange> {
+        let version = Version { from: Arc::new(Milestone::new(place.clone(), None)), known: true };
+        self.present.insert(table.clone(), version.clone());
+        let mut changes = vec![self.keep(table, version, Some(schema))];
+        changes.extend(self.note_read_to(place));
+        changes
+    }
 }
 
 /// The version that holds at a place, if one is kept; `None` where that cannot be told.

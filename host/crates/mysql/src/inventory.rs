@@ -1,6 +1,9 @@
 //! The tables that the server has today, for a check: names with one query, columns with one for each database.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use mysql_async::{Conn, prelude::Queryable};
 
@@ -13,8 +16,8 @@ use sluicegate_model::{
 };
 use sluicegate_source::Inventory;
 
-/// Tables whose columns one query reads.
-const ASKED: usize = 500;
+/// Tables whose columns one query reads: MariaDB opens every table of the database for each.
+const ASKED: usize = 5_000;
 
 /// The server's own databases are left out unless they are captured.
 const NAMES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
@@ -46,8 +49,9 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Res
         }
     }
     for (database, tables) in captured {
+        let keys = primary_keys(connector, &mut conn, &database).await?;
         for some in tables.chunks(ASKED) {
-            let of = columns(connector, &mut conn, &database, some).await?;
+            let of = columns(connector, &mut conn, &database, some, &keys).await?;
             inventory.captured.extend(of);
         }
     }
@@ -55,10 +59,23 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Res
     Ok(inventory)
 }
 
+/// The columns of primary keys in a database, by table. `column_key` calls those of another unique key so, too, where there is none.
+async fn primary_keys(connector: &Connector, conn: &mut Conn, database: &str) -> Result<HashSet<(String, String)>> {
+    let query = "SELECT table_name, column_name FROM information_schema.statistics WHERE table_schema = ? AND index_name = 'PRIMARY'";
+    let rows: Vec<(String, String)> = connector.within("query", conn.exec(query, (database,))).await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Some tables of a database, with their columns.
-async fn columns(connector: &Connector, conn: &mut Conn, database: &str, tables: &[String]) -> Result<Vec<Arc<Table>>> {
+async fn columns(
+    connector: &Connector,
+    conn: &mut Conn,
+    database: &str,
+    tables: &[String],
+    keys: &HashSet<(String, String)>,
+) -> Result<Vec<Arc<Table>>> {
     let query = format!(
-        "SELECT table_name, column_name, data_type, column_type, character_set_name, CONCAT(column_key, '/', is_nullable) \
+        "SELECT table_name, column_name, data_type, column_type, character_set_name, is_nullable \
          FROM information_schema.columns WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
         vec!["?"; tables.len()].join(", ")
     );
@@ -66,15 +83,15 @@ async fn columns(connector: &Connector, conn: &mut Conn, database: &str, tables:
     let rows: Vec<(String, String, String, String, Option<String>, String)> =
         connector.within("query", conn.exec(query, parameters)).await?;
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
-    for (table, name, data_type, column_type, charset, key) in rows {
-        let (key, nullable) = key.split_once('/').unwrap_or((&key, "YES"));
-        let (key, nullable) = (key.to_owned(), Some(nullable == "YES"));
-        let column = CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes: None };
+    for (table, name, data_type, column_type, charset, nullable) in rows {
+        let primary_key = keys.contains(&(table.clone(), name.clone()));
+        let nullable = nullable == "YES";
+        let column = CatalogueColumn { name, data_type, column_type, charset, key: String::new(), nullable: Some(nullable), bytes: None };
         found.entry(table).or_default().push(ColumnInfo {
             data_type: column.value_type(),
             native_type: column.native_type(),
-            nullable: nullable != Some(false),
-            primary_key: column.key == "PRI",
+            nullable,
+            primary_key,
             place: Place::Value,
             name: column.name,
         });

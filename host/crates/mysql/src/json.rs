@@ -8,7 +8,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{
     column_type,
     cursor::{Cursor, Fault},
-    decimal, temporal,
+    decimal,
+    partial_json::Node,
+    temporal,
 };
 use sluicegate_model::json;
 
@@ -16,9 +18,9 @@ use sluicegate_model::json;
 const MAX_DEPTH: usize = 100;
 
 const SMALL_OBJECT: u8 = 0;
-const LARGE_OBJECT: u8 = 1;
+pub(super) const LARGE_OBJECT: u8 = 1;
 const SMALL_ARRAY: u8 = 2;
-const LARGE_ARRAY: u8 = 3;
+pub(super) const LARGE_ARRAY: u8 = 3;
 const LITERAL: u8 = 4;
 const INT16: u8 = 5;
 const UINT16: u8 = 6;
@@ -40,6 +42,92 @@ pub fn write(document: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     Writer { budget: 2 * document.len(), out }.value(*kind, data, 0)
 }
 
+/// A value that is no container: its type and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scalar<'a> {
+    pub kind: u8,
+    pub data: &'a [u8],
+}
+
+/// Whether values of this type stand in the entry of a container whose offsets are `width` bytes.
+pub(super) fn is_inline(kind: u8, width: usize) -> bool {
+    matches!(kind, LITERAL | INT16 | UINT16) || (width == 4 && matches!(kind, INT32 | UINT32))
+}
+
+/// Takes a document apart, so that it can be changed.
+pub(super) fn parse(document: &[u8]) -> Result<Node<'_>, Fault> {
+    let Some((kind, data)) = document.split_first() else {
+        return Ok(Node::Scalar(Scalar { kind: LITERAL, data: &[0] }));
+    };
+    Parser { budget: 2 * document.len() }.value(*kind, data, 0)
+}
+
+struct Parser {
+    /// As that of [`Writer`].
+    budget: usize,
+}
+
+impl Parser {
+    fn value<'a>(&mut self, kind: u8, data: &'a [u8], depth: usize) -> Result<Node<'a>, Fault> {
+        let mut cursor = Cursor(data);
+        match kind {
+            SMALL_OBJECT | SMALL_ARRAY => return self.container(data, 2, kind == SMALL_OBJECT, depth),
+            LARGE_OBJECT | LARGE_ARRAY => return self.container(data, 4, kind == LARGE_OBJECT, depth),
+            LITERAL => cursor.take(1)?,
+            INT16 | UINT16 => cursor.take(2)?,
+            INT32 | UINT32 => cursor.take(4)?,
+            INT64 | UINT64 | DOUBLE => cursor.take(8)?,
+            STRING | OPAQUE => {
+                if kind == OPAQUE {
+                    cursor.u8()?;
+                }
+                let length = variable_length(&mut cursor)?;
+                cursor.take(length)?
+            }
+            _ => return Err(Fault::Invalid("a JSON value of unknown type")),
+        };
+        let data = data.get(..data.len() - cursor.len()).ok_or(Fault::Truncated)?;
+        self.budget = self.budget.checked_sub(data.len()).ok_or(OVERLAP)?;
+        Ok(Node::Scalar(Scalar { kind, data }))
+    }
+
+    fn container<'a>(&mut self, data: &'a [u8], width: usize, object: bool, depth: usize) -> Result<Node<'a>, Fault> {
+        if depth >= MAX_DEPTH {
+            return Err(Fault::Invalid("a JSON document nested too deeply"));
+        }
+        let mut header = Cursor(data);
+        let count = header.uint(width)? as usize;
+        let size = header.uint(width)? as usize;
+        let data = data.get(..size).ok_or(Fault::Truncated)?;
+        let per_element = 1 + width + if object { width + 2 } else { 0 };
+        self.budget = self.budget.checked_sub(count.saturating_mul(per_element)).ok_or(OVERLAP)?;
+        let (mut keys, mut values) = (header, header);
+        let (mut members, mut cells) = (Vec::new(), Vec::new());
+        if object {
+            values.take(count.saturating_mul(width + 2))?;
+        }
+        for _ in 0..count {
+            let kind = values.u8()?;
+            let entry = values.take(width)?;
+            let value =
+                if is_inline(kind, width) { entry } else { data.get(Cursor(entry).uint(width)? as usize..).ok_or(Fault::Truncated)? };
+            let value = self.value(kind, value, depth + 1)?;
+            if object {
+                let offset = keys.uint(width)? as usize;
+                let length = usize::from(keys.u16()?);
+                let key = data.get(offset..).and_then(|d| d.get(..length)).ok_or(Fault::Truncated)?;
+                self.budget = self.budget.checked_sub(key.len()).ok_or(OVERLAP)?;
+                members.push((key.into(), value));
+            } else {
+                cells.push(value);
+            }
+        }
+        Ok(if object { Node::Object(members) } else { Node::Array(cells) })
+    }
+}
+
+const OVERLAP: Fault = Fault::Invalid("a JSON document whose parts overlap");
+
 struct Writer<'o> {
     /// What may still be visited; every visited byte of a well-formed document is visited once.
     budget: usize,
@@ -48,7 +136,7 @@ struct Writer<'o> {
 
 impl Writer<'_> {
     fn spend(&mut self, cost: usize) -> Result<(), Fault> {
-        self.budget = self.budget.checked_sub(cost).ok_or(Fault::Invalid("a JSON document whose parts overlap"))?;
+        self.budget = self.budget.checked_sub(cost).ok_or(OVERLAP)?;
         Ok(())
     }
 
@@ -146,7 +234,13 @@ impl Writer<'_> {
                 self.out.extend_from_slice(b"\"base64:type");
                 self.integer(kind)?;
                 self.out.push(b':');
-                self.out.extend_from_slice(STANDARD.encode(data).as_bytes());
+                // the server breaks its base64 into lines
+                for (i, line) in STANDARD.encode(data).as_bytes().chunks(76).enumerate() {
+                    if i > 0 {
+                        self.out.extend_from_slice(b"\\n");
+                    }
+                    self.out.extend_from_slice(line);
+                }
                 self.out.push(b'"');
                 Ok(())
             }
@@ -183,8 +277,8 @@ impl Writer<'_> {
             }
             let kind = values.u8()?;
             let entry = values.take(width)?;
-            let inline = matches!(kind, LITERAL | INT16 | UINT16) || (width == 4 && matches!(kind, INT32 | UINT32));
-            let value = if inline { entry } else { data.get(Cursor(entry).uint(width)? as usize..).ok_or(Fault::Truncated)? };
+            let value =
+                if is_inline(kind, width) { entry } else { data.get(Cursor(entry).uint(width)? as usize..).ok_or(Fault::Truncated)? };
             self.value(kind, value, depth + 1)?;
         }
         self.out.push(if object { b'}' } else { b']' });
@@ -308,6 +402,17 @@ mod tests {
     fn a_decimal_inside_a_document_keeps_its_digits() {
         // P30: one decimal inside a document stopped the whole stream of a peer
         assert_eq!(text(&[OPAQUE, 246, 4, 3, 2, 0x81, 0x32]).unwrap(), "1.50");
+    }
+
+    #[test]
+    fn long_bytes_are_broken_into_lines_as_the_server_does() {
+        for (bytes, lines) in [(57, 1), (58, 2), (114, 2), (115, 3)] {
+            let mut document = vec![OPAQUE, 15, bytes];
+            document.extend(std::iter::repeat_n(b'x', usize::from(bytes)));
+            let text = text(&document).unwrap();
+            assert_eq!(text.matches("\\n").count(), lines - 1, "{bytes} bytes: {text}");
+            assert!(!text.ends_with("\\n\""), "{text}");
+        }
     }
 
     #[test]

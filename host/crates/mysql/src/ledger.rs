@@ -379,6 +379,16 @@ mod tests {
     }
 
     #[test]
+    fn where_a_transaction_was_prepared_means_nothing_on_another_server() {
+        let prepared = Prepared { xid: "X'31',X'',1".into(), transaction: None, file: "b.1".into(), position: 4 };
+        let mut place = BinlogPosition { prepared: vec![prepared], ..at("one", "0-1-5", &[]) };
+        place.go_on_with(Some("one"));
+        assert_eq!(place.prepared.len(), 1);
+        place.go_on_with(Some("two"));
+        assert_eq!(place.prepared, []);
+    }
+
+    #[test]
     fn a_prepared_transaction_is_open_at_a_meet_where_it_is_at_one_place_and_at_a_join_where_none_has_its_end() {
         let place = |gtids: &str, prepared: &[u64]| {
             let prepared = prepared.iter().map(|number| Prepared {

@@ -7,12 +7,15 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod address;
 mod ahead;
 mod assembly;
 mod captured;
 mod catalogue;
 mod charset;
+mod charset_tables;
 mod column_type;
+mod compressed;
 mod connection;
 mod copy;
 mod cursor;
@@ -27,13 +30,16 @@ mod event_queue;
 pub mod fuzz;
 mod group;
 mod gtid;
+mod hires;
 mod history;
+mod internal;
 mod inventory;
 mod json;
 mod ledger;
 mod logging;
 mod native;
 mod outcome;
+mod partial_json;
 mod payload;
 mod place;
 mod plan;
@@ -47,12 +53,14 @@ mod savepoint;
 mod schema;
 mod schemas;
 mod scout;
+mod sessions;
 mod start;
 mod statement;
 mod stream;
 mod survey;
 mod table_map;
 mod temporal;
+mod versioned;
 
 use std::sync::Arc;
 

@@ -14,7 +14,9 @@ pub fn logged(column: &ColumnMap, description: &Description) -> NativeType {
     let binary = charset == Charset::Binary;
     let characters = meta / charset.bytes_a_character(name);
     let number = |name| NativeType::named(name).unsigned(description.unsigned);
-    let fraction = |name| if meta == 0 { NativeType::named(name) } else { NativeType::with_number(name, meta) };
+    // the old types do not log their fraction's digits
+    let digits = if let Some(Special::Fraction(digits)) = description.special { u32::from(digits) } else { meta };
+    let fraction = |name| if digits == 0 { NativeType::named(name) } else { NativeType::with_number(name, digits) };
     let text = |native: NativeType| native.in_character_set(Some(name));
     match column.kind {
         ct::TINY => number("tinyint"),
@@ -37,24 +39,30 @@ pub fn logged(column: &ColumnMap, description: &Description) -> NativeType {
             Some(Special::Uuid) => NativeType::named("uuid"),
             Some(Special::Inet6) => NativeType::named("inet6"),
             Some(Special::Inet4) => NativeType::named("inet4"),
-            None if binary => NativeType::with_number("binary", meta),
-            None => text(NativeType::with_number("char", characters)),
+            _ if binary => NativeType::with_number("binary", meta),
+            _ => text(NativeType::with_number("char", characters)),
         },
         ct::VARCHAR | ct::VAR_STRING if binary => NativeType::with_number("varbinary", meta),
         ct::VARCHAR | ct::VAR_STRING => text(NativeType::with_number("varchar", characters)),
-        ct::TINY_BLOB..=ct::BLOB if binary => NativeType::named(match meta {
+        ct::TINY_BLOB..=ct::BLOB | ct::BLOB_COMPRESSED if binary => NativeType::named(match meta {
             1 => "tinyblob",
             3 => "mediumblob",
             4 => "longblob",
             _ => "blob",
         }),
-        ct::TINY_BLOB..=ct::BLOB => text(NativeType::named(match meta {
+        ct::TINY_BLOB..=ct::BLOB | ct::BLOB_COMPRESSED => text(NativeType::named(match meta {
             1 => "tinytext",
             3 => "mediumtext",
             4 => "longtext",
             _ => "text",
         })),
         ct::JSON => NativeType::named("json"),
+        // the catalogue names the kinds of geometry apart, the log does not
+        ct::GEOMETRY => NativeType::named("geometry"),
+        ct::VECTOR => NativeType::named("vector"),
+        // one byte says how a value is compressed
+        ct::VARCHAR_COMPRESSED if binary => NativeType::with_number("varbinary", meta.saturating_sub(1)),
+        ct::VARCHAR_COMPRESSED => text(NativeType::with_number("varchar", meta.saturating_sub(1) / charset.bytes_a_character(name))),
         _ => NativeType::default(),
     }
 }
@@ -64,6 +72,8 @@ pub fn of_catalogue(data_type: &str, column_type: &str, character_set: Option<&s
     let native = match data_type {
         "enum" => NativeType::with_labels("enum", labels(column_type)),
         "set" => NativeType::with_labels("set", labels(column_type)),
+        _ if is_geometry(data_type) => NativeType::named("geometry"),
+        "vector" => NativeType::named("vector"),
         _ => {
             let mut words = column_type.split(' ');
             let declared = words.next().unwrap_or_default();
@@ -73,6 +83,22 @@ pub fn of_catalogue(data_type: &str, column_type: &str, character_set: Option<&s
         }
     };
     native.in_character_set(character_set)
+}
+
+/// Whether the catalogue's name of a type is that of a geometry.
+pub fn is_geometry(data_type: &str) -> bool {
+    matches!(
+        data_type,
+        "geometry"
+            | "point"
+            | "linestring"
+            | "polygon"
+            | "multipoint"
+            | "multilinestring"
+            | "multipolygon"
+            | "geomcollection"
+            | "geometrycollection"
+    )
 }
 
 /// The labels of `enum('a','b''c')`, as the server escapes them: quotes doubled, `\\`, `\n`, `\r` and `\0` with a backslash.

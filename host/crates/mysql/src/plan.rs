@@ -6,6 +6,7 @@ use super::{
     charset::{self, Charset, Collations},
     column_type as ct, decimal,
     decoder::{Decoder, Special},
+    internal::Internals,
     ledger, native,
     table_map::{ColumnMap, Metadata, TableMap},
 };
@@ -19,7 +20,7 @@ use sluicegate_model::{
 pub struct Plan {
     /// The table as the rest of the program sees it.
     pub table: Arc<Table>,
-    /// One decoder for each column.
+    /// One decoder for each column that is logged; those of columns that are not shown stand last.
     pub decoders: Vec<Decoder>,
     /// The name under which the table's rows are counted in offsets.
     pub counted: Arc<str>,
@@ -27,6 +28,8 @@ pub struct Plan {
     pub row_bytes: usize,
     /// The columns whose text may be far longer than what is logged.
     pub expanding: Vec<usize>,
+    /// The column that tells which rows of a versioned table are current.
+    pub row_end: Option<usize>,
 }
 
 /// What the table map's columns do not say by themselves, from the optional metadata or from the catalogue.
@@ -93,27 +96,42 @@ fn labels(table: &TableName, column: &str, labels: &[&[u8]], charset: &str) -> R
     labels.iter().map(convert).collect()
 }
 
-/// Builds the plan of `name` from its table map and the columns' descriptions, which have to be as many.
-pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description]) -> Result<Plan> {
+/// Builds the plan of `name` from its table map and the columns' descriptions, which have to be as many, but for the hidden ones. No
+/// compressed value unpacks to more than `most` bytes.
+pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description], internals: Internals, most: usize) -> Result<Plan> {
+    let shown = map.columns.len().saturating_sub(internals.hidden);
     let mut columns = Vec::with_capacity(descriptions.len());
     let mut decoders = Vec::with_capacity(descriptions.len());
-    for (column, description) in map.columns.iter().zip(descriptions) {
-        let (decoder, data_type) = decoder(column, description).map_err(|what| unsupported(&name, &description.name, &what))?;
+    for (i, (column, description)) in map.columns[..shown].iter().zip(descriptions).enumerate() {
+        let (decoder, data_type) = decoder(column, description, most).map_err(|what| unsupported(&name, &description.name, &what))?;
         columns.push(ColumnInfo {
             name: description.name.clone(),
             data_type,
             native_type: native::logged(column, description),
             nullable: column.nullable,
-            primary_key: description.primary_key,
+            // the server itself adds the end to the key
+            primary_key: description.primary_key && internals.row_end != Some(i),
             place: Place::Value,
         });
         decoders.push(decoder);
+    }
+    for column in &map.columns[shown..] {
+        decoders.push(hidden(column).ok_or_else(|| fault(&name, "that is hidden", format!("column type {}", column.kind)))?);
     }
     let row_bytes = decoders.iter().map(held_bytes).sum();
     let expanding = (0..decoders.len()).filter(|column| expands(&decoders[*column])).collect();
     let table = Table { name, destination: None, columns };
     let counted = Arc::from(ledger::counted_name(&table.name, table.has_key()));
-    Ok(Plan { table: Arc::new(table), decoders, counted, row_bytes, expanding })
+    Ok(Plan { table: Arc::new(table), decoders, counted, row_bytes, expanding, row_end: internals.row_end })
+}
+
+/// How a column is passed over that no query shows.
+fn hidden(column: &ColumnMap) -> Option<Decoder> {
+    match column.kind {
+        ct::LONGLONG => Some(Decoder::UInt64),
+        ct::TIMESTAMP2 => u8::try_from(column.meta).ok().filter(|fsp| *fsp <= 6).map(Decoder::Timestamp),
+        _ => None,
+    }
 }
 
 /// Bytes that a value holds in its column beside what is logged of it, roughly: its width, or its offset and the digits of its
@@ -121,8 +139,13 @@ pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description]) 
 fn held_bytes(decoder: &Decoder) -> usize {
     match decoder {
         Decoder::Decimal { precision, .. } => 8 + usize::from(*precision),
-        Decoder::Date | Decoder::OldTime | Decoder::Time(_) => 20,
-        Decoder::OldDateTime | Decoder::OldTimestamp | Decoder::DateTime(_) | Decoder::Timestamp(_) => 32,
+        Decoder::Date | Decoder::OldTime | Decoder::HiresTime(_) | Decoder::Time(_) => 20,
+        Decoder::OldDateTime
+        | Decoder::OldTimestamp
+        | Decoder::HiresDateTime(_)
+        | Decoder::HiresTimestamp(_)
+        | Decoder::DateTime(_)
+        | Decoder::Timestamp(_) => 32,
         Decoder::FixedBytes { length, .. } => 4 + usize::from(*length),
         _ => 8,
     }
@@ -130,7 +153,7 @@ fn held_bytes(decoder: &Decoder) -> usize {
 
 fn expands(decoder: &Decoder) -> bool {
     match decoder {
-        Decoder::Enum { .. } | Decoder::Set { .. } | Decoder::Json { .. } | Decoder::Special { .. } => true,
+        Decoder::Enum { .. } | Decoder::Set { .. } | Decoder::Json { .. } | Decoder::Special { .. } | Decoder::Compressed { .. } => true,
         Decoder::Text { charset, .. } => !matches!(charset, Charset::Utf8 | Charset::Ascii),
         _ => false,
     }
@@ -144,7 +167,7 @@ pub fn unsupported(table: &TableName, column: &str, what: &str) -> Error {
     ))
 }
 
-fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, DataType), String> {
+fn decoder(column: &ColumnMap, description: &Description, most: usize) -> Result<(Decoder, DataType), String> {
     let unsigned = description.unsigned;
     let meta = column.meta;
     let prefix = |length: u16| if length < 256 { 1 } else { 2 };
@@ -154,10 +177,21 @@ fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, Da
         Charset::Unsupported(name) => Err(format!("the character set {name}")),
         charset => Ok((Decoder::Text { prefix, charset }, DataType::Text)),
     };
+    let compressed = |prefix: u8| match charset() {
+        Charset::Unsupported(name) => Err(format!("the character set {name}")),
+        charset => {
+            let data_type = if charset == Charset::Binary { DataType::Bytes } else { DataType::Text };
+            Ok((Decoder::Compressed { prefix, charset, most }, data_type))
+        }
+    };
     let by_sign = |signed: Decoder, decoder: Decoder| {
         if unsigned { (decoder, DataType::UInt64) } else { (signed, DataType::Int64) }
     };
     let fsp = || u8::try_from(meta).ok().filter(|fsp| *fsp <= 6).ok_or_else(|| format!("a fraction of {meta} digits"));
+    let old_digits = || match description.special {
+        Some(Special::Fraction(digits @ 1..=6)) => Some(digits),
+        _ => None,
+    };
     let blob_prefix = || u8::try_from(meta).ok().filter(|n| (1..=4).contains(n)).ok_or_else(|| format!("a length of {meta} bytes"));
     Ok(match column.kind {
         ct::TINY => by_sign(Decoder::Int8, Decoder::UInt8),
@@ -175,9 +209,9 @@ fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, Da
         }
         ct::YEAR => (Decoder::Year, DataType::UInt64),
         ct::DATE | ct::NEWDATE => (Decoder::Date, DataType::Date),
-        ct::TIME => (Decoder::OldTime, DataType::Time),
-        ct::DATETIME => (Decoder::OldDateTime, DataType::DateTime),
-        ct::TIMESTAMP => (Decoder::OldTimestamp, DataType::Timestamp),
+        ct::TIME => (old_digits().map_or(Decoder::OldTime, Decoder::HiresTime), DataType::Time),
+        ct::DATETIME => (old_digits().map_or(Decoder::OldDateTime, Decoder::HiresDateTime), DataType::DateTime),
+        ct::TIMESTAMP => (old_digits().map_or(Decoder::OldTimestamp, Decoder::HiresTimestamp), DataType::Timestamp),
         ct::TIME2 => (Decoder::Time(fsp()?), DataType::Time),
         ct::DATETIME2 => (Decoder::DateTime(fsp()?), DataType::DateTime),
         ct::TIMESTAMP2 => (Decoder::Timestamp(fsp()?), DataType::Timestamp),
@@ -185,16 +219,18 @@ fn decoder(column: &ColumnMap, description: &Description) -> Result<(Decoder, Da
         ct::ENUM if matches!(meta, 1 | 2) => (Decoder::Enum { bytes: meta as u8, labels: description.labels.clone() }, DataType::Text),
         ct::SET if (1..=8).contains(&meta) => (Decoder::Set { bytes: meta as u8, labels: description.labels.clone() }, DataType::Text),
         ct::STRING => match (description.special, charset()) {
-            (Some(special), _) => (Decoder::Special { prefix: prefix(meta), special }, DataType::Text),
-            (None, Charset::Binary) => (Decoder::FixedBytes { prefix: prefix(meta), length: meta }, DataType::Bytes),
+            (Some(special @ (Special::Uuid | Special::Inet4 | Special::Inet6)), _) => {
+                (Decoder::Special { prefix: prefix(meta), special }, DataType::Text)
+            }
+            (_, Charset::Binary) => (Decoder::FixedBytes { prefix: prefix(meta), length: meta }, DataType::Bytes),
             _ => text_or_bytes(prefix(meta))?,
         },
         ct::VARCHAR | ct::VAR_STRING => text_or_bytes(prefix(meta))?,
         ct::TINY_BLOB..=ct::BLOB => text_or_bytes(blob_prefix()?)?,
         ct::JSON => (Decoder::Json { prefix: blob_prefix()? }, DataType::Json),
-        ct::GEOMETRY => return Err("a geometry type".into()),
-        ct::VECTOR => return Err("the type vector".into()),
-        ct::BLOB_COMPRESSED | ct::VARCHAR_COMPRESSED => return Err("MariaDB's COMPRESSED attribute".into()),
+        ct::GEOMETRY | ct::VECTOR => (Decoder::Bytes { prefix: blob_prefix()? }, DataType::Bytes),
+        ct::VARCHAR_COMPRESSED => compressed(prefix(meta))?,
+        ct::BLOB_COMPRESSED => compressed(blob_prefix()?)?,
         other => return Err(format!("column type {other}")),
     })
 }

@@ -155,7 +155,7 @@ impl Stream {
         match event.header().event_type_raw() {
             kind::XA_PREPARE => return Ok(true),
             kind::TABLE_MAP => self.on_table_map(event, site.start).await?,
-            kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site.start)?,
+            kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site).await?,
             event_type if event::rows_kind(event_type).is_some() => self.on_rows(event, site).await?,
             _ => {}
         }

@@ -34,6 +34,11 @@ impl Presence {
         self.kind == RowsKind::Update && (0..self.columns).all(|i| bit(&self.first, i))
     }
 
+    /// Whether this image holds the column.
+    pub fn holds(&self, image: Image, column: usize) -> bool {
+        bit(if image == Image::Before { &self.first } else { &self.second }, column)
+    }
+
     /// Whether no image holds any column: then rows take no bytes, and nobody knows how many there are.
     pub fn is_empty(&self) -> bool {
         (0..self.columns).all(|i| !bit(&self.first, i) && !bit(&self.second, i))
@@ -48,7 +53,17 @@ impl Presence {
         // a bit for each column that is held, and none for the others
         let nulls = row.take(held.div_ceil(8)).map_err(|fault| ColumnFault { column: None, fault })?;
         let (mut next, mut copied) = (0, 0);
-        for (i, (decoder, column)) in decoders.iter().zip(columns).enumerate() {
+        for (i, decoder) in decoders.iter().enumerate() {
+            let Some(column) = columns.get_mut(i) else {
+                // no query shows it
+                if bit(present, i) {
+                    if !bit(nulls, next) {
+                        decoder.skip(row).map_err(|fault| ColumnFault { column: None, fault })?;
+                    }
+                    next += 1;
+                }
+                continue;
+            };
             if bit(present, i) {
                 if bit(nulls, next) {
                     column.push_null();

@@ -55,11 +55,11 @@ impl Stream {
             Statement::XaEnd { rolled_back } => self.on_xa_end(&String::from_utf8_lossy(&logged.bytes), start, rolled_back).await?,
             Statement::Ddl { opens, touched, effects } => {
                 self.on_schema_change(event, start, &logged, &touched, effects).await?;
-                let open = self.place.transaction(start);
-                if opens {
-                    open.begun = true;
-                } else if !open.begun {
-                    self.end_transaction();
+                // a table that was emptied has ended it
+                match &mut self.place.open {
+                    Some(open) if opens => open.begun = true,
+                    Some(open) if !open.begun => self.end_transaction(),
+                    _ => {}
                 }
             }
             Statement::Temporary { tables, dropped } => {
@@ -143,11 +143,17 @@ impl Stream {
         let same_schemas = statement::keeps_schemas(&effects);
         let mut emptied = Vec::new();
         for effect in if had { Vec::new() } else { effects } {
+            if self.reader.watch.is_of_temporary(logged.thread, &effect, self.server.flavour) {
+                continue;
+            }
             match effect {
                 Effect::Emptied { table, by } if self.reader.catalogue.captures(&table) => {
                     let latest = self.reader.catalogue.latest(&table).await?;
                     if by != "TRUNCATE" || latest.columns.is_empty() {
                         self.reader.watch.tell(&table.to_string(), by, "the table was emptied or dropped: all its rows are removed");
+                    }
+                    if by == "DROP TABLE" {
+                        self.reader.catalogue.forget(&table);
                     }
                     emptied.push(latest);
                 }
@@ -156,7 +162,7 @@ impl Stream {
                     emptied.extend(self.reader.catalogue.known_in(&database));
                 }
                 Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by)?,
-                Effect::Renamed { from, to } => self.on_rename(&from, &to),
+                Effect::Renamed { from, to, .. } => self.on_rename(&from, &to),
                 Effect::Filled(change) => self.on_change(start, logged, &change).await?,
                 Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } => {}
             }
@@ -213,6 +219,8 @@ impl Stream {
 
     /// Rows of a captured table go on under another name, or rows come with a name that is captured.
     fn on_rename(&mut self, from: &TableName, to: &TableName) {
+        self.reader.catalogue.forget(from);
+        self.reader.catalogue.forget(to);
         let (leaves, comes) = (self.reader.catalogue.captures(from), self.reader.catalogue.captures(to));
         if leaves || comes {
             let message = match (leaves, comes) {

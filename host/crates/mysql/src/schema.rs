@@ -6,11 +6,15 @@ use super::{
     charset::{Charset, Collations},
     column_type as ct,
     decoder::Special,
+    internal::{self, Internals},
     native,
     plan::Description,
     table_map::{ColumnMap, TableMap},
 };
 use sluicegate_model::change::{ColumnInfo, DataType, NativeType, Place};
+
+/// Stands for the key of the column that says when a row of a versioned table ended.
+pub(super) const ROW_END: &str = "ROW END";
 
 /// The columns of one version of a table, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +43,11 @@ pub(super) struct CatalogueColumn {
 }
 
 impl Schema {
-    /// Descriptions of the columns that were logged so, or why this cannot be their schema.
-    pub fn describe(&self, map: &TableMap<'_>, collations: &Collations) -> Result<Vec<Description>, String> {
-        if self.0.len() != map.columns.len() {
-            return Err(format!("the log has {} columns, and the schema has {}", map.columns.len(), self.0.len()));
+    /// Descriptions of the columns that were logged so, but for the last `hidden` ones, or why this cannot be their schema.
+    pub fn describe(&self, map: &TableMap<'_>, hidden: usize, collations: &Collations) -> Result<Vec<Description>, String> {
+        let shown = map.columns.len() - hidden;
+        if self.0.len() != shown {
+            return Err(format!("the log has {shown} columns, and the schema has {}", self.0.len()));
         }
         let metadata = &map.metadata;
         for (at, (column, logged)) in self.0.iter().zip(&map.columns).enumerate() {
@@ -72,8 +77,16 @@ impl Schema {
     pub fn is_special(&self) -> bool {
         self.0.iter().any(|column| {
             let length = column.native_type().length();
-            column.special().is_some() || (column.data_type == "binary" && matches!(length, Some(4 | 16)))
+            matches!(column.special(), Some(Special::Uuid | Special::Inet4 | Special::Inet6))
+                || (column.data_type == "binary" && matches!(length, Some(4 | 16)))
         })
+    }
+
+    /// The columns that MariaDB keeps for itself in rows that were logged so.
+    pub fn internals(&self, map: &TableMap<'_>) -> Internals {
+        let declared: Vec<&str> = self.0.iter().map(|column| column.name.as_str()).collect();
+        let row_end = self.0.iter().find(|column| column.key == ROW_END).map(|column| column.name.as_str());
+        internal::find(map, &declared, row_end)
     }
 
     /// The columns as the rest of the program sees them, before any of their rows came.
@@ -96,6 +109,9 @@ impl CatalogueColumn {
             "uuid" => Some(Special::Uuid),
             "inet6" => Some(Special::Inet6),
             "inet4" => Some(Special::Inet4),
+            "time" | "datetime" | "timestamp" => {
+                self.native_type().fraction_digits().and_then(|digits| u8::try_from(digits).ok()).map(Special::Fraction)
+            }
             _ => None,
         }
     }
@@ -118,7 +134,8 @@ impl CatalogueColumn {
             "datetime" => DataType::DateTime,
             "timestamp" => DataType::Timestamp,
             "json" => DataType::Json,
-            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => DataType::Bytes,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" | "vector" => DataType::Bytes,
+            other if native::is_geometry(other) => DataType::Bytes,
             _ => DataType::Text,
         }
     }
@@ -139,7 +156,6 @@ impl CatalogueColumn {
     pub fn agrees(&self, logged: &ColumnMap) -> bool {
         let binary = self.charset.as_deref().map(Charset::named).is_none_or(|c| c == Charset::Binary);
         let native = self.native_type();
-        let old = || native.fraction_digits().is_none();
         let digits = || native.fraction_digits().unwrap_or(0) == u32::from(logged.meta);
         let labels = || native.labels().map(|labels| labels.len());
         match self.data_type.as_str() {
@@ -156,9 +172,9 @@ impl CatalogueColumn {
             }
             "year" => logged.kind == ct::YEAR,
             "date" => matches!(logged.kind, ct::DATE | ct::NEWDATE),
-            "time" => (logged.kind == ct::TIME2 && digits()) || (logged.kind == ct::TIME && old()),
-            "datetime" => (logged.kind == ct::DATETIME2 && digits()) || (logged.kind == ct::DATETIME && old()),
-            "timestamp" => (logged.kind == ct::TIMESTAMP2 && digits()) || (logged.kind == ct::TIMESTAMP && old()),
+            "time" => (logged.kind == ct::TIME2 && digits()) || logged.kind == ct::TIME,
+            "datetime" => (logged.kind == ct::DATETIME2 && digits()) || logged.kind == ct::DATETIME,
+            "timestamp" => (logged.kind == ct::TIMESTAMP2 && digits()) || logged.kind == ct::TIMESTAMP,
             "bit" => logged.kind == ct::BIT && native.length().is_none_or(|bits| bits == u32::from(logged.meta)),
             "enum" => logged.kind == ct::ENUM && labels().is_none_or(|labels| logged.meta == if labels < 256 { 1 } else { 2 }),
             "set" => {
@@ -184,13 +200,16 @@ impl CatalogueColumn {
                 };
                 ((ct::TINY_BLOB..=ct::BLOB).contains(&logged.kind) && logged.meta == prefix) || logged.kind == ct::BLOB_COMPRESSED
             }
-            "vector" => logged.kind == ct::VECTOR,
+            // MariaDB stores it as bytes of a variable length
+            "vector" => matches!(logged.kind, ct::VECTOR | ct::VARCHAR),
             _ => logged.kind == ct::GEOMETRY,
         }
     }
 
     /// Whether its text has as many bytes at most as it was logged with.
     fn fits(&self, logged: &ColumnMap) -> bool {
-        self.bytes.is_none_or(|bytes| bytes == u64::from(logged.meta))
+        // one byte more says how a value is compressed
+        let head = u64::from(logged.kind == ct::VARCHAR_COMPRESSED);
+        self.bytes.is_none_or(|bytes| bytes + head == u64::from(logged.meta))
     }
 }

@@ -286,6 +286,38 @@ impl Schemas {
         }
     }
 
+    /// Another schema of a table than the one that the history has, which the rows at `spot` contradict: as the catalogue has it now, if
+    /// that is valid there and fits them. The change was not logged, or the account could not see the whole table.
+    pub async fn corrected(
+        &mut self,
+        name: &TableName,
+        server: &Server,
+        spot: &Spot,
+        place: BinlogPosition,
+        fits: impl Fn(&Schema) -> bool,
+    ) -> Result<Option<Schema>, Halt> {
+        let schema = self.today(name).await?;
+        if !fits(&schema) {
+            return Ok(None);
+        }
+        let stop = self.around.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Halt::Stop),
+            read = self.read_ahead(server, spot) => read?,
+        }
+        if self.survey.change_behind(name, spot).is_some() {
+            return Ok(None);
+        }
+        tracing::warn!(table = %name, place = %spot, "the table has another schema than its last logged change gave it: it is taken from the catalogue");
+        let text = serde_json::to_string(&schema).unwrap_or_default();
+        if let Some(history) = &mut self.history {
+            let changes = history.correct(name, text.into(), &place);
+            self.store(changes).await?;
+        }
+        Ok(Some(schema))
+    }
+
     /// The schema that the history has.
     async fn kept(&mut self, name: &TableName) -> Result<Option<Schema>, Halt> {
         let Some(place) = self.history.as_mut().and_then(|history| history.known(name)) else { return Ok(None) };
@@ -391,6 +423,16 @@ impl Schemas {
         Ok(answers?.pop().map(|(_, schema)| schema).unwrap_or_default())
     }
 
+    /// What kind of table the catalogue says that it is, if there is one.
+    pub async fn table_type(&self, name: &TableName) -> Result<Option<String>> {
+        let connector = &self.around.connector;
+        let mut conn = connector.connect().await?;
+        let query = "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?";
+        let kind = connector.within("query", conn.exec_first(query, (&name.database, &name.table))).await?;
+        let _ = connector.within("leave", conn.disconnect()).await;
+        Ok(kind)
+    }
+
     async fn store(&self, changes: Vec<KeptChange>) -> Result<(), Halt> {
         if changes.is_empty() {
             return Ok(());
@@ -406,8 +448,8 @@ impl Schemas {
     }
 }
 
-const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, c.column_key, \
-    c.is_nullable, c.character_octet_length FROM information_schema.columns c";
+const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, \
+    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length FROM information_schema.columns c";
 
 fn column_of(row: Row) -> Result<(TableName, CatalogueColumn)> {
     type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>);
@@ -425,7 +467,9 @@ impl Unknown {
         let Self { here, from, changed } = self;
         let why = match &changed {
             Some(_) => "the table was changed later, and the checkpoint has no version of its schema from before that",
-            None => "the server does not have the table any more, and the checkpoint has no version of its schema",
+            None => {
+                "the server's catalogue does not show the table (it is gone, or the account lacks SELECT on it), and the checkpoint has no version of its schema"
+            }
         };
         let import = format!(
             "If there is a dump of the schema from then, import it with `sluicegate schema import FILE --table '{name}' --place '{from}' DUMP.sql`. \
@@ -439,7 +483,7 @@ impl Unknown {
                 lane = super::position::LANE,
                 offset = offset(&behind, server),
             ),
-            None => format!("{import}: its changes are then not delivered."),
+            None => format!("{import}: its changes are then not delivered. If the table is there, grant the account SELECT on it."),
         };
         Error::new(ErrorKind::Source, format!("the schema of {name} at {here} is not known: {why}")).remedy(remedy)
     }

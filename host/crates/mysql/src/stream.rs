@@ -367,18 +367,35 @@ impl Stream {
         if self.assembly.is_empty() { Ok(()) } else { self.send().await }
     }
 
-    /// After an error: sends what is whole, and takes a transaction back whose end has not come. Answers whether the stream goes on
-    /// in the next file.
+    /// After an error: sends what is whole, and takes a transaction back of which is not known what becomes of it. Answers whether the
+    /// stream goes on at once: the error came of a transaction that was torn, or of rows that were taken back.
     async fn send_whole(&mut self, error: &Error) -> Result<bool, Halt> {
-        let passed = match self.passed_torn_end(error).await {
+        let passed = match self.pass(error).await {
             Ok(passed) => passed,
-            // the same error comes again
-            Err(fault) if fault.kind() == ErrorKind::Connection => false,
-            Err(fault) => return Err(fault.into()),
+            Err(Halt::Failed(fault)) if fault.kind() == ErrorKind::Connection => {
+                tracing::warn!(error = fault.chain(), "cannot find out what became of a transaction: none of it is delivered yet");
+                false
+            }
+            Err(halt) => return Err(halt),
         };
         self.withdraw_group();
         self.send_held().await?;
         Ok(passed)
+    }
+
+    /// Whether the error can be passed over. What stands before one that cannot is delivered, also of a transaction that was held.
+    async fn pass(&mut self, error: &Error) -> Result<bool, Halt> {
+        if error.kind() == ErrorKind::Connection {
+            return Ok(false);
+        }
+        if self.passed_torn_end(error).await? {
+            return Ok(true);
+        }
+        let held = self.group.held_from().is_some();
+        self.settle().await?;
+        let events = self.place.open.as_ref().map_or(0, |open| open.events);
+        // of the rows event that was being read, or of the table map before the next; it comes again if it was neither
+        Ok(held && (self.group.takes_back(events.saturating_sub(1)) || self.group.takes_back(events)))
     }
 
     /// Sends the batches that go before everything else.

@@ -130,9 +130,10 @@ impl Search {
     /// # Errors
     /// The scout's, and `Source`: an event cannot be read.
     pub async fn next(&mut self, connector: &Connector, row_bytes: usize) -> Result<Option<Site>> {
-        while let Some(Scouted { event, .. }) = self.scout.next(connector).await? {
+        while let Some(Scouted { event, start }) = self.scout.next(connector).await? {
             let found = self.look_into(&event, row_bytes).map_err(|fault| {
-                let text = format!("{} sent an event that cannot be read, before {}: {fault}", connector.address(), self.place());
+                let file = self.scout.file();
+                let text = format!("{} sent an event that cannot be read, at {file}:{start}: {fault}", connector.address());
                 Error::new(ErrorKind::Source, text).remedy("Check the server's binlog with mysqlbinlog --verify-binlog-checksum.")
             })?;
             if let Some(touched) = found {

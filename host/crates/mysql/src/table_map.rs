@@ -6,6 +6,7 @@
 use super::{
     column_type as ct,
     cursor::{Cursor, Fault},
+    position::Flavour,
 };
 
 /// A column as the table map has it.
@@ -29,6 +30,11 @@ impl ColumnMap {
     pub fn is_character(&self) -> bool {
         matches!(self.kind, ct::STRING | ct::VAR_STRING | ct::VARCHAR | ct::VARCHAR_COMPRESSED | ct::BLOB_COMPRESSED)
             || (ct::TINY_BLOB..=ct::BLOB).contains(&self.kind)
+    }
+
+    /// Whether MariaDB's optional metadata has a collation for it: geometries are blobs there.
+    fn is_character_of_mariadb(&self) -> bool {
+        self.is_character() || self.kind == ct::GEOMETRY
     }
 
     /// Whether it has labels.
@@ -89,8 +95,8 @@ pub fn head(event: &[u8]) -> Result<Head<'_>, Fault> {
     Ok(Head { id, database, table, body: cursor.0 })
 }
 
-/// Reads the columns.
-pub fn parse(body: &[u8]) -> Result<TableMap<'_>, Fault> {
+/// Reads the columns, as a server of this flavour logs them.
+pub fn parse(body: &[u8], flavour: Flavour) -> Result<TableMap<'_>, Fault> {
     let mut cursor = Cursor(body);
     let count = cursor.lenenc()? as usize;
     let kinds = cursor.take(count)?;
@@ -101,7 +107,7 @@ pub fn parse(body: &[u8]) -> Result<TableMap<'_>, Fault> {
         let (kind, meta) = column(*kind, &mut metas)?;
         columns.push(ColumnMap { kind, meta, nullable: nulls[i / 8] >> (i % 8) & 1 == 1 });
     }
-    let metadata = optional(cursor, &columns)?;
+    let metadata = optional(cursor, &columns, flavour)?;
     Ok(TableMap { columns, metadata })
 }
 
@@ -137,15 +143,19 @@ fn column(kind: u8, metas: &mut Cursor<'_>) -> Result<(u8, u16), Fault> {
     })
 }
 
-fn optional<'a>(mut cursor: Cursor<'a>, columns: &[ColumnMap]) -> Result<Metadata<'a>, Fault> {
+fn optional<'a>(mut cursor: Cursor<'a>, columns: &[ColumnMap], flavour: Flavour) -> Result<Metadata<'a>, Fault> {
     let mut metadata = Metadata { collations: vec![None; columns.len()], labels: vec![None; columns.len()], ..Metadata::default() };
+    let is_character: Of = match flavour {
+        Flavour::MySql => ColumnMap::is_character,
+        Flavour::MariaDb => ColumnMap::is_character_of_mariadb,
+    };
     while !cursor.is_empty() {
         let kind = cursor.u8()?;
         let mut field = Cursor(cursor.lenenc_bytes()?);
         match kind {
             1 => metadata.unsigned = Some(signs(field, columns)?),
-            2 => default_collations(field, columns, ColumnMap::is_character, &mut metadata.collations)?,
-            3 => all_collations(field, columns, ColumnMap::is_character, &mut metadata.collations)?,
+            2 => default_collations(field, columns, is_character, &mut metadata.collations)?,
+            3 => all_collations(field, columns, is_character, &mut metadata.collations)?,
             4 => {
                 let names = columns.iter().map(|_| field.lenenc_bytes()).collect::<Result<_, _>>()?;
                 metadata.names = Some(names);
@@ -196,10 +206,6 @@ fn default_collations(mut field: Cursor<'_>, columns: &[ColumnMap], of: Of, coll
     let default = field.lenenc()?;
     let concerned: Vec<usize> = (0..columns.len()).filter(|i| of(&columns[*i])).collect();
     concerned.iter().for_each(|i| collations[*i] = Some(default));
-    if columns.iter().any(|c| c.kind == ct::GEOMETRY) {
-        // MariaDB counts geometries here, MySQL does not; such a table is refused by name later
-        return Ok(());
-    }
     while !field.is_empty() {
         let (index, collation) = (field.lenenc()? as usize, field.lenenc()?);
         let column = *concerned.get(index).ok_or(Fault::Invalid("a collation of a column that does not exist"))?;
@@ -247,12 +253,28 @@ mod tests {
     fn a_logged_table_map_is_read_whole() {
         let head = head(LOGGED).unwrap();
         assert_eq!((head.id, head.database, head.table), (0x12, "shop", "v"));
-        let map = parse(head.body).unwrap();
+        let map = parse(head.body, Flavour::MariaDb).unwrap();
         assert_eq!(map.columns.iter().map(|c| c.kind).collect::<Vec<_>>(), [ct::LONG, ct::LONG, ct::LONG, ct::YEAR, ct::LONGLONG]);
         assert_eq!(map.columns.iter().map(|c| c.nullable).collect::<Vec<_>>(), [false, true, true, true, true]);
         assert_eq!(map.metadata.unsigned.unwrap(), [false, false, false, true, true]);
         assert_eq!(map.metadata.names.unwrap(), [b"a", b"b", b"c", b"y", b"u"]);
         assert_eq!(map.metadata.primary_key, [0]);
+    }
+
+    #[test]
+    fn geometries_count_as_text_in_mariadbs_metadata_and_not_in_mysqls() {
+        // (a varchar in latin1, p point, b varchar in utf8mb3): MariaDB lists three collations, MySQL two
+        let columns =
+            [(ct::VARCHAR, 10), (ct::GEOMETRY, 4), (ct::VARCHAR, 30)].map(|(kind, meta)| ColumnMap { kind, meta, nullable: true });
+        for (flavour, logged, geometry) in [(Flavour::MariaDb, &[3, 3, 8, 63, 33][..], Some(63)), (Flavour::MySql, &[3, 2, 8, 33], None)] {
+            let metadata = optional(Cursor(logged), &columns, flavour).unwrap();
+            assert_eq!(metadata.collations, [Some(8), geometry, Some(33)]);
+        }
+        // a default, and the exception of the last column
+        for (flavour, logged) in [(Flavour::MariaDb, [2, 3, 8, 2, 33]), (Flavour::MySql, [2, 3, 8, 1, 33])] {
+            let metadata = optional(Cursor(&logged), &columns, flavour).unwrap();
+            assert_eq!((metadata.collations[0], metadata.collations[2]), (Some(8), Some(33)));
+        }
     }
 
     #[test]
@@ -268,7 +290,7 @@ mod tests {
         fn a_cut_or_garbled_table_map_never_panics(cut in 0..LOGGED.len(), at in 0..LOGGED.len(), byte: u8) {
             for bytes in [LOGGED[..cut].to_vec(), { let mut b = LOGGED.to_vec(); b[at] = byte; b }] {
                 if let Ok(head) = head(&bytes) {
-                    let _ = parse(head.body);
+                    let _ = parse(head.body, Flavour::MariaDb);
                 }
             }
         }
@@ -276,7 +298,8 @@ mod tests {
         #[test]
         fn any_bytes_end_in_a_table_map_or_an_error(bytes: Vec<u8>) {
             let _ = head(&bytes);
-            let _ = parse(&bytes);
+            let _ = parse(&bytes, Flavour::MySql);
+            let _ = parse(&bytes, Flavour::MariaDb);
         }
     }
 }

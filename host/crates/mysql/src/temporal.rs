@@ -75,7 +75,7 @@ fn micros(raw: u32, width: usize) -> Result<u32, Fault> {
     if micros < 1_000_000 { Ok(micros) } else { Err(IMPOSSIBLE) }
 }
 
-const IMPOSSIBLE: Fault = Fault::Invalid("a date or time that cannot be");
+pub(super) const IMPOSSIBLE: Fault = Fault::Invalid("a date or time that cannot be");
 
 /// DATE: 3 bytes little-endian, `year << 9 | month << 5 | day`.
 #[inline]
@@ -106,7 +106,7 @@ pub fn datetime2(row: &mut Cursor<'_>, fsp: u8, out: &mut Vec<u8>) -> Result<(),
 }
 
 /// Appends a date and a time of day, packed as `hour << 12 | minute << 6 | second`, with a fraction of `fsp` digits.
-pub fn write_datetime(year: u32, month: u32, day: u32, time: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(super) fn write_datetime(year: u32, month: u32, day: u32, time: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
     let (hour, minute, second) = (time >> 12, time >> 6 & 63, time & 63);
     if year > 9999 || hour > 23 || minute > 59 || second > 59 {
         return Err(IMPOSSIBLE);
@@ -147,9 +147,10 @@ pub fn timestamp_old(row: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Faul
     Ok(())
 }
 
-fn write_timestamp(seconds: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) {
-    // second 0 is how servers store the zero timestamp; 1970-01-01 00:00:00 UTC itself cannot be stored
-    let (year, month, day) = if seconds == 0 { (0, 0, 0) } else { civil(i64::from(seconds / SECONDS_A_DAY)) };
+pub(super) fn write_timestamp(seconds: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) {
+    // second 0 without a fraction is how servers store the zero timestamp; MariaDB takes the rest of that second as it is
+    let zero = seconds == 0 && micros == 0;
+    let (year, month, day) = if zero { (0, 0, 0) } else { civil(i64::from(seconds / SECONDS_A_DAY)) };
     date_parts(out, year as u32, month, day);
     out.push(b'T');
     let second = seconds % SECONDS_A_DAY;
@@ -171,7 +172,15 @@ pub fn time2(row: &mut Cursor<'_>, fsp: u8, out: &mut Vec<u8>) -> Result<(), Fau
 }
 
 /// Appends a duration with a fraction of `fsp` digits.
-pub fn write_time(negative: bool, hour: u32, minute: u32, second: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(super) fn write_time(
+    negative: bool,
+    hour: u32,
+    minute: u32,
+    second: u32,
+    micros: u32,
+    fsp: u8,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     if hour > 838 || minute > 59 || second > 59 {
         return Err(IMPOSSIBLE);
     }
@@ -251,6 +260,20 @@ mod tests {
         assert_eq!(text(|r, o| datetime2(r, 0, o), &pack_datetime(2024, 0, 3, 0, 0, 0)).unwrap(), "2024-00-03 00:00:00");
         assert_eq!(text(|r, o| timestamp2(r, 0, o), &[0; 4]).unwrap(), "0000-00-00T00:00:00Z");
         assert_eq!(text(datetime_old, &[0; 8]).unwrap(), "0000-00-00 00:00:00");
+    }
+
+    #[test]
+    fn the_first_second_of_1970_is_the_zero_date_only_without_a_fraction() {
+        for (fsp, bytes, expected) in [
+            (1, &[0, 0, 0, 0, 50][..], "1970-01-01T00:00:00.5Z"),
+            (2, &[0, 0, 0, 0, 1], "1970-01-01T00:00:00.01Z"),
+            (3, &[0, 0, 0, 0, 0, 10], "1970-01-01T00:00:00.001Z"),
+            (6, &[0, 0, 0, 0, 0, 0, 1], "1970-01-01T00:00:00.000001Z"),
+            (6, &[0, 0, 0, 0, 0, 0, 0], "0000-00-00T00:00:00.000000Z"),
+            (6, &[0, 0, 0, 1, 0, 0, 0], "1970-01-01T00:00:01.000000Z"),
+        ] {
+            assert_eq!(text(|r, o| timestamp2(r, fsp, o), bytes).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub async fn run_with_admin(
     if status.ended.load(Ordering::Acquire) {
         return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
     }
-    let can_swap = pipeline.file.is_some() || requests.is_some() || has_files(&pipeline);
+    let can_swap = requests.is_some() || can_swap(&pipeline);
     let memory = Memory::of(&pipeline, can_swap)?;
     let budget = Budget::new(memory.of_batches(pipeline.plugins.len())?);
     let budget = status.budget.get_or_init(|| budget).clone();
@@ -293,9 +293,9 @@ pub async fn run_with_admin(
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
 }
 
-/// Whether a plugin comes from a file, which may be written anew.
-fn has_files(pipeline: &config::Pipeline) -> bool {
-    pipeline.plugins.iter().any(|plugin| matches!(plugin.origin, PluginOrigin::File(_)))
+/// Whether its plugins may be swapped: the pipeline file, or that of a plugin, may be written anew.
+fn can_swap(pipeline: &config::Pipeline) -> bool {
+    pipeline.file.is_some() || pipeline.plugins.iter().any(|plugin| matches!(plugin.origin, PluginOrigin::File(_)))
 }
 
 type Job = (String, tokio::sync::oneshot::Receiver<thread::Result<Result<()>>>);

@@ -2,10 +2,10 @@
 
 mod found;
 
-use sluicegate_config::{OnError, Pipeline, SinkKind};
+use sluicegate_config::{OnError, Pipeline, SinkKind, Source};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    limits::{self as bounds, BATCHES_BYTES, CGROUP_SHARE, ENCODED_BYTES, MACHINE_SHARE, PROCESS_BYTES},
+    limits::{self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, MACHINE_SHARE, PROCESS_BYTES},
 };
 
 /// The shares of a pipeline's process.
@@ -39,18 +39,23 @@ impl Memory {
             bounds::Memory::Bytes(bytes) => (Some(bytes), usize::MAX),
             bounds::Memory::Percent(percent) => (share(percent), usize::MAX),
             bounds::Memory::Unset if found.cgroup.is_some() => (share(CGROUP_SHARE), usize::MAX),
-            bounds::Memory::Unset => (share(MACHINE_SHARE), BATCHES_BYTES),
+            // each worker may be given an answer at the same time
+            bounds::Memory::Unset => (share(MACHINE_SHARE), BATCHES_BYTES.saturating_add(pipeline.workers * limits.plugin_output_bytes)),
         };
         let total = total.ok_or_else(|| {
             Error::new(ErrorKind::Config, "how much memory this machine has cannot be read from /proc/meminfo")
                 .remedy("set `limits.memory` to a size, such as `1GiB`")
         })?;
         let sinks: usize = pipeline.sinks.iter().map(|sink| sink_bytes(&sink.kind, sink.on_error, limits)).sum();
+        let source = match pipeline.source {
+            Source::Generator(_) => 0,
+            Source::MySql(_) => 2 * DUMP_QUEUE_BYTES + HELD_BYTES,
+        };
         // the batch that the source fills, and the one that is kept for rehearsals, with the one that it replaces
         let copies = if swaps { 3 } else { 1 };
         Ok(Self {
             total: usize::try_from(total).unwrap_or(usize::MAX),
-            fixed: PROCESS_BYTES + sinks + copies * limits.batch_bytes,
+            fixed: PROCESS_BYTES + source + sinks + copies * limits.batch_bytes,
             plugin: pipeline.workers * limits.plugin_memory,
             swaps,
             most,
@@ -140,7 +145,7 @@ mod tests {
         assert_eq!(total("limits: { memory: 50% }", None), (16 << 30) / 100 * 50);
         assert_eq!(total("", Some(1 << 30)), (1 << 30) / 100 * 90);
         assert_eq!(total("", None), (16 << 30) / 100 * 50);
-        assert_eq!(memory("", None, false).of_batches(1).unwrap(), BATCHES_BYTES, "an unlimited machine is not filled");
+        assert_eq!(memory("", None, false).of_batches(1).unwrap(), BATCHES_BYTES + 2 * 64 * MIB, "an unlimited machine is not filled");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sluicegate_config::{PluginVersions, Sink as Settings, SinkKind};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_file_sink::FileResume;
-use sluicegate_format::Encoder;
+use sluicegate_format::{Encoder, JsonFormat};
 use sluicegate_kafka_sink::KafkaResume;
 use sluicegate_model::{Result, limits::Limits};
 use sluicegate_sink::{Numbers, Policy, Resume, StdoutResume};
@@ -40,9 +40,9 @@ pub fn resume(
 
 /// What makes the sink's records. `pipeline` and `connector` stand in them.
 pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Encoder {
-    let encoder = Encoder::new(sink.format, pipeline, connector).bounded(limits);
-    let encoder = if sink.plugin_versions == PluginVersions::Member { encoder.with_versions() } else { encoder };
-    if matches!(sink.kind, SinkKind::Kafka(_)) { encoder.with_headers_beside() } else { encoder }
+    let format = JsonFormat::new(sink.format, pipeline, connector).bounded(limits);
+    let format = if sink.plugin_versions == PluginVersions::Member { format.with_versions() } else { format };
+    if matches!(sink.kind, SinkKind::Kafka(_)) { format.with_headers_beside().encoder() } else { format.encoder() }
 }
 
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::{Final, Numbers, Policy, Resume, Sink, SinkState};
-use sluicegate_format::Encoder;
+use sluicegate_format::{Encoder, FileFormat as _, Lines, Records};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Frontier, Mark, MarkKind},
@@ -15,9 +15,7 @@ pub struct StdoutSink<W = io::Stdout> {
     encoder: Encoder,
     policy: Policy,
     numbers: Numbers,
-    out: W,
-    buffer: Vec<u8>,
-    buffer_bytes: usize,
+    print: Print<W>,
 }
 
 /// The same before it begins.
@@ -41,51 +39,106 @@ impl Resume for StdoutResume {
 
     fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
         let Self { policy, numbers, buffer_bytes } = *self;
-        Ok(Final::boxed(StdoutSink { encoder, policy, numbers, out: io::stdout(), buffer: Vec::new(), buffer_bytes }))
+        Ok(Final::boxed(StdoutSink { encoder, policy, numbers, print: Print::new(io::stdout(), buffer_bytes) }))
     }
 }
 
-impl<W: Write> StdoutSink<W> {
+/// What is printed.
+struct Print<W> {
+    out: W,
+    lines: Lines,
+    buffer: Vec<u8>,
+    buffer_bytes: usize,
+    /// How much of the buffer are whole records.
+    whole: usize,
+    records: usize,
+    bytes: usize,
+}
+
+impl<W: Write> Print<W> {
+    fn new(out: W, buffer_bytes: usize) -> Self {
+        Self { out, lines: Lines, buffer: Vec::new(), buffer_bytes, whole: 0, records: 0, bytes: 0 }
+    }
+
     fn write_out(&mut self) -> Result<()> {
         self.out.write_all(&self.buffer).and_then(|()| self.out.flush()).map_err(fault)?;
         self.buffer.clear();
         self.buffer.shrink_to(2 * self.buffer_bytes); // one huge record does not hold its memory for ever
+        self.whole = 0;
         Ok(())
     }
+
+    /// Forgets a record that was begun.
+    fn undo(&mut self) {
+        self.buffer.truncate(self.whole);
+    }
+}
+
+/// The records of one call of an encoder.
+struct Printing<'a, W> {
+    print: &'a mut Print<W>,
+    /// Changes that are printed.
+    done: usize,
+}
+
+impl<W: Write> Records for Printing<'_, W> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.print.buffer
+    }
+
+    fn end(&mut self, changes: usize) -> Result<()> {
+        let print = &mut *self.print;
+        print.lines.end_record(&mut print.buffer);
+        print.records += 1;
+        print.bytes += print.buffer.len() - print.whole;
+        print.whole = print.buffer.len();
+        self.done += changes;
+        if print.whole >= print.buffer_bytes { print.write_out() } else { Ok(()) }
+    }
+}
+
+fn dangling() -> Error {
+    Error::new(ErrorKind::Internal, "an encoder told of another number of changes than it was given")
 }
 
 impl<W: Write + Send> Sink for StdoutSink<W> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let (mut records, mut bytes) = (0, 0);
-        for change in &batch.changes {
-            let before = self.buffer.len();
-            if let Err(error) = self.encoder.value(batch, change, &mut self.buffer) {
-                self.policy.apply(&self.numbers, error, batch, change)?;
-                continue;
+        // where the run of changes of one table ends
+        let (mut place, mut end) = (0, 0);
+        let Self { encoder, policy, numbers, print } = self;
+        while let Some(change) = batch.changes.get(place) {
+            let from = place;
+            if from == end {
+                end += batch.changes[from..].iter().take_while(|other| other.table == change.table).count();
             }
-            self.buffer.push(b'\n');
-            records += 1;
-            bytes += self.buffer.len() - before;
-            if self.buffer.len() >= self.buffer_bytes {
-                self.write_out()?;
+            let mut printing = Printing { print, done: 0 };
+            let encoded = encoder.table(batch, change.table).encode(batch, &batch.changes[from..end], &mut printing);
+            place += printing.done;
+            if let Err(error) = encoded {
+                print.undo();
+                let change = batch.changes[..end].get(place).ok_or_else(dangling)?;
+                policy.apply(numbers, error, batch, change)?;
+                place += 1;
+            }
+            if place == from || place > end {
+                return Err(dangling());
             }
         }
-        self.numbers.count(records, bytes);
+        numbers.count(std::mem::take(&mut print.records), std::mem::take(&mut print.bytes));
         // people watch it: a batch is shown when it is there
-        self.write_out()
+        print.write_out()
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
-        let before = self.buffer.len();
-        self.encoder.truncate(truncate, &mut self.buffer);
-        self.buffer.push(b'\n');
-        self.numbers.count(1, self.buffer.len() - before);
-        self.write_out()
+        let Self { encoder, numbers, print, .. } = self;
+        encoder.truncate(truncate, &mut Printing { print, done: 0 })?;
+        numbers.count(std::mem::take(&mut print.records), std::mem::take(&mut print.bytes));
+        print.write_out()
     }
 
     fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
-        self.write_out()?;
+        self.print.write_out()?;
         Ok("{}".to_owned())
     }
 }

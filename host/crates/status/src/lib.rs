@@ -60,10 +60,10 @@ pub struct Status {
     pub started: AtomicBool,
     /// What cannot be reached yet at the start.
     pub waiting: Waiting,
-    /// The memory of batches, once the pipeline has one.
-    pub budget: OnceLock<Arc<Budget>>,
     /// What of the configuration has no effect.
     pub warnings: Warnings,
+    /// The memory of batches, once the pipeline has one.
+    pub budget: OnceLock<Arc<Budget>>,
     /// Set when the pipeline begins to drain.
     pub stopping: AtomicBool,
     /// Set when the pipeline has ended, also when threads of it could not be ended in time: those write and commit nothing more.

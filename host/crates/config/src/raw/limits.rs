@@ -12,7 +12,7 @@ use super::super::quantity::{Amount, Size, Time};
 pub(crate) struct RawLimits {
     /// The process's memory, in bytes or as a share (`75%`) of the cgroup's limit, or of the machine's memory where there is none: plugin
     /// instances and buffers are taken off first, and batches share the rest. Default: `90%` of the cgroup's limit; where there is none
-    /// `50%` of the machine's memory, of which batches take at most 1 GiB.
+    /// `50%` of the machine's memory, of which batches take at most 1 GiB and one `plugin_output_bytes` for each worker.
     pub memory: Option<Amount>,
     /// Changes in a batch, at most. Default: 1024.
     pub batch_changes: Option<u64>,

@@ -38,11 +38,11 @@ pub struct KeyColumn {
 pub fn unusable(decoder: &Decoder) -> Option<&'static str> {
     match decoder {
         // texts that differ in the column have to differ when they are UTF-8
-        Decoder::Text { charset: Charset::Utf8 | Charset::Ascii | Charset::Latin1, .. } => None,
+        Decoder::Text { charset: Charset::Utf8 | Charset::Ascii | Charset::Latin1 | Charset::Utf16 { .. } | Charset::Utf32, .. } => None,
         Decoder::Text { .. } => Some("its character set"),
         // number 0 and such a label have the same text
         Decoder::Enum { labels, .. } if labels.iter().any(|label| label.is_empty()) => Some("its empty label"),
-        Decoder::Json { .. } | Decoder::OldTime | Decoder::OldDateTime | Decoder::OldTimestamp => Some("its type"),
+        Decoder::Json { .. } | Decoder::Compressed { .. } => Some("its type"),
         _ => None,
     }
 }
@@ -173,9 +173,13 @@ fn literal(decoder: &Decoder, text: &str) -> Option<String> {
         Decoder::Float => format!("{:e}", f64::from(text.parse::<f32>().ok().filter(|number| number.is_finite())?)),
         Decoder::Double => format!("{:e}", text.parse::<f64>().ok().filter(|number| number.is_finite())?),
         Decoder::Decimal { .. } => of_characters(&['-', '.']).then(|| text.to_owned())?,
-        Decoder::Date | Decoder::Time(_) => of_characters(&['-', ':', '.']).then(|| format!("'{text}'"))?,
-        Decoder::DateTime(_) => of_characters(&['-', ':', '.', ' ']).then(|| format!("'{text}'"))?,
-        Decoder::Timestamp(_) => {
+        Decoder::Date | Decoder::Time(_) | Decoder::OldTime | Decoder::HiresTime(_) => {
+            of_characters(&['-', ':', '.']).then(|| format!("'{text}'"))?
+        }
+        Decoder::DateTime(_) | Decoder::OldDateTime | Decoder::HiresDateTime(_) => {
+            of_characters(&['-', ':', '.', ' ']).then(|| format!("'{text}'"))?
+        }
+        Decoder::Timestamp(_) | Decoder::OldTimestamp | Decoder::HiresTimestamp(_) => {
             of_characters(&['-', ':', '.', 'T', 'Z']).then(|| format!("'{}'", text.trim_end_matches('Z').replace('T', " ")))?
         }
         Decoder::Special { .. } => format!("_utf8mb4 X'{}'", hexadecimal(text.as_bytes())),

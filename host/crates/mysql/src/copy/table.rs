@@ -7,6 +7,8 @@ use super::{
         column_type as ct,
         connection::Connector,
         decoder::Decoder,
+        internal::Internals,
+        native,
         plan::{self, Plan},
         position::Flavour,
         schema::CatalogueColumn,
@@ -116,7 +118,8 @@ pub async fn find(connector: &Connector, conn: &mut Conn, flavour: Flavour, name
         descriptions.push(description);
     }
     let map = TableMap { columns, metadata: Metadata::default() };
-    let plan = plan::build(name.clone(), &map, &descriptions)?;
+    // a row's length is looked at when it is read
+    let plan = plan::build(name.clone(), &map, &descriptions, Internals::default(), usize::MAX)?;
     let key = match choose(&described.keys, &plan) {
         Ok(key) => key,
         Err(why) => return Ok(Found::NoKey(why)),
@@ -143,7 +146,9 @@ async fn ask(connector: &Connector, conn: &mut Conn, name: &TableName) -> Result
 
 /// The column as a table map has it.
 fn column_map(raw: &RawColumn, labels: usize, flavour: Flavour) -> Option<ColumnMap> {
-    let (_, data_type, _, _, _, nullable, length, precision, scale, fraction) = raw;
+    let (_, data_type, column_type, _, _, nullable, length, precision, scale, fraction) = raw;
+    let compressed = flavour == Flavour::MariaDb && column_type.contains("COMPRESSED");
+    let blob = if compressed { ct::BLOB_COMPRESSED } else { ct::BLOB };
     let number = |number: &Option<u64>| u16::try_from(number.unwrap_or_default()).unwrap_or(u16::MAX);
     let (kind, meta) = match data_type.as_str() {
         "tinyint" => (ct::TINY, 0),
@@ -172,12 +177,16 @@ fn column_map(raw: &RawColumn, labels: usize, flavour: Flavour) -> Option<Column
         "char" | "binary" => (ct::STRING, number(length)),
         "uuid" | "inet6" => (ct::STRING, 16),
         "inet4" => (ct::STRING, 4),
+        // one byte says how a value is compressed
+        "varchar" | "varbinary" if compressed => (ct::VARCHAR_COMPRESSED, number(length).saturating_add(1)),
         "varchar" | "varbinary" => (ct::VARCHAR, number(length)),
-        "tinytext" | "tinyblob" => (ct::BLOB, 1),
-        "text" | "blob" => (ct::BLOB, 2),
-        "mediumtext" | "mediumblob" => (ct::BLOB, 3),
-        "longtext" | "longblob" => (ct::BLOB, 4),
+        "tinytext" | "tinyblob" => (blob, 1),
+        "text" | "blob" => (blob, 2),
+        "mediumtext" | "mediumblob" => (blob, 3),
+        "longtext" | "longblob" => (blob, 4),
         "json" if flavour == Flavour::MySql => (ct::JSON, 4),
+        "vector" => (ct::VECTOR, 4),
+        geometry if native::is_geometry(geometry) => (ct::GEOMETRY, 4),
         _ => return None,
     };
     Some(ColumnMap { kind, meta, nullable: nullable == "YES" })

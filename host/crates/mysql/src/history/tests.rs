@@ -184,7 +184,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn no_row_is_read_with_a_schema_that_is_not_its_own(steps in prop::collection::vec(step(), 1..25), with_gtids: bool) {
         let mut world = World { with_gtids, ..World::default() };

@@ -27,8 +27,8 @@ impl Stream {
         if let Some(table) = tables.iter().find(|table| catalogue.captures(table)) {
             return Ok(Some(table.to_string()));
         }
-        // the server names the databases that it changed: nothing of the others is reached
-        let reached = logged.changed.as_ref().map(|databases| databases.iter().filter(|d| catalogue.may_capture_in(d)).collect::<Vec<_>>());
+        // the server names the databases that it used: nothing of the others is reached
+        let reached = logged.used.as_ref().map(|databases| databases.iter().filter(|d| catalogue.may_capture_in(d)).collect::<Vec<_>>());
         if reached.as_ref().is_some_and(Vec::is_empty) {
             return Ok(None);
         }
@@ -94,9 +94,13 @@ impl Stream {
                 }
             }
         }
-        // a database that was changed, and in which nothing that was found is: something else is reached there
-        let databases = logged.changed.iter().flatten();
-        let other = databases.filter(|d| self.reader.catalogue.may_capture_in(d)).find(|d| !found_databases.contains(*d));
+        // a database that was used, of which neither the statement nor anything that was found speaks: something else is reached there
+        let text = logged.text(&self.server.collations);
+        let speaks = |database: &String| {
+            *database == logged.database || found_databases.contains(database) || self.tokens(&text).any(|token| token.names(database))
+        };
+        let databases = logged.used.iter().flatten();
+        let other = databases.filter(|d| self.reader.catalogue.may_capture_in(d)).find(|d| !speaks(d));
         Ok(other.map(|database| format!("the database {database}")))
     }
 
@@ -260,7 +264,7 @@ mod tests {
     fn the_tables_that_a_body_changes_are_found() {
         let body = "BEGIN DECLARE stock INT; INSERT INTO shop.stock (id) VALUES (x) ON DUPLICATE KEY UPDATE v = INSERT('a', 1, 1, 'b'); \
             SELECT 1 INTO y FROM u FOR UPDATE; UPDATE t SET a = 1; CALL p; CALL other.q(1); DELETE FROM v; RETURN 1; END";
-        let tables = ["shop.stock", "d.t", "d.v", "d.p()", "other.q()"].map(str::to_owned).to_vec();
+        let tables = ["shop.stock", "d.t", "d.v", "other.q()", "d.p()"].map(str::to_owned).to_vec();
         assert_eq!(found(body, false), (tables, true));
         assert!(!found("BEGIN PREPARE s FROM @x; EXECUTE s; END", false).1, "text that is not known");
     }

@@ -7,7 +7,10 @@ use std::{
 
 use mysql_async::Conn;
 
-use super::super::statement::Change;
+use super::super::{
+    position::Flavour,
+    statement::{Change, Effect},
+};
 use sluicegate_config::{MySqlSource, Unlogged};
 use sluicegate_model::{
     change::TableName,
@@ -52,6 +55,22 @@ impl Watch {
             } else if self.temporary.len() < TEMPORARY_TABLES {
                 self.temporary.insert((thread, table));
             }
+        }
+    }
+
+    /// Whether the effect is on a temporary table of the session, which hides a table of the same name. A new name is remembered.
+    pub(super) fn is_of_temporary(&mut self, thread: u32, effect: &Effect, flavour: Flavour) -> bool {
+        match effect {
+            Effect::Emptied { table, .. } | Effect::Partly { table, .. } => self.is_temporary(thread, table),
+            Effect::Renamed { altered: false, .. } if flavour == Flavour::MySql => false,
+            Effect::Renamed { from, to, .. } => {
+                let temporary = self.temporary.remove(&(thread, from.clone()));
+                if temporary {
+                    self.temporary.insert((thread, to.clone()));
+                }
+                temporary
+            }
+            Effect::DatabaseDropped(_) | Effect::Filled(_) => false,
         }
     }
 

@@ -118,7 +118,8 @@ fn behind_with(tokens: &mut Tokens<'_>) {
         match tokens.next() {
             Some(Token::Sign('(')) => depth += 1,
             Some(Token::Sign(')')) => depth = depth.saturating_sub(1),
-            _ => {}
+            Some(_) => {}
+            None => return,
         }
     }
 }
@@ -138,7 +139,7 @@ fn deleted(mut tokens: Tokens<'_>, database: &str) -> Option<Vec<TableName>> {
                 Some(Token::Sign('(')) => depth += 1,
                 Some(Token::Sign(')')) => depth = depth.saturating_sub(1),
                 Some(token) if depth == 0 && token.is("USING") => break true,
-                Some(token) if depth == 0 && ENDS.iter().any(|end| token.is(end)) => break false,
+                Some(token) if depth == 0 && is_end(&token, &ENDS) => break false,
                 Some(_) => {}
                 None => break false,
             }
@@ -169,9 +170,12 @@ fn references(tokens: &mut Tokens<'_>, database: &str, ends: &[&str]) -> Option<
         }
         if tokens.sign(',') || tokens.word("JOIN") || tokens.word("STRAIGHT_JOIN") {
             table_comes = true;
-        } else if tokens.peek().is_none_or(|token| ends.iter().any(|end| token.is(end))) {
+        } else if tokens.peek().is_none_or(|token| is_end(&token, ends)) {
             return Some(tables);
-        } else if table_comes && !tokens.word("LATERAL") {
+        } else if table_comes {
+            if tokens.word("LATERAL") {
+                continue;
+            }
             let table = tokens.table(database)?;
             table_comes = false;
             if tokens.sign('(') {
@@ -190,6 +194,11 @@ fn references(tokens: &mut Tokens<'_>, database: &str, ends: &[&str]) -> Option<
             tokens.next();
         }
     }
+}
+
+/// Whether a list of tables ends: at one of the words, or with the statement (one in a body has others behind it).
+fn is_end(token: &Token<'_>, ends: &[&str]) -> bool {
+    *token == Token::Sign(';') || ends.iter().any(|end| token.is(end))
 }
 
 /// Goes behind the parenthesis that closes the one before.
@@ -214,7 +223,7 @@ fn condition(tokens: &mut Tokens<'_>, ends: &[&str]) {
             // LEFT(text, 3) is a function
             Some(token) if NEXT.iter().any(|word| token.is(word)) && tokens.peek() != Some(Token::Sign('(')) => return *tokens = before,
             Some(Token::Sign(',' | ')')) => return *tokens = before,
-            Some(token) if ends.iter().any(|end| token.is(end)) => return *tokens = before,
+            Some(token) if is_end(&token, ends) => return *tokens = before,
             Some(Token::Sign('(')) => behind_parentheses(tokens),
             Some(_) => {}
             None => return,

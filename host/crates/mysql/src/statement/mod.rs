@@ -91,6 +91,8 @@ pub enum Effect {
         from: TableName,
         /// Its name now.
         to: TableName,
+        /// Whether by `ALTER TABLE`, which renames a temporary table of the name first; MySQL's `RENAME TABLE` does not.
+        altered: bool,
     },
     /// A new table was filled by a query.
     Filled(Change),

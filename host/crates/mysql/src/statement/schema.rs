@@ -227,7 +227,7 @@ fn rename(mut tokens: Tokens<'_>, database: &str) -> Statement {
     loop {
         let Some((from, to, more)) = pair() else { return ddl(Touched::Any, effects) };
         touched.extend([from.clone(), to.clone()]);
-        effects.push(Effect::Renamed { from, to });
+        effects.push(Effect::Renamed { from, to, altered: false });
         if !more {
             return ddl(Touched::Tables(touched), effects);
         }
@@ -278,7 +278,7 @@ fn alter_table(mut tokens: Tokens<'_>, database: &str, table: TableName, ignore:
                     return ddl(Touched::Any, effects);
                 };
                 touched.push(to.clone());
-                effects.push(Effect::Renamed { from: table.clone(), to });
+                effects.push(Effect::Renamed { from: table.clone(), to, altered: true });
             }
         } else if tokens.words(&["DROP", "PARTITION"]) {
             effects.push(partly("DROP PARTITION"));

@@ -1,5 +1,5 @@
 //! What the log tells of the session that ran a statement: its default database, how it reads quotes, its character set, and
-//! which databases the statement changed.
+//! which databases the statement used.
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1_1event_1_1Query__event.html>
 
@@ -33,8 +33,8 @@ pub struct Logged<'a> {
     sql_mode: u64,
     /// The number of the collation that the client wrote in.
     client: Option<u16>,
-    /// The databases that the statement changed, where the event names all of them.
-    pub changed: Option<Vec<String>>,
+    /// The databases whose tables the statement changed or read, where the event names all of them (MySQL).
+    pub used: Option<Vec<String>>,
     /// The statement, in the client's character set.
     pub bytes: Cow<'a, [u8]>,
 }
@@ -63,7 +63,7 @@ impl<'a> Logged<'a> {
         let database = String::from_utf8_lossy(cursor.take(database)?);
         cursor.u8()?;
         let bytes = if compressed { Cow::Owned(event::unpack(cursor.0, limit)?) } else { Cow::Borrowed(cursor.0) };
-        let mut logged = Self { thread, database, sql_mode: 0, client: None, changed: None, bytes };
+        let mut logged = Self { thread, database, sql_mode: 0, client: None, used: None, bytes };
         // what comes behind a variable that is not known cannot be told apart; what stands before it counts
         let _ = logged.read_variables(&mut Cursor(variables));
         Ok(logged)
@@ -102,7 +102,7 @@ impl<'a> Logged<'a> {
                         variables.take(length)?;
                     }
                 }
-                12 => self.changed = changed(variables)?,
+                12 => self.used = databases(variables)?,
                 // microseconds
                 13 | 128 => drop(variables.take(3)?),
                 // explicit_defaults_for_timestamp, sql_require_primary_key, default_table_encryption
@@ -170,8 +170,8 @@ fn ascii_only(charset: &Charset, bytes: &[u8]) -> String {
     text
 }
 
-/// The databases that a statement changed; `None` where they are too many to be named.
-fn changed(variables: &mut Cursor<'_>) -> Result<Option<Vec<String>>, Fault> {
+/// The databases that a statement used; `None` where they are too many to be named.
+fn databases(variables: &mut Cursor<'_>) -> Result<Option<Vec<String>>, Fault> {
     let count = variables.u8()?;
     if count == TOO_MANY {
         return Ok(None);
@@ -215,13 +215,13 @@ mod tests {
         assert_eq!((logged.thread, &*logged.database), (7, "shop"));
         let syntax = logged.syntax(Flavour::MySql);
         assert!(syntax.ansi_quotes && syntax.no_backslash_escapes);
-        assert_eq!(logged.changed.as_deref(), Some(&["shop".to_owned(), "other".to_owned()][..]));
+        assert_eq!(logged.used.as_deref(), Some(&["shop".to_owned(), "other".to_owned()][..]));
         let collations = Collations::new([(8, "latin1".to_owned()), (28, "gbk".to_owned())]);
         assert_eq!(logged.text(&collations), "ALTER TABLE größe");
         assert_eq!(logged.text(&Collations::default()), "ALTER TABLE gr\u{fffd}\u{fffd}e");
         let body = event(&[4, 28, 0, 28, 0, 28, 0, 12, TOO_MANY], b"ALTER TABLE `\x81\x60`");
         let logged = Logged::read(&body, false, 0).unwrap();
-        assert_eq!(logged.changed, None);
+        assert_eq!(logged.used, None);
         assert_eq!(logged.text(&collations), "ALTER TABLE `\u{fffd}`");
     }
 

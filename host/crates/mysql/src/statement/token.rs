@@ -50,6 +50,15 @@ impl Token<'_> {
     pub fn is(&self, keyword: &str) -> bool {
         matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
+
+    /// Whether it may be this name.
+    pub fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Word(word) => word.eq_ignore_ascii_case(name),
+            Self::Quoted(quoted) => quoted.eq_ignore_ascii_case(name),
+            Self::Text | Self::Sign(_) => false,
+        }
+    }
 }
 
 /// The rest of a statement. A copy looks ahead.

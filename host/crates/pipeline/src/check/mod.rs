@@ -85,8 +85,7 @@ impl Report {
 pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let status = super::status(&pipeline);
     let mut report = Report::default();
-    let swaps = pipeline.file.is_some() || super::has_files(&pipeline);
-    match Memory::of(&pipeline, swaps).and_then(|memory| memory.of_batches(pipeline.plugins.len())) {
+    match Memory::of(&pipeline, super::can_swap(&pipeline)).and_then(|memory| memory.of_batches(pipeline.plugins.len())) {
         Ok(batches) => report.add([Finding::pass("memory", format!("{} MiB for batches", batches >> 20))]),
         Err(error) if error.kind() == ErrorKind::Config => return Err(error),
         Err(error) => report.failed("memory", error),
@@ -288,7 +287,7 @@ fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Fin
     let mut found = Vec::new();
     for pattern in patterns::of(&member.settings, schema).iter().flat_map(TablePatterns::include) {
         let selects = |table: &&Table| TablePatterns::new(&[pattern.as_str()]).is_ok_and(|one| one.selects(&table.name));
-        if arriving.iter().any(|table| selects(&table)) {
+        if arriving.iter().any(selects) {
             continue;
         }
         let near = near(pattern.as_str(), arriving.iter().map(|table| table.name.to_string()));

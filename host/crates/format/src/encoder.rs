@@ -1,0 +1,190 @@
+//! What formats are: encoders of tables, made by a format and kept by a sink.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::json_format::JsonFormat;
+use sluicegate_config::RecordFormat;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Change, Table, TableRows, Truncate},
+    limits::ENCODER_PLANS,
+};
+
+/// A record format.
+pub trait Format: Send {
+    /// The encoder of one table version. It is asked for once for each, and kept as long as there is room for it.
+    fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder>;
+}
+
+/// Turns the changes of one table version into records. Everything that is constant for the table is made with it, so that for each row
+/// only values are written: no allocation but for the growth of the buffer.
+///
+/// Nothing is kept back between two calls, or a commit would be ahead of it. Which transactions end, and where, stands in the batch.
+pub trait TableEncoder: Send {
+    /// Encodes changes of a batch, which are all of this table, in their order. A change may have several records, and a record may
+    /// stand for several changes. `changes` are a range of the batch's, or one that a sink has split into a delete and an insert.
+    ///
+    /// # Errors
+    /// `Record`: the change behind those that `out` was told of cannot be encoded; nothing of it is given. Or what `out` answers.
+    fn encode(&mut self, batch: &Batch, changes: &[Change], out: &mut dyn Records) -> Result<()>;
+
+    /// Gives the record that says that the table was emptied.
+    ///
+    /// # Errors
+    /// As of [`Self::encode`].
+    fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()>;
+
+    /// Appends the key of a row. Answers `false`, and appends nothing, when the table has no key.
+    fn key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> bool;
+
+    /// Appends a key made of all columns of the record, for a table without one.
+    fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>);
+
+    /// Hands the headers of a row to `each`: name and value, those that are null left out.
+    ///
+    /// # Errors
+    /// `Record`: they are beyond their bounds; `each` has seen some of them.
+    fn headers(&mut self, rows: &TableRows, row: u32, each: &mut dyn FnMut(&str, &[u8])) -> Result<()>;
+}
+
+/// Where an encoder gives its records.
+pub trait Records {
+    /// What the next record is appended to.
+    fn buffer(&mut self) -> &mut Vec<u8>;
+
+    /// What was appended is a record. With it, so many more of the changes are encoded.
+    ///
+    /// # Errors
+    /// It cannot be taken, and neither can what follows.
+    fn end(&mut self, changes: usize) -> Result<()>;
+}
+
+/// One record and no more, for sinks that take one for each change.
+struct Single<'a> {
+    out: &'a mut Vec<u8>,
+    records: usize,
+}
+
+impl Records for Single<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    fn end(&mut self, _changes: usize) -> Result<()> {
+        self.records += 1;
+        match self.records {
+            1 => Ok(()),
+            _ => Err(Error::new(ErrorKind::Internal, "a format gave several records for a sink that takes one")),
+        }
+    }
+}
+
+/// A sink's encoders: one for each table version that it has met.
+pub struct Encoder {
+    format: Box<dyn Format>,
+    tables: Vec<(Arc<Table>, Box<dyn TableEncoder>)>,
+    /// Number of the encoder by the table's address, which stays taken while it is held here.
+    by_address: HashMap<usize, usize>,
+    /// The encoder that the table with this index had in the last batch: almost always right, and always checked.
+    recent: Vec<usize>,
+}
+
+impl Encoder {
+    /// The encoders of one of the program's own formats. `pipeline` is the name in the records; `connector` the kind of source
+    /// (`mysql`, `mariadb`, `generator`).
+    pub fn new(format: RecordFormat, pipeline: &str, connector: &str) -> Self {
+        Self::of(JsonFormat::new(format, pipeline, connector))
+    }
+
+    /// The encoders of a format.
+    pub fn of(format: impl Format + 'static) -> Self {
+        Self { format: Box::new(format), tables: Vec::new(), by_address: HashMap::new(), recent: Vec::new() }
+    }
+
+    /// The encoder of `batch.tables[index]`.
+    #[inline]
+    pub fn table(&mut self, batch: &Batch, index: u32) -> &mut dyn TableEncoder {
+        let table = &batch.tables[index as usize].table;
+        let known = self.recent.get(index as usize).copied();
+        let found = known.filter(|number| self.tables.get(*number).is_some_and(|(held, _)| Arc::ptr_eq(held, table)));
+        let number = found.unwrap_or_else(|| self.look_up(table, index as usize));
+        &mut *self.tables[number].1
+    }
+
+    /// Appends the one record of a change.
+    ///
+    /// # Errors
+    /// `Record`: it cannot be encoded; then nothing is appended.
+    pub fn value(&mut self, batch: &Batch, change: &Change, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let encoder = self.table(batch, change.table);
+        let encoded = encoder.encode(batch, std::slice::from_ref(change), &mut Single { out, records: 0 });
+        encoded.inspect_err(|_| out.truncate(start))
+    }
+
+    /// Gives the record that says that a table was emptied.
+    ///
+    /// # Errors
+    /// As of [`TableEncoder::truncate`].
+    pub fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()> {
+        let number = self.look_up(&truncate.table, usize::MAX);
+        self.tables[number].1.truncate(truncate, out)
+    }
+
+    /// Appends the one record that says that a table was emptied.
+    ///
+    /// # Errors
+    /// As of [`Self::value`].
+    pub fn truncate_value(&mut self, truncate: &Truncate, out: &mut Vec<u8>) -> Result<()> {
+        self.truncate(truncate, &mut Single { out, records: 0 })
+    }
+
+    /// As [`TableEncoder::headers`], of row `row` of `batch.tables[table]`.
+    ///
+    /// # Errors
+    /// `Record`: they are beyond their bounds; `each` has seen some of them.
+    pub fn headers(&mut self, batch: &Batch, table: u32, row: u32, mut each: impl FnMut(&str, &[u8])) -> Result<()> {
+        self.table(batch, table).headers(&batch.tables[table as usize], row, &mut each)
+    }
+
+    /// As [`TableEncoder::key`], of row `row` of `batch.tables[table]`.
+    pub fn key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> bool {
+        self.table(batch, table).key(&batch.tables[table as usize], row, out)
+    }
+
+    /// As [`TableEncoder::row_key`], of row `row` of `batch.tables[table]`.
+    pub fn row_key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) {
+        self.table(batch, table).row_key(&batch.tables[table as usize], row, out);
+    }
+
+    /// How many encoders are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.tables.len()
+    }
+
+    #[cold]
+    fn look_up(&mut self, table: &Arc<Table>, index: usize) -> usize {
+        let address = Arc::as_ptr(table) as usize;
+        let number = match self.by_address.get(&address) {
+            Some(&number) => number,
+            None => {
+                if self.tables.len() >= ENCODER_PLANS {
+                    self.tables.clear();
+                    self.by_address.clear();
+                    self.recent.clear();
+                }
+                self.tables.push((table.clone(), self.format.table(table)));
+                self.by_address.insert(address, self.tables.len() - 1);
+                self.tables.len() - 1
+            }
+        };
+        if index < ENCODER_PLANS {
+            if self.recent.len() <= index {
+                self.recent.resize(index + 1, usize::MAX);
+            }
+            self.recent[index] = number;
+        }
+        number
+    }
+}

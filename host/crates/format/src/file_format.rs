@@ -1,0 +1,39 @@
+//! How records stand in a file.
+
+/// The form of a file, around and between its records.
+pub trait FileFormat: Send {
+    /// Appends what a file begins with.
+    fn begin(&self, _out: &mut Vec<u8>) {}
+
+    /// Ends a record, which has just been appended.
+    fn end_record(&self, out: &mut Vec<u8>);
+
+    /// Appends what a file ends with.
+    fn end(&self, _out: &mut Vec<u8>) {}
+
+    /// Where a file may end for a reader.
+    fn durable(&self) -> Durable;
+}
+
+/// Where a file may end, so that a reader gets what stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// Behind any record: a commit syncs the file, and writing goes on in it.
+    AtAnyRecord,
+    /// Where the file ends only: a commit ends it.
+    AtEnd,
+}
+
+/// A record a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines;
+
+impl FileFormat for Lines {
+    fn end_record(&self, out: &mut Vec<u8>) {
+        out.push(b'\n');
+    }
+
+    fn durable(&self) -> Durable {
+        Durable::AtAnyRecord
+    }
+}
