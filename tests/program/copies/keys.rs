@@ -13,9 +13,12 @@ use super::*;
 
 const ROWS: usize = 60;
 
-/// Columns of a key, the key, and what is inserted for row number `i`.
-fn kinds(flavor: Flavor) -> Vec<(&'static str, &'static str, fn(usize) -> String)> {
-    let mut kinds: Vec<(&str, &str, fn(usize) -> String)> = vec![
+/// Columns of a key, the key, and what is inserted for a row, by its number.
+type Kind = (&'static str, &'static str, fn(usize) -> String);
+
+/// The kinds of keys that a server has.
+fn kinds(flavor: Flavor) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = vec![
         ("k TINYINT NOT NULL", "PRIMARY KEY (k)", |i| format!("{}", i as i64 * 4 - 128)),
         ("k BIGINT UNSIGNED NOT NULL", "PRIMARY KEY (k)", |i| format!("{}", u64::MAX - i as u64 * 1_000_000_007)),
         ("k DECIMAL(30,10) NOT NULL", "PRIMARY KEY (k)", |i| format!("{}.{:010}", i as i64 - 30, i * 1_234_567)),
@@ -48,7 +51,7 @@ fn kinds(flavor: Flavor) -> Vec<(&'static str, &'static str, fn(usize) -> String
             kinds.push(("k INET6 NOT NULL", "PRIMARY KEY (k)", |i| format!("'2001:db8::{i:x}'")));
         }
         Flavor::MySql => {
-            kinds.push(("k INT NOT NULL, v INT AS (-k) STORED NOT NULL", "UNIQUE KEY d (v DESC)", |i| format!("{i}, DEFAULT")))
+            kinds.push(("k INT NOT NULL, v INT AS (-k) STORED NOT NULL", "UNIQUE KEY d (v DESC)", |i| format!("{i}, DEFAULT")));
         }
     }
     kinds

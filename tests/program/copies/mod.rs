@@ -70,7 +70,7 @@ impl Writer {
         let (ended, opts, database) = (stop.clone(), server.opts(), database.to_owned());
         let thread = thread::spawn(move || {
             let mut client = Client::connect(opts);
-            client.sql("SET NAMES utf8mb4");
+            client.sql(&format!("SET NAMES utf8mb4; USE {database}"));
             let (mut random, mut version) = (seed, rows);
             while !ended.load(Ordering::Relaxed) {
                 let mut next = |below: u64| splitmix::next(&mut random) % below;

@@ -137,3 +137,46 @@ fn a_copy_that_is_killed_goes_on_in_the_middle_of_its_table_mariadb() {
 fn a_copy_that_is_killed_goes_on_in_the_middle_of_its_table_mysql() {
     killed_again_and_again(&mysql::shared());
 }
+
+/// Connections break again and again, those of the stream and those of the copy.
+fn broken_connections(server: &Server) {
+    let database = server.database("copied_broken");
+    let mut client = server.client();
+    client.sql("SET NAMES utf8mb4");
+    create(&mut client, &database, ROWS / 3);
+    let text = pipeline(server, &format!("['{database}.*']"), "{ rows_per_second: 500 }", &["a"], ", batch_changes: 50");
+    let host = Sluicegate::new(BINARY, &text);
+    let writer = Writer::start(server, &database, 9, ROWS / 3);
+    let own = client.value("SELECT CONNECTION_ID()").expect("a number");
+    let mut process = host.spawn();
+    let reads = || {
+        let files = files::list(&host.path("out"), "a");
+        files.iter().map(|f| std::fs::read_to_string(f).map_or(0, |t| t.matches("\"op\":\"r\"").count())).sum::<usize>()
+    };
+    for goal in 1..=6 {
+        process.wait_until("more rows", PATIENCE, || reads() >= goal * 200);
+        let all = format!(
+            "SELECT id FROM information_schema.processlist WHERE id <> {own} AND (command LIKE 'Binlog Dump%' OR (command = 'Sleep' AND db IS NULL))"
+        );
+        for connection in client.query(&all) {
+            // it may have ended by itself
+            let _ = client.try_sql(&format!("KILL {}", connection[0].as_ref().expect("a number")));
+        }
+    }
+    wait_for_copy(&mut process, &host);
+    writer.stop();
+    client.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
+    wait_for_last(&mut process, &host, "a", 1);
+    stop(process);
+    equal(&replay(&host, "a", "t"), &on_server(server, &database));
+}
+
+#[test]
+fn a_copy_goes_on_when_its_connections_break_mariadb() {
+    broken_connections(&mariadb::start(&[]));
+}
+
+#[test]
+fn a_copy_goes_on_when_its_connections_break_mysql() {
+    broken_connections(&mysql::start(&[]));
+}

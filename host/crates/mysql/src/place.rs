@@ -356,6 +356,31 @@ mod tests {
     use super::*;
     use sluicegate_model::change::LanePlace as _;
 
+    /// A server that is asked with GTIDs begins with the first events of a file, and says later how far what was executed goes.
+    #[test]
+    fn a_place_fits_its_gtids_before_the_server_says_where_they_end() {
+        let asked = at("0-1-5", Vec::new());
+        let mut place = Place::new(&asked);
+        place.restart(&asked, None);
+        place.rotate("b.1", 4);
+        place.position = 60;
+        assert_eq!((&*place.resume().file, place.resume().position), ("b.1", 100));
+        let mut idle = place.clone();
+        idle.heartbeat(100);
+        assert_eq!((&*idle.resume().file, idle.resume().position), ("b.1", 100));
+        place.begin(70, Gtid::parse("0-1-6"), None, true);
+        place.position = 130;
+        place.end();
+        assert_eq!(place.resume().position, 130);
+        // another server's files and positions say nothing here
+        let mut elsewhere = Place::new(&BinlogPosition { server: Some("one".into()), ..asked.clone() });
+        elsewhere.restart(&elsewhere.resume(), Some("two".into()));
+        elsewhere.rotate("b.7", 4);
+        assert!(!elsewhere.resume().has_file());
+        elsewhere.heartbeat(200);
+        assert_eq!((&*elsewhere.resume().file, elsewhere.resume().position), ("b.7", 200));
+    }
+
     #[test]
     fn positions_beyond_four_gibibytes_keep_counting() {
         assert_eq!(widen(4, 1000), 1000);

@@ -16,6 +16,7 @@ use super::{super::quantity::Time, secret::RawSecret, snapshot::RawSnapshot};
 /// Where changes come from.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Source")]
+#[allow(clippy::large_enum_variant, reason = "one value a process")]
 pub(crate) enum RawSource {
     /// The binlog of a MySQL or MariaDB server.
     #[serde(rename = "mysql")]

@@ -185,7 +185,7 @@ fn literal(decoder: &Decoder, text: &str) -> Option<String> {
         Decoder::Special { .. } => format!("_utf8mb4 X'{}'", hexadecimal(text.as_bytes())),
         Decoder::Text { .. } => format!("_utf8mb4 X'{}'", hexadecimal(text.as_bytes())),
         Decoder::Bytes { .. } | Decoder::FixedBytes { .. } => {
-            (text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| format!("X'{text}'"))?
+            (text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| format!("X'{text}'"))?
         }
         Decoder::Enum { labels, .. } if text.is_empty() || labels.is_empty() => "0".to_owned(),
         Decoder::Enum { labels, .. } => (labels.iter().position(|label| **label == *text)? + 1).to_string(),

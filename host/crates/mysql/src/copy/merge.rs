@@ -163,7 +163,7 @@ impl Copying {
             self.waiting = Some(command);
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn next(&mut self) -> Option<Command> {
@@ -301,9 +301,9 @@ impl Stream {
     async fn merge(&mut self, merge: Merge) -> Result<(), Halt> {
         // the place of the log in front of the rows is one at which all that they were read behind was delivered
         if self.place.moved {
-            self.send().await?
+            self.send().await?;
         } else {
-            self.send_held().await?
+            self.send_held().await?;
         }
         let Merge { lane, chunk, key, begins, from, places, end, table, answer, .. } = merge;
         let Chunk { parts, high, time_us, server_id, .. } = chunk;
