@@ -66,8 +66,13 @@ struct Writer {
 
 impl Writer {
     fn start(server: &Server, database: &str, seed: u64, rows: u64) -> Self {
+        Self::start_with(server, database, seed, rows, "DO 0")
+    }
+
+    /// With a statement after each change.
+    fn start_with(server: &Server, database: &str, seed: u64, rows: u64, between: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (ended, opts, database) = (stop.clone(), server.opts(), database.to_owned());
+        let (ended, opts, database, between) = (stop.clone(), server.opts(), database.to_owned(), between.to_owned());
         let thread = thread::spawn(move || {
             let mut client = Client::connect(opts);
             client.sql(&format!("SET NAMES utf8mb4; USE {database}"));
@@ -87,6 +92,7 @@ impl Writer {
                     _ => format!("UPDATE {database}.t SET v = {version} WHERE id BETWEEN {id} AND {}", id + 3),
                 };
                 client.sql(&statement);
+                client.sql(&between);
             }
             version
         });
