@@ -166,3 +166,60 @@ fn d12_a_sink_whose_place_is_purged_gets_a_truncate_and_the_rows_anew_mariadb() 
 fn d12_a_sink_whose_place_is_purged_gets_a_truncate_and_the_rows_anew_mysql() {
     purged(&mysql::start(&[]));
 }
+
+/// The table gets another key in the middle of its copy, also while nothing runs.
+fn another_key(server: &Server) {
+    let database = server.database("copied_another_key");
+    let mut client = server.client();
+    client.sql("SET NAMES utf8mb4");
+    create(&mut client, &database, 1500);
+    let snapshot = "{ mode: initial, rows_per_second: 2000 }";
+    let host = Sluicegate::new(BINARY, &pipeline(server, &format!("['{database}.*']"), snapshot, &["a"], ""));
+    let reads = || operations_so_far(&host, "a");
+    let mut process = host.spawn();
+    process.wait_until("rows", PATIENCE, || reads() >= 400);
+    client.sql(&format!("ALTER TABLE {database}.t DROP PRIMARY KEY, ADD PRIMARY KEY (id, name)"));
+    process.wait_until("rows in the other order", PATIENCE, || reads() >= 1000);
+    random::stop(process);
+    client.sql(&format!("ALTER TABLE {database}.t DROP PRIMARY KEY, ADD PRIMARY KEY (v)"));
+    let mut process = host.spawn();
+    process.wait_until("the end of the copy", PATIENCE, || random::copies(&host).iter().all(|lane| lane["done"] == true));
+    random::stop(process);
+    equal(&replay(&host, "a", "t"), &on_server(server, &database));
+    let generation = random::copies(&host).iter().filter_map(|lane| lane["copy"].as_u64()).max();
+    assert_eq!(generation, Some(3));
+}
+
+/// Records of rows that were copied, while they are written.
+fn operations_so_far(host: &Sluicegate, sink: &str) -> usize {
+    let files = files::list(&host.path("out"), sink);
+    files.iter().map(|file| std::fs::read_to_string(file).map_or(0, |text| text.matches("\"op\":\"r\"").count())).sum()
+}
+
+#[test]
+fn a_table_that_gets_another_key_is_copied_from_its_beginning_mariadb() {
+    another_key(&mariadb::shared());
+}
+
+#[test]
+fn a_table_that_gets_another_key_is_copied_from_its_beginning_mysql() {
+    another_key(&mysql::shared());
+}
+
+/// Rows of which few fill a chunk.
+#[test]
+fn rows_that_are_large_are_copied_a_few_at_a_time() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("copied_large");
+        server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY, body LONGBLOB)"));
+        for id in 0..22 {
+            server.sql(&format!("INSERT INTO {database}.t VALUES ({id}, REPEAT(x'{id:02x}', 1000000))"));
+        }
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), "only", &["a"], ""));
+        let ended = host.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let records = files::records(&host.path("out"), "a");
+        let ids: Vec<u64> = records.iter().map(|record| record["after"]["id"].as_u64().expect("an id")).collect();
+        assert_eq!(ids, (0..22).collect::<Vec<_>>());
+    }
+}

@@ -76,6 +76,8 @@ impl Writer {
         let thread = thread::spawn(move || {
             let mut client = Client::connect(opts);
             client.sql(&format!("SET NAMES utf8mb4; USE {database}"));
+            // another seed for longer trials
+            let seed = std::env::var("COPIES_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
             let (mut random, mut version) = (seed, rows);
             while !ended.load(Ordering::Relaxed) {
                 let mut next = |below: u64| splitmix::next(&mut random) % below;

@@ -26,7 +26,7 @@ pub(super) fn wait_for_copy_number(process: &mut Process, host: &Sluicegate, num
 }
 
 /// The places of all copies in the checkpoint.
-fn copies(host: &Sluicegate) -> Vec<Value> {
+pub(super) fn copies(host: &Sluicegate) -> Vec<Value> {
     let state = host.path("sluicegate-state/copies.db");
     if !state.exists() {
         return Vec::new();

@@ -69,11 +69,16 @@ pub(crate) async fn check(
         let known = known.collect::<Result<Vec<_>>>()?;
         let generation = known.iter().map(|place| place.generation).max().unwrap_or_default().saturating_add(1);
         for (frontier, anew) in frontiers.iter_mut().zip(anew) {
-            if !anew {
+            let done = match frontier.get(lane.name()) {
+                Some(known) => Some(CopyPlace::of(known)?.is_done()),
+                None => None,
+            };
+            match (anew, done) {
                 // it has the table's changes without a gap
-                frontier.set(lane.clone(), Offset::new(CopyPlace::left_out(generation)));
-            } else if frontier.get(lane.name()).is_none() {
-                frontier.set(lane.clone(), Offset::new(CopyPlace::beginning(generation - 1)));
+                (false, Some(true) | None) => frontier.set(lane.clone(), Offset::new(CopyPlace::left_out(generation))),
+                (true, None) => frontier.set(lane.clone(), Offset::new(CopyPlace::beginning(generation - 1))),
+                // what it has of an earlier copy is void; of one that is not done, the rest comes with this one
+                (true, Some(_)) | (false, Some(false)) => {}
             }
         }
         restarted.push((name, generation));
@@ -92,6 +97,12 @@ pub(crate) async fn check(
             faults.add(
                 "tables cannot be copied while rows are logged without some of their columns (row_image: partial)",
                 "Set binlog_row_image = FULL and the source's row_image to full, or set the source's snapshot to never.",
+            );
+        }
+        if server.flavour == Flavour::MySql && server.gtids && beginning.positions.iter().any(|position| position.gtid_set.is_none()) {
+            faults.add(
+                "tables cannot be copied from a binlog file and position on, because the GTIDs before it are not known",
+                "Start `now` or `earliest`, or name the GTIDs.",
             );
         }
         can_copy(connector, &mut conn, &server, left.iter().filter_map(|lane| place::table_of(lane.name())), faults).await?;

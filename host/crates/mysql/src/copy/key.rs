@@ -21,6 +21,8 @@ pub struct Key {
     pub index: String,
     /// Its columns.
     pub columns: Vec<KeyColumn>,
+    /// Its columns with their types and collations, for people and to notice that rows have another order.
+    pub text: Arc<str>,
 }
 
 /// A column of a key.
@@ -121,7 +123,7 @@ impl KeyColumn {
 
 fn misfit(table: &TableName) -> Error {
     Error::new(ErrorKind::State, format!("the checkpoint has a key of {table} that does not fit the table's own key: it has changed since"))
-        .remedy("Copy the tables anew: start with a new state file.")
+        .remedy("Let the copy of the table begin again: `sluicegate checkpoint set` its lane to '{\"copy\":1,\"rows\":0}'.")
 }
 
 fn value_text(column: &Column, row: usize) -> Option<Box<str>> {
@@ -204,7 +206,7 @@ mod tests {
     fn key(columns: &[(&str, Decoder)]) -> Key {
         let columns =
             columns.iter().enumerate().map(|(at, (name, decoder))| KeyColumn { name: (*name).into(), at, decoder: decoder.clone() });
-        Key { index: "PRIMARY".into(), columns: columns.collect() }
+        Key { index: "PRIMARY".into(), columns: columns.collect(), text: "".into() }
     }
 
     fn texts(texts: &[&str]) -> KeyText {

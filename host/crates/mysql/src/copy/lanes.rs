@@ -1,6 +1,9 @@
 //! What is left to copy when a run begins: the lanes of the sinks' frontiers.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::place::{self, CopyPlace, KeyText, Reached};
 use crate::position::BinlogPosition;
@@ -40,6 +43,8 @@ pub struct TableLane {
     pub from_the_start: bool,
     /// The keys that the other sinks have reached; in no order.
     pub keys: Vec<KeyText>,
+    /// The columns that these are of, where there are any; none where the sinks differ in that.
+    pub key: Option<Arc<str>>,
 }
 
 impl Lanes {
@@ -75,13 +80,14 @@ const NAMED: usize = 20;
 impl TableLane {
     fn anew((name, generation): &(TableName, u32)) -> Self {
         let (lane, name) = (place::lane(name), name.clone());
-        Self { lane, name, generation: *generation, rows: 0, anew: true, from_the_start: true, keys: Vec::new() }
+        Self { lane, name, generation: *generation, rows: 0, anew: true, from_the_start: true, keys: Vec::new(), key: None }
     }
 
     fn new(lane: Lane, places: &[CopyPlace]) -> Option<Self> {
         let name = place::table_of(lane.name())?;
         let generation = places.iter().map(|place| place.generation).max()?;
-        let mut table = Self { lane, name, generation, rows: u64::MAX, anew: false, from_the_start: false, keys: Vec::new() };
+        let mut table = Self { lane, name, generation, rows: u64::MAX, anew: false, from_the_start: false, keys: Vec::new(), key: None };
+        let mut columns: BTreeSet<Arc<str>> = BTreeSet::new();
         for place in places {
             match &place.reached {
                 _ if place.generation < generation => (table.from_the_start, table.rows) = (true, 0),
@@ -89,11 +95,15 @@ impl TableLane {
                 Reached::Nothing => (table.from_the_start, table.rows) = (true, 0),
                 Reached::Key(key) => {
                     table.rows = table.rows.min(place.rows);
+                    columns.insert(place.key.clone());
                     if !table.keys.contains(key) {
                         table.keys.push(key.clone());
                     }
                 }
             }
+        }
+        if columns.len() == 1 {
+            table.key = columns.pop_first();
         }
         (table.from_the_start || !table.keys.is_empty()).then_some(table)
     }

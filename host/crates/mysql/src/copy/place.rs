@@ -61,6 +61,8 @@ pub struct CopyPlace {
     pub generation: u32,
     /// How far it is.
     pub reached: Reached,
+    /// The columns of the key that a row's is the last of, with their types and collations: with others, rows have another order.
+    pub key: Arc<str>,
     /// Rows that were delivered. For people; it identifies nothing.
     pub rows: u64,
     /// The keys at which sinks stand that this place has not reached. `None` for a place that was not made by this run.
@@ -72,6 +74,8 @@ pub struct CopyPlace {
 #[serde(deny_unknown_fields)]
 struct Stored {
     copy: u32,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    key: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     last_key: Option<Vec<Box<str>>>,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -85,7 +89,8 @@ impl LanePlace for CopyPlace {
             Reached::Key(key) => Some(key.to_vec()),
             _ => None,
         };
-        let stored = Stored { copy: self.generation, last_key, done: self.reached == Reached::All, rows: self.rows };
+        let key = if last_key.is_some() { self.key.to_string() } else { String::new() };
+        let stored = Stored { copy: self.generation, key, last_key, done: self.reached == Reached::All, rows: self.rows };
         // strings and numbers: nothing of it can fail
         serde_json::to_string(&stored).unwrap_or_default()
     }
@@ -94,12 +99,12 @@ impl LanePlace for CopyPlace {
 impl CopyPlace {
     /// Before the first row.
     pub fn beginning(generation: u32) -> Self {
-        Self { generation, reached: Reached::Nothing, rows: 0, ahead: None }
+        Self { generation, reached: Reached::Nothing, key: "".into(), rows: 0, ahead: None }
     }
 
     /// Behind the last row, of which none was delivered: for a sink that begins without the copy.
     pub fn left_out(generation: u32) -> Self {
-        Self { generation, reached: Reached::All, rows: 0, ahead: None }
+        Self { generation, reached: Reached::All, key: "".into(), rows: 0, ahead: None }
     }
 
     /// Whether nothing is left to copy.
@@ -128,7 +133,7 @@ impl CopyPlace {
             (Some(key), false) if (1..=MOST_COLUMNS).contains(&key.len()) => Reached::Key(key.into()),
             _ => return Err(unreadable()),
         };
-        Ok(Self { generation: stored.copy, reached, rows: stored.rows, ahead: None })
+        Ok(Self { generation: stored.copy, reached, key: stored.key.into(), rows: stored.rows, ahead: None })
     }
 
     /// Whether everything that was delivered at `other` was delivered here.
@@ -192,7 +197,7 @@ mod tests {
 
     fn at(text: &str, ahead: Option<&[&str]>) -> CopyPlace {
         let ahead = ahead.map(|keys| keys.iter().map(|k| key(k)).collect());
-        CopyPlace { generation: 1, reached: Reached::Key(key(text)), rows: 3, ahead }
+        CopyPlace { generation: 1, reached: Reached::Key(key(text)), key: "id int".into(), rows: 3, ahead }
     }
 
     #[test]
@@ -212,7 +217,7 @@ mod tests {
         for place in [CopyPlace::beginning(1), CopyPlace::left_out(2), at("a\"b", None)] {
             assert_eq!(CopyPlace::parse(&place.to_json()).unwrap(), place);
         }
-        assert_eq!(at("17", None).to_json(), r#"{"copy":1,"last_key":["17"],"rows":3}"#);
+        assert_eq!(at("17", None).to_json(), r#"{"copy":1,"key":"id int","last_key":["17"],"rows":3}"#);
         assert_eq!(CopyPlace::left_out(1).to_json(), r#"{"copy":1,"done":true,"rows":0}"#);
         for broken in ["", "{}", "7", r#"{"copy":1,"last_key":[],"rows":0}"#, r#"{"copy":1,"last_key":["1"],"done":true,"rows":0}"#] {
             assert!(CopyPlace::parse(broken).is_err(), "{broken}");

@@ -66,12 +66,29 @@ struct Progress {
     begun: bool,
     /// Rows of the next chunk.
     chunk: usize,
+    /// The columns of the key, with what their order follows from.
+    key: Arc<str>,
 }
 
 impl Progress {
+    /// Where the copy of a table begins: at the place of the sink that is behind the others, whose keys are in the server's order.
+    fn new(lane: &TableLane, mut keys: Vec<KeyText>, key: Arc<str>) -> Self {
+        let reached = if lane.from_the_start || keys.is_empty() { Reached::Nothing } else { Reached::Key(keys.remove(0)) };
+        let begun = reached != Reached::Nothing;
+        let rows = if lane.rows == u64::MAX { 0 } else { lane.rows };
+        Self { lane: lane.lane.clone(), generation: lane.generation, reached, rows, ahead: keys, begun, chunk: FIRST_ROWS, key }
+    }
+
+    /// The table has another key: what comes after the last one that was delivered is no longer known. The stream has no gap, so nothing
+    /// that was delivered is void.
+    fn begin_again(&mut self, key: Arc<str>) {
+        (self.generation, self.reached, self.rows) = (self.generation.saturating_add(1), Reached::Nothing, 0);
+        (self.ahead, self.begun, self.key) = (Vec::new(), false, key);
+    }
+
     fn place(&self, reached: Reached) -> CopyPlace {
         let ahead = Some(self.ahead.iter().cloned().collect());
-        CopyPlace { generation: self.generation, reached, rows: self.rows, ahead }
+        CopyPlace { generation: self.generation, reached, key: self.key.clone(), rows: self.rows, ahead }
     }
 }
 
@@ -154,15 +171,21 @@ impl Reader {
         let progress = match progress {
             Some(progress) => progress,
             None => {
-                let keys = in_order(session, copied, lane.keys.clone()).await?;
+                let same = lane.keys.is_empty() || lane.key.as_ref() == Some(&copied.key.text);
+                let keys = if same { in_order(session, copied, lane.keys.clone()).await? } else { lane.keys.clone() };
+                let key = if same { copied.key.text.clone() } else { "".into() };
                 let estimate = session.estimate(&lane.name).await?;
-                let first = progress.insert(first(lane, keys));
+                let first = progress.insert(Progress::new(lane, keys, key));
                 self.status.copies.update(&lane.name.to_string(), |numbers| {
                     *numbers = CopyNumbers { state: CopyState::Copying, rows: first.rows, estimate };
                 });
                 first
             }
         };
+        if progress.key != copied.key.text {
+            tracing::warn!(table = %lane.name, "the key of the table is another one than before: its copy begins again");
+            progress.begin_again(copied.key.text.clone());
+        }
         let (answer, recorded) = oneshot::channel();
         let record = Command::Record { table: lane.name.clone(), key: copied.key.names(), answer };
         self.commands.send(record).await.map_err(|_| Halt::Stop)?;
@@ -249,14 +272,6 @@ impl Reader {
     async fn send(&self, command: Command) -> Result<(), Halt> {
         self.commands.send(command).await.map_err(|_| Halt::Stop)
     }
-}
-
-/// Where the copy of a table begins: at the place of the sink that is behind the others.
-fn first(lane: &TableLane, mut keys: Vec<KeyText>) -> Progress {
-    let reached = if lane.from_the_start || keys.is_empty() { Reached::Nothing } else { Reached::Key(keys.remove(0)) };
-    let begun = reached != Reached::Nothing;
-    let rows = if lane.rows == u64::MAX { 0 } else { lane.rows };
-    Progress { lane: lane.lane.clone(), generation: lane.generation, reached, rows, ahead: keys, begun, chunk: FIRST_ROWS }
 }
 
 /// The keys in the server's order. Where no row is between two of them, either may come first.

@@ -38,8 +38,9 @@ struct Described {
     keys: Vec<RawKeyColumn>,
 }
 
-/// Name, data type, column type, character set, key, nullable, length in bytes, precision, scale, fraction digits.
-type RawColumn = (String, String, String, Option<String>, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>);
+/// Name, data type, column type, character set, key, nullable, length in bytes, precision, scale, fraction digits, collation.
+type RawColumn =
+    (String, String, String, Option<String>, String, String, Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<String>);
 
 /// Index, column (none for an expression), length of a prefix, nullable, type.
 type RawKeyColumn = (String, Option<String>, Option<u64>, Option<String>, String);
@@ -120,7 +121,7 @@ pub async fn find(connector: &Connector, conn: &mut Conn, flavour: Flavour, name
     let map = TableMap { columns, metadata: Metadata::default() };
     // a row's length is looked at when it is read
     let plan = plan::build(name.clone(), &map, &descriptions, Internals::default(), usize::MAX)?;
-    let key = match choose(&described.keys, &plan) {
+    let key = match choose(&described, &plan) {
         Ok(key) => key,
         Err(why) => return Ok(Found::NoKey(why)),
     };
@@ -135,7 +136,7 @@ async fn ask(connector: &Connector, conn: &mut Conn, name: &TableName) -> Result
     let engine: Option<String> = connector.within("query", conn.exec_first(query, of)).await?;
     let Some(engine) = engine else { return Ok(None) };
     let query = "SELECT column_name, data_type, column_type, character_set_name, column_key, is_nullable, character_octet_length, \
-        numeric_precision, numeric_scale, datetime_precision FROM information_schema.columns \
+        numeric_precision, numeric_scale, datetime_precision, collation_name FROM information_schema.columns \
         WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
     let columns: Vec<RawColumn> = connector.within("query", conn.exec(query, of)).await?;
     let query = "SELECT index_name, column_name, sub_part, nullable, index_type FROM information_schema.statistics \
@@ -146,7 +147,7 @@ async fn ask(connector: &Connector, conn: &mut Conn, name: &TableName) -> Result
 
 /// The column as a table map has it.
 fn column_map(raw: &RawColumn, labels: usize, flavour: Flavour) -> Option<ColumnMap> {
-    let (_, data_type, column_type, _, _, nullable, length, precision, scale, fraction) = raw;
+    let (_, data_type, column_type, _, _, nullable, length, precision, scale, fraction, _) = raw;
     let compressed = flavour == Flavour::MariaDb && column_type.contains("COMPRESSED");
     let blob = if compressed { ct::BLOB_COMPRESSED } else { ct::BLOB };
     let number = |number: &Option<u64>| u16::try_from(number.unwrap_or_default()).unwrap_or(u16::MAX);
@@ -193,16 +194,27 @@ fn column_map(raw: &RawColumn, labels: usize, flavour: Flavour) -> Option<Column
 }
 
 /// The first key that a copy can go by, the primary key first. Otherwise what is wrong with those that there are.
-fn choose(keys: &[RawKeyColumn], plan: &Plan) -> std::result::Result<Key, String> {
+fn choose(described: &Described, plan: &Plan) -> std::result::Result<Key, String> {
     let mut faults = Vec::new();
-    for parts in keys.chunk_by(|a, b| a.0 == b.0) {
+    for parts in described.keys.chunk_by(|a, b| a.0 == b.0) {
         let Some((index, ..)) = parts.first() else { continue };
         match parts.iter().map(|part| key_column(part, plan)).collect::<std::result::Result<Vec<_>, _>>() {
-            Ok(columns) => return Ok(Key { index: index.clone(), columns }),
+            Ok(columns) => {
+                let text = columns.iter().map(|column| key_text(column, described, plan)).collect::<Vec<_>>().join(", ");
+                return Ok(Key { index: index.clone(), columns, text: text.into() });
+            }
             Err(why) => faults.push(format!("{index}: {why}")),
         }
     }
     Err(if faults.is_empty() { "it has no unique key".to_owned() } else { faults.join("; ") })
+}
+
+/// The column with its type and collation: all that the order of its values follows from.
+fn key_text(column: &KeyColumn, described: &Described, plan: &Plan) -> String {
+    let native = plan.table.columns.get(column.at).map(|info| info.native_type.to_string()).unwrap_or_default();
+    let collation = described.columns.get(column.at).and_then(|(.., collation)| collation.as_deref());
+    let collation = collation.map(|collation| format!(" {collation}")).unwrap_or_default();
+    format!("{} {native}{collation}", column.name)
 }
 
 fn key_column((_, name, prefix, nullable, kind): &RawKeyColumn, plan: &Plan) -> std::result::Result<KeyColumn, String> {
