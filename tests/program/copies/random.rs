@@ -27,11 +27,8 @@ pub(super) fn wait_for_copy_number(process: &mut Process, host: &Sluicegate, num
 
 /// The places of all copies in the checkpoint.
 pub(super) fn copies(host: &Sluicegate) -> Vec<Value> {
-    let state = host.path("sluicegate-state/copies.db");
-    if !state.exists() {
-        return Vec::new();
-    }
-    let progress = Checkpoint::look(&state, "copies").expect("the checkpoint can be read");
+    // not there yet, or being made
+    let Ok(progress) = Checkpoint::look(&host.path("sluicegate-state/copies.db"), "copies") else { return Vec::new() };
     let lanes = progress.iter().flat_map(|(_, progress)| progress.frontier.lanes()).filter(|(lane, _)| lane.name() != "binlog");
     lanes.map(|(_, offset)| serde_json::from_str(&offset.to_json()).expect("JSON")).collect()
 }
