@@ -82,5 +82,8 @@ fn check_says_which_sequences_it_leaves_out() {
     let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
     let (code, said) = command(&host, &["check", "pipeline.yaml"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("left out") && said.contains(&format!("{database}.numbers")), "{said}");
+    assert!(
+        said.contains("views and sequences that the patterns select are left out") && said.contains(&format!("{database}.numbers")),
+        "{said}"
+    );
 }

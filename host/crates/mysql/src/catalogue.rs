@@ -168,7 +168,7 @@ impl Catalogue {
         let logged = plan::describe(&name, &map, &server.collations)?;
         let special = |logged: &Vec<Description>| mariadb && map.columns.iter().zip(logged).any(may_be_special);
         let (descriptions, internals, asked) = match logged {
-            Some(logged) if !special(&logged) && !(mariadb && internal::may_have_any(&map)) => (logged, Internals::default(), false),
+            Some(logged) if !(special(&logged) || mariadb && internal::may_have_any(&map)) => (logged, Internals::default(), false),
             // the log names what is hidden; whether a column with such a name is the user's own, the catalogue says
             Some(logged) if !special(&logged) => {
                 let internals = self.schemas.today(&name).await?.internals(&map);

@@ -75,7 +75,8 @@ async fn columns(
     keys: &HashSet<(String, String)>,
 ) -> Result<Vec<Arc<Table>>> {
     let query = format!(
-        "SELECT table_name, column_name, data_type, column_type, character_set_name, is_nullable \
+        "SELECT table_name, column_name, data_type, column_type, character_set_name, \
+         CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END') \
          FROM information_schema.columns WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
         vec!["?"; tables.len()].join(", ")
     );
@@ -84,7 +85,9 @@ async fn columns(
         connector.within("query", conn.exec(query, parameters)).await?;
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
     for (table, name, data_type, column_type, charset, nullable) in rows {
-        let primary_key = keys.contains(&(table.clone(), name.clone()));
+        // the server itself adds the end of versioned rows to the key
+        let (nullable, row_end) = nullable.split_once('/').unwrap_or((&nullable, "0"));
+        let primary_key = row_end != "1" && keys.contains(&(table.clone(), name.clone()));
         let nullable = nullable == "YES";
         let column = CatalogueColumn { name, data_type, column_type, charset, key: String::new(), nullable: Some(nullable), bytes: None };
         found.entry(table).or_default().push(ColumnInfo {

@@ -176,10 +176,6 @@ pub(super) async fn check(
     faults.pass("every captured table has one");
     faults.item("sessions");
     sessions::look(connector, &mut conn, &server, faults).await?;
-    if server.flavour == Flavour::MariaDb {
-        faults.item("sequences");
-        sequences(connector, &mut conn, catalogue, faults).await?;
-    }
     exact_names(connector, &mut conn, catalogue).await?;
     faults.item("cascades");
     inventory::cascades(connector, &mut conn, catalogue, faults).await?;
@@ -397,20 +393,6 @@ async fn columns(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, 
             format!("captured columns have character sets that are not known: {}", listed(found.iter().map(String::as_str), CHECK_NAMES)),
             "Leave the tables out by adding '!database.table' to the source's tables, or change the columns.",
         );
-    }
-    Ok(())
-}
-
-/// Sequences that the patterns take in are told: they are no tables.
-async fn sequences(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
-    let query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'SEQUENCE' ORDER BY 1, 2";
-    let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
-    let names = rows.into_iter().map(|(database, name)| TableName::new(database, name));
-    let found: Vec<String> = names.filter(|name| catalogue.captures(name)).map(|name| name.to_string()).collect();
-    if !found.is_empty() {
-        let named = listed(found.iter().map(String::as_str), CHECK_NAMES);
-        tracing::info!(sequences = named, count = found.len(), "sequences are left out: they are no tables, and have no rows to deliver");
-        faults.pass(format!("left out, because they are no tables: {named}"));
     }
     Ok(())
 }

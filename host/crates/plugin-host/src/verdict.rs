@@ -118,7 +118,7 @@ mod tests {
     type Row = (u8, u8);
 
     fn passes(row: Row) -> bool {
-        row.0 % 2 == 0
+        row.0.is_multiple_of(2)
     }
 
     /// How a value is sent.

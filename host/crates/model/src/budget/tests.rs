@@ -25,7 +25,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(
         prop_oneof![
             3 => bytes.clone().prop_map(Step::Acquire),
-            3 => (0..8_usize, bytes.clone()).prop_map(|(batch, bytes)| Step::More(batch, bytes)),
+            3 => (0..8_usize, bytes).prop_map(|(batch, bytes)| Step::More(batch, bytes)),
             2 => (0..8_usize).prop_map(Step::Less),
             3 => (0..8_usize).prop_map(Step::Release),
             1 => (0..8_usize).prop_map(Step::GiveUp),

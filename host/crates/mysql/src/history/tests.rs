@@ -131,7 +131,7 @@ impl World {
             }
             at += 1;
             if let Some(touched) = Self::touched(&event) {
-                let gtid = self.with_gtids.then(|| Gtid::MariaDb { domain: 0, server: 1, sequence: at as u64 });
+                let gtid = self.with_gtids.then_some(Gtid::MariaDb { domain: 0, server: 1, sequence: at as u64 });
                 let changes = history.change(&touched, Milestone::new(self.place(at), gtid), captures);
                 self.keep(&changes, at);
             }

@@ -211,7 +211,7 @@ fn a_full_disk_keeps_the_last_commit() {
     let path = folder.path().join("p.state");
     // the signal that tells of the limit would end the process; ignored, the write fails
     let child = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" --exact \"$1\" --ignored --nocapture"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" --exact \"$1\" --ignored --nocapture"])
         .arg(std::env::current_exe().unwrap())
         .arg("checkpoint::tests::child_whose_files_are_limited")
         .env("CHECKPOINT", &path)
@@ -222,7 +222,7 @@ fn a_full_disk_keeps_the_last_commit() {
 
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&disk).output();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&disk).output();
     if !mount.is_ok_and(|m| m.status.success()) {
         return;
     }
@@ -310,9 +310,9 @@ the checkpoint /state/other belongs to the pipeline `crm`, not to `shop`
 ");
 
     drop(Checkpoint::open(&folder.path().join("newer"), "shop").unwrap());
-    raw(&folder.path().join("newer")).pragma_update(None, "user_version", 3).unwrap();
+    raw(&folder.path().join("newer")).pragma_update(None, "user_version", 4).unwrap();
     insta::assert_snapshot!(open("newer"), @r"
-the checkpoint /state/newer has version 3; this program knows up to 2
+the checkpoint /state/newer has version 4; this program knows up to 3
   remedy: run the newer version of the program that wrote it
 ");
 
