@@ -223,3 +223,44 @@ fn rows_that_are_large_are_copied_a_few_at_a_time() {
         assert_eq!(ids, (0..22).collect::<Vec<_>>());
     }
 }
+
+/// A sink that is added with `start: copy` gets all rows, and the others none of them. It is killed in the middle.
+fn added_sink(server: &Server) {
+    let database = server.database("copied_added");
+    let mut client = server.client();
+    client.sql("SET NAMES utf8mb4");
+    create(&mut client, &database, 1500);
+    let tables = format!("['{database}.*']");
+    let host = Sluicegate::new(BINARY, &pipeline(server, &tables, "{ mode: never, rows_per_second: 1000 }", &["a"], ""));
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    client.sql(&format!("INSERT INTO {database}.last VALUES (1)"));
+    random::wait_for_last(&mut process, &host, "a", 1);
+    random::stop(process);
+    let with_b =
+        pipeline(server, &tables, "{ mode: never, rows_per_second: 1000 }", &["a", "b"], "").replace("name: b,", "name: b, start: copy,");
+    host.write_pipeline(&with_b);
+    let writer = Writer::start(server, &database, 11, 1500);
+    let mut process = host.spawn();
+    process.wait_until("rows", PATIENCE, || operations_so_far(&host, "b") >= 300);
+    process.kill9();
+    let mut process = host.spawn();
+    random::wait_for_copy(&mut process, &host);
+    writer.stop();
+    client.sql(&format!("INSERT INTO {database}.last VALUES (2)"));
+    random::wait_for_last(&mut process, &host, "a", 2);
+    random::wait_for_last(&mut process, &host, "b", 2);
+    random::stop(process);
+    equal(&replay(&host, "b", "t"), &on_server(server, &database));
+    assert_eq!(operations(&host, "a", "t").get("r"), None);
+}
+
+#[test]
+fn a_sink_that_is_added_with_a_copy_gets_all_rows_and_the_others_none_mariadb() {
+    added_sink(&mariadb::shared());
+}
+
+#[test]
+fn a_sink_that_is_added_with_a_copy_gets_all_rows_and_the_others_none_mysql() {
+    added_sink(&mysql::shared());
+}

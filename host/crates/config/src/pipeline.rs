@@ -74,6 +74,8 @@ pub enum StartAt {
     Now,
     /// At the oldest position that the server still has.
     Earliest,
+    /// Only of a sink: with a copy of the tables, and then with what is written from now on.
+    Copy,
     /// At a position in a binlog file.
     File {
         /// The file's name, e.g. `binlog.000003`.

@@ -137,6 +137,8 @@ pub(crate) enum RawStartWord {
     Now,
     /// At the oldest position that the server still has.
     Earliest,
+    /// Only of a sink: with the rows that the tables hold, and then with what is written from now on.
+    Copy,
 }
 
 /// `file` with `position`, or `gtid`.

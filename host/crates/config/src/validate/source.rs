@@ -105,6 +105,12 @@ impl Check<'_> {
         match (raw.word, raw.position.file, raw.position.gtid) {
             (Some(RawStartWord::Earliest), ..) => StartAt::Earliest,
             (Some(RawStartWord::Now), ..) => StartAt::Now,
+            (Some(RawStartWord::Copy), ..) => {
+                if path == "source.start" {
+                    self.refuse(path, "the copy of tables is no place in the log", "write `snapshot: initial` at the source");
+                }
+                StartAt::Copy
+            }
             (None, Some(file), None) => StartAt::File {
                 file: self.text(format!("{path}.file"), file, "a binlog file's name, e.g. `binlog.000003`"),
                 position: match raw.position.position {

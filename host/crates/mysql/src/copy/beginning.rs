@@ -1,6 +1,6 @@
 //! What is copied: decided once, when the pipeline has no checkpoint yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mysql_async::{Conn, prelude::Queryable};
 
@@ -15,7 +15,7 @@ use super::{
     place::{self, CopyPlace},
     table::{self, Found},
 };
-use sluicegate_config::{MySqlSource, RowImage, SnapshotMode};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode, StartAt};
 use sluicegate_model::{
     ErrorKind, Result,
     change::{Frontier, Lane, Offset, TableName},
@@ -50,40 +50,40 @@ pub(crate) async fn check(
             copies(known).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
         }
     }
-    if source.snapshot.mode == SnapshotMode::Never {
+    let first = source.snapshot.mode != SnapshotMode::Never && !sinks.iter().any(|begin| matches!(begin, Begin::At(_)));
+    let again = anew.contains(&true);
+    // the sinks that get all rows
+    let wanted: Vec<bool> =
+        sinks.iter().zip(anew).map(|(begin, anew)| first || *anew || matches!(begin, Begin::Start(StartAt::Copy))).collect();
+    if !wanted.contains(&true) && frontiers.iter().all(|frontier| copies(frontier).next().is_none()) {
         return Ok(Begun { frontiers, anew: Vec::new() });
     }
-    let first = !sinks.iter().any(|begin| matches!(begin, Begin::At(_)));
-    let again = anew.contains(&true);
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
-    let names = if first || again { tables(connector, &mut conn, &server, source).await? } else { Vec::new() };
+    let names = if wanted.contains(&true) { tables(connector, &mut conn, &server, source).await? } else { Vec::new() };
     let mut restarted = Vec::new();
     for name in names {
         let lane = place::lane(&name);
-        if first {
-            frontiers.iter_mut().for_each(|frontier| frontier.set(lane.clone(), Offset::new(CopyPlace::beginning(1))));
-            continue;
-        }
         let known = frontiers.iter().filter_map(|frontier| frontier.get(lane.name())).map(CopyPlace::of);
         let known = known.collect::<Result<Vec<_>>>()?;
         let generation = known.iter().map(|place| place.generation).max().unwrap_or_default().saturating_add(1);
-        for (frontier, anew) in frontiers.iter_mut().zip(anew) {
-            let done = match frontier.get(lane.name()) {
-                Some(known) => Some(CopyPlace::of(known)?.is_done()),
-                None => None,
+        for ((frontier, anew), wanted) in frontiers.iter_mut().zip(anew).zip(&wanted) {
+            let place = match (frontier.get(lane.name()).is_some(), *anew, *wanted) {
+                // what it has of an earlier copy is void
+                (true, true, _) => continue,
+                (false, true, _) => CopyPlace::beginning(generation - 1),
+                (_, false, true) => CopyPlace::beginning(generation),
+                (false, false, false) => CopyPlace::left_out(generation),
+                // left out below, if it has all of an earlier copy; if not, the rest comes with this one
+                (true, false, false) => continue,
             };
-            match (anew, done) {
-                // it has the table's changes without a gap
-                (false, Some(true) | None) => frontier.set(lane.clone(), Offset::new(CopyPlace::left_out(generation))),
-                (true, None) => frontier.set(lane.clone(), Offset::new(CopyPlace::beginning(generation - 1))),
-                // what it has of an earlier copy is void; of one that is not done, the rest comes with this one
-                (true, Some(_)) | (false, Some(false)) => {}
-            }
+            frontier.set(lane.clone(), Offset::new(place));
         }
-        restarted.push((name, generation));
+        if again {
+            restarted.push((name, generation));
+        }
     }
-    leave_out(&mut frontiers)?;
+    leave_out(&mut frontiers, anew, &restarted)?;
     let mut left: BTreeSet<Lane> = BTreeSet::new();
     for (lane, offset) in frontiers.iter().flat_map(copies) {
         if !CopyPlace::of(offset)?.is_done() {
@@ -117,15 +117,26 @@ fn copies(frontier: &Frontier) -> impl Iterator<Item = (&Lane, &Offset)> {
     frontier.lanes().filter(|(lane, _)| place::is_copy(lane.name()))
 }
 
-/// A sink that lacks a lane which another one has begins without that copy.
-fn leave_out(frontiers: &mut [Frontier]) -> Result<()> {
-    let mut all: Vec<(Lane, u32)> = Vec::new();
+/// A sink that lacks a lane which another one has begins without that copy. So does one that has all of an earlier copy: it has the
+/// table's changes without a gap.
+fn leave_out(frontiers: &mut [Frontier], anew: &[bool], restarted: &[(TableName, u32)]) -> Result<()> {
+    let mut all: BTreeMap<Lane, u32> = restarted.iter().map(|(name, generation)| (place::lane(name), *generation)).collect();
     for (lane, offset) in frontiers.iter().flat_map(copies) {
-        all.push((lane.clone(), CopyPlace::of(offset)?.generation));
+        let (own, most) = (CopyPlace::of(offset)?.generation, all.entry(lane.clone()).or_default());
+        *most = own.max(*most);
     }
     for (lane, generation) in all {
-        for frontier in frontiers.iter_mut().filter(|frontier| frontier.get(lane.name()).is_none()) {
-            frontier.set(lane.clone(), Offset::new(CopyPlace::left_out(generation)));
+        for (frontier, anew) in frontiers.iter_mut().zip(anew) {
+            let leaves_out = match frontier.get(lane.name()) {
+                None => true,
+                Some(known) => {
+                    let known = CopyPlace::of(known)?;
+                    known.is_done() && known.generation < generation && !anew
+                }
+            };
+            if leaves_out {
+                frontier.set(lane.clone(), Offset::new(CopyPlace::left_out(generation)));
+            }
         }
     }
     Ok(())

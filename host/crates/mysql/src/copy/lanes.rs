@@ -62,20 +62,9 @@ impl Lanes {
         if tables.is_empty() {
             return Ok(None);
         }
-        if settings.mode == SnapshotMode::Never {
-            tracing::warn!(
-                tables = tables.iter().take(NAMED).map(|table| table.name.to_string()).collect::<Vec<_>>().join(", "),
-                count = tables.len(),
-                "the copy of tables is not done, and the source's snapshot is never: the rest of their rows is not delivered"
-            );
-            return Ok(None);
-        }
         Ok(Some(Self { tables, sinks, only: settings.mode == SnapshotMode::Only, rows_per_second: settings.rows_per_second }))
     }
 }
-
-/// Tables named in one message, at most.
-const NAMED: usize = 20;
 
 impl TableLane {
     fn anew((name, generation): &(TableName, u32)) -> Self {
