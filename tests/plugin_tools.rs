@@ -142,7 +142,7 @@ fn rows_that_cannot_be_read_are_told_with_their_line() {
         r#"{"op": "insert", "after": {}}"#,
         r#"{"table": "orders", "op": "insert", "after": {}}"#,
         r#"{"table": "a.b", "op": "upsert", "after": {}}"#,
-        r#"{"table": "a.b", "op": "update", "after": {}}"#,
+        r#"{"table": "a.b", "op": "update", "before": {}}"#,
         r#"{"table": "a.b", "columns": {"id": "integer"}}"#,
         "{\"table\": \"a.b\", \"op\": \"insert\", \"after\": {\"id\": 1}}\n{\"table\": \"a.b\", \"op\": \"insert\", \"after\": {\"id\": \"x\"}}",
         "{\"table\": \"a.b\", \"columns\": {\"id\": \"uint64\"}}\n{\"table\": \"a.b\", \"op\": \"insert\", \"after\": {\"id\": -1}}",

@@ -75,12 +75,12 @@ fn a_fault_is_an_answer_that_names_the_column() {
     halves in the wrong order: refuses the batch: column `c_text` is set to a text with half of a surrogate pair
     half a pair in a message: conformance.all_types near binlog.000001:4: plugin `p` rejects the row: the plugin's message holds half of a surrogate pair, and cannot be told
     half a pair in an error: refuses its configuration: the plugin's message holds half of a surrogate pair, and cannot be told
-    half a pair in a name: conformance.all_types: cannot plan the table: the plan gives a table, column, header or destination a name with half of a surrogate pair
-    half a pair in a header's name: conformance.all_types: cannot plan the table: the plan gives a table, column, header or destination a name with half of a surrogate pair
-    half a pair in a destination: conformance.all_types: cannot plan the table: the plan gives a table, column, header or destination a name with half of a surrogate pair
-    an unknown column: conformance.all_types: cannot plan the table: table conformance.all_types has no column `nothing`
-    an unknown header: conformance.all_types: cannot plan the table: table conformance.all_types has no header `nothing`
-    a column that was dropped: conformance.all_types: cannot plan the table: column `rule` of table conformance.all_types was dropped before
+    half a pair in a name: conformance.all_types (id, rule, rewritten, old_name, gone, unread, c_boolean, c_int64, c_uint64, c_float32, c_float64, c_decimal, c_text, c_bytes, c_date, c_time, c_datetime, c_timestamp, c_json, v_boolean, …): cannot plan the table: the plan gives a table, column, header or destination a name with half of a surrogate pair
+    half a pair in a header's name: conformance.all_types (id, rule, rewritten, old_name, gone, unread, c_boolean, c_int64, c_uint64, c_float32, c_float64, c_decimal, c_text, c_bytes, c_date, c_time, c_datetime, c_timestamp, c_json, v_boolean, …): cannot plan the table: the plan gives a table, column, header or destination a name with half of a surrogate pair
+    half a pair in a destination: conformance.all_types (id, rule, rewritten, old_name, gone, unread, c_boolean, c_int64, c_uint64, c_float32, c_float64, c_decimal, c_text, c_bytes, c_date, c_time, c_datetime, c_timestamp, c_json, v_boolean, …): cannot plan the table: the plan gives a table, column, header or destination a name with half of a surrogate pair
+    an unknown column: conformance.all_types (id, rule, rewritten, old_name, gone, unread, c_boolean, c_int64, c_uint64, c_float32, c_float64, c_decimal, c_text, c_bytes, c_date, c_time, c_datetime, c_timestamp, c_json, v_boolean, …): cannot plan the table: table conformance.all_types has no column `nothing`
+    an unknown header: conformance.all_types (id, rule, rewritten, old_name, gone, unread, c_boolean, c_int64, c_uint64, c_float32, c_float64, c_decimal, c_text, c_bytes, c_date, c_time, c_datetime, c_timestamp, c_json, v_boolean, …): cannot plan the table: table conformance.all_types has no header `nothing`
+    a column that was dropped: conformance.all_types (id, rule, rewritten, old_name, gone, unread, c_boolean, c_int64, c_uint64, c_float32, c_float64, c_decimal, c_text, c_bytes, c_date, c_time, c_datetime, c_timestamp, c_json, v_boolean, …): cannot plan the table: column `rule` of table conformance.all_types was dropped before
     read as another type: refuses the batch: column `c_text` is read as another type than it has
     bytes as text: refuses the batch: column `c_text` is set to another type than it has
     set to another type: refuses the batch: column `c_text` is set to another type than it has

@@ -110,15 +110,15 @@ fn a_fault_in_plan_is_told_whatever_the_policy() {
         texts.push(format!("{behaviour}: {}", answers[0]));
     }
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    fail-plan: [Plugin] plugin `p0`: shop.orders: cannot plan the table: this is refused on purpose
+    fail-plan: [Plugin] plugin `p0`: shop.orders (id, email): cannot plan the table: this is refused on purpose
       remedy: correct the plugin's `config`, or take the table out of its `tables`
-    trap-plan: [Plugin] plugin `p0`: shop.orders: failed in `plan`: it trapped (a panic or an abort)
+    trap-plan: [Plugin] plugin `p0`: shop.orders (id, email): failed in `plan`: it trapped (a panic or an abort)
       remedy: this is a fault of the plugin: its own log lines may say more
-    spin-plan: [Plugin] plugin `p0`: shop.orders: failed in `plan`: no answer within 200 ms
+    spin-plan: [Plugin] plugin `p0`: shop.orders (id, email): failed in `plan`: no answer within 200 ms
       remedy: look for an endless loop in the plugin, or raise limits.plugin_call
-    deep-plan: [Plugin] plugin `p0`: shop.orders: failed in `plan`: its stack overflowed
+    deep-plan: [Plugin] plugin `p0`: shop.orders (id, email): failed in `plan`: its stack overflowed
       remedy: look for endless recursion in the plugin
-    bomb-plan: [Plugin] plugin `p0`: shop.orders: failed in `plan`: it needs more memory than it may have
+    bomb-plan: [Plugin] plugin `p0`: shop.orders (id, email): failed in `plan`: it needs more memory than it may have
       remedy: look for what grows in the plugin, or raise limits.plugin_memory
     "#);
 }
