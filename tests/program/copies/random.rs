@@ -69,12 +69,12 @@ pub(super) fn a_changing_table_ends_equal(server: &Server, rows: u64, snapshot: 
 
 #[test]
 fn a_table_that_changes_all_through_its_copy_ends_equal_mariadb() {
-    a_changing_table_ends_equal(&mariadb::shared(), ROWS, "initial", "DO 0");
+    a_changing_table_ends_equal(&mariadb::shared(), ROWS, "{ rows_per_second: 3000 }", "DO 0");
 }
 
 #[test]
 fn a_table_that_changes_all_through_its_copy_ends_equal_mysql() {
-    a_changing_table_ends_equal(&mysql::shared(), ROWS, "initial", "DO 0");
+    a_changing_table_ends_equal(&mysql::shared(), ROWS, "{ rows_per_second: 3000 }", "DO 0");
 }
 
 /// A kill at any moment, and the copy goes on in the middle of the table: nothing twice, nothing lost.
