@@ -194,6 +194,26 @@ fn rows_from_before_a_schema_change_are_read_with_the_schema_of_their_time_or_re
 }
 
 #[test]
+fn rows_from_before_a_change_that_keeps_every_column_are_read() {
+    for server in servers() {
+        let database = server.database("kept");
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        // a place before everything
+        stop(start(&host));
+        let table = format!("{database}.t");
+        server.sql(&format!(
+            "CREATE TABLE {table} (id INT PRIMARY KEY, e ENUM('a','b')); INSERT INTO {table} VALUES (1, 'a');
+             ALTER TABLE {table} COMMENT 'x', ALTER e SET DEFAULT 'b', ADD INDEX i (e); INSERT INTO {table} VALUES (2, 'b');
+             CREATE INDEX j ON {table} (e, id); INSERT INTO {table} VALUES (3, 'a');
+             CREATE TABLE {database}.last (id INT PRIMARY KEY); INSERT INTO {database}.last VALUES (1)"
+        ));
+        run_to(&host, &["t"], 1);
+        let expected = [(1, "a"), (2, "b"), (3, "a")].map(|(id, e)| json!({ "id": id, "e": e }));
+        assert_eq!(rows(&host, "t", "t"), expected);
+    }
+}
+
+#[test]
 fn what_changes_as_soon_as_the_pipeline_says_that_it_streams_is_followed() {
     for server in servers() {
         let database = server.database("at_once");

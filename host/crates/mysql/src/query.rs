@@ -164,7 +164,7 @@ impl Stream {
                 Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by)?,
                 Effect::Renamed { from, to, .. } => self.on_rename(&from, &to),
                 Effect::Filled(change) => self.on_change(start, logged, &change).await?,
-                Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } => {}
+                Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } | Effect::ColumnsKept => {}
             }
         }
         // a table that was never seen and is gone by now has no columns that a record could be made for

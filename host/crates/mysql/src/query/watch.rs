@@ -70,7 +70,7 @@ impl Watch {
                 }
                 temporary
             }
-            Effect::DatabaseDropped(_) | Effect::Filled(_) => false,
+            Effect::DatabaseDropped(_) | Effect::Filled(_) | Effect::ColumnsKept => false,
         }
     }
 

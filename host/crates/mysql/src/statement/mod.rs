@@ -5,6 +5,7 @@
 //! the heads of statements by the grammar of both servers, and not whole ones with a general SQL parser.
 
 mod change;
+mod kept;
 mod schema;
 mod session;
 mod token;
@@ -96,6 +97,8 @@ pub enum Effect {
     },
     /// A new table was filled by a query.
     Filled(Change),
+    /// Every column of the table is as it was.
+    ColumnsKept,
 }
 
 impl Touched {
@@ -120,9 +123,10 @@ impl Touched {
     }
 }
 
-/// Whether a schema change that does this to rows leaves every table as it is: `TRUNCATE`.
+/// Whether a schema change with these effects leaves the columns of every table as they are.
 pub fn keeps_schemas(effects: &[Effect]) -> bool {
-    !effects.is_empty() && effects.iter().all(|effect| matches!(effect, Effect::Emptied { by: "TRUNCATE", .. }))
+    let truncates = || effects.iter().all(|effect| matches!(effect, Effect::Emptied { by: "TRUNCATE", .. }));
+    effects.contains(&Effect::ColumnsKept) || !effects.is_empty() && truncates()
 }
 
 /// Reads as much of a statement as is needed. `database` is the session's default.

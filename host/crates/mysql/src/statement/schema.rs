@@ -3,7 +3,7 @@
 use sluicegate_model::change::TableName;
 
 use super::{
-    Change, Effect, Statement, Touched,
+    Change, Effect, Statement, Touched, kept,
     token::{Token, Tokens},
 };
 
@@ -55,6 +55,7 @@ pub(super) fn read(verb: &str, mut tokens: Tokens<'_>, database: &str) -> Statem
             }
             ddl(list(&mut tokens, database).map_or_else(|| Touched::of_default(database), Touched::Tables), Vec::new())
         }
+        "CREATE" if tokens.peek().is_some_and(|word| word.is("INDEX")) => create_index(tokens, database),
         "CREATE" => create(tokens, database),
         "ALTER" => alter(tokens, database),
         "DROP" => drop_things(tokens, database),
@@ -183,6 +184,23 @@ fn on_table(mut tokens: Tokens<'_>, database: &str) -> Statement {
     ddl(Touched::of_default(database), Vec::new())
 }
 
+/// `CREATE INDEX`, of no special kind.
+fn create_index(mut tokens: Tokens<'_>, database: &str) -> Statement {
+    let mut statement = on_table(tokens, database);
+    while !tokens.word("ON") {
+        if tokens.next().is_none() {
+            return statement;
+        }
+    }
+    if let Statement::Ddl { effects, .. } = &mut statement
+        && tokens.table(database).is_some()
+        && kept::columns(&mut tokens)
+    {
+        effects.push(Effect::ColumnsKept);
+    }
+    statement
+}
+
 fn drop_things(mut tokens: Tokens<'_>, database: &str) -> Statement {
     let head = head(&mut tokens);
     tokens.words(&["IF", "EXISTS"]);
@@ -267,6 +285,9 @@ fn alter_table(mut tokens: Tokens<'_>, database: &str, table: TableName, ignore:
         tokens.next();
     }
     tokens.word("NOWAIT");
+    if kept::by_clauses(tokens) {
+        effects.push(Effect::ColumnsKept);
+    }
     loop {
         if tokens.word("RENAME") {
             let column = tokens.peek().is_some_and(|word| ["COLUMN", "INDEX", "KEY", "CONSTRAINT"].iter().any(|w| word.is(w)));

@@ -29,11 +29,13 @@ fn effects(text: &str) -> Vec<String> {
     let Statement::Ddl { effects, .. } = read("shop", text) else { panic!("{text}") };
     effects
         .iter()
+        .filter(|effect| **effect != Effect::ColumnsKept)
         .map(|effect| match effect {
             Effect::Emptied { table, by } => format!("{table} emptied by {by}"),
             Effect::DatabaseDropped(database) => format!("{database} dropped"),
             Effect::Partly { table, by } => format!("{table} in part by {by}"),
             Effect::Renamed { from, to, .. } => format!("{from} to {to}"),
+            Effect::ColumnsKept => "columns kept".to_owned(),
             Effect::Filled(change) => format!("{:?} filled", change.tables.iter().map(ToString::to_string).collect::<Vec<_>>()),
         })
         .collect()
