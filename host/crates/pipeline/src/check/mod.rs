@@ -211,10 +211,11 @@ fn tables(
         for (index, (member, description)) in members.iter().zip(chain.descriptions()).enumerate() {
             let arriving: Vec<&Table> = effects.iter().filter_map(|effect| effect.arriving.get(index)).collect();
             // a table that cannot be planned may be the one that is meant
-            let refused = inventory.captured.iter().filter(|table| effects.iter().all(|effect| effect.source.name != table.name));
-            let all: Vec<&Table> = arriving.iter().copied().chain(refused.map(|table| &**table)).collect();
+            let planned = |table: &&Table| effects.iter().any(|effect| effect.source.name == table.name);
+            let refused: Vec<&Table> = inventory.captured.iter().map(|table| &**table).filter(|table| !planned(table)).collect();
+            let all = [arriving.as_slice(), &refused].concat();
             let found = without_effect(member, &description.config_schema, &all);
-            report.add(found.into_iter().chain(steps::look(member, &arriving, around)));
+            report.add(found.into_iter().chain(steps::look(member, &arriving, &refused, around)));
         }
     }
     let mut topics = vec![Vec::new(); effects.len()];

@@ -25,12 +25,30 @@ pub(super) fn standard(member: &Member) -> Option<&str> {
     }
 }
 
-/// Looks at one plugin, with the tables as they arrive at it.
-pub(super) fn look(member: &Member, arriving: &[&Table], around: &Surroundings) -> Vec<Finding> {
+/// The tables that a plugin sees.
+struct Seen<'t> {
+    /// As they arrive at it.
+    planned: Vec<&'t Table>,
+    /// Those that some plugin refuses, as the source has them. That was told; but one of them may have what a rule names.
+    refused: Vec<&'t Table>,
+}
+
+impl<'t> Seen<'t> {
+    fn all(&self) -> impl Iterator<Item = &'t Table> {
+        self.planned.iter().chain(&self.refused).copied()
+    }
+}
+
+/// Looks at one plugin, with the tables as they arrive at it, and those that are `refused`.
+pub(super) fn look(member: &Member, arriving: &[&Table], refused: &[&Table], around: &Surroundings) -> Vec<Finding> {
     let Ok(config) = serde_json::from_str::<Value>(&member.settings.config) else { return Vec::new() };
-    let seen: Vec<&Table> = arriving.iter().copied().filter(|table| member.settings.tables.selects(&table.name)).collect();
+    let of_member = |table: &&Table| member.settings.tables.selects(&table.name);
+    let seen = Seen {
+        planned: arriving.iter().copied().filter(of_member).collect(),
+        refused: refused.iter().copied().filter(of_member).collect(),
+    };
     match standard(member) {
-        _ if seen.is_empty() => Vec::new(),
+        _ if seen.planned.is_empty() => Vec::new(),
         Some("rewrite-columns") => rewrite_columns(&member.settings.name, &config, &seen),
         Some("map-names") => map_names(&member.settings.name, &config, &seen),
         Some("filter") => filter(member, &config, &seen, around),
@@ -38,21 +56,27 @@ pub(super) fn look(member: &Member, arriving: &[&Table], around: &Surroundings) 
     }
 }
 
-/// The tables that an entry selects.
-fn selected<'t>(entry: &Value, seen: &[&'t Table]) -> (String, Vec<&'t Table>) {
-    let patterns = patterns::written(&entry["table"]).and_then(|written| TablePatterns::new(&written).ok()).unwrap_or_default();
-    (patterns.to_string(), seen.iter().copied().filter(|table| patterns.selects(&table.name)).collect())
+/// The tables that an entry is for.
+fn patterns_of(entry: &Value) -> TablePatterns {
+    patterns::written(&entry["table"]).and_then(|written| TablePatterns::new(&written).ok()).unwrap_or_default()
 }
 
-fn columns<'t>(tables: &[&'t Table]) -> BTreeSet<&'t str> {
-    tables.iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()).collect()
+/// What an entry is for, in words; and the columns of the tables that it selects. `None`: it selects no table that can be planned.
+fn columns<'t>(entry: &Value, seen: &Seen<'t>) -> Option<(TablePatterns, BTreeSet<&'t str>)> {
+    let patterns = patterns_of(entry);
+    if !seen.planned.iter().any(|table| patterns.selects(&table.name)) {
+        return None; // told of the pattern, or of the table
+    }
+    let selected = seen.all().filter(|table| patterns.selects(&table.name));
+    let there = selected.flat_map(|table| &table.columns).map(|column| column.name.as_str()).collect();
+    Some((patterns, there))
 }
 
 fn is_in(name: &str, columns: &BTreeSet<&str>) -> bool {
     columns.iter().any(|column| column.to_lowercase() == name.to_lowercase())
 }
 
-fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
+fn rewrite_columns(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding> {
     let entries: Vec<&Value> = config["tables"].as_array().into_iter().flatten().take(MOST).collect();
     let steps = |entry: &Value| entry["columns"].as_array().cloned().unwrap_or_default();
     // what steps make is there for those behind them
@@ -67,11 +91,7 @@ fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding
         .collect();
     let mut found = Vec::new();
     for entry in &entries {
-        let (tables, selected) = selected(entry, seen);
-        let there = columns(&selected);
-        if selected.is_empty() {
-            continue; // told of the pattern
-        }
+        let Some((tables, there)) = columns(entry, seen) else { continue };
         for step in steps(entry) {
             let ignored = step.get("missing_column").or(entry.get("missing_column")).is_some_and(|missing| missing == "ignore");
             let action = ACTIONS.iter().find(|action| step.get(**action).is_some()).copied().unwrap_or("step");
@@ -88,13 +108,12 @@ fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding
     found
 }
 
-fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
+fn map_names(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for entry in config["columns"].as_array().into_iter().flatten().take(MOST) {
-        let (tables, selected) = selected(entry, seen);
-        let there = columns(&selected);
+        let Some((tables, there)) = columns(entry, seen) else { continue };
         let ignored = entry["missing_column"] == "ignore";
-        if let Some(column) = entry["from"].as_str().filter(|name| !selected.is_empty() && !is_in(name, &there)) {
+        if let Some(column) = entry["from"].as_str().filter(|name| !is_in(name, &there)) {
             found.push(nothing(plugin, &format!("rename `{column}`"), column, &tables, &there, ignored));
         }
     }
@@ -102,7 +121,7 @@ fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
         for from in config[list].as_array().into_iter().flatten().take(MOST).filter_map(|entry| entry["from"].as_str()) {
             // as patterns take a name, also where it is written with backticks
             let is = |name: &String| match list {
-                "tables" => TablePatterns::new(&[from]).is_ok_and(|pattern| seen.iter().any(|table| pattern.selects(&table.name))),
+                "tables" => TablePatterns::new(&[from]).is_ok_and(|pattern| seen.all().any(|table| pattern.selects(&table.name))),
                 _ => name == from,
             };
             if !there.iter().any(is) {
@@ -115,18 +134,20 @@ fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
             }
         }
     };
-    names("tables", "table", seen.iter().map(|table| table.name.to_string()).collect());
-    names("databases", "database", seen.iter().map(|table| table.name.database.clone()).collect());
+    names("tables", "table", seen.all().map(|table| table.name.to_string()).collect());
+    names("databases", "database", seen.all().map(|table| table.name.database.clone()).collect());
     found
 }
 
 /// Each condition by itself, in a plugin of its own: only the plugin can tell what it judges.
-fn filter(member: &Member, config: &Value, seen: &[&Table], around: &Surroundings) -> Vec<Finding> {
+fn filter(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surroundings) -> Vec<Finding> {
     let name = &member.settings.name;
     let mut found = Vec::new();
     for entry in config["tables"].as_array().into_iter().flatten().take(MOST) {
-        let (tables, selected) = selected(entry, seen);
-        let Some(condition) = entry["where"].as_str().filter(|_| !selected.is_empty()) else { continue };
+        let (tables, Some(condition)) = (patterns_of(entry), entry["where"].as_str()) else { continue };
+        if columns(entry, seen).is_none() {
+            continue;
+        }
         let mut settings = (*member.settings).clone();
         settings.config = json!({ "tables": [entry] }).to_string();
         let alone = Member { settings: settings.into(), compiled: member.compiled.clone() };
@@ -134,7 +155,7 @@ fn filter(member: &Member, config: &Value, seen: &[&Table], around: &Surrounding
         // what it cannot plan was told when the whole chain planned it
         let Ok(mut chains) = prepare::chains(&[alone], &around, 1) else { continue };
         let Some(chain) = chains.first_mut() else { continue };
-        if !selected.iter().any(|table| judges(chain, table)) {
+        if !seen.all().filter(|table| tables.selects(&table.name)).any(|table| judges(chain, table)) {
             found.push(Finding::warn(
                 "rules",
                 format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns", clipped(condition)),
@@ -157,11 +178,15 @@ fn clipped(text: &str) -> String {
 }
 
 /// A step without a column to work on. One that looks like a slip fails: what it was to hide would go out as it is.
-fn nothing(plugin: &str, step: &str, column: &str, tables: &str, there: &BTreeSet<&str>, ignored: bool) -> Finding {
+fn nothing(plugin: &str, step: &str, column: &str, tables: &TablePatterns, there: &BTreeSet<&str>, ignored: bool) -> Finding {
     let near = near(column, there.iter().copied());
     let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    let found = format!("plugin `{plugin}`: {step} applies to nothing: no table of {tables} has the column `{column}`{hint}");
-    let remedy = "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing_column: ignore`";
+    let of = if tables.include().is_empty() { String::new() } else { format!(" of {tables}") };
+    let found = format!("plugin `{plugin}`: {step} applies to nothing: no table{of} has the column `{column}`{hint}");
+    let remedy = match ignored {
+        true => "correct the column in the plugin's `config`, take the rule out, or leave it so if a table is to get the column",
+        false => "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing_column: ignore`",
+    };
     if near.is_some() && !ignored { Finding::fail("rules", found, remedy) } else { Finding::warn("rules", found, remedy) }
 }
 
@@ -172,7 +197,7 @@ pub(super) fn actions(member: &Member, table: &Table, column: &str) -> Vec<&'sta
         return Vec::new();
     }
     let entries = config["tables"].as_array().into_iter().flatten();
-    let steps = entries.filter(|entry| !selected(entry, &[table]).1.is_empty()).flat_map(|entry| entry["columns"].as_array()).flatten();
+    let steps = entries.filter(|entry| patterns_of(entry).selects(&table.name)).flat_map(|entry| entry["columns"].as_array()).flatten();
     let mine = steps.filter(|step| step["column"].as_str().is_some_and(|name| name.to_lowercase() == column.to_lowercase()));
     mine.filter_map(|step| ACTIONS.iter().find(|action| step.get(**action).is_some()).copied()).collect()
 }
