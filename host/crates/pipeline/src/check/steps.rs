@@ -50,7 +50,11 @@ pub(super) fn look(member: &Member, arriving: &[&Table], refused: &[&Table], aro
     match standard(member) {
         _ if seen.planned.is_empty() => Vec::new(),
         Some("rewrite-columns") => rewrite_columns(&member.settings.name, &config, &seen),
-        Some("map-names") => map_names(&member.settings.name, &config, &seen),
+        Some("map-names") => {
+            let mut found = map_names(&member.settings.name, &config, &seen);
+            found.extend(map_names_patterns(member, &config, &seen, around));
+            found
+        }
         Some("filter") => filter(member, &config, &seen, around),
         _ => Vec::new(),
     }
@@ -139,6 +143,45 @@ fn map_names(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding> {
     found
 }
 
+/// Regular expressions, each in a plugin of its own: only the plugin can tell what they match.
+fn map_names_patterns(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surroundings) -> Vec<Finding> {
+    let name = &member.settings.name;
+    let mut found = Vec::new();
+    for list in ["databases", "tables", "columns"] {
+        for entry in config[list].as_array().into_iter().flatten().take(MOST) {
+            let Some(pattern) = entry["pattern"].as_str() else { continue };
+            if list == "columns" && columns(entry, seen).is_none() {
+                continue; // told of its tables
+            }
+            let Some(mut chain) = alone(member, &json!({ list: [entry], "merge": true }), around) else { continue };
+            if !seen.all().any(|table| does_something(&mut chain, table)) {
+                let what = list.trim_end_matches('s');
+                found.push(Finding::warn(
+                    "rules",
+                    format!("plugin `{name}`: `{}` gives no {what} another name", clipped(pattern)),
+                    "correct the `pattern` in the plugin's `config` (it has to match the whole name), or leave it so if it is made later",
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// A chain of the plugin alone, with another configuration. `None`: it refuses that, which was told when the whole chain was made.
+fn alone(member: &Member, config: &Value, around: &Surroundings) -> Option<Chain> {
+    let mut settings = (*member.settings).clone();
+    settings.config = config.to_string();
+    let alone = Member { settings: settings.into(), compiled: member.compiled.clone() };
+    let around = Surroundings { known: KnownTables::new(around.limits.known_tables).into(), ..around.clone() };
+    prepare::chains(&[alone], &around, 1).ok()?.pop()
+}
+
+fn does_something(chain: &mut Chain, table: &Table) -> bool {
+    // an error is no silence
+    let effect = chain.effect(&std::sync::Arc::new(table.clone()));
+    effect.map_or(true, |effect| effect.steps.iter().flatten().any(|step| !step.is_none()))
+}
+
 /// Each condition by itself, in a plugin of its own: only the plugin can tell what it judges.
 fn filter(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surroundings) -> Vec<Finding> {
     let name = &member.settings.name;
@@ -148,22 +191,26 @@ fn filter(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surrounding
         if columns(entry, seen).is_none() {
             continue;
         }
-        let mut settings = (*member.settings).clone();
-        settings.config = json!({ "tables": [entry] }).to_string();
-        let alone = Member { settings: settings.into(), compiled: member.compiled.clone() };
-        let around = Surroundings { known: KnownTables::new(around.limits.known_tables).into(), ..around.clone() };
-        // what it cannot plan was told when the whole chain planned it
-        let Ok(mut chains) = prepare::chains(&[alone], &around, 1) else { continue };
-        let Some(chain) = chains.first_mut() else { continue };
-        if !seen.all().filter(|table| tables.selects(&table.name)).any(|table| judges(chain, table)) {
+        let Some(mut chain) = alone(member, &json!({ "tables": [entry] }), around) else { continue };
+        if !seen.all().filter(|table| tables.selects(&table.name)).any(|table| judges(&mut chain, table)) {
+            let there = columns(entry, seen).map(|(_, there)| there).unwrap_or_default();
+            let hint = slip(condition, &there).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             found.push(Finding::warn(
                 "rules",
-                format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns", clipped(condition)),
+                format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns{hint}", clipped(condition)),
                 "correct the columns in the plugin's `config`, or its tables",
             ));
         }
     }
     found
+}
+
+/// The column that a word of a condition was probably meant to be.
+fn slip<'t>(condition: &str, there: &BTreeSet<&'t str>) -> Option<&'t str> {
+    // what stands between single quotes is a text
+    let code = condition.split('\'').step_by(2);
+    let words = code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$'));
+    words.filter(|word| !word.is_empty() && !is_in(word, there)).find_map(|word| near(word, there.iter().copied()))
 }
 
 fn judges(chain: &mut Chain, table: &Table) -> bool {
