@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
+use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -45,6 +45,7 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         server_id: Some((std::process::id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed)),
         tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
+        snapshot: Snapshot::default(),
         heartbeat: Duration::from_secs(2),
         row_image: RowImage::Full,
         statements: Unlogged::Stop,

@@ -1,12 +1,19 @@
 //! Every type against the only oracle there is: what SELECT says.
 
+use std::sync::Arc;
+
+use sluicegate_config::{MySqlSource, Snapshot, SnapshotMode};
 use sluicegate_harness::{
     database::{Flavor, Server},
     mariadb, mysql,
 };
-use sluicegate_model::{ErrorKind, change::Operation, limits::Limits};
+use sluicegate_model::{
+    ErrorKind,
+    change::{Column, Operation, Table},
+    limits::Limits,
+};
 
-use crate::capture::{Capture, TextRow, anew, settings};
+use crate::capture::{Capture, DEADLINE, TextRow, anew, settings};
 
 /// Column, its type, how SELECT prints it in our canonical form, and values from end to end of its range.
 const COLUMNS: &[(&str, &str, &[&str])] = &[
@@ -161,6 +168,107 @@ fn the_catalogue_fills_in_where_the_log_says_little() {
     }
 }
 
+/// What the log says of the rows of a table, and what its copy says: the columns of both, and the table. `rows` are inserted.
+fn log_and_copy(server: &Server, database: &str, create: &str, fill: &[String], rows: usize) -> [(Arc<Table>, Vec<Column>); 2] {
+    let mut client = server.client();
+    client.sql("SET NAMES utf8mb4");
+    client.sql("SET sql_mode = ''");
+    client.sql("SET time_zone = '+00:00'");
+    client.sql(create);
+    // all of them in one batch
+    let limits = Limits { batch_changes: rows, batch_wait: DEADLINE, ..Limits::default() };
+    let mut log = Capture::start(settings(server, database), anew(), limits.clone());
+    fill.iter().for_each(|statement| client.sql(statement));
+    let changes = log.changes(rows);
+    assert!(changes.iter().all(|change| change.operation == Operation::Insert));
+    let from_log = columns(&log);
+    log.stop();
+    let snapshot = Snapshot { mode: SnapshotMode::Initial, ..Snapshot::default() };
+    let mut copy = Capture::start(MySqlSource { snapshot, ..settings(server, database) }, anew(), limits);
+    let changes = copy.changes(rows);
+    assert!(changes.iter().all(|change| change.operation == Operation::Snapshot));
+    let from_copy = columns(&copy);
+    copy.stop();
+    [from_log, from_copy]
+}
+
+fn columns(capture: &Capture) -> (Arc<Table>, Vec<Column>) {
+    let mut all: Option<(Arc<Table>, Vec<Column>)> = None;
+    for rows in capture.held.iter().flat_map(|batch| &batch.tables) {
+        let (table, columns) = all.get_or_insert_with(|| (rows.table.clone(), Vec::new()));
+        assert_eq!(table, &rows.table);
+        columns.extend(rows.columns.iter().cloned());
+    }
+    all.expect("rows")
+}
+
+/// A value is byte-identical whether it came from the copy or from the stream, and so is what is said of its column.
+fn copied_values_are_those_of_the_log(server: &Server) {
+    let database = server.database("copied_types");
+    let table = format!("{database}.t");
+    let fill: Vec<String> = (0..3).map(|id| insert(&table, id)).chain([format!("INSERT INTO {table} (id) VALUES (3)")]).collect();
+    let [(described, rows), (copied_description, copied)] = log_and_copy(server, &database, &create(&table), &fill, 4);
+    assert_eq!(described.columns.len(), copied_description.columns.len());
+    for (logged, copied) in described.columns.iter().zip(&copied_description.columns) {
+        assert_eq!(logged, copied);
+    }
+    assert_eq!(rows.len(), copied.len(), "each in one batch");
+    for (i, (logged, copied)) in rows.iter().zip(&copied).enumerate() {
+        assert_eq!(logged, copied, "column {i}, {}", if i == 0 { "id" } else { COLUMNS[i - 1].0 });
+    }
+}
+
+/// What only some servers have, or what has a form of its own in the log.
+fn copied_rare_values_are_those_of_the_log(server: &Server) {
+    let database = server.database("copied_rare");
+    let mut columns = vec![
+        ("g GEOMETRY", "ST_GeomFromText('POINT(1 2)')"),
+        ("gbk VARCHAR(9) CHARACTER SET gbk", "'中文'"),
+        ("sjis CHAR(9) CHARACTER SET sjis", "'日本'"),
+        ("ucs2 TEXT CHARACTER SET ucs2", "'é€'"),
+        ("utf32 VARCHAR(9) CHARACTER SET utf32", "'😀'"),
+        ("koi8r ENUM('да','нет') CHARACTER SET koi8r", "'нет'"),
+        ("z DECIMAL(10,2) ZEROFILL", "12.5"),
+        ("i INT ZEROFILL", "7"),
+    ];
+    columns.extend(match server.flavor() {
+        Flavor::MariaDb => vec![
+            ("u UUID", "'123E4567-e89b-12d3-a456-426655440000'"),
+            ("i6 INET6", "'::ffff:1.2.3.4'"),
+            ("j6 INET6", "'2001:DB8:0:1::'"),
+            ("i4 INET4", "'1.2.3.4'"),
+            ("c TEXT COMPRESSED", "REPEAT('ab', 1000)"),
+            ("v VARCHAR(2000) COMPRESSED CHARACTER SET latin1", "REPEAT('é', 1000)"),
+            ("b BLOB COMPRESSED", "REPEAT(0x00ff, 1000)"),
+        ],
+        Flavor::MySql => vec![("v VECTOR(3)", "STRING_TO_VECTOR('[1, 2, -3.5]')"), ("d JSON", MYSQL_JSON)],
+    });
+    let declared: Vec<&str> = columns.iter().map(|(declared, _)| *declared).collect();
+    let values: Vec<&str> = columns.iter().map(|(_, value)| *value).collect();
+    let create = format!("CREATE TABLE {database}.t (id int NOT NULL PRIMARY KEY, {})", declared.join(", "));
+    let fill = format!("INSERT INTO {database}.t VALUES (1, {})", values.join(", "));
+    let [(described, rows), (copied_description, copied)] = log_and_copy(server, &database, &create, &[fill], 1);
+    for (i, (logged, copied)) in described.columns.iter().zip(&copied_description.columns).enumerate() {
+        assert_eq!(logged, copied, "{}", declared[i.saturating_sub(1)]);
+    }
+    for (i, (logged, copied)) in rows.iter().zip(&copied).enumerate() {
+        assert_eq!(logged, copied, "{}", declared[i.saturating_sub(1)]);
+    }
+    assert_eq!((described.columns.len(), rows.len()), (copied_description.columns.len(), copied.len()));
+}
+
+#[test]
+fn values_that_are_copied_are_those_of_the_log_on_mariadb() {
+    copied_rare_values_are_those_of_the_log(&mariadb::shared());
+    copied_values_are_those_of_the_log(&mariadb::shared());
+}
+
+#[test]
+fn values_that_are_copied_are_those_of_the_log_on_mysql() {
+    copied_rare_values_are_those_of_the_log(&mysql::shared());
+    copied_values_are_those_of_the_log(&mysql::shared());
+}
+
 #[test]
 fn sql_values_inside_a_json_document_are_what_select_says() {
     let server = mysql::shared();
@@ -235,8 +343,8 @@ fn a_table_keeps_its_identity_until_its_schema_changes() {
         server.sql(&format!("ALTER TABLE {database}.t ADD x int; INSERT INTO {database}.t VALUES (3, 3)"));
         capture.changes(3);
         let tables: Vec<_> = capture.held.iter().filter(|b| b.taken > 0).map(|b| b.tables[0].table.clone()).collect();
-        assert!(std::sync::Arc::ptr_eq(&tables[0], &tables[1]));
-        assert!(!std::sync::Arc::ptr_eq(&tables[1], &tables[2]));
+        assert!(Arc::ptr_eq(&tables[0], &tables[1]));
+        assert!(!Arc::ptr_eq(&tables[1], &tables[2]));
         assert_eq!(tables[2].columns.len(), 2);
         capture.stop();
     }

@@ -3,6 +3,7 @@
 mod architecture;
 mod binlog;
 mod cli;
+mod copies;
 mod file_sink;
 mod hot_swap;
 mod kill_and_restart;

@@ -148,6 +148,11 @@ fn line(status: &Status, rates: &Rates) -> String {
     let lag = status.source.lag_us() as f64 / 1e6;
     let mut out = format!("in {}/s · out {}/s · lag {lag:.1} s", count(rates.changes), count(rates.records));
     // writing into a String cannot fail
+    if let Some((table, copy, left)) = status.copies.current() {
+        let percent = (copy.rows * 100).checked_div(copy.estimate.max(copy.rows)).unwrap_or_default();
+        let more = if left > 1 { format!(", {} more", left - 1) } else { String::new() };
+        let _ = write!(out, " · copying {table} {percent} % of about {} rows{more}", HumanCount(copy.estimate.max(copy.rows)));
+    }
     let plugins = status.plugins.all();
     for plugin in plugins.iter() {
         let component = plugin.component();

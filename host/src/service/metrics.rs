@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use sluicegate_status::{Number, PluginStatus, SinkStatus, Status, relaxed};
+use sluicegate_status::{CopyNumbers, Number, PluginStatus, SinkStatus, Status, relaxed};
 
 /// The content type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -60,6 +60,7 @@ impl Collector for StatusCollector {
         out.counter("source_reconnects", "Connections made after the first", None, &source.reconnects)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
         out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
+        self.copies(&mut out)?;
         self.memory(&mut out)?;
         self.plugins(&mut out)?;
         self.sinks(&mut out)
@@ -67,6 +68,20 @@ impl Collector for StatusCollector {
 }
 
 impl StatusCollector {
+    fn copies(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let tables = self.status.copies.all();
+        let mut each = |name: &str, help: &str, number: fn(&CopyNumbers) -> u64| {
+            out.gauges(name, help, "table", tables.iter().map(|(table, numbers)| (table.as_str(), number(numbers) as f64)))
+        };
+        each("copy_rows", "Rows of the table's copy that were delivered, those of earlier runs included", |n| n.rows)?;
+        each("copy_estimated_rows", "Rows that the table has, as its server estimates them", |n| n.estimate)?;
+        out.infos(
+            "copy",
+            "What the copy of the table is doing",
+            tables.iter().map(|(table, n)| [("table", table.as_str()), ("state", n.state.name())]),
+        )
+    }
+
     fn memory(&self, out: &mut Families<'_, '_>) -> fmt::Result {
         let Some(budget) = self.status.budget.get() else { return Ok(()) };
         let bytes = Some(&Unit::Bytes);

@@ -34,7 +34,7 @@ fn a_renamed_sink_is_a_question_and_goes_on_where_it_was_once_that_is_answered()
         assert_eq!(code, Some(2), "{said}");
         insta::allow_duplicates! { insta::assert_snapshot!(said, @r"
         error: the sink `new` has no progress in the checkpoint, which has that of `old`: where it begins is not known
-        remedy: if it is `old` under another name, run `sluicegate checkpoint set FILE --sink new --from old`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+        remedy: if it is `old` under another name, run `sluicegate checkpoint set FILE --sink new --from old`; if it is new, give it a `start` in the pipeline file: `now`, `earliest`, `copy` or a position
         "); }
         assert_eq!(contents(&host.path("out")), files, "nothing is delivered");
         assert_eq!(shown(&host, "old")["lanes"], place, "nothing is committed");
@@ -101,7 +101,7 @@ fn an_added_sink_begins_where_its_start_says_and_without_one_it_is_a_question() 
     assert_eq!(code, Some(2), "{said}");
     insta::assert_snapshot!(said, @r"
     error: the sink `added` has no progress in the checkpoint, which has that of `first`: where it begins is not known
-    remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink added --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+    remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink added --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest`, `copy` or a position
     ");
 
     let both = format!(", {}, {}", named("now", "now", ", start: now"), named("all", "all", ", start: earliest"));
@@ -239,7 +239,7 @@ fn a_checkpoint_is_shown_and_what_would_lose_changes_is_refused() {
     caused by: expected value at line 1 column 1
     remedy: Write the place as `sluicegate checkpoint show` prints it.
     2: error: a MySQL or MariaDB source has no lane `copy`
-    remedy: Its only lane is `binlog`.
+    remedy: Its lanes are `binlog`, and `copy:database.table/1` of a table that is copied.
     2: error: the checkpoint has no sink `nobody`
     remedy: `sluicegate checkpoint show` lists those that it has
     2: error: the pipeline file has no sink `other`

@@ -74,6 +74,8 @@ pub enum StartAt {
     Now,
     /// At the oldest position that the server still has.
     Earliest,
+    /// Only of a sink: with a copy of the tables, and then with what is written from now on.
+    Copy,
     /// At a position in a binlog file.
     File {
         /// The file's name, e.g. `binlog.000003`.
@@ -117,6 +119,8 @@ pub struct MySqlSource {
     pub tables: TablePatterns,
     /// Where to start without a checkpoint.
     pub start: StartAt,
+    /// The copy of the rows that the tables hold already.
+    pub snapshot: Snapshot,
     /// Asked from the server; no packet for three of them means that the connection is dead.
     pub heartbeat: Duration,
     /// What it takes of rows that the server logged in part.
@@ -135,6 +139,31 @@ pub enum RowImage {
     Full,
     /// Yes: what is not logged is delivered as absent.
     Partial,
+}
+
+/// The copy of the rows that tables hold before their changes are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When.
+    pub mode: SnapshotMode,
+    /// Which of the captured tables.
+    pub tables: TablePatterns,
+    /// Rows a second at most; `None` = as fast as possible.
+    pub rows_per_second: Option<u64>,
+}
+
+/// When the rows of tables are copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// Never.
+    #[default]
+    Never,
+    /// When there is no checkpoint yet; then the stream goes on.
+    Initial,
+    /// The same, and the run ends once everything has been copied.
+    Only,
+    /// When there is no checkpoint yet, and again when the server no longer has the changes that follow it.
+    WhenNeeded,
 }
 
 /// What to do about changes whose rows the log does not hold.

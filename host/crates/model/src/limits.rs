@@ -138,6 +138,16 @@ pub const DUMP_QUEUE_EVENTS: usize = 512;
 /// Bytes of those events; a single larger one goes alone.
 pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
+/// Rows of a table that its copy reads with one statement, at most.
+pub const COPY_CHUNK_ROWS: usize = 8192;
+/// Bytes of those rows, after which the rest waits for the next statement. One row may be larger.
+pub const COPY_CHUNK_BYTES: usize = 8 << 20;
+/// How long one of these statements may take.
+pub const COPY_SELECT_TIME: Duration = Duration::from_secs(600);
+/// Keys of changed rows that the stream keeps while a chunk of their table is read. With one more, the chunk is read again.
+pub const COPY_KEYS: usize = 100_000;
+/// Bytes of these keys.
+pub const COPY_KEY_BYTES: usize = 8 << 20;
 /// Bytes of batches of an open transaction that wait for its end, because the server may have taken some of its rows back. Of one
 /// that is larger, the outcome is read ahead on a second connection, and it is streamed.
 pub const HELD_BYTES: usize = 4 << 20;

@@ -128,6 +128,13 @@ impl Assembly {
         batch
     }
 
+    /// Counts changes that do not go through here, while none is held; answers how many there were before.
+    pub fn count(&mut self, changes: u64) -> u64 {
+        let before = self.batch.number;
+        self.batch.number += changes;
+        before
+    }
+
     /// How much is held.
     pub fn held(&self) -> Held {
         let batch = &self.batch;

@@ -203,6 +203,17 @@ impl Catalogue {
         Ok((Known::Captured(Arc::new(plan)), asked))
     }
 
+    /// The table as it was described for its copy, under the identity that the log's own description of it has.
+    pub fn adopt(&mut self, table: &Arc<Table>) -> Arc<Table> {
+        match self.newest.get(&table.name) {
+            Some(newest) if **newest == **table => newest.clone(),
+            _ => {
+                self.newest.insert(table.name.clone(), table.clone());
+                table.clone()
+            }
+        }
+    }
+
     /// The latest version of a table that is known, or, where none of its rows came yet, as the server has it today.
     pub async fn latest(&mut self, name: &TableName) -> Result<Arc<Table>> {
         if let Some(newest) = self.newest.get(name) {

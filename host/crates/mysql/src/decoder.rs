@@ -239,7 +239,7 @@ impl Decoder {
 }
 
 /// Labels are counted from 1; 0 is the empty string that stands for a value that was not valid.
-fn enumeration(index: u64, labels: &[Box<str>], out: &mut Vec<u8>) -> Result<(), Fault> {
+pub fn enumeration(index: u64, labels: &[Box<str>], out: &mut Vec<u8>) -> Result<(), Fault> {
     if let Some(index) = index.checked_sub(1) {
         let label = usize::try_from(index).ok().and_then(|i| labels.get(i)).ok_or(Fault::Invalid("an enum value without a label"))?;
         out.extend_from_slice(label.as_bytes());
@@ -247,7 +247,8 @@ fn enumeration(index: u64, labels: &[Box<str>], out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-fn set(bits: u64, labels: &[Box<str>], out: &mut Vec<u8>) -> Result<(), Fault> {
+/// The labels of the bits, with commas between.
+pub fn set(bits: u64, labels: &[Box<str>], out: &mut Vec<u8>) -> Result<(), Fault> {
     if labels.len() < 64 && bits >> labels.len() != 0 {
         return Err(Fault::Invalid("a set value without a label"));
     }

@@ -30,7 +30,7 @@ use super::{
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, RowImage, Secret, StartAt, TablePatterns, TlsMode, Unlogged};
+use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -169,6 +169,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         server_id: None,
         tables: TablePatterns::new(&["d*.*", "!d.x"]).expect("patterns"),
         start: StartAt::Now,
+        snapshot: Snapshot::default(),
         heartbeat: std::time::Duration::from_secs(1),
         row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
         statements: Unlogged::Stop,

@@ -40,7 +40,7 @@ impl Milestone {
     /// Behind a statement, or (without a GTID) any place.
     pub fn new(position: BinlogPosition, gtid: Option<Gtid>) -> Self {
         // what of a transaction was delivered has no meaning for schemas
-        let position = BinlogPosition { open: Vec::new(), skip: None, ..position };
+        let position = BinlogPosition { open: Vec::new(), prepared: Vec::new(), skip: None, ..position };
         let behind = serde_json::from_str(&position.to_json()).unwrap_or_default();
         let kept = Kept { gtid: gtid.as_ref().map(ToString::to_string), behind };
         // of strings and numbers: nothing of it can fail
@@ -136,11 +136,14 @@ impl History {
         (!covered).then_some(read_to)
     }
 
-    /// Up to where changes are kept, where that is beyond the place at which the run begins.
+    /// Up to where changes are kept, where that is not the place at which the run begins, and not before it: it is beyond that place, or
+    /// elsewhere in the log. Where the log no longer has it, the log has lost its end, and numbers of lost transactions were given to
+    /// others: then nothing that is kept is sure.
     pub fn ahead(&self) -> Option<&BinlogPosition> {
         let read_to = self.read_to.as_ref().filter(|_| !self.kept.is_empty())?;
-        let behind = self.began.position.set_covers(read_to).unwrap_or(false);
-        (!behind && self.gap().is_none()).then_some(read_to)
+        let began = &self.began.position;
+        let same = (&read_to.server, &read_to.file, read_to.position) == (&began.server, &began.file, began.position);
+        (!same && self.gap().is_none()).then_some(read_to)
     }
 
     /// Nothing that is kept is of use.
@@ -163,15 +166,6 @@ impl History {
         }
         self.read_to = Some(from.position.clone());
         changes.push(KeptChange::ReadTo(from.position.to_json().into()));
-        changes
-    }
-
-    /// Forgets the versions ahead of the place at which the run begins: the log that they were read from has lost its end.
-    pub fn forget_ahead(&mut self) -> Vec<KeptChange> {
-        let place = self.began.position.clone();
-        let mut changes = self.forget_where(|version, _| version.from.is_before(&place) != Some(true));
-        self.read_to = Some(place);
-        changes.push(KeptChange::ReadTo(self.began.position.to_json().into()));
         changes
     }
 
@@ -296,7 +290,7 @@ impl History {
         if self.kept.is_empty() || !forward {
             return None;
         }
-        let place = BinlogPosition { open: Vec::new(), skip: None, ..place.clone() };
+        let place = BinlogPosition { open: Vec::new(), prepared: Vec::new(), skip: None, ..place.clone() };
         let change = KeptChange::ReadTo(place.to_json().into());
         self.read_to = Some(place);
         Some(change)

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    copy::place as copy,
     gtid::{Gtid, GtidSet},
     position::{BinlogPosition, Part},
     prepared::Prepared,
@@ -30,27 +31,43 @@ pub struct BinlogLedger;
 
 impl Ledger for BinlogLedger {
     fn had(&self, offset: &Offset, batch: &Batch) -> Result<Vec<Range<usize>>> {
+        if copy::is_copy(batch.lane.name()) {
+            return copy::had(offset, batch);
+        }
         had(&*position(offset)?, batch)
     }
 
     fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+        if offset.place::<BinlogPosition>().is_none() && copy::holds(offset) {
+            return copy::had_beginning(offset, transaction);
+        }
         Ok(matches!(of_transaction(&*position(offset)?, transaction)?, Delivered::All))
     }
 
     fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool> {
+        if offset.place::<BinlogPosition>().is_none() && copy::holds(offset) {
+            return copy::covers(offset, other);
+        }
         position(offset)?.covers(&*position(other)?)
     }
 
     fn join(&self, offset: &Offset, other: &Offset) -> Result<Offset> {
+        if offset.place::<BinlogPosition>().is_none() && copy::holds(offset) {
+            return copy::join(offset, other);
+        }
         Ok(Offset::new(position(offset)?.join(&*position(other)?)?))
     }
 
     fn check(&self, lane: &str, offset: &Offset) -> Result<()> {
-        if lane != super::position::LANE {
-            return Err(Error::new(ErrorKind::State, format!("a MySQL or MariaDB source has no lane `{lane}`"))
-                .remedy(format!("Its only lane is `{}`.", super::position::LANE)));
-        }
-        position(offset).map(|_| ()).map_err(|e| e.remedy("Write the place as `sluicegate checkpoint show` prints it."))
+        let known = match lane {
+            super::position::LANE => position(offset).map(|_| ()),
+            lane if copy::table_of(lane).is_some() => copy::CopyPlace::of(offset).map(|_| ()),
+            _ => {
+                return Err(Error::new(ErrorKind::State, format!("a MySQL or MariaDB source has no lane `{lane}`"))
+                    .remedy(format!("Its lanes are `{}`, and `copy:database.table/1` of a table that is copied.", super::position::LANE)));
+            }
+        };
+        known.map_err(|e| e.remedy("Write the place as `sluicegate checkpoint show` prints it."))
     }
 }
 

@@ -17,6 +17,7 @@ mod charset_tables;
 mod column_type;
 mod compressed;
 mod connection;
+mod copy;
 mod cursor;
 mod decimal;
 mod decoder;
@@ -77,10 +78,10 @@ use self::{
     schemas::{InMemory, Surroundings},
     stream::Reader,
 };
-use sluicegate_config::{MySqlSource, RowImage};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{BeforeImages, Capabilities, Frontier, Lane, Offset, TableName},
+    change::{BeforeImages, Capabilities, Frontier, TableName},
     finding::Finding,
     limits::Limits,
 };
@@ -98,6 +99,8 @@ pub struct MySql {
     flavour: Option<Flavour>,
     findings: Vec<Finding>,
     schemas: Arc<dyn SchemaStore>,
+    /// The copies that begin anew: the tables, and which copy of each it is.
+    anew: Vec<(TableName, u32)>,
 }
 
 impl MySql {
@@ -111,7 +114,7 @@ impl MySql {
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
         let schemas = Arc::new(InMemory::default());
-        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas }
+        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -141,6 +144,14 @@ impl MySql {
     /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         self.schemas = store;
+    }
+
+    /// Where the sinks begin: in the log, and in the copies of tables.
+    async fn beginning(&self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, copy::Begun)> {
+        let (connector, catalogue) = self.connect(CancellationToken::new());
+        let positions = precheck::check(&connector, catalogue, &self.settings, sinks, faults).await?;
+        let begun = copy::check(&connector, &self.settings, sinks, &positions, faults).await?;
+        Ok((positions, begun))
     }
 
     fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
@@ -199,18 +210,22 @@ impl Source for MySql {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let (connector, catalogue) = self.connect(CancellationToken::new());
         let mut faults = precheck::Faults::default();
-        let outcome = precheck::check(&connector, catalogue, &self.settings, sinks, &mut faults).await;
+        let outcome = self.beginning(sinks, &mut faults).await;
         self.findings = faults.into_findings();
-        let positions = outcome?;
-        self.flavour = positions.first().map(|position| position.flavour);
-        Ok(positions.into_iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position))).collect())
+        let (positions, begun) = outcome?;
+        self.flavour = positions.positions.first().map(|position| position.flavour);
+        self.anew = begun.anew;
+        Ok(begun.frontiers)
     }
 
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
+        let copies = copy::Lanes::of(&sinks, places, &self.settings.snapshot, &self.anew)?;
+        if copies.is_none() && self.settings.snapshot.mode == SnapshotMode::Only {
+            return Ok(());
+        }
         let (connector, catalogue) = self.connect(stop.clone());
         let reader = Reader {
             connector,
@@ -224,7 +239,7 @@ impl Source for MySql {
             out,
             stop,
         };
-        reader.run(start).await
+        reader.run(start, copies).await
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     ledger::transaction_name,
     position::{BinlogPosition, Flavour, Part, Skip},
     prepared::Prepared,
+    start::FIRST,
 };
 use sluicegate_model::limits::PREPARED_TRANSACTIONS;
 
@@ -83,6 +84,9 @@ pub struct Place {
     overlaps: bool,
     /// Whether the place was read from another server's log, where files and positions are others.
     elsewhere: bool,
+    /// File and position of what was executed, until the server says where that is in what it sends. It begins with the first events
+    /// of a file, and passes over everything that was executed.
+    asked: Option<(Arc<str>, u64)>,
     /// Whether the place has changed since this was last set to false.
     pub moved: bool,
     /// Transactions read to their end.
@@ -105,6 +109,7 @@ impl Place {
             skip: position.skip.map(|skip| Counted { file: position.file.clone(), position: position.position, skip }),
             overlaps: !position.has_file(),
             elsewhere: false,
+            asked: None,
             moved: false,
             ended: 0,
         }
@@ -118,6 +123,10 @@ impl Place {
         let mut place = Self { overlaps: self.overlaps, ended: self.ended, moved: true, ..Self::new(&position) };
         place.overlaps |= !position.has_file();
         place.elsewhere |= elsewhere;
+        place.asked = position.resumable_gtids().map(|_| match elsewhere {
+            true => ("".into(), FIRST),
+            false => (position.file.clone(), position.position),
+        });
         place.server = server;
         *self = place;
     }
@@ -137,7 +146,7 @@ impl Place {
         let (file, position) = match (counted, &self.open) {
             (Some(counted), _) => (counted.file.clone(), counted.position),
             (None, Some(open)) => (open.file.clone(), open.position),
-            (None, None) => (self.file.clone(), self.position),
+            (None, None) => self.asked.clone().unwrap_or_else(|| (self.file.clone(), self.position)),
         };
         let mut open = self.parts.clone();
         open.extend(self.open.as_ref().filter(|_| counted.is_none()).and_then(|open| self.part(open, counts)));
@@ -238,6 +247,9 @@ impl Place {
     /// A heartbeat: the server is at `low` of the same file and has nothing (for us) before that.
     pub fn heartbeat(&mut self, low: u32) {
         let position = widen(self.position, low);
+        if self.open.is_none() && low != 0 {
+            self.asked = None;
+        }
         if self.open.is_none() && low != 0 && position > self.position && position - self.position < u64::from(u32::MAX) / 2 {
             self.position = position;
             self.moved = true;
@@ -256,6 +268,7 @@ impl Place {
     /// Opens a transaction at `start`. What was delivered of it before is found by what it is called, whichever transactions
     /// come first.
     pub fn begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, begun: bool) -> &mut Open {
+        self.asked = None;
         let skip = self.counted_before(start);
         let id = gtid.as_ref().map(|g| g.to_string().into());
         let had = self.overlaps && matches!((&self.executed, &gtid), (Some(executed), Some(gtid)) if executed.contains(gtid));
@@ -342,6 +355,31 @@ pub(super) fn widen(previous: u64, low: u32) -> u64 {
 mod tests {
     use super::*;
     use sluicegate_model::change::LanePlace as _;
+
+    /// A server that is asked with GTIDs begins with the first events of a file, and says later how far what was executed goes.
+    #[test]
+    fn a_place_fits_its_gtids_before_the_server_says_where_they_end() {
+        let asked = at("0-1-5", Vec::new());
+        let mut place = Place::new(&asked);
+        place.restart(&asked, None);
+        place.rotate("b.1", 4);
+        place.position = 60;
+        assert_eq!((&*place.resume().file, place.resume().position), ("b.1", 100));
+        let mut idle = place.clone();
+        idle.heartbeat(100);
+        assert_eq!((&*idle.resume().file, idle.resume().position), ("b.1", 100));
+        place.begin(70, Gtid::parse("0-1-6"), None, true);
+        place.position = 130;
+        place.end();
+        assert_eq!(place.resume().position, 130);
+        // another server's files and positions say nothing here
+        let mut elsewhere = Place::new(&BinlogPosition { server: Some("one".into()), ..asked.clone() });
+        elsewhere.restart(&elsewhere.resume(), Some("two".into()));
+        elsewhere.rotate("b.7", 4);
+        assert!(!elsewhere.resume().has_file());
+        elsewhere.heartbeat(200);
+        assert_eq!((&*elsewhere.resume().file, elsewhere.resume().position), ("b.7", 200));
+    }
 
     #[test]
     fn positions_beyond_four_gibibytes_keep_counting() {

@@ -14,7 +14,7 @@ use super::{
     position::{BinlogPosition, Flavour},
     proof, sessions, start, stream,
 };
-use sluicegate_config::{MySqlSource, RowImage};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode, StartAt};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
@@ -34,6 +34,17 @@ pub(super) struct Faults {
     findings: Vec<Finding>,
     /// What is being looked at.
     item: &'static str,
+    /// Whether the server no longer has what comes after a place.
+    purged: bool,
+}
+
+/// Where the sinks begin in the log.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// Each sink's place, in their order.
+    pub(super) positions: Vec<BinlogPosition>,
+    /// Whether the sink's own place is lost, so that it begins anew with a copy.
+    pub(super) anew: Vec<bool>,
 }
 
 impl Faults {
@@ -80,7 +91,8 @@ impl Faults {
         }
     }
 
-    fn result(&self, address: &str) -> Result<()> {
+    /// An error with all faults, if there are any.
+    pub fn result(&self, address: &str) -> Result<()> {
         let mut faults = self.faults();
         match (faults.clone().count(), faults.next()) {
             (0, _) | (_, None) => Ok(()),
@@ -93,14 +105,15 @@ impl Faults {
     }
 }
 
-/// Checks everything. Returns where each sink begins; without progress anywhere, where the source's `start` says.
+/// Checks everything. Returns where each sink begins; without progress anywhere, where the source's `start` says. Where tables are
+/// copied when that is needed, a sink whose place is lost begins now.
 pub(super) async fn check(
     connector: &Connector,
     mut catalogue: Catalogue,
     configured: &MySqlSource,
     sinks: &[Begin],
     faults: &mut Faults,
-) -> Result<Vec<BinlogPosition>> {
+) -> Result<Beginning> {
     // a server that cannot be reached or refuses the login leaves nothing to check
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
@@ -121,8 +134,10 @@ pub(super) async fn check(
     logging::look(connector, &mut conn, configured, faults).await?;
     faults.item("position");
     let mut positions: Vec<BinlogPosition> = Vec::new();
+    let mut anew = vec![false; sinks.len()];
+    let mut now: Option<BinlogPosition> = None;
     if logging && may_look {
-        for begin in sinks {
+        for (begin, anew) in sinks.iter().zip(&mut anew) {
             let found = match begin {
                 Begin::At(frontier) => super::place_of(frontier),
                 Begin::Start(start_at) => start::resolve(connector, &mut conn, &server, start_at).await,
@@ -133,8 +148,19 @@ pub(super) async fn check(
             let Some(mut found) = faults.absorb(found)? else { continue };
             found.go_on_with(server.identity.as_deref());
             if !positions.contains(&found) {
-                let outcome = can_give(connector, &mut conn, &server, &found, faults).await;
-                faults.absorb(outcome)?;
+                let mut own = Faults { item: faults.item, ..Faults::default() };
+                let outcome = can_give(connector, &mut conn, &server, &found, &mut own).await;
+                own.absorb(outcome)?;
+                if own.purged && configured.snapshot.mode == SnapshotMode::WhenNeeded && matches!(begin, Begin::At(_)) {
+                    tracing::warn!(place = %found, "the server no longer has the changes after this place: the tables are copied anew");
+                    found = match now.take() {
+                        Some(now) => now,
+                        None => start::resolve(connector, &mut conn, &server, &StartAt::Now).await?,
+                    };
+                    (*anew, now) = (true, Some(found.clone()));
+                } else {
+                    faults.findings.append(&mut own.findings);
+                }
             }
             positions.push(found);
         }
@@ -155,7 +181,7 @@ pub(super) async fn check(
     inventory::cascades(connector, &mut conn, catalogue, faults).await?;
     faults.result(connector.address())?;
     if positions.len() == sinks.len() {
-        Ok(positions)
+        Ok(Beginning { positions, anew })
     } else {
         Err(Error::new(ErrorKind::Internal, "no position to start at, and no fault found"))
     }
@@ -280,6 +306,7 @@ async fn mysql_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faul
     let row: Option<(String, String)> = connector.within("query", conn.exec_first(query, (&text, &text))).await?;
     let (missing, unknown) = row.unwrap_or_default();
     if !missing.is_empty() {
+        faults.purged = true;
         faults.add(format!("the server has purged transactions that were not read yet: {}", one_line(&missing)), ANEW);
     }
     if !unknown.is_empty() {
@@ -302,6 +329,7 @@ async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, fa
             // numbers rise for each server; across servers only where the last of them is known to us
             let reached = ours.get(domain).map(|ours| ours.last().1);
             if !ours.get(domain).is_some_and(|ours| ours.has(server, sequence)) && reached.is_none_or(|r| r < sequence) {
+                faults.purged = true;
                 let reached = reached.map_or_else(|| "nothing".to_owned(), |r| format!("sequence {r}"));
                 faults.add(
                     format!(
@@ -325,6 +353,7 @@ async fn file(connector: &Connector, conn: &mut Conn, position: &BinlogPosition,
                 (Some(first), Some(last)) => format!("it has {} to {}", first.name, last.name),
                 _ => "it has none".to_owned(),
             };
+            faults.purged = true;
             faults.add(format!("the server no longer has binlog {}: {there}", position.file), ANEW);
         }
         Some(file) if position.position > file.size => faults.add(

@@ -116,6 +116,7 @@ impl Stream {
             behind.end();
         }
         self.reader.catalogue.schema_changed(touched);
+        self.reread_copies(touched);
         self.reader.catalogue.schemas.change(touched, Milestone::new(behind.resume(), gtid)).await
     }
 
@@ -136,6 +137,8 @@ impl Stream {
         effects: Vec<Effect>,
     ) -> Result<(), Halt> {
         self.reader.watch.forget_harmless();
+        // rows may be gone with the same schema, too
+        self.reread_copies(touched);
         let had = self.place.transaction(start).had;
         let same_schemas = statement::keeps_schemas(&effects);
         let mut emptied = Vec::new();
@@ -235,6 +238,7 @@ impl Stream {
             return Ok(());
         }
         let Some(what) = self.captured_by(logged, change).await? else { return Ok(()) };
+        self.reread_copies(&Touched::Any);
         match self.reader.watch.statements {
             Unlogged::Warn => {
                 self.reader.status.source.skipped.add(1);

@@ -138,7 +138,7 @@ impl Schemas {
         } else if let Some(ahead) = history.ahead() {
             match proof::prove(&self.around.connector, conn, server, ahead).await {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Source => changes = history.forget_ahead(),
+                Err(error) if error.kind() == ErrorKind::Source => changes = history.forget_all(),
                 Err(error) => return Err(error.into()),
             }
         }

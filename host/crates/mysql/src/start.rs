@@ -94,7 +94,7 @@ pub async fn resolve(connector: &Connector, conn: &mut Conn, server: &Server, st
             }
             return Ok(at(String::new(), FIRST, Some(parse_gtids(server.flavour, text)?)));
         }
-        StartAt::Now => {
+        StartAt::Now | StartAt::Copy => {
             let (file, position, gtids) = log_end(connector, conn, server).await?;
             (file, position, Some(gtids))
         }

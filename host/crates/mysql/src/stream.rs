@@ -14,6 +14,7 @@ use super::{
     assembly::Assembly,
     catalogue::Catalogue,
     connection::{Connector, Server},
+    copy::{self, Copying},
     dump::{Begin, Dump, Request},
     group::Group,
     gtid::GtidSet,
@@ -77,6 +78,8 @@ pub(super) struct Stream {
     pub(super) lane: Lane,
     /// Events read, to tell them apart.
     pub(super) events: u64,
+    /// The copies of tables, until they are done.
+    pub(super) copying: Option<Box<Copying>>,
     /// The open transaction, whose rows may be taken back.
     pub(super) group: Group,
     /// Batches to be sent before everything else.
@@ -88,14 +91,14 @@ pub(super) struct Stream {
 
 impl Reader {
     /// Streams from a position on until stopped or until an error is final.
-    pub(super) async fn run(self, start: BinlogPosition) -> Result<()> {
-        match self.run_to_halt(&start).await {
+    pub(super) async fn run(self, start: BinlogPosition, copies: Option<copy::Lanes>) -> Result<()> {
+        match self.run_to_halt(&start, copies).await {
             Halt::Stop => Ok(()),
             Halt::Failed(error) => Err(error),
         }
     }
 
-    async fn run_to_halt(self, start: &BinlogPosition) -> Halt {
+    async fn run_to_halt(self, start: &BinlogPosition, copies: Option<copy::Lanes>) -> Halt {
         let mut patience = Patience::new(self.limits.retry_window);
         let mut reader = self;
         let mut stream = loop {
@@ -116,11 +119,15 @@ impl Reader {
             }
             reader.catalogue.disconnect();
         };
+        stream.copying = copies.map(|copies| Box::new(Copying::start(copies, &stream.reader)));
         let mut connections = 0_u64;
         loop {
             let halt = stream.connect_and_follow(&mut connections, &mut patience).await;
             stream.reader.status.source.disconnect();
             stream.reader.catalogue.disconnect();
+            if let Some(copying) = &mut stream.copying {
+                copying.reconnected();
+            }
             let Halt::Failed(error) = halt else {
                 let place = stream.place.resume();
                 return match stream.reader.catalogue.schemas.note(&place).await {
@@ -174,7 +181,7 @@ impl Stream {
         let assembly = Assembly::new(&reader.limits, lane.clone());
         let now = Instant::now();
         let (group, ready) = (Group::default(), Vec::new());
-        Self { reader, server, place, assembly, lane, events: 0, group, ready, sent: now, heard: now, idle: true }
+        Self { reader, server, place, assembly, lane, events: 0, copying: None, group, ready, sent: now, heard: now, idle: true }
     }
 
     /// One connection's life.
@@ -189,6 +196,9 @@ impl Stream {
             Ok(stream) => stream,
             Err(halt) => return halt,
         };
+        if let Err(halt) = self.empty_tables().await {
+            return halt;
+        }
         self.heard = Instant::now();
         let opened = Instant::now();
         let (mut connected, mut healthy) = (false, false);
@@ -208,6 +218,12 @@ impl Stream {
                 *connections += 1;
             }
             if let Err(halt) = self.take_event(&event).await {
+                return halt;
+            }
+            if self.copying.is_some()
+                && self.place.open.is_none()
+                && let Err(halt) = self.serve_copies().await
+            {
                 return halt;
             }
             // a connection that breaks at the same transaction again and again must not count as a success each time
@@ -267,9 +283,11 @@ impl Stream {
                 wake = wake.min(waiting + IDLE);
             }
             let stop = self.reader.stop.clone();
+            let between = self.place.open.is_none();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Halt::Stop),
+                () = copy::asked(&mut self.copying), if between => self.serve_copies().await?,
                 event = AssertUnwindSafe(stream.next()).catch_unwind() => return self.hear(event),
                 () = tokio::time::sleep_until(wake.into()) => {
                     self.flush_if_due().await?;
@@ -344,7 +362,7 @@ impl Stream {
     }
 
     /// Sends what is held, if anything.
-    async fn send_held(&mut self) -> Result<(), Halt> {
+    pub(super) async fn send_held(&mut self) -> Result<(), Halt> {
         self.send_ready().await?;
         if self.assembly.is_empty() { Ok(()) } else { self.send().await }
     }
@@ -415,6 +433,11 @@ impl Stream {
     }
 
     pub(super) async fn give(&mut self, item: Item) -> Result<(), Halt> {
+        if let Some(copying) = &mut self.copying
+            && *item.lane() == self.lane
+        {
+            copying.see(&item);
+        }
         let sent = tokio::select! {
             biased;
             () = self.reader.stop.cancelled() => return Err(Halt::Stop),

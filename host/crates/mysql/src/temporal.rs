@@ -25,8 +25,9 @@ fn four(out: &mut Vec<u8>, value: u32) {
     two(out, value % 100);
 }
 
+/// Appends `2024-02-29`.
 #[inline]
-fn date_parts(out: &mut Vec<u8>, year: u32, month: u32, day: u32) {
+pub fn date_parts(out: &mut Vec<u8>, year: u32, month: u32, day: u32) {
     four(out, year);
     out.push(b'-');
     two(out, month);
@@ -104,6 +105,7 @@ pub fn datetime2(row: &mut Cursor<'_>, fsp: u8, out: &mut Vec<u8>) -> Result<(),
     write_datetime((days >> 5) / 13, (days >> 5) % 13, days & 31, time, micros, fsp, out)
 }
 
+/// Appends a date and a time of day, packed as `hour << 12 | minute << 6 | second`, with a fraction of `fsp` digits.
 pub(super) fn write_datetime(year: u32, month: u32, day: u32, time: u32, micros: u32, fsp: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
     let (hour, minute, second) = (time >> 12, time >> 6 & 63, time & 63);
     if year > 9999 || hour > 23 || minute > 59 || second > 59 {
@@ -169,6 +171,7 @@ pub fn time2(row: &mut Cursor<'_>, fsp: u8, out: &mut Vec<u8>) -> Result<(), Fau
     write_time(packed < 0, whole >> 12, whole >> 6 & 63, whole & 63, micros(raw, width)?, fsp, out)
 }
 
+/// Appends a duration with a fraction of `fsp` digits.
 pub(super) fn write_time(
     negative: bool,
     hour: u32,

@@ -50,7 +50,7 @@ fn unknown(sink: &str, progress: &[(String, Progress)], unused: &[&str]) -> Erro
         ErrorKind::Config,
         format!("the sink `{sink}` has no progress in the checkpoint, which has that of {known}: where it begins is not known"),
     )
-    .remedy(format!("{renamed}; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position"))
+    .remedy(format!("{renamed}; if it is new, give it a `start` in the pipeline file: `now`, `earliest`, `copy` or a position"))
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Config);
         insta::assert_snapshot!(error, @r"
         the sink `a` has no progress in the checkpoint, which has that of `before`: where it begins is not known
-          remedy: if it is `before` under another name, run `sluicegate checkpoint set FILE --sink a --from before`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+          remedy: if it is `before` under another name, run `sluicegate checkpoint set FILE --sink a --from before`; if it is new, give it a `start` in the pipeline file: `now`, `earliest`, `copy` or a position
         ");
     }
 
@@ -89,7 +89,7 @@ mod tests {
         let two = format!("{A}, {{ type: file, name: b, folder: out }}");
         insta::assert_snapshot!(begins(&progress(&["a"]), &[], &pipeline(&two)).unwrap_err(), @r"
         the sink `b` has no progress in the checkpoint, which has that of `a`: where it begins is not known
-          remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink b --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest` or a position
+          remedy: if it goes on for another sink, run `sluicegate checkpoint set FILE --sink b --from NAME`; if it is new, give it a `start` in the pipeline file: `now`, `earliest`, `copy` or a position
         ");
         let two = format!("{A}, {{ type: file, name: b, folder: out, start: now }}");
         let begins = begins(&progress(&["a"]), &[], &pipeline(&two)).unwrap();

@@ -3,6 +3,10 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod copies;
+
+pub use copies::{Copies, CopyNumbers, CopyState};
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -44,6 +48,8 @@ pub fn relaxed(flag: &AtomicBool) -> bool {
 pub struct Status {
     /// The source's.
     pub source: SourceStatus,
+    /// Those of tables that are copied.
+    pub copies: Copies,
     /// The plugins', in the order of the chain; a swap may change the list.
     pub plugins: PluginList,
     /// Tables whose delivered name or columns a swap has changed.

@@ -71,8 +71,8 @@ pub(crate) enum RawSink {
 pub(crate) struct RawStdoutSink {
     /// Its name in the checkpoint, logs and metrics; names differ. Default: `stdout`.
     pub name: Option<String>,
-    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
-    /// Default: none, and then such a start is refused.
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, `copy` (with the rows that the tables hold), or
+    /// a position as of the source's `start`. Default: none, and then such a start is refused.
     pub start: Option<RawStart>,
     /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
     pub format: Option<RawFormat>,
@@ -89,8 +89,8 @@ pub(crate) struct RawStdoutSink {
 pub(crate) struct RawFileSink {
     /// Its name in the checkpoint, logs and metrics; names differ. Default: `file`.
     pub name: Option<String>,
-    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
-    /// Default: none, and then such a start is refused.
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, `copy` (with the rows that the tables hold), or
+    /// a position as of the source's `start`. Default: none, and then such a start is refused.
     pub start: Option<RawStart>,
     /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
     pub format: Option<RawFormat>,
@@ -128,8 +128,8 @@ pub(crate) struct RawRoll {
 pub(crate) struct RawKafkaSink {
     /// Its name in the checkpoint, logs and metrics; names differ. Default: `kafka`.
     pub name: Option<String>,
-    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, or a position as of the source's `start`.
-    /// Default: none, and then such a start is refused.
+    /// Where the sink begins while it has no progress but others have: `now`, `earliest`, `copy` (with the rows that the tables hold), or
+    /// a position as of the source's `start`. Default: none, and then such a start is refused.
     pub start: Option<RawStart>,
     /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
     pub format: Option<RawFormat>,

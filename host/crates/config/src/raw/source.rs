@@ -11,11 +11,12 @@ use serde::{
     },
 };
 
-use super::{super::quantity::Time, secret::RawSecret};
+use super::{super::quantity::Time, secret::RawSecret, snapshot::RawSnapshot};
 
 /// Where changes come from.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Source")]
+#[allow(clippy::large_enum_variant, reason = "one value a process")]
 pub(crate) enum RawSource {
     /// The binlog of a MySQL or MariaDB server.
     #[serde(rename = "mysql")]
@@ -75,6 +76,8 @@ pub(crate) struct RawMySql {
     pub tables: Vec<String>,
     /// Where to start when there is no checkpoint yet. Default: `now`.
     pub start: Option<RawStart>,
+    /// Whether the rows that the tables hold already are read, too, before their changes. Default: `never`.
+    pub snapshot: Option<RawSnapshot>,
     /// How often the server has to say that it is there. Default: `5s`.
     pub heartbeat: Option<Time>,
     /// `full`: stop at a row of which the server did not log every column (`binlog_row_image` MINIMAL or NOBLOB). `partial`:
@@ -134,6 +137,8 @@ pub(crate) enum RawStartWord {
     Now,
     /// At the oldest position that the server still has.
     Earliest,
+    /// Only of a sink: with the rows that the tables hold, and then with what is written from now on.
+    Copy,
 }
 
 /// `file` with `position`, or `gtid`.

@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, RowImage, Secret, StartAt, TlsMode, Unlogged,
-        raw::{RawGenerator, RawMySql, RawRowImage, RawStart, RawStartWord, RawTls, RawUnlogged},
+        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
     },
     check::Check,
 };
@@ -70,6 +70,7 @@ impl Check<'_> {
             server_id: raw.server_id,
             tables,
             start: self.start("source.start", raw.start.unwrap_or_default()),
+            snapshot: self.snapshot(raw.snapshot),
             heartbeat: self.time(
                 "source.heartbeat",
                 raw.heartbeat,
@@ -86,10 +87,30 @@ impl Check<'_> {
         }
     }
 
+    fn snapshot(&mut self, raw: Option<RawSnapshot>) -> Snapshot {
+        let Some(RawSnapshot { settings }) = raw else { return Snapshot::default() };
+        if settings.rows_per_second == Some(0) {
+            self.refuse("source.snapshot.rows_per_second", "no rows at all", "write 1 or more, or leave it out to go as fast as possible");
+        }
+        let mode = match settings.mode {
+            Some(RawSnapshotMode::Never) => SnapshotMode::Never,
+            Some(RawSnapshotMode::Only) => SnapshotMode::Only,
+            Some(RawSnapshotMode::WhenNeeded) => SnapshotMode::WhenNeeded,
+            Some(RawSnapshotMode::Initial) | None => SnapshotMode::Initial,
+        };
+        Snapshot { mode, tables: self.tables("source.snapshot.tables", &settings.tables), rows_per_second: settings.rows_per_second }
+    }
+
     pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {
         match (raw.word, raw.position.file, raw.position.gtid) {
             (Some(RawStartWord::Earliest), ..) => StartAt::Earliest,
             (Some(RawStartWord::Now), ..) => StartAt::Now,
+            (Some(RawStartWord::Copy), ..) => {
+                if path == "source.start" {
+                    self.refuse(path, "the copy of tables is no place in the log", "write `snapshot: initial` at the source");
+                }
+                StartAt::Copy
+            }
             (None, Some(file), None) => StartAt::File {
                 file: self.text(format!("{path}.file"), file, "a binlog file's name, e.g. `binlog.000003`"),
                 position: match raw.position.position {

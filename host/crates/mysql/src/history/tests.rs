@@ -38,6 +38,8 @@ struct World {
     log: Vec<(u32, Event)>,
     next: u32,
     with_gtids: bool,
+    /// Where each further file of the log begins: a server that lost its log's end begins another one.
+    files: Vec<usize>,
     durable: usize,
     store: InMemory,
     /// How many events were read when it was noted last, and the last of them.
@@ -49,11 +51,12 @@ struct World {
 impl World {
     fn place(&self, events: usize) -> BinlogPosition {
         let set = if events == 0 { String::new() } else { format!("0-1-{events}") };
+        let before: Vec<usize> = self.files.iter().copied().filter(|begin| *begin < events).collect();
         BinlogPosition {
             flavour: Flavour::MariaDb,
             server: Some("s".into()),
-            file: "b.000001".into(),
-            position: 4 + 100 * events as u64,
+            file: format!("b.{:06}", before.len() + 1).into(),
+            position: 4 + 100 * (events - before.last().copied().unwrap_or_default()) as u64,
             gtid_set: self.with_gtids.then(|| Arc::new(GtidSet::parse_mariadb(&set).unwrap())),
             open: Vec::new(),
             prepared: Vec::new(),
@@ -105,7 +108,7 @@ impl World {
                 history.close_gap(|table| gap.iter().any(|touched| touched.may_be(table)))
             }
             (true, _, false) => history.forget_all(),
-            (_, true, false) => history.forget_ahead(),
+            (_, true, false) => history.forget_all(),
             _ => Vec::new(),
         };
         self.keep(&changes, self.durable);
@@ -156,7 +159,10 @@ impl World {
             Step::Jump(part) => self.durable = self.log.len() * part / 100,
             Step::Lose(events) => {
                 let left = self.log.len().saturating_sub(*events).max(self.durable);
-                self.log.truncate(left);
+                if left < self.log.len() {
+                    self.log.truncate(left);
+                    self.files.push(left);
+                }
             }
         }
     }

@@ -1,0 +1,81 @@
+//! The initial copy of tables.
+
+use std::{borrow::Cow, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        self, MapAccess, Unexpected, Visitor,
+        value::{MapAccessDeserializer, StrDeserializer},
+    },
+};
+
+/// A mode, or a mode with settings.
+#[derive(Default)]
+pub(crate) struct RawSnapshot {
+    pub settings: RawSnapshotSettings,
+}
+
+/// When the rows of tables are copied.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "SnapshotMode")]
+pub(crate) enum RawSnapshotMode {
+    /// Never: only changes are delivered.
+    Never,
+    /// When the pipeline has no checkpoint yet; then their changes.
+    Initial,
+    /// The same, and the run ends once everything has been copied.
+    Only,
+    /// When there is no checkpoint yet, and again when the server no longer has the changes that follow it.
+    WhenNeeded,
+}
+
+/// The copy, with settings.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SnapshotSettings")]
+pub(crate) struct RawSnapshotSettings {
+    /// When tables are copied. Default: `initial`.
+    pub mode: Option<RawSnapshotMode>,
+    /// Which of the captured tables are copied, as patterns; of the others only changes are delivered. Default: all.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// Rows a second that are read, at most. Default: as fast as possible.
+    #[schemars(range(min = 1))]
+    pub rows_per_second: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for RawSnapshot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Snapshot;
+        impl<'de> Visitor<'de> for Snapshot {
+            type Value = RawSnapshot;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`never`, `initial`, `only`, `when-needed` or `{ mode: initial, tables: [shop.*], rows_per_second: 1000 }`")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<RawSnapshot, E> {
+                let mode =
+                    RawSnapshotMode::deserialize(StrDeserializer::<E>::new(v)).map_err(|_| E::invalid_value(Unexpected::Str(v), &self))?;
+                Ok(RawSnapshot { settings: RawSnapshotSettings { mode: Some(mode), ..RawSnapshotSettings::default() } })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSnapshot, A::Error> {
+                let settings = RawSnapshotSettings::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawSnapshot { settings })
+            }
+        }
+        deserializer.deserialize_any(Snapshot)
+    }
+}
+
+impl JsonSchema for RawSnapshot {
+    fn schema_name() -> Cow<'static, str> {
+        "Snapshot".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (mode, settings) = (generator.subschema_for::<RawSnapshotMode>(), generator.subschema_for::<RawSnapshotSettings>());
+        json_schema!({ "anyOf": [mode, settings] })
+    }
+}

@@ -1,0 +1,200 @@
+//! What is copied: decided once, when the pipeline has no checkpoint yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mysql_async::{Conn, prelude::Queryable};
+
+use super::{
+    super::{
+        captured::Captured,
+        connection::{Connector, Server},
+        position::{Flavour, LANE},
+        precheck::{Beginning, Faults},
+    },
+    key::quoted,
+    place::{self, CopyPlace},
+    table::{self, Found},
+};
+use sluicegate_config::{MySqlSource, RowImage, SnapshotMode, StartAt};
+use sluicegate_model::{
+    ErrorKind, Result,
+    change::{Frontier, Lane, Offset, TableName},
+};
+use sluicegate_source::Begin;
+
+/// MySQL's and MariaDB's errors for a table that the account may not read, and for one that is not there.
+const DENIED: [u16; 2] = [1142, 1143];
+const NO_TABLE: u16 = 1146;
+
+/// Where the sinks begin, copies included.
+pub struct Begun {
+    /// Each sink's frontier, in their order.
+    pub frontiers: Vec<Frontier>,
+    /// The copies that begin anew: the tables, and which copy of each it is.
+    pub anew: Vec<(TableName, u32)>,
+}
+
+/// Adds the lanes of copies to where the sinks begin in the log, and checks that what is left to copy can be.
+pub(crate) async fn check(
+    connector: &Connector,
+    source: &MySqlSource,
+    sinks: &[Begin],
+    beginning: &Beginning,
+    faults: &mut Faults,
+) -> Result<Begun> {
+    let anew = &beginning.anew;
+    let places = beginning.positions.iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position.clone())));
+    let mut frontiers: Vec<Frontier> = places.collect();
+    for (begin, frontier) in sinks.iter().zip(frontiers.iter_mut()) {
+        if let Begin::At(known) = begin {
+            copies(known).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
+        }
+    }
+    let first = source.snapshot.mode != SnapshotMode::Never && !sinks.iter().any(|begin| matches!(begin, Begin::At(_)));
+    let again = anew.contains(&true);
+    // the sinks that get all rows
+    let wanted: Vec<bool> =
+        sinks.iter().zip(anew).map(|(begin, anew)| first || *anew || matches!(begin, Begin::Start(StartAt::Copy))).collect();
+    if !wanted.contains(&true) && frontiers.iter().all(|frontier| copies(frontier).next().is_none()) {
+        return Ok(Begun { frontiers, anew: Vec::new() });
+    }
+    let mut conn = connector.connect().await?;
+    let server = connector.identify(&mut conn).await?;
+    let names = if wanted.contains(&true) { tables(connector, &mut conn, &server, source).await? } else { Vec::new() };
+    let mut restarted = Vec::new();
+    for name in names {
+        let lane = place::lane(&name);
+        let known = frontiers.iter().filter_map(|frontier| frontier.get(lane.name())).map(CopyPlace::of);
+        let known = known.collect::<Result<Vec<_>>>()?;
+        let generation = known.iter().map(|place| place.generation).max().unwrap_or_default().saturating_add(1);
+        for ((frontier, anew), wanted) in frontiers.iter_mut().zip(anew).zip(&wanted) {
+            let place = match (frontier.get(lane.name()).is_some(), *anew, *wanted) {
+                // what it has of an earlier copy is void
+                (true, true, _) => continue,
+                (false, true, _) => CopyPlace::beginning(generation - 1),
+                (_, false, true) => CopyPlace::beginning(generation),
+                (false, false, false) => CopyPlace::left_out(generation),
+                // left out below, if it has all of an earlier copy; if not, the rest comes with this one
+                (true, false, false) => continue,
+            };
+            frontier.set(lane.clone(), Offset::new(place));
+        }
+        if again {
+            restarted.push((name, generation));
+        }
+    }
+    leave_out(&mut frontiers, anew, &restarted)?;
+    let mut left: BTreeSet<Lane> = BTreeSet::new();
+    for (lane, offset) in frontiers.iter().flat_map(copies) {
+        if !CopyPlace::of(offset)?.is_done() {
+            left.insert(lane.clone());
+        }
+    }
+    left.extend(restarted.iter().map(|(name, _)| place::lane(name)));
+    if !left.is_empty() {
+        faults.item("snapshot");
+        if source.row_image == RowImage::Partial {
+            faults.add(
+                "tables cannot be copied while rows are logged without some of their columns (row_image: partial)",
+                "Set binlog_row_image = FULL and the source's row_image to full, or set the source's snapshot to never.",
+            );
+        }
+        if server.flavour == Flavour::MySql && server.gtids && beginning.positions.iter().any(|position| position.gtid_set.is_none()) {
+            faults.add(
+                "tables cannot be copied from a binlog file and position on, because the GTIDs before it are not known",
+                "Start `now` or `earliest`, or name the GTIDs.",
+            );
+        }
+        can_copy(connector, &mut conn, &server, left.iter().filter_map(|lane| place::table_of(lane.name())), faults).await?;
+        faults.pass(format!("{} tables can be copied", left.len()));
+        faults.result(connector.address())?;
+    }
+    Ok(Begun { frontiers, anew: restarted })
+}
+
+/// The lanes of copies in a frontier.
+fn copies(frontier: &Frontier) -> impl Iterator<Item = (&Lane, &Offset)> {
+    frontier.lanes().filter(|(lane, _)| place::is_copy(lane.name()))
+}
+
+/// A sink that lacks a lane which another one has begins without that copy. So does one that has all of an earlier copy: it has the
+/// table's changes without a gap.
+fn leave_out(frontiers: &mut [Frontier], anew: &[bool], restarted: &[(TableName, u32)]) -> Result<()> {
+    let mut all: BTreeMap<Lane, u32> = restarted.iter().map(|(name, generation)| (place::lane(name), *generation)).collect();
+    for (lane, offset) in frontiers.iter().flat_map(copies) {
+        let (own, most) = (CopyPlace::of(offset)?.generation, all.entry(lane.clone()).or_default());
+        *most = own.max(*most);
+    }
+    for (lane, generation) in all {
+        for (frontier, anew) in frontiers.iter_mut().zip(anew) {
+            let leaves_out = match frontier.get(lane.name()) {
+                None => true,
+                Some(known) => {
+                    let known = CopyPlace::of(known)?;
+                    known.is_done() && known.generation < generation && !anew
+                }
+            };
+            if leaves_out {
+                frontier.set(lane.clone(), Offset::new(CopyPlace::left_out(generation)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tables that are captured and copied.
+async fn tables(connector: &Connector, conn: &mut Conn, server: &Server, source: &MySqlSource) -> Result<Vec<TableName>> {
+    let [captured, copied] = [&source.tables, &source.snapshot.tables].map(|patterns| {
+        let mut captured = Captured::new(patterns.clone());
+        if server.ignores_case {
+            captured.ignore_case();
+        }
+        captured
+    });
+    let query = "SELECT table_schema, table_name FROM information_schema.tables \
+        WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1, 2";
+    let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
+    let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
+    Ok(names.filter(|name| captured.captures(name) && copied.captures(name)).collect())
+}
+
+/// Whether these tables can be copied.
+async fn can_copy(
+    connector: &Connector,
+    conn: &mut Conn,
+    server: &Server,
+    names: impl Iterator<Item = TableName>,
+    faults: &mut Faults,
+) -> Result<()> {
+    if server.flavour == Flavour::MySql && !server.gtids {
+        faults
+            .add("tables cannot be copied, because gtid_mode is not ON", "Switch gtid_mode to ON, or set the source's snapshot to never.");
+    }
+    let account: String = connector.one(conn, "SELECT CURRENT_USER()").await?;
+    let account = account.split_once('@').map_or_else(|| format!("'{account}'"), |(user, host)| format!("'{user}'@'{host}'"));
+    for name in names {
+        let query = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&name.database), quoted(&name.table));
+        let readable = async {
+            match conn.query_drop(query).await {
+                Err(mysql_async::Error::Server(error)) if DENIED.contains(&error.code) => Ok(false),
+                Err(mysql_async::Error::Server(error)) if error.code == NO_TABLE => Ok(true),
+                other => other.map(|()| true),
+            }
+        };
+        if !connector.within("query", readable).await? {
+            faults.add(
+                format!("the account {account} may not read {name}, which is to be copied"),
+                format!("GRANT SELECT ON {}.{} TO {account}", quoted(&name.database), quoted(&name.table)),
+            );
+            continue;
+        }
+        let fault = match table::find(connector, conn, server.flavour, &name).await {
+            Ok(Found::Table(_) | Found::Nothing) => continue,
+            Ok(Found::NoKey(why)) => table::without_key(&name, &why),
+            Err(error) if matches!(error.kind(), ErrorKind::Source | ErrorKind::Precheck) => error,
+            Err(error) => return Err(error),
+        };
+        faults.add(fault.chain(), fault.remedy_text().unwrap_or_default());
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What is left to copy when a run begins: the lanes of the sinks' frontiers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::place::{self, CopyPlace, KeyText, Reached};
+use crate::position::BinlogPosition;
+use sluicegate_config::{Snapshot, SnapshotMode};
+use sluicegate_model::{
+    Result,
+    change::{Frontier, Lane, TableName},
+};
+
+/// The copies that are not done.
+#[derive(Debug)]
+pub struct Lanes {
+    /// One for each table.
+    pub tables: Vec<TableLane>,
+    /// Where the sinks are in the log.
+    pub sinks: Vec<BinlogPosition>,
+    /// Whether the run ends when all of them are done.
+    pub only: bool,
+    /// Rows a second, at most.
+    pub rows_per_second: Option<u64>,
+}
+
+/// The copy of one table.
+#[derive(Debug)]
+pub struct TableLane {
+    /// Its lane.
+    pub lane: Lane,
+    /// The table.
+    pub name: TableName,
+    /// Which copy of the table it is.
+    pub generation: u32,
+    /// Rows that the sink had that is behind the others.
+    pub rows: u64,
+    /// Whether it is not the table's first one: it begins with a truncate.
+    pub anew: bool,
+    /// Whether there is a sink that has no row yet.
+    pub from_the_start: bool,
+    /// The keys that the other sinks have reached; in no order.
+    pub keys: Vec<KeyText>,
+    /// The columns that these are of, where there are any; none where the sinks differ in that.
+    pub key: Option<Arc<str>>,
+}
+
+impl Lanes {
+    /// What is left to copy for sinks at these frontiers; `None` if nothing is.
+    pub fn of(frontiers: &[Frontier], sinks: Vec<BinlogPosition>, settings: &Snapshot, anew: &[(TableName, u32)]) -> Result<Option<Self>> {
+        let mut places: BTreeMap<Lane, Vec<CopyPlace>> = BTreeMap::new();
+        for (lane, offset) in frontiers.iter().flat_map(Frontier::lanes).filter(|(lane, _)| place::is_copy(lane.name())) {
+            places.entry(lane.clone()).or_default().push(CopyPlace::of(offset)?.into_owned());
+        }
+        for (name, _) in anew {
+            places.remove(place::lane(name).name());
+        }
+        let left = places.into_iter().filter_map(|(lane, places)| TableLane::new(lane, &places));
+        let tables: Vec<TableLane> = left.chain(anew.iter().map(TableLane::anew)).collect();
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self { tables, sinks, only: settings.mode == SnapshotMode::Only, rows_per_second: settings.rows_per_second }))
+    }
+}
+
+impl TableLane {
+    fn anew((name, generation): &(TableName, u32)) -> Self {
+        let (lane, name) = (place::lane(name), name.clone());
+        Self { lane, name, generation: *generation, rows: 0, anew: true, from_the_start: true, keys: Vec::new(), key: None }
+    }
+
+    fn new(lane: Lane, places: &[CopyPlace]) -> Option<Self> {
+        let name = place::table_of(lane.name())?;
+        let generation = places.iter().map(|place| place.generation).max()?;
+        let mut table = Self { lane, name, generation, rows: u64::MAX, anew: false, from_the_start: false, keys: Vec::new(), key: None };
+        let mut columns: BTreeSet<Arc<str>> = BTreeSet::new();
+        for place in places {
+            match &place.reached {
+                _ if place.generation < generation => (table.from_the_start, table.rows) = (true, 0),
+                Reached::All => {}
+                Reached::Nothing => (table.from_the_start, table.rows) = (true, 0),
+                Reached::Key(key) => {
+                    table.rows = table.rows.min(place.rows);
+                    columns.insert(place.key.clone());
+                    if !table.keys.contains(key) {
+                        table.keys.push(key.clone());
+                    }
+                }
+            }
+        }
+        if columns.len() == 1 {
+            table.key = columns.pop_first();
+        }
+        (table.from_the_start || !table.keys.is_empty()).then_some(table)
+    }
+}
