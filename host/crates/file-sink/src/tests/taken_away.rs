@@ -84,7 +84,7 @@ fn a_file_that_somebody_cuts_or_adds_to_stops_the_sink_before_it_is_written_to()
         if cut {
             change.set_len(0).unwrap();
         } else {
-            std::io::Write::write_all(&mut &change, b"{}\n").unwrap();
+            io::Write::write_all(&mut &change, b"{}\n").unwrap();
         }
         let length = change.metadata().unwrap().len();
         let written = sink.write(&inserts(20, 20..30, "")).and_then(|()| sink.commit(&Frontier::default()));
