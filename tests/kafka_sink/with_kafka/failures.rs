@@ -96,6 +96,11 @@ fn a_topic_that_cannot_be_created_beside_another_is_reported_with_the_other() {
       remedy: change the sink's `topic` template, or give the table another name with the `map-names` plugin; then start again: nothing is lost
     ");
     assert_eq!(bench.dead_letters().len(), 0);
+    // the client gives up before it says that the topic is unknown
+    let impatient = KafkaSink { delivery_timeout: Duration::from_secs(2), ..settings(&broker, "meet_eu") };
+    let mut bench = Bench::open(impatient, OnError::DeadLetter).unwrap();
+    let error = fails(&mut bench, &inserts(0, [1], "")).to_string();
+    assert!(error.starts_with("topic `meet_eu.orders` cannot be created beside topic `meet.eu_orders`: "), "{error}");
 }
 
 #[test]

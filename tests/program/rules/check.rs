@@ -64,6 +64,37 @@ fn names_that_match_nothing_are_told_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn slips_in_patterns_conditions_and_exclusions_are_told_and_tables_that_are_refused_are_not_missed() {
+    let server = mariadb::shared();
+    let (database, other) = (server.database("hints"), server.database("elsewhere"));
+    server.sql(&format!(
+        "CREATE TABLE {database}.customers (id INT PRIMARY KEY, tenant VARCHAR(10), email VARBINARY(40));
+         CREATE TABLE {database}.orders (id INT PRIMARY KEY); CREATE TABLE {other}.leads (id INT PRIMARY KEY)"
+    ));
+    let mut told = Vec::new();
+    let mut say = |text: String| {
+        let (code, said) = check(&host(&text), &database, &ITEMS, &[]);
+        told.push(format!("exit {}\n{}", code.expect("a code"), said.replace(&other, "OTHER")));
+    };
+    let plugins = |plugins: &str| pipeline(&server, &database, plugins, "");
+    let tables = format!("['{database}x.*', '{database}.leads', '{database}.orders']");
+    say(plugins("[]").replace(&format!("['{database}.*']"), &tables));
+    say(plugins(
+        "[{ use: rewrite-columns, tables: ['DB.*', '!DB.custmers'], config: { tables: [{ table: ['DB.*', '!DB.ordrs', '!DB.tmp_*', '!DB.sessions'], columns: [{ column: id, cast: text }] }] } }]",
+    ));
+    say(plugins("[{ use: filter, config: { tables: [{ table: 'DB.*', where: \"tennant <> 'emial'\" }] } }]"));
+    say(plugins(
+        "[{ use: map-names, config: { databases: [{ pattern: 'no(.*)', to: 'x$1' }], tables: [{ pattern: 'DB.cust(.*)', to: 'DB.k$1' }], columns: [{ table: 'DB.*', pattern: 'no_(.*)', to: '$1' }] } }]",
+    ));
+    // told once, by `plan`: another rule has the column of the table that is refused
+    say(plugins("[{ use: rewrite-columns, config: { tables: [{ table: 'DB.*', columns: [{ column: email, mask: {} }] }] } }]"));
+    say(plugins(
+        "[{ use: rewrite-columns, config: { tables: [{ table: 'DB.*', missing_column: ignore, columns: [{ column: emial, drop: true }] }] } }]",
+    ));
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+#[test]
 fn the_effective_configuration_is_shown_table_by_table() {
     let plugins = "
   - use: rewrite-columns

@@ -30,7 +30,7 @@ struct Frames {
 }
 
 impl Output {
-    /// Goes on in `file`, which holds `bytes` bytes and stands at its end; compressed at the level, if any.
+    /// Goes on in `file`, which holds `bytes` bytes and is appended to; compressed at the level, if any.
     pub fn new(file: File, bytes: u64, zstd: Option<i32>) -> io::Result<Self> {
         let frames = match zstd {
             None => None,
@@ -83,6 +83,12 @@ impl Output {
             (frames.open, frames.held) = (false, false);
         }
         self.file.sync_data()
+    }
+
+    /// The length that the file has, if it is not the one that was written: somebody else cut it, or added to it.
+    pub fn other_length(&self) -> io::Result<Option<u64>> {
+        let length = self.file.metadata()?.len();
+        Ok((length != self.bytes).then_some(length))
     }
 
     /// Where the file is now that was opened as `path`.

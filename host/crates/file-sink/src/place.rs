@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{self, Seek, SeekFrom},
+    io,
     path::Path,
 };
 
@@ -77,12 +77,28 @@ pub(super) fn taken_away(path: &Path, durable: u64) -> Error {
 /// The error when a file holds less than what the checkpoint says is durable.
 pub(super) fn shorter(path: &Path, length: u64, durable: u64) -> Error {
     Error::new(ErrorKind::Sink, format!("{} holds {length} bytes, but the checkpoint says that {durable} are durable", path.display()))
-        .remedy("restore the file: somebody edited or replaced it, or the disk lost what it had confirmed")
+        .remedy(format!(
+            "somebody edited or replaced it, or the disk lost what it had confirmed: restore its first {durable} bytes and start again; \
+             or move it away and start again: the next file begins with the change after those bytes"
+        ))
+}
+
+/// The error when the file that is written to has another length than what was written: somebody cut it, or added to it.
+/// `durable` bytes of it are in the checkpoint.
+pub(super) fn changed(path: &Path, length: u64, written: u64, durable: u64) -> Error {
+    let what = format!("{} was changed while it was written to: it holds {length} bytes, but {written} were written", path.display());
+    Error::new(ErrorKind::Sink, what).remedy(match durable {
+        0 => "start again: all of its records are written again, into a new file; remove copies of this one".to_owned(),
+        durable => format!(
+            "restore its first {durable} bytes and start again; or move it away and start again: the next file begins with the change \
+             after those bytes (cut a copy to {durable} bytes, or it holds those changes, too)"
+        ),
+    })
 }
 
 /// Opens a stream's current file at its durable length, and cuts off what is behind it. `None`: there is no such file.
 pub(super) fn cut(path: &Path, bytes: u64) -> Result<Option<File>> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+    let file = match OpenOptions::new().read(true).append(true).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| fault(path, "the file cannot be opened", e))?,
     };
@@ -94,6 +110,5 @@ pub(super) fn cut(path: &Path, bytes: u64) -> Result<Option<File>> {
         tracing::info!(file = %path.display(), bytes = length - bytes, "cut off what was written after the checkpoint");
         file.set_len(bytes).and_then(|()| file.sync_all()).map_err(|e| fault(path, "the file cannot be cut", e))?;
     }
-    file.seek(SeekFrom::End(0)).map_err(|e| fault(path, "the file cannot be used", e))?;
     Ok(Some(file))
 }

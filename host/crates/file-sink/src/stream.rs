@@ -107,7 +107,7 @@ impl Stream {
         let file = if self.bytes == 0 {
             let folder = layout.folder(&self.destination);
             folder::make(&folder).map_err(|e| fault(&folder, "the folder cannot be made", e))?;
-            let file = OpenOptions::new().write(true).create_new(true).open(&path);
+            let file = OpenOptions::new().append(true).create_new(true).open(&path);
             self.folder_dirty = true;
             self.opened_us = now_us();
             file.map_err(|e| fault(&path, "the file cannot be made", e))?
@@ -142,8 +142,22 @@ impl Stream {
         self.output.is_some() || self.bytes > 0
     }
 
+    /// Stops before something is written to a file that somebody else cut, or added to: a start that cuts it to the checkpoint's
+    /// length must find what the checkpoint speaks of, or too little.
+    fn refuse_changed(&self, layout: &Layout) -> Result<()> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let path = self.path(layout);
+        match output.other_length().map_err(|e| fault(&path, "the file's length cannot be read", e))? {
+            Some(length) => Err(place::changed(&path, length, output.bytes(), self.durable)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the buffer to the file, which is open, and rolls the file when it is full.
     pub fn write_out(&mut self, layout: &Layout, keep: usize) -> Result<()> {
+        if !self.buffer.is_empty() {
+            self.refuse_changed(layout)?;
+        }
         if let Some(output) = self.output.as_mut().filter(|_| !self.buffer.is_empty()) {
             let written = output.write(&self.buffer);
             self.dirty = true;
@@ -173,6 +187,7 @@ impl Stream {
                     Whereabouts::InPlace => {}
                     Whereabouts::Moved | Whereabouts::Removed => return Err(place::taken_away(&path, self.durable)),
                 }
+                self.refuse_changed(layout)?;
             }
             self.dirty = false;
         }

@@ -166,10 +166,10 @@ fn complete_files_may_be_moved_away_but_the_open_one_may_not_be_shortened() {
     let path = settings.folder.join(last);
     let content = fs::read(&path).unwrap();
     fs::write(&path, &content[1..]).unwrap();
-    let digits = |text: String| text.replace(&content.len().to_string(), "N").replace(&(content.len() - 1).to_string(), "N-1");
+    let digits = |text: String| text.replace(&(content.len() - 1).to_string(), "N-1").replace(&content.len().to_string(), "N");
     insta::assert_snapshot!(digits(text(&settings, &open(&settings, Some(&state)).err().unwrap())), @r"
 /out/orders-00000009.ndjson holds N-1 bytes, but the checkpoint says that N are durable
-  remedy: restore the file: somebody edited or replaced it, or the disk lost what it had confirmed
+  remedy: somebody edited or replaced it, or the disk lost what it had confirmed: restore its first N bytes and start again; or move it away and start again: the next file begins with the change after those bytes
 ");
 }
 

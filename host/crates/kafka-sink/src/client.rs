@@ -188,6 +188,15 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
             .caused_by(code)
             .remedy("grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost")
     };
+    // told as an unknown topic, or, with a short `delivery_timeout`, as none at all
+    let meets = || {
+        let other = same_for_metrics(client, topic, patience)?;
+        let what = format!(
+            "topic `{topic}` cannot be created beside topic `{other}`: Kafka takes `.` and `_` for the same in the names of its metrics"
+        );
+        let remedy = "change the sink's `topic` template, or give the table another name with the `map-names` plugin; then start again: nothing is lost";
+        Some(Error::new(ErrorKind::Sink, what).caused_by(code).remedy(remedy))
+    };
     if let Some((fatal, text)) = client.client().fatal_error() {
         // an account without any WRITE is refused its producer id, before or after its first record is
         if is_forbidden(fatal) {
@@ -208,15 +217,8 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
             .remedy("see the broker's log for the reason, or set `on_error`"),
         code if is_forbidden(code) => forbidden(code),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            if let Some(other) = same_for_metrics(client, topic, patience) {
-                return Error::new(
-                    ErrorKind::Sink,
-                    format!(
-                        "topic `{topic}` cannot be created beside topic `{other}`: Kafka takes `.` and `_` for the same in the names of its metrics"
-                    ),
-                )
-                .caused_by(code)
-                .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin; then start again: nothing is lost");
+            if let Some(error) = meets() {
+                return error;
             }
             Error::new(ErrorKind::Sink, format!("topic `{topic}` does not exist, and the brokers do not make it"))
                 .caused_by(code)
@@ -227,10 +229,16 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
             .remedy("change the sink's `topic` template"),
         Code::Authentication | Code::SaslAuthenticationFailed => refused(&settings.brokers, &trouble),
         _ if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) => refused(&settings.brokers, &trouble),
-        Code::MessageTimedOut | Code::TimedOutQueue | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown => sink(
-            format!("{} did not acknowledge records for topic `{topic}` within {:?}", settings.brokers, settings.delivery_timeout),
-            "see that the brokers run and can be reached, and that the topic has its in-sync replicas; then start again: nothing is lost",
-        ),
+        Code::MessageTimedOut | Code::TimedOutQueue | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown => {
+            let told = || {
+                sink(
+                    format!("{} did not acknowledge records for topic `{topic}` within {:?}", settings.brokers, settings.delivery_timeout),
+                    "see that the brokers run and can be reached, and that the topic has its in-sync replicas; then start again: nothing is lost",
+                )
+            };
+            // brokers that are out of reach cannot tell of other topics, and are not waited for again
+            (code == Code::MessageTimedOut && trouble.is_none()).then(meets).flatten().unwrap_or_else(told)
+        }
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => sink(
             format!("topic `{topic}` has fewer in-sync replicas than its `min.insync.replicas`"),
             "bring the missing brokers back, then start again: nothing is lost",

@@ -33,6 +33,7 @@ use rdkafka::{
 
 pub use client::precheck;
 pub use foresee::{Foreseen, foresee};
+pub use topic::metric;
 
 use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};

@@ -135,7 +135,7 @@ pub(super) fn bad_destination(table: &TableName) -> Error {
 }
 
 /// What Kafka's metrics call a topic. It refuses a new topic whose name there is taken.
-pub(super) fn metric(topic: &str) -> Box<str> {
+pub fn metric(topic: &str) -> Box<str> {
     topic.replace('.', "_").into()
 }
 

@@ -404,7 +404,7 @@ async fn keys(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, fau
         AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') ORDER BY 1, 2";
     let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
     let names: Vec<TableName> = rows.into_iter().map(|(d, t)| TableName::new(d, t)).filter(|n| catalogue.captures(n)).collect();
-    let query = "SELECT DISTINCT table_schema, table_name FROM information_schema.statistics WHERE index_name = 'PRIMARY'";
+    let query = "SELECT table_schema, table_name FROM information_schema.statistics WHERE index_name = 'PRIMARY' AND seq_in_index = 1";
     let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
     let keyed: HashSet<TableName> = rows.into_iter().map(|(d, t)| TableName::new(d, t)).collect();
     let keyless: Vec<String> = names.iter().filter(|name| !keyed.contains(name)).map(ToString::to_string).collect();

@@ -71,9 +71,12 @@ impl Treatments {
             return Ok(());
         }
         if let Some(before) = before {
-            let lost: Vec<&str> = before.treated.difference(&now.columns).map(String::as_str).collect();
-            let new: Vec<&str> =
-                now.columns.difference(&before.columns).filter(|c| !now.treated.contains(*c)).map(String::as_str).collect();
+            // names of columns have no case
+            let lower = |columns: &BTreeSet<String>| columns.iter().map(|column| column.to_lowercase()).collect::<BTreeSet<_>>();
+            let (here, there) = (lower(&now.columns), lower(&before.columns));
+            let lost: Vec<&str> = before.treated.iter().filter(|c| !here.contains(&c.to_lowercase())).map(String::as_str).collect();
+            let is_new = |c: &&String| !there.contains(&c.to_lowercase()) && !now.treated.contains(*c);
+            let new: Vec<&str> = now.columns.iter().filter(is_new).map(String::as_str).collect();
             if !lost.is_empty() && !new.is_empty() {
                 return Err(lost_its_treatment(&now.table, &lost, &new));
             }
@@ -190,6 +193,14 @@ mod tests {
         follow(&treatments, "r", &["id", "email", "note"], &["email"]).unwrap();
         follow(&treatments, "r", &["id", "note"], &[]).unwrap();
         follow(&treatments, "r", &["id", "note", "points"], &[]).unwrap();
+    }
+
+    #[test]
+    fn a_treated_column_in_another_case_is_not_lost() {
+        let treatments = Treatments::default();
+        follow(&treatments, "r", &["id", "email"], &["email"]).unwrap();
+        follow(&treatments, "r", &["id", "Email", "note"], &["Email"]).unwrap();
+        follow(&treatments, "r", &["id", "e_mail", "note"], &[]).unwrap_err();
     }
 
     #[test]

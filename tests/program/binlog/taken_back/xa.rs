@@ -1,5 +1,7 @@
 //! Rows of XA transactions come at their commit.
 
+use sluicegate_harness::until;
+
 use super::*;
 
 /// Whether a temporary table may be made inside an XA transaction.
@@ -25,9 +27,9 @@ fn xa(server: &mut Server) {
     let mut process = start(&host);
     let mut client = server.client();
     client.sql("INSERT INTO d.a VALUES ('between', 3)");
-    client.sql("XA COMMIT 'two','branch',7");
+    end(server, "XA COMMIT 'two','branch',7");
     wait_for(&mut process, &host, "t", "a", 2);
-    client.sql("XA COMMIT 'one'");
+    end(server, "XA COMMIT 'one'");
     wait_for(&mut process, &host, "t", "a", 14);
     // rolled back, in one phase, and with rows that were taken back before the prepare
     prepare(&mut client, "'three'", "INSERT INTO a VALUES ('back', 4)");
@@ -53,8 +55,8 @@ fn xa(server: &mut Server) {
     process.wait_until("a commit of what is prepared", PATIENCE, || shown(&host, "t").to_string().contains("prepared"));
     process.kill9();
     server.sql("FLUSH BINARY LOGS");
-    server.sql("XA COMMIT 'five'");
-    server.sql("XA ROLLBACK 'six'");
+    end(server, "XA COMMIT 'five'");
+    end(server, "XA ROLLBACK 'six'");
     server.sql("INSERT INTO d.last VALUES (2)");
     run_to(&host, &["t"], 2);
     are_equal(server, "d", &host, "t");
@@ -68,7 +70,7 @@ fn xa(server: &mut Server) {
     let mut process = start(&late);
     server.sql("INSERT INTO d.last VALUES (3)");
     wait_for(&mut process, &late, "t", "last", 3);
-    server.sql("XA COMMIT 'seven'");
+    end(server, "XA COMMIT 'seven'");
     wait_for(&mut process, &late, "t", "b", 71);
     stop(process);
     assert_eq!(ids(&late, "t", "b"), [70, 71]);
@@ -77,7 +79,7 @@ fn xa(server: &mut Server) {
     prepare(&mut client, "'large'", many("b", 1000, 600, "x").trim_end_matches(';'));
     // MariaDB lets another session commit it once its own has ended
     drop(client);
-    server.sql("XA COMMIT 'large'");
+    end(server, "XA COMMIT 'large'");
     server.sql("INSERT INTO d.last VALUES (4)");
     let mut process = late.spawn();
     process.wait_until("a commit inside the transaction", PATIENCE, || rows_of_open_transaction(&late, "t") > 0 || is_at_end(&late, 4));
@@ -102,12 +104,18 @@ fn xa(server: &mut Server) {
     run_to(&late, &["t"], 6);
     let newest = server.query("SHOW BINARY LOGS").pop().expect("a file").remove(0).expect("a name");
     server.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
-    server.sql("XA COMMIT 'eight'");
+    end(server, "XA COMMIT 'eight'");
     let (code, said) = refused(&late);
     assert_eq!(code, Some(1), "{said}");
     for part in ["the commit of the XA transaction X'6569676874',X'',1", "no longer in its log", "remedy: "] {
         assert!(said.contains(part), "{said}");
     }
+}
+
+/// Ends an XA transaction of another session. MariaDB takes that once the other session has ended on the server, too.
+fn end(server: &Server, statement: &str) {
+    let mut client = server.client();
+    until("the other session has ended", PATIENCE, || client.try_sql(statement).is_ok());
 }
 
 /// Prepares on a connection that ends.

@@ -70,6 +70,42 @@ fn what_to_do_follows_from_what_the_checkpoint_has() {
 ");
 }
 
+/// What logrotate's `copytruncate` does, and an append by somebody else.
+#[test]
+fn a_file_that_somebody_cuts_or_adds_to_stops_the_sink_before_it_is_written_to() {
+    for (zstd, cut) in [(None, true), (Some(3), true), (None, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), 1 << 20, zstd);
+        let (mut sink, state) = half_way(&settings);
+        let file = settings.folder.join(serde_json::from_str::<Place>(&state).unwrap().file);
+        let copy = folder.path().join("copy");
+        fs::copy(&file, &copy).unwrap();
+        let change = fs::File::options().append(true).open(&file).unwrap();
+        if cut {
+            change.set_len(0).unwrap();
+        } else {
+            io::Write::write_all(&mut &change, b"{}\n").unwrap();
+        }
+        let length = change.metadata().unwrap().len();
+        let written = sink.write(&inserts(20, 20..30, "")).and_then(|()| sink.commit(&Frontier::default()));
+        let error = text(&settings, &written.unwrap_err());
+        assert!(error.contains("was changed while it was written to"), "{error}");
+        drop(sink);
+        assert_eq!(fs::metadata(&file).unwrap().len(), length, "nothing was written to it");
+        if cut {
+            // as the error says
+            let error = text(&settings, &open(&settings, Some(&state)).err().unwrap());
+            assert!(error.contains("holds 0 bytes") && error.contains("or move it away and start again"), "{error}");
+            fs::rename(&file, folder.path().join("away")).unwrap();
+            go_on(&settings, &state);
+            assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
+        } else {
+            go_on(&settings, &state);
+            assert_eq!(ids(&settings), (0..30).collect::<Vec<_>>());
+        }
+    }
+}
+
 #[test]
 fn a_start_without_the_removed_file_loses_only_what_was_in_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 pub(super) mod at_start;
 mod patterns;
 mod places;
+mod shared_topics;
 mod steps;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -14,7 +15,7 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::Table,
+    change::{Table, TableName},
     finding::{Finding, Verdict, listed},
     limits::CHECK_NAMES,
 };
@@ -208,13 +209,14 @@ fn tables(
         report.add([Finding::pass("plan", format!("{} planned, {changed} changed by plugins{beyond}", effects.len()))]);
     }
     if !inventory.captured.is_empty() {
+        // a table that cannot be planned may be the one that is meant
+        let planned: BTreeSet<&TableName> = effects.iter().map(|effect| &effect.source.name).collect();
+        let refused: Vec<&Table> = inventory.captured.iter().map(|table| &**table).filter(|table| !planned.contains(&table.name)).collect();
         for (index, (member, description)) in members.iter().zip(chain.descriptions()).enumerate() {
             let arriving: Vec<&Table> = effects.iter().filter_map(|effect| effect.arriving.get(index)).collect();
-            // a table that cannot be planned may be the one that is meant
-            let refused = inventory.captured.iter().filter(|table| effects.iter().all(|effect| effect.source.name != table.name));
-            let all: Vec<&Table> = arriving.iter().copied().chain(refused.map(|table| &**table)).collect();
+            let all = [arriving.as_slice(), &refused].concat();
             let found = without_effect(member, &description.config_schema, &all);
-            report.add(found.into_iter().chain(steps::look(member, &arriving, around)));
+            report.add(found.into_iter().chain(steps::look(member, &arriving, &refused, around)));
         }
     }
     let mut topics = vec![Vec::new(); effects.len()];
@@ -233,6 +235,11 @@ fn tables(
             }
         }
     }
+    let clusters = pipeline.sinks.iter().filter_map(|sink| match &sink.kind {
+        SinkKind::Kafka(settings) => Some((sink.name.as_str(), settings.brokers.as_str())),
+        _ => None,
+    });
+    report.add(shared_topics::look(&clusters.collect::<Vec<_>>(), &topics));
     report.tables = effects.iter().zip(topics).map(|(effect, topics)| told(effect, members, topics)).collect();
 }
 
@@ -243,8 +250,8 @@ fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
     for (pattern, excludes) in patterns.include().iter().map(|p| (p, false)).chain(patterns.exclude().iter().map(|p| (p, true))) {
         let text = pattern.as_str();
         let Ok(one) = TablePatterns::new(&[lower(text)]) else { continue };
-        let is_selected = |name: &sluicegate_model::change::TableName| match inventory.ignores_case {
-            true => one.selects(&sluicegate_model::change::TableName::new(name.database.to_lowercase(), name.table.to_lowercase())),
+        let is_selected = |name: &TableName| match inventory.ignores_case {
+            true => one.selects(&TableName::new(name.database.to_lowercase(), name.table.to_lowercase())),
             false => one.selects(name),
         };
         // an exclusion with wildcards is often a precaution
@@ -254,9 +261,7 @@ fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
         let mark = if excludes { "!" } else { "" };
         let why = match inventory.no_tables.iter().find(|name| one.selects(*name)) {
             Some(name) => format!(": {name} is a view or a sequence, of which no rows are logged as a table's"),
-            None => near(text, inventory.seen.iter().map(ToString::to_string))
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default(),
+            None => meant(text, pattern.is_exact(), &inventory.seen),
         };
         found.push(Finding::warn(
             "tables",
@@ -285,27 +290,56 @@ fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
 /// Patterns of a plugin that select none of the tables that arrive at it.
 fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Finding> {
     let mut found = Vec::new();
-    for pattern in patterns::of(&member.settings, schema).iter().flat_map(TablePatterns::include) {
-        let selects = |table: &&Table| TablePatterns::new(&[pattern.as_str()]).is_ok_and(|one| one.selects(&table.name));
-        if arriving.iter().any(selects) {
+    let name = &member.settings.name;
+    let selections = patterns::of(&member.settings, schema);
+    let selects_none = |pattern: &str| !TablePatterns::new(&[pattern]).is_ok_and(|one| arriving.iter().any(|t| one.selects(&t.name)));
+    let hint = |pattern: &str, exact| meant(pattern, exact, arriving.iter().map(|table| &table.name));
+    for pattern in selections.iter().flat_map(TablePatterns::include).filter(|pattern| selects_none(pattern.as_str())) {
+        let (text, hint) = (pattern.as_str(), hint(pattern.as_str(), pattern.is_exact()));
+        found.push(Finding::warn(
+            "rules",
+            format!("plugin `{name}`: `{text}` matches no captured table, so the plugin does nothing for it{hint}"),
+            "correct the pattern in the plugin's `tables` or `config`: what it was to mask, drop or filter is delivered as it is; or leave it so if the table is made later",
+        ));
+    }
+    // an exclusion with wildcards, or of what the source leaves out, too, is often a precaution
+    let excluded = selections.iter().flat_map(TablePatterns::exclude).filter(|pattern| pattern.is_exact());
+    for pattern in excluded.filter(|pattern| selects_none(pattern.as_str())) {
+        let (text, hint) = (pattern.as_str(), hint(pattern.as_str(), true));
+        if hint.is_empty() {
             continue;
         }
-        let near = near(pattern.as_str(), arriving.iter().map(|table| table.name.to_string()));
-        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        let finding = Finding::warn(
+        found.push(Finding::warn(
             "rules",
-            format!(
-                "plugin `{}`: `{}` matches no captured table, so the plugin does nothing for it{hint}",
-                member.settings.name,
-                pattern.as_str()
-            ),
-            "correct the pattern in the plugin's `tables` or `config`: what it was to mask, drop or filter is delivered as it is; or leave it so if the table is made later",
-        );
-        if !found.contains(&finding) {
-            found.push(finding);
-        }
+            format!("plugin `{name}`: `!{text}` matches no captured table, so no table is left out by it{hint}"),
+            "correct the pattern in the plugin's `tables` or `config`, take it out, or leave it so if the table is made later",
+        ));
     }
+    let mut told = BTreeSet::new();
+    found.retain(|finding| told.insert(finding.found.clone()));
     found
+}
+
+/// The name that a pattern was probably meant to be, as the end of a sentence: that of a table, of one in another database, or of a
+/// database.
+fn meant<'n>(pattern: &str, is_exact: bool, names: impl IntoIterator<Item = &'n TableName>) -> String {
+    let names: Vec<&TableName> = names.into_iter().collect();
+    let hint = |name: String| format!("; did you mean `{name}`?");
+    if let Some(name) = near(pattern, names.iter().map(ToString::to_string)) {
+        return hint(name);
+    }
+    let Some((database, table)) = pattern.split_once('.').filter(|(database, _)| !database.contains(['*', '?', '`'])) else {
+        return String::new();
+    };
+    if is_exact {
+        let elsewhere = names.iter().find(|name| name.table == table);
+        return elsewhere.map(|name| hint(name.to_string())).unwrap_or_default();
+    }
+    let databases: BTreeSet<&str> = names.iter().map(|name| name.database.as_str()).collect();
+    match databases.contains(database) {
+        true => String::new(),
+        false => near(database, databases).map(|near| hint(format!("{near}.{table}"))).unwrap_or_default(),
+    }
 }
 
 /// The name that `wanted` was probably meant to be.

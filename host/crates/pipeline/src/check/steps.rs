@@ -25,34 +25,62 @@ pub(super) fn standard(member: &Member) -> Option<&str> {
     }
 }
 
-/// Looks at one plugin, with the tables as they arrive at it.
-pub(super) fn look(member: &Member, arriving: &[&Table], around: &Surroundings) -> Vec<Finding> {
+/// The tables that a plugin sees.
+struct Seen<'t> {
+    /// As they arrive at it.
+    planned: Vec<&'t Table>,
+    /// Those that some plugin refuses, as the source has them. That was told; but one of them may have what a rule names.
+    refused: Vec<&'t Table>,
+}
+
+impl<'t> Seen<'t> {
+    fn all(&self) -> impl Iterator<Item = &'t Table> {
+        self.planned.iter().chain(&self.refused).copied()
+    }
+}
+
+/// Looks at one plugin, with the tables as they arrive at it, and those that are `refused`.
+pub(super) fn look(member: &Member, arriving: &[&Table], refused: &[&Table], around: &Surroundings) -> Vec<Finding> {
     let Ok(config) = serde_json::from_str::<Value>(&member.settings.config) else { return Vec::new() };
-    let seen: Vec<&Table> = arriving.iter().copied().filter(|table| member.settings.tables.selects(&table.name)).collect();
+    let of_member = |table: &&Table| member.settings.tables.selects(&table.name);
+    let seen = Seen {
+        planned: arriving.iter().copied().filter(of_member).collect(),
+        refused: refused.iter().copied().filter(of_member).collect(),
+    };
     match standard(member) {
-        _ if seen.is_empty() => Vec::new(),
+        _ if seen.planned.is_empty() => Vec::new(),
         Some("rewrite-columns") => rewrite_columns(&member.settings.name, &config, &seen),
-        Some("map-names") => map_names(&member.settings.name, &config, &seen),
+        Some("map-names") => {
+            let mut found = map_names(&member.settings.name, &config, &seen);
+            found.extend(map_names_patterns(member, &config, &seen, around));
+            found
+        }
         Some("filter") => filter(member, &config, &seen, around),
         _ => Vec::new(),
     }
 }
 
-/// The tables that an entry selects.
-fn selected<'t>(entry: &Value, seen: &[&'t Table]) -> (String, Vec<&'t Table>) {
-    let patterns = patterns::written(&entry["table"]).and_then(|written| TablePatterns::new(&written).ok()).unwrap_or_default();
-    (patterns.to_string(), seen.iter().copied().filter(|table| patterns.selects(&table.name)).collect())
+/// The tables that an entry is for.
+fn patterns_of(entry: &Value) -> TablePatterns {
+    patterns::written(&entry["table"]).and_then(|written| TablePatterns::new(&written).ok()).unwrap_or_default()
 }
 
-fn columns<'t>(tables: &[&'t Table]) -> BTreeSet<&'t str> {
-    tables.iter().flat_map(|table| &table.columns).map(|column| column.name.as_str()).collect()
+/// What an entry is for, in words; and the columns of the tables that it selects. `None`: it selects no table that can be planned.
+fn columns<'t>(entry: &Value, seen: &Seen<'t>) -> Option<(TablePatterns, BTreeSet<&'t str>)> {
+    let patterns = patterns_of(entry);
+    if !seen.planned.iter().any(|table| patterns.selects(&table.name)) {
+        return None; // told of the pattern, or of the table
+    }
+    let selected = seen.all().filter(|table| patterns.selects(&table.name));
+    let there = selected.flat_map(|table| &table.columns).map(|column| column.name.as_str()).collect();
+    Some((patterns, there))
 }
 
 fn is_in(name: &str, columns: &BTreeSet<&str>) -> bool {
     columns.iter().any(|column| column.to_lowercase() == name.to_lowercase())
 }
 
-fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
+fn rewrite_columns(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding> {
     let entries: Vec<&Value> = config["tables"].as_array().into_iter().flatten().take(MOST).collect();
     let steps = |entry: &Value| entry["columns"].as_array().cloned().unwrap_or_default();
     // what steps make is there for those behind them
@@ -67,11 +95,7 @@ fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding
         .collect();
     let mut found = Vec::new();
     for entry in &entries {
-        let (tables, selected) = selected(entry, seen);
-        let there = columns(&selected);
-        if selected.is_empty() {
-            continue; // told of the pattern
-        }
+        let Some((tables, there)) = columns(entry, seen) else { continue };
         for step in steps(entry) {
             let ignored = step.get("missing_column").or(entry.get("missing_column")).is_some_and(|missing| missing == "ignore");
             let action = ACTIONS.iter().find(|action| step.get(**action).is_some()).copied().unwrap_or("step");
@@ -88,13 +112,12 @@ fn rewrite_columns(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding
     found
 }
 
-fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
+fn map_names(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for entry in config["columns"].as_array().into_iter().flatten().take(MOST) {
-        let (tables, selected) = selected(entry, seen);
-        let there = columns(&selected);
+        let Some((tables, there)) = columns(entry, seen) else { continue };
         let ignored = entry["missing_column"] == "ignore";
-        if let Some(column) = entry["from"].as_str().filter(|name| !selected.is_empty() && !is_in(name, &there)) {
+        if let Some(column) = entry["from"].as_str().filter(|name| !is_in(name, &there)) {
             found.push(nothing(plugin, &format!("rename `{column}`"), column, &tables, &there, ignored));
         }
     }
@@ -102,7 +125,7 @@ fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
         for from in config[list].as_array().into_iter().flatten().take(MOST).filter_map(|entry| entry["from"].as_str()) {
             // as patterns take a name, also where it is written with backticks
             let is = |name: &String| match list {
-                "tables" => TablePatterns::new(&[from]).is_ok_and(|pattern| seen.iter().any(|table| pattern.selects(&table.name))),
+                "tables" => TablePatterns::new(&[from]).is_ok_and(|pattern| seen.all().any(|table| pattern.selects(&table.name))),
                 _ => name == from,
             };
             if !there.iter().any(is) {
@@ -115,34 +138,79 @@ fn map_names(plugin: &str, config: &Value, seen: &[&Table]) -> Vec<Finding> {
             }
         }
     };
-    names("tables", "table", seen.iter().map(|table| table.name.to_string()).collect());
-    names("databases", "database", seen.iter().map(|table| table.name.database.clone()).collect());
+    names("tables", "table", seen.all().map(|table| table.name.to_string()).collect());
+    names("databases", "database", seen.all().map(|table| table.name.database.clone()).collect());
     found
 }
 
+/// Regular expressions, each in a plugin of its own: only the plugin can tell what they match.
+fn map_names_patterns(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surroundings) -> Vec<Finding> {
+    let name = &member.settings.name;
+    let mut found = Vec::new();
+    for list in ["databases", "tables", "columns"] {
+        for entry in config[list].as_array().into_iter().flatten().take(MOST) {
+            let Some(pattern) = entry["pattern"].as_str() else { continue };
+            if list == "columns" && columns(entry, seen).is_none() {
+                continue; // told of its tables
+            }
+            let Some(mut chain) = alone(member, &json!({ list: [entry], "merge": true }), around) else { continue };
+            if !seen.all().any(|table| does_something(&mut chain, table)) {
+                let what = list.trim_end_matches('s');
+                found.push(Finding::warn(
+                    "rules",
+                    format!("plugin `{name}`: `{}` gives no {what} another name", clipped(pattern)),
+                    "correct the `pattern` in the plugin's `config` (it has to match the whole name), or leave it so if it is made later",
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// A chain of the plugin alone, with another configuration. `None`: it refuses that, which was told when the whole chain was made.
+fn alone(member: &Member, config: &Value, around: &Surroundings) -> Option<Chain> {
+    let mut settings = (*member.settings).clone();
+    settings.config = config.to_string();
+    let alone = Member { settings: settings.into(), compiled: member.compiled.clone() };
+    let around = Surroundings { known: KnownTables::new(around.limits.known_tables).into(), ..around.clone() };
+    prepare::chains(&[alone], &around, 1).ok()?.pop()
+}
+
+fn does_something(chain: &mut Chain, table: &Table) -> bool {
+    // an error is no silence
+    let effect = chain.effect(&std::sync::Arc::new(table.clone()));
+    effect.map_or(true, |effect| effect.steps.iter().flatten().any(|step| !step.is_none()))
+}
+
 /// Each condition by itself, in a plugin of its own: only the plugin can tell what it judges.
-fn filter(member: &Member, config: &Value, seen: &[&Table], around: &Surroundings) -> Vec<Finding> {
+fn filter(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surroundings) -> Vec<Finding> {
     let name = &member.settings.name;
     let mut found = Vec::new();
     for entry in config["tables"].as_array().into_iter().flatten().take(MOST) {
-        let (tables, selected) = selected(entry, seen);
-        let Some(condition) = entry["where"].as_str().filter(|_| !selected.is_empty()) else { continue };
-        let mut settings = (*member.settings).clone();
-        settings.config = json!({ "tables": [entry] }).to_string();
-        let alone = Member { settings: settings.into(), compiled: member.compiled.clone() };
-        let around = Surroundings { known: KnownTables::new(around.limits.known_tables).into(), ..around.clone() };
-        // what it cannot plan was told when the whole chain planned it
-        let Ok(mut chains) = prepare::chains(&[alone], &around, 1) else { continue };
-        let Some(chain) = chains.first_mut() else { continue };
-        if !selected.iter().any(|table| judges(chain, table)) {
+        let (tables, Some(condition)) = (patterns_of(entry), entry["where"].as_str()) else { continue };
+        if columns(entry, seen).is_none() {
+            continue;
+        }
+        let Some(mut chain) = alone(member, &json!({ "tables": [entry] }), around) else { continue };
+        if !seen.all().filter(|table| tables.selects(&table.name)).any(|table| judges(&mut chain, table)) {
+            let there = columns(entry, seen).map(|(_, there)| there).unwrap_or_default();
+            let hint = slip(condition, &there).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             found.push(Finding::warn(
                 "rules",
-                format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns", clipped(condition)),
+                format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns{hint}", clipped(condition)),
                 "correct the columns in the plugin's `config`, or its tables",
             ));
         }
     }
     found
+}
+
+/// The column that a word of a condition was probably meant to be.
+fn slip<'t>(condition: &str, there: &BTreeSet<&'t str>) -> Option<&'t str> {
+    // what stands between single quotes is a text
+    let code = condition.split('\'').step_by(2);
+    let words = code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$'));
+    words.filter(|word| !word.is_empty() && !is_in(word, there)).find_map(|word| near(word, there.iter().copied()))
 }
 
 fn judges(chain: &mut Chain, table: &Table) -> bool {
@@ -157,11 +225,15 @@ fn clipped(text: &str) -> String {
 }
 
 /// A step without a column to work on. One that looks like a slip fails: what it was to hide would go out as it is.
-fn nothing(plugin: &str, step: &str, column: &str, tables: &str, there: &BTreeSet<&str>, ignored: bool) -> Finding {
+fn nothing(plugin: &str, step: &str, column: &str, tables: &TablePatterns, there: &BTreeSet<&str>, ignored: bool) -> Finding {
     let near = near(column, there.iter().copied());
     let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    let found = format!("plugin `{plugin}`: {step} applies to nothing: no table of {tables} has the column `{column}`{hint}");
-    let remedy = "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing_column: ignore`";
+    let of = if tables.include().is_empty() { String::new() } else { format!(" of {tables}") };
+    let found = format!("plugin `{plugin}`: {step} applies to nothing: no table{of} has the column `{column}`{hint}");
+    let remedy = match ignored {
+        true => "correct the column in the plugin's `config`, take the rule out, or leave it so if a table is to get the column",
+        false => "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing_column: ignore`",
+    };
     if near.is_some() && !ignored { Finding::fail("rules", found, remedy) } else { Finding::warn("rules", found, remedy) }
 }
 
@@ -172,7 +244,7 @@ pub(super) fn actions(member: &Member, table: &Table, column: &str) -> Vec<&'sta
         return Vec::new();
     }
     let entries = config["tables"].as_array().into_iter().flatten();
-    let steps = entries.filter(|entry| !selected(entry, &[table]).1.is_empty()).flat_map(|entry| entry["columns"].as_array()).flatten();
+    let steps = entries.filter(|entry| patterns_of(entry).selects(&table.name)).flat_map(|entry| entry["columns"].as_array()).flatten();
     let mine = steps.filter(|step| step["column"].as_str().is_some_and(|name| name.to_lowercase() == column.to_lowercase()));
     mine.filter_map(|step| ACTIONS.iter().find(|action| step.get(**action).is_some()).copied()).collect()
 }
