@@ -108,10 +108,7 @@ pub(super) fn columns(tokens: &mut Tokens<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Statement, Syntax, classify, keeps_schemas},
-        *,
-    };
+    use super::super::{Statement, Syntax, classify, keeps_schemas};
     use crate::position::Flavour;
 
     fn keeps(text: &str) -> bool {
