@@ -29,7 +29,7 @@ fn sequences_are_no_rows_and_stop_nothing() {
     each_mariadb(|server| {
         let database = server.database("sequences");
         server.sql(&format!(
-            "CREATE SEQUENCE {database}.numbers START WITH 100 CACHE 10; CREATE SEQUENCE {database}.gone;
+            "CREATE SEQUENCE {database}.numbers START WITH 100 CACHE 10; CREATE SEQUENCE {database}.gone; CREATE SEQUENCE {database}.reused;
              CREATE TABLE {database}.orders (id bigint PRIMARY KEY DEFAULT NEXTVAL({database}.numbers), note varchar(9));
              CREATE TABLE {database}.looks_like_one (next_not_cached_value bigint NOT NULL, minimum_value bigint NOT NULL, maximum_value bigint NOT NULL, \
              start_value bigint NOT NULL, increment bigint NOT NULL, cache_size bigint unsigned NOT NULL, cycle_option tinyint unsigned NOT NULL, \
@@ -45,6 +45,12 @@ fn sequences_are_no_rows_and_stop_nothing() {
         ));
         let expected = ["Insert orders 100 a", "Insert orders 501 b", "Insert looks_like_one 1 2 3 4 5 6 7 8"];
         assert_eq!(capture.changes(3).iter().map(shown).collect::<Vec<_>>(), expected);
+        // a table under the name of a sequence that was read
+        server.sql(&format!(
+            "SELECT SETVAL({database}.reused, 7); DROP SEQUENCE {database}.reused; CREATE TABLE {database}.reused LIKE {database}.looks_like_one;
+             INSERT INTO {database}.reused VALUES (8, 7, 6, 5, 4, 3, 2, 1)"
+        ));
+        assert_eq!(capture.changes(4).iter().map(shown).next_back().as_deref(), Some("Insert reused 8 7 6 5 4 3 2 1"));
         let place = capture.position();
         capture.stop();
         // rows of a sequence that is gone when they are read

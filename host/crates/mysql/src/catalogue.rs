@@ -116,8 +116,14 @@ impl Catalogue {
 
     /// A schema change was logged: what the server's catalogue said of these tables is out of date.
     pub fn schema_changed(&mut self, touched: &Touched) {
-        let stale =
-            |version: &Version| version.asked && matches!(&version.known, Known::Captured(plan) if touched.may_be(&plan.table.name));
+        let stale = |version: &Version| {
+            version.asked
+                && match &version.known {
+                    Known::Captured(plan) => touched.may_be(&plan.table.name),
+                    // a sequence, whose name may be that of a table from here on
+                    Known::PassedOver => true,
+                }
+        };
         if self.versions.values().any(stale) {
             self.versions.retain(|_, version| !stale(version));
             self.ids.clear();
