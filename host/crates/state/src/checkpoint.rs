@@ -246,6 +246,8 @@ fn set_lanes(transaction: &Transaction<'_>, sink: &str, lanes: &Frontier, now: &
 }
 
 fn all(connection: &Connection, path: &Path) -> Result<Vec<(String, Progress)>> {
+    // both tables as of one moment, also while a pipeline commits: a state without its frontier would lose what is between them
+    let _moment = connection.unchecked_transaction().map_err(|e| fault(path, "cannot be read", e))?;
     let rows = |query: &str, columns: usize| {
         let read = || {
             let mut statement = connection.prepare_cached(query)?;
