@@ -64,6 +64,23 @@ fn a_checkpoint_in_use_can_be_looked_at() {
 }
 
 #[test]
+fn progress_and_state_are_of_one_commit_also_while_a_pipeline_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.state");
+    let checkpoint = Checkpoint::open(&path, "shop").unwrap();
+    checkpoint.begin([("files", &frontier(0))]).unwrap();
+    checkpoint.commit("files", &frontier(0), "0").unwrap();
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(|| (1..=300).for_each(|at| checkpoint.commit("files", &frontier(at), &at.to_string()).unwrap()));
+        while !committing.is_finished() {
+            let seen = Checkpoint::look(&path, "shop").unwrap();
+            let [(_, progress)] = &seen[..] else { panic!("one sink: {seen:?}") };
+            assert_eq!(progress.frontier, frontier(progress.state.parse().unwrap()));
+        }
+    });
+}
+
+#[test]
 fn a_commit_moves_only_the_lanes_that_moved() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::open(&folder.path().join("p.state"), "shop").unwrap();
