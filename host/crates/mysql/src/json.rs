@@ -92,15 +92,8 @@ impl Parser {
     }
 
     fn container<'a>(&mut self, data: &'a [u8], width: usize, object: bool, depth: usize) -> Result<Node<'a>, Fault> {
-        if depth >= MAX_DEPTH {
-            return Err(Fault::Invalid("a JSON document nested too deeply"));
-        }
-        let mut header = Cursor(data);
-        let count = header.uint(width)? as usize;
-        let size = header.uint(width)? as usize;
-        let data = data.get(..size).ok_or(Fault::Truncated)?;
-        let per_element = 1 + width + if object { width + 2 } else { 0 };
-        self.budget = self.budget.checked_sub(count.saturating_mul(per_element)).ok_or(OVERLAP)?;
+        let Head { count, entries: header, data, bytes } = head(data, width, object, depth)?;
+        self.budget = self.budget.checked_sub(bytes).ok_or(OVERLAP)?;
         let (mut keys, mut values) = (header, header);
         let (mut members, mut cells) = (Vec::new(), Vec::new());
         if object {
@@ -249,15 +242,8 @@ impl Writer<'_> {
 
     /// An object or array; offsets count from the start of `data`, sizes and offsets are `width` bytes.
     fn container(&mut self, data: &[u8], width: usize, object: bool, depth: usize) -> Result<(), Fault> {
-        if depth >= MAX_DEPTH {
-            return Err(Fault::Invalid("a JSON document nested too deeply"));
-        }
-        let mut header = Cursor(data);
-        let count = header.uint(width)? as usize;
-        let size = header.uint(width)? as usize;
-        let data = data.get(..size).ok_or(Fault::Truncated)?;
-        let per_element = 1 + width + if object { width + 2 } else { 0 };
-        self.spend(count.saturating_mul(per_element))?;
+        let Head { count, entries: header, data, bytes } = head(data, width, object, depth)?;
+        self.spend(bytes)?;
         let mut keys = header;
         let mut values = header;
         if object {
@@ -297,6 +283,31 @@ fn variable_length(cursor: &mut Cursor<'_>) -> Result<usize, Fault> {
         }
     }
     Err(Fault::Invalid("a JSON length of more than five bytes"))
+}
+
+/// The beginning of an object or array.
+struct Head<'a> {
+    /// How many elements it has.
+    count: usize,
+    /// Their entries, those of the keys first.
+    entries: Cursor<'a>,
+    /// All of it; offsets count from here.
+    data: &'a [u8],
+    /// Bytes that its entries take.
+    bytes: usize,
+}
+
+/// Reads the beginning of an object or array, whose sizes and offsets have `width` bytes.
+fn head(data: &[u8], width: usize, object: bool, depth: usize) -> Result<Head<'_>, Fault> {
+    if depth >= MAX_DEPTH {
+        return Err(Fault::Invalid("a JSON document nested too deeply"));
+    }
+    let mut entries = Cursor(data);
+    let count = entries.uint(width)? as usize;
+    let size = entries.uint(width)? as usize;
+    let data = data.get(..size).ok_or(Fault::Truncated)?;
+    let per_element = 1 + width + if object { width + 2 } else { 0 };
+    Ok(Head { count, entries, data, bytes: count.saturating_mul(per_element) })
 }
 
 #[cfg(test)]
