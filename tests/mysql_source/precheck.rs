@@ -1,7 +1,7 @@
 //! What the precheck finds, and what it says.
 
 use sluicegate_config::{RowImage, Secret, StartAt, TlsMode};
-use sluicegate_harness::{free_port, mariadb, mysql, until};
+use sluicegate_harness::{free_port, mariadb, mysql};
 use sluicegate_model::{Error, ErrorKind, limits::Limits};
 
 use crate::{
@@ -144,11 +144,7 @@ fn a_purged_position_names_the_gap() {
         server.sql("INSERT INTO d.t VALUES (1); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (2); FLUSH BINARY LOGS");
         let files = server.query("SHOW BINARY LOGS");
         let newest = files.last().unwrap()[0].clone().unwrap();
-        // the server keeps what the old connection reads until it notices that nobody is there
-        until("the binlogs are purged", DEADLINE, || {
-            server.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
-            server.query("SHOW BINARY LOGS").len() == 1
-        });
+        server.purge_logs();
 
         let error = precheck(settings(&server, "d"), &old).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Precheck);

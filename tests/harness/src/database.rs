@@ -4,12 +4,13 @@ use std::{
     path::Path,
     process,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value, prelude::Queryable};
 use tokio::runtime::{self, Runtime};
 
-use crate::instance::Instance;
+use crate::{instance::Instance, wait::until};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,18 @@ impl Server {
         let name = format!("{prefix}_{}_{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         self.sql(&format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4"));
         name
+    }
+
+    /// Removes every binlog file but the newest. Not for the shared server.
+    ///
+    /// A server keeps, without a word, the file that a connection reads, and notices only at its next write that nobody is there.
+    #[track_caller]
+    pub fn purge_logs(&self) {
+        until("the binlogs are purged", Duration::from_secs(60), || {
+            let newest = self.query("SHOW BINARY LOGS").pop().expect("a file").remove(0).expect("a name");
+            self.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
+            self.query("SHOW BINARY LOGS").len() == 1
+        });
     }
 
     /// Ends it in order. Not for the shared server.

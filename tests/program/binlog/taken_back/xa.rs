@@ -102,8 +102,7 @@ fn xa(server: &mut Server) {
     server.sql("FLUSH BINARY LOGS");
     server.sql("INSERT INTO d.last VALUES (6)");
     run_to(&late, &["t"], 6);
-    let newest = server.query("SHOW BINARY LOGS").pop().expect("a file").remove(0).expect("a name");
-    server.sql(&format!("PURGE BINARY LOGS TO '{newest}'"));
+    server.purge_logs();
     end(server, "XA COMMIT 'eight'");
     let (code, said) = refused(&late);
     assert_eq!(code, Some(1), "{said}");
