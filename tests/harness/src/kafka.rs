@@ -74,6 +74,16 @@ impl Broker {
         }
     }
 
+    /// Removes a topic.
+    #[track_caller]
+    pub fn delete_topic(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+        let results = runtime.block_on(admin.delete_topics(&[topic], &options)).expect("the broker answers");
+        results.into_iter().for_each(|result| drop(result.unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"))));
+    }
+
     /// Every record of a topic up to its present end, partition by partition in offset order. A topic that does not exist has none.
     #[track_caller]
     pub fn records(&self, topic: &str) -> Vec<Record> {

@@ -1,6 +1,7 @@
 //! A sink under test, and batches of a small table.
 
 mod delivery;
+mod exactly_once;
 mod failures;
 mod meeting;
 mod routing;
@@ -67,6 +68,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         topic: format!("{topic}.{{table}}"),
         tombstones: true,
         keyless: Keyless::Stop,
+        delivery: sluicegate_config::Delivery::AtLeastOnce,
         delivery_timeout: Duration::from_secs(60),
         options: BTreeMap::new(),
     }

@@ -28,8 +28,8 @@ use std::{io, path::Path};
 pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
 pub use pipeline::{
-    FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
-    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Unlogged,
+    Delivery, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
+    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Transactions, Unlogged,
 };
 pub use schema::schema;
 pub use secret::Secret;

@@ -324,6 +324,24 @@ pub enum Keyless {
     NoKey,
 }
 
+/// What a Kafka sink promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// After a crash, the records since the last checkpoint come again.
+    AtLeastOnce,
+    /// Records are written in transactions, together with the sink's progress.
+    ExactlyOnce(Transactions),
+}
+
+/// What transactions need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transactions {
+    /// Names the sink to the brokers: a producer that comes later under this name shuts out the one before.
+    pub transactional_id: String,
+    /// The compacted topic that holds the sink's progress.
+    pub positions_topic: String,
+}
+
 /// A Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSink {
@@ -335,6 +353,8 @@ pub struct KafkaSink {
     pub tombstones: bool,
     /// Tables without a primary key.
     pub keyless: Keyless,
+    /// Whether records may come again after a crash.
+    pub delivery: Delivery,
     /// How long a record may wait for the broker's acknowledgement before the pipeline stops.
     pub delivery_timeout: Duration,
     /// Further librdkafka settings; those that would break order or durability are refused when the file is read.

@@ -1,7 +1,10 @@
 //! The producer: its settings, what it reports, and what its errors mean.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,15 +18,25 @@ use rdkafka::{
 };
 
 use super::topic::metric;
-use sluicegate_config::KafkaSink as Settings;
+use sluicegate_config::{Delivery, KafkaSink as Settings};
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_sink::Numbers;
 
+/// Kafka's default for the time after which brokers abort a transaction.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
 pub(super) type Client = BaseProducer<Reports>;
+
+/// Opaque number of records that are the sink's own: they are no change's, and are not counted.
+pub(super) const OWN: usize = usize::MAX;
 
 /// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
 pub(super) struct Reports {
     numbers: Option<Numbers>,
+    /// Records count when their transaction is committed.
+    transactional: bool,
+    /// Records and bytes in the open transaction.
+    open: (AtomicU64, AtomicU64),
     failure: Mutex<Option<Failure>>,
     trouble: Mutex<Option<Trouble>>,
 }
@@ -46,7 +59,33 @@ struct Trouble {
 
 impl Reports {
     pub(super) fn new(numbers: Option<Numbers>) -> Self {
-        Self { numbers, failure: Mutex::new(None), trouble: Mutex::new(None) }
+        Self {
+            numbers,
+            transactional: false,
+            open: (AtomicU64::new(0), AtomicU64::new(0)),
+            failure: Mutex::new(None),
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// Those of a producer with transactions.
+    pub(super) fn transactional(self) -> Self {
+        Self { transactional: true, ..self }
+    }
+
+    /// Counts the records of a transaction that was committed.
+    pub(super) fn count_committed(&self) {
+        let (records, bytes) = (self.open.0.swap(0, Ordering::Relaxed), self.open.1.swap(0, Ordering::Relaxed));
+        if let Some(numbers) = &self.numbers {
+            numbers.count(usize::try_from(records).unwrap_or(usize::MAX), usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Forgets what was reported of a transaction that was aborted.
+    pub(super) fn forget(&self) {
+        self.open.0.store(0, Ordering::Relaxed);
+        self.open.1.store(0, Ordering::Relaxed);
+        *self.failure() = None;
     }
 
     /// What failed so far.
@@ -89,7 +128,13 @@ impl ProducerContext for Reports {
         match result {
             Ok(message) => {
                 *self.trouble() = None;
-                if let Some(numbers) = &self.numbers {
+                if opaque == OWN {
+                    return;
+                }
+                if self.transactional {
+                    self.open.0.fetch_add(1, Ordering::Relaxed);
+                    self.open.1.fetch_add(message.payload_len() as u64, Ordering::Relaxed);
+                } else if let Some(numbers) = &self.numbers {
                     numbers.count(1, message.payload_len());
                 }
             }
@@ -143,6 +188,12 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
         .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
+    if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
+        config
+            .set("transactional.id", &transactions.transactional_id)
+            // what is sent has to end within its transaction
+            .set("transaction.timeout.ms", milliseconds(settings.delivery_timeout.max(TRANSACTION_TIMEOUT)));
+    }
     for (name, value) in &settings.options {
         if let Some(reason) = sluicegate_config::refused_option(name) {
             return Err(Error::new(ErrorKind::Config, format!("the Kafka option `{name}` cannot be set: {reason}")).remedy("remove it"));

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rdkafka::producer::Producer as _;
 
-use sluicegate_config::{KafkaSink as Settings, Keyless};
+use sluicegate_config::{Delivery, KafkaSink as Settings, Keyless, Transactions};
 use sluicegate_model::{
     Result,
     change::Table,
@@ -14,7 +14,8 @@ use sluicegate_model::{
 };
 
 use super::{
-    client::{Reports, connect},
+    client::{Reports, config, connect},
+    positions,
     topic::{Topics, metric},
 };
 
@@ -60,9 +61,27 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> R
             "give them a primary key, set `keyless` of the sink to `whole-row` or `no-key`, or leave the tables out",
         ));
     }
+    if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
+        findings.push(positions(settings, transactions, limits)?);
+    }
     let wanted: BTreeSet<&str> = given.iter().flatten().map(|topic| &**topic).collect();
     there(settings, &wanted, limits, &mut findings)?;
     Ok(Foreseen { findings, topics: given })
+}
+
+/// Whether the topic that is to hold the sink's progress keeps it.
+fn positions(settings: &Settings, transactions: &Transactions, limits: &Limits) -> Result<Finding> {
+    const ITEM: &str = "positions topic";
+    let config = config(settings, limits)?;
+    let topic = positions::Topic { settings, transactions, config: &config, timeout: limits.connect_timeout };
+    let name = &transactions.positions_topic;
+    Ok(match topic.policy()? {
+        Some(policy) => match topic.check_policy(&policy) {
+            Ok(()) => Finding::pass(ITEM, format!("`{name}` keeps progress (`cleanup.policy={policy}`)")),
+            Err(error) => Finding::of(ITEM, &error),
+        },
+        None => Finding::pass(ITEM, format!("`{name}` is not there yet, or may not be seen; the first start makes it")),
+    })
 }
 
 /// Compares the topics with those of the brokers.

@@ -1,6 +1,7 @@
 //! Kafka: one record for each change, keyed by the primary key, in order per key, acknowledged by all in-sync replicas.
 //!
-//! Delivery is at-least-once: after a crash the records since the last checkpoint come again, in the same order.
+//! Delivery is at-least-once (after a crash the records since the last checkpoint come again, in the same order) or exactly-once
+//! (records are written in transactions, together with the sink's progress: see `transaction`).
 //!
 //! An update that changes the key is a delete under the old key and an insert under the new one. So is one whose topic
 //! changes, when a plugin chooses topics for rows: nobody who reads one topic is left with a row that has gone to another.
@@ -14,9 +15,12 @@
 
 mod client;
 mod foresee;
+mod positions;
 mod record;
+mod resume;
 mod size;
 mod topic;
+mod transaction;
 
 use std::{
     collections::HashSet,
@@ -33,21 +37,22 @@ use rdkafka::{
 
 pub use client::precheck;
 pub use foresee::{Foreseen, foresee};
+pub use resume::KafkaResume;
 pub use topic::metric;
 
 use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};
 use size::Sizes;
 use topic::{Topics, bad_destination};
+use transaction::Transaction;
 
 use sluicegate_config::{KafkaSink as Settings, Keyless};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Place as ColumnPlace, TableRows},
-    limits::Limits,
 };
-use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
+use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination};
 
 /// Debezium's header on the delete of a row whose key changes: the key that it has from now on.
 const NEW_KEY: &str = "__debezium.newkey";
@@ -81,14 +86,16 @@ pub struct KafkaSink {
     numbers: Numbers,
     /// Where the tables of the batch at hand go.
     routes: Vec<Route>,
-    /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline. A
-    /// record's opaque number is its batch's place in here.
+    /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline, and those of the
+    /// open transaction. A record's opaque number is its batch's place in here.
     retained: Vec<Retained>,
     retained_bytes: usize,
     retained_max: usize,
     /// Changes of `retained` that have been set aside already: batch and place of the change in it.
     set_aside: HashSet<(usize, usize)>,
     buffers: Buffers,
+    /// Only with exactly-once.
+    transaction: Option<Transaction>,
 }
 
 /// Changes that may be unacknowledged.
@@ -119,39 +126,10 @@ enum Key {
     None,
 }
 
-/// A Kafka sink before it begins.
-pub struct KafkaResume {
-    settings: Settings,
-    versions: bool,
-    policy: Policy,
-    limits: Limits,
-    numbers: Numbers,
-}
-
-impl KafkaResume {
-    /// `versions`: whether the plugins' versions are a header.
-    pub fn new(settings: &Settings, versions: bool, policy: Policy, limits: &Limits, numbers: Numbers) -> Self {
-        Self { settings: settings.clone(), versions, policy, limits: limits.clone(), numbers }
-    }
-}
-
-impl Resume for KafkaResume {
-    /// Nothing of the progress stands in Kafka.
-    fn resume(&mut self) -> Result<Option<Frontier>> {
-        Ok(None)
-    }
-
-    /// Nothing can be undone: what was sent after the checkpoint is sent again.
-    fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
-        KafkaSink::open(*self, encoder).map(Final::boxed)
-    }
-}
-
 impl KafkaSink {
-    /// Sets the producer up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
-    fn open(resume: KafkaResume, encoder: Encoder) -> Result<Self> {
-        let KafkaResume { settings, versions, policy, limits, numbers } = resume;
-        let client = client::connect(&settings, &limits, Reports::new(Some(numbers.clone())))?;
+    /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
+    fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
+        let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
         let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
         Ok(Self {
             client,
@@ -169,6 +147,7 @@ impl KafkaSink {
             retained_max: limits.kafka_queue_bytes,
             set_aside: HashSet::new(),
             buffers: Buffers::default(),
+            transaction,
         })
     }
 
@@ -214,7 +193,8 @@ impl KafkaSink {
         let several = records.iter().flatten().count() > 1;
         if several {
             self.check_client(&records)?;
-            if !self.policy.stops() {
+            // a transaction is refused whole
+            if !self.policy.stops() && self.transaction.is_none() {
                 let (client, sizes) = (&self.client, &mut self.sizes);
                 if records.iter().flatten().any(|record| record.size_in_batch() > sizes.of_topic(client, &record.topic)) {
                     return Ok(false);
@@ -310,6 +290,7 @@ impl KafkaSink {
 
     /// Gives one record to librdkafka, and waits for room in its queue if need be.
     fn send(&self, record: Record<'_>, opaque: usize) -> Result<()> {
+        let topic = record.topic.clone();
         let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&record.topic, opaque);
         out.key = record.key;
         out.payload = record.value;
@@ -317,6 +298,10 @@ impl KafkaSink {
         if record.key.is_none() {
             out.partition = Some(0); // one partition, so that the order is kept
         }
+        self.give(out, &topic)
+    }
+
+    fn give(&self, mut out: BaseRecord<'_, [u8], [u8], usize>, topic: &str) -> Result<()> {
         let mut deadline = None;
         loop {
             match self.client.send(out) {
@@ -325,14 +310,11 @@ impl KafkaSink {
                     out = back;
                     self.client.poll(POLL);
                     self.check_final()?;
-                    self.check_deadline(
-                        deadline.get_or_insert_with(|| Instant::now() + self.settings.delivery_timeout + GRACE),
-                        &record.topic,
-                    )?;
+                    self.check_deadline(deadline.get_or_insert_with(|| Instant::now() + self.settings.delivery_timeout + GRACE), topic)?;
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-                    return Err(self.fault(code, &record.topic));
+                    return Err(self.fault(code, topic));
                 }
             }
         }
@@ -354,7 +336,9 @@ impl KafkaSink {
                 .remedy("nothing is lost: the next start goes on at the checkpoint"));
         }
         match self.failure() {
-            Some(failure) if self.policy.stops() || !is_record(failure.code) => Err(self.fault(failure.code, &failure.topic)),
+            Some(failure) if self.transaction.is_none() && (self.policy.stops() || !is_record(failure.code)) => {
+                Err(self.fault(failure.code, &failure.topic))
+            }
             _ => Ok(()),
         }
     }
@@ -452,7 +436,8 @@ impl KafkaSink {
 
     /// Keeps changes until they are acknowledged.
     fn retain(&mut self, batch: &Batch, sent: Range<usize>) {
-        if !self.policy.stops() && !sent.is_empty() {
+        let kept = !self.policy.stops() || self.transaction.is_some();
+        if kept && !sent.is_empty() {
             self.retained_bytes += batch.bytes;
             self.retained.push(Retained { batch: batch.clone(), sent });
         }
@@ -494,12 +479,16 @@ fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u3
 impl Sink for KafkaSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let full = self.retained_bytes + batch.bytes > self.retained_max || self.retained.len() >= RETAINED_BATCHES;
-        if full && !self.retained.is_empty() {
+        if full && !self.retained.is_empty() && self.transaction.is_none() {
             self.settle()?;
         }
+        self.begin_transaction()?;
         self.route(batch)?;
         let mut from = 0;
         for (place, change) in batch.changes.iter().enumerate() {
+            if self.broken() {
+                break; // all of it is written again
+            }
             let number = self.retained.len();
             match self.send_change(batch, change, number) {
                 Ok(true) => {}
@@ -514,6 +503,7 @@ impl Sink for KafkaSink {
                     self.policy.apply(&self.numbers, error, batch, change)?;
                     self.set_aside.insert((number, place));
                 }
+                Err(error) if self.is_broken(&error) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -534,6 +524,11 @@ impl Sink for KafkaSink {
             Some(chosen) => self.topics.chosen(chosen)?,
         };
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
+        if self.transaction.is_some() {
+            let mut value = Vec::new();
+            self.encoder.truncate_value(truncate, &mut value)?;
+            return self.truncate(topic, value);
+        }
         self.settle()?;
         self.buffers.clear();
         self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
@@ -545,9 +540,22 @@ impl Sink for KafkaSink {
         self.retained_bytes
     }
 
-    fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
-        self.settle()?;
-        Ok("{}".to_owned())
+    fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
+        let Some(state) = self.transaction.as_ref().map(|transaction| transaction.state.to_text()) else {
+            self.settle()?;
+            return Ok("{}".to_owned());
+        };
+        self.commit_transaction(progress)?;
+        state
+    }
+
+    fn urgency(&self) -> Urgency {
+        let full = self.retained_bytes >= self.retained_max || self.retained.len() >= RETAINED_BATCHES;
+        self.transaction.as_ref().map_or(Urgency::Interval, |transaction| transaction.urgency(full))
+    }
+
+    fn first_state(&self) -> Result<Option<SinkState>> {
+        self.transaction.as_ref().map(|transaction| transaction.state.to_text()).transpose()
     }
 }
 

@@ -6,8 +6,10 @@ use rdkafka::{
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 
+use sluicegate_model::limits::Limits;
+
 use super::*;
-use sluicegate_config::{OnError, RecordFormat, Secret};
+use sluicegate_config::{Delivery, OnError, RecordFormat, Secret};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::change::Image;
 use sluicegate_samples::orders::{self as samples, inserts};
@@ -25,6 +27,7 @@ fn settings(brokers: &str) -> Settings {
         topic: "{database}.{table}".into(),
         tombstones: true,
         keyless: Keyless::Stop,
+        delivery: Delivery::AtLeastOnce,
         delivery_timeout: Duration::from_secs(20),
         options: BTreeMap::new(),
     }
@@ -37,7 +40,13 @@ fn open(settings: &Settings, on_error: OnError) -> Result<KafkaSink> {
 fn open_with(settings: &Settings, on_error: OnError, limits: &Limits) -> Result<KafkaSink> {
     let letters = Arc::new(DeadLetters::new(std::env::temp_dir().join("never-made"), 1));
     let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql");
-    KafkaSink::open(KafkaResume::new(settings, false, Policy::new("kafka", on_error, letters), limits, numbers()), encoder)
+    let client = client::connect(settings, limits, Reports::new(None))?;
+    KafkaSink::open(
+        KafkaResume::new(settings, false, Policy::new("kafka", on_error, letters), None, limits, numbers()),
+        client,
+        None,
+        encoder,
+    )
 }
 
 fn mock() -> MockCluster<'static, DefaultProducerContext> {

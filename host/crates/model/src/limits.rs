@@ -15,6 +15,15 @@ pub const KAFKA_TOPIC_TABLES: usize = 20_000;
 /// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
 pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 
+/// How long a Kafka sink with transactions may keep one open while further batches keep coming; when none waits, it commits at once.
+pub const KAFKA_TRANSACTION: Duration = Duration::from_millis(100);
+
+/// What a Kafka sink reads of its positions topic at a start, in bytes. Compaction keeps it far below.
+pub const KAFKA_POSITIONS_BYTES: usize = 1 << 30;
+
+/// How often a Kafka sink writes a transaction again that the brokers aborted, before it stops.
+pub const KAFKA_TRANSACTION_ATTEMPTS: u32 = 5;
+
 /// How long it goes by Kafka's default when it could not ask.
 pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 

@@ -57,6 +57,20 @@ impl Gate {
         self.checkpoint.commit(sink, moved, state)
     }
 
+    /// Stores what a later run must know of the rows that a sink is about to commit where it keeps its progress itself. Not to be called
+    /// in a runtime.
+    ///
+    /// # Errors
+    /// Also when the gate is closed.
+    pub fn prepare(&self, sink: &str) -> Result<()> {
+        let _committing = self.committing.blocking_lock();
+        if self.is_closed() {
+            return Err(Error::new(ErrorKind::Sink, format!("the run ended before what sink `{sink}` wrote was committed"))
+                .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
+        }
+        treatments::store(&self.checkpoint, self.known.treatments())
+    }
+
     /// Stores where a lane begins, for every sink that does not know it, as [`Checkpoint::begin_lane`]. Not to be called in a runtime.
     ///
     /// # Errors

@@ -221,6 +221,7 @@ pub async fn run_with_admin(
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
             budget: budget.clone(),
+            unstored: None,
         });
     }
     let queue = pipeline.limits.queue_batches;

@@ -28,12 +28,13 @@ pub fn resume(
 ) -> Result<Box<dyn Resume>> {
     let policy = Policy::new(&sink.name, sink.on_error, dead_letters);
     let numbers = Numbers::new(status, index)?;
-    let state = state.filter(|s| !s.is_empty()); // a checkpoint made before the sink ever flushed
+    // empty: a checkpoint made before the sink ever flushed, or set by hand
+    let (row, state) = (state, state.filter(|s| !s.is_empty()));
     Ok(match &sink.kind {
         SinkKind::Stdout => Box::new(StdoutResume::new(policy, limits.sink_buffer_bytes, numbers)),
         SinkKind::File(file) => Box::new(FileResume::new(file, policy, state, limits, numbers)),
         SinkKind::Kafka(kafka) => {
-            Box::new(KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, limits, numbers))
+            Box::new(KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, row, limits, numbers))
         }
     })
 }

@@ -57,6 +57,10 @@ pub trait Resume: Send {
 ///   What it answers is stored, in one transaction with that progress, before `commit` is called again; the next start of the sink
 ///   gets the last stored state, and its [`Resume::begin`] undoes what was written after it, if it can (then delivery is exactly-once).
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
+///
+/// A sink that keeps its progress itself answers a [`Self::first_state`], which is stored before it gets anything. Readers see what it
+/// wrote after `commit`, so it says with [`Self::urgency`] how soon it needs one; the checkpoint's copy of its progress is stored at the
+/// pipeline's interval.
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.
     fn write(&mut self, batch: &Batch) -> Result<()>;
@@ -85,6 +89,27 @@ pub trait Sink: Send {
     fn stored(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// The state of a sink that keeps its progress itself.
+    fn first_state(&self) -> Result<Option<SinkState>> {
+        Ok(None)
+    }
+
+    /// How soon it needs a `commit`.
+    fn urgency(&self) -> Urgency {
+        Urgency::Interval
+    }
+}
+
+/// How soon a sink needs a `commit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// At the pipeline's interval.
+    Interval,
+    /// When no further item waits.
+    Idle,
+    /// Before the next item.
+    Now,
 }
 
 /// Holds a sink to its contract: after an error nobody knows what is durable (a failed sync may even drop what it could not
@@ -131,6 +156,14 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn stored(&mut self) -> Result<()> {
         self.guard(S::stored)
+    }
+
+    fn first_state(&self) -> Result<Option<SinkState>> {
+        self.sink.first_state()
+    }
+
+    fn urgency(&self) -> Urgency {
+        self.sink.urgency()
     }
 }
 

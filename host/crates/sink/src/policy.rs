@@ -28,6 +28,11 @@ impl Policy {
         self.on_error == OnError::Stop
     }
 
+    /// Makes what was set aside durable: for sinks that keep their progress themselves.
+    pub fn sync(&self) -> Result<()> {
+        self.letters.sync()
+    }
+
     /// Sets the change aside, or answers the error that stops the pipeline: whatever is not of kind `Record` does.
     pub fn apply(&self, numbers: &Numbers, error: Error, batch: &Batch, change: &Change) -> Result<()> {
         if error.kind() != ErrorKind::Record {

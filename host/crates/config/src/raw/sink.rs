@@ -146,11 +146,29 @@ pub(crate) struct RawKafkaSink {
     pub tombstones: Option<bool>,
     /// Tables without a primary key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
     pub keyless: Option<RawKeyless>,
+    /// `at-least-once`: after a crash, the records since the last checkpoint come again, in the same order. `exactly-once`: records are
+    /// written in transactions together with the sink's progress; consumers have to read with `isolation.level=read_committed`.
+    /// Default: `at-least-once`.
+    pub delivery: Option<RawDelivery>,
+    /// With `exactly-once`: names the sink to the brokers; no other sink may have it. Default: `sluicegate.PIPELINE.SINK`.
+    pub transactional_id: Option<String>,
+    /// With `exactly-once`: the compacted topic that holds the progress of sinks; it is made if it is not there. Default:
+    /// `sluicegate.positions`.
+    pub positions_topic: Option<String>,
     /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
     pub delivery_timeout: Option<Time>,
     /// Further librdkafka settings, e.g. `security.protocol`. Those that would break order or durability are refused.
     #[serde(default)]
     pub options: BTreeMap<String, RawOption>,
+}
+
+/// What a Kafka sink promises.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Delivery")]
+pub(crate) enum RawDelivery {
+    AtLeastOnce,
+    ExactlyOnce,
 }
 
 /// Tables without a primary key.

@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind,
-        raw::{RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink},
+        Delivery, FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind, Transactions,
+        raw::{
+            RawDelivery, RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll,
+            RawSink,
+        },
         refused_option,
     },
     check::Check,
@@ -29,7 +32,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Member) => PluginVersions::Member,
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
-                (name, start, raw.format, raw.on_error, versions, self.kafka(path, raw))
+                (name, start, raw.format, raw.on_error, versions, self.kafka(path, pipeline, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
@@ -60,7 +63,8 @@ impl Check<'_> {
         Roll { bytes, every }
     }
 
-    fn kafka(&mut self, path: &str, raw: RawKafkaSink) -> SinkKind {
+    fn kafka(&mut self, path: &str, pipeline: &str, raw: RawKafkaSink) -> SinkKind {
+        let delivery = self.delivery(path, pipeline, &raw);
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
@@ -83,6 +87,7 @@ impl Check<'_> {
                 Some(RawKeyless::WholeRow) => Keyless::WholeRow,
                 Some(RawKeyless::NoKey) => Keyless::NoKey,
             },
+            delivery,
             delivery_timeout: self.time(
                 &format!("{path}.delivery_timeout"),
                 raw.delivery_timeout,
@@ -91,6 +96,27 @@ impl Check<'_> {
                 Duration::from_secs(24 * 3600),
             ),
             options,
+        })
+    }
+
+    fn delivery(&mut self, path: &str, pipeline: &str, raw: &RawKafkaSink) -> Delivery {
+        let Some(RawDelivery::ExactlyOnce) = raw.delivery else {
+            for (name, set) in [("transactional_id", &raw.transactional_id), ("positions_topic", &raw.positions_topic)] {
+                if set.is_some() {
+                    self.refuse(format!("{path}.{name}"), "it has no effect", "set `delivery: exactly-once`, or remove it");
+                }
+            }
+            return Delivery::AtLeastOnce;
+        };
+        let sink = raw.name.as_deref().unwrap_or("kafka");
+        let transactional_id = raw.transactional_id.clone().unwrap_or_else(|| format!("sluicegate.{pipeline}.{sink}"));
+        let positions_topic = raw.positions_topic.clone().unwrap_or_else(|| "sluicegate.positions".into());
+        if topic_template(&positions_topic).is_err() || positions_topic.contains('{') || positions_topic.len() > 249 {
+            self.refuse(format!("{path}.positions_topic"), "Kafka allows no such topic name", "use letters, digits, `.`, `_` and `-`");
+        }
+        Delivery::ExactlyOnce(Transactions {
+            transactional_id: self.text(format!("{path}.transactional_id"), transactional_id, "a name of the sink's own"),
+            positions_topic,
         })
     }
 }

@@ -1,0 +1,458 @@
+//! Exactly once: records are written in transactions, together with the sink's progress.
+//!
+//! A transaction begins with the first record after a commit, and ends when the pipeline says so ([`Sink::commit`]), with the records
+//! of the positions topic. Everything in it is kept until then: when the brokers abort it, it is written again. A record that they
+//! refuse takes its whole transaction down; which one it was is found out by transactions that are aborted on purpose.
+//!
+//! Sources: KIP-98 (transactions), KIP-360 (producer epochs), librdkafka's `INTRODUCTION.md`, "Transactional producer".
+//!
+//! [`Sink::commit`]: sluicegate_sink::Sink::commit
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaError},
+    producer::{BaseRecord, Producer, PurgeConfig},
+    types::RDKafkaErrorCode as Code,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    GRACE, KafkaSink, POLL, Retained,
+    client::{Client, Failure, Reports, is_record},
+    positions::{self, PARTITION},
+    record::Record,
+};
+use sluicegate_config::{KafkaSink as Settings, Transactions};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::Frontier,
+    limits::{KAFKA_TRANSACTION, KAFKA_TRANSACTION_ATTEMPTS},
+};
+use sluicegate_sink::{SinkState, Urgency};
+
+/// How long the report of a record that made a transaction fail is waited for.
+const REPORTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the checkpoint keeps of a sink that delivers exactly once.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct State {
+    /// The topic that holds its progress.
+    pub positions_topic: String,
+    /// The name under which it stands there.
+    pub transactional_id: String,
+    /// Since when it delivers exactly once, without a break.
+    pub incarnation: String,
+}
+
+impl State {
+    /// The state that a sink of this kind left; none where it delivered at least once, or was set to a place by hand.
+    pub fn parse(state: Option<&str>) -> Result<Option<Self>> {
+        let Some(state) = state.filter(|state| !state.is_empty() && *state != "{}") else { return Ok(None) };
+        serde_json::from_str(state).map(Some).map_err(|e| {
+            Error::new(ErrorKind::State, "the checkpoint holds a state of this sink that is not that of a Kafka sink").caused_by(e).remedy(
+                "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes",
+            )
+        })
+    }
+
+    pub fn to_text(&self) -> Result<SinkState> {
+        serde_json::to_string(self).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
+    }
+}
+
+/// The transaction at hand.
+pub(super) struct Transaction {
+    pub state: State,
+    /// Since when it is open.
+    open: Option<Instant>,
+    /// Nothing more can be written into it: it has to be aborted.
+    broken: bool,
+    /// The record of an emptied table, which stands in a transaction by itself.
+    truncate: Option<(Arc<str>, Vec<u8>)>,
+}
+
+impl Transaction {
+    pub fn new(state: State) -> Self {
+        Self { state, open: None, broken: false, truncate: None }
+    }
+
+    /// How soon it has to be committed. `full`: no more may be kept.
+    pub fn urgency(&self, full: bool) -> Urgency {
+        match self.open {
+            None => Urgency::Interval,
+            Some(_) if full || self.broken => Urgency::Now,
+            Some(open) if open.elapsed() >= KAFKA_TRANSACTION => Urgency::Now,
+            Some(_) => Urgency::Idle,
+        }
+    }
+}
+
+/// How long one request that ends a transaction may take.
+pub(super) fn patience(settings: &Settings) -> Duration {
+    settings.delivery_timeout + GRACE
+}
+
+/// Shuts out an earlier producer of this name, and ends what it left open.
+///
+/// # Errors
+/// `Connection`: the brokers do not answer. `Sink`: they refuse.
+pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transactions, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).max(POLL);
+        match client.init_transactions(left) {
+            Ok(()) => return Ok(()),
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                client.poll(POLL);
+            }
+            Err(error) => {
+                let code = error.rdkafka_error_code();
+                let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable())
+                    || matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure));
+                let what = format!("the brokers did not begin the transactions of `{}`", transactions.transactional_id);
+                let remedy = match code {
+                    Some(Code::TransactionalIdAuthorizationFailed) => {
+                        "grant the account WRITE and DESCRIBE on this transactional id, or set another `transactional_id`"
+                    }
+                    Some(Code::InvalidTransactionTimeout) => {
+                        "lower the sink's `delivery_timeout`, or raise the brokers' `transaction.max.timeout.ms`"
+                    }
+                    _ if settings.brokers.contains(',') => {
+                        "see that the brokers run and that `__transaction_state` has its in-sync replicas"
+                    }
+                    _ => {
+                        "see that the broker runs; a cluster of one needs `transaction.state.log.replication.factor=1` and `transaction.state.log.min.isr=1`"
+                    }
+                };
+                let kind = if retriable { ErrorKind::Connection } else { ErrorKind::Sink };
+                return Err(Error::new(kind, what).caused_by(error).remedy(remedy));
+            }
+        }
+    }
+}
+
+/// A change in [`KafkaSink::retained`]: batch and place.
+type At = (usize, usize);
+
+impl KafkaSink {
+    /// Opens a transaction if there is none. Nothing to do for a sink without transactions.
+    pub(super) fn begin_transaction(&mut self) -> Result<()> {
+        let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_none()) else { return Ok(()) };
+        self.client.begin_transaction().map_err(|error| transaction_fault(&self.client, &transaction.state.transactional_id, error))?;
+        transaction.open = Some(Instant::now());
+        Ok(())
+    }
+
+    /// After a record could not be given to librdkafka: whether that is because the transaction is lost, which its commit mends.
+    pub(super) fn is_broken(&mut self, error: &Error) -> bool {
+        let failed = self.failure().is_some() && !self.numbers.has_ended();
+        match &mut self.transaction {
+            Some(transaction) if transaction.broken || failed || error.kind() != ErrorKind::Record => {
+                transaction.broken = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the transaction at hand takes no more records.
+    pub(super) fn broken(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.broken)
+    }
+
+    /// Commits the records since the last commit with the progress that they make, in one transaction.
+    ///
+    /// # Errors
+    /// Nobody knows whether it was committed; the next start reads it in the positions topic.
+    pub(super) fn commit_transaction(&mut self, progress: &Frontier) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            self.begin_transaction()?;
+            match self.try_commit(progress)? {
+                Committed::Yes => break,
+                Committed::Refused(failure) => self.set_refused_aside(failure)?,
+                Committed::Aborted(error) if attempt < KAFKA_TRANSACTION_ATTEMPTS => {
+                    tracing::warn!(attempt, error = %error.chain(), "the brokers aborted a transaction: writing it again");
+                    attempt += 1;
+                }
+                Committed::Aborted(error) => return Err(error),
+            }
+            self.begin_transaction()?;
+            self.write_again()?;
+        }
+        self.retained.clear();
+        self.set_aside.clear();
+        self.retained_bytes = 0;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.truncate = None;
+        }
+        Ok(())
+    }
+
+    /// A table was emptied. The pipeline commits before and behind it, so that no reader of another partition is past it.
+    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>) -> Result<()> {
+        self.begin_transaction()?;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.truncate = Some((topic, value));
+        }
+        self.send_truncate()
+    }
+
+    fn send_truncate(&mut self) -> Result<()> {
+        let Some((topic, value)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else { return Ok(()) };
+        match self.send(Record { topic: topic.clone(), key: None, value: Some(value), headers: None }, 0) {
+            Err(error) if self.is_broken(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn try_commit(&mut self, progress: &Frontier) -> Result<Committed> {
+        let Some(transaction) = &self.transaction else { return Ok(Committed::Yes) };
+        let state = transaction.state.clone();
+        let mut lost = None;
+        if !transaction.broken {
+            let records = positions::records(&state.transactional_id, &state.incarnation, progress)?;
+            lost = records.iter().find_map(|record| self.send_position(&state, record).err());
+            self.flush()?;
+        }
+        if lost.is_some() || self.broken() {
+            self.learn_why();
+        }
+        if let Some(failure) = self.failure() {
+            self.abort()?;
+            let error = self.fault(failure.code, &failure.topic);
+            return match failure.code {
+                code if is_record(code) && !self.policy.stops() => Ok(Committed::Refused(failure)),
+                code if may_pass(code) => Ok(Committed::Aborted(error)),
+                _ => Err(error),
+            };
+        }
+        if lost.is_some() || self.broken() {
+            self.abort()?;
+            let unknown = || Error::new(ErrorKind::Sink, "the brokers gave a transaction up");
+            return Ok(Committed::Aborted(lost.unwrap_or_else(unknown)));
+        }
+        // a dead letter counts as delivered with this transaction
+        self.policy.sync()?;
+        let deadline = Instant::now() + patience(&self.settings);
+        loop {
+            if self.numbers.has_ended() {
+                return Err(Error::new(ErrorKind::Sink, "the run ended before a transaction was committed")
+                    .remedy("nothing is lost: the next start finds out whether it was, and goes on there"));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client.commit_transaction(left.min(Duration::from_secs(1))) {
+                Ok(()) => {
+                    if let Some(transaction) = &mut self.transaction {
+                        (transaction.open, transaction.broken) = (None, false);
+                    }
+                    let reports: &Reports = self.client.context();
+                    reports.count_committed();
+                    return Ok(Committed::Yes);
+                }
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
+                    self.client.poll(POLL);
+                }
+                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                    let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
+                    self.abort()?;
+                    return Ok(Committed::Aborted(fault));
+                }
+                Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
+            }
+        }
+    }
+
+    /// A record of the positions topic.
+    fn send_position(&self, state: &State, record: &positions::Record) -> Result<()> {
+        let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&state.positions_topic, super::client::OWN);
+        out.key = Some(record.key.as_bytes());
+        out.payload = record.value.as_deref().map(str::as_bytes);
+        out.partition = Some(PARTITION);
+        self.give(out, &state.positions_topic)
+    }
+
+    /// Writes how far the sink is before anything else, and lets the topic forget what is older.
+    pub(super) fn begin_incarnation(&mut self, frontier: &Frontier, found: &positions::Found) -> Result<()> {
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        let state = transaction.state.clone();
+        self.begin_transaction()?;
+        for record in found.forget_all_but(&state.transactional_id, &state.incarnation)? {
+            self.send_position(&state, &record)?;
+        }
+        self.commit_transaction(frontier)
+    }
+
+    /// Sends what librdkafka holds, and waits until it knows what became of it.
+    fn flush(&self) -> Result<()> {
+        let deadline = Instant::now() + patience(&self.settings);
+        while self.client.in_flight_count() > 0 && self.failure().is_none() {
+            if self.numbers.has_ended() {
+                return Err(Error::new(ErrorKind::Sink, "the run ended before the brokers acknowledged its records")
+                    .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
+            }
+            // does not wait for a batch to fill up
+            if self.client.flush(Duration::from_millis(100)).is_err() && Instant::now() >= deadline {
+                return Err(self.fault(Code::MessageTimedOut, &self.settings.topic));
+            }
+        }
+        Ok(())
+    }
+
+    /// librdkafka refuses further records as soon as one has failed, before it reports that one.
+    fn learn_why(&self) {
+        let deadline = Instant::now() + REPORTED_WITHIN;
+        while self.failure().is_none() && Instant::now() < deadline {
+            self.client.poll(POLL);
+        }
+    }
+
+    /// Ends the transaction so that nobody sees it.
+    fn abort(&mut self) -> Result<()> {
+        let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_some()) else { return Ok(()) };
+        (transaction.open, transaction.broken) = (None, false);
+        let id = transaction.state.transactional_id.clone();
+        self.client.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + patience(&self.settings);
+        loop {
+            while self.client.in_flight_count() > 0 && Instant::now() < deadline {
+                self.client.poll(POLL);
+            }
+            match self.client.abort_transaction(Duration::from_secs(1)) {
+                Ok(()) => break,
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    self.client.poll(POLL);
+                }
+                Err(error) => return Err(transaction_fault(&self.client, &id, error)),
+            }
+        }
+        self.client.poll(Duration::ZERO);
+        let reports: &Reports = self.client.context();
+        reports.forget();
+        Ok(())
+    }
+
+    /// Writes everything since the last commit again, without what was set aside.
+    fn write_again(&mut self) -> Result<()> {
+        let all = self.kept();
+        self.write_some(&all)?;
+        self.send_truncate()
+    }
+
+    /// The changes since the last commit that were not set aside, in their order.
+    fn kept(&self) -> Vec<At> {
+        let batches = self.retained.iter().enumerate();
+        let changes = batches.flat_map(|(number, Retained { sent, .. })| sent.clone().map(move |place| (number, place)));
+        changes.filter(|at| !self.set_aside.contains(at)).collect()
+    }
+
+    fn write_some(&mut self, changes: &[At]) -> Result<()> {
+        let mut routed = usize::MAX;
+        for (number, place) in changes {
+            let Some(Retained { batch, .. }) = self.retained.get(*number) else { continue };
+            let batch = batch.clone();
+            if routed != *number {
+                self.route(&batch)?;
+                routed = *number;
+            }
+            let Some(change) = batch.changes.get(*place) else { continue };
+            match self.send_change(&batch, change, *number) {
+                Err(error) if self.is_broken(&error) => return Ok(()),
+                other => other.map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the changes of which the brokers refuse a record, and does with them what the policy says. Everything that is written
+    /// for it is aborted.
+    fn set_refused_aside(&mut self, first: Failure) -> Result<()> {
+        tracing::warn!(batches = self.retained.len(), "records were refused: finding out which");
+        let suspects: Vec<At> = self.kept().into_iter().filter(|(number, _)| *number >= first.least).collect();
+        // halves that wait for their turn, in order: what is set aside is told in the order of the stream
+        let mut waiting = vec![suspects];
+        while let Some(mut part) = waiting.pop() {
+            let Some(failure) = self.probe(&part)? else { continue };
+            if let [(number, place)] = part[..] {
+                let error = self.fault(failure.code, &failure.topic);
+                let Some(Retained { batch, .. }) = self.retained.get(number) else { continue };
+                let batch = batch.clone();
+                let Some(change) = batch.changes.get(place) else { continue };
+                self.policy.apply(&self.numbers, error, &batch, change)?;
+                self.set_aside.insert((number, place));
+            } else {
+                let second = part.split_off(part.len() / 2);
+                waiting.extend([second, part]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the brokers take the changes' records. Nobody sees them.
+    fn probe(&mut self, changes: &[At]) -> Result<Option<Failure>> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        self.begin_transaction()?;
+        self.write_some(changes)?;
+        self.flush()?;
+        let failure = self.failure();
+        self.abort()?;
+        match failure {
+            Some(failure) if !is_record(failure.code) => Err(self.fault(failure.code, &failure.topic)),
+            failure => Ok(failure),
+        }
+    }
+}
+
+/// Whether writing the records again may mend it. What librdkafka tried until its time was up does not pass.
+fn may_pass(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidProducerEpoch
+            | Code::InvalidProducerIdMapping
+            | Code::InvalidTransactionalState
+            | Code::ConcurrentTransactions
+            | Code::PurgeQueue
+            | Code::PurgeInflight
+    )
+}
+
+/// What became of a transaction.
+enum Committed {
+    Yes,
+    /// The brokers refused a record.
+    Refused(Failure),
+    /// They gave the transaction up.
+    Aborted(Error),
+}
+
+/// The error of a transaction that nothing mends.
+fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
+    let fatal = client.client().fatal_error();
+    let code = fatal.as_ref().map(|(code, _)| *code).or(error.rdkafka_error_code());
+    let is_fatal = |error: &RDKafkaError| error.is_fatal();
+    let (what, remedy) = match code {
+        Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced) => (
+            format!("another producer with the transactional id `{id}` has taken over"),
+            "let one pipeline at a time run with this `transactional_id`: give the other one a name, a sink name or an id of its own",
+        ),
+        Some(Code::TransactionalIdAuthorizationFailed) => (
+            format!("the account may not use the transactional id `{id}`"),
+            "grant it WRITE and DESCRIBE on the id, or set another `transactional_id`",
+        ),
+        _ if matches!(&error, KafkaError::Transaction(error) if is_fatal(error)) || fatal.is_some() => (
+            format!("the transactions of `{id}` cannot go on"),
+            "start again: what was committed stays, and the rest is written again, so nothing is lost or repeated",
+        ),
+        _ => (
+            format!("the brokers did not end a transaction of `{id}`"),
+            "see that the brokers run and that `__transaction_state` has its in-sync replicas; then start again: nothing is lost or repeated",
+        ),
+    };
+    Error::new(ErrorKind::Sink, what).remedy(remedy).caused_by(error)
+}

@@ -1,0 +1,279 @@
+//! Exactly once: whatever is killed, a consumer that reads what is committed sees every change once.
+
+use std::{collections::BTreeMap, fs};
+
+use sluicegate_config::{Delivery, Transactions};
+use sluicegate_harness::{
+    files,
+    host::{Process, Sluicegate},
+};
+
+use super::*;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
+const PATIENCE: Duration = Duration::from_secs(60);
+const TABLES: [&str; 3] = ["customers", "order_lines", "orders"];
+
+fn exactly_once(broker: &Broker, topic: &str) -> KafkaSink {
+    let transactions = Transactions { transactional_id: format!("id.{topic}"), positions_topic: format!("{topic}-positions") };
+    KafkaSink { delivery: Delivery::ExactlyOnce(transactions), ..settings(broker, topic) }
+}
+
+/// `name`: also the prefix of the topics, and of what names the sink to the broker.
+fn pipeline(broker: &Broker, name: &str, changes: u32, rate: u32, delivery: &str) -> String {
+    format!(
+        "name: {name}
+source: {{ type: generator, seed: 7, changes: {changes}, rate: {rate} }}
+sinks:
+  - {{ type: kafka, brokers: '{}', topic: '{name}.{{table}}', format: flat, delivery: {delivery} }}
+limits: {{ checkpoint_interval: 200ms, batch_changes: 100 }}
+",
+        broker.brokers()
+    )
+}
+
+/// What the generator makes, by table, in order.
+fn expected(changes: u32) -> BTreeMap<&'static str, Vec<String>> {
+    let text = format!(
+        "name: whole\nsource: {{ type: generator, seed: 7, changes: {changes} }}\nsinks: [{{ type: file, format: flat, folder: out, prefix: shop }}]\n"
+    );
+    let host = Sluicegate::new(BINARY, &text);
+    let ended = host.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for record in files::records(&host.path("out"), "shop") {
+        let table = TABLES.into_iter().find(|table| record["_table"] == *table).expect("a table of the shop");
+        tables.entry(table).or_default().push(record.to_string());
+    }
+    tables
+}
+
+fn found(broker: &Broker, name: &str) -> BTreeMap<&'static str, Vec<String>> {
+    let text = |record: &Record| record.value.as_ref().map(|value| serde_json::from_str::<Value>(value).expect("JSON").to_string());
+    let table = |table| (table, broker.records(&format!("{name}.{table}")).iter().filter_map(text).collect());
+    TABLES.into_iter().map(table).collect()
+}
+
+#[track_caller]
+fn is_once(broker: &Broker, name: &str, changes: u32) {
+    let (expected, found) = (expected(changes), found(broker, name));
+    for table in TABLES {
+        let (expected, found) = (&expected[table], &found[table]);
+        if let Some(at) = (0..expected.len().max(found.len())).find(|at| expected.get(*at) != found.get(*at)) {
+            panic!("{table}: {} records of {}, record {at}:\n  {:?}\n  {:?}", found.len(), expected.len(), found.get(at), expected.get(at));
+        }
+    }
+}
+
+/// As fast as it goes.
+#[track_caller]
+fn run_to_the_end(host: &Sluicegate, broker: &Broker, name: &str, changes: u32) {
+    host.write_pipeline(&pipeline(broker, name, changes, 1_000_000, "exactly-once"));
+    let ended = host.run(&["--log-format", "json", "run", "pipeline.yaml"], 2 * PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// Records that were committed so far, of every table.
+fn so_far(broker: &Broker, name: &str) -> usize {
+    found(broker, name).values().map(Vec::len).sum()
+}
+
+#[track_caller]
+fn wait_for(process: &mut Process, broker: &Broker, name: &str, count: usize) {
+    process.wait_until(&format!("{count} records of {name}"), PATIENCE, || so_far(broker, name) >= count);
+}
+
+#[test]
+fn a_program_killed_ten_times_delivers_every_change_once() {
+    let broker = kafka::shared();
+    let name = "once-killed";
+    let host = Sluicegate::new(BINARY, &pipeline(&broker, name, 40_000, 2_000, "exactly-once"));
+    for kill in 0..10 {
+        let mut process = host.spawn();
+        if kill % 3 != 0 {
+            let goal = so_far(&broker, name) + kill * 70 + 1;
+            wait_for(&mut process, &broker, name, goal);
+        }
+        process.kill9();
+    }
+    run_to_the_end(&host, &broker, name, 40_000);
+    is_once(&broker, name, 40_000);
+    // the next start finds that everything is there
+    run_to_the_end(&host, &broker, name, 40_000);
+    is_once(&broker, name, 40_000);
+}
+
+#[test]
+fn a_broker_that_is_killed_gets_every_change_once() {
+    let mut broker = kafka::start(&[]);
+    let name = "once-broker";
+    let host = Sluicegate::new(BINARY, &pipeline(&broker, name, 20_000, 4_000, "exactly-once"));
+    let mut process = host.spawn();
+    for kill in 1..=2 {
+        wait_for(&mut process, &broker, name, kill * 3_000);
+        broker.kill9();
+        broker.start_again();
+    }
+    let ended = process.wait(2 * PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    is_once(&broker, name, 20_000);
+}
+
+/// The progress stands in Kafka: neither an old state file nor none makes the sink repeat anything.
+#[test]
+fn a_state_file_that_is_lost_or_old_repeats_nothing() {
+    let broker = kafka::shared();
+    let name = "once-lost";
+    let host = Sluicegate::new(BINARY, &pipeline(&broker, name, 40_000, 1_500, "exactly-once"));
+    let state = host.path("sluicegate-state");
+    let mut process = host.spawn();
+    wait_for(&mut process, &broker, name, 500);
+    process.kill9();
+    let old: Vec<_> =
+        fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path()).map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let mut process = host.spawn();
+    wait_for(&mut process, &broker, name, 1_500);
+    process.kill9();
+    fs::remove_dir_all(&state).unwrap();
+    fs::create_dir(&state).unwrap();
+    for (content, path) in old {
+        fs::write(path, content).unwrap();
+    }
+    let mut process = host.spawn();
+    wait_for(&mut process, &broker, name, 2_500);
+    process.kill9();
+    fs::remove_dir_all(&state).unwrap();
+    run_to_the_end(&host, &broker, name, 40_000);
+    is_once(&broker, name, 40_000);
+}
+
+#[test]
+fn a_sink_that_becomes_exactly_once_and_back_repeats_nothing_at_an_orderly_end() {
+    let broker = kafka::shared();
+    let name = "once-turned";
+    let host = Sluicegate::new(BINARY, "");
+    for delivery in ["at-least-once", "exactly-once", "at-least-once", "exactly-once"] {
+        host.write_pipeline(&pipeline(&broker, name, 40_000, 1_500, delivery));
+        let before = so_far(&broker, name);
+        let mut process = host.spawn();
+        wait_for(&mut process, &broker, name, before + 500);
+        if delivery == "exactly-once" {
+            process.kill9();
+        } else {
+            process.sigterm();
+            let ended = process.wait(PATIENCE);
+            assert!(ended.status.success(), "{}", ended.stderr);
+        }
+    }
+    run_to_the_end(&host, &broker, name, 40_000);
+    is_once(&broker, name, 40_000);
+}
+
+#[test]
+fn a_second_program_with_the_same_id_shuts_the_first_out() {
+    let broker = kafka::shared();
+    let name = "once-fenced";
+    let (first, second) = (
+        Sluicegate::new(BINARY, &pipeline(&broker, name, 500_000, 2_000, "exactly-once")),
+        Sluicegate::new(BINARY, &pipeline(&broker, name, 500_000, 2_000, "exactly-once")),
+    );
+    let mut process = first.spawn();
+    wait_for(&mut process, &broker, name, 100);
+    let mut other = second.spawn();
+    let ended = process.wait(PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("another producer with the transactional id `sluicegate.once-fenced.kafka` has taken over"),
+        "{}",
+        ended.stderr
+    );
+    let before = so_far(&broker, name);
+    wait_for(&mut other, &broker, name, before + 100);
+    other.sigterm();
+    let ended = other.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let all: Vec<String> = found(&broker, name).into_values().flatten().collect();
+    let mut once = all.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), all.len(), "a change came twice");
+}
+
+/// One refused record takes its whole transaction down. Nobody sees what was tried to find it.
+#[test]
+fn a_refused_record_is_set_aside_and_its_neighbours_are_delivered_once() {
+    let broker = kafka::start(&["message.max.bytes=20000"]);
+    for (name, on_error) in [("letters", OnError::DeadLetter), ("skip", OnError::Skip)] {
+        let mut bench = Bench::open(exactly_once(&broker, name), on_error).unwrap();
+        let huge = "x".repeat(30_000); // the client takes it, the broker does not
+        let mut batch = inserts(0, 0..150, &"n".repeat(200));
+        push(&mut batch, None, Some((150, &huge)));
+        push(&mut batch, None, Some((151, "last")));
+        bench.sink.write(&batch).unwrap();
+        bench.sink.write(&inserts(152, [152], "")).unwrap();
+        // two records, of which the second is refused
+        let mut moved = super::batch(153, table("orders", true));
+        push(&mut moved, Some((1, "n")), Some((1001, &huge)));
+        bench.sink.write(&moved).unwrap();
+        bench.sink.commit(&Frontier::of(Lane::new("rows"), Offset::from_json("9"))).unwrap();
+        bench.sink.write(&inserts(154, [154], "")).unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
+
+        let ids: Vec<i64> = broker.records(&format!("{name}.orders")).iter().map(id).collect();
+        let expected: Vec<i64> = (0..150).chain([151, 152, 154]).collect();
+        assert_eq!(ids, expected);
+        let numbers = &bench.status.sinks[0];
+        assert_eq!(numbers.records.get(), expected.len() as u64);
+        match on_error {
+            OnError::Skip => assert_eq!((numbers.skipped.get(), bench.dead_letters().len()), (2, 0)),
+            _ => {
+                let letters: Vec<Value> = bench.dead_letters().iter().map(|letter| letter["after"]["id"].clone()).collect();
+                assert_eq!(letters, [150, 1001]);
+            }
+        }
+        let positions = broker.records(&format!("{name}-positions"));
+        assert_eq!(positions.last().and_then(|record| record.value.clone()).as_deref(), Some(r#"{"offset":9}"#));
+    }
+}
+
+#[test]
+fn by_default_a_refused_record_stops_the_sink_and_nothing_of_its_transaction_is_seen() {
+    let broker = kafka::start(&["message.max.bytes=20000"]);
+    let mut bench = Bench::open(exactly_once(&broker, "stop"), OnError::Stop).unwrap();
+    bench.sink.write(&inserts(0, [1], "before")).unwrap();
+    let written = bench.sink.write(&inserts(1, [2], &"x".repeat(30_000)));
+    let error = written.and_then(|()| bench.sink.commit(&Frontier::default()).map(drop)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Record);
+    assert_eq!(broker.records("stop.orders").len(), 0);
+}
+
+#[test]
+fn a_positions_topic_that_forgets_with_age_is_refused() {
+    let broker = kafka::shared();
+    broker.create_topic_with("forgets-positions", 1, &[("cleanup.policy", "delete")]);
+    let error = Bench::open(exactly_once(&broker, "forgets"), OnError::Stop).err().unwrap();
+    insta::assert_snapshot!(error, @r"");
+}
+
+#[test]
+fn progress_that_the_brokers_lost_is_not_guessed() {
+    let broker = kafka::start(&[]);
+    let name = "once-removed";
+    let host = Sluicegate::new(BINARY, &pipeline(&broker, name, 40_000, 1_500, "exactly-once"));
+    let mut process = host.spawn();
+    wait_for(&mut process, &broker, name, 200);
+    process.sigterm();
+    process.wait(PATIENCE);
+    broker.delete_topic("sluicegate.positions");
+    let ended = host.run(&["--log-format", "text", "run", "pipeline.yaml"], PATIENCE);
+    assert!(!ended.status.success());
+    assert!(ended.stderr.contains("does not hold the progress of `sluicegate.once-removed.kafka`"), "{}", ended.stderr);
+    // the remedy
+    let shown: Value = serde_json::from_str(&host.run(&["checkpoint", "show", "pipeline.yaml"], PATIENCE).stdout).expect("JSON");
+    let offset = shown["sinks"][0]["lanes"]["generator"].to_string();
+    let set = ["checkpoint", "set", "pipeline.yaml", "--sink", "kafka", "--lane", "generator", "--offset", &offset, "--force"];
+    let ended = host.run(&set, PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    run_to_the_end(&host, &broker, name, 40_000);
+    is_once(&broker, name, 40_000);
+}
