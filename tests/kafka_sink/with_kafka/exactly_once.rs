@@ -129,8 +129,8 @@ fn a_state_file_that_is_lost_or_old_repeats_nothing() {
     let mut process = host.spawn();
     wait_for(&mut process, &broker, name, 500);
     process.kill9();
-    let old: Vec<_> =
-        fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path()).map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let old: Vec<_> = files.map(|path| (fs::read(&path).unwrap(), path)).collect();
     let mut process = host.spawn();
     wait_for(&mut process, &broker, name, 1_500);
     process.kill9();
@@ -252,7 +252,10 @@ fn a_positions_topic_that_forgets_with_age_is_refused() {
     let broker = kafka::shared();
     broker.create_topic_with("forgets-positions", 1, &[("cleanup.policy", "delete")]);
     let error = Bench::open(exactly_once(&broker, "forgets"), OnError::Stop).err().unwrap();
-    insta::assert_snapshot!(error, @r"");
+    insta::assert_snapshot!(error, @r"
+    the positions topic `forgets-positions` has `cleanup.policy=delete`: the sink's progress would be removed with age
+      remedy: set `cleanup.policy=compact` for the topic (`kafka-configs.sh --alter --add-config`), or another `positions_topic`
+    ");
 }
 
 #[test]

@@ -47,7 +47,8 @@ impl Bench {
         let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let settings = sink_settings(settings, on_error, plugin_versions);
-        let sink = sinks::resume(&settings, None, limits, letters, status.clone(), 0)?;
+        let mut sink = sinks::resume(&settings, None, limits, letters, status.clone(), 0)?;
+        sink.resume()?;
         let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", limits))?;
         Ok(Self { sink, status, folder })
     }

@@ -123,6 +123,9 @@ impl Resume for KafkaResume {
     /// seen, and where the sink begins is written before its first record.
     fn begin(mut self: Box<Self>, frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
         let Some(Resumed { client, state, found, goes_on }) = self.resumed.take() else {
+            if let Delivery::ExactlyOnce(_) = self.settings.delivery {
+                return Err(Error::new(ErrorKind::Internal, "a Kafka sink with transactions began without what stands in Kafka"));
+            }
             let client = client::connect(&self.settings, &self.limits, Reports::new(Some(self.numbers.clone())))?;
             return KafkaSink::open(*self, client, None, encoder).map(Final::boxed);
         };

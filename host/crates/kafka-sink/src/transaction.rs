@@ -170,19 +170,31 @@ impl KafkaSink {
     /// Nobody knows whether it was committed; the next start reads it in the positions topic.
     pub(super) fn commit_transaction(&mut self, progress: &Frontier) -> Result<()> {
         let mut attempt = 1;
+        let mut refused = false;
         loop {
             self.begin_transaction()?;
-            match self.try_commit(progress)? {
+            let groups = match self.try_commit(progress)? {
                 Committed::Yes => break,
-                Committed::Refused(failure) => self.set_refused_aside(failure)?,
-                Committed::Aborted(error) if attempt < KAFKA_TRANSACTION_ATTEMPTS => {
-                    tracing::warn!(attempt, error = %error.chain(), "the brokers aborted a transaction: writing it again");
-                    attempt += 1;
+                // each by itself when that did not do: a request of several records may be too large although none of them is
+                Committed::Refused(_) if refused => self.kept().into_iter().map(|at| vec![at]).collect(),
+                Committed::Refused(failure) => {
+                    refused = true;
+                    self.set_refused_aside(&failure)?
                 }
-                Committed::Aborted(error) => return Err(error),
+                Committed::Aborted(error) => {
+                    tracing::warn!(attempt, error = %error.chain(), "the brokers aborted a transaction: writing it again");
+                    if attempt == KAFKA_TRANSACTION_ATTEMPTS {
+                        return Err(error);
+                    }
+                    vec![self.kept()]
+                }
+            };
+            if attempt == KAFKA_TRANSACTION_ATTEMPTS {
+                return Err(Error::new(ErrorKind::Sink, "the brokers refused a transaction although each of its changes was accepted")
+                    .remedy("see the brokers' log, then start again: nothing is lost or repeated"));
             }
-            self.begin_transaction()?;
-            self.write_again()?;
+            attempt += 1;
+            self.write_again(&groups)?;
         }
         self.retained.clear();
         self.set_aside.clear();
@@ -336,10 +348,15 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Writes everything since the last commit again, without what was set aside.
-    fn write_again(&mut self) -> Result<()> {
-        let all = self.kept();
-        self.write_some(&all)?;
+    /// Writes everything since the last commit again. No request holds records of two groups.
+    fn write_again(&mut self, groups: &[Vec<At>]) -> Result<()> {
+        self.begin_transaction()?;
+        for (number, group) in groups.iter().enumerate() {
+            if number > 0 {
+                self.flush()?;
+            }
+            self.write_some(group)?;
+        }
         self.send_truncate()
     }
 
@@ -369,14 +386,18 @@ impl KafkaSink {
     }
 
     /// Finds the changes of which the brokers refuse a record, and does with them what the policy says. Everything that is written
-    /// for it is aborted.
-    fn set_refused_aside(&mut self, first: Failure) -> Result<()> {
+    /// for it is aborted. Answers the others, in groups that the brokers took.
+    fn set_refused_aside(&mut self, first: &Failure) -> Result<Vec<Vec<At>>> {
         tracing::warn!(batches = self.retained.len(), "records were refused: finding out which");
-        let suspects: Vec<At> = self.kept().into_iter().filter(|(number, _)| *number >= first.least).collect();
+        let (before, suspects) = self.kept().into_iter().partition(|(number, _)| *number < first.least);
+        let mut groups: Vec<Vec<At>> = vec![before];
         // halves that wait for their turn, in order: what is set aside is told in the order of the stream
-        let mut waiting = vec![suspects];
+        let mut waiting: Vec<Vec<At>> = vec![suspects];
         while let Some(mut part) = waiting.pop() {
-            let Some(failure) = self.probe(&part)? else { continue };
+            let Some(failure) = self.probe(&part)? else {
+                groups.push(part);
+                continue;
+            };
             if let [(number, place)] = part[..] {
                 let error = self.fault(failure.code, &failure.topic);
                 let Some(Retained { batch, .. }) = self.retained.get(number) else { continue };
@@ -389,7 +410,7 @@ impl KafkaSink {
                 waiting.extend([second, part]);
             }
         }
-        Ok(())
+        Ok(groups)
     }
 
     /// Whether the brokers take the changes' records. Nobody sees them.
