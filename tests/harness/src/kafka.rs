@@ -8,6 +8,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 
 use crate::instance::Instance;
@@ -74,6 +75,18 @@ impl Broker {
         }
     }
 
+    /// A record in a topic's first partition, in a transaction that stays open.
+    #[track_caller]
+    pub fn open_transaction(&self, topic: &str) -> OpenTransaction {
+        let mut config = self.config();
+        let producer: BaseProducer = config.set("transactional.id", format!("open-{topic}")).create().expect("a producer can be made");
+        producer.init_transactions(REQUEST).expect("transactions can begin");
+        producer.begin_transaction().expect("a transaction can begin");
+        producer.send(BaseRecord::<str, str>::to(topic).partition(0).key("open").payload("open")).expect("a record can be sent");
+        producer.flush(REQUEST).expect("the record is acknowledged");
+        OpenTransaction(producer)
+    }
+
     /// Removes a topic.
     #[track_caller]
     pub fn delete_topic(&self, topic: &str) {
@@ -100,7 +113,9 @@ impl Broker {
         let partitions: Vec<i32> = metadata.topics().iter().flat_map(|t| t.partitions().iter().map(|p| p.id())).collect();
         let mut records = Vec::new();
         for partition in partitions {
-            let (low, high) = consumer.fetch_watermarks(topic, partition, REQUEST).expect("the broker answers");
+            // a partition that has just been made has no leader yet
+            let (low, high) =
+                crate::until_some("the partition's ends", REQUEST, || consumer.fetch_watermarks(topic, partition, REQUEST).ok());
             if low == high {
                 continue;
             }
@@ -151,6 +166,17 @@ impl Broker {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.brokers());
         config
+    }
+}
+
+/// A transaction that readers of what is committed do not pass.
+pub struct OpenTransaction(BaseProducer);
+
+impl OpenTransaction {
+    /// Ends it; nobody sees its record.
+    #[track_caller]
+    pub fn abort(self) {
+        self.0.abort_transaction(REQUEST).expect("a transaction can be aborted");
     }
 }
 

@@ -258,6 +258,39 @@ fn a_positions_topic_that_forgets_with_age_is_refused() {
     ");
 }
 
+/// Readers of what is committed see nothing behind another sink's open transaction, not even where the topic ends.
+#[test]
+fn an_open_transaction_of_another_sink_does_not_hide_progress() {
+    let broker = kafka::shared();
+    let shared = |topic: &str| {
+        let transactions = Transactions { transactional_id: format!("id.{topic}"), positions_topic: "shared-positions".into() };
+        KafkaSink { delivery: Delivery::ExactlyOnce(transactions), ..settings(&broker, topic) }
+    };
+    let at = |offset: &str| Frontier::of(Lane::new("rows"), Offset::from_json(offset));
+    let limits = Limits { connect_timeout: PATIENCE, ..Limits::default() };
+    let open = |topic| Bench::open_with(shared(topic), OnError::Stop, PluginVersions::Omitted, &limits).unwrap();
+    let mut one = open("shared-one");
+    one.sink.write(&inserts(0, [1], "")).unwrap();
+    one.sink.commit(&at("1")).unwrap();
+    // stands in the topic with what is not committed
+    let other = broker.open_transaction("shared-positions");
+    one.sink.write(&inserts(1, [2], "")).unwrap();
+    one.sink.commit(&at("2")).unwrap();
+    drop(one);
+    let read = |timeout| {
+        let settings = sink_settings(shared("shared-one"), OnError::Stop, PluginVersions::Omitted);
+        let limits = Limits { connect_timeout: timeout, ..Limits::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
+        let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
+        sinks::resume(&settings, None, &limits, letters, status, 0)?.resume()
+    };
+    // it waits
+    assert_eq!(read(Duration::from_secs(5)).unwrap_err().kind(), ErrorKind::Connection);
+    other.abort();
+    assert_eq!(read(PATIENCE).unwrap(), Some(at("2")));
+}
+
 #[test]
 fn progress_that_the_brokers_lost_is_not_guessed() {
     let broker = kafka::start(&[]);
@@ -267,7 +300,7 @@ fn progress_that_the_brokers_lost_is_not_guessed() {
     wait_for(&mut process, &broker, name, 200);
     process.sigterm();
     process.wait(PATIENCE);
-    broker.delete_topic("sluicegate.positions");
+    broker.delete_topic("sluicegate.positions.once-removed.kafka");
     let ended = host.run(&["--log-format", "text", "run", "pipeline.yaml"], PATIENCE);
     assert!(!ended.status.success());
     assert!(ended.stderr.contains("does not hold the progress of `sluicegate.once-removed.kafka`"), "{}", ended.stderr);

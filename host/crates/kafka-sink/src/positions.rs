@@ -225,8 +225,10 @@ impl Topic<'_> {
     /// `Connection`: the brokers do not answer in time. `State`: there are records of somebody else's.
     pub fn read(&self) -> Result<Found> {
         let name = self.transactions.positions_topic.as_str();
-        let consumer = self.consumer()?;
-        let (low, end) = consumer.fetch_watermarks(name, PARTITION, self.timeout).map_err(|e| self.silent(e))?;
+        // a reader of what is committed is told an end before the first open transaction, which may be another sink's: behind it
+        // may stand what this one committed
+        let (low, end) = self.consumer("read_uncommitted")?.fetch_watermarks(name, PARTITION, self.timeout).map_err(|e| self.silent(e))?;
+        let consumer = self.consumer("read_committed")?;
         let mut found = Found::default();
         if low >= end {
             return Ok(found);
@@ -280,7 +282,7 @@ impl Topic<'_> {
         }
     }
 
-    fn consumer(&self) -> Result<BaseConsumer<Quiet>> {
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer<Quiet>> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.settings.brokers)
@@ -290,7 +292,7 @@ impl Topic<'_> {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("allow.auto.create.topics", "false")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("auto.offset.reset", "earliest");
         for (name, value) in &self.settings.options {
             if CONNECTION_OPTIONS.iter().any(|prefix| name.starts_with(prefix)) {

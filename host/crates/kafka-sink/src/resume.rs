@@ -99,7 +99,8 @@ fn lost(transactions: &Transactions) -> Error {
     let Transactions { transactional_id, positions_topic } = transactions;
     Error::new(ErrorKind::Sink, format!("the topic `{positions_topic}` does not hold the progress of `{transactional_id}`, which was written there"))
         .remedy(
-            "restore the topic, or correct `brokers` and `positions_topic`; or go on at the checkpoint's copy, which may repeat records:              `sluicegate checkpoint set FILE --sink NAME --lane LANE --offset JSON --force` for a lane as `sluicegate checkpoint show` prints it",
+            "restore the topic, or correct `brokers` and `positions_topic`; or go on at the checkpoint's copy, which may repeat records: \
+             `sluicegate checkpoint set FILE --sink NAME --lane LANE --offset JSON --force` for a lane as `sluicegate checkpoint show` prints it",
         )
 }
 

@@ -152,8 +152,8 @@ pub(crate) struct RawKafkaSink {
     pub delivery: Option<RawDelivery>,
     /// With `exactly-once`: names the sink to the brokers; no other sink may have it. Default: `sluicegate.PIPELINE.SINK`.
     pub transactional_id: Option<String>,
-    /// With `exactly-once`: the compacted topic that holds the progress of sinks; it is made if it is not there. Default:
-    /// `sluicegate.positions`.
+    /// With `exactly-once`: the compacted topic that holds the sink's progress; it is made if it is not there. Default:
+    /// `sluicegate.positions.PIPELINE.SINK`.
     pub positions_topic: Option<String>,
     /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
     pub delivery_timeout: Option<Time>,

@@ -110,7 +110,7 @@ impl Check<'_> {
         };
         let sink = raw.name.as_deref().unwrap_or("kafka");
         let transactional_id = raw.transactional_id.clone().unwrap_or_else(|| format!("sluicegate.{pipeline}.{sink}"));
-        let positions_topic = raw.positions_topic.clone().unwrap_or_else(|| "sluicegate.positions".into());
+        let positions_topic = raw.positions_topic.clone().unwrap_or_else(|| format!("sluicegate.positions.{pipeline}.{sink}"));
         if topic_template(&positions_topic).is_err() || positions_topic.contains('{') || positions_topic.len() > 249 {
             self.refuse(format!("{path}.positions_topic"), "Kafka allows no such topic name", "use letters, digits, `.`, `_` and `-`");
         }
