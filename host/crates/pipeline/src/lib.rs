@@ -8,12 +8,16 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod any_source;
+mod apart;
 mod beginning;
 mod blocking;
 mod check;
 mod delivery;
 mod gate;
+mod hub;
+mod in_force;
 mod memory;
+mod output;
 mod parallel;
 mod prepare;
 mod reach;
@@ -41,21 +45,26 @@ use tokio_util::sync::CancellationToken;
 use crate::{any_source::AnySource, request::Requests};
 pub use check::{Report, TableReport, check};
 
+use apart::Apart;
 use beginning::begins;
 use blocking::blocking;
-use delivery::{Delivery, Sinks};
+use delivery::{Context, Delivery, Turn};
 use gate::Gate;
+use hub::{Hub, Seat};
+use in_force::InForce;
 use memory::Memory;
+use output::{Made, Output};
 use prepare::Ready;
 use reached::Reached;
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
-use sluicegate_config::{self as config, PluginOrigin};
+use sluicegate_config::{self as config, PluginOrigin, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
-    change::{Item, TableName},
+    change::{Frontier, Item, TableName},
+    limits::{HELD_INTERVAL, JOIN_INTERVAL},
 };
 use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::Checkpoint;
@@ -185,6 +194,7 @@ pub async fn run_with_admin(
     }
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
         biased;
@@ -203,38 +213,91 @@ pub async fn run_with_admin(
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
     let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
-    let mut deliveries = Vec::new();
+    let mut together = apart::together(&pipeline, &starts, &*ledger)?;
+    let mut sinks = Vec::new();
     for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
+        let context = Context {
+            name: settings.name.clone(),
+            index,
+            checkpoint: gate.clone(),
+            dead_letters: dead_letters.clone(),
+            status: status.clone(),
+            interval: pipeline.limits.checkpoint_interval,
+        };
+        let mut reason = "it begins behind the others".to_owned();
+        if settings.when_slow == WhenSlow::Apart
+            && let Err(error) = reach::sink(settings, &pipeline.limits).await
+        {
+            // whatever waiting does not mend ends the start
+            if error.kind() != ErrorKind::Connection {
+                return Err(error);
+            }
+            reason = error.chain();
+            together[index] = false;
+        }
+        if !together[index] {
+            sinks.push((settings, context, Made::Resumed(sink), reason));
+            continue;
+        }
         let beginning = {
             let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
             let start = start.clone();
             move || sink.begin(&start, encoder)
         };
         let sink = blocking("begin", beginning).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        deliveries.push(Delivery {
-            name: settings.name.clone(),
-            index,
-            sink,
-            reached: Reached::new(ledger.clone(), start.clone()),
-            checkpoint: gate.clone(),
-            dead_letters: dead_letters.clone(),
-            status: status.clone(),
-            interval: pipeline.limits.checkpoint_interval,
-            budget: budget.clone(),
-        });
+        let delivery = Delivery::new(context.clone(), sink, Reached::new(ledger.clone(), start.clone()), budget.clone());
+        sinks.push((settings, context, Made::Begun(Box::new(delivery)), reason));
     }
     let queue = pipeline.limits.queue_batches;
     let (to_chain, from_source) = mpsc::channel::<Item>(queue);
     let (swap_in, swap_out) = mpsc::channel(1);
     let mut threads = Vec::new();
-    let mut to_sinks = Vec::new();
-    for delivery in deliveries {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(queue);
-        to_sinks.push(sender);
-        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, &gate, move || delivery.run(&receiver))?);
+    let seats = pipeline.sinks.iter().zip(&together);
+    let seats = seats.map(|(sink, attached)| Seat { attached: *attached, may_leave: sink.when_slow == WhenSlow::Apart });
+    // where all begin apart, the stream waits at the place of the first one
+    let first = together.iter().position(|together| *together).unwrap_or_default();
+    let begin = starts.get(first).cloned().unwrap_or_default();
+    let hub = Hub::new(seats, begin, queue, pipeline.limits.apart_after, ledger.clone(), budget.clone());
+    let in_force = InForce::new(members.clone(), around.clone());
+    let apart = apart_is_wanted.then(|| {
+        Arc::new(Apart {
+            source: source.beside(&pipeline, "", &status),
+            pipeline: pipeline.clone(),
+            plugins: in_force.clone(),
+            gate: gate.clone(),
+            ledger: ledger.clone(),
+            budget: budget.clone(),
+            hub: hub.clone(),
+            stop: failed.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        })
+    });
+    for (settings, context, made, reason) in sinks {
+        let name = format!("sink-{}", settings.name);
+        let (together, settings) = (matches!(made, Made::Begun(_)), settings.clone());
+        let job = match (made, &apart) {
+            (Made::Begun(mut delivery), _) if settings.when_slow == WhenSlow::Hold => {
+                let reader = hub.reader(context.index);
+                spawn(&name, &failed, &gate, move || delivery.run(&reader, None, |_| Ok(Turn::On)).map(|_| ()))
+            }
+            (made, Some(apart)) => {
+                let output = Output { apart: apart.clone(), context, settings, made, together, reason, before: None };
+                spawn(&name, &failed, &gate, move || output.run())
+            }
+            _ => Err(Error::new(ErrorKind::Internal, format!("{name} was not begun"))),
+        };
+        threads.push(job?);
     }
+    let ending = tokio::spawn({
+        let (failed, hub) = (failed.clone(), hub.clone());
+        async move {
+            failed.cancelled().await;
+            hub.drain();
+        }
+    });
+    let watching = apart.map(|apart| tokio::spawn(output::watch_memory(apart, HELD_INTERVAL)));
     let samples = can_swap.then(Samples::default);
-    let to_sinks = Sinks(to_sinks);
+    let to_sinks = hub.sender();
     let way = match (chains.pop(), chains.is_empty()) {
         (Some(chain), true) => Way::Here { chain: Box::new(chain), to_sinks },
         (last, _) => {
@@ -260,7 +323,7 @@ pub async fn run_with_admin(
     let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            let setup = Setup { engine, members, in_force, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();
@@ -274,6 +337,9 @@ pub async fn run_with_admin(
     let looking = tokio::spawn(looking);
 
     let begin = Instant::now();
+    let first: Vec<Frontier> = starts.iter().zip(&together).filter(|(_, together)| **together).map(|(start, _)| start.clone()).collect();
+    // where none begins with the others, these wait at the place of the first sink
+    let first = if first.is_empty() { starts.get(..1).unwrap_or_default().to_vec() } else { first };
     let items = Items::new(to_chain, budget.clone());
     let begun = items.begun();
     let told = starts.clone();
@@ -285,14 +351,21 @@ pub async fn run_with_admin(
         std::future::pending().await
     };
     let ended = tokio::select! {
-        ended = source.run(starts, items, failed.clone()) => ended,
+        ended = source.run(first, items, failed.clone()) => ended,
         never = tell => never,
     };
     if ended.is_err() {
         failed.cancel();
     }
     status.stopping.store(true, Ordering::Relaxed);
-    let drained = join(threads, pipeline.limits.drain_timeout).await;
+    // outputs that are apart read on to the end of the stream, too
+    let drained = join(threads, pipeline.limits.drain_timeout, || !failed.is_cancelled() && hub.is_one_apart()).await;
+    ending.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+        // it holds the gate until then
+        let _ = watching.await;
+    }
     gate.close().await;
     // threads that are left wait for nothing more
     budget.close();
@@ -328,12 +401,24 @@ fn spawn(name: &str, failed: &CancellationToken, gate: &Arc<Gate>, job: impl FnO
     Ok((name.to_owned(), end))
 }
 
-/// Waits for all threads, at most `most`; the first failure counts, and the others are logged.
-async fn join(jobs: Vec<Job>, most: Duration) -> Result<()> {
-    let end = tokio::time::Instant::now() + most;
+/// Waits for all threads, at most `most` from when `takes_longer` no longer says otherwise; the first failure counts, and the others
+/// are logged.
+async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -> Result<()> {
+    let mut end = tokio::time::Instant::now() + most;
     let mut first = Ok(());
-    for (name, job) in jobs {
-        let result = match tokio::time::timeout_at(end, job).await {
+    for (name, mut job) in jobs {
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut job => break Ok(outcome),
+                () = tokio::time::sleep_until(end) => break Err(()),
+                () = tokio::time::sleep(JOIN_INTERVAL) => {}
+            }
+            if takes_longer() {
+                end = tokio::time::Instant::now() + most;
+            }
+        };
+        let result = match outcome {
             Ok(Ok(Ok(result))) => result,
             Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked"))
                 .remedy("this is a fault of this program: please report it with the log")),

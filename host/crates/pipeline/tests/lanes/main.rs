@@ -43,6 +43,8 @@ struct Step {
     orderly: bool,
     /// The sink that blocked from the middle of the run on, if any.
     blocked: usize,
+    /// Sinks that may go apart, and do as soon as they hold the others back at all: one bit for each.
+    apart: u8,
     before: Before,
 }
 
@@ -85,11 +87,14 @@ impl World {
     }
 
     fn pipeline(&self, step: &Step) -> Pipeline {
-        let sinks: String = self.sinks.iter().map(|sink| sink_text(&sink.name, &sink.folder, sink.start)).collect();
+        let apart = |index: usize| step.apart >> (index % 8) & 1 == 1;
+        let text = |(index, sink): (usize, &Sink)| sink_text(&sink.name, &sink.folder, sink.start, apart(index));
+        let sinks: String = self.sinks.iter().enumerate().map(text).collect();
         let mut pipeline = pipeline(self.folder.path(), step.turbulence, &sinks);
         pipeline.workers = step.workers;
         pipeline.limits.batch_changes = step.batch_changes;
         pipeline.limits.queue_batches = 2;
+        pipeline.limits.apart_after = Duration::ZERO;
         pipeline.limits.checkpoint_interval = step.commits.map_or(Duration::from_secs(3600), Duration::from_millis);
         pipeline
     }
@@ -189,14 +194,16 @@ impl Step {
             changes,
             orderly: true,
             blocked: 99,
+            apart: 0,
             before,
         }
     }
 }
 
-fn sink_text(name: &str, folder: &str, start: &str) -> String {
+fn sink_text(name: &str, folder: &str, start: &str, apart: bool) -> String {
+    let apart = if apart { ", when_slow: apart, zstd: 12" } else { "" };
     let start = if start.is_empty() { String::new() } else { format!(", start: {start}") };
-    format!("  - {{ type: file, format: flat, name: {name}, folder: {folder}, prefix: shop{start} }}\n")
+    format!("  - {{ type: file, format: flat, name: {name}, folder: {folder}, prefix: shop{start}{apart} }}\n")
 }
 
 fn pipeline(folder: &Path, turbulence: u64, sinks: &str) -> Pipeline {
@@ -233,7 +240,7 @@ fn whole_log() -> Vec<(Id, Value)> {
     let checkpoint = Checkpoint::open(&folder.path().join("state.db"), "lanes").expect("a checkpoint");
     checkpoint.begin([("all", &frontier)]).expect("begun");
     drop(checkpoint);
-    execute(pipeline(folder.path(), 3, &sink_text("all", "out", "")), |_| false).expect("a run");
+    execute(pipeline(folder.path(), 3, &sink_text("all", "out", "", false)), |_| false).expect("a run");
     records(&folder.path().join("out"))
 }
 
@@ -249,8 +256,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..4_usize).prop_map(Before::Rename),
     ];
     let commits = prop_oneof![2 => Just(Some(0)), 2 => (1..8_u64).prop_map(Some), 1 => Just(None)];
-    let run = (any::<u64>(), 1..30_usize, 1..3_usize, commits, 0..400_u64, prop::bool::weighted(0.3), 0..5_usize, before);
-    let step = run.prop_map(|(turbulence, batch_changes, workers, commits, changes, orderly, blocked, before)| Step {
+    let apart = prop_oneof![1 => Just(0), 1 => any::<u8>()];
+    let run = (any::<u64>(), 1..30_usize, 1..3_usize, commits, 0..400_u64, prop::bool::weighted(0.3), 0..5_usize, apart, before);
+    let step = run.prop_map(|(turbulence, batch_changes, workers, commits, changes, orderly, blocked, apart, before)| Step {
         turbulence,
         batch_changes,
         workers,
@@ -258,6 +266,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         changes,
         orderly,
         blocked,
+        apart,
         before,
     });
     prop::collection::vec(step, 2..7)
