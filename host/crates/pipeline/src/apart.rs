@@ -62,28 +62,17 @@ pub(super) fn is_wanted(pipeline: &Pipeline, source: &AnySource) -> Result<bool>
 
 /// Which sinks begin together, by their places: those that the others wait for, and of the rest those that have everything that these
 /// have. Where all may be apart, the first one that has everything of all counts, else the first.
-pub(super) fn together(pipeline: &Pipeline, starts: &[Frontier], ledger: &dyn Ledger) -> Result<Vec<bool>> {
-    let covers = |one: usize, other: usize| match (starts.get(one), starts.get(other)) {
-        (Some(one), Some(other)) => super::hub::covers(ledger, one, other),
-        _ => Ok(false),
-    };
+pub(super) fn together(pipeline: &Pipeline, starts: &[Frontier], ledger: &dyn Ledger) -> Vec<bool> {
     let all = 0..pipeline.sinks.len();
-    let mut first: Vec<usize> = all.clone().filter(|index| pipeline.sinks[*index].when_slow == WhenSlow::Hold).collect();
-    for index in all.clone() {
-        if first.is_empty() && all.clone().map(|other| covers(index, other)).collect::<Result<Vec<_>>>()?.into_iter().all(|has| has) {
-            first.push(index);
-        }
-    }
+    let covers = |one: usize, other: usize| {
+        one == other || starts.get(one).zip(starts.get(other)).is_some_and(|(one, other)| super::hub::covers(ledger, one, other))
+    };
+    let mut first: Vec<usize> =
+        all.clone().zip(&pipeline.sinks).filter(|(_, sink)| sink.when_slow == WhenSlow::Hold).map(|(index, _)| index).collect();
     if first.is_empty() {
-        first.push(0);
+        first.push(all.clone().find(|index| all.clone().all(|other| covers(*index, other))).unwrap_or_default());
     }
-    all.map(|index| {
-        if first.contains(&index) {
-            return Ok(true);
-        }
-        Ok(first.iter().map(|other| covers(index, *other)).collect::<Result<Vec<_>>>()?.into_iter().all(|has| has))
-    })
-    .collect()
+    all.map(|index| first.contains(&index) || first.iter().all(|other| covers(index, *other))).collect()
 }
 
 /// A stream of one output.
@@ -125,7 +114,8 @@ impl Apart {
         let (chain, generation) = self.plugins.chain()?;
         let budget = Budget::new(super::memory::of_one_apart(limits));
         let seat = Seat { attached: true, may_leave: false };
-        let hub = Hub::new([seat], start.clone(), limits.queue_batches, limits.apart_after, self.ledger.clone(), budget.clone());
+        let (ledger, numbers) = (self.ledger.clone(), status.clone());
+        let hub = Hub::new([seat], start.clone(), limits.queue_batches, limits.apart_after, ledger, budget.clone(), numbers);
         let reader = hub.reader(0);
         let (to_chain, from_source) = mpsc::channel::<Item>(limits.queue_batches);
         // nothing is swapped here

@@ -11,12 +11,12 @@ use std::{
 };
 
 use sluicegate_model::{
-    Result,
     budget::Budget,
-    change::{Frontier, Item},
+    change::{Frontier, Item, Offset},
     limits::JOIN_HOLD,
 };
 use sluicegate_source::Ledger;
+use sluicegate_status::{Standing, Status};
 
 /// The queues of a stream.
 pub(super) struct Hub {
@@ -31,6 +31,8 @@ pub(super) struct Hub {
     patience: Duration,
     ledger: Arc<dyn Ledger>,
     budget: Arc<Budget>,
+    /// Where it is told that a sink is apart.
+    status: Arc<Status>,
 }
 
 struct State {
@@ -93,12 +95,13 @@ impl Hub {
         patience: Duration,
         ledger: Arc<dyn Ledger>,
         budget: Arc<Budget>,
+        status: Arc<Status>,
     ) -> Arc<Self> {
         let queue = |Seat { attached, may_leave }| Queue { attached, may_leave, ..Queue::default() };
         let queues: Box<[Queue]> = seats.into_iter().map(queue).collect();
         let ready = queues.iter().map(|_| Condvar::new()).collect();
         let state = State { queues, passed: begin, sending: false, ended: false, draining: false };
-        Arc::new(Self { state: Mutex::new(state), room: Condvar::new(), ready, most, patience, ledger, budget })
+        Arc::new(Self { state: Mutex::new(state), room: Condvar::new(), ready, most, patience, ledger, budget, status })
     }
 
     /// The way into the queues; dropped, it ends them.
@@ -166,6 +169,8 @@ impl Hub {
             let Some(queue) = state.queues.get_mut(index) else { continue };
             if !alone && queue.attached && queue.may_leave && queue.held >= self.patience && holds(queue) {
                 queue.leave();
+                // its thread may be stuck in a call, and tells nothing
+                departs(&self.status, index, &format!("it held the others back for more than {:?}", self.patience));
                 self.wake(index);
             }
         }
@@ -177,9 +182,18 @@ impl Hub {
         }
     }
 
-    /// Counts how long sinks held the others back by the memory of their batches: `waited` has passed since the last call.
-    pub fn watch_memory(&self, waited: Duration) {
+    /// Lets sinks go that are to wait, and that hold the others back by the memory of their batches: `waited` has passed since the last
+    /// call.
+    pub fn look(&self, waited: Duration) {
         let mut state = self.state();
+        for (index, (queue, sink)) in state.queues.iter_mut().zip(&self.status.sinks).enumerate() {
+            if queue.attached && queue.may_leave && sink.apart.is_paused() {
+                queue.leave();
+                departs(&self.status, index, "it is paused");
+                self.wake(index);
+                self.room.notify_one();
+            }
+        }
         if state.sending || !self.budget.is_waited_for() {
             return;
         }
@@ -210,17 +224,17 @@ impl Hub {
 
     /// Attaches a sink, if it has everything that the stream has passed: it gets what comes next, and passes over what it has of it.
     /// `false`: it has not, or nothing comes next.
-    pub fn attach(&self, index: usize, own: &Frontier) -> Result<bool> {
+    pub fn attach(&self, index: usize, own: &Frontier) -> bool {
         let mut state = self.state();
-        if state.ended || state.draining || !covers(&*self.ledger, own, &state.passed)? {
-            return Ok(false);
+        if state.ended || state.draining || !covers(&*self.ledger, own, &state.passed) {
+            return false;
         }
         if let Some(queue) = state.queues.get_mut(index) {
             *queue = Queue { attached: true, may_leave: queue.may_leave, ..Queue::default() };
         }
         drop(state);
         self.room.notify_one();
-        Ok(true)
+        true
     }
 
     /// The run ends.
@@ -241,15 +255,24 @@ impl Hub {
     }
 }
 
-/// Whether a place has everything that another one has.
-pub(super) fn covers(ledger: &dyn Ledger, own: &Frontier, other: &Frontier) -> Result<bool> {
-    for (lane, offset) in other.lanes() {
-        match own.get(lane.name()) {
-            Some(own) if ledger.covers(own, offset)? => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
+/// Notes and tells that the others go on without a sink.
+pub(super) fn departs(status: &Status, index: usize, reason: &str) {
+    let Some(sink) = status.sinks.get(index) else { return };
+    sink.apart.because(reason);
+    sink.apart.departures.add(1);
+    sink.apart.stand(Standing::Apart);
+    tracing::warn!(
+        sink = %sink.name,
+        reason,
+        "the output goes apart: the others go on, and it reads on by itself until it has caught up"
+    );
+}
+
+/// Whether a place is known to have everything that another one has. Of two that cannot be compared, such as two keys in the copy of a
+/// table, that is not known.
+pub(super) fn covers(ledger: &dyn Ledger, own: &Frontier, other: &Frontier) -> bool {
+    let has = |own: &Offset, other| ledger.covers(own, other).unwrap_or(false);
+    other.lanes().all(|(lane, offset)| own.get(lane.name()).is_some_and(|own| has(own, offset)))
 }
 
 impl State {
@@ -354,3 +377,6 @@ impl Drop for Reader {
         self.hub.room.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ mod gate;
 mod hub;
 mod in_force;
 mod memory;
+mod opening;
 mod output;
 mod parallel;
 mod prepare;
@@ -53,6 +54,7 @@ use gate::Gate;
 use hub::{Hub, Seat};
 use in_force::InForce;
 use memory::Memory;
+use opening::Opened;
 use output::{Made, Output};
 use prepare::Ready;
 use reached::Reached;
@@ -95,9 +97,16 @@ impl Summary {
 /// Numbers for a pipeline, with names filled in.
 pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
     use sluicegate_status::{PluginStatus, SinkStatus};
+    let sink = |sink: &config::Sink| {
+        let numbers = SinkStatus { name: sink.name.clone(), ..Default::default() };
+        if sink.when_slow == WhenSlow::Apart {
+            numbers.apart.allow();
+        }
+        numbers
+    };
     Arc::new(Status {
         plugins: pipeline.plugins.iter().map(|p| PluginStatus::new(&p.name)).collect(),
-        sinks: pipeline.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
+        sinks: pipeline.sinks.iter().map(sink).collect(),
         ..Default::default()
     })
 }
@@ -176,22 +185,8 @@ pub async fn run_with_admin(
     }
 
     let progress = checkpoint.all()?;
-    let (mut resumed, mut stored) = (Vec::new(), Vec::new());
-    for (index, settings) in pipeline.sinks.iter().enumerate() {
-        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
-        let resuming = {
-            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
-            let (letters, status) = (dead_letters.clone(), status.clone());
-            move || {
-                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
-                let stored = sink.resume()?;
-                Ok((sink, stored))
-            }
-        };
-        let (sink, own) = blocking("resume", resuming).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        resumed.push(sink);
-        stored.push(own);
-    }
+    let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status).await?;
+    let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
@@ -213,9 +208,10 @@ pub async fn run_with_admin(
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
     let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
-    let mut together = apart::together(&pipeline, &starts, &*ledger)?;
+    let mut together = apart::together(&pipeline, &starts, &*ledger);
     let mut sinks = Vec::new();
-    for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
+    let each = pipeline.sinks.iter().zip(&starts).zip(resumed).zip(&mut together);
+    for (index, (((settings, start), sink), together)) in each.enumerate() {
         let context = Context {
             name: settings.name.clone(),
             index,
@@ -224,29 +220,16 @@ pub async fn run_with_admin(
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
         };
-        let mut reason = "it begins behind the others".to_owned();
-        if settings.when_slow == WhenSlow::Apart
-            && let Err(error) = reach::sink(settings, &pipeline.limits).await
-        {
-            // whatever waiting does not mend ends the start
-            if error.kind() != ErrorKind::Connection {
-                return Err(error);
+        let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
+        let (made, reason) = match opening::begin(&pipeline, settings, sink, start, encoder, *together).await? {
+            Opened::Begun(sink) => {
+                let reached = Reached::new(ledger.clone(), start.clone());
+                (Made::Begun(Box::new(Delivery::new(context.clone(), sink, reached, budget.clone()))), String::new())
             }
-            reason = error.chain();
-            together[index] = false;
-        }
-        if !together[index] {
-            sinks.push((settings, context, Made::Resumed(sink), reason));
-            continue;
-        }
-        let beginning = {
-            let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
-            let start = start.clone();
-            move || sink.begin(&start, encoder)
+            Opened::Apart(made, reason) => (made, reason),
         };
-        let sink = blocking("begin", beginning).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        let delivery = Delivery::new(context.clone(), sink, Reached::new(ledger.clone(), start.clone()), budget.clone());
-        sinks.push((settings, context, Made::Begun(Box::new(delivery)), reason));
+        *together = matches!(made, Made::Begun(_));
+        sinks.push((settings, context, made, reason));
     }
     let queue = pipeline.limits.queue_batches;
     let (to_chain, from_source) = mpsc::channel::<Item>(queue);
@@ -257,7 +240,7 @@ pub async fn run_with_admin(
     // where all begin apart, the stream waits at the place of the first one
     let first = together.iter().position(|together| *together).unwrap_or_default();
     let begin = starts.get(first).cloned().unwrap_or_default();
-    let hub = Hub::new(seats, begin, queue, pipeline.limits.apart_after, ledger.clone(), budget.clone());
+    let hub = Hub::new(seats, begin, queue, pipeline.limits.apart_after, ledger.clone(), budget.clone(), status.clone());
     let in_force = InForce::new(members.clone(), around.clone());
     let apart = apart_is_wanted.then(|| {
         Arc::new(Apart {
@@ -295,7 +278,7 @@ pub async fn run_with_admin(
             hub.drain();
         }
     });
-    let watching = apart.map(|apart| tokio::spawn(output::watch_memory(apart, HELD_INTERVAL)));
+    let watching = apart.map(|apart| tokio::spawn(output::watch(apart, HELD_INTERVAL)));
     let samples = can_swap.then(Samples::default);
     let to_sinks = hub.sender();
     let way = match (chains.pop(), chains.is_empty()) {

@@ -12,7 +12,7 @@ use super::{
     apart::Apart,
     beginning,
     delivery::{Context, Delivery, Outcome, Turn},
-    hub::covers,
+    hub::{covers, departs},
     reach,
     reached::Reached,
     sinks,
@@ -21,7 +21,7 @@ use sluicegate_config::Sink as Settings;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::Frontier,
-    limits::{JOIN_HOLD, JOIN_INTERVAL, JOIN_PAUSE},
+    limits::{HELD_INTERVAL, JOIN_HOLD, JOIN_INTERVAL, JOIN_PAUSE},
 };
 use sluicegate_sink::Resume;
 use sluicegate_source::Patience;
@@ -77,10 +77,7 @@ impl Output {
             if self.together {
                 let Made::Begun(delivery) = &mut self.made else { return Err(unmade()) };
                 match delivery.run(&queue, None, |_| Ok(Turn::On)) {
-                    Ok(Outcome::Left) => {
-                        let held = self.apart.pipeline.limits.apart_after;
-                        self.departs(&format!("it held the others back for more than {held:?}"));
-                    }
+                    Ok(Outcome::Left) => self.together = false,
                     Ok(Outcome::Ended | Outcome::Joined) => return Ok(()),
                     Err(error) if delivery.has_failed() && !self.apart.stop.is_cancelled() => {
                         queue.leave();
@@ -92,6 +89,9 @@ impl Output {
                     }
                     Err(error) => return Err(error),
                 }
+            }
+            if !self.wait_while_paused() {
+                return Ok(());
             }
             let alone = self.alone();
             if let Made::Begun(delivery) = &mut self.made
@@ -116,6 +116,35 @@ impl Output {
                 }
             }
         }
+    }
+
+    /// Waits as long as an operator wants it to; `false` when the run ends meanwhile.
+    fn wait_while_paused(&mut self) -> bool {
+        let stop = &self.apart.stop;
+        let mut told = false;
+        while self.is_paused() && !stop.is_cancelled() {
+            if !told {
+                told = true;
+                self.numbers(|numbers| numbers.stand(Standing::Paused));
+                tracing::info!(sink = %self.context.name, "the output is paused");
+            }
+            self.apart.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(HELD_INTERVAL) => {}
+                }
+            });
+        }
+        if told && !stop.is_cancelled() {
+            self.numbers(|numbers| numbers.stand(Standing::Apart));
+            tracing::info!(sink = %self.context.name, "the output goes on");
+        }
+        !stop.is_cancelled()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.context.status.sinks.get(self.context.index).is_some_and(|numbers| numbers.apart.is_paused())
     }
 
     /// Delivers from a stream of its own.
@@ -212,12 +241,7 @@ impl Output {
     /// The others go on without it.
     fn departs(&mut self, reason: &str) {
         self.together = false;
-        self.numbers(|numbers| {
-            numbers.because(reason);
-            numbers.departures.add(1);
-            numbers.stand(Standing::Apart);
-        });
-        tracing::warn!(sink = %self.context.name, reason, "the output goes apart: the others go on, and it reads on by itself until it has caught up");
+        departs(&self.context.status, self.context.index, reason);
     }
 
     fn joins(&mut self) {
@@ -278,7 +302,7 @@ struct WayBack<'a> {
 impl WayBack<'_> {
     fn turn(&mut self, reached: &Reached) -> Result<Turn> {
         let (apart, index) = (&self.output.apart, self.output.context.index);
-        if apart.plugins.generation() != self.generation {
+        if apart.plugins.generation() != self.generation || self.output.is_paused() {
             return Ok(Turn::Leave);
         }
         let now = Instant::now();
@@ -289,7 +313,7 @@ impl WayBack<'_> {
         let own = reached.place()?;
         if self.held.is_none() {
             let (target, since) = self.target.get_or_insert_with(|| (apart.hub.passed(), now));
-            if !covers(&*apart.ledger, &own, target)? {
+            if !covers(&*apart.ledger, &own, target) {
                 return Ok(Turn::On);
             }
             let near = since.elapsed() <= JOIN_HOLD;
@@ -301,7 +325,7 @@ impl WayBack<'_> {
             apart.hub.hold(index);
             self.held = Some(now + JOIN_HOLD);
         }
-        if apart.hub.attach(index, &own)? {
+        if apart.hub.attach(index, &own) {
             self.held = None;
             return Ok(Turn::Joined);
         }
@@ -321,13 +345,13 @@ impl WayBack<'_> {
     }
 }
 
-/// Notices, until the run ends, which outputs hold the others back by the memory of their batches.
-pub(super) async fn watch_memory(apart: Arc<Apart>, every: Duration) {
+/// Notices, until the run ends, which outputs hold the others back by the memory of their batches, and which are to wait.
+pub(super) async fn watch(apart: Arc<Apart>, every: Duration) {
     let mut before = Instant::now();
     while !apart.stop.is_cancelled() {
         tokio::time::sleep(every).await;
         let now = Instant::now();
-        apart.hub.watch_memory(now.duration_since(before));
+        apart.hub.look(now.duration_since(before));
         before = now;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use super::{Number, Status};
@@ -15,6 +15,8 @@ pub enum Standing {
     Together,
     /// It has a stream of its own, or waits for one.
     Apart,
+    /// It waits until an operator lets it go on.
+    Paused,
     /// Its own stream is where the others are: they wait until it has joined them.
     Joining,
 }
@@ -25,6 +27,7 @@ impl Standing {
         match self {
             Self::Together => "together",
             Self::Apart => "apart",
+            Self::Paused => "paused",
             Self::Joining => "joining",
         }
     }
@@ -33,6 +36,9 @@ impl Standing {
 /// The numbers of an output that may go apart.
 #[derive(Debug, Default)]
 pub struct Apart {
+    /// Whether it may go apart at all: what it cannot do, it cannot be asked for.
+    may: AtomicBool,
+    paused: AtomicBool,
     standing: AtomicU8,
     /// Times that it went apart.
     pub departures: Number,
@@ -49,6 +55,7 @@ impl Apart {
         match self.standing.load(Ordering::Relaxed) {
             0 => Standing::Together,
             1 => Standing::Apart,
+            2 => Standing::Paused,
             _ => Standing::Joining,
         }
     }
@@ -56,6 +63,26 @@ impl Apart {
     /// Notes how it stands to the others.
     pub fn stand(&self, standing: Standing) {
         self.standing.store(standing as u8, Ordering::Relaxed);
+    }
+
+    /// Notes that it may go apart.
+    pub fn allow(&self) {
+        self.may.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may go apart.
+    pub fn is_allowed(&self) -> bool {
+        self.may.load(Ordering::Relaxed)
+    }
+
+    /// Asks it to wait, or to go on. It does so within a moment.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Whether it is asked to wait.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     /// Notes why it is apart.
