@@ -1,5 +1,7 @@
 //! With real servers: two sessions read one binlog.
 
+use std::path::Path;
+
 use super::*;
 use sluicegate_harness::{database::Server, files, free_port, mariadb, mysql};
 
@@ -13,8 +15,15 @@ fn insert(server: &Server, table: &str, ids: std::ops::Range<u64>) {
     }
 }
 
-fn ids(records: &[Value]) -> Vec<u64> {
-    records.iter().map(|record| record["id"].as_u64().expect("an id")).collect()
+fn ids<'a>(records: impl IntoIterator<Item = &'a Value>) -> Vec<u64> {
+    records.into_iter().map(|record| record["id"].as_u64().expect("an id")).collect()
+}
+
+/// What a running program has written; nothing while a record is half there.
+fn so_far(folder: &Path) -> Vec<Value> {
+    let files = files::list(folder, "t");
+    let text: String = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+    text.lines().map(serde_json::from_str).collect::<Result<_, _>>().unwrap_or_default()
 }
 
 /// Nobody reads the one output for a while: meanwhile a column is added, and a plugin is. `copied`: it goes apart while the table's rows
@@ -64,16 +73,26 @@ http: 127.0.0.1:{http}
     process.read();
     process.until("it has caught up", |_| !is_apart(http, "apart", "still"));
     insert(server, &table, 1540..1600);
-    process.until("both have all", |process| process.records().len() == 1600 && files::count_so_far(&folder, "t") == 1600);
+    // a row that was inserted while its table is copied may come as copied, too
+    let inserted = |records: &[Value]| records.iter().filter(|record| record["_op"] == "c").count();
+    let expected = if copied { 100 } else { 1600 };
+    let has_all = |records: &[Value]| inserted(records) == expected && records.iter().any(|record| record["id"] == 1599);
+    process.until("both have all", |process| has_all(&process.records()) && has_all(&so_far(&folder)));
     let log = process.log();
     let (still, quick) = (process.stop(), files::records(&folder, "t"));
-    let all: Vec<u64> = (0..1600).collect();
-    assert_eq!(ids(&quick), all);
-    assert_eq!(ids(&still), all, "{log}");
-    for (id, (still, quick)) in still.iter().zip(&quick).enumerate() {
-        assert_eq!((still["c"].as_u64(), quick["c"].as_u64()), if id < 1500 { (None, None) } else { (Some(5), Some(5)) }, "{id}");
-        // the swap has a place in each stream; what was written behind it has the new name in both
-        assert!(id < 1520 || (still["_table"] == "u" && quick["_table"] == "u"), "{id}: {still}");
+    for records in [&still, &quick] {
+        let of = |operation: &str| ids(records.iter().filter(|record| record["_op"] == operation));
+        let copies = of("r");
+        assert_eq!(of("c"), if copied { (1500..1600).collect::<Vec<_>>() } else { (0..1600).collect() }, "{log}");
+        assert_eq!(copies.iter().filter(|id| **id < 1500).count(), if copied { 1500 } else { 0 }, "{log}");
+        assert!(copies.is_sorted_by(|one, two| one < two), "each row is copied once: {log}");
+        for record in records {
+            let id = record["id"].as_u64().expect("an id");
+            // what is copied has the columns of its time
+            assert!(record["c"] == 5 || (id < 1500 && (record["c"].is_null())), "{record}");
+            // the swap has a place in each stream; what was written behind it has the new name in both
+            assert!(id < 1520 || record["_table"] == "u" || record["_op"] == "r", "{record}");
+        }
     }
     // a swap takes over once
     let renamed = still.iter().position(|record| record["_table"] == "u").expect("renamed");

@@ -157,7 +157,9 @@ impl Hub {
             let patience = patience.filter(|_| state.attached() > 1).map(|patience| patience.max(Duration::from_millis(1)));
             state = Self::wait(&self.room, state, patience);
             let waited = begin.elapsed();
-            state.queues.iter_mut().filter(|queue| queue.due).for_each(|queue| queue.held += waited);
+            if state.attached() > 1 {
+                state.queues.iter_mut().filter(|queue| queue.due).for_each(|queue| queue.held += waited);
+            }
             self.part_with_the_slow(&mut state, |queue| queue.due && queue.items.len() >= self.most);
         }
     }
@@ -231,6 +233,10 @@ impl Hub {
         }
         if let Some(queue) = state.queues.get_mut(index) {
             *queue = Queue { attached: true, may_leave: queue.may_leave, ..Queue::default() };
+        }
+        // here, since it may leave again before its thread has a say
+        if let Some(sink) = self.status.sinks.get(index) {
+            sink.apart.stand(Standing::Together);
         }
         drop(state);
         self.room.notify_one();

@@ -246,7 +246,6 @@ impl Output {
 
     fn joins(&mut self) {
         self.together = true;
-        self.numbers(|numbers| numbers.stand(Standing::Together));
         tracing::info!(sink = %self.context.name, "the output has caught up: it goes with the others again");
     }
 
