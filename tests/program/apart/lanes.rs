@@ -40,11 +40,11 @@ fn has_all(of: &BTreeMap<String, Vec<(u64, Value)>>) {
 #[track_caller]
 fn end_with_all(host: &Sluicegate, pipeline: &str, sinks: &[&str]) {
     let logs = |sink: &&str| by_log(files::records(&host.path(sink), "shop"));
-    let mut lanes: BTreeMap<String, usize> = BTreeMap::new();
-    for (sink, log) in sinks.iter().flat_map(|sink| logs(sink).into_keys().map(move |log| (sink, log))) {
-        let lane = log.split_once('.').expect("a generation").0.to_owned();
-        let changes = logs(sink).get(&log).map_or(0, Vec::len);
-        *lanes.entry(format!("{sink} {lane}")).or_default() += changes;
+    let mut lanes: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    for (sink, logs) in sinks.iter().map(logs).enumerate() {
+        for (log, changes) in logs {
+            *lanes.entry((sink, log.split_once('.').expect("a generation").0.to_owned())).or_default() += changes.len();
+        }
     }
     // a lane may lack its first changes
     let end = lanes.into_values().max().unwrap_or_default() + 500;

@@ -37,10 +37,12 @@ fn catches_up_exactly(server: &Server, copied: bool) {
     }
     let snapshot = if copied { "initial" } else { "never" };
     let (port, user, password) = (server.port(), server.user(), server.password());
+    // the second session has another one, or the server would end the first
+    let server_id = 1_000_000 + u32::from(http);
     let pipeline = |plugins: &str| {
         format!(
             "name: apart
-source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'], heartbeat: 1s, snapshot: {snapshot} }}
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'], heartbeat: 1s, snapshot: {snapshot}, server_id: {server_id} }}
 plugins: [{plugins}]
 sinks:
   - {{ type: stdout, name: still, format: flat, when_slow: apart }}

@@ -153,6 +153,20 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_may_go_apart_has_its_share_from_the_start() {
+        let left = |when_slow: &str| {
+            let text = format!(
+                "name: p\nsource: {{ type: generator }}\nplugins: [{{ use: filter, config: {{ tables: [] }} }}]\nsinks:\n  - {{ type: stdout }}\n  \
+                 - {{ type: file, folder: out, when_slow: {when_slow} }}\nworkers: 2\nlimits: {{ memory: 1GiB }}\n"
+            );
+            let pipeline = load_str(&text, std::path::Path::new("/"), |_| None).unwrap();
+            Memory::from(&pipeline, true, Found { cgroup: None, machine: None }).unwrap().of_batches(1).unwrap()
+        };
+        // four batches and the one that its source fills, an instance, and one that is made anew
+        assert_eq!(left("hold") - left("apart"), 5 * 4 * MIB + 2 * 64 * MIB);
+    }
+
+    #[test]
     fn the_total_is_what_the_settings_say_or_a_share_of_what_there_is() {
         let total = |limits, cgroup| memory(limits, cgroup, false).total;
         assert_eq!(total("limits: { memory: 300MiB }", Some(1 << 30)), 300 * MIB);
