@@ -30,6 +30,7 @@ pub use kafka_option::refused_option;
 pub use pipeline::{
     Delivery, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
     RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Transactions, Unlogged,
+    WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;
