@@ -58,6 +58,8 @@ impl Collector for StatusCollector {
         out.counter("source_read", "Source data read", Some(&Unit::Bytes), &source.bytes)?;
         out.counter("source_batches", "Batches read", None, &source.batches)?;
         out.counter("source_reconnects", "Connections made after the first", None, &source.reconnects)?;
+        out.counter("source_heartbeats", "Times that the heartbeat statement was run", None, &source.heartbeats)?;
+        out.counter("source_heartbeat_failures", "Times that the heartbeat statement failed", None, &source.heartbeat_failures)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
         out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
         self.copies(&mut out)?;

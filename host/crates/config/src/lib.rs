@@ -19,6 +19,7 @@ mod raw;
 mod reader;
 mod schema;
 mod secret;
+pub mod server;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -29,10 +30,11 @@ pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
 pub use pipeline::{
     FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
-    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Unlogged,
+    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Unlogged,
 };
 pub use schema::schema;
 pub use secret::Secret;
+pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};
 
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;

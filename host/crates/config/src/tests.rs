@@ -317,7 +317,8 @@ fn defaults_are_as_documented() {
     assert!(pipeline.http.is_none() && !pipeline.admin);
     assert_eq!(pipeline.workers, 1);
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
-    assert_eq!((source.port, &source.start, source.heartbeat), (3306, &StartAt::Now, Duration::from_secs(5)));
+    assert_eq!(source.addresses, [Address::Tcp { host: "db.example".into(), port: 3306 }]);
+    assert_eq!((&source.start, &source.heartbeat), (&StartAt::Now, &Heartbeat { every: Duration::from_secs(5), statement: None }));
     assert_eq!(source.tls, TlsMode::VerifyIdentity, "a server on another machine");
     assert_eq!((pipeline.sinks[0].format, pipeline.sinks[0].on_error), (RecordFormat::Debezium, OnError::Stop));
 
@@ -346,7 +347,7 @@ fn variables_stand_for_numbers_booleans_and_text_but_cannot_change_the_structure
     .unwrap();
     assert_eq!(pipeline.name, "shop");
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
-    assert_eq!((source.host.as_str(), source.port), ("a\nname: evil", 3307));
+    assert_eq!(source.addresses, [Address::Tcp { host: "a\nname: evil".into(), port: 3307 }]);
     let remote = loaded(&head("http: { listen: '0.0.0.0:1', allow_remote: '${FLAG}' }\n")).unwrap();
     assert!(remote.http.is_some());
     // text that was written as text stays text

@@ -57,6 +57,9 @@ pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 /// Size of the other files that are read for a plugin's author, in bytes: its configuration, a `package.json`.
 pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 
+/// Servers of one source that may take each other's place.
+pub const SOURCE_HOSTS: usize = 16;
+
 /// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
 pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 
@@ -289,6 +292,9 @@ pub struct Limits {
     /// How long a server or broker that cannot be reached is tried again before the program gives up: at the start, and when the
     /// source's connection breaks later.
     pub retry_window: Duration,
+    /// How long whatever else may pass is tried again once a pipeline has streamed, by starting it over at its checkpoint: a server that
+    /// refuses the login, a sink that cannot write. At most `retry_window`.
+    pub other_retry_window: Duration,
     /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
     pub drain_timeout: Duration,
     /// Connections to the HTTP address at a time; more wait.
@@ -333,6 +339,7 @@ impl Default for Limits {
             dead_letter_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             retry_window: Duration::from_secs(12 * 3600),
+            other_retry_window: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
             http_connections: 16,
             http_connection_time: Duration::from_secs(60),

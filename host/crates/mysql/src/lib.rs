@@ -7,9 +7,11 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod access;
 mod address;
 mod ahead;
 mod assembly;
+mod beat;
 mod captured;
 mod catalogue;
 mod charset;
@@ -32,6 +34,7 @@ mod group;
 mod gtid;
 mod hires;
 mod history;
+mod hosts;
 mod internal;
 mod inventory;
 mod json;
@@ -39,6 +42,7 @@ mod ledger;
 mod logging;
 mod native;
 mod outcome;
+mod pace;
 mod partial_json;
 mod payload;
 mod place;
@@ -72,7 +76,9 @@ use self::{
     catalogue::Catalogue,
     connection::Connector,
     history::Milestone,
+    hosts::Refusals,
     ledger::BinlogLedger,
+    pace::Pace,
     position::{BinlogPosition, Flavour, LANE},
     query::Watch,
     schemas::{InMemory, Surroundings},
@@ -148,25 +154,50 @@ impl MySql {
 
     /// Where the sinks begin: in the log, and in the copies of tables.
     async fn beginning(&self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, copy::Begun)> {
-        let (connector, catalogue) = self.connect(CancellationToken::new());
-        let positions = precheck::check(&connector, catalogue, &self.settings, sinks, faults).await?;
-        let begun = copy::check(&connector, &self.settings, sinks, &positions, faults).await?;
+        let (connector, _) = self.connect(CancellationToken::new());
+        let mut refusals = Refusals::default();
+        loop {
+            *faults = precheck::Faults::default();
+            match self.beginning_at_present(&connector, sinks, faults).await {
+                Ok(begun) => return Ok(begun),
+                Err(error) => refusals.add(&connector, error),
+            }
+            if refusals.are_all(&connector) {
+                return Err(refusals.into_error());
+            }
+        }
+    }
+
+    /// The same, at the server that is the connector's present one.
+    async fn beginning_at_present(
+        &self,
+        connector: &Connector,
+        sinks: &[Begin],
+        faults: &mut precheck::Faults,
+    ) -> Result<(precheck::Beginning, copy::Begun)> {
+        let catalogue = self.catalogue(connector.clone(), CancellationToken::new());
+        let positions = precheck::check(connector, catalogue, &self.settings, sinks, faults).await?;
+        let begun = copy::check(connector, &self.settings, sinks, &positions, faults).await?;
         Ok((positions, begun))
     }
 
     fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(Surroundings {
-            connector: connector.clone(),
+        let catalogue = self.catalogue(connector.clone(), stop);
+        (connector, catalogue)
+    }
+
+    fn catalogue(&self, connector: Connector, stop: CancellationToken) -> Catalogue {
+        Catalogue::new(Surroundings {
+            connector,
             captured: Captured::new(self.settings.tables.clone()),
             store: self.schemas.clone(),
             status: self.status.clone(),
             stop,
-            heartbeat: self.settings.heartbeat,
+            heartbeat: self.settings.heartbeat.every,
             row_bytes: self.limits.row_bytes,
             tables: self.limits.known_tables,
-        });
-        (connector, catalogue)
+        })
     }
 }
 
@@ -227,14 +258,16 @@ impl Source for MySql {
             return Ok(());
         }
         let (connector, catalogue) = self.connect(stop.clone());
+        let _beats = beat::start(&connector, &self.settings.heartbeat, &self.status);
         let reader = Reader {
             connector,
             server_id: self.server_id,
-            heartbeat: self.settings.heartbeat,
+            heartbeat: self.settings.heartbeat.every,
             row_image: self.settings.row_image,
-            limits: self.limits,
+            limits: Limits { batch_changes: Pace::batch(self.settings.rate, self.limits.batch_changes), ..self.limits },
             status: self.status,
             catalogue,
+            pace: Pace::new(self.settings.rate),
             watch: Watch::new(&self.settings),
             out,
             stop,

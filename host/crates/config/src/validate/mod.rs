@@ -3,6 +3,7 @@
 mod check;
 mod limits;
 mod plugin;
+mod server;
 mod sink;
 mod source;
 
