@@ -3,6 +3,7 @@
 mod architecture;
 mod binlog;
 mod cli;
+mod connect;
 mod copies;
 mod file_sink;
 mod hot_swap;

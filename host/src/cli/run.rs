@@ -64,7 +64,7 @@ async fn once(
     let _ends_the_side_tasks = over.clone().drop_guard();
     let mut requests = None;
     if let Some(address) = settings.http {
-        let mut server = Server::bind(address).await?;
+        let mut server = Server::bind(address).await?.with_labels(settings.labels.clone());
         tracing::info!(address = %server.address(), plugins = settings.admin, "serving /healthz, /readyz and /metrics");
         if settings.admin {
             let (admin, received) = admin::channel(&settings.limits);

@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub file: Option<PathBuf>,
     /// Its name: labels logs and metrics.
     pub name: String,
+    /// Labels of its metrics, beside the name.
+    pub labels: BTreeMap<String, String>,
     /// Where changes come from.
     pub source: Source,
     /// What they pass through, in order.

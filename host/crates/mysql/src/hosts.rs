@@ -31,7 +31,11 @@ async fn try_present(connector: &Connector, place: &BinlogPosition) -> Result<(C
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
     stream::check_same_server(place, &server, connector.address())?;
-    proof::prove(connector, &mut conn, &server, place).await?;
+    proof::prove(connector, &mut conn, &server, place).await.map_err(|error| match error.may_pass() {
+        // it may catch up
+        true => error.with_kind(ErrorKind::Connection),
+        false => error,
+    })?;
     Ok((conn, server))
 }
 

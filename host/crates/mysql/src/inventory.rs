@@ -16,8 +16,9 @@ use sluicegate_model::{
 };
 use sluicegate_source::Inventory;
 
-/// Tables whose columns one query reads: MariaDB opens every table of the database for each.
-const ASKED: usize = 5_000;
+/// Tables of a database whose columns are asked for one by one. For more of them all tables of the database are asked for at once: a
+/// list of names is compared without regard to case and accents, and MariaDB takes names that differ in these only for one.
+const ASKED: usize = 16;
 
 /// The server's own databases are left out unless they are captured.
 const NAMES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
@@ -50,10 +51,7 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Res
     }
     for (database, tables) in captured {
         let keys = primary_keys(connector, &mut conn, &database).await?;
-        for some in tables.chunks(ASKED) {
-            let of = columns(connector, &mut conn, &database, some, &keys).await?;
-            inventory.captured.extend(of);
-        }
+        inventory.captured.extend(columns(connector, &mut conn, &database, &tables, &keys).await?);
     }
     inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(inventory)
@@ -74,17 +72,22 @@ async fn columns(
     tables: &[String],
     keys: &HashSet<(String, String)>,
 ) -> Result<Vec<Arc<Table>>> {
-    let query = format!(
-        "SELECT table_name, column_name, data_type, column_type, character_set_name, \
+    let query = "SELECT table_name, column_name, data_type, column_type, character_set_name, \
          CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END') \
-         FROM information_schema.columns WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
-        vec!["?"; tables.len()].join(", ")
-    );
-    let parameters: Vec<&str> = std::iter::once(database).chain(tables.iter().map(String::as_str)).collect();
-    let rows: Vec<(String, String, String, String, Option<String>, String)> =
-        connector.within("query", conn.exec(query, parameters)).await?;
+         FROM information_schema.columns WHERE table_schema = ?";
+    let mut rows: Vec<(String, String, String, String, Option<String>, String)> = Vec::new();
+    if tables.len() > ASKED {
+        let query = format!("{query} ORDER BY table_name, ordinal_position");
+        rows = connector.within("query", conn.exec(query, (database,))).await?;
+    } else {
+        let query = format!("{query} AND table_name = ? ORDER BY ordinal_position");
+        for table in tables {
+            rows.extend(connector.within("query", conn.exec::<(_, _, _, _, _, _), _, _>(&query, (database, table))).await?);
+        }
+    }
+    let wanted: HashSet<&str> = tables.iter().map(String::as_str).collect();
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
-    for (table, name, data_type, column_type, charset, nullable) in rows {
+    for (table, name, data_type, column_type, charset, nullable) in rows.into_iter().filter(|row| wanted.contains(row.0.as_str())) {
         // the server itself adds the end of versioned rows to the key
         let (nullable, row_end) = nullable.split_once('/').unwrap_or((&nullable, "0"));
         let primary_key = row_end != "1" && keys.contains(&(table.clone(), name.clone()));

@@ -99,6 +99,8 @@ use sluicegate_table_pattern::name_parts;
 #[derive(Debug)]
 pub struct MySql {
     settings: MySqlSource,
+    /// Keeps which of several servers is read from.
+    connector: Connector,
     limits: Limits,
     status: Arc<Status>,
     server_id: u32,
@@ -120,7 +122,8 @@ impl MySql {
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
         let schemas = Arc::new(InMemory::default());
-        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
+        let connector = Connector::new(&settings, limits.connect_timeout);
+        Self { settings, connector, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -182,7 +185,7 @@ impl MySql {
     }
 
     fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
-        let connector = Connector::new(&self.settings, self.limits.connect_timeout);
+        let connector = self.connector.clone();
         let catalogue = self.catalogue(connector.clone(), stop);
         (connector, catalogue)
     }

@@ -52,7 +52,8 @@ pub(super) async fn prove(connector: &Connector, conn: &mut Conn, server: &Serve
 
 /// Another server that does not have everything that was read: a replica that lags, or one that never gets it.
 fn behind(connector: &Connector, what: &str) -> Error {
-    Error::new(ErrorKind::Connection, format!("{} is behind what was read: {what}", connector.address())).remedy(
+    let error = Error::new(ErrorKind::Source, format!("{} is behind what was read: {what}", connector.address())).that_may_pass(true);
+    error.remedy(
         "A replica that lags catches up. If it took over and will never get these transactions, what they changed was delivered and is \
          not there: copy the tables anew or compare them. Then name the place to go on from: `sluicegate checkpoint drop` the sinks, and \
          set the source's `start`.",

@@ -387,18 +387,24 @@ impl Schemas {
         let mut answers = Vec::new();
         if self.all {
             let captured = &self.around.captured;
+            // a join would take names for the same that differ in case or accents only
+            let names = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+                AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema')";
+            let rows: Vec<(String, String)> = connector.within("query", conn.query(names)).await?;
+            let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
+            let mut tables: HashMap<TableName, Schema> =
+                names.filter(|name| captured.captures(name)).map(|name| (name, Schema::default())).collect();
             let query = format!(
-                "{COLUMNS} JOIN information_schema.tables t USING (table_schema, table_name) WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
-                 AND c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
+                "{COLUMNS} WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
             );
-            let mut tables: HashMap<TableName, Schema> = HashMap::new();
             for row in connector.within("query", conn.query::<Row, _>(query)).await? {
                 let (name, column) = column_of(row)?;
-                if captured.captures(&name) {
-                    tables.entry(name).or_default().0.push(column);
+                if let Some(schema) = tables.get_mut(&name) {
+                    schema.0.push(column);
                 }
             }
-            answers.extend(tables);
+            // one that was made between the two queries comes with its own schema change
+            answers.extend(tables.into_iter().filter(|(_, schema)| !schema.0.is_empty()));
         } else {
             for name in self.names.iter().chain(&self.wanted) {
                 let query = format!("{COLUMNS} WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position");

@@ -9,6 +9,8 @@ mod sink;
 mod snapshot;
 mod source;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -29,6 +31,9 @@ pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSo
 pub(super) struct RawPipeline {
     /// The pipeline's name: labels its logs and metrics and names its files. Letters, digits, `-`, `_` and `.`.
     pub name: String,
+    /// Labels of its metrics, beside the pipeline's name: `{ environment: production }`. Default: none.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Where changes come from.
     pub source: RawSource,
     /// What every change passes through, in this order.
