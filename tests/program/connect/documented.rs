@@ -29,6 +29,7 @@ fn leads_to_records(server: &Server, word: &str) {
     let warned: Vec<&str> = said.lines().filter(|line| line.starts_with("warn")).collect();
     assert!(warned.is_empty(), "{warned:?}");
     let mut process = start(&host);
+    wait_for(&mut process, &host, 1);
     server.sql("INSERT INTO shop.orders VALUES (2)");
     wait_for(&mut process, &host, 2);
     stop(process);

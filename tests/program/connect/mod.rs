@@ -5,6 +5,7 @@ mod again;
 mod checks;
 mod documented;
 mod hosts;
+mod kinds;
 mod pace;
 mod tls;
 
