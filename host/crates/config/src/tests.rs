@@ -94,15 +94,14 @@ fn a_file_that_is_no_pipeline_is_told_with_line_and_remedy() {
       remedy: did you mean `plugins`?
     # unknown key without a near one
     pipeline file: line 3, xyzzy: unknown key
-      remedy: remove it; there are `name`, `source`, `plugins`, `sinks`, `state`, `dead_letter`, `cache`, `http`, `workers` and `limits`
+      remedy: remove it; there are `name`, `labels`, `source`, `plugins`, `sinks`, `state`, `dead_letter`, `cache`, `http`, `workers` and `limits`
     # unknown key in the source
     pipeline file: line 4, source.sede: unknown key
       remedy: did you mean `seed`?
     # several at once
-    pipeline file: 7 problems
+    pipeline file: 6 problems
       - line 1, nam: unknown key; remedy: did you mean `name`?
       - line 1: `name` is missing; remedy: add `name: …`
-      - line 2, source: `host` is missing; remedy: add `host: …`
       - line 4, source.hots: unknown key; remedy: did you mean `host`?
       - line 5, source.user: a number does not belong here; remedy: write text, in quotes
       - line 6, source.port: the value is not usable; remedy: write a whole number from 0 to 65535
@@ -170,10 +169,10 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: write a number from 1 to 64, or leave it out
     # heartbeat without a unit
     pipeline file: line 6, source.heartbeat: a number does not belong here
-      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`
+      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`
     # heartbeat that is no time
     pipeline file: line 6, source.heartbeat: the value is not usable
-      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`
+      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`
     # heartbeat too long
     pipeline file: line 6, source.heartbeat: this time is out of bounds
       remedy: write a time from 100ms to 1h
@@ -188,10 +187,10 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: did you mean `file`?
     # tls
     pipeline file: line 6, source.tls: unknown choice
-      remedy: did you mean `verify-identity`? There are `disabled`, `required` and `verify-identity`
+      remedy: did you mean `verify-ca`? There are `disabled`, `preferred`, `required`, `verify-ca` and `verify-identity`
     # ca_file without verification
     pipeline file: line 7, source.ca_file: certificates are not checked with this `tls`
-      remedy: write `tls: verify-identity`, or leave this out
+      remedy: write `tls: verify-identity` or `tls: verify-ca`, or leave this out
     # table pattern without a database
     pipeline file: 2 problems
       - line 6, source.tables[0]: this is not a table pattern: it does not say which database; remedy: write `database.table`, where `*` stands for any characters and `?` for one, e.g. `shop.*`, with backticks around a name that holds a dot; `!` in front excludes

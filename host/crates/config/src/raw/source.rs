@@ -165,7 +165,7 @@ impl<'de> Deserialize<'de> for RawHeartbeat {
         impl<'de> Visitor<'de> for Heartbeat {
             type Value = RawHeartbeat;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time with its unit, such as `500ms`, `30s` or `5m`, or `{ every: 1s, statement: \"UPDATE …\" }`")
+                f.write_str("a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`")
             }
             fn visit_str<E: de::Error>(self, v: &str) -> Result<RawHeartbeat, E> {
                 let every = Time::deserialize(StrDeserializer::<E>::new(v)).map_err(|_| E::invalid_value(Unexpected::Str(v), &self))?;
