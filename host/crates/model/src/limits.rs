@@ -72,6 +72,13 @@ pub const CHECKED_TABLES: usize = 10_000;
 /// Tables that a start plans to see whether the configuration has an effect, beside the running pipeline.
 pub const CHECKED_AT_START: usize = 2_000;
 
+/// Tables of a server up to which a start warns of tables without a key, cascades and the like; with more of them only `check` does:
+/// MariaDB opens every table to tell.
+pub const SURVEYED_AT_START: usize = 2_000;
+
+/// How long a query may take that looks at every table of a server.
+pub const CATALOGUE_TIME: Duration = Duration::from_secs(300);
+
 /// Warnings on the configuration that `/readyz` shows.
 pub const SHOWN_WARNINGS: usize = 20;
 

@@ -17,7 +17,7 @@ use super::{
     position::Flavour,
 };
 use sluicegate_config::{MySqlSource, TlsMode};
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, limits::CATALOGUE_TIME};
 
 /// How to reach the server. Clones lead to the same one.
 #[derive(Clone, Debug)]
@@ -118,12 +118,19 @@ impl Connector {
 
     /// Waits for the server's answer, no longer than a single request may take.
     pub async fn within<T>(&self, doing: &str, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
-        match timeout(self.wait, answer).await {
+        self.waiting(self.wait, doing, answer).await
+    }
+
+    /// The same for a query that looks at every table.
+    pub async fn within_catalogue<T>(&self, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
+        self.waiting(self.wait.max(CATALOGUE_TIME), "query the catalogue of", answer).await
+    }
+
+    async fn waiting<T>(&self, wait: Duration, doing: &str, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
+        match timeout(wait, answer).await {
             Ok(answer) => answer.map_err(|e| self.explain(doing, e)),
-            Err(_) => {
-                Err(Error::new(ErrorKind::Connection, format!("cannot {doing} {}: no answer within {:?}", self.address(), self.wait))
-                    .remedy("Check host, port and firewall, and that the server is running."))
-            }
+            Err(_) => Err(Error::new(ErrorKind::Connection, format!("cannot {doing} {}: no answer within {wait:?}", self.address()))
+                .remedy("Check host, port and firewall, and that the server is running.")),
         }
     }
 

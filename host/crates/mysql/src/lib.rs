@@ -109,6 +109,8 @@ pub struct MySql {
     schemas: Arc<dyn SchemaStore>,
     /// The copies that begin anew: the tables, and which copy of each it is.
     anew: Vec<(TableName, u32)>,
+    /// Whether the check looks at every table, however many there are.
+    thorough: bool,
 }
 
 impl MySql {
@@ -123,7 +125,18 @@ impl MySql {
         });
         let schemas = Arc::new(InMemory::default());
         let connector = Connector::new(&settings, limits.connect_timeout);
-        Self { settings, connector, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
+        Self {
+            settings,
+            connector,
+            limits,
+            status,
+            server_id,
+            flavour: None,
+            findings: Vec::new(),
+            schemas,
+            anew: Vec::new(),
+            thorough: false,
+        }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -141,13 +154,18 @@ impl MySql {
         std::mem::take(&mut self.findings)
     }
 
-    /// The tables that the server has today.
+    /// The check looks at every table, also where that takes long.
+    pub fn look_at_everything(&mut self) {
+        self.thorough = true;
+    }
+
+    /// The tables that the server has today, with the columns of at most so many captured ones.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses.
-    pub async fn inventory(&self) -> Result<Inventory> {
+    pub async fn inventory(&self, most: usize) -> Result<Inventory> {
         let (connector, catalogue) = self.connect(CancellationToken::new());
-        inventory::read(&connector, catalogue).await
+        inventory::read(&connector, catalogue, most).await
     }
 
     /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
@@ -179,7 +197,7 @@ impl MySql {
         faults: &mut precheck::Faults,
     ) -> Result<(precheck::Beginning, copy::Begun)> {
         let catalogue = self.catalogue(connector.clone(), CancellationToken::new());
-        let positions = precheck::check(connector, catalogue, &self.settings, sinks, faults).await?;
+        let positions = precheck::check(connector, catalogue, &self.settings, sinks, self.thorough, faults).await?;
         let begun = copy::check(connector, &self.settings, sinks, &positions, faults).await?;
         Ok((positions, begun))
     }

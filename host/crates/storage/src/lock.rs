@@ -109,11 +109,11 @@ mod tests {
     fn who_holds_a_lock_is_seen_without_taking_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        assert_eq!(super::lock_holder(&path), None);
+        assert_eq!(lock_holder(&path), None);
         let held = Lock::take(&path).unwrap();
-        assert_eq!(super::lock_holder(&path), Some(std::process::id()));
+        assert_eq!(lock_holder(&path), Some(std::process::id()));
         drop(held);
         // the file still has the number
-        assert_eq!(super::lock_holder(&path), None);
+        assert_eq!(lock_holder(&path), None);
     }
 }
