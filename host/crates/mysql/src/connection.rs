@@ -1,6 +1,7 @@
 //! Connections to the server: how they are opened, what the server is, and what its errors mean.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -8,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use mysql_async::{Conn, prelude::Queryable};
+use futures_util::FutureExt as _;
+use mysql_async::{Conn, Opts, prelude::Queryable};
 use tokio::time::timeout;
 
 use super::{
@@ -97,7 +99,7 @@ impl Connector {
     pub async fn connect(&self) -> Result<Conn> {
         let (access, turn) = (self.access.clone(), self.turn());
         let opts = reading(move || access.opts(turn, false)).await?;
-        let connecting = Conn::new(opts.clone());
+        let connecting = attempt(opts.clone());
         if self.access.tls() != TlsMode::Preferred {
             return self.within("connect to", connecting).await;
         }
@@ -105,7 +107,7 @@ impl Connector {
             match connecting.await {
                 Err(mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer)) => {
                     self.plain.store(true, Ordering::Relaxed);
-                    Conn::new(access::without_tls(opts)).await
+                    attempt(access::without_tls(opts).into()).await
                 }
                 outcome => {
                     self.plain.store(false, Ordering::Relaxed);
@@ -197,8 +199,8 @@ impl Connector {
                 | mysql_async::DriverError::CleartextPluginDisabled,
             ) => (
                 ErrorKind::Precheck,
-                "Give the account an authentication plugin that can be used: caching_sha2_password or mysql_native_password, on MariaDB also \
-                 ed25519 or parsec. docs/mysql.md lists them."
+                "Give the account an authentication plugin that can be used: caching_sha2_password or mysql_native_password. docs/mysql.md \
+                 lists them."
                     .to_owned(),
             ),
             mysql_async::Error::Io(io) if is_certificate_fault(io) => (
@@ -211,6 +213,12 @@ impl Connector {
         };
         Error::new(kind, message).caused_by(error).remedy(remedy)
     }
+}
+
+/// Connects. The library panics at the authentication plugins of MariaDB that it was built without.
+async fn attempt(opts: Opts) -> mysql_async::Result<Conn> {
+    let connected = AssertUnwindSafe(Conn::new(opts)).catch_unwind().await;
+    connected.unwrap_or_else(|_| Err(mysql_async::DriverError::UnknownAuthPlugin { name: "ed25519 or parsec".to_owned() }.into()))
 }
 
 /// Reads files for a connection, beside the runtime.

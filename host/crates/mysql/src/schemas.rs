@@ -390,7 +390,7 @@ impl Schemas {
         if all && self.special_only {
             // mostly none or a few of them have such columns
             let special = special_tables(connector, &mut conn).await?;
-            let special: HashSet<TableName> = special.into_iter().filter(|name| self.around.captured.captures(name)).collect();
+            let special: BTreeSet<TableName> = special.into_iter().filter(|name| self.around.captured.captures(name)).collect();
             all = special.len() > SCHEMA_QUERIES;
             names.extend(special);
         }
