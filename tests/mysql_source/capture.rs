@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
+use sluicegate_config::{Address, Heartbeat, MySqlSource, Rate, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_harness::database::Server;
 use sluicegate_model::{
     Error, Result,
@@ -36,17 +36,18 @@ pub struct TextChange {
 pub fn settings(server: &Server, database: &str) -> MySqlSource {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     MySqlSource {
-        host: "127.0.0.1".into(),
-        port: server.port(),
+        addresses: vec![Address::Tcp { host: "127.0.0.1".into(), port: server.port() }],
         user: server.user().into(),
         password: Secret::new(server.password()),
         tls: TlsMode::Disabled,
         ca_file: None,
+        client: None,
         server_id: Some((std::process::id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed)),
         tables: TablePatterns::new(&[format!("{database}.*")]).expect("a pattern"),
         start: StartAt::Now,
         snapshot: Snapshot::default(),
-        heartbeat: Duration::from_secs(2),
+        heartbeat: Heartbeat { every: Duration::from_secs(2), statement: None },
+        rate: Rate::default(),
         row_image: RowImage::Full,
         statements: Unlogged::Stop,
         rows_by_ddl: Unlogged::Warn,

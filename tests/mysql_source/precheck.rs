@@ -1,6 +1,6 @@
 //! What the precheck finds, and what it says.
 
-use sluicegate_config::{RowImage, Secret, StartAt, TlsMode};
+use sluicegate_config::{Address, RowImage, Secret, StartAt, TlsMode};
 use sluicegate_harness::{free_port, mariadb, mysql};
 use sluicegate_model::{Error, ErrorKind, limits::Limits};
 
@@ -101,7 +101,7 @@ fn a_ca_file_that_has_no_end_or_is_not_there_is_refused() {
 fn an_unreachable_server_is_an_error_at_once() {
     let server = mariadb::shared();
     let mut settings = settings(&server, "d");
-    settings.port = free_port();
+    settings.addresses = vec![Address::Tcp { host: "127.0.0.1".into(), port: free_port() }];
     let error = precheck(settings, &anew()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection);
     insta::assert_snapshot!(shown(&error), @r"

@@ -137,7 +137,7 @@ fn a_server_that_falls_silent_is_noticed_and_found_again() {
     for server in [mariadb::start(&[]), mysql::start(&[])] {
         server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY)");
         let mut settings = settings(&server, "d");
-        settings.heartbeat = Duration::from_millis(500);
+        settings.heartbeat.every = Duration::from_millis(500);
         let mut capture = Capture::start(settings, anew(), Limits { connect_timeout: Duration::from_secs(1), ..Limits::default() });
         server.sql("INSERT INTO d.t VALUES (1)");
         capture.changes(1);
@@ -276,7 +276,7 @@ fn heartbeats_keep_an_idle_connection_alive_and_lag_falls_to_zero() {
     server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY)"));
     let mut settings = settings(&server, &database);
     // dead after three seconds of silence: a busy machine must not look like one
-    settings.heartbeat = Duration::from_secs(1);
+    settings.heartbeat.every = Duration::from_secs(1);
     let mut capture = Capture::start(settings, anew(), Limits::default());
     server.sql(&format!("INSERT INTO {database}.t VALUES (1)"));
     capture.changes(1);

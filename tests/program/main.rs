@@ -4,6 +4,7 @@ mod apart;
 mod architecture;
 mod binlog;
 mod cli;
+mod connect;
 mod copies;
 mod file_sink;
 mod hot_swap;

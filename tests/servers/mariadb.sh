@@ -3,6 +3,7 @@
 #   mariadb.sh install                 Debian's server and client programs; no service, nothing is started
 #   mariadb.sh start DIR [options]     options of mariadbd; prints PORT, PID, SOCKET, USER, PASSWORD
 #   mariadb.sh stop DIR | kill DIR     orderly | kill -9; a later start goes on with the same data and port
+#   mariadb.sh plugins                 unpacks the server's plugins into a cache folder; prints PLUGINS, for --plugin-dir
 # The binlog is on, in row format with full images and metadata; options given override that.
 set -euo pipefail
 name=mariadb
@@ -13,6 +14,23 @@ as_user=()
 
 install() {
   apt_install 'mariadbd mariadb mariadb-install-db' mariadb-server-core mariadb-client-core
+}
+
+# Debian has the plugins in the package of the service, which is not installed.
+plugins() {
+  local version folder
+  install
+  version=$(dpkg-query -W -f '${Version}' mariadb-server-core) || fail "the plugins are known for Debian's packages only"
+  folder="$CACHE/mariadb-plugins-$(tr -cs 'A-Za-z0-9.\n' '-' <<<"$version")"
+  if [ ! -e "$folder/.done" ]; then
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download "mariadb-server=$version" >&2) || fail "downloading mariadb-server $version failed; see above"
+    dpkg-deb --fsys-tarfile "$folder"/*.deb | tar -x -C "$folder" ./usr/lib/mysql/plugin
+    rm "$folder"/*.deb
+    touch "$folder/.done"
+  fi
+  echo "PLUGINS=$folder/usr/lib/mysql/plugin"
 }
 
 # An initialised data folder with the account, made once for each server version and copied for each instance.
@@ -77,6 +95,7 @@ start() {
 
 case ${1-} in
   install) locked install install ;;
+  plugins) locked mariadb-plugins plugins ;;
   start) [ $# -ge 2 ] || usage; shift; start "$@" ;;
   stop) [ $# = 2 ] || usage; end "$2" TERM ;;
   kill) [ $# = 2 ] || usage; end "$2" KILL ;;

@@ -18,7 +18,7 @@ use sluicegate_model::{
 use sluicegate_pipeline::{self as pipeline, Report, TableReport};
 
 /// What is looked at, in the order of the table.
-const ITEMS: [&str; 24] = [
+const ITEMS: [&str; 27] = [
     "plugins",
     "sinks",
     "state",
@@ -43,6 +43,9 @@ const ITEMS: [&str; 24] = [
     "topics",
     "keyless tables",
     "row metadata",
+    "row image",
+    "sessions",
+    "memory",
 ];
 
 #[derive(Debug, Args)]

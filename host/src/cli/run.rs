@@ -3,34 +3,68 @@
 use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{FAILED, block_on, logging::Look, summary};
+use super::{FAILED, again::Again, block_on, logging::Look, summary};
 use crate::service::{admin, http::Server, live::Console};
 use sluicegate_authoring as authoring;
 use sluicegate_config::{self as config, Pipeline, SinkKind};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_pipeline as pipeline;
+use sluicegate_status::Status;
+
+/// What `/readyz` waits for while a pipeline is about to start over.
+const AFTER_FAILURE: &str = "the pipeline to start over";
 
 /// Loads the pipeline and runs it to its end; the plugins in the folders of `building` are built before, and when they change.
 pub(super) fn run(path: &Path, building: &[PathBuf], console: &Console, look: Look) -> Result<()> {
     authoring::rebuild(building)?;
     let settings = config::load(path)?;
-    block_on(follow(settings, console.clone(), look))
+    block_on(follow(path, settings, console.clone(), look))
 }
 
-async fn follow(settings: Pipeline, console: Console, look: Look) -> Result<()> {
-    let status = pipeline::status(&settings);
+/// Runs the pipeline, and again after a failure that may pass.
+async fn follow(path: &Path, mut settings: Pipeline, console: Console, look: Look) -> Result<()> {
     let stop = CancellationToken::new();
+    watch_signals(stop.clone(), console.clone())?;
+    let mut again = Again::new(&settings.limits);
+    let mut waiting = None;
+    loop {
+        let status = pipeline::status(&settings);
+        let Err(error) = once(settings, &status, waiting.take(), &stop, &console, look).await else { return Ok(()) };
+        let (delay, error) = again.after(error, &status)?;
+        tracing::warn!(
+            error = error.chain(),
+            remedy = error.remedy_text().unwrap_or_default(),
+            retry_in_ms = delay.as_millis() as u64,
+            "the pipeline failed, and starts over at its checkpoint"
+        );
+        waiting = Some((delay, error));
+        let path = path.to_owned();
+        let loading = tokio::task::spawn_blocking(move || config::load(&path));
+        settings = loading.await.map_err(|e| Error::new(ErrorKind::Internal, "loading the pipeline file panicked").caused_by(e))??;
+    }
+}
+
+/// One run, after a wait if the one before it failed.
+async fn once(
+    settings: Pipeline,
+    status: &Arc<Status>,
+    waiting: Option<(Duration, Error)>,
+    stop: &CancellationToken,
+    console: &Console,
+    look: Look,
+) -> Result<()> {
     let over = CancellationToken::new();
     let _ends_the_side_tasks = over.clone().drop_guard();
-    watch_signals(stop.clone(), console.clone())?;
     let mut requests = None;
     if let Some(address) = settings.http {
-        let mut server = Server::bind(address).await?;
+        let mut server = Server::bind(address).await?.with_labels(settings.labels.clone());
         tracing::info!(address = %server.address(), plugins = settings.admin, "serving /healthz, /readyz and /metrics");
         if settings.admin {
             let (admin, received) = admin::channel(&settings.limits);
@@ -44,6 +78,15 @@ async fn follow(settings: Pipeline, console: Console, look: Look) -> Result<()> 
             }
         });
     }
+    if let Some((delay, error)) = waiting {
+        status.waiting.begin(AFTER_FAILURE, error.message());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+        status.waiting.end(AFTER_FAILURE);
+    }
     // records on the same terminal would be torn by a live line
     let records_here = settings.sinks.iter().any(|s| matches!(s.kind, SinkKind::Stdout)) && std::io::stdout().is_terminal();
     let live = look.terminal && !look.json && !records_here;
@@ -52,15 +95,15 @@ async fn follow(settings: Pipeline, console: Console, look: Look) -> Result<()> 
         async move { console.follow(status, live, over).await }
     });
     tracing::info!(pipeline = %settings.name, version = env!("CARGO_PKG_VERSION"), "starting");
-    let result = pipeline::run_with_admin(settings.clone(), status.clone(), stop, requests).await;
+    let result = pipeline::run_with_admin(settings.clone(), status.clone(), stop.clone(), requests).await;
     over.cancel();
     // the live line is gone before anything else is printed; a panic in it must not hide the result
     let _ = following.await;
     let done = result?;
     if look.json {
-        summary::log(&settings, &status, &done);
+        summary::log(&settings, status, &done);
     } else {
-        console.print(&summary::text(&settings, &status, &done));
+        console.print(&summary::text(&settings, status, &done));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `GET /healthz`, `/readyz` and `/metrics`, and `/plugins` and `/outputs` where it is allowed.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -33,6 +34,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     admin: Option<Admin>,
+    labels: BTreeMap<String, String>,
 }
 
 impl Server {
@@ -49,7 +51,7 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
-        Ok(Self { listener, address, admin: None })
+        Ok(Self { listener, address, admin: None, labels: BTreeMap::new() })
     }
 
     /// The address with the real port.
@@ -62,10 +64,19 @@ impl Server {
         Self { admin: Some(admin), ..self }
     }
 
+    /// Gives all metrics these labels.
+    pub fn with_labels(self, labels: BTreeMap<String, String>) -> Self {
+        Self { labels, ..self }
+    }
+
     /// Answers until `stop` is cancelled.
     pub async fn serve(self, pipeline: &str, status: Arc<Status>, limits: &Limits, stop: CancellationToken) -> Result<()> {
         let watch = Arc::new(Mutex::new(Watch::new(&status, limits.stalled_after)));
-        let view = View { registry: Arc::new(metrics::registry(pipeline, status.clone())), status: status.clone(), watch: watch.clone() };
+        let view = View {
+            registry: Arc::new(metrics::registry(pipeline, &self.labels, status.clone())),
+            status: status.clone(),
+            watch: watch.clone(),
+        };
         let mut router =
             Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
         if let Some(admin) = self.admin {

@@ -1,6 +1,6 @@
 //! `/metrics`: the status in the OpenMetrics text format, which Prometheus reads.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -14,9 +14,10 @@ use sluicegate_status::{CopyNumbers, Number, PluginStatus, SinkStatus, Standing,
 /// The content type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A registry that reads the status of `pipeline` at each scrape.
-pub(super) fn registry(pipeline: &str, status: Arc<Status>) -> Registry {
-    let mut registry = Registry::with_prefix("sluicegate");
+/// A registry that reads the status of `pipeline` at each scrape. All of it has the labels.
+pub(super) fn registry(pipeline: &str, labels: &BTreeMap<String, String>, status: Arc<Status>) -> Registry {
+    let labels = labels.iter().map(|(name, value)| (name.clone().into(), value.clone().into()));
+    let mut registry = Registry::with_prefix_and_labels("sluicegate", labels);
     registry.register_collector(Box::new(StatusCollector { pipeline: pipeline.to_owned(), status }));
     registry
 }
@@ -58,6 +59,8 @@ impl Collector for StatusCollector {
         out.counter("source_read", "Source data read", Some(&Unit::Bytes), &source.bytes)?;
         out.counter("source_batches", "Batches read", None, &source.batches)?;
         out.counter("source_reconnects", "Connections made after the first", None, &source.reconnects)?;
+        out.counter("source_heartbeats", "Times that the heartbeat statement was run", None, &source.heartbeats)?;
+        out.counter("source_heartbeat_failures", "Times that the heartbeat statement failed", None, &source.heartbeat_failures)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
         out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
         self.copies(&mut out)?;

@@ -133,11 +133,11 @@ impl Watch {
         } else if !relaxed(&status.started) {
             (State::Starting, starting(status))
         } else if !source.is_connected() && silent > self.patience {
-            (State::Down, format!("no connection to the source for more than {patience} s; see the log for the reason"))
+            (State::Down, format!("no connection to the source for more than {patience} s{}", why(status)))
         } else if let Some((_, sink)) = stuck {
             (State::Stalled, format!("the sink `{}` has made nothing durable for more than {patience} s although there is work", sink.name))
         } else if !source.is_connected() {
-            (State::Reconnecting, "the connection to the source broke and is being made again".to_owned())
+            (State::Reconnecting, format!("the connection to the source broke and is being made again{}", why(status)))
         } else if silent > self.patience {
             (State::Stalled, format!("nothing came from the source for more than {patience} s, not even a heartbeat"))
         } else if self.grew.is_some_and(|at| now.duration_since(at) < Duration::from_secs(5)) {
@@ -156,6 +156,12 @@ impl Watch {
             apart: status.sinks.iter().filter_map(OutputApart::of).collect(),
         }
     }
+}
+
+/// The last reason why the source could not be reached.
+fn why(status: &Status) -> String {
+    let reasons: Vec<_> = status.waiting.all().into_iter().map(|(_, reason)| reason).collect();
+    if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
 }
 
 /// What the start is about.

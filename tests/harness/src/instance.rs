@@ -114,6 +114,14 @@ fn run(script: &Path, verb: &str, folder: &Path, options: &[String]) -> Output {
         .unwrap_or_else(|error| panic!("{} cannot be run: {error}", script.display()))
 }
 
+/// What a script prints about this machine.
+pub(crate) fn ask(script: &str, verb: &str) -> BTreeMap<String, String> {
+    let script = script_path(script);
+    let output = Command::new(&script).arg(verb).output().unwrap_or_else(|error| panic!("{} cannot be run: {error}", script.display()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    parse(&String::from_utf8_lossy(&output.stdout))
+}
+
 fn run_start(script: &Path, folder: &Path, options: &[String]) -> BTreeMap<String, String> {
     let output = run(script, "start", folder, options);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -22,11 +22,21 @@ pub use wait::{until, until_some};
 
 /// MariaDB.
 pub mod mariadb {
-    use crate::database::{Flavor, Server};
+    use std::path::PathBuf;
+
+    use crate::{
+        database::{Flavor, Server},
+        instance,
+    };
 
     /// This run's shared server; make a database of your own with [`Server::database`].
     pub fn shared() -> Server {
         Server::shared(Flavor::MariaDb)
+    }
+
+    /// The folder of the server's plugins, for its option `--plugin-dir`.
+    pub fn plugins() -> PathBuf {
+        instance::ask("mariadb.sh", "plugins").remove("PLUGINS").expect("the script prints it").into()
     }
 
     /// A server of this test's own, with further options of `mariadbd`.

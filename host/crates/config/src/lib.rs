@@ -19,6 +19,7 @@ mod raw;
 mod reader;
 mod schema;
 mod secret;
+pub mod server;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -29,11 +30,11 @@ pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
 pub use pipeline::{
     Delivery, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
-    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Transactions, Unlogged,
-    WhenSlow,
+    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;
+pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};
 
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;

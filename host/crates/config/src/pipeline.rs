@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 pub use sluicegate_table_pattern::TablePatterns;
 
-use super::Secret;
+use super::{
+    Secret,
+    server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
+};
 use sluicegate_model::limits::Limits;
 
 /// One pipeline.
@@ -14,6 +17,8 @@ pub struct Pipeline {
     pub file: Option<PathBuf>,
     /// Its name: labels logs and metrics.
     pub name: String,
+    /// Labels of its metrics, beside the name.
+    pub labels: BTreeMap<String, String>,
     /// Where changes come from.
     pub source: Source,
     /// What they pass through, in order.
@@ -87,32 +92,21 @@ pub enum StartAt {
     Gtid(String),
 }
 
-/// How the connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Plain text.
-    Disabled,
-    /// TLS without checking the certificate.
-    Required,
-    /// TLS; the certificate's chain and name are checked.
-    VerifyIdentity,
-}
-
 /// A MySQL or MariaDB server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MySqlSource {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// The server, and those that may take its place, in the order in which they are tried.
+    pub addresses: Vec<Address>,
     /// Account.
     pub user: String,
     /// Its password.
     pub password: Secret,
     /// Transport security.
     pub tls: TlsMode,
-    /// CA certificate (PEM) for `VerifyIdentity` instead of the built-in roots.
+    /// CA certificates (PEM) instead of the built-in roots.
     pub ca_file: Option<PathBuf>,
+    /// The certificate that we show the server.
+    pub client: Option<ClientCertificate>,
     /// The id under which we register as a replica; `None` = another one at each start.
     pub server_id: Option<u32>,
     /// Which tables are captured.
@@ -121,8 +115,10 @@ pub struct MySqlSource {
     pub start: StartAt,
     /// The copy of the rows that the tables hold already.
     pub snapshot: Snapshot,
-    /// Asked from the server; no packet for three of them means that the connection is dead.
-    pub heartbeat: Duration,
+    /// How each side notices that the other is there.
+    pub heartbeat: Heartbeat,
+    /// How fast the log is read at most.
+    pub rate: Rate,
     /// What it takes of rows that the server logged in part.
     pub row_image: RowImage,
     /// What to do about statements that change captured tables and are logged in place of the rows.

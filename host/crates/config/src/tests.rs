@@ -94,15 +94,14 @@ fn a_file_that_is_no_pipeline_is_told_with_line_and_remedy() {
       remedy: did you mean `plugins`?
     # unknown key without a near one
     pipeline file: line 3, xyzzy: unknown key
-      remedy: remove it; there are `name`, `source`, `plugins`, `sinks`, `state`, `dead_letter`, `cache`, `http`, `workers` and `limits`
+      remedy: remove it; there are `name`, `labels`, `source`, `plugins`, `sinks`, `state`, `dead_letter`, `cache`, `http`, `workers` and `limits`
     # unknown key in the source
     pipeline file: line 4, source.sede: unknown key
       remedy: did you mean `seed`?
     # several at once
-    pipeline file: 7 problems
+    pipeline file: 6 problems
       - line 1, nam: unknown key; remedy: did you mean `name`?
       - line 1: `name` is missing; remedy: add `name: …`
-      - line 2, source: `host` is missing; remedy: add `host: …`
       - line 4, source.hots: unknown key; remedy: did you mean `host`?
       - line 5, source.user: a number does not belong here; remedy: write text, in quotes
       - line 6, source.port: the value is not usable; remedy: write a whole number from 0 to 65535
@@ -170,10 +169,10 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: write a number from 1 to 64, or leave it out
     # heartbeat without a unit
     pipeline file: line 6, source.heartbeat: a number does not belong here
-      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`
+      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`
     # heartbeat that is no time
     pipeline file: line 6, source.heartbeat: the value is not usable
-      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`
+      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`
     # heartbeat too long
     pipeline file: line 6, source.heartbeat: this time is out of bounds
       remedy: write a time from 100ms to 1h
@@ -188,10 +187,10 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: did you mean `file`?
     # tls
     pipeline file: line 6, source.tls: unknown choice
-      remedy: did you mean `verify-identity`? There are `disabled`, `required` and `verify-identity`
+      remedy: did you mean `verify-ca`? There are `disabled`, `preferred`, `required`, `verify-ca` and `verify-identity`
     # ca_file without verification
     pipeline file: line 7, source.ca_file: certificates are not checked with this `tls`
-      remedy: write `tls: verify-identity`, or leave this out
+      remedy: write `tls: verify-identity` or `tls: verify-ca`, or leave this out
     # table pattern without a database
     pipeline file: 2 problems
       - line 6, source.tables[0]: this is not a table pattern: it does not say which database; remedy: write `database.table`, where `*` stands for any characters and `?` for one, e.g. `shop.*`, with backticks around a name that holds a dot; `!` in front excludes
@@ -317,7 +316,8 @@ fn defaults_are_as_documented() {
     assert!(pipeline.http.is_none() && !pipeline.admin);
     assert_eq!(pipeline.workers, 1);
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
-    assert_eq!((source.port, &source.start, source.heartbeat), (3306, &StartAt::Now, Duration::from_secs(5)));
+    assert_eq!(source.addresses, [Address::Tcp { host: "db.example".into(), port: 3306 }]);
+    assert_eq!((&source.start, &source.heartbeat), (&StartAt::Now, &Heartbeat { every: Duration::from_secs(5), statement: None }));
     assert_eq!(source.tls, TlsMode::VerifyIdentity, "a server on another machine");
     assert_eq!((pipeline.sinks[0].format, pipeline.sinks[0].on_error), (RecordFormat::Debezium, OnError::Stop));
 
@@ -346,7 +346,7 @@ fn variables_stand_for_numbers_booleans_and_text_but_cannot_change_the_structure
     .unwrap();
     assert_eq!(pipeline.name, "shop");
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
-    assert_eq!((source.host.as_str(), source.port), ("a\nname: evil", 3307));
+    assert_eq!(source.addresses, [Address::Tcp { host: "a\nname: evil".into(), port: 3307 }]);
     let remote = loaded(&head("http: { listen: '0.0.0.0:1', allow_remote: '${FLAG}' }\n")).unwrap();
     assert!(remote.http.is_some());
     // text that was written as text stays text

@@ -290,7 +290,8 @@ fn remove_file(path: &Path) -> Result<()> {
 
 /// The error of an operation on `path`: stops the pipeline, and nothing is lost.
 fn fault(path: &Path, what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::Sink, format!("{}: {what}", path.display())).remedy(remedy(&error)).caused_by(error)
+    let may_pass = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    Error::new(ErrorKind::Sink, format!("{}: {what}", path.display())).remedy(remedy(&error)).caused_by(error).that_may_pass(may_pass)
 }
 
 fn remedy(error: &io::Error) -> &'static str {

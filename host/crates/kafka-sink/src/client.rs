@@ -274,6 +274,7 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
             Error::new(ErrorKind::Sink, format!("topic `{topic}` does not exist, and the brokers do not make it"))
                 .caused_by(code)
                 .remedy("make the topic, or let the brokers do it (`auto.create.topics.enable`), then start again: nothing is lost")
+                .that_may_pass(true)
         }
         Code::InvalidTopic => Error::new(ErrorKind::Sink, format!("Kafka does not allow the topic name `{topic}`"))
             .caused_by(code)
@@ -286,6 +287,7 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
                     format!("{} did not acknowledge records for topic `{topic}` within {:?}", settings.brokers, settings.delivery_timeout),
                     "see that the brokers run and can be reached, and that the topic has its in-sync replicas; then start again: nothing is lost",
                 )
+                .that_may_pass(true)
             };
             // brokers that are out of reach cannot tell of other topics, and are not waited for again
             (code == Code::MessageTimedOut && trouble.is_none()).then(meets).flatten().unwrap_or_else(told)
@@ -293,7 +295,8 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => sink(
             format!("topic `{topic}` has fewer in-sync replicas than its `min.insync.replicas`"),
             "bring the missing brokers back, then start again: nothing is lost",
-        ),
+        )
+        .that_may_pass(true),
         _ => Error::new(ErrorKind::Sink, format!("records for topic `{topic}` cannot be delivered"))
             .caused_by(code)
             .remedy("see the broker's log, then start again: nothing is lost"),

@@ -35,6 +35,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     remedy: Option<String>,
+    may_pass: bool,
     cause: Option<Box<dyn error::Error + Send + Sync>>,
 }
 
@@ -44,13 +45,24 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), remedy: None, cause: None }))
+        Self(Box::new(Inner { kind, message: message.into(), remedy: None, may_pass: false, cause: None }))
     }
 
     /// Adds what the reader can do about it: an imperative sentence.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(remedy.into());
         self
+    }
+
+    /// Says that it may pass without an edit of the pipeline file, once somebody has seen to it: a full disk, a refused login.
+    pub fn that_may_pass(mut self, may_pass: bool) -> Self {
+        self.0.may_pass = may_pass;
+        self
+    }
+
+    /// Whether it may pass: a pipeline that has streamed is then started over for a while.
+    pub fn may_pass(&self) -> bool {
+        self.0.may_pass
     }
 
     /// Keeps the error that led to this one.

@@ -66,6 +66,9 @@ pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 /// Size of the other files that are read for a plugin's author, in bytes: its configuration, a `package.json`.
 pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 
+/// Servers of one source that may take each other's place.
+pub const SOURCE_HOSTS: usize = 16;
+
 /// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
 pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 
@@ -77,6 +80,13 @@ pub const CHECKED_TABLES: usize = 10_000;
 
 /// Tables that a start plans to see whether the configuration has an effect, beside the running pipeline.
 pub const CHECKED_AT_START: usize = 2_000;
+
+/// Tables of a server up to which a start warns of tables without a key, cascades and the like; with more of them only `check` does:
+/// MariaDB opens every table to tell.
+pub const SURVEYED_AT_START: usize = 2_000;
+
+/// How long a query may take that looks at every table of a server.
+pub const CATALOGUE_TIME: Duration = Duration::from_secs(300);
 
 /// Warnings on the configuration that `/readyz` shows.
 pub const SHOWN_WARNINGS: usize = 20;
@@ -311,6 +321,9 @@ pub struct Limits {
     /// How long a server or broker that cannot be reached is tried again before the program gives up: at the start, and when the
     /// source's connection breaks later.
     pub retry_window: Duration,
+    /// How long whatever else may pass is tried again once a pipeline has streamed, by starting it over at its checkpoint: a server that
+    /// refuses the login, a sink that cannot write. At most `retry_window`.
+    pub other_retry_window: Duration,
     /// How long, in all, an output with `when_slow: apart` may hold the others back since it last had nothing to do; then it goes apart.
     pub apart_after: Duration,
     /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
@@ -357,6 +370,7 @@ impl Default for Limits {
             dead_letter_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             retry_window: Duration::from_secs(12 * 3600),
+            other_retry_window: Duration::from_secs(600),
             apart_after: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             http_connections: 16,

@@ -1,31 +1,36 @@
 //! Connections to the server: how they are opened, what the server is, and what its errors mean.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, prelude::Queryable};
+use futures_util::FutureExt as _;
+use mysql_async::{Conn, Opts, prelude::Queryable};
 use tokio::time::timeout;
 
-use super::{charset::Collations, position::Flavour};
+use super::{
+    access::{self, Access},
+    charset::Collations,
+    position::Flavour,
+};
 use sluicegate_config::{MySqlSource, TlsMode};
-use sluicegate_model::{Error, ErrorKind, Result, limits::CERTIFICATE_FILE_BYTES};
-use sluicegate_storage::file;
+use sluicegate_model::{Error, ErrorKind, Result, limits::CATALOGUE_TIME};
 
-/// A replica has to take packets of the largest size that the protocol has, whatever the server's own setting.
-const MAX_PACKET: usize = 1 << 30;
-
-/// How to reach the server.
+/// How to reach the server. Clones lead to the same one.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    opts: Opts,
-    /// The authorities that are trusted, and no others. Read again for each connection, because certificates are renewed.
-    ca_file: Option<PathBuf>,
-    blocking: Option<mysql::OptsBuilder>,
-    address: String,
-    user: String,
+    access: Arc<Access>,
+    /// The servers' addresses, for messages.
+    addresses: Arc<[String]>,
+    /// Which of them is the present one.
+    turn: Arc<AtomicUsize>,
+    /// Whether the present server has no TLS, where that is preferred only.
+    plain: Arc<AtomicBool>,
     wait: Duration,
 }
 
@@ -52,71 +57,81 @@ pub struct Server {
 impl Connector {
     /// From the pipeline file's settings; requests wait at most `wait`.
     pub fn new(settings: &MySqlSource, wait: Duration) -> Self {
-        let tls = match settings.tls {
-            TlsMode::Disabled => None,
-            TlsMode::Required => Some(SslOpts::default().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)),
-            TlsMode::VerifyIdentity => Some(SslOpts::default()),
-        };
-        let opts = OptsBuilder::default()
-            .ip_or_hostname(settings.host.clone())
-            .tcp_port(settings.port)
-            .user(Some(settings.user.clone()))
-            .pass(Some(settings.password.reveal()))
-            // a socket would change who the account is, and its path would not pass through the TLS settings
-            .prefer_socket(false)
-            .tcp_nodelay(true)
-            .max_allowed_packet(Some(MAX_PACKET))
-            .ssl_opts(tls);
-        // with a file it would trust the public authorities, too
-        let blocking = settings.ca_file.is_none().then(|| blocking(settings, wait));
         Self {
-            opts: opts.into(),
-            ca_file: settings.ca_file.clone().filter(|_| settings.tls == TlsMode::VerifyIdentity),
-            blocking,
-            address: format!("{}:{}", settings.host, settings.port),
-            user: settings.user.clone(),
+            access: Arc::new(Access::new(settings)),
+            addresses: settings.addresses.iter().map(ToString::to_string).collect(),
+            turn: Arc::default(),
+            plain: Arc::default(),
             wait,
         }
     }
 
-    /// The same for the blocking client; `None` when that cannot check certificates as the settings want it.
-    pub fn blocking(&self) -> Option<mysql::OptsBuilder> {
-        self.blocking.clone()
+    /// The present server for the blocking client; `None` when that cannot check certificates as the settings want it.
+    pub async fn blocking(&self) -> Result<Option<mysql::OptsBuilder>> {
+        if !access::blocking_can(&self.access) {
+            return Ok(None);
+        }
+        let (access, turn, plain, wait) = (self.access.clone(), self.turn(), self.plain.load(Ordering::Relaxed), self.wait);
+        reading(move || access.blocking(turn, plain, wait)).await.map(Some)
     }
 
-    /// `host:port`, for messages.
+    /// The present server's address, for messages.
     pub fn address(&self) -> &str {
-        &self.address
+        self.addresses.get(self.turn()).map_or("the server", String::as_str)
     }
 
-    /// Opens a connection.
+    /// How many servers may take each other's place.
+    pub fn servers(&self) -> usize {
+        self.addresses.len()
+    }
+
+    fn turn(&self) -> usize {
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// From now on the next server is the present one.
+    pub fn turn_to_next(&self) {
+        let next = (self.turn() + 1) % self.servers().max(1);
+        self.turn.store(next, Ordering::Relaxed);
+    }
+
+    /// Opens a connection to the present server, with passwords and certificates as they are now.
     pub async fn connect(&self) -> Result<Conn> {
-        let opts = match &self.ca_file {
-            Some(path) => self.trusting(path).await?,
-            None => self.opts.clone(),
+        let (access, turn) = (self.access.clone(), self.turn());
+        let opts = reading(move || access.opts(turn, false)).await?;
+        let connecting = attempt(opts.clone());
+        if self.access.tls() != TlsMode::Preferred {
+            return self.within("connect to", connecting).await;
+        }
+        let connecting = async {
+            match connecting.await {
+                Err(mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer)) => {
+                    self.plain.store(true, Ordering::Relaxed);
+                    attempt(access::without_tls(opts).into()).await
+                }
+                outcome => {
+                    self.plain.store(false, Ordering::Relaxed);
+                    outcome
+                }
+            }
         };
-        self.within("connect to", Conn::new(opts)).await
-    }
-
-    /// The options, with the certificates of a file as the only ones that are trusted.
-    async fn trusting(&self, path: &Path) -> Result<Opts> {
-        let unreadable = |cause: std::io::Error| {
-            Error::new(ErrorKind::Precheck, format!("cannot read the certificates in {}", path.display()))
-                .caused_by(cause)
-                .remedy("Set the source's ca_file to a PEM or DER file that the program may read.")
-        };
-        let owned = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || file::read(&owned, CERTIFICATE_FILE_BYTES)).await;
-        let certificates = read.map_err(std::io::Error::other).and_then(|read| read).map_err(unreadable)?;
-        let tls = SslOpts::default().with_root_certs(vec![certificates.into()]).with_disable_built_in_roots(true);
-        Ok(OptsBuilder::from_opts(self.opts.clone()).ssl_opts(tls).into())
+        self.within("connect to", connecting).await
     }
 
     /// Waits for the server's answer, no longer than a single request may take.
     pub async fn within<T>(&self, doing: &str, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
-        match timeout(self.wait, answer).await {
+        self.waiting(self.wait, doing, answer).await
+    }
+
+    /// The same for a query that looks at every table.
+    pub async fn within_catalogue<T>(&self, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
+        self.waiting(self.wait.max(CATALOGUE_TIME), "query the catalogue of", answer).await
+    }
+
+    async fn waiting<T>(&self, wait: Duration, doing: &str, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
+        match timeout(wait, answer).await {
             Ok(answer) => answer.map_err(|e| self.explain(doing, e)),
-            Err(_) => Err(Error::new(ErrorKind::Connection, format!("cannot {doing} {}: no answer within {:?}", self.address, self.wait))
+            Err(_) => Err(Error::new(ErrorKind::Connection, format!("cannot {doing} {}: no answer within {wait:?}", self.address()))
                 .remedy("Check host, port and firewall, and that the server is running.")),
         }
     }
@@ -166,15 +181,15 @@ impl Connector {
     pub async fn one<T: mysql_async::prelude::FromValue + Send + 'static>(&self, conn: &mut Conn, query: &str) -> Result<T> {
         let row: Option<mysql_async::Row> = self.within("query", conn.query_first(query)).await?;
         row.and_then(|mut r| r.take_opt::<T, _>(0)).and_then(std::result::Result::ok).ok_or_else(|| {
-            Error::new(ErrorKind::Connection, format!("{} gave no usable answer to '{query}'", self.address)).remedy(PASSING)
+            Error::new(ErrorKind::Connection, format!("{} gave no usable answer to '{query}'", self.address())).remedy(PASSING)
         })
     }
 
     /// What an error of the library or the server means for us: whether it is worth another try, and what to do.
     pub fn explain(&self, doing: &str, error: mysql_async::Error) -> Error {
-        let message = format!("cannot {doing} {}", self.address);
+        let message = format!("cannot {doing} {}", self.address());
         let (kind, remedy) = match &error {
-            mysql_async::Error::Server(server) => explain_code(server.code, &server.message, &self.user),
+            mysql_async::Error::Server(server) => explain_code(server.code, &server.message, self.access.user()),
             mysql_async::Error::Driver(mysql_async::DriverError::NoClientSslFlagFromServer) => {
                 (ErrorKind::Precheck, "Enable TLS on the server, or set the source's tls to disabled.".to_owned())
             }
@@ -184,11 +199,15 @@ impl Connector {
                 | mysql_async::DriverError::CleartextPluginDisabled,
             ) => (
                 ErrorKind::Precheck,
-                "Give the account the authentication plugin caching_sha2_password or mysql_native_password.".to_owned(),
+                "Give the account an authentication plugin that can be used: caching_sha2_password or mysql_native_password. docs/mysql.md \
+                 lists them."
+                    .to_owned(),
             ),
             mysql_async::Error::Io(io) if is_certificate_fault(io) => (
                 ErrorKind::Precheck,
-                "Check the server's certificate against ca_file and the host name, or set tls to required.".to_owned(),
+                "Check the server's certificate against ca_file and the host name (`tls: verify-ca` takes any name), and cert_file where the \
+                 server asks for one."
+                    .to_owned(),
             ),
             _ => (ErrorKind::Connection, "Check host, port and firewall, and that the server is running.".to_owned()),
         };
@@ -196,24 +215,15 @@ impl Connector {
     }
 }
 
-fn blocking(settings: &MySqlSource, wait: Duration) -> mysql::OptsBuilder {
-    let tls = match settings.tls {
-        TlsMode::Disabled => None,
-        TlsMode::Required => {
-            Some(mysql::SslOpts::default().with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true))
-        }
-        TlsMode::VerifyIdentity => Some(mysql::SslOpts::default()),
-    };
-    mysql::OptsBuilder::new()
-        .ip_or_hostname(Some(settings.host.clone()))
-        .tcp_port(settings.port)
-        .user(Some(settings.user.clone()))
-        .pass(Some(settings.password.reveal()))
-        .prefer_socket(false)
-        .tcp_nodelay(true)
-        .tcp_connect_timeout(Some(wait))
-        .max_allowed_packet(Some(MAX_PACKET))
-        .ssl_opts(tls)
+/// Connects. The library panics at the authentication plugins of MariaDB that it was built without.
+async fn attempt(opts: Opts) -> mysql_async::Result<Conn> {
+    let connected = AssertUnwindSafe(Conn::new(opts)).catch_unwind().await;
+    connected.unwrap_or_else(|_| Err(mysql_async::DriverError::UnknownAuthPlugin { name: "ed25519 or parsec".to_owned() }.into()))
+}
+
+/// Reads files for a connection, beside the runtime.
+async fn reading<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| Err(Error::new(ErrorKind::Internal, "reading a file panicked").caused_by(e)))
 }
 
 /// The TLS library's refusals come wrapped in plain input/output errors.

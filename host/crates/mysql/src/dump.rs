@@ -80,7 +80,11 @@ type Item = thread::Result<mysql_async::Result<Event>>;
 impl Dump {
     /// Asks `server`, which answers on `conn`, for its binlog.
     pub(super) async fn open(connector: &Connector, mut conn: Conn, server: &Server, request: Request) -> Result<Self> {
-        if let (Flavour::MySql, Some(opts)) = (server.flavour, connector.blocking()) {
+        let blocking = match server.flavour {
+            Flavour::MySql => connector.blocking().await?,
+            Flavour::MariaDb => None,
+        };
+        if let Some(opts) = blocking {
             // the other library makes a connection of its own; the account may have no second one. Whether the server hears the
             // farewell makes no difference
             let _ = connector.within("leave", conn.disconnect()).await;

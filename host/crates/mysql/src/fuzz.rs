@@ -19,7 +19,9 @@ use super::{
     decoder, event,
     gtid::GtidSet,
     internal::Internals,
-    json, partial_json,
+    json,
+    pace::Pace,
+    partial_json,
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
@@ -30,7 +32,7 @@ use super::{
     stream::{Reader, Stream},
     table_map::{self, ColumnMap},
 };
-use sluicegate_config::{MySqlSource, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
+use sluicegate_config::{Address, Heartbeat, MySqlSource, Rate, RowImage, Secret, Snapshot, StartAt, TablePatterns, TlsMode, Unlogged};
 use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
@@ -160,17 +162,18 @@ fn check_offset(offset: &Offset) {
 fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     let flavour = if flags & 1 == 0 { Flavour::MySql } else { Flavour::MariaDb };
     let settings = MySqlSource {
-        host: "127.0.0.1".into(),
-        port: 9,
+        addresses: vec![Address::Tcp { host: "127.0.0.1".into(), port: 9 }],
         user: "fuzz".into(),
         password: Secret::new(""),
         tls: TlsMode::Disabled,
         ca_file: None,
+        client: None,
         server_id: None,
         tables: TablePatterns::new(&["d*.*", "!d.x"]).expect("patterns"),
         start: StartAt::Now,
         snapshot: Snapshot::default(),
-        heartbeat: std::time::Duration::from_secs(1),
+        heartbeat: Heartbeat { every: std::time::Duration::from_secs(1), statement: None },
+        rate: Rate::default(),
         row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
         statements: Unlogged::Stop,
         rows_by_ddl: Unlogged::Warn,
@@ -184,7 +187,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         store: Arc::new(InMemory::default()),
         status: status.clone(),
         stop: stop.clone(),
-        heartbeat: settings.heartbeat,
+        heartbeat: settings.heartbeat.every,
         row_bytes: limits.row_bytes,
         tables: limits.known_tables,
     });
@@ -204,11 +207,12 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     let reader = Reader {
         connector,
         server_id: 1,
-        heartbeat: settings.heartbeat,
+        heartbeat: settings.heartbeat.every,
         row_image: settings.row_image,
         limits,
         status,
         catalogue,
+        pace: Pace::new(settings.rate),
         watch: Watch::new(&settings),
         out: out.into(),
         stop,

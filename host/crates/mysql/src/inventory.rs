@@ -12,31 +12,32 @@ use sluicegate_model::{
     Result,
     change::{ColumnInfo, Place, Table, TableName},
     finding::listed,
-    limits::{CHECK_NAMES, CHECKED_TABLES},
+    limits::CHECK_NAMES,
 };
 use sluicegate_source::Inventory;
 
-/// Tables whose columns one query reads: MariaDB opens every table of the database for each.
-const ASKED: usize = 5_000;
+/// Tables of a database whose columns are asked for one by one. For more of them all tables of the database are asked for at once: a
+/// list of names is compared without regard to case and accents, and MariaDB takes names that differ in these only for one.
+const ASKED: usize = 16;
 
 /// The server's own databases are left out unless they are captured.
 const NAMES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
     WHERE table_schema NOT IN ('information_schema', 'performance_schema', 'sys') ORDER BY 1, 2";
 
-/// Reads what there is.
-pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Result<Inventory> {
+/// Reads what there is, with the columns of at most so many captured tables.
+pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue, most: usize) -> Result<Inventory> {
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
     catalogue.fit(&server);
     let mut inventory = Inventory { ignores_case: server.ignores_case, ..Inventory::default() };
     let mut captured: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut count = 0;
-    let rows: Vec<(String, String, String)> = connector.within("query", conn.query(NAMES)).await?;
+    let rows: Vec<(String, String, String)> = connector.within_catalogue(conn.query(NAMES)).await?;
     for (database, table, kind) in rows {
         let name = TableName::new(database, table);
         let is_table = matches!(kind.as_str(), "BASE TABLE" | "SYSTEM VERSIONED");
         match (is_table, catalogue.captures(&name)) {
-            (true, true) if count >= CHECKED_TABLES => inventory.more += 1,
+            (true, true) if count >= most => inventory.more += 1,
             (true, true) => {
                 count += 1;
                 captured.entry(name.database.clone()).or_default().push(name.table.clone());
@@ -50,10 +51,7 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Res
     }
     for (database, tables) in captured {
         let keys = primary_keys(connector, &mut conn, &database).await?;
-        for some in tables.chunks(ASKED) {
-            let of = columns(connector, &mut conn, &database, some, &keys).await?;
-            inventory.captured.extend(of);
-        }
+        inventory.captured.extend(columns(connector, &mut conn, &database, &tables, &keys).await?);
     }
     inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(inventory)
@@ -62,7 +60,7 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue) -> Res
 /// The columns of primary keys in a database, by table. `column_key` calls those of another unique key so, too, where there is none.
 async fn primary_keys(connector: &Connector, conn: &mut Conn, database: &str) -> Result<HashSet<(String, String)>> {
     let query = "SELECT table_name, column_name FROM information_schema.statistics WHERE table_schema = ? AND index_name = 'PRIMARY'";
-    let rows: Vec<(String, String)> = connector.within("query", conn.exec(query, (database,))).await?;
+    let rows: Vec<(String, String)> = connector.within_catalogue(conn.exec(query, (database,))).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -74,17 +72,35 @@ async fn columns(
     tables: &[String],
     keys: &HashSet<(String, String)>,
 ) -> Result<Vec<Arc<Table>>> {
-    let query = format!(
-        "SELECT table_name, column_name, data_type, column_type, character_set_name, \
+    let query = "SELECT table_name, column_name, data_type, column_type, character_set_name, \
          CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END') \
-         FROM information_schema.columns WHERE table_schema = ? AND table_name IN ({}) ORDER BY table_name, ordinal_position",
-        vec!["?"; tables.len()].join(", ")
-    );
-    let parameters: Vec<&str> = std::iter::once(database).chain(tables.iter().map(String::as_str)).collect();
-    let rows: Vec<(String, String, String, String, Option<String>, String)> =
-        connector.within("query", conn.exec(query, parameters)).await?;
+         FROM information_schema.columns WHERE table_schema = ?";
+    type Row = (String, String, String, String, Option<String>, String);
+    let wanted: HashSet<&str> = tables.iter().map(String::as_str).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    if tables.len() > ASKED {
+        let query = format!("{query} ORDER BY table_name, ordinal_position");
+        // of tables that are not wanted nothing is kept
+        let reading = async {
+            let mut result = conn.exec_iter(query, (database,)).await?;
+            while let Some(row) = result.next().await? {
+                let row: Row =
+                    mysql_async::from_row_opt(row).map_err(|_| mysql_async::Error::Other("a column that cannot be read".into()))?;
+                if wanted.contains(row.0.as_str()) {
+                    rows.push(row);
+                }
+            }
+            Ok(())
+        };
+        connector.within_catalogue(reading).await?;
+    } else {
+        let query = format!("{query} AND table_name = ? ORDER BY ordinal_position");
+        for table in tables {
+            rows.extend(connector.within("query", conn.exec::<Row, _, _>(&query, (database, table))).await?);
+        }
+    }
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
-    for (table, name, data_type, column_type, charset, nullable) in rows {
+    for (table, name, data_type, column_type, charset, nullable) in rows.into_iter().filter(|row| wanted.contains(row.0.as_str())) {
         // the server itself adds the end of versioned rows to the key
         let (nullable, row_end) = nullable.split_once('/').unwrap_or((&nullable, "0"));
         let primary_key = row_end != "1" && keys.contains(&(table.clone(), name.clone()));
@@ -107,7 +123,7 @@ async fn columns(
 pub(super) async fn cascades(connector: &Connector, conn: &mut Conn, catalogue: &Catalogue, faults: &mut Faults) -> Result<()> {
     let query = "SELECT constraint_schema, table_name, constraint_name, delete_rule, update_rule FROM information_schema.referential_constraints \
         WHERE delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1, 2, 3";
-    let rows: Vec<(String, String, String, String, String)> = connector.within("query", conn.query(query)).await?;
+    let rows: Vec<(String, String, String, String, String)> = connector.within_catalogue(conn.query(query)).await?;
     let mut found: Vec<String> = rows
         .into_iter()
         .map(|(database, table, constraint, ..)| (TableName::new(database, table), constraint))

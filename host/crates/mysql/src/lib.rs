@@ -7,9 +7,11 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(clippy::module_name_repetitions, reason = "GtidSet and the like are the field's names")]
 
+mod access;
 mod address;
 mod ahead;
 mod assembly;
+mod beat;
 mod captured;
 mod catalogue;
 mod charset;
@@ -32,6 +34,7 @@ mod group;
 mod gtid;
 mod hires;
 mod history;
+mod hosts;
 mod internal;
 mod inventory;
 mod json;
@@ -39,6 +42,7 @@ mod ledger;
 mod logging;
 mod native;
 mod outcome;
+mod pace;
 mod partial_json;
 mod payload;
 mod place;
@@ -72,7 +76,9 @@ use self::{
     catalogue::Catalogue,
     connection::Connector,
     history::Milestone,
+    hosts::Refusals,
     ledger::BinlogLedger,
+    pace::Pace,
     position::{BinlogPosition, Flavour, LANE},
     query::Watch,
     schemas::{InMemory, Surroundings},
@@ -93,6 +99,8 @@ use sluicegate_table_pattern::name_parts;
 #[derive(Debug)]
 pub struct MySql {
     settings: MySqlSource,
+    /// Keeps which of several servers is read from.
+    connector: Connector,
     limits: Limits,
     status: Arc<Status>,
     server_id: u32,
@@ -101,6 +109,8 @@ pub struct MySql {
     schemas: Arc<dyn SchemaStore>,
     /// The copies that begin anew: the tables, and which copy of each it is.
     anew: Vec<(TableName, u32)>,
+    /// Whether the check looks at every table, however many there are.
+    thorough: bool,
 }
 
 impl MySql {
@@ -114,7 +124,19 @@ impl MySql {
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
         let schemas = Arc::new(InMemory::default());
-        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
+        let connector = Connector::new(&settings, limits.connect_timeout);
+        Self {
+            settings,
+            connector,
+            limits,
+            status,
+            server_id,
+            flavour: None,
+            findings: Vec::new(),
+            schemas,
+            anew: Vec::new(),
+            thorough: false,
+        }
     }
 
     /// Another session of the same run, under a server id of its own: one is derived from `server_id_seed` also where the settings say
@@ -139,13 +161,18 @@ impl MySql {
         std::mem::take(&mut self.findings)
     }
 
-    /// The tables that the server has today.
+    /// The check looks at every table, also where that takes long.
+    pub fn look_at_everything(&mut self) {
+        self.thorough = true;
+    }
+
+    /// The tables that the server has today, with the columns of at most so many captured ones.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses.
-    pub async fn inventory(&self) -> Result<Inventory> {
+    pub async fn inventory(&self, most: usize) -> Result<Inventory> {
         let (connector, catalogue) = self.connect(CancellationToken::new());
-        inventory::read(&connector, catalogue).await
+        inventory::read(&connector, catalogue, most).await
     }
 
     /// Keeps versions of tables' schemas there from one run to the next. Without it they are known for one run only.
@@ -155,25 +182,50 @@ impl MySql {
 
     /// Where the sinks begin: in the log, and in the copies of tables.
     async fn beginning(&self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, copy::Begun)> {
-        let (connector, catalogue) = self.connect(CancellationToken::new());
-        let positions = precheck::check(&connector, catalogue, &self.settings, sinks, faults).await?;
-        let begun = copy::check(&connector, &self.settings, sinks, &positions, faults).await?;
+        let (connector, _) = self.connect(CancellationToken::new());
+        let mut refusals = Refusals::default();
+        loop {
+            *faults = precheck::Faults::default();
+            match self.beginning_at_present(&connector, sinks, faults).await {
+                Ok(begun) => return Ok(begun),
+                Err(error) => refusals.add(&connector, error),
+            }
+            if refusals.are_all(&connector) {
+                return Err(refusals.into_error());
+            }
+        }
+    }
+
+    /// The same, at the server that is the connector's present one.
+    async fn beginning_at_present(
+        &self,
+        connector: &Connector,
+        sinks: &[Begin],
+        faults: &mut precheck::Faults,
+    ) -> Result<(precheck::Beginning, copy::Begun)> {
+        let catalogue = self.catalogue(connector.clone(), CancellationToken::new());
+        let positions = precheck::check(connector, catalogue, &self.settings, sinks, self.thorough, faults).await?;
+        let begun = copy::check(connector, &self.settings, sinks, &positions, faults).await?;
         Ok((positions, begun))
     }
 
     fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
-        let connector = Connector::new(&self.settings, self.limits.connect_timeout);
-        let catalogue = Catalogue::new(Surroundings {
-            connector: connector.clone(),
+        let connector = self.connector.clone();
+        let catalogue = self.catalogue(connector.clone(), stop);
+        (connector, catalogue)
+    }
+
+    fn catalogue(&self, connector: Connector, stop: CancellationToken) -> Catalogue {
+        Catalogue::new(Surroundings {
+            connector,
             captured: Captured::new(self.settings.tables.clone()),
             store: self.schemas.clone(),
             status: self.status.clone(),
             stop,
-            heartbeat: self.settings.heartbeat,
+            heartbeat: self.settings.heartbeat.every,
             row_bytes: self.limits.row_bytes,
             tables: self.limits.known_tables,
-        });
-        (connector, catalogue)
+        })
     }
 }
 
@@ -238,14 +290,16 @@ impl Source for MySql {
             return Ok(());
         }
         let (connector, catalogue) = self.connect(stop.clone());
+        let _beats = beat::start(&connector, &self.settings.heartbeat, &self.status);
         let reader = Reader {
             connector,
             server_id: self.server_id,
-            heartbeat: self.settings.heartbeat,
+            heartbeat: self.settings.heartbeat.every,
             row_image: self.settings.row_image,
-            limits: self.limits,
+            limits: Limits { batch_changes: Pace::batch(self.settings.rate, self.limits.batch_changes), ..self.limits },
             status: self.status,
             catalogue,
+            pace: Pace::new(self.settings.rate),
             watch: Watch::new(&self.settings),
             out,
             stop,

@@ -24,15 +24,40 @@ pub(super) async fn prove(connector: &Connector, conn: &mut Conn, server: &Serve
             Flavour::MySql => mysql_place(connector, conn, position).await,
         };
     }
-    // MySQL's set is compared by the server itself, with what it has purged
-    if server.flavour == Flavour::MariaDb && position.resumable_gtids().is_some() {
-        let state: String = connector.one(conn, "SELECT @@GLOBAL.gtid_binlog_state").await?;
-        let own = start::parse_gtids(Flavour::MariaDb, &state)?;
-        if !ledger::is_part_of(position, &own) {
-            return Err(cut(connector, position, format!("it has logged '{own}' only")));
+    match (server.flavour, position.resumable_gtids()) {
+        (Flavour::MariaDb, Some(_)) => {
+            let state: String = connector.one(conn, "SELECT @@GLOBAL.gtid_binlog_state").await?;
+            let own = start::parse_gtids(Flavour::MariaDb, &state)?;
+            match ledger::is_part_of(position, &own) {
+                true => Ok(()),
+                false if here || connector.servers() == 1 => Err(cut(connector, position, format!("it has logged '{own}' only"))),
+                false => Err(behind(connector, &format!("it has logged '{own}' only"))),
+            }
         }
+        // what it has purged the server compares by itself
+        (Flavour::MySql, Some(set)) if !here => {
+            let query = "SELECT GTID_SUBTRACT(?, @@GLOBAL.gtid_executed)";
+            let lacks: Option<String> = connector.within("query", conn.exec_first(query, (set.to_string(),))).await?;
+            match lacks.filter(|lacks| !lacks.is_empty()) {
+                None => Ok(()),
+                Some(lacks) => {
+                    let lacks: String = lacks.split_whitespace().collect();
+                    Err(behind(connector, &format!("it has not executed {lacks}")))
+                }
+            }
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Another server that does not have everything that was read: a replica that lags, or one that never gets it.
+fn behind(connector: &Connector, what: &str) -> Error {
+    let error = Error::new(ErrorKind::Source, format!("{} is behind what was read: {what}", connector.address())).that_may_pass(true);
+    error.remedy(
+        "A replica that lags catches up. If it took over and will never get these transactions, what they changed was delivered and is \
+         not there: copy the tables anew or compare them. Then name the place to go on from: `sluicegate checkpoint drop` the sinks, and \
+         set the source's `start`.",
+    )
 }
 
 /// What is wrong with a log that lacks a place which was read from it.

@@ -189,7 +189,7 @@ impl Schemas {
     async fn lacks_some(&mut self, conn: &mut Conn) -> Result<bool> {
         let query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
             AND table_schema NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')";
-        let rows: Vec<(String, String)> = self.around.connector.within("query", conn.query(query)).await?;
+        let rows: Vec<(String, String)> = self.around.connector.within_catalogue(conn.query(query)).await?;
         let captured = &self.around.captured;
         let mut names = rows.into_iter().map(|(database, table)| TableName::new(database, table)).filter(|name| captured.captures(name));
         Ok(names.any(|name| self.history.as_mut().is_none_or(|history| history.known(&name).is_none())))
@@ -385,33 +385,58 @@ impl Schemas {
         // not kept open: the account may have few connections, and this is rare
         let mut conn = connector.connect().await?;
         let mut answers = Vec::new();
-        if self.all {
-            let captured = &self.around.captured;
-            let query = format!(
-                "{COLUMNS} JOIN information_schema.tables t USING (table_schema, table_name) WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
-                 AND c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
-            );
-            let mut tables: HashMap<TableName, Schema> = HashMap::new();
-            for row in connector.within("query", conn.query::<Row, _>(query)).await? {
-                let (name, column) = column_of(row)?;
-                if captured.captures(&name) {
-                    tables.entry(name).or_default().0.push(column);
-                }
-            }
-            answers.extend(tables);
+        let mut names: Vec<TableName> = self.names.iter().chain(&self.wanted).cloned().collect();
+        let mut all = self.all;
+        if all && self.special_only {
+            // mostly none or a few of them have such columns
+            let special = special_tables(connector, &mut conn).await?;
+            let special: BTreeSet<TableName> = special.into_iter().filter(|name| self.around.captured.captures(name)).collect();
+            all = special.len() > SCHEMA_QUERIES;
+            names.extend(special);
+        }
+        if all {
+            answers = self.every_table(&mut conn).await?;
         } else {
-            for name in self.names.iter().chain(&self.wanted) {
+            for name in names {
                 let query = format!("{COLUMNS} WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position");
                 let rows: Vec<Row> = connector.within("query", conn.exec(query, (&name.database, &name.table))).await?;
                 let columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<Vec<_>>>()?;
                 if !columns.is_empty() {
-                    answers.push((name.clone(), Schema(columns)));
+                    answers.push((name, Schema(columns)));
                 }
             }
         }
         answers.retain(|(name, schema)| !self.special_only || schema.is_special() || self.wanted.as_ref() == Some(name));
         let _ = connector.within("leave", conn.disconnect()).await;
         Ok(answers)
+    }
+
+    /// The columns of every captured table.
+    async fn every_table(&self, conn: &mut Conn) -> Result<Vec<(TableName, Schema)>> {
+        let Surroundings { connector, captured, .. } = &self.around;
+        // a join would take names for the same that differ in case or accents only
+        let names = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+            AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema')";
+        let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(names)).await?;
+        let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
+        let mut tables: HashMap<TableName, Schema> =
+            names.filter(|name| captured.captures(name)).map(|name| (name, Schema::default())).collect();
+        let query = format!(
+            "{COLUMNS} WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
+        );
+        let reading = async {
+            let mut result = conn.query_iter(query).await?;
+            while let Some(row) = result.next().await? {
+                let (name, column) = column_of(row).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
+                if let Some(schema) = tables.get_mut(&name) {
+                    schema.0.push(column);
+                }
+            }
+            Ok(())
+        };
+        connector.within_catalogue(reading).await?;
+        // one that was made between the two queries comes with its own schema change
+        Ok(tables.into_iter().filter(|(_, schema)| !schema.0.is_empty()).collect())
     }
 
     /// The columns of a table as the server has them today, for what has no rows.
@@ -446,6 +471,15 @@ impl Schemas {
         let done = tokio::task::spawn_blocking(move || work(&*store)).await;
         Ok(done.map_err(|e| Error::new(ErrorKind::Internal, "the thread that keeps schemas panicked").caused_by(e))??)
     }
+}
+
+/// The tables and views with a column that the log of MariaDB never tells from BINARY.
+async fn special_tables(connector: &Connector, conn: &mut Conn) -> Result<Vec<TableName>> {
+    let query = "SELECT table_schema, table_name FROM information_schema.columns \
+        WHERE (data_type IN ('uuid', 'inet4', 'inet6') OR (data_type = 'binary' AND character_octet_length IN (4, 16))) \
+        AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2";
+    let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
+    Ok(rows.into_iter().map(|(database, table)| TableName::new(database, table)).collect())
 }
 
 const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, \

@@ -18,9 +18,10 @@ use super::{
     dump::{Begin, Dump, Request},
     group::Group,
     gtid::GtidSet,
+    hosts,
+    pace::Pace,
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
-    proof,
     query::Watch,
     survey::Spot,
 };
@@ -39,6 +40,9 @@ const IDLE: Duration = Duration::from_millis(100);
 const HELD_PATIENCE: u32 = 4;
 /// Heartbeats that may stay away before the connection counts as dead.
 const MISSED_HEARTBEATS: u32 = 3;
+
+/// What `/readyz` calls the source while it is waited for.
+const SOURCE: &str = "the source";
 
 /// Why the stream does not go on.
 #[derive(Debug)]
@@ -64,6 +68,7 @@ pub(super) struct Reader {
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) catalogue: Catalogue,
+    pub(super) pace: Pace,
     pub(super) watch: Watch,
     pub(super) out: Items,
     pub(super) stop: CancellationToken,
@@ -112,7 +117,7 @@ impl Reader {
                     break Stream::new(reader, server, Place::new(start));
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
-                    if let Err(halt) = wait(&mut patience, error, &reader.stop).await {
+                    if let Err(halt) = wait(&mut patience, error, &reader.stop, &reader.status).await {
                         return halt;
                     }
                 }
@@ -146,7 +151,7 @@ impl Reader {
             }
             match error.kind() {
                 ErrorKind::Connection => {
-                    if let Err(halt) = wait(&mut patience, error, &stream.reader.stop).await {
+                    if let Err(halt) = wait(&mut patience, error, &stream.reader.stop, &stream.reader.status).await {
                         return halt;
                     }
                 }
@@ -160,10 +165,7 @@ impl Reader {
     async fn identify(&mut self, start: &BinlogPosition) -> Result<Server, Halt> {
         let stop = self.stop.clone();
         let identify = async {
-            let mut conn = self.connector.connect().await?;
-            let server = self.connector.identify(&mut conn).await?;
-            check_same_server(start, &server, self.connector.address())?;
-            proof::prove(&self.connector, &mut conn, &server, start).await?;
+            let (mut conn, server) = hosts::reach(&self.connector, start).await?;
             self.catalogue.schemas.begin(&mut conn, &server, start).await?;
             Ok(server)
         };
@@ -212,6 +214,7 @@ impl Stream {
                 // the server refuses a dump only here, not when it is asked for
                 connected = true;
                 self.reader.status.source.connect();
+                self.reader.status.waiting.end(SOURCE);
                 if *connections > 0 {
                     self.reader.status.source.reconnects.add(1);
                     tracing::info!(server = self.reader.connector.address(), position = %self.place.resume(), "connected again");
@@ -241,12 +244,9 @@ impl Stream {
     /// Opens the dump at the present place.
     async fn open(&mut self) -> Result<Dump, Halt> {
         let reader = &mut self.reader;
-        let mut conn = reader.connector.connect().await?;
-        let server = reader.connector.identify(&mut conn).await?;
         // an event that was cut off is read again from the start of its transaction
         let resume = self.place.resume();
-        check_same_server(&resume, &server, reader.connector.address())?;
-        proof::prove(&reader.connector, &mut conn, &server, &resume).await?;
+        let (mut conn, server) = hosts::reach(&reader.connector, &resume).await?;
         reader.catalogue.schemas.begin(&mut conn, &server, &resume).await?;
         self.place.restart(&resume, server.identity.clone());
         let gtids = resume.resumable_gtids();
@@ -439,6 +439,10 @@ impl Stream {
         {
             copying.see(&item);
         }
+        let read = match &item {
+            Item::Rows(batch) if batch.lane == self.lane => (batch.changes.len(), batch.bytes),
+            _ => (0, 0),
+        };
         let sent = tokio::select! {
             biased;
             () = self.reader.stop.cancelled() => return Err(Halt::Stop),
@@ -446,7 +450,13 @@ impl Stream {
         };
         self.sent = Instant::now();
         self.place.moved = false;
-        sent.map_err(|_| Halt::Stop)
+        sent.map_err(|_| Halt::Stop)?;
+        let Some(wait) = self.reader.pace.after(read.0, read.1, self.sent) else { return Ok(()) };
+        tokio::select! {
+            biased;
+            () = self.reader.stop.cancelled() => Err(Halt::Stop),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
     }
 
     /// Notes when the source executed what is being read, for the lag.
@@ -514,8 +524,9 @@ pub(super) fn check_same_server(position: &BinlogPosition, server: &Server, addr
 }
 
 /// Waits before the next attempt; gives the error back when none has worked for too long.
-async fn wait(patience: &mut Patience, error: Error, stop: &CancellationToken) -> Result<(), Halt> {
+async fn wait(patience: &mut Patience, error: Error, stop: &CancellationToken, status: &Status) -> Result<(), Halt> {
     let (delay, error) = patience.delay(error)?;
+    status.waiting.begin(SOURCE, error.message());
     tracing::warn!(error = error.chain(), retry_in_ms = delay.as_millis() as u64, "lost the connection to the source, trying again");
     tokio::select! {
         biased;

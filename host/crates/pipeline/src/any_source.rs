@@ -73,11 +73,19 @@ impl AnySource {
         }
     }
 
-    /// The tables that the source has today; `None` for one that has no catalogue.
-    pub async fn inventory(&self) -> Result<Option<Inventory>> {
+    /// The next check looks at everything, also where that takes long.
+    pub fn look_at_everything(&mut self) {
+        match self {
+            Self::Generator(_) => {}
+            Self::MySql(source) => source.look_at_everything(),
+        }
+    }
+
+    /// The tables that the source has today, with the columns of at most so many captured ones; `None` for one that has no catalogue.
+    pub async fn inventory(&self, most: usize) -> Result<Option<Inventory>> {
         match self {
             Self::Generator(_) => Ok(None),
-            Self::MySql(source) => source.inventory().await.map(Some),
+            Self::MySql(source) => source.inventory(most).await.map(Some),
         }
     }
 }

@@ -7,7 +7,7 @@ use sluicegate_model::change::{Table, TableName};
 /// What a source could give.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// The captured tables, as they are today: at most [`sluicegate_model::limits::CHECKED_TABLES`].
+    /// The captured tables, as they are today: at most as many as were asked for.
     pub captured: Vec<Arc<Table>>,
     /// Captured tables beyond that bound.
     pub more: usize,

@@ -125,6 +125,10 @@ pub struct SourceStatus {
     event_us: AtomicI64,
     /// Connections made after the first.
     pub reconnects: Number,
+    /// Times that the heartbeat statement was run.
+    pub heartbeats: Number,
+    /// Times that it failed.
+    pub heartbeat_failures: Number,
     /// Changes read.
     pub changes: Number,
     /// Bytes of source data read.
@@ -167,12 +171,15 @@ impl SourceStatus {
         self.event_us.store(time_us, Ordering::Relaxed);
     }
 
-    /// How far behind the source the newest event read is, in microseconds; 0 when idle.
+    /// How far behind the source the newest event read is, in microseconds. 0 when everything has been read, which heartbeats of the
+    /// server confirm; without a connection, what was written since the server was last heard is not known, and the time counts.
     pub fn lag_us(&self) -> i64 {
-        match self.event_us.load(Ordering::Relaxed) {
-            0 => 0,
-            event => (now_us() - event).max(0),
-        }
+        let since = match self.event_us.load(Ordering::Relaxed) {
+            0 if self.is_connected() => return 0,
+            0 => self.heard_us(),
+            event => event,
+        };
+        if since == 0 { 0 } else { (now_us() - since).max(0) }
     }
 }
 

@@ -8,4 +8,4 @@ pub mod folder;
 mod lock;
 pub mod watch;
 
-pub use lock::{Lock, LockFault};
+pub use lock::{Lock, LockFault, lock_holder};

@@ -53,6 +53,24 @@ impl Lock {
     }
 }
 
+/// The process that holds the lock file at `path`, if one does. Nothing is locked, made or changed, so nobody is kept from taking it.
+pub fn lock_holder(path: &Path) -> Option<u32> {
+    let file = super::file::open(path).ok()?;
+    let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().ok()?);
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    let holder: u32 = text.trim().parse().ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:123456 0 EOF
+    let is_it = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some("FLOCK")
+            && words.nth(2).and_then(|pid| pid.parse().ok()) == Some(holder)
+            && words.next().and_then(|file| file.rsplit(':').next()?.parse().ok()) == Some(inode)
+    };
+    locks.lines().any(is_it).then_some(holder)
+}
+
 impl LockFault {
     /// ` by process 123`, or nothing when the holder is not known.
     pub fn holder(pid: Option<u32>) -> String {
@@ -85,5 +103,17 @@ mod tests {
         let _held = Lock::take(&path).unwrap();
         let Err(LockFault::Held(holder)) = Lock::take(&path) else { panic!("taken twice") };
         assert_eq!(holder, Some(std::process::id()));
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_seen_without_taking_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(lock_holder(&path), None);
+        let held = Lock::take(&path).unwrap();
+        assert_eq!(lock_holder(&path), Some(std::process::id()));
+        drop(held);
+        // the file still has the number
+        assert_eq!(lock_holder(&path), None);
     }
 }

@@ -74,6 +74,9 @@ pub(crate) struct RawLimits {
     pub connect_timeout: Option<Time>,
     /// How long a server or broker that cannot be reached is tried again, at the start and later. Default: `12h`.
     pub retry_window: Option<Time>,
+    /// How long whatever else may pass is tried again once the pipeline has streamed, by starting it over at its checkpoint: a server that
+    /// refuses the login, a sink that cannot write. Not more than `retry_window`. Default: `10m`, or `retry_window` if that is shorter.
+    pub other_retry_window: Option<Time>,
     /// How long the source may be away or silent, or a sink without progress, before `/readyz` says so. Default: `60s`.
     pub stalled_after: Option<Time>,
     /// How long, in all, an output with `when_slow: apart` may hold the others back before it goes apart. Default: `10s`.

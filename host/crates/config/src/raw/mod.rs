@@ -9,6 +9,8 @@ mod sink;
 mod snapshot;
 mod source;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,7 +23,7 @@ pub(super) use sink::{
     RawWhenSlow,
 };
 pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
-pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
+pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]
@@ -30,6 +32,9 @@ pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart
 pub(super) struct RawPipeline {
     /// The pipeline's name: labels its logs and metrics and names its files. Letters, digits, `-`, `_` and `.`.
     pub name: String,
+    /// Labels of its metrics, beside the pipeline's name: `{ environment: production }`. Default: none.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Where changes come from.
     pub source: RawSource,
     /// What every change passes through, in this order.

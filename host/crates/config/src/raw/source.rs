@@ -11,7 +11,11 @@ use serde::{
     },
 };
 
-use super::{super::quantity::Time, secret::RawSecret, snapshot::RawSnapshot};
+use super::{
+    super::quantity::{Size, Time},
+    secret::RawSecret,
+    snapshot::RawSnapshot,
+};
 
 /// Where changes come from.
 #[derive(Deserialize, JsonSchema)]
@@ -52,20 +56,31 @@ pub(crate) struct RawGenerator {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "MySql")]
 pub(crate) struct RawMySql {
-    /// Host name or address.
-    pub host: String,
+    /// Host name or address. This, `hosts` or `socket`.
+    pub host: Option<String>,
+    /// Servers of which each may take the place of another, in the order in which they are tried: `host` or `host:port`. All of them
+    /// have to have the same transactions, with GTIDs.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// The server's Unix socket, on this machine.
+    pub socket: Option<String>,
     /// TCP port. Default: 3306.
     pub port: Option<u16>,
     /// Account; it needs REPLICATION SLAVE, REPLICATION CLIENT and SELECT on the captured tables.
     pub user: String,
-    /// Its password. Default: none.
+    /// Its password. One that stands in a file is read again for each connection. Default: none.
     pub password: Option<RawSecret>,
-    /// `disabled`, `required` (encrypted, the certificate is not checked) or `verify-identity`. Default: `disabled` for
-    /// a loopback address, `verify-identity` for every other.
+    /// `disabled`, `preferred` (encrypted where the server can), `required` (encrypted; the certificate is not checked), `verify-ca` (the
+    /// certificate comes from an authority in `ca_file`) or `verify-identity` (and is for this host). Default: `disabled` for a loopback
+    /// address or a socket, `verify-identity` for every other.
     pub tls: Option<RawTls>,
-    /// CA certificates (PEM) for `verify-identity`. Default: the public ones. With this file, a compressed transaction
-    /// (`binlog_transaction_compression`) takes the memory that it unpacks to.
+    /// CA certificates (PEM) for `verify-ca` and `verify-identity`. Default for `verify-identity`: the public ones. With this file, a
+    /// compressed transaction (`binlog_transaction_compression`) takes the memory that it unpacks to.
     pub ca_file: Option<String>,
+    /// The client's certificate with its chain (PEM), for accounts with `REQUIRE X509`. Read again for each connection. Default: none.
+    pub cert_file: Option<String>,
+    /// The private key of `cert_file` (PEM, not encrypted).
+    pub key_file: Option<String>,
     /// The id under which to register as a replica; no other replica of the server may have it. Default: another
     /// one at each start.
     #[schemars(range(min = 1))]
@@ -78,8 +93,14 @@ pub(crate) struct RawMySql {
     pub start: Option<RawStart>,
     /// Whether the rows that the tables hold already are read, too, before their changes. Default: `never`.
     pub snapshot: Option<RawSnapshot>,
-    /// How often the server has to say that it is there. Default: `5s`.
-    pub heartbeat: Option<Time>,
+    /// How often the server has to say that it is there; or `{ every, statement }`, with a statement that is run on it as often.
+    /// Default: `5s`, and no statement.
+    pub heartbeat: Option<RawHeartbeat>,
+    /// Changes that are read from the log in a second, at most. Default: as fast as possible.
+    #[schemars(range(min = 1))]
+    pub rows_per_second: Option<u64>,
+    /// Source data that is read from the log in a second, at most. Default: as fast as possible.
+    pub bytes_per_second: Option<Size>,
     /// `full`: stop at a row of which the server did not log every column (`binlog_row_image` MINIMAL or NOBLOB). `partial`:
     /// deliver such rows without the columns that are not known. Default: `full`.
     pub row_image: Option<RawRowImage>,
@@ -117,8 +138,56 @@ pub(crate) enum RawUnlogged {
 #[schemars(rename = "Tls")]
 pub(crate) enum RawTls {
     Disabled,
+    Preferred,
     Required,
+    VerifyCa,
     VerifyIdentity,
+}
+
+/// How often, or that with a statement.
+#[derive(Default)]
+pub(crate) struct RawHeartbeat(pub RawHeartbeatSettings);
+
+/// Signs of life in both directions.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Heartbeat")]
+pub(crate) struct RawHeartbeatSettings {
+    /// How often the server has to say that it is there, and the statement is run. Default: `5s`.
+    pub every: Option<Time>,
+    /// A statement for the server, e.g. one that updates the row of a heartbeat table. Default: none, and nothing is ever written.
+    pub statement: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for RawHeartbeat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Heartbeat;
+        impl<'de> Visitor<'de> for Heartbeat {
+            type Value = RawHeartbeat;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<RawHeartbeat, E> {
+                let every = Time::deserialize(StrDeserializer::<E>::new(v)).map_err(|_| E::invalid_value(Unexpected::Str(v), &self))?;
+                Ok(RawHeartbeat(RawHeartbeatSettings { every: Some(every), statement: None }))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawHeartbeat, A::Error> {
+                RawHeartbeatSettings::deserialize(MapAccessDeserializer::new(map)).map(RawHeartbeat)
+            }
+        }
+        deserializer.deserialize_any(Heartbeat)
+    }
+}
+
+impl JsonSchema for RawHeartbeat {
+    fn schema_name() -> Cow<'static, str> {
+        "HeartbeatSetting".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (time, settings) = (generator.subschema_for::<Time>(), generator.subschema_for::<RawHeartbeatSettings>());
+        json_schema!({ "anyOf": [time, settings] })
+    }
 }
 
 /// `now`, `earliest`, or a position.

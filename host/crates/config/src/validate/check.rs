@@ -13,11 +13,9 @@ use super::super::{
     problem::Problem,
     quantity::{Size, Time},
     raw::RawSecret,
+    secret::MOST_SECRET_BYTES,
 };
-use sluicegate_storage::file;
 
-/// A secret's file of more bytes is refused.
-const MOST_SECRET_BYTES: u64 = 64 << 10;
 /// A name's length, at most: names become parts of file names.
 const MOST_NAME_BYTES: usize = 64;
 
@@ -69,7 +67,7 @@ impl Check<'_> {
             RawSecret::Text(text) => return Secret::new(text),
             RawSecret::File(file) => self.path(path, &file),
         };
-        let mut text = file::read_text(&from, MOST_SECRET_BYTES).unwrap_or_else(|error| {
+        Secret::read(&from).unwrap_or_else(|error| {
             let (what, remedy) = match error.kind() {
                 io::ErrorKind::FileTooLarge => {
                     (format!("has more than {}", Size(MOST_SECRET_BYTES)), "give the path of the file that holds only the secret")
@@ -78,15 +76,8 @@ impl Check<'_> {
                 _ => (format!("cannot be read: {error}"), "give the path of a text file that this account can read"),
             };
             self.refuse(path, format!("the secret's file {} {what}", from.display()), remedy);
-            String::new()
-        });
-        if text.ends_with('\n') {
-            text.pop();
-            if text.ends_with('\r') {
-                text.pop();
-            }
-        }
-        Secret::new(text)
+            Secret::new("")
+        })
     }
 
     /// A time within bounds.

@@ -54,6 +54,9 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
     let mut timed = |key: &str, value: Option<Time>, default: Duration, least: Duration, most: Duration| {
         check.time(&format!("limits.{key}"), value, default, least, most)
     };
+    let retry_window = timed("retry_window", raw.retry_window, d.retry_window, Duration::ZERO, 24 * 30 * HOUR);
+    let other = d.other_retry_window.min(retry_window);
+    let other_retry_window = timed("other_retry_window", raw.other_retry_window, other, Duration::ZERO, retry_window);
     Limits {
         memory,
         // each has just been held below a bound that fits
@@ -86,7 +89,8 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         kafka_queue_bytes: kafka_bytes as usize,
         kafka_queue_records: kafka_records as usize,
         connect_timeout: timed("connect_timeout", raw.connect_timeout, d.connect_timeout, 100 * MS, 600 * SECOND),
-        retry_window: timed("retry_window", raw.retry_window, d.retry_window, Duration::ZERO, 24 * 30 * HOUR),
+        retry_window,
+        other_retry_window,
         http_connections: d.http_connections,
         http_connection_time: d.http_connection_time,
         stalled_after: timed("stalled_after", raw.stalled_after, d.stalled_after, SECOND, 24 * HOUR),

@@ -1,8 +1,10 @@
 //! From the raw pipeline file to a [`Pipeline`] whose every value is usable. All faults are collected, each with its path.
 
 mod check;
+mod labels;
 mod limits;
 mod plugin;
+mod server;
 mod sink;
 mod source;
 
@@ -32,6 +34,7 @@ pub(super) fn validate(raw: RawPipeline, base: &Path) -> Result<Pipeline, Vec<Pr
 impl Check<'_> {
     fn pipeline(&mut self, raw: RawPipeline) -> Pipeline {
         self.name("name", &raw.name);
+        self.labels(&raw.labels);
         let state = match &raw.state {
             Some(path) => self.path("state", path),
             None => self.base.join("sluicegate-state").join(format!("{}.db", raw.name)),
@@ -79,7 +82,7 @@ impl Check<'_> {
         let limits = limits::limits(self, &raw.limits);
         // just held below a bound that fits
         let workers = workers as usize;
-        Pipeline { file: None, name, source, plugins, sinks, state, dead_letter, cache, http, admin, workers, limits }
+        Pipeline { file: None, name, labels: raw.labels, source, plugins, sinks, state, dead_letter, cache, http, admin, workers, limits }
     }
 
     fn names_differ<'a>(&mut self, section: &str, names: impl Iterator<Item = &'a str>) {

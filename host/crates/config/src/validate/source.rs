@@ -1,11 +1,9 @@
 //! The source.
 
-use std::{net::IpAddr, time::Duration};
-
 use super::{
     super::{
-        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode, Unlogged,
-        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
+        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawUnlogged},
     },
     check::Check,
 };
@@ -36,48 +34,26 @@ impl Check<'_> {
     }
 
     pub(super) fn mysql(&mut self, raw: RawMySql) -> MySqlSource {
-        let host = self.text("source.host".into(), raw.host, "a host name or address");
-        let port = raw.port.unwrap_or(3306);
-        if port == 0 {
-            self.refuse("source.port", "0 is not a port", "write the server's TCP port, usually 3306");
-        }
+        let addresses = self.addresses(&raw);
         if raw.server_id == Some(0) {
             self.refuse("source.server_id", "0 is not a replica's id", "write 1 or more, or leave it out");
         }
-        let tls = match raw.tls {
-            Some(RawTls::Disabled) => TlsMode::Disabled,
-            Some(RawTls::Required) => TlsMode::Required,
-            Some(RawTls::VerifyIdentity) => TlsMode::VerifyIdentity,
-            None if is_loopback(&host) => TlsMode::Disabled,
-            None => TlsMode::VerifyIdentity,
-        };
-        let ca_file = raw.ca_file.map(|path| self.path("source.ca_file", &path));
-        if ca_file.is_some() && tls != TlsMode::VerifyIdentity {
-            self.refuse(
-                "source.ca_file",
-                "certificates are not checked with this `tls`",
-                "write `tls: verify-identity`, or leave this out",
-            );
-        }
+        let (tls, ca_file, client) = self.protection(&raw, &addresses);
         let tables = self.tables("source.tables", &raw.tables);
+        let rate = self.rate(&raw);
         MySqlSource {
-            host,
-            port,
+            addresses,
             user: self.text("source.user".into(), raw.user, "the account's name"),
             password: raw.password.map_or_else(|| Secret::new(""), |s| self.secret("source.password", s)),
             tls,
             ca_file,
+            client,
             server_id: raw.server_id,
             tables,
             start: self.start("source.start", raw.start.unwrap_or_default()),
             snapshot: self.snapshot(raw.snapshot),
-            heartbeat: self.time(
-                "source.heartbeat",
-                raw.heartbeat,
-                Duration::from_secs(5),
-                Duration::from_millis(100),
-                Duration::from_secs(3600),
-            ),
+            heartbeat: self.heartbeat(raw.heartbeat.unwrap_or_default()),
+            rate,
             row_image: match raw.row_image {
                 None | Some(RawRowImage::Full) => RowImage::Full,
                 Some(RawRowImage::Partial) => RowImage::Partial,
@@ -136,8 +112,4 @@ impl Check<'_> {
             }
         }
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

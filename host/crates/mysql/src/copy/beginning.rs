@@ -153,7 +153,7 @@ async fn tables(connector: &Connector, conn: &mut Conn, server: &Server, source:
     });
     let query = "SELECT table_schema, table_name FROM information_schema.tables \
         WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1, 2";
-    let rows: Vec<(String, String)> = connector.within("query", conn.query(query)).await?;
+    let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
     let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
     Ok(names.filter(|name| captured.captures(name) && copied.captures(name)).collect())
 }

@@ -47,10 +47,7 @@ pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, sta
 async fn findings(pipeline: Pipeline, members: Vec<Member>) -> Result<Vec<Finding>> {
     // numbers and known tables of its own: the pipeline's are those of what runs
     let scratch = super::super::status(&pipeline);
-    let Some(mut inventory) = AnySource::new(&pipeline, &scratch).inventory().await? else { return Ok(Vec::new()) };
-    let beyond = inventory.captured.len().saturating_sub(CHECKED_AT_START);
-    inventory.captured.truncate(CHECKED_AT_START);
-    inventory.more += beyond;
+    let Some(inventory) = AnySource::new(&pipeline, &scratch).inventory(CHECKED_AT_START).await? else { return Ok(Vec::new()) };
     let looking = move || {
         let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
         let around = prepare::surroundings(&pipeline, &scratch, &dead_letters);

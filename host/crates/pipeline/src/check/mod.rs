@@ -19,7 +19,7 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Table, TableName},
     finding::{Finding, Verdict, listed},
-    limits::CHECK_NAMES,
+    limits::{CHECK_NAMES, CHECKED_TABLES},
 };
 use sluicegate_plugin_host::{Chain, Effect, Member, Surroundings};
 use sluicegate_source::{Inventory, Source as _};
@@ -137,6 +137,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     };
     let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    source.look_at_everything();
     apart::is_wanted(&pipeline, &source)?;
     let outcome = reach::once(source.check(&begins).await);
     let findings = source.take_findings();
@@ -157,7 +158,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
             return Ok(report);
         }
     }
-    match source.inventory().await {
+    match source.inventory(CHECKED_TABLES).await {
         Ok(Some(inventory)) => {
             let looking = move || {
                 let ready = ready.as_mut().and_then(|ready| Some((ready.members.as_slice(), ready.chains.first_mut()?)));

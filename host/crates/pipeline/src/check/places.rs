@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sluicegate_config::{Pipeline, SinkKind};
 use sluicegate_model::{finding::Finding, limits::DISK_WARNING};
+use sluicegate_storage::lock_holder;
 
 /// Whether the folders of the checkpoint and of file sinks have room, and the checkpoint can be written.
 pub(super) fn look(pipeline: &Pipeline) -> Vec<Finding> {
@@ -16,6 +17,15 @@ pub(super) fn look(pipeline: &Pipeline) -> Vec<Finding> {
             format!("the checkpoint's folder {} cannot be written: {error}", folder.display()),
             "let the account that runs the pipeline write there, or set `state` to another file",
         )),
+    }
+    let mut lock = pipeline.state.clone().into_os_string();
+    lock.push(".lock");
+    if let Some(process) = lock_holder(Path::new(&lock)) {
+        found.push(Finding::warn(
+            "state",
+            format!("the checkpoint {} is in use by process {process}: a second run beside it is refused", pipeline.state.display()),
+            "stop that process before you start another one; an edit of the pipeline file needs no second run",
+        ));
     }
     let files = pipeline.sinks.iter().filter_map(|sink| match &sink.kind {
         SinkKind::File(file) => Some((format!("sink `{}`", sink.name), file.folder.as_path())),

@@ -31,9 +31,10 @@ pub(super) fn difference<'a>(old: impl Iterator<Item = &'a Plugin> + Clone, new:
 /// The keys whose values only a start takes up.
 pub(super) fn at_the_next_start(running: &Pipeline, edited: &Pipeline) -> Vec<&'static str> {
     // taken apart, so that a new field cannot be forgotten here
-    let Pipeline { file: _, name, source, plugins: _, sinks, state, dead_letter, cache, http, admin, workers, limits } = edited;
-    let changed: [(&str, bool); 9] = [
+    let Pipeline { file: _, name, labels, source, plugins: _, sinks, state, dead_letter, cache, http, admin, workers, limits } = edited;
+    let changed: [(&str, bool); 10] = [
         ("name", *name != running.name),
+        ("labels", *labels != running.labels),
         ("source", *source != running.source),
         ("sinks", *sinks != running.sinks),
         ("state", *state != running.state),

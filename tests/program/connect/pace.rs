@@ -1,0 +1,65 @@
+//! Heartbeats, rates and labels.
+
+use std::time::Instant;
+
+use sluicegate_harness::{free_port, host::metric};
+
+use super::*;
+
+#[test]
+fn c15_c16_c43_a_heartbeat_statement_moves_an_idle_log_and_without_one_nothing_is_written() {
+    for server in shared() {
+        let (database, port) = (table(&server, "beats"), free_port());
+        server.sql(&format!("CREATE DATABASE {database}_own; CREATE TABLE {database}_own.beat (id INT PRIMARY KEY, n INT)"));
+        let statement = format!("INSERT INTO {database}_own.beat VALUES (1, 0) ON DUPLICATE KEY UPDATE n = n + 1");
+        let reach = format!("host: 127.0.0.1, port: {}, {}", server.port(), account(&server));
+        let text = |heartbeat: &str| {
+            format!(
+                "{}http: 127.0.0.1:{port}\nlabels: {{ environment: test }}\n",
+                pipeline(&database, &format!("{reach}, heartbeat: {heartbeat}"), "")
+            )
+        };
+        let beats = || server.query(&format!("SELECT COALESCE(SUM(n), -1) FROM {database}_own.beat"))[0][0].clone().expect("a number");
+        let counted = |name: &str| metric(port, &format!("sluicegate_source_{name}{{environment=\"test\",pipeline=\"connect\"}}"));
+        let host = Sluicegate::new(BINARY, &text("200ms"));
+        let mut process = start(&host);
+        server.sql(&format!("INSERT INTO {database}.t VALUES (1)"));
+        wait_for(&mut process, &host, 1);
+        // C41: the labels are there, too
+        assert_eq!(counted("heartbeats_total"), Some(0.0));
+        stop(process);
+        assert_eq!(beats(), "-1", "nothing is written by default");
+        // its own table is not captured, so none of it is delivered
+        host.write_pipeline(&text(&format!("{{ every: 200ms, statement: '{statement}' }}")));
+        let mut process = start(&host);
+        process.wait_until("beats", PATIENCE, || beats().parse::<i64>().expect("a number") >= 3);
+        process.wait_until("they are counted", PATIENCE, || counted("heartbeats_total").is_some_and(|beats| beats >= 3.0));
+        // one that fails is told, and the stream goes on
+        server.sql(&format!("DROP TABLE {database}_own.beat"));
+        process.wait_for_line("the heartbeat statement fails; the stream goes on", PATIENCE);
+        server.sql(&format!("INSERT INTO {database}.t VALUES (2)"));
+        wait_for(&mut process, &host, 2);
+        process.wait_until("failures are counted", PATIENCE, || counted("heartbeat_failures_total").is_some_and(|failures| failures > 0.0));
+        // an idle server shows no lag
+        process.wait_until("no lag", PATIENCE, || counted("lag_seconds") == Some(0.0));
+        stop(process);
+        assert_eq!(ids(&host), [1, 2]);
+    }
+}
+
+#[test]
+fn c40_no_more_rows_a_second_are_read_than_the_settings_say() {
+    for server in shared() {
+        let database = table(&server, "rate");
+        let reach = format!("host: 127.0.0.1, port: {}, {}", server.port(), account(&server));
+        let host = Sluicegate::new(BINARY, &pipeline(&database, &format!("{reach}, rows_per_second: 100"), ""));
+        let mut process = start(&host);
+        let begin = Instant::now();
+        server.sql(&format!("INSERT INTO {database}.t SELECT seq FROM (WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 150) SELECT seq FROM n) x"));
+        wait_for(&mut process, &host, 150);
+        // the last batch is not waited for, and a tenth of a second comes at once
+        assert!(begin.elapsed() >= Duration::from_millis(1200), "{:?}", begin.elapsed());
+        stop(process);
+        assert_eq!(ids(&host).len(), 150);
+    }
+}
