@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod format;
 mod schema;
 
 const HEAD: &str = "name: shop\nsource: { type: generator }\n";
@@ -319,7 +320,7 @@ fn defaults_are_as_documented() {
     let Source::MySql(source) = &pipeline.source else { panic!("not MySQL") };
     assert_eq!((source.port, &source.start, source.heartbeat), (3306, &StartAt::Now, Duration::from_secs(5)));
     assert_eq!(source.tls, TlsMode::VerifyIdentity, "a server on another machine");
-    assert_eq!((pipeline.sinks[0].format, pipeline.sinks[0].on_error), (RecordFormat::Debezium, OnError::Stop));
+    assert_eq!((pipeline.sinks[0].format.record, pipeline.sinks[0].on_error), (RecordFormat::Debezium, OnError::Stop));
 
     let local = loaded(&mysql("").replace("db.example", "127.0.0.1")).unwrap();
     assert!(matches!(local.source, Source::MySql(MySqlSource { tls: TlsMode::Disabled, .. })));

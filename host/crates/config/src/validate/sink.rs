@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind,
-        raw::{RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink},
+        FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind,
+        raw::{RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink},
         refused_option,
     },
     check::Check,
@@ -13,6 +13,7 @@ use super::{
 
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
+        let mut tombstones = None;
         let (name, start, format, policy, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
@@ -20,7 +21,7 @@ impl Check<'_> {
             }
             RawSink::File(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
-                (name, start, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+                (name, start, raw.format.take(), raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
             }
             RawSink::Kafka(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.start.take());
@@ -29,14 +30,14 @@ impl Check<'_> {
                     Some(RawPluginVersions::Member) => PluginVersions::Member,
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
-                (name, start, raw.format, raw.on_error, versions, self.kafka(path, raw))
+                tombstones = raw.tombstones;
+                (name, start, raw.format.take(), raw.on_error, versions, self.kafka(path, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
-        let format = match format {
-            None | Some(RawFormat::Debezium) => RecordFormat::Debezium,
-            Some(RawFormat::Flat) => RecordFormat::Flat,
-        };
+        let format = self.format(&format!("{path}.format"), format, matches!(kind, SinkKind::Kafka(_)));
+        let mut kind = self.tombstones(path, &format, kind, tombstones);
+        self.csv(path, &format, plugin_versions, &mut kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         Sink { name, start, format, plugin_versions, on_error: on_error(policy), kind }
     }
@@ -48,7 +49,7 @@ impl Check<'_> {
             self.refuse(format!("{path}.zstd"), "there is no such zstd level", "write a level from 1 (fast) to 19 (small)");
         }
         let folder = self.path(&format!("{path}.folder"), &raw.folder);
-        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd })
+        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd, records: FileRecords::Lines })
     }
 
     fn roll(&mut self, path: &str, raw: &RawRoll) -> Roll {
