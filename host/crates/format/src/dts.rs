@@ -172,7 +172,7 @@ impl Record for Dts {
 
     fn split(&self, change: &Change) -> Option<[Change; 2]> {
         let both = change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE;
-        both.then(|| [Change { after: NO_IMAGE, ..*change }, Change { before: NO_IMAGE, ..*change }])
+        both.then_some([Change { after: NO_IMAGE, ..*change }, Change { before: NO_IMAGE, ..*change }])
     }
 
     fn write(&mut self, context: &Context<'_>, out: &mut Vec<u8>) -> Result<Written, Misfit> {
