@@ -14,7 +14,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind};
+use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -76,6 +76,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
         format: RecordFormat::Flat.into(),
         plugin_versions,
         on_error,
+        when_slow: WhenSlow::Hold,
         kind: SinkKind::Kafka(kafka),
     }
 }

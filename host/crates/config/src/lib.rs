@@ -34,7 +34,7 @@ pub use format::{
 pub use kafka_option::refused_option;
 pub use pipeline::{
     FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
-    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Unlogged,
+    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;

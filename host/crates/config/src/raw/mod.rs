@@ -21,7 +21,9 @@ pub(super) use http::RawHttp;
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use secret::RawSecret;
-pub(super) use sink::{RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink};
+pub(super) use sink::{
+    RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,
+};
 pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
 

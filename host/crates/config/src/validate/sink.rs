@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind,
-        raw::{RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink},
+        FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind, WhenSlow,
+        raw::{RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow},
         refused_option,
     },
     check::Check,
@@ -14,14 +14,15 @@ use super::{
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
         let mut tombstones = None;
-        let (name, start, format, policy, plugin_versions, kind) = match raw {
+        let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
-                (name, raw.start, raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
+                (name, raw.start, raw.format, raw.on_error, raw.when_slow, member(raw.plugin_versions), SinkKind::Stdout)
             }
             RawSink::File(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
-                (name, start, raw.format.take(), raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+                let format = raw.format.take();
+                (name, start, format, raw.on_error, raw.when_slow, member(raw.plugin_versions), self.file(path, pipeline, raw))
             }
             RawSink::Kafka(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.start.take());
@@ -31,7 +32,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
                 tombstones = raw.tombstones;
-                (name, start, raw.format.take(), raw.on_error, versions, self.kafka(path, raw))
+                (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
@@ -39,7 +40,11 @@ impl Check<'_> {
         let mut kind = self.tombstones(path, &format, kind, tombstones);
         self.csv(path, &format, plugin_versions, &mut kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
-        Sink { name, start, format, plugin_versions, on_error: on_error(policy), kind }
+        let when_slow = match when_slow {
+            None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
+            Some(RawWhenSlow::Apart) => WhenSlow::Apart,
+        };
+        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
