@@ -5,7 +5,7 @@
 //! type and a move of its name (3 ns), and its own text: an integer 5 ns, a text 3 ns for each 16 bytes, which are looked
 //! at for escapes and moved. An event's place costs about 50 ns, once, and here every event has one row. So a flat record
 //! of 8 columns should cost about 150 ns, an envelope with mostly two images 250 ns. `naive` builds a `serde_json::Value`
-//! of the same members and prints it.
+//! of the same members and prints it: those of the envelope, but for the flat form.
 //!
 //! Run with `cargo bench --bench format`. Times are of this thread's CPU, the best of several rounds.
 
@@ -14,30 +14,32 @@ mod clock;
 use std::hint::black_box;
 
 use serde_json::{Map, Value, json};
-use sluicegate_config::RecordFormat;
-use sluicegate_format::Encoder;
-use sluicegate_model::change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values};
+use sluicegate_config::{Format, RecordFormat, ValueModes};
+use sluicegate_format::{Encoder, Records};
+use sluicegate_model::{
+    Result,
+    change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values},
+};
 
 fn main() {
     let batches = clock::orders(200_000);
     let rows: usize = batches.iter().map(|b| b.changes.len()).sum();
     println!("{rows} changes of the 8-column table `orders` from the generator; nanoseconds of CPU for each record\n");
     println!(
-        "{:<10} {:>6} {:>9} {:>12} {:>9} {:>9} {:>8} {:>8}",
+        "{:<22} {:>6} {:>9} {:>12} {:>9} {:>9} {:>8} {:>8}",
         "format", "bytes", "encode", "records/s", "naive", "copy", "gain", "to limit"
     );
-    for (name, format) in [("flat", RecordFormat::Flat), ("debezium", RecordFormat::Debezium)] {
-        let mut encoder = Encoder::new(format, "bench", "mysql");
+    let debezium = Format { schemas: true, values: ValueModes::DEBEZIUM, ..RecordFormat::Debezium.into() };
+    let with_schemas = ("debezium with schemas", debezium);
+    for (name, format) in RecordFormat::ALL.map(|(name, record)| (name, record.into())).into_iter().chain([with_schemas]) {
+        let mut encoder = Encoder::new(format.clone(), "bench", "mysql");
         let mut out = Vec::new();
         let mut bytes = 0;
         let encode = clock::best(rows, || {
             bytes = 0;
             for batch in &batches {
                 out.clear();
-                for change in &batch.changes {
-                    encoder.value(batch, change, &mut out).unwrap();
-                    out.push(b'\n');
-                }
+                encode_all(&mut encoder, batch, &mut out);
                 bytes += black_box(&out).len();
             }
         });
@@ -45,14 +47,22 @@ fn main() {
             for batch in &batches {
                 out.clear();
                 for change in &batch.changes {
-                    let record = if format == RecordFormat::Flat { naive_flat(batch, change) } else { naive_debezium(batch, change) };
+                    let record =
+                        if format.record == RecordFormat::Flat { naive_flat(batch, change) } else { naive_debezium(batch, change) };
                     serde_json::to_writer(&mut out, &record).unwrap();
                     out.push(b'\n');
                 }
                 black_box(&out);
             }
         });
-        let finished: Vec<Vec<u8>> = batches.iter().map(|batch| encode_all(&mut encoder, batch)).collect();
+        let finished: Vec<Vec<u8>> = batches
+            .iter()
+            .map(|batch| {
+                let mut out = Vec::new();
+                encode_all(&mut encoder, batch, &mut out);
+                out
+            })
+            .collect();
         let copy = clock::best(rows, || {
             for records in &finished {
                 out.clear();
@@ -62,18 +72,34 @@ fn main() {
         });
         let per_second = 1e9 / encode;
         let (gain, limit) = (naive / encode, encode / copy);
-        println!("{name:<10} {:>6} {encode:>9.1} {per_second:>12.0} {naive:>9.1} {copy:>9.1} {gain:>7.1}x {limit:>7.1}x", bytes / rows);
+        println!("{name:<22} {:>6} {encode:>9.1} {per_second:>12.0} {naive:>9.1} {copy:>9.1} {gain:>7.1}x {limit:>7.1}x", bytes / rows);
     }
     println!("\ngain: naive / encode. to limit: encode / copy.");
 }
 
-fn encode_all(encoder: &mut Encoder, batch: &Batch) -> Vec<u8> {
-    let mut out = Vec::new();
-    for change in &batch.changes {
-        encoder.value(batch, change, &mut out).unwrap();
-        out.push(b'\n');
+/// Appends all records of a batch as a file sink does: the changes of one table in one call.
+fn encode_all(encoder: &mut Encoder, batch: &Batch, out: &mut Vec<u8>) {
+    for changes in batch.changes.chunk_by(|one, other| one.table == other.table) {
+        encoder.table(batch, changes[0].table).encode(batch, changes, &mut Lines(out)).unwrap();
     }
-    out
+}
+
+/// Records with a line's end behind each.
+struct Lines<'a>(&'a mut Vec<u8>);
+
+impl Records for Lines<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.0
+    }
+
+    fn end(&mut self, _changes: usize) -> Result<()> {
+        self.0.push(b'\n');
+        Ok(())
+    }
+
+    fn pass(&mut self, _changes: usize) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn code(operation: Operation) -> &'static str {

@@ -1,6 +1,7 @@
 //! What arrives: keys, tombstones, the order of each key.
 
 use super::*;
+use sluicegate_config::Deletes;
 
 #[test]
 fn keys_tombstones_and_changed_keys_are_as_debezium_writes_them() {
@@ -37,6 +38,58 @@ fn keys_tombstones_and_changed_keys_are_as_debezium_writes_them() {
         ]
     );
     assert_eq!(bench.status.sinks[0].records.get(), 7);
+}
+
+/// Keys and values of the records of an update, one that changes the key, and a delete.
+fn told(topic: &str, tombstones: bool, format: Format) -> Vec<(String, Option<Value>)> {
+    let broker = kafka::shared();
+    let mut bench = Bench::open_in(KafkaSink { tombstones, ..settings(&broker, topic) }, format);
+    let mut batch = batch(0, table("orders", true));
+    push(&mut batch, Some((1, "a")), Some((1, "b")));
+    push(&mut batch, Some((1, "b")), Some((2, "b")));
+    push(&mut batch, Some((2, "b")), None);
+    bench.sink.write(&batch).unwrap();
+    bench.sink.commit(&Frontier::default()).unwrap();
+    let value = |text: String| serde_json::from_str(&text).unwrap();
+    broker.records(&format!("{topic}.orders")).into_iter().map(|record| (record.key.unwrap(), record.value.map(value))).collect()
+}
+
+#[test]
+fn the_two_rows_of_a_dts_update_follow_each_other_under_one_key() {
+    let records = told("pairs", true, RecordFormat::Dts.into());
+    let flags = |value: &Value| {
+        let flag = |name: &str| value[format!("new_dts_sync_dts_{name}_flag")].as_str().unwrap().to_owned();
+        flag("operation") + &flag("before") + &flag("after") + value["note"].as_str().unwrap()
+    };
+    let seen: Vec<_> = records.iter().map(|(key, value)| (key.as_str(), value.as_ref().map_or("tombstone".into(), flags))).collect();
+    let (one, two) = (r#"{"id":1}"#, r#"{"id":2}"#);
+    let expected = [(one, "UYNa"), (one, "UNYb"), (one, "DYNb"), (one, "tombstone"), (two, "INYb"), (two, "DYNb"), (two, "tombstone")];
+    assert_eq!(seen, expected.map(|(key, flags)| (key, flags.to_owned())));
+}
+
+#[test]
+fn deletes_of_bare_rows_are_tombstones_rows_both_or_nothing() {
+    let (one, two) = (r#"{"id":1}"#, r#"{"id":2}"#);
+    let deleted = |record: &(String, Option<Value>)| match &record.1 {
+        None => "tombstone".to_owned(),
+        Some(value) => value.get("__deleted").and_then(Value::as_str).unwrap_or("row").to_owned(),
+    };
+    for (topic, deletes, expected) in [
+        ("bare-tombstone", Deletes::Tombstone, vec![(one, "row"), (one, "tombstone"), (two, "row"), (two, "tombstone")]),
+        ("bare-drop", Deletes::Drop, vec![(one, "row"), (two, "row")]),
+        ("bare-rewrite", Deletes::Rewrite, vec![(one, "false"), (one, "true"), (two, "false"), (two, "true")]),
+        (
+            "bare-both",
+            Deletes::RewriteWithTombstone,
+            vec![(one, "false"), (one, "true"), (one, "tombstone"), (two, "false"), (two, "true"), (two, "tombstone")],
+        ),
+    ] {
+        let format = Format { deletes, ..RecordFormat::DebeziumFlattened.into() };
+        let records = told(topic, deletes.leaves_tombstones(), format);
+        let seen: Vec<_> = records.iter().map(|record| (record.0.as_str(), deleted(record))).collect();
+        let expected: Vec<_> = expected.into_iter().map(|(key, what)| (key, what.to_owned())).collect();
+        assert_eq!(seen, expected, "{deletes:?}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
+use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -53,6 +53,18 @@ impl Bench {
         Ok(Self { sink, status, folder })
     }
 
+    /// A sink whose records have this format.
+    fn open_in(settings: KafkaSink, format: Format) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
+        let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
+        let limits = Limits::default();
+        let settings = Settings { format, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
+        let sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
+        Self { sink, status, folder }
+    }
+
     fn dead_letters(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("sink.kafka.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -63,7 +75,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
     Settings {
         name: "kafka".into(),
         start: None,
-        format: RecordFormat::Flat,
+        format: RecordFormat::Flat.into(),
         plugin_versions,
         on_error,
         when_slow: WhenSlow::Hold,

@@ -2,6 +2,7 @@
 
 mod documented;
 pub(crate) mod failover;
+mod formats;
 mod lost_log;
 mod partial;
 mod places;

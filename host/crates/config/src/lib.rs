@@ -9,6 +9,7 @@
 
 mod document;
 mod environment;
+mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kafka_option;
@@ -27,10 +28,15 @@ mod validate;
 use std::{io, path::Path};
 
 pub use document::MOST_BYTES;
+pub use format::{
+    AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, EnvelopeField, Format, GeometryMode, LabelMode,
+    RecordFormat, TimeMode, ValueModes,
+};
 pub use kafka_option::refused_option;
 pub use pipeline::{
-    Delivery, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
-    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions, Unlogged, WhenSlow,
+    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
+    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions, Unlogged,
+    WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;

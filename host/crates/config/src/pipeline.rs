@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Secret,
+    Format, Secret,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
 };
 use sluicegate_model::limits::Limits;
@@ -238,15 +238,6 @@ impl fmt::Debug for Plugin {
     }
 }
 
-/// The form of a delivered record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordFormat {
-    /// Debezium's JSON envelope.
-    Debezium,
-    /// The row's columns and a few `_` fields.
-    Flat,
-}
-
 /// How a record tells which plugins made it, with their versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PluginVersions {
@@ -277,7 +268,7 @@ pub struct Sink {
     /// Where it begins while it has no progress but others have; `None` = such a start is refused.
     pub start: Option<StartAt>,
     /// What it writes.
-    pub format: RecordFormat,
+    pub format: Format,
     /// Whether, and where, a record tells which plugins made it.
     pub plugin_versions: PluginVersions,
     /// Policy for single records.
@@ -313,12 +304,24 @@ pub struct Roll {
 pub struct FileSink {
     /// The folder.
     pub folder: PathBuf,
-    /// File names are `{prefix}-{number:08}.ndjson`, with `.zst` behind when compressed.
+    /// File names are `{prefix}-{number:08}.ndjson` (or `.csv`), with `.zst` behind when compressed.
     pub prefix: String,
     /// When to roll.
     pub roll: Roll,
     /// zstd level, if compressed.
     pub zstd: Option<i32>,
+    /// How records stand in the files.
+    pub records: FileRecords,
+}
+
+/// How records stand in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileRecords {
+    /// One a line, those of all tables in one file.
+    #[default]
+    Lines,
+    /// CSV, with a folder for each table.
+    Csv,
 }
 
 /// What a Kafka sink does with tables without a primary key.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod format;
 mod schema;
 
 const HEAD: &str = "name: shop\nsource: { type: generator }\n";
@@ -319,7 +320,7 @@ fn defaults_are_as_documented() {
     assert_eq!(source.addresses, [Address::Tcp { host: "db.example".into(), port: 3306 }]);
     assert_eq!((&source.start, &source.heartbeat), (&StartAt::Now, &Heartbeat { every: Duration::from_secs(5), statement: None }));
     assert_eq!(source.tls, TlsMode::VerifyIdentity, "a server on another machine");
-    assert_eq!((pipeline.sinks[0].format, pipeline.sinks[0].on_error), (RecordFormat::Debezium, OnError::Stop));
+    assert_eq!((pipeline.sinks[0].format.record, pipeline.sinks[0].on_error), (RecordFormat::Debezium, OnError::Stop));
 
     let local = loaded(&mysql("").replace("db.example", "127.0.0.1")).unwrap();
     assert!(matches!(local.source, Source::MySql(MySqlSource { tls: TlsMode::Disabled, .. })));

@@ -12,7 +12,7 @@ use super::{
     stream::Layout,
     streams::{PLAIN, Streams},
 };
-use sluicegate_config::Roll;
+use sluicegate_config::{FileRecords, Roll};
 use sluicegate_format::Lines;
 use sluicegate_model::{Result, limits::Limits};
 
@@ -56,7 +56,7 @@ fn lay_out<'a>(root: &Path, foreign: &Path, journal: &[u8], names: impl Iterator
 /// Opens the sink, writes a record for two streams, and answers the state after it.
 fn go_on(root: &Path, state: Option<&str>) -> Result<String> {
     let limits = Limits::default();
-    let naming = Naming { prefix: "x".into(), zstd: false };
+    let naming = Naming { prefix: "x".into(), records: FileRecords::Lines, zstd: false };
     let recovered = recover(root, &naming, state)?;
     let layout = Layout { root: root.to_owned(), naming, roll: Roll { bytes: 1 << 20, every: None }, zstd: None, format: Box::new(Lines) };
     let mut streams = Streams::new(layout, &recovered, &limits);
@@ -64,7 +64,7 @@ fn go_on(root: &Path, state: Option<&str>) -> Result<String> {
     for stream in [Some(PLAIN), eu].into_iter().flatten() {
         streams.append(stream, |out| {
             out.extend_from_slice(&RECORD[..RECORD.len() - 1]);
-            Ok(())
+            Ok(true)
         })?;
     }
     streams.idle()?;

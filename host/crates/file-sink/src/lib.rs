@@ -1,4 +1,4 @@
-//! NDJSON files in a folder: rolled by size and time, optionally compressed, each change in them exactly once.
+//! NDJSON or CSV files in a folder: rolled by size and time, optionally compressed, each change in them exactly once.
 //!
 //! Where a plugin chooses destinations, each has a folder inside the sink's, with rolled files of its own: a stream. An update
 //! whose row goes from one destination to another is a delete in the one and an insert in the other.
@@ -23,6 +23,7 @@ mod streams;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -30,11 +31,11 @@ use naming::Naming;
 use stream::Layout;
 use streams::{PLAIN, Streams};
 
-use sluicegate_config::FileSink as Settings;
-use sluicegate_format::{Encoder, Lines};
+use sluicegate_config::{FileRecords, FileSink as Settings};
+use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
     limits::Limits,
 };
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
@@ -48,14 +49,18 @@ pub struct FileSink {
     numbers: Numbers,
     /// Where the tables of the batch at hand go.
     routes: Vec<Route>,
+    /// How records stand in the files.
+    records: FileRecords,
     uncommitted: Option<PathBuf>,
     _lock: Lock,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Route {
     /// The table's stream; `None` when a plugin chose a destination that cannot be a folder.
     stream: Option<usize>,
+    /// The table's own folder in that of its destination, where files hold records of one table.
+    folder: Option<Arc<str>>,
     /// The column that holds the rows' own destinations.
     column: Option<usize>,
 }
@@ -93,21 +98,30 @@ impl FileResume {
     }
 
     fn naming(&self) -> Naming {
-        Naming { prefix: self.settings.prefix.clone(), zstd: self.settings.zstd.is_some() }
+        Naming { prefix: self.settings.prefix.clone(), records: self.settings.records, zstd: self.settings.zstd.is_some() }
     }
 
     /// Cuts the files to their durable length, and removes those that came later.
     fn open(self, encoder: Encoder) -> Result<FileSink> {
         let naming = self.naming();
         let Self { settings, policy, state, limits, numbers } = self;
-        let recovered = recovery::recover(&settings.folder, &naming, state.as_deref())?;
-        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd, format: Box::new(Lines) };
+        let mut recovered = recovery::recover(&settings.folder, &naming, state.as_deref())?;
+        let format: Box<dyn FileFormat> = match settings.records {
+            FileRecords::Lines => Box::new(Lines),
+            FileRecords::Csv => Box::new(CsvLines),
+        };
+        if settings.records == FileRecords::Csv {
+            recovered.plain = recovered.plain.in_next_file();
+            recovered.destinations = recovered.destinations.into_iter().map(|(name, start)| (name, start.in_next_file())).collect();
+        }
+        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd, format };
         Ok(FileSink {
             streams: Streams::new(layout, &recovered, &limits),
             encoder,
             policy,
             numbers,
             routes: Vec::new(),
+            records: settings.records,
             uncommitted: recovered.uncommitted,
             _lock: recovered.lock,
         })
@@ -130,13 +144,25 @@ impl FileSink {
     fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
         for rows in &batch.tables {
-            let stream = match &rows.table.destination {
-                None => Some(PLAIN),
-                Some(chosen) => self.streams.find(chosen)?,
-            };
-            self.routes.push(Route { stream, column: rows.table.destination_column() });
+            let folder = self.table_folder(&rows.table);
+            let stream = self.stream_in(rows.table.destination.as_deref(), folder.as_deref())?;
+            self.routes.push(Route { stream, folder, column: rows.table.destination_column() });
         }
         Ok(())
+    }
+
+    /// The folder of the table's own, where files hold records of one table.
+    fn table_folder(&self, table: &Table) -> Option<Arc<str>> {
+        (self.records == FileRecords::Csv).then(|| naming::table_folder(&table.name).into())
+    }
+
+    /// The stream of a destination, if there is one, and of a folder in it, if there is one; `None`: it cannot be a folder.
+    fn stream_in(&mut self, destination: Option<&str>, folder: Option<&str>) -> Result<Option<usize>> {
+        match (destination, folder) {
+            (None, None) => Ok(Some(PLAIN)),
+            (Some(only), None) | (None, Some(only)) => self.streams.find(only),
+            (Some(destination), Some(folder)) => self.streams.find(&format!("{destination}/{folder}")),
+        }
     }
 
     /// Writes the records of changes of one table, as far as they go to one stream. Tells in `written` how many of the changes are.
@@ -146,33 +172,37 @@ impl FileSink {
     /// final.
     fn deliver(&mut self, batch: &Batch, changes: &[Change], written: &mut Written) -> Result<()> {
         let Some(change) = changes.first() else { return Ok(()) };
-        let route = *self.routes.get(change.table as usize).ok_or_else(dangling)?;
+        let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
         let (stream, changes) = if route.column.is_none() {
             (route.stream.ok_or_else(|| bad_destination(batch, change))?, changes)
         } else {
             let row = if change.after == NO_IMAGE { change.before } else { change.after };
-            let stream = self.stream_of(batch, change, route, row)?;
+            let stream = self.stream_of(batch, change, &route, row)?;
             if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
-                let left = self.stream_of(batch, change, route, change.before)?;
+                let left = self.stream_of(batch, change, &route, change.before)?;
                 if left != stream {
                     return self.deliver_move(batch, change, left, stream, written);
                 }
             }
             (stream, &changes[..1])
         };
+        let encoder = self.encoder.table(batch, change.table);
+        if let Some(header) = encoder.file_header() {
+            self.streams.begin_with(stream, header)?;
+        }
         let mut appending = self.streams.appending(stream, written);
-        let encoded = self.encoder.table(batch, change.table).encode(batch, changes, &mut appending);
+        let encoded = encoder.encode(batch, changes, &mut appending);
         encoded.inspect_err(|_| appending.undo())
     }
 
     /// The stream that a row's own destination, or its table's, names.
-    fn stream_of(&mut self, batch: &Batch, change: &Change, route: Route, row: u32) -> Result<usize> {
+    fn stream_of(&mut self, batch: &Batch, change: &Change, route: &Route, row: u32) -> Result<usize> {
         let own = match (route.column, batch.tables.get(change.table as usize)) {
             (Some(column), Some(rows)) => destination::of_row(rows, column, row)?,
             _ => None,
         };
         let stream = match own {
-            Some(own) => self.streams.find(own)?,
+            Some(own) => self.stream_in(Some(own), route.folder.as_deref())?,
             None => route.stream,
         };
         stream.ok_or_else(|| bad_destination(batch, change))
@@ -183,6 +213,10 @@ impl FileSink {
         if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
             destination::check_whole(rows, change.after)?;
         }
+        if let Some(header) = self.encoder.table(batch, change.table).file_header() {
+            self.streams.begin_with(left, header)?;
+            self.streams.begin_with(entered, header)?;
+        }
         let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
         let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
         let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;
@@ -190,7 +224,7 @@ impl FileSink {
         let entering = entering.inspect_err(|_| self.streams.undo(left, leaving))?;
         self.streams.settle(left)?;
         self.streams.settle(entered)?;
-        written.records += 2;
+        written.records += usize::from(leaving > 0) + usize::from(entering > 0);
         written.bytes += leaving + entering;
         written.changes += 1;
         Ok(())
@@ -230,16 +264,14 @@ impl Sink for FileSink {
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
-        let stream = match &truncate.table.destination {
-            None => PLAIN,
-            Some(chosen) => self.streams.find(chosen)?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Sink,
-                    format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name),
-                )
+        let folder = self.table_folder(&truncate.table);
+        let stream = self.stream_in(truncate.table.destination.as_deref(), folder.as_deref())?.ok_or_else(|| {
+            Error::new(ErrorKind::Sink, format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name))
                 .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
-            })?,
-        };
+        })?;
+        if let Some(header) = self.encoder.file_header(&truncate.table) {
+            self.streams.begin_with(stream, header)?;
+        }
         let mut written = Written::default();
         self.encoder.truncate(truncate, &mut self.streams.appending(stream, &mut written))?;
         self.numbers.count(written.records, written.bytes);

@@ -56,6 +56,11 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Goes on in a file of its own, where what the last one began with is not known.
+    pub fn in_next_file(self) -> Self {
+        if self.bytes == 0 { self } else { Self { number: self.number + 1, bytes: 0, records: 0, opened_us: 0, ..self } }
+    }
+
     /// A stream that has no files yet.
     pub fn new() -> Self {
         Self { number: 1, bytes: 0, records: 0, opened_us: 0, recorded: false }

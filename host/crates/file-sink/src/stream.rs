@@ -57,6 +57,8 @@ pub(super) struct Stream {
     pub buffer: Vec<u8>,
     /// How full `buffer` may get before the file is full.
     pub room: usize,
+    /// What the current file begins with, and those that follow.
+    pub header: Vec<u8>,
 }
 
 impl Stream {
@@ -75,6 +77,7 @@ impl Stream {
             used: 0,
             buffer: Vec::new(),
             room: 0,
+            header: Vec::new(),
         };
         stream.set_room(layout);
         stream
@@ -116,7 +119,11 @@ impl Stream {
         };
         self.output = Some(Output::new(file, self.bytes, layout.zstd).map_err(|e| fault(&path, "the file cannot be used", e))?);
         if self.bytes == 0 {
-            self.put(layout, |format, out| format.begin(out))?;
+            let header = self.header.clone();
+            self.put(layout, |format, out| {
+                format.begin(out);
+                out.extend_from_slice(&header);
+            })?;
         }
         Ok(())
     }

@@ -92,18 +92,35 @@ impl Streams {
         Ok(Some(self.add(destination, &Start::new())))
     }
 
-    /// Lets `write` append a record to a stream's buffer, and ends its line. Answers its bytes. [`Self::settle`] has to
-    /// follow, or [`Self::undo`].
+    /// Lets `write` append a record to a stream's buffer, and ends its line. Answers its bytes; 0 when `write` answers that there is
+    /// none. [`Self::settle`] has to follow, or [`Self::undo`].
     #[inline]
-    pub fn append(&mut self, stream: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<usize> {
+    pub fn append(&mut self, stream: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<bool>) -> Result<usize> {
         let stream = &mut self.list[stream];
         let before = stream.buffer.len();
-        write(&mut stream.buffer)?;
+        if !write(&mut stream.buffer)? {
+            return Ok(0);
+        }
         self.layout.format.end_record(&mut stream.buffer);
         stream.records += 1;
         let bytes = stream.buffer.len() - before;
         self.buffered += bytes;
         Ok(bytes)
+    }
+
+    /// Sees to it that the stream's file begins with `header`: one that begins otherwise is ended.
+    pub fn begin_with(&mut self, stream: usize, header: &[u8]) -> Result<()> {
+        if self.list[stream].header == header {
+            return Ok(());
+        }
+        self.write_out(stream)?;
+        let stream = &mut self.list[stream];
+        if stream.has_begun() {
+            self.open -= usize::from(stream.is_open());
+            stream.roll(&self.layout)?;
+        }
+        stream.header = header.to_vec();
+        Ok(())
     }
 
     /// Where an encoder gives records of a stream.
@@ -112,8 +129,11 @@ impl Streams {
         Appending { streams: self, stream, whole, written }
     }
 
-    /// Takes back the last record appended, of so many bytes.
+    /// Takes back the last record appended, of so many bytes, if there was one.
     pub fn undo(&mut self, stream: usize, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         let stream = &mut self.list[stream];
         stream.buffer.truncate(stream.buffer.len() - bytes);
         stream.records -= 1;
@@ -282,6 +302,11 @@ impl Records for Appending<'_> {
         self.written.bytes += bytes;
         self.streams.settle(self.stream)?;
         self.whole = self.streams.list[self.stream].buffer.len();
+        Ok(())
+    }
+
+    fn pass(&mut self, changes: usize) -> Result<()> {
+        self.written.changes += changes;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use sluicegate_samples::orders::inserts;
 use sluicegate_sink::Final;
 use sluicegate_status::{SinkStatus, Status};
 
+mod csv;
 mod destinations;
 mod formats;
 mod full_disk;
@@ -23,7 +24,13 @@ fn numbers() -> Numbers {
 }
 
 fn settings(folder: &Path, roll: u64, zstd: Option<i32>) -> Settings {
-    Settings { folder: folder.join("out"), prefix: "orders".into(), roll: Roll { bytes: roll, every: None }, zstd }
+    Settings {
+        folder: folder.join("out"),
+        prefix: "orders".into(),
+        roll: Roll { bytes: roll, every: None },
+        zstd,
+        records: FileRecords::Lines,
+    }
 }
 
 /// Few records fill it.
@@ -322,7 +329,7 @@ fn the_sinks_own_files_are_not_written_through_a_link() {
                 fs::write(&victim, "kept").unwrap();
             }
             std::os::unix::fs::symlink(&victim, root.join(name)).unwrap();
-            let naming = Naming { prefix: "orders".into(), zstd: false };
+            let naming = Naming { prefix: "orders".into(), records: FileRecords::Lines, zstd: false };
             let mut journal = Journal::new(&root, &naming);
             let _refused_or_not = open(&settings(folder.path(), 500, None), None).map(drop);
             let _refused_or_not =

@@ -1,10 +1,8 @@
-//! Debezium's JSON envelope, without its schema part (`schemas.enable=false`), in the field order of its MySQL connector:
-//! `before`, `after`, `source`, `transaction`, `op`, `ts_ms`, `ts_us`, `ts_ns` (Debezium documentation, "MySQL connector",
-//! "Change events"; field order from `SchemaFactory` and `BinlogSourceInfoStructMaker`).
+//! Debezium's JSON envelope, with or without its schema part, in the field order of its MySQL connector: `before`, `after`, `source`,
+//! `transaction`, `op`, `ts_ms`, `ts_us`, `ts_ns` (Debezium documentation, "MySQL connector", "Change events"; field order from
+//! `SchemaFactory` and `BinlogSourceInfoStructMaker`).
 //!
-//! Values have the forms of [`json`], which is what Debezium writes with `decimal.handling.mode=string`,
-//! `binary.handling.mode=base64` and `time.precision.mode=isostring`, but for: datetimes keep a space instead of `T`,
-//! times of day and durations keep MySQL's `-838:59:59.000000`, and unsigned 64-bit integers are exact numbers.
+//! Values have the forms of [`super::form`]: what the options say, which have the names of Debezium's settings.
 //!
 //! - `op` is `c`, `u`, `d`, `t` for a table that was emptied (both images null), or `r` for a row that a snapshot read; then `source.snapshot` is `"true"`, otherwise `"false"`.
 //! - `source.ts_*` is when the database executed the change, the outer `ts_*` when this program wrote the record (the
@@ -15,67 +13,68 @@
 //!   `headers`, an object of strings, where the table has header columns and the sink has no headers of its own.
 
 use super::{
+    connect,
+    format_options::{Options, Origin},
     head::{Head, Stamp},
-    json::{self, Field, signed, unsigned},
+    json::{signed, unsigned},
+    record::{Context, Record, Written},
+    row::{Misfit, Row},
 };
 use sluicegate_model::{
-    change::{Change, NO_IMAGE, Operation, Table, TableRows},
+    Result,
+    change::{NO_IMAGE, Operation, Table, TableRows},
     json::string,
 };
-
-/// What is constant for a table version.
-pub(super) struct Plan {
-    row: Vec<Field>,
-    /// `,"db":…,"sequence":null,"ts_us":`
-    database: Vec<u8>,
-    /// `,"schema":…,"table":…,"server_id":`
-    table: Vec<u8>,
-}
-
-impl Plan {
-    pub(super) fn new(table: &Table) -> Self {
-        let mut database = b",\"db\":".to_vec();
-        string(table.name.database.as_bytes(), &mut database);
-        database.extend_from_slice(b",\"sequence\":null,\"ts_us\":");
-        let mut name = Vec::new();
-        if let Some(schema) = &table.name.schema {
-            name.extend_from_slice(b",\"schema\":");
-            string(schema.as_bytes(), &mut name);
-        }
-        name.extend_from_slice(b",\"table\":");
-        string(table.name.table.as_bytes(), &mut name);
-        name.extend_from_slice(b",\"server_id\":");
-        Self { row: super::object_fields(table, |_| true), database, table: name }
-    }
-}
 
 /// The operation of a table that was emptied.
 const TRUNCATE: u8 = b't';
 
-/// What is constant for an encoder, and what changes rarely.
-#[derive(Clone)]
-pub(super) struct Envelope {
-    /// `,"source":{"version":…,"connector":…,"name":…,"ts_ms":`
-    origin: Vec<u8>,
+/// The records of a table version.
+pub(super) struct Debezium {
+    row: Row,
+    /// `{"schema":…,"payload":`, or nothing.
+    schema: Vec<u8>,
+    source: Source,
+    head: Head,
+    /// The member that tells the plugins' versions, with the comma in front; or nothing.
+    versions: Vec<u8>,
     /// The end of the record for each operation at the current time.
     tails: [Vec<u8>; 5],
 }
 
-impl Envelope {
-    pub(super) fn new(pipeline: &str, connector: &str) -> Self {
-        let mut origin = b",\"source\":{\"version\":".to_vec();
-        string(env!("CARGO_PKG_VERSION").as_bytes(), &mut origin);
-        origin.extend_from_slice(b",\"connector\":");
-        string(connector.as_bytes(), &mut origin);
-        origin.extend_from_slice(b",\"name\":");
-        string(pipeline.as_bytes(), &mut origin);
-        origin.extend_from_slice(b",\"ts_ms\":");
-        Self { origin, tails: Default::default() }
+impl Debezium {
+    pub(super) fn new(table: &Table, options: &Options) -> Self {
+        let mut schema = Vec::new();
+        if options.format.schemas {
+            schema.extend_from_slice(b"{\"schema\":");
+            connect::envelope(table, &options.format.values, &options.origin, &mut schema);
+            schema.extend_from_slice(b",\"payload\":");
+        }
+        Self {
+            row: options.whole_row(table),
+            schema,
+            source: Source::new(table, &options.origin),
+            head: Head::default(),
+            versions: Vec::new(),
+            tails: Default::default(),
+        }
+    }
+}
+
+impl Record for Debezium {
+    fn is_wrapped(&self) -> bool {
+        !self.schema.is_empty()
     }
 
-    /// Sets the processing time, in microseconds since 1970, and the member that tells the plugins' versions, with the comma
-    /// in front; or nothing.
-    pub(super) fn begin(&mut self, now_us: i64, versions: &[u8]) {
+    fn versions(&mut self, versions: Option<&str>) {
+        self.versions.clear();
+        if let Some(versions) = versions {
+            self.versions.extend_from_slice(b",\"plugins\":");
+            string(versions.as_bytes(), &mut self.versions);
+        }
+    }
+
+    fn begin(&mut self, now_us: i64) {
         let codes = [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete].map(super::code);
         for (code, tail) in codes.into_iter().chain([TRUNCATE]).zip(&mut self.tails) {
             tail.clear();
@@ -87,39 +86,82 @@ impl Envelope {
             signed(now_us, tail);
             tail.extend_from_slice(b",\"ts_ns\":");
             nanoseconds(now_us, tail);
-            tail.extend_from_slice(versions);
+            tail.extend_from_slice(&self.versions);
             tail.push(b'}');
+            if !self.schema.is_empty() {
+                tail.push(b'}');
+            }
         }
     }
 
-    pub(super) fn write(&self, plan: &Plan, head: &mut Head, stamp: &Stamp<'_>, rows: &TableRows, change: &Change, out: &mut Vec<u8>) {
+    #[inline]
+    fn write(&mut self, context: &Context<'_>, out: &mut Vec<u8>) -> Result<Written, Misfit> {
+        let Context { rows, change, stamp, .. } = context;
+        out.extend_from_slice(&self.schema);
         out.extend_from_slice(b"{\"before\":");
-        image(plan, rows, change.before, out);
+        image(&self.row, rows, change.before, out)?;
         out.extend_from_slice(b",\"after\":");
-        image(plan, rows, change.after, out);
-        head.append(stamp, out, |text| self.source(plan, stamp, text));
+        image(&self.row, rows, change.after, out)?;
+        let Self { source, head, .. } = self;
+        head.append(stamp, out, |text| source.write(stamp, text));
         unsigned(change.row.into(), out);
         out.extend_from_slice(&self.tails[change.operation as usize]);
+        Ok(Written::Record)
     }
 
-    /// The record of a table that was emptied.
-    pub(super) fn truncate(&self, plan: &Plan, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+    fn truncate(&mut self, stamp: &Stamp<'_>, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(&self.schema);
         out.extend_from_slice(b"{\"before\":null,\"after\":null");
-        self.source(plan, stamp, out);
+        self.source.write(stamp, out);
         out.push(b'0');
         out.extend_from_slice(&self.tails[4]);
+        Ok(())
+    }
+}
+
+/// The constant parts of the `source` block.
+struct Source {
+    /// `,"source":{"version":…,"connector":…,"name":…,"ts_ms":`
+    origin: Vec<u8>,
+    /// `,"db":…,"sequence":null,"ts_us":`
+    database: Vec<u8>,
+    /// `,"schema":…,"table":…,"server_id":`
+    table: Vec<u8>,
+}
+
+impl Source {
+    fn new(table: &Table, from: &Origin) -> Self {
+        let mut origin = b",\"source\":{\"version\":".to_vec();
+        string(Origin::VERSION.as_bytes(), &mut origin);
+        origin.extend_from_slice(b",\"connector\":");
+        string(from.connector.as_bytes(), &mut origin);
+        origin.extend_from_slice(b",\"name\":");
+        string(from.pipeline.as_bytes(), &mut origin);
+        origin.extend_from_slice(b",\"ts_ms\":");
+        let mut database = b",\"db\":".to_vec();
+        string(table.name.database.as_bytes(), &mut database);
+        database.extend_from_slice(b",\"sequence\":null,\"ts_us\":");
+        let mut name = Vec::new();
+        if let Some(schema) = &table.name.schema {
+            name.extend_from_slice(b",\"schema\":");
+            string(schema.as_bytes(), &mut name);
+        }
+        name.extend_from_slice(b",\"table\":");
+        string(table.name.table.as_bytes(), &mut name);
+        name.extend_from_slice(b",\"server_id\":");
+        Self { origin, database, table: name }
     }
 
-    /// The `source` block up to the row's number.
-    fn source(&self, plan: &Plan, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+    /// The block up to the row's number.
+    fn write(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.origin);
         signed(stamp.time_us.div_euclid(1000), out);
         out.extend_from_slice(if stamp.snapshot { b",\"snapshot\":\"true\"" } else { b",\"snapshot\":\"false\"" });
-        out.extend_from_slice(&plan.database);
+        out.extend_from_slice(&self.database);
         signed(stamp.time_us, out);
         out.extend_from_slice(b",\"ts_ns\":");
         nanoseconds(stamp.time_us, out);
-        out.extend_from_slice(&plan.table);
+        out.extend_from_slice(&self.table);
         unsigned(stamp.server_id.into(), out);
         out.extend_from_slice(b",\"gtid\":");
         match stamp.id {
@@ -135,18 +177,20 @@ impl Envelope {
 }
 
 /// Appends microseconds as nanoseconds. By the digits: the product of a time after the year 2262 is beyond 64 bits.
-fn nanoseconds(time_us: i64, out: &mut Vec<u8>) {
+pub(super) fn nanoseconds(time_us: i64, out: &mut Vec<u8>) {
     signed(time_us, out);
     if time_us != 0 {
         out.extend_from_slice(b"000");
     }
 }
 
+/// Appends an image of a change, or null where it has none.
 #[inline]
-fn image(plan: &Plan, rows: &TableRows, row: u32, out: &mut Vec<u8>) {
+pub(super) fn image(plan: &Row, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<(), Misfit> {
     if row == NO_IMAGE {
         out.extend_from_slice(b"null");
+        Ok(())
     } else {
-        json::object(&plan.row, &rows.columns, row, out);
+        plan.object(&rows.columns, row, out)
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::json_format::JsonFormat;
-use sluicegate_config::RecordFormat;
+use sluicegate_config::Format as Settings;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Table, TableRows, Truncate},
@@ -14,6 +14,14 @@ use sluicegate_model::{
 pub trait Format: Send {
     /// The encoder of one table version. It is asked for once for each, and kept as long as there is room for it.
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder>;
+
+    /// Whether it can write the table: what is wrong is known before the first row.
+    ///
+    /// # Errors
+    /// `Sink`: it cannot. The encoder of the table gives the same error.
+    fn check(&self, _table: &Table) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Turns the changes of one table version into records. Everything that is constant for the table is made with it, so that for each row
@@ -28,17 +36,34 @@ pub trait TableEncoder: Send {
     /// `Record`: the change behind those that `out` was told of cannot be encoded; nothing of it is given. Or what `out` answers.
     fn encode(&mut self, batch: &Batch, changes: &[Change], out: &mut dyn Records) -> Result<()>;
 
+    /// The changes that this one is encoded as, where it has two records: each can be given to [`Self::encode`] by itself, by sinks that
+    /// take one record at a time.
+    fn split(&self, _change: &Change) -> Option<[Change; 2]> {
+        None
+    }
+
+    /// What a file of such records begins with. Then a file holds records of tables with the same beginning only.
+    fn file_header(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Gives the record that says that the table was emptied.
     ///
     /// # Errors
-    /// As of [`Self::encode`].
+    /// As of [`Self::encode`]; `Sink`: the format has no such record.
     fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()>;
 
     /// Appends the key of a row. Answers `false`, and appends nothing, when the table has no key.
-    fn key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> bool;
+    ///
+    /// # Errors
+    /// `Record`: a value cannot be written as the format's options say; nothing is appended.
+    fn key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<bool>;
 
     /// Appends a key made of all columns of the record, for a table without one.
-    fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>);
+    ///
+    /// # Errors
+    /// As of [`Self::key`].
+    fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()>;
 
     /// Hands the headers of a row to `each`: name and value, those that are null left out.
     ///
@@ -57,6 +82,12 @@ pub trait Records {
     /// # Errors
     /// It cannot be taken, and neither can what follows.
     fn end(&mut self, changes: usize) -> Result<()>;
+
+    /// So many more of the changes have no record in this format.
+    ///
+    /// # Errors
+    /// As of [`Self::end`].
+    fn pass(&mut self, changes: usize) -> Result<()>;
 }
 
 /// One record and no more, for sinks that take one for each change.
@@ -77,6 +108,10 @@ impl Records for Single<'_> {
             _ => Err(Error::new(ErrorKind::Internal, "a format gave several records for a sink that takes one")),
         }
     }
+
+    fn pass(&mut self, _changes: usize) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A sink's encoders: one for each table version that it has met.
@@ -92,7 +127,7 @@ pub struct Encoder {
 impl Encoder {
     /// The encoders of one of the program's own formats. `pipeline` is the name in the records; `connector` the kind of source
     /// (`mysql`, `mariadb`, `generator`).
-    pub fn new(format: RecordFormat, pipeline: &str, connector: &str) -> Self {
+    pub fn new(format: impl Into<Settings>, pipeline: &str, connector: &str) -> Self {
         Self::of(JsonFormat::new(format, pipeline, connector))
     }
 
@@ -111,15 +146,27 @@ impl Encoder {
         &mut *self.tables[number].1
     }
 
-    /// Appends the one record of a change.
+    /// Appends the one record of a change. Answers `false`, and appends nothing, when the format has none for it.
     ///
     /// # Errors
     /// `Record`: it cannot be encoded; then nothing is appended.
-    pub fn value(&mut self, batch: &Batch, change: &Change, out: &mut Vec<u8>) -> Result<()> {
+    pub fn value(&mut self, batch: &Batch, change: &Change, out: &mut Vec<u8>) -> Result<bool> {
         let start = out.len();
         let encoder = self.table(batch, change.table);
-        let encoded = encoder.encode(batch, std::slice::from_ref(change), &mut Single { out, records: 0 });
+        let mut single = Single { out, records: 0 };
+        let encoded = encoder.encode(batch, std::slice::from_ref(change), &mut single).map(|()| single.records > 0);
         encoded.inspect_err(|_| out.truncate(start))
+    }
+
+    /// As [`TableEncoder::split`].
+    pub fn split(&mut self, batch: &Batch, change: &Change) -> Option<[Change; 2]> {
+        self.table(batch, change.table).split(change)
+    }
+
+    /// As [`TableEncoder::file_header`], of a table.
+    pub fn file_header(&mut self, table: &Arc<Table>) -> Option<&[u8]> {
+        let number = self.look_up(table, usize::MAX);
+        self.tables[number].1.file_header()
     }
 
     /// Gives the record that says that a table was emptied.
@@ -148,13 +195,19 @@ impl Encoder {
     }
 
     /// As [`TableEncoder::key`], of row `row` of `batch.tables[table]`.
-    pub fn key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> bool {
+    ///
+    /// # Errors
+    /// `Record`, as there.
+    pub fn key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<bool> {
         self.table(batch, table).key(&batch.tables[table as usize], row, out)
     }
 
     /// As [`TableEncoder::row_key`], of row `row` of `batch.tables[table]`.
-    pub fn row_key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) {
-        self.table(batch, table).row_key(&batch.tables[table as usize], row, out);
+    ///
+    /// # Errors
+    /// `Record`, as there.
+    pub fn row_key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        self.table(batch, table).row_key(&batch.tables[table as usize], row, out)
     }
 
     /// How many encoders are held.

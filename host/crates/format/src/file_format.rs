@@ -24,6 +24,20 @@ pub enum Durable {
     AtEnd,
 }
 
+/// A record a line, as CSV ends it: with CR LF.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CsvLines;
+
+impl FileFormat for CsvLines {
+    fn end_record(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn durable(&self) -> Durable {
+        Durable::AtAnyRecord
+    }
+}
+
 /// A record a line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lines;

@@ -18,26 +18,34 @@
 //! and `__op` becomes `___op`. So no two members ever share a name, and the reader can tell them apart.
 
 use super::{
+    format_options::Options,
     head::{Head, Stamp},
-    json::{self, Field, Name, unsigned},
+    json::{Field, Name, unsigned},
+    record::{Context, Record, Written},
+    row::{Misfit, Row},
 };
 use sluicegate_model::{
-    change::{Change, NO_IMAGE, Place, Table, TableRows, write_timestamp},
+    Result,
+    change::{NO_IMAGE, Place, Table, write_timestamp},
     json::string,
 };
 
 /// Our own members' names, without the leading underscore.
 const RESERVED: [&str; 11] = ["op", "database", "schema", "table", "ts", "gtid", "file", "pos", "row", "headers", "plugins"];
 
-/// What is constant for a table version.
-pub(super) struct Plan {
-    row: Vec<Field>,
+/// The records of a table version.
+pub(super) struct Flat {
+    row: Row,
     /// `"_database":…,"_schema":…,"_table":…,"_ts":"` with the comma in front
     table: Vec<u8>,
+    /// From the table's name to the row's number.
+    head: Head,
+    /// The member that tells the plugins' versions, with the comma in front; or nothing.
+    versions: Vec<u8>,
 }
 
-impl Plan {
-    pub(super) fn new(table: &Table) -> Self {
+impl Flat {
+    pub(super) fn new(table: &Table, options: &Options) -> Self {
         let mut name = b",\"_database\":".to_vec();
         string(table.name.database.as_bytes(), &mut name);
         if let Some(schema) = &table.name.schema {
@@ -48,49 +56,67 @@ impl Plan {
         string(table.name.table.as_bytes(), &mut name);
         name.extend_from_slice(b",\"_ts\":\"");
         let columns = table.columns.iter().enumerate().filter(|(_, c)| c.place == Place::Value);
-        let row = columns.map(|(column, c)| Field { column, name: member(&c.name) }).collect();
-        Self { row, table: name }
-    }
-
-    /// `versions`: the member that tells the plugins' versions, with the comma in front; or nothing.
-    pub(super) fn write(&self, head: &mut Head, versions: &[u8], stamp: &Stamp<'_>, rows: &TableRows, change: &Change, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[b'{', b'"', b'_', b'o', b'p', b'"', b':', b'"', super::code(change.operation), b'"']);
-        head.append(stamp, out, |text| self.place(stamp, versions, text));
-        unsigned(change.row.into(), out);
-        let row = if change.after == NO_IMAGE { change.before } else { change.after };
-        json::members(&self.row, &rows.columns, row, out);
-        out.push(b'}');
-    }
-
-    /// The record of a table that was emptied. `versions` as above.
-    pub(super) fn truncate(&self, versions: &[u8], stamp: &Stamp<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"_op\":\"t\"");
-        self.place(stamp, versions, out);
-        out.extend_from_slice(b"0}");
-    }
-
-    /// From the table's name to the row's number.
-    fn place(&self, stamp: &Stamp<'_>, versions: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.table);
-        write_timestamp(stamp.time_us, out);
-        out.push(b'"');
-        out.extend_from_slice(versions);
-        if let Some(id) = stamp.id {
-            out.extend_from_slice(b",\"_gtid\":");
-            string(id.as_bytes(), out);
-        }
-        if !stamp.file.is_empty() {
-            out.extend_from_slice(b",\"_file\":");
-            string(stamp.file.as_bytes(), out);
-        }
-        out.extend_from_slice(b",\"_pos\":");
-        unsigned(stamp.position, out);
-        out.extend_from_slice(b",\"_row\":");
+        let fields = columns.map(|(column, c)| Field { column, name: Name::new(b',', &member_name(&c.name)) }).collect();
+        Self { row: options.row(table, fields), table: name, head: Head::default(), versions: Vec::new() }
     }
 }
 
+impl Record for Flat {
+    fn headers_member(&self) -> &'static str {
+        "_headers"
+    }
+
+    fn versions(&mut self, versions: Option<&str>) {
+        self.versions.clear();
+        if let Some(versions) = versions {
+            self.versions.extend_from_slice(b",\"_plugins\":");
+            string(versions.as_bytes(), &mut self.versions);
+        }
+        self.head.clear();
+    }
+
+    #[inline]
+    fn write(&mut self, context: &Context<'_>, out: &mut Vec<u8>) -> Result<Written, Misfit> {
+        let Context { rows, change, stamp, .. } = context;
+        out.extend_from_slice(&[b'{', b'"', b'_', b'o', b'p', b'"', b':', b'"', super::code(change.operation), b'"']);
+        let Self { row, table, head, versions } = self;
+        head.append(stamp, out, |text| place(table, versions, stamp, text));
+        unsigned(change.row.into(), out);
+        let image = if change.after == NO_IMAGE { change.before } else { change.after };
+        row.members(&rows.columns, image, out)?;
+        out.push(b'}');
+        Ok(Written::Record)
+    }
+
+    fn truncate(&mut self, stamp: &Stamp<'_>, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(b"{\"_op\":\"t\"");
+        place(&self.table, &self.versions, stamp, out);
+        out.extend_from_slice(b"0}");
+        Ok(())
+    }
+}
+
+/// From the table's name to the row's number.
+fn place(table: &[u8], versions: &[u8], stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(table);
+    write_timestamp(stamp.time_us, out);
+    out.push(b'"');
+    out.extend_from_slice(versions);
+    if let Some(id) = stamp.id {
+        out.extend_from_slice(b",\"_gtid\":");
+        string(id.as_bytes(), out);
+    }
+    if !stamp.file.is_empty() {
+        out.extend_from_slice(b",\"_file\":");
+        string(stamp.file.as_bytes(), out);
+    }
+    out.extend_from_slice(b",\"_pos\":");
+    unsigned(stamp.position, out);
+    out.extend_from_slice(b",\"_row\":");
+}
+
 /// A column's name, moved out of the way of ours.
-fn member(column: &str) -> Name {
+pub(super) fn member_name(column: &str) -> String {
     let bare = column.trim_start_matches('_');
-    if bare.len() < column.len() && RESERVED.contains(&bare) { Name::new(b',', &format!("_{column}")) } else { Name::new(b',', column) }
+    if bare.len() < column.len() && RESERVED.contains(&bare) { format!("_{column}") } else { column.to_owned() }
 }

@@ -50,7 +50,7 @@ impl Name {
 
     /// Appends the name and the colon.
     #[inline]
-    fn before_literal(&self, out: &mut Vec<u8>) {
+    pub(super) fn before_literal(&self, out: &mut Vec<u8>) {
         self.put(self.text.len() - 1, out);
     }
 
@@ -82,59 +82,57 @@ pub(super) fn members(fields: &[Field], columns: &[Column], row: u32, out: &mut 
         let column = &columns[*column];
         if column.nulls.get(row) {
             // what is absent has no member: nobody may take it for null
-            if column.is_absent(row) {
-                continue;
+            if !column.is_absent(row) {
+                null(name, out);
             }
-            name.before_literal(out);
-            out.extend_from_slice(b"null");
             continue;
         }
-        match &column.values {
-            Values::Text(text) => {
-                name.before_string(out);
-                escaped(&text.data, text.offsets[row] as usize, text.offsets[row + 1] as usize, out);
-                out.push(b'"');
-            }
-            Values::Int64(v) => {
-                name.before_literal(out);
-                signed(v[row], out);
-            }
-            Values::UInt64(v) => {
-                name.before_literal(out);
-                unsigned(v[row], out);
-            }
-            Values::Boolean(v) => {
-                name.before_literal(out);
-                out.extend_from_slice(if v[row] == 0 { b"false" } else { b"true" });
-            }
-            Values::Float32(v) => {
-                name.before_literal(out);
-                float(v[row], v[row].is_finite(), out);
-            }
-            Values::Float64(v) => {
-                name.before_literal(out);
-                float(v[row], v[row].is_finite(), out);
-            }
-            Values::Bytes(bytes) => {
-                name.before_string(out);
-                base64(bytes.get(row), out);
-                out.push(b'"');
-            }
-        }
+        value(&column.values, row, name, out);
     }
 }
 
-/// Appends an object of `fields`, whose first name was made with a leading `{`.
+/// Appends a member that is null.
 #[inline]
-pub(super) fn object(fields: &[Field], columns: &[Column], row: u32, out: &mut Vec<u8>) {
-    let start = out.len();
-    members(fields, columns, row, out);
-    // the first member may be one that was made with a comma, or there is none
-    match out.get_mut(start) {
-        Some(lead) => *lead = b'{',
-        None => out.push(b'{'),
+pub(super) fn null(name: &Name, out: &mut Vec<u8>) {
+    name.before_literal(out);
+    out.extend_from_slice(b"null");
+}
+
+/// Appends a member with the value of row `row`, which is not null.
+#[inline]
+pub(super) fn value(values: &Values, row: usize, name: &Name, out: &mut Vec<u8>) {
+    match values {
+        Values::Text(text) => {
+            name.before_string(out);
+            escaped(&text.data, text.offsets[row] as usize, text.offsets[row + 1] as usize, out);
+            out.push(b'"');
+        }
+        Values::Int64(v) => {
+            name.before_literal(out);
+            signed(v[row], out);
+        }
+        Values::UInt64(v) => {
+            name.before_literal(out);
+            unsigned(v[row], out);
+        }
+        Values::Boolean(v) => {
+            name.before_literal(out);
+            out.extend_from_slice(if v[row] == 0 { b"false" } else { b"true" });
+        }
+        Values::Float32(v) => {
+            name.before_literal(out);
+            float(v[row], v[row].is_finite(), out);
+        }
+        Values::Float64(v) => {
+            name.before_literal(out);
+            float(v[row], v[row].is_finite(), out);
+        }
+        Values::Bytes(bytes) => {
+            name.before_string(out);
+            base64(bytes.get(row), out);
+            out.push(b'"');
+        }
     }
-    out.push(b'}');
 }
 
 /// Appends an integer.
@@ -187,8 +185,9 @@ pub(super) fn number(values: &Values, row: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a number of floating point, or null when it is not `finite`.
 #[inline]
-fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
+pub(super) fn float(value: impl zmij::Float, finite: bool, out: &mut Vec<u8>) {
     if finite {
         out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
     } else {

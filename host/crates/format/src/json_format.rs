@@ -1,21 +1,27 @@
-//! JSON records, flat or in the Debezium envelope.
+//! JSON records: what all formats of them have in common. CSV, the one format that is not JSON, is passed on to [`CsvFormat`].
 
 use std::sync::Arc;
 
 use super::{
-    debezium,
+    canal::Canal,
+    cloud_events::CloudEvents,
+    csv::CsvFormat,
+    debezium::Debezium,
+    dts::{self, Dts},
     encoder::{Encoder, Format, Records, TableEncoder},
-    flat,
-    head::{Head, Stamp},
+    flat::Flat,
+    flattened::{self, Flattened},
+    format_options::{Options, Origin},
+    head::Stamp,
     headers,
-    json::{self, Field},
-    object_fields,
+    key::Key,
+    maxwell::Maxwell,
+    record::{Context, Record, Written},
 };
-use sluicegate_config::RecordFormat;
+use sluicegate_config::{Format as Settings, RecordFormat};
 use sluicegate_model::{
-    Result,
-    change::{Batch, Change, NO_IMAGE, Table, TableRows, Truncate},
-    json::string,
+    Error, ErrorKind, Result,
+    change::{Batch, Change, NO_IMAGE, Place, Table, TableRows, Truncate},
     limits::Limits,
     now_us,
 };
@@ -23,8 +29,7 @@ use sluicegate_model::{
 /// What all tables' encoders have in common.
 #[derive(Clone)]
 pub struct JsonFormat {
-    format: RecordFormat,
-    envelope: debezium::Envelope,
+    options: Options,
     pub(super) clock: fn() -> i64,
     header_bounds: headers::Bounds,
     headers_inside: bool,
@@ -32,11 +37,11 @@ pub struct JsonFormat {
 }
 
 impl JsonFormat {
-    /// One of the forms. `pipeline` is the name in the records; `connector` the kind of source.
-    pub fn new(format: RecordFormat, pipeline: &str, connector: &str) -> Self {
+    /// One of the formats. `pipeline` is the name in the records; `connector` the kind of source.
+    pub fn new(format: impl Into<Settings>, pipeline: &str, connector: &str) -> Self {
+        let origin = Origin { pipeline: pipeline.to_owned(), connector: connector.to_owned() };
         Self {
-            format,
-            envelope: debezium::Envelope::new(pipeline, connector),
+            options: Options { format: format.into(), origin },
             clock: now_us,
             header_bounds: headers::Bounds::from(&Limits::default()),
             headers_inside: true,
@@ -66,134 +71,231 @@ impl JsonFormat {
     pub fn encoder(self) -> Encoder {
         Encoder::of(self)
     }
-}
 
-impl Format for JsonFormat {
-    fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
+    /// The names of the record's members that are not columns and stand beside columns.
+    fn own_members(&self, table: &Table) -> Vec<String> {
+        let headers = self.headers_inside && table.has_headers();
+        match self.options.format.record {
+            RecordFormat::DebeziumFlattened | RecordFormat::Plain => {
+                flattened::own_members(&self.options.format, headers, self.versions_inside)
+            }
+            RecordFormat::Dts => dts::own_members(self.options.format.naming, headers, self.versions_inside),
+            _ => Vec::new(),
+        }
+    }
+
+    fn encoder_of<R: Record + 'static>(&self, table: &Table, record: R) -> Box<dyn TableEncoder> {
         Box::new(JsonEncoder {
-            record: match self.format {
-                RecordFormat::Debezium => RecordPlan::Debezium(debezium::Plan::new(table), self.envelope.clone()),
-                RecordFormat::Flat => RecordPlan::Flat(flat::Plan::new(table)),
-            },
-            key: object_fields(table, |column| table.columns[column].primary_key),
-            row_key: object_fields(table, |_| true),
+            record,
+            key: Key::new(table, &self.options, |column| column.primary_key),
+            row_key: Key::new(table, &self.options, |_| true),
             headers: headers::Plan::new(table),
             header_bounds: self.header_bounds,
             headers_inside: self.headers_inside && table.has_headers(),
-            head: Head::default(),
             clock: self.clock,
             begun: None,
             versions_inside: self.versions_inside,
             versions: None,
-            version_member: Vec::new(),
         })
     }
 }
 
+impl Format for JsonFormat {
+    fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
+        if self.check(table).is_err() {
+            return Box::new(Refused { format: self.clone(), table: table.clone() });
+        }
+        let options = &self.options;
+        match options.format.record {
+            RecordFormat::Debezium => self.encoder_of(table, Debezium::new(table, options)),
+            RecordFormat::Flat => self.encoder_of(table, Flat::new(table, options)),
+            RecordFormat::DebeziumFlattened | RecordFormat::Plain => self.encoder_of(table, Flattened::new(table, options)),
+            RecordFormat::Maxwell => self.encoder_of(table, Maxwell::new(table)),
+            RecordFormat::Canal => self.encoder_of(table, Canal::new(table)),
+            RecordFormat::CloudEvents => self.encoder_of(table, CloudEvents::new(table, options)),
+            RecordFormat::Dts => self.encoder_of(table, Dts::new(table, options.format.naming)),
+            RecordFormat::Csv => CsvFormat.table(table),
+        }
+    }
+
+    fn check(&self, table: &Table) -> Result<()> {
+        if self.options.format.record == RecordFormat::Csv {
+            return CsvFormat.check(table);
+        }
+        let own = self.own_members(table);
+        let column = |column: &str| match self.options.format.record {
+            RecordFormat::Dts => dts::column(self.options.format.naming, column),
+            _ => column.to_owned(),
+        };
+        let mut columns = table.columns.iter().filter(|c| c.place == Place::Value);
+        match columns.find(|c| own.contains(&column(&c.name))) {
+            None => Ok(()),
+            Some(clash) => Err(Error::new(
+                ErrorKind::Sink,
+                format!(
+                    "column `{}` of table {} would have the same name in the record as a field of the format `{}`",
+                    clash.name,
+                    table.name,
+                    self.options.format.record.name()
+                ),
+            )
+            .remedy(match self.options.format.record {
+                RecordFormat::Dts => "rename the column with the `map-names` plugin, or set the other `naming` of the format",
+                _ => "rename the column with the `map-names` plugin, or give the field another name (`add_fields: ['op:OPERATION']`)",
+            })),
+        }
+    }
+}
+
+/// The encoder of a table that the format cannot write.
+struct Refused {
+    format: JsonFormat,
+    table: Arc<Table>,
+}
+
+impl Refused {
+    fn error(&self) -> Result<()> {
+        self.format.check(&self.table).and(Err(Error::new(ErrorKind::Internal, "a table was refused that the format can write")))
+    }
+}
+
+impl TableEncoder for Refused {
+    fn encode(&mut self, _batch: &Batch, _changes: &[Change], _out: &mut dyn Records) -> Result<()> {
+        self.error()
+    }
+
+    fn truncate(&mut self, _truncate: &Truncate, _out: &mut dyn Records) -> Result<()> {
+        self.error()
+    }
+
+    fn key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<bool> {
+        self.error().map(|()| false)
+    }
+
+    fn row_key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<()> {
+        self.error()
+    }
+
+    fn headers(&mut self, _rows: &TableRows, _row: u32, _each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
+        self.error()
+    }
+}
+
 /// Everything that is constant for a table version, and what changes rarely.
-struct JsonEncoder {
-    record: RecordPlan,
-    key: Vec<Field>,
-    row_key: Vec<Field>,
+struct JsonEncoder<R> {
+    record: R,
+    key: Key,
+    row_key: Key,
     headers: headers::Plan,
     header_bounds: headers::Bounds,
     /// Whether they stand in the record.
     headers_inside: bool,
-    head: Head,
     clock: fn() -> i64,
     /// `number` of the batch that was begun.
     begun: Option<u64>,
     versions_inside: bool,
     /// The plugins' versions that the parts which are kept were made with.
     versions: Option<Arc<str>>,
-    /// The member that tells them, with the comma in front; empty = none.
-    version_member: Vec<u8>,
 }
 
-enum RecordPlan {
-    Debezium(debezium::Plan, debezium::Envelope),
-    Flat(flat::Plan),
-}
-
-impl JsonEncoder {
+impl<R: Record> JsonEncoder<R> {
     /// Renders what is the same for all records of a batch.
     #[cold]
     fn begin(&mut self, batch: &Batch) {
         self.begun = Some(batch.number);
         if self.versions_inside && self.versions != batch.versions {
             self.versions = batch.versions.clone();
-            self.version_member.clear();
-            if let Some(versions) = &self.versions {
-                let name: &[u8] = match self.record {
-                    RecordPlan::Flat(_) => b",\"_plugins\":",
-                    RecordPlan::Debezium(..) => b",\"plugins\":",
-                };
-                self.version_member.extend_from_slice(name);
-                string(versions.as_bytes(), &mut self.version_member);
+            self.record.versions(self.versions.as_deref());
+        }
+        self.record.begin((self.clock)());
+    }
+
+    /// Gives the record of a change, with which `changes` are encoded.
+    #[inline]
+    fn give(&mut self, batch: &Batch, change: &Change, changes: usize, out: &mut dyn Records) -> Result<()> {
+        let rows = &batch.tables[change.table as usize];
+        let context = Context { batch, rows, change, stamp: Stamp::new(batch, change) };
+        let buffer = out.buffer();
+        let start = buffer.len();
+        match self.record.write(&context, buffer) {
+            Ok(Written::Record) => {}
+            Ok(Written::Nothing) => return out.pass(changes),
+            Err(misfit) => {
+                buffer.truncate(start);
+                return Err(misfit.error(&rows.table));
             }
-            self.head.clear();
         }
-        if let RecordPlan::Debezium(_, envelope) = &mut self.record {
-            envelope.begin((self.clock)(), &self.version_member);
+        if self.headers_inside {
+            self.insert_headers(rows, change, start, buffer)?;
         }
+        out.end(changes)
     }
 
     /// Puts the headers into the record at `out[start..]`.
     #[cold]
     fn insert_headers(&self, rows: &TableRows, change: &Change, start: usize, out: &mut Vec<u8>) -> Result<()> {
-        let member = match self.record {
-            RecordPlan::Flat(_) => "_headers",
-            RecordPlan::Debezium(..) => "headers",
-        };
-        let row = if change.after == NO_IMAGE { change.before } else { change.after };
-        self.headers.insert(member, &rows.columns, row, self.header_bounds, out).inspect_err(|_| out.truncate(start))
+        let wrapped = self.record.is_wrapped();
+        if wrapped {
+            out.pop();
+        }
+        let inserted = self.headers.insert(self.record.headers_member(), &rows.columns, image(change), self.header_bounds, out);
+        inserted.inspect_err(|_| out.truncate(start))?;
+        if wrapped {
+            out.push(b'}');
+        }
+        Ok(())
     }
 }
 
-impl TableEncoder for JsonEncoder {
+/// The row that a record is about.
+fn image(change: &Change) -> u32 {
+    if change.after == NO_IMAGE { change.before } else { change.after }
+}
+
+impl<R: Record> TableEncoder for JsonEncoder<R> {
     fn encode(&mut self, batch: &Batch, changes: &[Change], out: &mut dyn Records) -> Result<()> {
         if self.begun != Some(batch.number) {
             self.begin(batch);
         }
         for change in changes {
-            let rows = &batch.tables[change.table as usize];
-            let stamp = Stamp::new(batch, change);
-            let buffer = out.buffer();
-            let start = buffer.len();
-            match &self.record {
-                RecordPlan::Flat(plan) => plan.write(&mut self.head, &self.version_member, &stamp, rows, change, buffer),
-                RecordPlan::Debezium(plan, envelope) => envelope.write(plan, &mut self.head, &stamp, rows, change, buffer),
+            match self.record.split(change) {
+                None => self.give(batch, change, 1, out)?,
+                Some([first, second]) => {
+                    if self.headers_inside {
+                        // all records of a change, or none
+                        let columns = &batch.tables[change.table as usize].columns;
+                        self.headers.each(columns, image(&second), self.header_bounds, |_, _, _| {})?;
+                    }
+                    self.give(batch, &first, 0, out)?;
+                    self.give(batch, &second, 1, out)?;
+                }
             }
-            if self.headers_inside {
-                self.insert_headers(rows, change, start, buffer)?;
-            }
-            out.end(1)?;
         }
         Ok(())
     }
 
+    fn split(&self, change: &Change) -> Option<[Change; 2]> {
+        self.record.split(change)
+    }
+
     fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()> {
         let stamp = Stamp::of_event(&truncate.event, &truncate.transaction);
-        match &mut self.record {
-            RecordPlan::Flat(plan) => plan.truncate(&self.version_member, &stamp, out.buffer()),
-            RecordPlan::Debezium(plan, envelope) => {
-                envelope.begin((self.clock)(), &self.version_member);
-                envelope.truncate(plan, &stamp, out.buffer());
-            }
-        }
+        self.record.begin((self.clock)());
+        let buffer = out.buffer();
+        let start = buffer.len();
+        self.record.truncate(&stamp, buffer).inspect_err(|_| buffer.truncate(start))?;
         out.end(0)
     }
 
-    fn key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> bool {
+    fn key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<bool> {
         if self.key.is_empty() {
-            return false;
+            return Ok(false);
         }
-        json::object(&self.key, &rows.columns, row, out);
-        true
+        self.key.write(rows, row, out).map(|()| true)
     }
 
-    fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) {
-        json::object(&self.row_key, &rows.columns, row, out);
+    fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        self.row_key.write(rows, row, out)
     }
 
     fn headers(&mut self, rows: &TableRows, row: u32, each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {

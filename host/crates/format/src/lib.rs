@@ -1,41 +1,46 @@
 //! Record formats: how a change becomes bytes.
 //!
 //! A [`Format`] makes a [`TableEncoder`] for each table version; a [`FileFormat`] says how records stand in a file. The program's own
-//! format is JSON in two forms: [`json`] says how values are written, [`debezium`] and [`flat`] what stands around them. Keys are JSON
-//! objects of columns in both. `docs/formats.md` tells users the same with examples.
+//! formats are JSON: [`json`] and [`form`] say how values are written, a [`record::Record`] (`debezium`, `flat`, `maxwell`, …) what stands
+//! around them. `docs/formats.md` tells users the same with examples.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod canal;
+mod cloud_events;
+mod connect;
+mod csv;
 mod debezium;
+mod decimal;
+mod dts;
 mod encoder;
 mod file_format;
 mod flat;
+mod flattened;
+mod form;
+mod format_options;
+mod geometry;
 mod head;
 mod headers;
 mod json;
 mod json_format;
+mod key;
+mod maxwell;
+mod record;
+mod row;
+mod temporal;
 #[cfg(test)]
 mod tests;
 
+pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
-pub use file_format::{Durable, FileFormat, Lines};
+pub use file_format::{CsvLines, Durable, FileFormat, Lines};
 pub use json_format::JsonFormat;
 
-use json::{Field, Name};
-use sluicegate_model::change::{Operation, Place, Table};
+use sluicegate_model::change::Operation;
 
-/// The fields of an object of the chosen columns among those that are delivered in the record: the first one brings the
-/// object's `{`.
-fn object_fields(table: &Table, chosen: impl Fn(usize) -> bool) -> Vec<Field> {
-    let columns = (0..table.columns.len()).filter(|column| table.columns[*column].place == Place::Value && chosen(*column));
-    columns
-        .enumerate()
-        .map(|(i, column)| Field { column, name: Name::new(if i == 0 { b'{' } else { b',' }, &table.columns[column].name) })
-        .collect()
-}
-
-/// The operation as both formats write it.
+/// The operation as Debezium and our own formats write it.
 fn code(operation: Operation) -> u8 {
     match operation {
         Operation::Snapshot => b'r',

@@ -49,7 +49,7 @@ fn describe(encoder: &mut Encoder, batch: &Batch, change: &Change) -> (String, O
 fn image(encoder: &mut Encoder, batch: &Batch, table: u32, row: u32) -> Option<String> {
     let mut out = Vec::new();
     (row != NO_IMAGE).then(|| {
-        encoder.row_key(batch, table, row, &mut out);
+        encoder.row_key(batch, table, row, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     })
 }
@@ -75,7 +75,7 @@ fn apply(shop: &mut Shop, encoder: &mut Encoder, batch: &Batch, change: &Change)
     let table = batch.tables[change.table as usize].table.name.table.clone();
     let mut key = |row| {
         let mut out = Vec::new();
-        assert!(encoder.key(batch, change.table, row, &mut out));
+        assert!(encoder.key(batch, change.table, row, &mut out).unwrap());
         (table.clone(), String::from_utf8(out).unwrap())
     };
     let keys = (key(change.before.min(change.after)), key(if change.after == NO_IMAGE { change.before } else { change.after }));

@@ -216,25 +216,27 @@ impl KafkaSink {
             [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
         }
         if after {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key);
+            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key);
+            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
         let other_key = self.buffers.key != self.buffers.old_key;
+        let pair = self.encoder.split(batch, change);
         let leaves = match change.operation {
             Operation::Delete => true,
-            Operation::Update => after && (other_key || route.column.is_some()),
+            Operation::Update => after && (other_key || route.column.is_some() || pair.is_some()),
             _ => false,
         };
         let old = if before && leaves { Some(self.place(batch, change.table, change.before, &route)?) } else { None };
         let new = if after { Some(self.place(batch, change.table, change.after, &route)?) } else { None };
         let keyed = route.key != Key::None;
-        let mut records = Records { keyed, tombstone: self.settings.tombstones && keyed, gone: None, came: None };
+        let tombstone = self.settings.tombstones && keyed;
+        let mut records = Records { keyed, tombstone, leaving: true, gone: None, came: None };
         let Buffers { key, old_key, value, old_value } = &mut self.buffers;
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
-                self.encoder.value(batch, change, old_value)?;
+                records.leaving = self.encoder.value(batch, change, old_value)?;
                 records.gone = Some(old);
             }
             (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
@@ -245,9 +247,15 @@ impl KafkaSink {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
-                self.encoder.value(batch, &Change { operation: Operation::Delete, after: NO_IMAGE, ..*change }, old_value)?;
+                let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+                records.leaving = self.encoder.value(batch, &delete, old_value)?;
                 self.encoder.value(batch, &Change { operation: Operation::Insert, before: NO_IMAGE, ..*change }, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
+            }
+            (Operation::Update, Some(old), Some(new)) if let Some([first, second]) = pair => {
+                self.encoder.value(batch, &first, old_value)?;
+                self.encoder.value(batch, &second, value)?;
+                (records.gone, records.came, records.tombstone) = (Some(old), Some(new), false);
             }
             (_, _, Some(new)) => {
                 self.encoder.value(batch, change, value)?;
@@ -466,13 +474,11 @@ fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
 }
 
 /// Writes the key of a row image.
-fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) {
+fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<()> {
     match key {
-        Key::Primary => {
-            encoder.key(batch, table, row, out);
-        }
+        Key::Primary => encoder.key(batch, table, row, out).map(drop),
         Key::WholeRow => encoder.row_key(batch, table, row, out),
-        Key::None => {}
+        Key::None => Ok(()),
     }
 }
 

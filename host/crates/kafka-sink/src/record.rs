@@ -39,6 +39,8 @@ pub(super) struct Records {
     pub keyed: bool,
     /// Where the delete of the old row goes, if there is one.
     pub gone: Option<Place>,
+    /// Whether the format has a record for that.
+    pub leaving: bool,
     /// Whether a record without a value follows it.
     pub tombstone: bool,
     /// Where the new row goes, if there is one.
@@ -63,7 +65,7 @@ impl Records {
             if self.tombstone {
                 tombstone = Some(Record { topic: topic.clone(), key: old_key, value: None, headers: headers.clone() });
             }
-            gone = Some(Record { topic, key: old_key, value: Some(&buffers.old_value), headers });
+            gone = self.leaving.then_some(Record { topic, key: old_key, value: Some(&buffers.old_value), headers });
         }
         let came = self.came.map(|Place { topic, headers }| Record { topic, key, value: Some(&buffers.value), headers });
         [gone, tombstone, came]

@@ -189,6 +189,9 @@ pub const REACHED_OBJECTS: usize = 200;
 /// Tables that it warns of within one minute, because the log does not hold their rows; further ones are only counted.
 pub const TOLD_STATEMENTS: usize = 100;
 
+/// How deep geometries may stand in one another; a value with more has no form but the server's own.
+pub const GEOMETRY_DEPTH: usize = 64;
+
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 

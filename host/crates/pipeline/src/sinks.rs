@@ -41,9 +41,14 @@ pub fn resume(
 
 /// What makes the sink's records. `pipeline` and `connector` stand in them.
 pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Encoder {
-    let format = JsonFormat::new(sink.format, pipeline, connector).bounded(limits);
+    format(sink, pipeline, connector, limits).encoder()
+}
+
+/// The format of the sink's records.
+pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> JsonFormat {
+    let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
     let format = if sink.plugin_versions == PluginVersions::Member { format.with_versions() } else { format };
-    if matches!(sink.kind, SinkKind::Kafka(_)) { format.with_headers_beside().encoder() } else { format.encoder() }
+    if matches!(sink.kind, SinkKind::Kafka(_)) { format.with_headers_beside() } else { format }
 }
 
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.

@@ -95,6 +95,11 @@ impl<W: Write> Records for Printing<'_, W> {
         self.done += changes;
         if print.whole >= print.buffer_bytes { print.write_out() } else { Ok(()) }
     }
+
+    fn pass(&mut self, changes: usize) -> Result<()> {
+        self.done += changes;
+        Ok(())
+    }
 }
 
 fn dangling() -> Error {

@@ -1,6 +1,7 @@
 //! The pipeline file as people write it. These types give the keys, their forms and the JSON Schema; [`super::validate`]
 //! turns them into [`super::Pipeline`]. The doc comments of the fields are the descriptions in the schema.
 
+mod format;
 mod http;
 mod limits;
 mod plugin;
@@ -14,13 +15,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use format::{
+    RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawFormat, RawFormatName, RawFormatOptions,
+    RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
+};
 pub(super) use http::RawHttp;
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
-    RawDelivery, RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
-    RawWhenSlow,
+    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,
 };
 pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};

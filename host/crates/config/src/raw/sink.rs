@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{
     super::quantity::{Size, Time},
+    format::RawFormat,
     secret::RawOption,
     source::RawStart,
 };
@@ -19,15 +20,6 @@ pub(crate) enum RawOnError {
     Stop,
     Skip,
     DeadLetter,
-}
-
-/// The form of a record.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "Format")]
-pub(crate) enum RawFormat {
-    Debezium,
-    Flat,
 }
 
 /// How a record of a sink without headers tells which plugins made it.
@@ -83,7 +75,7 @@ pub(crate) struct RawStdoutSink {
     /// Where the sink begins while it has no progress but others have: `now`, `earliest`, `copy` (with the rows that the tables hold), or
     /// a position as of the source's `start`. Default: none, and then such a start is refused.
     pub start: Option<RawStart>,
-    /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
+    /// The form of the records: a format's name, or `{ type: … }` with options. Default: `debezium`.
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
@@ -104,7 +96,7 @@ pub(crate) struct RawFileSink {
     /// Where the sink begins while it has no progress but others have: `now`, `earliest`, `copy` (with the rows that the tables hold), or
     /// a position as of the source's `start`. Default: none, and then such a start is refused.
     pub start: Option<RawStart>,
-    /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
+    /// The form of the records: a format's name, or `{ type: … }` with options. Default: `debezium`.
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,
@@ -146,7 +138,7 @@ pub(crate) struct RawKafkaSink {
     /// Where the sink begins while it has no progress but others have: `now`, `earliest`, `copy` (with the rows that the tables hold), or
     /// a position as of the source's `start`. Default: none, and then such a start is refused.
     pub start: Option<RawStart>,
-    /// `debezium` (its JSON envelope) or `flat` (the row's columns). Default: `debezium`.
+    /// The form of the records: a format's name, or `{ type: … }` with options. Default: `debezium`.
     pub format: Option<RawFormat>,
     /// What becomes of a record that cannot be delivered: `stop`, `skip` (and count) or `dead-letter`. Default: `stop`.
     pub on_error: Option<RawOnError>,

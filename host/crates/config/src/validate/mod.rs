@@ -1,6 +1,7 @@
 //! From the raw pipeline file to a [`Pipeline`] whose every value is usable. All faults are collected, each with its path.
 
 mod check;
+mod format;
 mod labels;
 mod limits;
 mod plugin;

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        Delivery, FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind, Transactions, WhenSlow,
+        Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind, Transactions, WhenSlow,
         raw::{
-            RawDelivery, RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll,
-            RawSink, RawWhenSlow,
+            RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
+            RawWhenSlow,
         },
         refused_option,
     },
@@ -16,6 +16,7 @@ use super::{
 
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
+        let mut tombstones = None;
         let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
@@ -23,7 +24,8 @@ impl Check<'_> {
             }
             RawSink::File(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
-                (name, start, raw.format, raw.on_error, raw.when_slow, member(raw.plugin_versions), self.file(path, pipeline, raw))
+                let format = raw.format.take();
+                (name, start, format, raw.on_error, raw.when_slow, member(raw.plugin_versions), self.file(path, pipeline, raw))
             }
             RawSink::Kafka(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.start.take());
@@ -32,14 +34,14 @@ impl Check<'_> {
                     Some(RawPluginVersions::Member) => PluginVersions::Member,
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
-                (name, start, raw.format, raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, raw))
+                tombstones = raw.tombstones;
+                (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
-        let format = match format {
-            None | Some(RawFormat::Debezium) => RecordFormat::Debezium,
-            Some(RawFormat::Flat) => RecordFormat::Flat,
-        };
+        let format = self.format(&format!("{path}.format"), format, matches!(kind, SinkKind::Kafka(_)));
+        let mut kind = self.tombstones(path, &format, kind, tombstones);
+        self.csv(path, &format, plugin_versions, &mut kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         let when_slow = match when_slow {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
@@ -55,7 +57,7 @@ impl Check<'_> {
             self.refuse(format!("{path}.zstd"), "there is no such zstd level", "write a level from 1 (fast) to 19 (small)");
         }
         let folder = self.path(&format!("{path}.folder"), &raw.folder);
-        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd })
+        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd, records: FileRecords::Lines })
     }
 
     fn roll(&mut self, path: &str, raw: &RawRoll) -> Roll {

@@ -55,11 +55,13 @@ impl TableEncoder for Pairs {
         out.end(0)
     }
 
-    fn key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> bool {
-        false
+    fn key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<bool> {
+        Ok(false)
     }
 
-    fn row_key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) {}
+    fn row_key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
 
     fn headers(&mut self, _rows: &TableRows, _row: u32, _each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
         Ok(())

@@ -324,6 +324,21 @@ impl Column {
         0
     }
 
+    /// Whether two rows hold the same: the same value, or both null, or both absent. Numbers of floating point are compared bit by bit.
+    pub fn same(&self, one: usize, other: usize) -> bool {
+        if self.nulls.get(one) || self.nulls.get(other) {
+            return self.nulls.get(one) == self.nulls.get(other) && self.absent.get(one) == self.absent.get(other);
+        }
+        match &self.values {
+            Values::Boolean(v) => v[one] == v[other],
+            Values::Int64(v) => v[one] == v[other],
+            Values::UInt64(v) => v[one] == v[other],
+            Values::Float32(v) => v[one].to_bits() == v[other].to_bits(),
+            Values::Float64(v) => v[one].to_bits() == v[other].to_bits(),
+            Values::Text(v) | Values::Bytes(v) => v.get(one) == v.get(other),
+        }
+    }
+
     /// Takes all rows from number `rows` on out.
     pub fn split_off(&mut self, rows: usize) -> Self {
         let values = match &mut self.values {

@@ -10,10 +10,11 @@ mod steps;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, treatments,
+    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, sinks, treatments,
 };
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
+use sluicegate_format::Format as _;
 use sluicegate_kafka_sink as kafka;
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -225,6 +226,9 @@ fn tables(
     }
     let mut topics = vec![Vec::new(); effects.len()];
     let delivered: Vec<Arc<Table>> = effects.iter().map(|effect| effect.delivered.clone()).collect();
+    for sink in &pipeline.sinks {
+        report.add(refused_by_format(sink, pipeline, &delivered));
+    }
     for (_, sink) in pipeline.sinks.iter().enumerate().filter(|(index, _)| reached.contains(index)) {
         if let SinkKind::Kafka(settings) = &sink.kind {
             match kafka::foresee(settings, &delivered, &pipeline.limits) {
@@ -245,6 +249,13 @@ fn tables(
     });
     report.add(shared_topics::look(&clusters.collect::<Vec<_>>(), &topics));
     report.tables = effects.iter().zip(topics).map(|(effect, topics)| told(effect, members, topics)).collect();
+}
+
+/// Tables that the sink's format cannot write.
+fn refused_by_format(sink: &config::Sink, pipeline: &config::Pipeline, delivered: &[Arc<Table>]) -> Vec<Finding> {
+    let format = sinks::format(sink, &pipeline.name, "", &pipeline.limits);
+    let refused = delivered.iter().filter_map(|table| format.check(table).err());
+    refused.take(CHECK_NAMES).map(|error| Finding::of("format", &error.context(format_args!("sink `{}`", sink.name)))).collect()
 }
 
 /// What the source's own patterns select.

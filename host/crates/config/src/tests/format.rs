@@ -1,0 +1,104 @@
+//! Formats: a word, or a mapping with the options that belong to it and fit the sink.
+
+use super::*;
+use crate::{
+    AddedField, BinaryMode, DecimalMode, Deletes, DtsNaming, EnvelopeField, Format, GeometryMode, LabelMode, RecordFormat, TimeMode,
+    ValueModes,
+};
+
+fn of_sink(kind: &str, format: &str) -> Result<Format> {
+    Ok(loaded(&sink(&format!("{{ {kind}, format: {format} }}")))?.sinks[0].format.clone())
+}
+
+fn kafka(format: &str) -> Format {
+    of_sink("type: kafka, brokers: b", format).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[track_caller]
+fn refused(kind: &str, format: &str, what: &str) {
+    let error = of_sink(kind, format).unwrap_err().to_string();
+    assert!(error.contains(what), "{error}");
+}
+
+#[test]
+fn a_format_is_a_word_or_a_mapping_with_its_options() {
+    for (name, record) in RecordFormat::ALL.into_iter().filter(|(_, record)| *record != RecordFormat::Csv) {
+        assert_eq!(kafka(name), Format::from(record), "{name}");
+        assert_eq!(kafka(&format!("{{ type: {name} }}")), Format::from(record), "{name}");
+        assert_eq!(record.name(), name);
+    }
+    let given = kafka(
+        "{ type: debezium, schemas: true, decimal_handling_mode: double, time_precision_mode: adaptive_time_microseconds, \
+         binary_handling_mode: base64-url-safe, enum_handling_mode: numbers, geometry_handling_mode: geojson }",
+    );
+    assert!(given.schemas);
+    let expected = ValueModes {
+        decimal: DecimalMode::Double,
+        time: TimeMode::AdaptiveMicroseconds,
+        binary: BinaryMode::Base64UrlSafe,
+        labels: LabelMode::Numbers,
+        geometry: GeometryMode::GeoJson,
+        ..ValueModes::DEBEZIUM
+    };
+    assert_eq!(given.values, expected);
+    assert_eq!(kafka("{ type: flat, value_defaults: debezium }").values, ValueModes::DEBEZIUM);
+    let text = kafka("{ type: debezium, schemas: true, value_defaults: sluicegate, bigint_unsigned_handling_mode: long }").values;
+    assert_eq!(text.decimal, DecimalMode::String);
+    assert_eq!(kafka("{ type: dts, naming: previous }").naming, DtsNaming::Previous);
+    let added =
+        kafka("{ type: debezium-flattened, add_fields: [op, source.ts_ms, 'table:NAME', source.db], add_fields_prefix: _ }").add_fields;
+    let field = |field, name: &str| AddedField { field, name: name.into() };
+    assert_eq!(
+        added,
+        [
+            field(EnvelopeField::Op, "_op"),
+            field(EnvelopeField::SourceTsMs, "_source_ts_ms"),
+            field(EnvelopeField::Table, "_NAME"),
+            field(EnvelopeField::Db, "_source_db"),
+        ]
+    );
+}
+
+#[test]
+fn options_of_another_format_are_refused() {
+    refused("type: stdout", "{ type: flat, schemas: true }", "the format `flat` has no such option");
+    refused("type: stdout", "{ type: maxwell, time_precision_mode: connect }", "it is of `debezium`, `debezium-flattened`, `flat`");
+    refused("type: stdout", "{ type: debezium, naming: new }", "it is of `dts`");
+    refused("type: stdout", "{ type: debezium, add_fields: [op] }", "it is of `debezium-flattened`");
+    refused("type: stdout", "{ type: debezium-flattened, add_fields: [lsn] }", "the envelope has no such field");
+    refused("type: stdout", "{ type: debezium-flattened, add_fields: [op, op] }", "two fields of the record would have this name");
+    refused("type: stdout", "{ type: debezium, schemas: true, bigint_unsigned_handling_mode: exact }", "no type of unsigned numbers");
+    refused("type: stdout", "maxvell", "did you mean `maxwell`?");
+    refused("type: stdout", "{ schemas: true }", "`type` is missing");
+    refused("type: stdout", "7", "a format's name");
+}
+
+#[test]
+fn csv_is_for_files() {
+    let text = "{ type: file, folder: out, format: csv }";
+    let SinkKind::File(file) = loaded(&sink(text)).unwrap().sinks[0].kind.clone() else { panic!("not a file sink") };
+    assert_eq!(file.records, FileRecords::Csv);
+    refused("type: stdout", "csv", "CSV is for files");
+    refused("type: kafka, brokers: b", "csv", "CSV is for files");
+    refused("type: file, folder: out, plugin_versions: member", "csv", "CSV has no place for the plugins' versions");
+}
+
+#[test]
+fn deletes_of_bare_rows_have_to_be_possible_in_the_sink() {
+    assert_eq!(of_sink("type: stdout", "debezium-flattened").unwrap().deletes, Deletes::Rewrite);
+    refused(
+        "type: stdout",
+        "{ type: debezium-flattened, delete_tombstone_handling_mode: tombstone }",
+        "only Kafka has records without a value",
+    );
+    refused("type: stdout", "plain", "cannot say that its row was deleted");
+    refused("type: kafka, brokers: b", "{ type: plain, delete_tombstone_handling_mode: rewrite }", "use `debezium-flattened`");
+    assert_eq!(of_sink("type: stdout", "{ type: plain, delete_tombstone_handling_mode: drop }").unwrap().deletes, Deletes::Drop);
+    for (mode, tombstones) in [("tombstone", true), ("drop", false), ("rewrite", false), ("rewrite-with-tombstone", true)] {
+        let text = format!("{{ type: kafka, brokers: b, format: {{ type: debezium-flattened, delete_tombstone_handling_mode: {mode} }} }}");
+        let SinkKind::Kafka(kafka) = loaded(&sink(&text)).unwrap().sinks[0].kind.clone() else { panic!("not a Kafka sink") };
+        assert_eq!(kafka.tombstones, tombstones, "{mode}");
+    }
+    refused("type: kafka, brokers: b, keyless: no-key", "debezium-flattened", "deletes would be lost");
+    refused("type: kafka, brokers: b, tombstones: true", "debezium-flattened", "the format `debezium-flattened` decides about tombstones");
+}
