@@ -35,7 +35,7 @@ async fn g149_the_operation_is_nchar() {
     let (_simulator, mut client) = shop().await;
     client.run("CREATE TABLE k (id int PRIMARY KEY); ALTER TABLE k ENABLE CHANGE_TRACKING").await;
     let found = types(&mut client, "SELECT * FROM CHANGETABLE(CHANGES k, 0) AS c").await;
-    let expected = [ColumnType::Intn, ColumnType::Intn, ColumnType::NChar, ColumnType::BigVarBin, ColumnType::BigVarBin, ColumnType::Int4];
+    let expected = [ColumnType::Int8, ColumnType::Int8, ColumnType::NChar, ColumnType::BigVarBin, ColumnType::BigVarBin, ColumnType::Int4];
     assert_eq!(found, expected);
 }
 
@@ -136,11 +136,7 @@ async fn keys_are_ordered_by_their_collation_and_guids_by_their_last_bytes() {
         client.run(&format!("CREATE TABLE k (s nvarchar(9) COLLATE {collation} PRIMARY KEY)")).await;
         client.run("INSERT k VALUES (N'b'), (N'Z'), (N'a'), (N'10'), (N'1'), (N'-x')").await;
         assert_eq!(client.texts("SELECT s FROM k ORDER BY s").await, expected, "{collation}");
-        assert_eq!(
-            client.texts("SELECT TOP (2) s FROM k WHERE s > N'a' ORDER BY s").await,
-            &expected[expected.len() - 2..][..],
-            "{collation}"
-        );
+        assert_eq!(client.texts("SELECT TOP (2) s FROM k WHERE s > N'10' ORDER BY s").await, expected[3..5], "{collation}");
         client.run("DROP TABLE k").await;
     }
     client.run("CREATE TABLE g (g uniqueidentifier PRIMARY KEY)").await;
