@@ -145,7 +145,7 @@ fn expr_sources(expr: &Expr, found: &mut Vec<(Name, Alias)>) {
             query_sources(query, found);
         }
         Expr::Minus(a) | Expr::BitNot(a) | Expr::Not(a) | Expr::IsNull(a, _) | Expr::Collate(a, _) | Expr::Method(a, _) => {
-            expr_sources(a, found)
+            expr_sources(a, found);
         }
         Expr::Cast { value, .. } => expr_sources(value, found),
         Expr::Binary(_, a, b) => [a, b].into_iter().for_each(|e| expr_sources(e, found)),

@@ -113,7 +113,7 @@ pub fn accepted(database: &str, packet_size: usize) -> Vec<u8> {
     token::change_text(&mut out, 2, "us_english", "");
     info(&mut out, 5703, "Changed language setting to us_english.");
     let mut collation = vec![5];
-    collation.extend(Collation::default().wire);
+    collation.extend(Collation::of_server().wire);
     collation.push(0);
     token::change(&mut out, 7, &collation);
     let mut ack = vec![1, 0x74, 0, 0, 4];
