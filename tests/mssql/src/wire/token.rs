@@ -1,6 +1,6 @@
 //! Tokens of answers.
 
-use super::{types, value};
+use super::{type_info, value};
 use crate::{
     error::{Result, SqlError},
     execute::{OutColumn, ResultSet},
@@ -105,7 +105,7 @@ pub fn columns(out: &mut Vec<u8>, columns: &[OutColumn]) {
     out.push(0x81);
     out.extend((columns.len() as u16).to_le_bytes());
     for column in columns {
-        out.extend(types::user_type(column.of.kind).to_le_bytes());
+        out.extend(type_info::user_type(column.of.kind).to_le_bytes());
         let case = column.of.kind.is_text() && column.of.collation.is_case_sensitive();
         let flags = u16::from(column.nullable)
             | u16::from(case) << 1
@@ -113,7 +113,7 @@ pub fn columns(out: &mut Vec<u8>, columns: &[OutColumn]) {
             | u16::from(column.identity) << 4
             | u16::from(!column.stored && !column.read_only && !column.identity) << 5;
         out.extend(flags.to_le_bytes());
-        types::push(out, column);
+        type_info::push(out, column);
         byte_text(out, &column.name);
     }
 }
@@ -181,7 +181,7 @@ mod tests {
         for (kind, fixed, nullable) in kinds {
             let token = |can: bool| {
                 let mut out = Vec::new();
-                types::push(&mut out, &OutColumn::plain("", kind, can));
+                type_info::push(&mut out, &OutColumn::plain("", kind, can));
                 out[0]
             };
             assert_eq!((token(false), token(true)), (fixed, nullable), "{kind:?}");
