@@ -206,4 +206,22 @@ mod tests {
         let bytes = encoded(Kind::RowVersion, false, Datum::bytes(&[0; 8]));
         assert_eq!(bytes[3..7], [0x50, 0, 0, 0]);
     }
+
+    #[test]
+    fn g110_a_decimal_in_a_variant_has_a_sign_and_16_bytes_and_null_no_length() {
+        let variant = Datum::Variant(std::sync::Arc::new((Kind::Decimal(5, 2).into(), Datum::Decimal(-150, 2))));
+        let bytes = encoded(Kind::Variant, true, variant);
+        let expected = [&[21, 0, 0, 0, 0x6A, 2, 5, 2, 0, 150], [0_u8; 15].as_slice()].concat();
+        assert!(bytes.ends_with(&expected), "{bytes:02X?}");
+        assert!(encoded(Kind::Variant, true, Datum::Null).ends_with(&[0xD1, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn g111_a_hierarchyid_is_a_udt_of_its_assembly() {
+        let mut out = Vec::new();
+        type_info::push(&mut out, &OutColumn::plain("", Kind::HierarchyId, true));
+        assert_eq!(out[..3], [0xF0, 0x7C, 0x03]);
+        let text: String = out.iter().filter(|b| b.is_ascii_graphic()).map(|b| char::from(*b)).collect();
+        assert!(text.contains("sys") && text.contains("PublicKeyToken=89845dcd8080cc91"), "{text}");
+    }
 }
