@@ -46,7 +46,11 @@ fn parse(dump: &str, table: &str) -> Result<Schema, String> {
             (column.key, column.nullable) = ("PRI".into(), Some(false));
         }
     }
-    if columns.is_empty() { Err("it has no columns".into()) } else { Ok(Schema(columns)) }
+    if columns.is_empty() {
+        Err("it has no columns".into())
+    } else {
+        Ok(Schema { charset: default.map(str::to_owned), ..Schema::of(columns) })
+    }
 }
 
 /// A name in backticks, and what follows.
@@ -197,7 +201,7 @@ CREATE TABLE `t` (
 
     #[test]
     fn a_table_of_a_dump_is_read() {
-        let Schema(columns) = parse(DUMP, "t").unwrap();
+        let columns = parse(DUMP, "t").unwrap().columns;
         let told: Vec<String> = columns
             .iter()
             .map(|c| format!("{} {} {:?} {} {}", c.name, c.column_type, c.charset.as_deref().unwrap_or(""), c.key, c.nullable.unwrap()))
@@ -213,7 +217,7 @@ CREATE TABLE `t` (
                 r#"u uuid ""  true"#,
             ]
         );
-        assert_eq!(parse(DUMP, "other").unwrap().0.len(), 1);
+        assert_eq!(parse(DUMP, "other").unwrap().columns.len(), 1);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod copy;
 mod cursor;
 mod decimal;
 mod decoder;
+mod definition;
 mod dispatch;
 mod dump;
 mod dump_schema;

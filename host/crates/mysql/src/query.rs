@@ -14,6 +14,7 @@ use super::{
     savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
+    survey::Spot,
 };
 use sluicegate_config::Unlogged;
 use sluicegate_model::change::{Event, MarkKind, Table, TableName, Transaction, Truncate};
@@ -37,6 +38,11 @@ impl Stream {
             // old servers log no GTID event before it
             self.place.begin(start, None, None, false);
             self.begin_group(false);
+        }
+        if std::mem::take(&mut self.half_alter) && matches!(statement, Statement::Ddl { .. }) {
+            // the statement comes once more when the table has changed
+            self.end_single(start);
+            return Ok(());
         }
         let open = self.place.transaction(start);
         match statement {
@@ -71,7 +77,7 @@ impl Stream {
                 self.end_single(start);
             }
             Statement::Unknown => {
-                self.note_schema_change(&Touched::of_default(&logged.database), start).await?;
+                self.note_schema_change(&logged, &Touched::of_default(&logged.database), start).await?;
                 self.reader.watch.forget_harmless();
                 self.on_change(start, &logged, &Change::unknown()).await?;
                 self.end_single(start);
@@ -108,7 +114,13 @@ impl Stream {
     }
 
     /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent.
-    async fn note_schema_change(&mut self, touched: &Touched, start: u64) -> Result<(), Halt> {
+    async fn note_schema_change(&mut self, logged: &Logged<'_>, touched: &Touched, start: u64) -> Result<(), Halt> {
+        let temporary = |table: &TableName| self.reader.watch.is_temporary(logged.thread, table);
+        let steps = match touched {
+            // a temporary table hides one of the same name
+            Touched::Tables(tables) if tables.iter().any(temporary) => None,
+            _ => logged.definitions(&self.server),
+        };
         let open = self.place.transaction(start);
         let (gtid, single) = (open.gtid.clone(), !open.begun);
         let mut behind = self.place.clone();
@@ -117,7 +129,9 @@ impl Stream {
         }
         self.reader.catalogue.schema_changed(touched);
         self.reread_copies(touched);
-        self.reader.catalogue.schemas.change(touched, Milestone::new(behind.resume(), gtid)).await
+        let spot = Spot { file: self.place.file.clone(), position: self.place.position };
+        let at = Milestone::new(behind.resume(), gtid);
+        self.reader.catalogue.schemas.change(touched, steps.as_deref(), at, &self.server, &spot).await
     }
 
     /// Ends the transaction of a statement that is one by itself.
@@ -170,7 +184,7 @@ impl Stream {
         // a table that was never seen and is gone by now has no columns that a record could be made for
         emptied.retain(|table| !table.columns.is_empty());
         if !same_schemas {
-            self.note_schema_change(touched, start).await?;
+            self.note_schema_change(logged, touched, start).await?;
         }
         self.on_emptied(emptied, start, event.header().server_id()).await
     }

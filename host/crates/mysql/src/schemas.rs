@@ -1,8 +1,10 @@
 //! The schemas of the captured tables at the place that is being read: out of the history, or of the server's catalogue where its
 //! answer is valid for that place. Never a guess.
 
+mod evolution;
+
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     captured::Captured,
     connection::{Connector, Server},
+    definition::Step,
     history::{History, Milestone},
     position::{BinlogPosition, Flavour},
     proof,
@@ -29,6 +32,8 @@ use sluicegate_model::{
 };
 use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
 use sluicegate_status::Status;
+
+use self::evolution::Evolution;
 
 /// What the schemas' reader needs of its source.
 #[derive(Clone, Debug)]
@@ -52,6 +57,10 @@ pub(super) struct Schemas {
     /// Since the first connection.
     history: Option<History>,
     survey: Survey,
+    /// What statements have made of tables that are not captured.
+    evolution: Evolution,
+    /// Captured tables whose schema was worked out from statements, and not compared with the catalogue.
+    applied: HashSet<TableName>,
     /// Whether the log itself holds every schema in full, so that none is asked for before a row needs it.
     logged: bool,
     /// The same but for the columns that MariaDB logs as BINARY.
@@ -81,6 +90,8 @@ impl Schemas {
             around,
             history: None,
             survey: Survey::default(),
+            evolution: Evolution::default(),
+            applied: HashSet::new(),
             logged: false,
             special_only: false,
             names: BTreeSet::new(),
@@ -195,11 +206,34 @@ impl Schemas {
         Ok(names.any(|name| self.history.as_mut().is_none_or(|history| history.known(&name).is_none())))
     }
 
-    /// A statement that may change schemas was read; the stream is behind it now.
-    pub async fn change(&mut self, touched: &Touched, at: Milestone) -> Result<(), Halt> {
+    /// A statement that may change schemas was read; the stream is behind it now, at the spot `behind`. `steps` is what it does, where
+    /// that is sure.
+    pub async fn change(
+        &mut self,
+        touched: &Touched,
+        steps: Option<&[Step]>,
+        at: Milestone,
+        server: &Server,
+        behind: &Spot,
+    ) -> Result<(), Halt> {
+        let learned = self.evolve(touched, steps, server, behind).await?;
+        if steps.is_some_and(|steps| steps.iter().all(|step| matches!(step, Step::Database { empty: false, .. }))) {
+            // another default for tables that come
+            return Ok(());
+        }
         let captured = &self.around.captured;
         let Some(history) = &mut self.history else { return Ok(()) };
+        let place = at.position.clone();
         let mut changes = history.change(touched, at, |table| captured.captures(table));
+        self.applied.retain(|table| !touched.may_be(table));
+        for (table, schema) in learned {
+            // texts and numbers: nothing of it can fail
+            let text = serde_json::to_string(&schema).unwrap_or_default();
+            changes.extend(history.learn(&table, text.into(), &place));
+            if schema.applied {
+                self.applied.insert(table);
+            }
+        }
         match touched {
             Touched::Tables(tables) => {
                 let concerned = tables.iter().filter(|table| captured.captures(table)).cloned();
@@ -271,7 +305,11 @@ impl Schemas {
         place: impl FnOnce() -> BinlogPosition,
     ) -> Result<Schema, Halt> {
         if let Some(schema) = self.kept(name).await? {
-            return Ok(schema);
+            // the catalogue says it better, where it is valid
+            if !schema.applied || self.survey.change_behind(name, spot).is_some() {
+                return Ok(schema);
+            }
+            self.applied.insert(name.clone());
         }
         let place = place();
         self.wanted = Some(name.clone());
@@ -347,15 +385,29 @@ impl Schemas {
         }
         let mut answers = self.ask().await?;
         if let Some(history) = &mut self.history {
-            answers.retain(|(name, _)| history.known(name).is_none());
+            answers.retain(|(name, _)| history.known(name).is_none() || self.applied.contains(name));
         }
         if !answers.is_empty() {
             self.read_ahead(server, spot).await?;
         }
         let mut changes = Vec::new();
-        for (name, schema) in answers.iter().filter(|(name, _)| self.survey.change_behind(name, spot).is_none()) {
+        for (name, mut schema) in answers {
+            if self.survey.change_behind(&name, spot).is_some() {
+                continue;
+            }
+            if self.applied.remove(&name)
+                && let Some(applied) = self.kept(&name).await?
+            {
+                if applied.reads_like(&schema) {
+                    // the catalogue was not asked for keys
+                    schema.keys = applied.keys;
+                } else {
+                    tracing::warn!(table = %name, place = %spot, "the table has another schema than its last logged change gave it: it is taken from the catalogue");
+                }
+            }
+            let name = &name;
             // texts and numbers: nothing of it can fail
-            let text = serde_json::to_string(schema).unwrap_or_default();
+            let text = serde_json::to_string(&schema).unwrap_or_default();
             if let Some(history) = &mut self.history {
                 changes.extend(history.learn(name, text.into(), place));
             }
@@ -388,24 +440,34 @@ impl Schemas {
         if self.all {
             let captured = &self.around.captured;
             let query = format!(
-                "{COLUMNS} JOIN information_schema.tables t USING (table_schema, table_name) WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+                "{COLUMNS}, t.table_collation FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name) \
+                 WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
                  AND c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
             );
             let mut tables: HashMap<TableName, Schema> = HashMap::new();
             for row in connector.within("query", conn.query::<Row, _>(query)).await? {
-                let (name, column) = column_of(row)?;
+                let (name, charset, column) = column_of(row)?;
                 if captured.captures(&name) {
-                    tables.entry(name).or_default().0.push(column);
+                    let schema = tables.entry(name).or_default();
+                    schema.charset = charset;
+                    schema.columns.push(column);
                 }
             }
             answers.extend(tables);
         } else {
             for name in self.names.iter().chain(&self.wanted) {
-                let query = format!("{COLUMNS} WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position");
-                let rows: Vec<Row> = connector.within("query", conn.exec(query, (&name.database, &name.table))).await?;
-                let columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<Vec<_>>>()?;
-                if !columns.is_empty() {
-                    answers.push((name.clone(), Schema(columns)));
+                let key = (&name.database, &name.table);
+                let query = format!(
+                    "{COLUMNS}, NULL FROM information_schema.columns c WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position"
+                );
+                let rows: Vec<Row> = connector.within("query", conn.exec(query, key)).await?;
+                // not joined: MariaDB would open every table
+                let query = "SELECT table_collation FROM information_schema.tables WHERE table_schema = ? AND table_name = ?";
+                let collation: Option<Option<String>> = connector.within("query", conn.exec_first(query, key)).await?;
+                let columns = rows.into_iter().map(|row| column_of(row).map(|(.., column)| column)).collect::<Result<_>>()?;
+                let schema = Schema { charset: collation.flatten().map(|collation| charset_of(&collation)), ..Schema::of(columns) };
+                if !schema.columns.is_empty() {
+                    answers.push((name.clone(), schema));
                 }
             }
         }
@@ -449,17 +511,24 @@ impl Schemas {
 }
 
 const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, \
-    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length FROM information_schema.columns c";
+    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length";
 
-fn column_of(row: Row) -> Result<(TableName, CatalogueColumn)> {
-    type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>);
+/// A column, its table's name and default character set.
+fn column_of(row: Row) -> Result<(TableName, Option<String>, CatalogueColumn)> {
+    type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>, Option<String>);
     let unusable = |_| Error::new(ErrorKind::Source, "the server's catalogue gave columns that cannot be read");
-    let (database, table, name, data_type, column_type, charset, key, nullable, bytes) =
+    let (database, table, name, data_type, column_type, charset, key, nullable, bytes, collation) =
         mysql_async::from_row_opt::<Columns>(row).map_err(unusable)?;
     // only of these the log holds the length
     let bytes = bytes.filter(|_| matches!(data_type.as_str(), "char" | "varchar" | "binary" | "varbinary"));
     let nullable = Some(nullable == "YES");
-    Ok((TableName::new(database, table), CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes }))
+    let default = collation.map(|collation| charset_of(&collation));
+    Ok((TableName::new(database, table), default, CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes }))
+}
+
+/// The character set of a collation.
+fn charset_of(collation: &str) -> String {
+    collation.split('_').next().unwrap_or(collation).to_owned()
 }
 
 impl Unknown {

@@ -99,6 +99,11 @@ impl Survey {
         }
     }
 
+    /// Whether a database may have been made, altered or dropped behind `here`.
+    pub fn database_changes_behind(&self, database: &str, here: &Spot) -> bool {
+        [self.databases.get(database), self.any.as_ref()].into_iter().flatten().any(|spot| spot.is_behind(here))
+    }
+
     /// Behind the last schema change that may be the table's, if there is one behind `here`.
     pub fn change_behind(&self, table: &TableName, here: &Spot) -> Option<&Spot> {
         let changes = [self.tables.get(table), self.databases.get(&table.database), self.any.as_ref()];
@@ -112,12 +117,14 @@ pub struct Search {
     server: Server,
     /// The transaction that is being read.
     gtid: Option<Gtid>,
+    /// Whether it holds an ALTER TABLE that is not done.
+    half_alter: bool,
 }
 
 impl Search {
     /// In what this scout reads.
     pub fn new(scout: Scout, server: Server) -> Self {
-        Self { scout, server, gtid: None }
+        Self { scout, server, gtid: None, half_alter: false }
     }
 
     /// The place behind what was read: once [`Self::next`] has answered `None`, the log's end.
@@ -150,8 +157,10 @@ impl Search {
             kind::ANONYMOUS_GTID => self.gtid = None,
             kind::MARIADB_GTID => {
                 let read = event::mariadb_gtid(event.data())?;
+                self.half_alter = read.half_alter;
                 self.gtid = Some(Gtid::MariaDb { domain: read.domain, server: header.server_id(), sequence: read.sequence });
             }
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED if self.half_alter => {}
             kind::QUERY => return touched(event.data(), false, row_bytes, &self.server),
             kind::MARIADB_QUERY_COMPRESSED => return touched(event.data(), true, row_bytes, &self.server),
             kind::TRANSACTION_PAYLOAD => return touched_in_payload(event.data(), row_bytes, &self.server),
