@@ -8,6 +8,7 @@ mod partial;
 mod places;
 mod schemas;
 mod sinks;
+mod soak;
 mod statements;
 mod taken_back;
 mod transactions;

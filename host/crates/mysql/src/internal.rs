@@ -3,6 +3,7 @@
 
 use super::{
     column_type as ct,
+    schema::{CatalogueColumn, Schema},
     table_map::{ColumnMap, TableMap},
 };
 
@@ -38,20 +39,56 @@ pub fn may_be_sequence(map: &TableMap<'_>) -> bool {
     map.columns.len() == SEQUENCE.len() && map.columns.iter().zip(&SEQUENCE).all(shape) && map.metadata.names.as_ref().is_none_or(named)
 }
 
-/// Whether it is one, by the type that the catalogue gives the table. Of one that is gone only the columns are known, which nobody else
-/// declares so.
-pub fn is_sequence(table_type: Option<&str>) -> bool {
-    table_type.is_none_or(|kind| kind == "SEQUENCE")
+/// Whether it is one, by the type that the catalogue gives the table; `None` of one that is gone.
+pub fn is_sequence(table_type: Option<&str>) -> Option<bool> {
+    table_type.map(|kind| kind == "SEQUENCE")
+}
+
+/// The schema of a sequence.
+pub(super) fn sequence() -> Schema {
+    let column = |(name, kind): &(&[u8], u8)| {
+        let data_type = if *kind == ct::TINY { "tinyint" } else { "bigint" };
+        CatalogueColumn {
+            name: String::from_utf8_lossy(name).into_owned(),
+            data_type: data_type.to_owned(),
+            column_type: data_type.to_owned(),
+            charset: None,
+            key: String::new(),
+            nullable: Some(false),
+            bytes: None,
+        }
+    };
+    Schema::of(SEQUENCE.iter().map(column).collect())
+}
+
+/// Whether a schema has the columns of a sequence, which nobody else declares so.
+pub(super) fn is_of_sequence(schema: &Schema) -> bool {
+    schema.columns.len() == SEQUENCE.len()
+        && schema.columns.iter().zip(&SEQUENCE).all(|(column, (name, _))| column.name.as_bytes() == *name)
 }
 
 fn may_be_limit(column: &ColumnMap) -> bool {
     column.kind == ct::TIMESTAMP2 && column.meta == 6 && !column.nullable
 }
 
+/// Whether a column may hold the number of the transaction that made a row of a versioned table, or ended it.
+fn may_be_transaction(column: &ColumnMap, unsigned: bool) -> bool {
+    column.kind == ct::LONGLONG && unsigned && !column.nullable
+}
+
+/// Whether the key of a table map with one may hold the end of a versioned row, which the server adds to it.
+pub fn may_end_in_key(map: &TableMap<'_>) -> bool {
+    let unsigned = |at: usize| map.metadata.unsigned.as_ref().is_some_and(|unsigned| unsigned[at]);
+    let limit = |at: &usize| map.columns.get(*at).is_some_and(|column| may_be_limit(column) || may_be_transaction(column, unsigned(*at)));
+    map.metadata.primary_key.len() > 1 && map.metadata.primary_key.last().is_some_and(limit)
+}
+
 /// Whether a table map with names may have columns that are not the user's.
 pub fn may_have_any(map: &TableMap<'_>) -> bool {
     let hash = map.metadata.names.as_ref().and_then(|names| names.last()).is_some_and(|name| name.starts_with(HASH));
-    hash || map.columns.iter().filter(|column| may_be_limit(column)).count() >= 2
+    let unsigned = |at: usize| map.metadata.unsigned.as_ref().is_some_and(|unsigned| unsigned[at]);
+    let transactions = map.columns.iter().enumerate().filter(|(at, column)| may_be_transaction(column, unsigned(*at))).count();
+    hash || transactions >= 2 || map.columns.iter().filter(|column| may_be_limit(column)).count() >= 2
 }
 
 /// Finds them. `declared` are the columns that the catalogue shows, in their order, and `row_end` the one of them that says when a row
@@ -122,9 +159,11 @@ mod tests {
         others[3] = "first_value";
         assert!(!may_be_sequence(&map(columns.clone(), Some(&others))));
         assert!(!may_be_sequence(&map(columns[1..].to_vec(), None)));
-        assert!(is_sequence(Some("SEQUENCE")));
-        assert!(is_sequence(None));
-        assert!(!is_sequence(Some("BASE TABLE")));
+        assert_eq!(is_sequence(Some("SEQUENCE")), Some(true));
+        assert_eq!(is_sequence(None), None);
+        assert_eq!(is_sequence(Some("BASE TABLE")), Some(false));
+        assert!(is_of_sequence(&sequence()));
+        assert!(!is_of_sequence(&Schema::default()));
     }
 
     #[test]

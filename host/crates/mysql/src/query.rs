@@ -131,7 +131,7 @@ impl Stream {
         self.reread_copies(touched);
         let spot = Spot { file: self.place.file.clone(), position: self.place.position };
         let at = Milestone::new(behind.resume(), gtid);
-        self.reader.catalogue.schemas.change(touched, steps.as_deref(), at, &self.server, &spot).await
+        self.reader.catalogue.schemas.change(touched, steps, at, &self.server, &spot).await
     }
 
     /// Ends the transaction of a statement that is one by itself.

@@ -21,9 +21,9 @@ use super::{
     proof,
     schema::{CatalogueColumn, Schema},
     scout::Scout,
-    statement::Touched,
+    statement::{self, Touched},
     stream::Halt,
-    survey::{Search, Spot, Survey},
+    survey::{Search, Site, Spot, Survey},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -65,6 +65,8 @@ pub(super) struct Schemas {
     logged: bool,
     /// The same but for the columns that MariaDB logs as BINARY.
     special_only: bool,
+    /// Whether names of tables that differ in case only are the same.
+    folds: bool,
     /// Tables whose schemas are to be learned; of all captured tables with `all`.
     names: BTreeSet<TableName>,
     all: bool,
@@ -94,6 +96,7 @@ impl Schemas {
             applied: HashSet::new(),
             logged: false,
             special_only: false,
+            folds: false,
             names: BTreeSet::new(),
             all: false,
             wanted: None,
@@ -105,6 +108,12 @@ impl Schemas {
     /// Names of tables are compared without case from here on.
     pub fn ignore_case(&mut self) {
         self.around.captured.ignore_case();
+        self.folds = true;
+    }
+
+    /// A table's name as the history has it.
+    fn folded(&self, name: &TableName) -> TableName {
+        if self.folds { statement::lower_case(name) } else { name.clone() }
     }
 
     /// A connection to a server was made, whose log is read from `place` on, which has been proven.
@@ -211,12 +220,17 @@ impl Schemas {
     pub async fn change(
         &mut self,
         touched: &Touched,
-        steps: Option<&[Step]>,
+        steps: Option<Vec<Step>>,
         at: Milestone,
         server: &Server,
         behind: &Spot,
     ) -> Result<(), Halt> {
-        let learned = self.evolve(touched, steps, server, behind).await?;
+        let touched = &if self.folds { touched.clone().in_lower_case() } else { touched.clone() };
+        let steps = match (steps, self.folds) {
+            (Some(steps), true) => Some(steps.into_iter().map(|step| step.with_names(statement::lower_case)).collect()),
+            (steps, _) => steps,
+        };
+        let learned = self.evolve(touched, steps.as_deref(), server, behind).await?;
         if steps.is_some_and(|steps| steps.iter().all(|step| matches!(step, Step::Database { empty: false, .. }))) {
             // another default for tables that come
             return Ok(());
@@ -304,6 +318,7 @@ impl Schemas {
         spot: &Spot,
         place: impl FnOnce() -> BinlogPosition,
     ) -> Result<Schema, Halt> {
+        let name = &self.folded(name);
         if let Some(schema) = self.kept(name).await? {
             // the catalogue says it better, where it is valid
             if !schema.applied || self.survey.change_behind(name, spot).is_some() {
@@ -334,6 +349,7 @@ impl Schemas {
         place: BinlogPosition,
         fits: impl Fn(&Schema) -> bool,
     ) -> Result<Option<Schema>, Halt> {
+        let name = &self.folded(name);
         let schema = self.today(name).await?;
         if !fits(&schema) {
             return Ok(None);
@@ -356,10 +372,10 @@ impl Schemas {
         Ok(Some(schema))
     }
 
-    /// The schema that the history has.
-    async fn kept(&mut self, name: &TableName) -> Result<Option<Schema>, Halt> {
-        let Some(place) = self.history.as_mut().and_then(|history| history.known(name)) else { return Ok(None) };
-        let table = name.clone();
+    /// The schema that the history has at the present place.
+    pub async fn kept(&mut self, name: &TableName) -> Result<Option<Schema>, Halt> {
+        let table = self.folded(name);
+        let Some(place) = self.history.as_mut().and_then(|history| history.known(&table)) else { return Ok(None) };
         let text = self.with_store(move |store| store.schema(&table, &place)).await?;
         let unreadable = || {
             Error::new(ErrorKind::State, format!("the checkpoint's version of the schema of {name} cannot be read"))
@@ -425,6 +441,10 @@ impl Schemas {
         let mut search = Search::new(scout, server.clone());
         while let Some(site) = search.next(connector, *row_bytes).await? {
             self.around.status.source.hear();
+            let site = match self.folds {
+                true => Site { touched: site.touched.in_lower_case(), ..site },
+                false => site,
+            };
             self.survey.note(site, *tables, |table| captured.captures(table));
         }
         self.survey.reach(search.place());
@@ -441,12 +461,13 @@ impl Schemas {
             let captured = &self.around.captured;
             let query = format!(
                 "{COLUMNS}, t.table_collation FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name) \
-                 WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+                 WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') \
                  AND c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
             );
             let mut tables: HashMap<TableName, Schema> = HashMap::new();
             for row in connector.within("query", conn.query::<Row, _>(query)).await? {
                 let (name, charset, column) = column_of(row)?;
+                let name = if self.folds { statement::lower_case(&name) } else { name };
                 if captured.captures(&name) {
                     let schema = tables.entry(name).or_default();
                     schema.charset = charset;

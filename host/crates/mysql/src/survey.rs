@@ -10,6 +10,7 @@ use mysql_async::binlog::events::Event;
 use super::{
     connection::{Connector, Server},
     cursor::Fault,
+    definition::Step,
     event::{self, kind},
     gtid::Gtid,
     ledger::file_number,
@@ -85,7 +86,7 @@ impl Survey {
         let behind = site.behind;
         match site.touched {
             Touched::Tables(tables) => {
-                for table in tables.into_iter().filter(captured) {
+                for table in tables.into_iter().filter(|table| table.table.is_empty() || captured(table)) {
                     self.tables.insert(table, behind.clone());
                 }
             }
@@ -101,7 +102,8 @@ impl Survey {
 
     /// Whether a database may have been made, altered or dropped behind `here`.
     pub fn database_changes_behind(&self, database: &str, here: &Spot) -> bool {
-        [self.databases.get(database), self.any.as_ref()].into_iter().flatten().any(|spot| spot.is_behind(here))
+        let defaults = self.tables.get(&defaults_of(database));
+        [defaults, self.databases.get(database), self.any.as_ref()].into_iter().flatten().any(|spot| spot.is_behind(here))
     }
 
     /// Behind the last schema change that may be the table's, if there is one behind `here`.
@@ -177,10 +179,23 @@ fn touched(body: &[u8], compressed: bool, limit: usize, server: &Server) -> Resu
         return Ok(None);
     }
     Ok(match logged.classify(server) {
+        Statement::Ddl { touched: Touched::Database(database), .. } if keeps_tables(&logged, server) => {
+            Some(Touched::Tables(vec![defaults_of(&database)]))
+        }
         Statement::Ddl { touched, effects, .. } if !statement::keeps_schemas(&effects) => Some(touched),
         Statement::Unknown => Some(Touched::of_default(&logged.database)),
         _ => None,
     })
+}
+
+/// Stands for the defaults of a database.
+fn defaults_of(database: &str) -> TableName {
+    TableName::new(database, "")
+}
+
+/// Whether a statement about a database leaves its tables as they are.
+fn keeps_tables(logged: &Logged<'_>, server: &Server) -> bool {
+    logged.definitions(server).is_some_and(|steps| steps.iter().all(|step| matches!(step, Step::Database { empty: false, .. })))
 }
 
 /// The same of a compressed transaction, in which such a statement can only stand before the first rows (`CREATE TABLE … SELECT`).

@@ -13,7 +13,7 @@ use sluicegate_model::change::TableName;
 
 /// Where a column goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seat {
+pub(in super::super) enum Seat {
     First,
     After(String),
 }

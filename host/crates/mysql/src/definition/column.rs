@@ -12,7 +12,7 @@ use super::{
 
 /// A column as a statement defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub(in super::super) struct Column {
     pub name: String,
     of: DataType,
     attributes: Attributes,

@@ -48,13 +48,6 @@ impl Key {
     pub fn is_named(&self, name: &str) -> bool {
         same(&self.name, name)
     }
-
-    /// A column has another name.
-    pub fn rename(&mut self, from: &str, to: &str) {
-        for column in self.columns.iter_mut().filter(|column| same(column, from)) {
-            to.clone_into(column);
-        }
-    }
 }
 
 /// Takes what stands behind `PRIMARY KEY`, `UNIQUE KEY` or `KEY`: name, kind, columns and options. Answers `(name, columns, whole)`.

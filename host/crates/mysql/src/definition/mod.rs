@@ -13,6 +13,7 @@ mod table;
 
 use super::{
     charset::Collations,
+    internal,
     position::Flavour,
     schema::Schema,
     statement::{Syntax, Tokens},
@@ -78,7 +79,9 @@ pub(super) enum Step {
         /// Does nothing when there is none of that name.
         if_there: bool,
     },
-    /// Removes a table.
+    /// Makes a sequence, which the log takes for a table.
+    Sequence(TableName),
+    /// Removes a table or a sequence.
     Drop(TableName),
     /// A database has this character set by default from here on.
     Database {
@@ -96,7 +99,7 @@ impl Step {
     pub fn tables(&self) -> impl Iterator<Item = &TableName> {
         let (one, other) = match self {
             Self::Create { table, body: Body::Like(model), .. } => (Some(table), Some(model)),
-            Self::Create { table, .. } | Self::Drop(table) => (Some(table), None),
+            Self::Create { table, .. } | Self::Sequence(table) | Self::Drop(table) => (Some(table), None),
             Self::Alter { table, to, .. } => (Some(table), to.as_ref()),
             Self::Rename { from, to, .. } => (Some(from), Some(to)),
             Self::Database { .. } => (None, None),
@@ -130,7 +133,7 @@ impl Step {
                 change(from);
                 change(to);
             }
-            Self::Drop(table) => change(table),
+            Self::Sequence(table) | Self::Drop(table) => change(table),
             Self::Database { .. } => {}
         }
         self
@@ -198,6 +201,7 @@ pub(super) fn apply(
             }
             known => move_to(from, to, known, &mut keep),
         },
+        Step::Sequence(table) => keep(table.clone(), Presence::There(internal::sequence())),
         Step::Drop(table) => keep(table.clone(), Presence::Gone),
         Step::Database { .. } => {}
     }

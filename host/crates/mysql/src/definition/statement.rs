@@ -57,6 +57,11 @@ fn create(mut tokens: Tokens<'_>, session: &Session<'_>) -> Option<Vec<Step>> {
         let body = table::read(&mut tokens, session)?;
         return Some(vec![Step::Create { table, unless_there, body }]);
     }
+    if tokens.word("SEQUENCE") {
+        // a table of that name would have been an error
+        table::if_not_exists(&mut tokens);
+        return Some(vec![Step::Sequence(tokens.table(session.database)?)]);
+    }
     if tokens.word("DATABASE") || tokens.word("SCHEMA") {
         let unless_there = table::if_not_exists(&mut tokens);
         let name = tokens.stored_name()?;
@@ -111,6 +116,9 @@ fn alter(mut tokens: Tokens<'_>, session: &Session<'_>) -> Option<Vec<Step>> {
             None => Vec::new(),
         });
     }
+    if tokens.word("SEQUENCE") {
+        return Some(Vec::new());
+    }
     tokens.any_words(&["ONLINE", "OFFLINE", "IGNORE"]);
     tokens.word("TABLE").then_some(())?;
     tokens.words(&["IF", "EXISTS"]);
@@ -134,7 +142,7 @@ fn wait(tokens: &mut Tokens<'_>) {
 }
 
 fn dropped(mut tokens: Tokens<'_>, session: &Session<'_>) -> Option<Vec<Step>> {
-    if tokens.word("TABLE") || tokens.word("TABLES") {
+    if tokens.word("TABLE") || tokens.word("TABLES") || tokens.word("SEQUENCE") {
         tokens.words(&["IF", "EXISTS"]);
         let mut steps = vec![Step::Drop(tokens.table(session.database)?)];
         while tokens.sign(',') {

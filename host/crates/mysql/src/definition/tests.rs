@@ -98,7 +98,7 @@ fn columns_are_altered_as_servers_alter_them() {
         ("MODIFY c TEXT AFTER id", "id c a b"),
         ("CHANGE a z INT FIRST", "z id b c"),
         ("RENAME COLUMN a TO b, RENAME COLUMN b TO a", "id b a c"),
-        ("ADD d INT AFTER a, MODIFY a INT AFTER c", "id b c a d"),
+        ("MODIFY a INT AFTER c, ADD d INT AFTER a", "id b c a d"),
         ("DROP COLUMN `b` RESTRICT, ALGORITHM=INSTANT, LOCK=DEFAULT", "id a c"),
         ("ENGINE=InnoDB ROW_FORMAT=DYNAMIC, COMMENT='ADD x INT', FORCE", "id a b c"),
         ("ADD INDEX (a), ADD CONSTRAINT x CHECK (a > 1), ALTER b SET DEFAULT (concat('a', ',')), ADD d INT", "id a b c d"),
