@@ -14,6 +14,7 @@ mod taken_back;
 mod transactions;
 mod truncate;
 mod unreadable;
+mod vanished;
 
 use std::{
     fs,

@@ -1,7 +1,10 @@
 //! Versions of tables: from table maps to plans, each made once and found again by the same bytes. Where a table map does not
 //! hold names and types in full, the server's catalogue fills in, and has to agree with it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::{
     captured::Captured,
@@ -88,11 +91,19 @@ impl Catalogue {
         self.captured.may_capture_in(database)
     }
 
-    /// The captured tables of the database that rows have come of.
-    pub fn known_in(&self, database: &str) -> Vec<Arc<Table>> {
-        let mut tables: Vec<_> = self.newest.values().filter(|table| table.name.database == database).cloned().collect();
-        tables.sort_by(|one, other| one.name.table.cmp(&other.name.table));
-        tables
+    /// The captured tables of the database that rows have come of, or whose schemas are known.
+    pub async fn known_in(&mut self, database: &str) -> Result<Vec<Arc<Table>>, Halt> {
+        let mut names: BTreeSet<TableName> = self.newest.keys().filter(|name| name.database == database).cloned().collect();
+        for name in self.schemas.known_in(database).into_iter().filter(|name| self.captured.captures(name)) {
+            if self.schemas.kept(&name).await?.is_some_and(|schema| !internal::is_of_sequence(&schema)) {
+                names.insert(name);
+            }
+        }
+        let mut tables = Vec::with_capacity(names.len());
+        for name in names {
+            tables.push(self.latest(&name).await?);
+        }
+        Ok(tables)
     }
 
     /// What a table id stands for, if its table map was seen.

@@ -163,7 +163,9 @@ impl Stream {
             match effect {
                 Effect::Emptied { table, by } if self.reader.catalogue.captures(&table) => {
                     let latest = self.reader.catalogue.latest(&table).await?;
-                    if by != "TRUNCATE" || latest.columns.is_empty() {
+                    // of a table that nobody knows, nothing was delivered; only a log in full needs no version of it
+                    let unknown = latest.columns.is_empty();
+                    if if unknown { self.reader.catalogue.schemas.is_in_log() } else { by != "TRUNCATE" } {
                         self.reader.watch.tell(&table.to_string(), by, "the table was emptied or dropped: all its rows are removed");
                     }
                     if by == "DROP TABLE" {
@@ -173,7 +175,7 @@ impl Stream {
                 }
                 Effect::DatabaseDropped(database) if self.reader.catalogue.may_capture_in(&database) => {
                     self.reader.watch.tell(&database, "DROP DATABASE", "the database was dropped: all rows of its tables are removed");
-                    emptied.extend(self.reader.catalogue.known_in(&database));
+                    emptied.extend(self.reader.catalogue.known_in(&database).await?);
                 }
                 Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by)?,
                 Effect::Renamed { from, to, .. } => self.on_rename(&from, &to),

@@ -2,10 +2,12 @@
 //! answer is valid for that place. Never a guess.
 
 mod evolution;
+mod memory;
+mod unknown;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,10 +32,11 @@ use sluicegate_model::{
     change::TableName,
     limits::{HISTORY_INTERVAL, SCHEMA_QUERIES, SCHEMA_WAIT},
 };
-use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
+use sluicegate_source::{KeptChange, SchemaStore};
 use sluicegate_status::Status;
 
-use self::evolution::Evolution;
+pub(super) use self::memory::InMemory;
+use self::{evolution::Evolution, unknown::Unknown};
 
 /// What the schemas' reader needs of its source.
 #[derive(Clone, Debug)]
@@ -74,16 +77,6 @@ pub(super) struct Schemas {
     wanted: Option<TableName>,
     waiting: Option<Instant>,
     noted: Instant,
-}
-
-/// Why the schema at a place is not known.
-#[derive(Debug)]
-struct Unknown {
-    here: Spot,
-    /// Where the version that is not known begins.
-    from: Arc<str>,
-    /// Behind the last change of it that the log holds.
-    changed: Option<Spot>,
 }
 
 impl Schemas {
@@ -506,6 +499,16 @@ impl Schemas {
         Ok(answers?.pop().map(|(_, schema)| schema).unwrap_or_default())
     }
 
+    /// Whether the log describes its rows by itself, but for a few types.
+    pub fn is_in_log(&self) -> bool {
+        self.special_only
+    }
+
+    /// The tables of a database of which versions are kept.
+    pub fn known_in(&self, database: &str) -> Vec<TableName> {
+        self.history.as_ref().map(|history| history.tables_of(database)).unwrap_or_default()
+    }
+
     /// What kind of table the catalogue says that it is, if there is one.
     pub async fn table_type(&self, name: &TableName) -> Result<Option<String>> {
         let connector = &self.around.connector;
@@ -550,103 +553,4 @@ fn column_of(row: Row) -> Result<(TableName, Option<String>, CatalogueColumn)> {
 /// The character set of a collation.
 fn charset_of(collation: &str) -> String {
     collation.split('_').next().unwrap_or(collation).to_owned()
-}
-
-impl Unknown {
-    fn into_error(self, name: &TableName, server: &Server) -> Error {
-        let Self { here, from, changed } = self;
-        let why = match &changed {
-            Some(_) => "the table was changed later, and the checkpoint has no version of its schema from before that",
-            None => {
-                "the server's catalogue does not show the table (it is gone, or the account lacks SELECT on it), and the checkpoint has no version of its schema"
-            }
-        };
-        let import = format!(
-            "If there is a dump of the schema from then, import it with `sluicegate schema import FILE --table '{name}' --place '{from}' DUMP.sql`. \
-             Or leave the table out by adding '!{name}' to the source's tables"
-        );
-        let remedy = match changed {
-            Some(behind) => format!(
-                "{import}. Or let each sink go on behind the last change of the table, with `sluicegate checkpoint set FILE --sink NAME --force --lane {lane} \
-                 --offset '{offset}'`, and copy the table anew: what stands between is not delivered. With binlog_row_metadata = FULL the log \
-                 itself describes its rows from then on.",
-                lane = super::position::LANE,
-                offset = offset(&behind, server),
-            ),
-            None => format!("{import}: its changes are then not delivered. If the table is there, grant the account SELECT on it."),
-        };
-        Error::new(ErrorKind::Source, format!("the schema of {name} at {here} is not known: {why}")).remedy(remedy)
-    }
-}
-
-/// A place of this server's log, by file and position alone.
-fn offset(spot: &Spot, server: &Server) -> String {
-    use sluicegate_model::change::LanePlace;
-    let place = BinlogPosition {
-        flavour: server.flavour,
-        server: server.identity.clone(),
-        file: spot.file.clone(),
-        position: spot.position,
-        gtid_set: None,
-        open: Vec::new(),
-        prepared: Vec::new(),
-        skip: None,
-    };
-    place.to_json()
-}
-
-/// Keeps versions for one run only.
-#[derive(Debug, Default)]
-pub(super) struct InMemory(Mutex<Memory>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    versions: Vec<(KeptVersion, Option<Arc<str>>)>,
-    read_to: Option<Arc<str>>,
-}
-
-impl InMemory {
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SchemaStore for InMemory {
-    fn versions(&self) -> Result<Vec<KeptVersion>> {
-        Ok(self.memory().versions.iter().map(|(version, _)| version.clone()).collect())
-    }
-
-    fn schema(&self, table: &TableName, place: &str) -> Result<Option<String>> {
-        let memory = self.memory();
-        let found = memory.versions.iter().find(|(version, _)| version.table == *table && *version.place == *place);
-        Ok(found.and_then(|(_, schema)| schema.as_deref().map(str::to_owned)))
-    }
-
-    fn read_to(&self) -> Result<Option<String>> {
-        Ok(self.memory().read_to.as_deref().map(str::to_owned))
-    }
-
-    fn store(&self, changes: &[KeptChange]) -> Result<()> {
-        let mut memory = self.memory();
-        for change in changes.iter().cloned() {
-            match change {
-                KeptChange::Begin { table, place, schema } => {
-                    let version = (KeptVersion { table, place, known: schema.is_some() }, schema);
-                    let same = |(kept, _): &&mut (KeptVersion, _)| kept.table == version.0.table && kept.place == version.0.place;
-                    match memory.versions.iter_mut().find(same) {
-                        Some(kept) => *kept = version,
-                        None => memory.versions.push(version),
-                    }
-                }
-                KeptChange::Forget { table, place } => memory.versions.retain(|(kept, _)| kept.table != table || kept.place != place),
-                KeptChange::ForgetAll => *memory = Memory::default(),
-                KeptChange::ReadTo(place) => memory.read_to = Some(place),
-            }
-        }
-        Ok(())
-    }
-
-    fn durable(&self) -> Result<Vec<sluicegate_model::change::Frontier>> {
-        Ok(Vec::new())
-    }
 }

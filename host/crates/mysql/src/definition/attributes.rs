@@ -38,7 +38,7 @@ pub(super) fn read(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Option<Att
 pub(super) fn is_over(tokens: &Tokens<'_>) -> bool {
     match tokens.peek() {
         None | Some(Token::Sign(',' | ')' | ';')) => true,
-        Some(word) => word.is("FIRST") || word.is("AFTER"),
+        Some(word) => ["FIRST", "AFTER", "PARTITION", "REMOVE"].iter().any(|end| word.is(end)),
     }
 }
 
