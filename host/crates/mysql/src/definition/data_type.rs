@@ -230,7 +230,7 @@ pub(super) fn declare(kind: &Kind, charset: Option<&str>) -> Option<(&'static st
         let name = if binary { blob } else { text };
         (name, name.to_owned(), None)
     };
-    let of_length = |length: u64| Some(length.checked_mul(width(charset?)?).unwrap_or(u64::MAX));
+    let of_length = |length: u64| Some(length.saturating_mul(width(charset?)?));
     Some(match kind {
         Kind::Plain { data_type, declared, bytes } => (data_type, declared.clone(), *bytes),
         Kind::Char(length) if *length > 255 => return None,

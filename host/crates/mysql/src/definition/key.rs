@@ -135,7 +135,7 @@ pub(super) fn mark(columns: &mut [CatalogueColumn], keys: &[Key]) -> Option<()> 
                 break;
             }
             // it may be this one
-            parts.iter().any(|nullable| *nullable == Some(true)).then_some(())?;
+            parts.contains(&Some(true)).then_some(())?;
         }
     }
     for column in columns.iter_mut().filter(|column| column.key != ROW_END) {
