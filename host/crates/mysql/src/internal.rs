@@ -71,24 +71,16 @@ fn may_be_limit(column: &ColumnMap) -> bool {
     column.kind == ct::TIMESTAMP2 && column.meta == 6 && !column.nullable
 }
 
-/// Whether a column may hold the number of the transaction that made a row of a versioned table, or ended it.
-fn may_be_transaction(column: &ColumnMap, unsigned: bool) -> bool {
-    column.kind == ct::LONGLONG && unsigned && !column.nullable
-}
-
 /// Whether the key of a table map with one may hold the end of a versioned row, which the server adds to it.
 pub fn may_end_in_key(map: &TableMap<'_>) -> bool {
-    let unsigned = |at: usize| map.metadata.unsigned.as_ref().is_some_and(|unsigned| unsigned[at]);
-    let limit = |at: &usize| map.columns.get(*at).is_some_and(|column| may_be_limit(column) || may_be_transaction(column, unsigned(*at)));
-    map.metadata.primary_key.len() > 1 && map.metadata.primary_key.last().is_some_and(limit)
+    let key = &map.metadata.primary_key;
+    key.len() > 1 && key.last().and_then(|last| map.columns.get(*last)).is_some_and(may_be_limit)
 }
 
 /// Whether a table map with names may have columns that are not the user's.
 pub fn may_have_any(map: &TableMap<'_>) -> bool {
     let hash = map.metadata.names.as_ref().and_then(|names| names.last()).is_some_and(|name| name.starts_with(HASH));
-    let unsigned = |at: usize| map.metadata.unsigned.as_ref().is_some_and(|unsigned| unsigned[at]);
-    let transactions = map.columns.iter().enumerate().filter(|(at, column)| may_be_transaction(column, unsigned(*at))).count();
-    hash || transactions >= 2 || map.columns.iter().filter(|column| may_be_limit(column)).count() >= 2
+    hash || map.columns.iter().filter(|column| may_be_limit(column)).count() >= 2
 }
 
 /// Finds them. `declared` are the columns that the catalogue shows, in their order, and `row_end` the one of them that says when a row

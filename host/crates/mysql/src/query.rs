@@ -9,7 +9,7 @@ use mysql_async::binlog::events::Event as RawEvent;
 
 pub(super) use self::watch::Watch;
 use super::{
-    event::kind,
+    event::{self, kind},
     history::Milestone,
     savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
@@ -77,7 +77,7 @@ impl Stream {
                 self.end_single(start);
             }
             Statement::Unknown => {
-                self.note_schema_change(&logged, &Touched::of_default(&logged.database), start).await?;
+                self.note_schema_change(None, &Touched::of_default(&logged.database), start).await?;
                 self.reader.watch.forget_harmless();
                 self.on_change(start, &logged, &Change::unknown()).await?;
                 self.end_single(start);
@@ -113,14 +113,15 @@ impl Stream {
         logged.classify(&self.server)
     }
 
-    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent.
-    async fn note_schema_change(&mut self, logged: &Logged<'_>, touched: &Touched, start: u64) -> Result<(), Halt> {
-        let temporary = |table: &TableName| self.reader.watch.is_temporary(logged.thread, table);
-        let steps = match touched {
-            // a temporary table hides one of the same name
-            Touched::Tables(tables) if tables.iter().any(temporary) => None,
-            _ => logged.definitions(&self.server),
+    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent. `logged` is
+    /// the statement, where it may be followed.
+    async fn note_schema_change(&mut self, logged: Option<&Logged<'_>>, touched: &Touched, start: u64) -> Result<(), Halt> {
+        // a temporary table hides one of the same name
+        let hidden = |thread: u32| match touched {
+            Touched::Tables(tables) => tables.iter().any(|table| self.reader.watch.is_temporary(thread, table)),
+            _ => false,
         };
+        let steps = logged.filter(|logged| !hidden(logged.thread)).and_then(|logged| logged.definitions(&self.server));
         let open = self.place.transaction(start);
         let (gtid, single) = (open.gtid.clone(), !open.begun);
         let mut behind = self.place.clone();
@@ -186,7 +187,10 @@ impl Stream {
         // a table that was never seen and is gone by now has no columns that a record could be made for
         emptied.retain(|table| !table.columns.is_empty());
         if !same_schemas {
-            self.note_schema_change(logged, touched, start).await?;
+            // what a session does with its temporary tables is marked as its own
+            let head = event.header();
+            let own = head.flags_raw() & event::THREAD_SPECIFIC != 0;
+            self.note_schema_change(Some(logged).filter(|_| !own), touched, start).await?;
         }
         self.on_emptied(emptied, start, event.header().server_id()).await
     }

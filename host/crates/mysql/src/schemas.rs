@@ -234,6 +234,10 @@ impl Schemas {
         let mut changes = history.change(touched, at, |table| captured.captures(table));
         self.applied.retain(|table| !touched.may_be(table));
         for (table, schema) in learned {
+            // read before, and reached again
+            if history.known(&table).is_some() {
+                continue;
+            }
             // texts and numbers: nothing of it can fail
             let text = serde_json::to_string(&schema).unwrap_or_default();
             changes.extend(history.learn(&table, text.into(), &place));

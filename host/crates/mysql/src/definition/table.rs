@@ -179,7 +179,6 @@ fn options(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Option<Option<Char
         match tokens.next() {
             None => return Some(charset),
             Some(Token::Word(word)) => match word.to_ascii_uppercase().as_str() {
-                "PARTITION" => return Some(charset),
                 "SELECT" | "VALUES" | "TABLE" | "AS" | "IGNORE" | "REPLACE" => return None,
                 "WITH" if !tokens.words(&["SYSTEM", "VERSIONING"]) => return None,
                 _ => {}

@@ -131,6 +131,7 @@ fn what_is_not_sure_is_not_known() {
         "SET STATEMENT sql_mode = 'ORACLE' FOR ALTER TABLE t ADD d INT",
         "CREATE TABLE t AS SELECT 1",
         "CREATE TABLE t (a INT) SELECT 1 AS b",
+        "CREATE TABLE t (a INT) PARTITION BY LIST (a) (PARTITION p VALUES IN (1)) SELECT 1 AS b",
         "CREATE TABLE t LIKE other",
     ] {
         assert_eq!(after(Flavour::MariaDb, &[create, alter]), Presence::Unknown, "{alter}");
@@ -190,6 +191,29 @@ fn tables_follow_their_names() {
     assert_eq!(after(Flavour::MySql, &["CREATE TABLE IF NOT EXISTS t (b INT)"]), Presence::Unknown);
     let anew = ["CREATE TABLE t (a INT)", "CREATE OR REPLACE TABLE t (b INT)"];
     assert_eq!(columns(Flavour::MariaDb, &anew), ["b int"]);
+}
+
+#[test]
+fn schemas_are_kept_whole_and_those_of_earlier_versions_are_read() {
+    let Presence::There(schema) = after(Flavour::MySql, &["CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), UNIQUE (v))"]) else {
+        panic!()
+    };
+    let kept = serde_json::to_string(&schema).unwrap();
+    assert_eq!(serde_json::from_str::<Schema>(&kept).unwrap(), schema);
+    assert!(schema.applied && schema.charset.as_deref() == Some("latin1") && schema.keys.as_ref().unwrap().len() == 2);
+    let columns = serde_json::to_string(&schema.columns).unwrap();
+    assert_eq!(serde_json::from_str::<Schema>(&columns).unwrap(), Schema::of(schema.columns));
+}
+
+#[test]
+fn names_are_folded_where_the_server_does_not_tell_them_apart_by_case() {
+    let steps = read(Flavour::MySql, "RENAME TABLE T TO Old, `New` TO d.t").unwrap();
+    let folded: Vec<String> = steps
+        .into_iter()
+        .map(|step| step.with_names(crate::statement::lower_case))
+        .flat_map(|step| step.tables().map(ToString::to_string).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(folded, ["d.t", "d.old", "d.new", "d.t"]);
 }
 
 proptest::proptest! {
