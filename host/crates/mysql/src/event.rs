@@ -61,8 +61,6 @@ pub mod kind {
 
 /// Made up by the server for this connection, not in the log (`LOG_EVENT_ARTIFICIAL_F`).
 pub const ARTIFICIAL: u16 = 0x20;
-/// The statement is one of its session alone: it may be about temporary tables (`LOG_EVENT_THREAD_SPECIFIC_F`).
-pub const THREAD_SPECIFIC: u16 = 4;
 /// A reader that does not know the event may pass over it (`LOG_EVENT_IGNORABLE_F`).
 pub const IGNORABLE: u16 = 0x80;
 

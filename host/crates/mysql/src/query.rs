@@ -9,7 +9,7 @@ use mysql_async::binlog::events::Event as RawEvent;
 
 pub(super) use self::watch::Watch;
 use super::{
-    event::{self, kind},
+    event::kind,
     history::Milestone,
     savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
@@ -187,10 +187,7 @@ impl Stream {
         // a table that was never seen and is gone by now has no columns that a record could be made for
         emptied.retain(|table| !table.columns.is_empty());
         if !same_schemas {
-            // what a session does with its temporary tables is marked as its own
-            let head = event.header();
-            let own = head.flags_raw() & event::THREAD_SPECIFIC != 0;
-            self.note_schema_change(Some(logged).filter(|_| !own), touched, start).await?;
+            self.note_schema_change(Some(logged), touched, start).await?;
         }
         self.on_emptied(emptied, start, event.header().server_id()).await
     }

@@ -134,7 +134,7 @@ impl Step {
                 change(to);
             }
             Self::Sequence(table) | Self::Drop(table) => change(table),
-            Self::Database { .. } => {}
+            Self::Database { name: database, .. } => *database = name(&TableName::new(database.as_str(), "")).database,
         }
         self
     }

@@ -214,6 +214,9 @@ fn names_are_folded_where_the_server_does_not_tell_them_apart_by_case() {
         .flat_map(|step| step.tables().map(ToString::to_string).collect::<Vec<_>>())
         .collect();
     assert_eq!(folded, ["d.t", "d.old", "d.new", "d.t"]);
+    let database =
+        read(Flavour::MySql, "ALTER DATABASE Shop CHARACTER SET latin1").unwrap().remove(0).with_names(crate::statement::lower_case);
+    assert!(matches!(database, Step::Database { name, .. } if name == "shop"));
 }
 
 proptest::proptest! {
