@@ -1,6 +1,7 @@
 //! A pipeline that reads a real server's binlog: where it goes on after stops, kills, changes of its file, and faults of the log.
 
 mod documented;
+mod evolution;
 pub(crate) mod failover;
 mod formats;
 mod lost_log;
@@ -8,11 +9,13 @@ mod partial;
 mod places;
 mod schemas;
 mod sinks;
+mod soak;
 mod statements;
 mod taken_back;
 mod transactions;
 mod truncate;
 mod unreadable;
+mod vanished;
 
 use std::{
     fs,

@@ -133,3 +133,45 @@ fn a_rule_for_many_tables_never_passes_on_a_masked_column_under_another_name() {
         assert_eq!(delivered(&host).pop(), Some(json!({"_op": "c", "_table": "leads", "id": 2})));
     }
 }
+
+#[test]
+fn a_rule_for_many_tables_notices_columns_that_come_later_exchange_their_names_or_stand_in_a_copy() {
+    let steps = [
+        // in two steps, with rows between them
+        (
+            "INSERT INTO customers VALUES (1, 'ada@example.org', 'x'); ALTER TABLE customers DROP email; INSERT INTO customers VALUES (2, 'y');
+             ALTER TABLE customers ADD e_mail VARCHAR(40); INSERT INTO customers VALUES (3, 'z', 'cyd@example.org')",
+            "no longer has the column `email`",
+            2,
+        ),
+        // an exchange of names
+        (
+            "INSERT INTO customers VALUES (1, 'ada@example.org', 'x'); ALTER TABLE customers RENAME COLUMN email TO note, RENAME COLUMN note TO email;
+             INSERT INTO customers VALUES (3, 'cyd@example.org', 'z')",
+            "they may have exchanged their names",
+            1,
+        ),
+        // the copy of gh-ost
+        (
+            "INSERT INTO customers VALUES (1, 'ada@example.org', 'x'); CREATE TABLE _customers_gho LIKE customers;
+             ALTER TABLE _customers_gho RENAME COLUMN email TO e_mail; INSERT INTO _customers_gho VALUES (1, 'ada@example.org', 'x')",
+            "_customers_gho no longer has the column `email`",
+            1,
+        ),
+    ];
+    for server in [mariadb::shared(), mysql::shared()] {
+        for (statements, said, before) in steps {
+            let database = server.database("later");
+            server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40), note VARCHAR(40))"));
+            let host = host(&pipeline(&server, &database, &mask("DB.*", EMAIL), ""));
+            begin(&host);
+            server.sql(&format!("USE {database}; {statements}"));
+            for _ in 0..2 {
+                let error = stops(&host, &database);
+                assert!(error.contains(said), "{error}");
+                assert_eq!(delivered(&host).len(), before);
+            }
+            nothing_in_clear(&host);
+        }
+    }
+}

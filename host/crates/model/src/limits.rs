@@ -140,6 +140,10 @@ pub const HISTORY_VERSIONS: usize = 1000;
 /// Databases whose schema changes as a whole are told apart; more count as a change of all.
 pub const HISTORY_DATABASES: usize = 1000;
 
+/// Columns of tables that are not captured, or not there, whose changes in the log are followed, in case they get the name of a captured
+/// one; each table counts as one more. Beyond that all of them are forgotten.
+pub const EVOLVED_COLUMNS: usize = 100_000;
+
 /// How long a schema change may wait before the catalogue is asked for the new schema, when the log goes on without a pause.
 pub const SCHEMA_WAIT: Duration = Duration::from_secs(1);
 

@@ -1,7 +1,10 @@
 //! Versions of tables: from table maps to plans, each made once and found again by the same bytes. Where a table map does not
 //! hold names and types in full, the server's catalogue fills in, and has to agree with it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::{
     captured::Captured,
@@ -88,11 +91,19 @@ impl Catalogue {
         self.captured.may_capture_in(database)
     }
 
-    /// The captured tables of the database that rows have come of.
-    pub fn known_in(&self, database: &str) -> Vec<Arc<Table>> {
-        let mut tables: Vec<_> = self.newest.values().filter(|table| table.name.database == database).cloned().collect();
-        tables.sort_by(|one, other| one.name.table.cmp(&other.name.table));
-        tables
+    /// The captured tables of the database that rows have come of, or whose schemas are known.
+    pub async fn known_in(&mut self, database: &str) -> Result<Vec<Arc<Table>>, Halt> {
+        let mut names: BTreeSet<TableName> = self.newest.keys().filter(|name| name.database == database).cloned().collect();
+        for name in self.schemas.known_in(database).into_iter().filter(|name| self.captured.captures(name)) {
+            if self.schemas.kept(&name).await?.is_some_and(|schema| !internal::is_of_sequence(&schema)) {
+                names.insert(name);
+            }
+        }
+        let mut tables = Vec::with_capacity(names.len());
+        for name in names {
+            tables.push(self.latest(&name).await?);
+        }
+        Ok(tables)
     }
 
     /// What a table id stands for, if its table map was seen.
@@ -167,7 +178,7 @@ impl Catalogue {
             return Err(Error::new(ErrorKind::Source, format!("the table map of {name} has no columns")).into());
         }
         let mariadb = server.flavour == Flavour::MariaDb;
-        if mariadb && internal::may_be_sequence(&map) && internal::is_sequence(self.schemas.table_type(&name).await?.as_deref()) {
+        if mariadb && internal::may_be_sequence(&map) && self.is_sequence(&name, map.metadata.names.is_some()).await? {
             tracing::debug!(sequence = %name, "a sequence is no table: its changes are not delivered");
             return Ok((Known::PassedOver, true));
         }
@@ -177,8 +188,16 @@ impl Catalogue {
             Some(logged) if !(special(&logged) || mariadb && internal::may_have_any(&map)) => (logged, Internals::default(), false),
             // the log names what is hidden; whether a column with such a name is the user's own, the catalogue says
             Some(logged) if !special(&logged) => {
-                let internals = self.schemas.today(&name).await?.internals(&map);
-                (logged, internals, true)
+                let mut schema = match self.schemas.kept(&name).await? {
+                    Some(schema) => schema,
+                    None => self.schemas.today(&name).await?,
+                };
+                if schema.columns.is_empty() && internal::may_end_in_key(&map) {
+                    // the table is gone: whether its rows are history, its columns do not tell
+                    let spot = Spot { file: place.file.clone(), position: start };
+                    schema = self.schemas.schema(&name, server, &spot, || place.resume()).await?;
+                }
+                (logged, schema.internals(&map), true)
             }
             logged => {
                 let spot = Spot { file: place.file.clone(), position: start };
@@ -209,6 +228,17 @@ impl Catalogue {
         Ok((Known::Captured(Arc::new(plan)), asked))
     }
 
+    /// Whether a table map that may be that of a sequence is of one.
+    async fn is_sequence(&mut self, name: &TableName, named: bool) -> Result<bool, Halt> {
+        let kept = self.schemas.kept(name).await?;
+        if kept.as_ref().is_some_and(|schema| !internal::is_of_sequence(schema)) {
+            return Ok(false);
+        }
+        let today = internal::is_sequence(self.schemas.table_type(name).await?.as_deref());
+        // of one that is gone, its names tell; without them, what was learned while it was there
+        Ok(today.unwrap_or(named || kept.is_some()))
+    }
+
     /// The table as it was described for its copy, under the identity that the log's own description of it has.
     pub fn adopt(&mut self, table: &Arc<Table>) -> Arc<Table> {
         match self.newest.get(&table.name) {
@@ -220,12 +250,15 @@ impl Catalogue {
         }
     }
 
-    /// The latest version of a table that is known, or, where none of its rows came yet, as the server has it today.
-    pub async fn latest(&mut self, name: &TableName) -> Result<Arc<Table>> {
+    /// The latest version of a table that is known, or, where none of its rows came yet, as the history or the server has it.
+    pub async fn latest(&mut self, name: &TableName) -> Result<Arc<Table>, Halt> {
         if let Some(newest) = self.newest.get(name) {
             return Ok(newest.clone());
         }
-        let columns = self.schemas.today(name).await?.columns();
+        let columns = match self.schemas.kept(name).await? {
+            Some(schema) => schema.columns(),
+            None => self.schemas.today(name).await?.columns(),
+        };
         Ok(Arc::new(Table { name: name.clone(), destination: None, columns }))
     }
 }

@@ -67,6 +67,11 @@ impl Collations {
         Self(known.into_iter().map(|(id, name)| (id, name.into())).collect())
     }
 
+    /// Whether the server has the character set.
+    pub fn has(&self, charset: &str) -> bool {
+        self.0.values().any(|known| **known == *charset)
+    }
+
     /// The character set's name of the collation `id`.
     pub fn charset_name(&self, id: u64) -> Option<&str> {
         // 63 is "binary" on every server, also when the list could not be read

@@ -85,6 +85,7 @@ impl Stream {
                 let head = event::mariadb_gtid(event.data()).map_err(|f| self.fault(f))?;
                 self.on_begin(start, Some(head.gtid(header.server_id())), None, header.timestamp(), !head.standalone);
                 self.begin_group(false);
+                self.half_alter = head.half_alter;
                 if head.prepares {
                     self.know_group(Outcome::Prepared(Vec::new()));
                 }

@@ -1,6 +1,6 @@
 //! Schemas out of `SHOW CREATE TABLE`, as it stands in a dump: read, never executed.
 
-use super::schema::{CatalogueColumn, Schema};
+use super::schema::{CatalogueColumn, ROW_END, Schema};
 use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
 
 /// The schema of a table that a dump holds, in the form in which versions are kept.
@@ -42,11 +42,16 @@ fn parse(dump: &str, table: &str) -> Result<Schema, String> {
         }
     }
     for column in &mut columns {
-        if keys.contains(&column.name) {
+        // the server itself adds the end of versioned rows to the key
+        if keys.contains(&column.name) && column.key != ROW_END {
             (column.key, column.nullable) = ("PRI".into(), Some(false));
         }
     }
-    if columns.is_empty() { Err("it has no columns".into()) } else { Ok(Schema(columns)) }
+    if columns.is_empty() {
+        Err("it has no columns".into())
+    } else {
+        Ok(Schema { charset: default.map(str::to_owned), ..Schema::of(columns) })
+    }
 }
 
 /// A name in backticks, and what follows.
@@ -151,8 +156,10 @@ fn column(part: &str, default: Option<&str>) -> Result<CatalogueColumn, String> 
     if textual && charset.is_none() {
         return Err(format!("the character set of the column {name} is not in it"));
     }
-    let nullable = Some(!attributes.contains("NOT NULL"));
-    Ok(CatalogueColumn { name, data_type, column_type, charset: charset.map(str::to_owned), key: String::new(), nullable, bytes: None })
+    let row_end = attributes.contains("GENERATED ALWAYS AS ROW END");
+    let key = if row_end { ROW_END.to_owned() } else { String::new() };
+    let nullable = Some(!attributes.contains("NOT NULL") && !attributes.contains("GENERATED ALWAYS AS ROW "));
+    Ok(CatalogueColumn { name, data_type, column_type, charset: charset.map(str::to_owned), key, nullable, bytes: None })
 }
 
 /// The text without what stands in quotes and brackets: comments, defaults, expressions.
@@ -197,7 +204,7 @@ CREATE TABLE `t` (
 
     #[test]
     fn a_table_of_a_dump_is_read() {
-        let Schema(columns) = parse(DUMP, "t").unwrap();
+        let columns = parse(DUMP, "t").unwrap().columns;
         let told: Vec<String> = columns
             .iter()
             .map(|c| format!("{} {} {:?} {} {}", c.name, c.column_type, c.charset.as_deref().unwrap_or(""), c.key, c.nullable.unwrap()))
@@ -213,7 +220,16 @@ CREATE TABLE `t` (
                 r#"u uuid ""  true"#,
             ]
         );
-        assert_eq!(parse(DUMP, "other").unwrap().0.len(), 1);
+        assert_eq!(parse(DUMP, "other").unwrap().columns.len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_versioned_rows_is_marked() {
+        let dump = "CREATE TABLE `v` (`id` int(11) NOT NULL, `s` timestamp(6) GENERATED ALWAYS AS ROW START, `e` timestamp(6) GENERATED ALWAYS AS ROW END,
+            PRIMARY KEY (`id`,`e`), PERIOD FOR SYSTEM_TIME (`s`, `e`)) ENGINE=InnoDB DEFAULT CHARSET=latin1 WITH SYSTEM VERSIONING";
+        let told: Vec<_> = parse(dump, "v").unwrap().columns.into_iter().map(|c| (c.name, c.key, c.nullable)).collect();
+        let column = |name: &str, key: &str| (name.to_owned(), key.to_owned(), Some(false));
+        assert_eq!(told, [column("id", "PRI"), column("s", ""), column("e", ROW_END)]);
     }
 
     #[test]

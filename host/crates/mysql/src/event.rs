@@ -147,6 +147,8 @@ pub struct MariaDbGtid {
     pub standalone: bool,
     /// An XA transaction follows that is only prepared.
     pub prepares: bool,
+    /// An `ALTER TABLE` follows that has only begun, or was taken back (`binlog_alter_two_phase`).
+    pub half_alter: bool,
 }
 
 impl MariaDbGtid {
@@ -160,7 +162,25 @@ impl MariaDbGtid {
 pub fn mariadb_gtid(body: &[u8]) -> Result<MariaDbGtid, Fault> {
     let mut cursor = Cursor(body);
     let (sequence, domain, flags) = (cursor.u64()?, cursor.u32()?, cursor.u8()?);
-    Ok(MariaDbGtid { sequence, domain, standalone: flags & 1 != 0, prepares: flags & 0x40 != 0 })
+    // servers before 10.8 have zeros there
+    let half_alter = further_flags(cursor, flags).is_ok_and(|further| further & (START_ALTER | ROLLBACK_ALTER) != 0);
+    Ok(MariaDbGtid { sequence, domain, standalone: flags & 1 != 0, prepares: flags & 0x40 != 0, half_alter })
+}
+
+const START_ALTER: u8 = 2;
+const ROLLBACK_ALTER: u8 = 8;
+
+/// What stands behind the number of a group commit, and the name of an XA transaction.
+fn further_flags(mut cursor: Cursor<'_>, flags: u8) -> Result<u8, Fault> {
+    if flags & 2 != 0 {
+        cursor.u64()?;
+    }
+    if flags & 0xc0 != 0 {
+        cursor.take(4)?;
+        let (global, branch) = (cursor.u8()?, cursor.u8()?);
+        cursor.take(usize::from(global) + usize::from(branch))?;
+    }
+    cursor.u8()
 }
 
 /// MySQL's GTID event.

@@ -311,6 +311,13 @@ impl History {
         })
     }
 
+    /// The tables of a database of which versions are kept, in the order of their names.
+    pub fn tables_of(&self, database: &str) -> Vec<TableName> {
+        let mut tables: Vec<TableName> = self.kept.keys().filter(|table| table.database == database).cloned().collect();
+        tables.sort();
+        tables
+    }
+
     /// Where the version that holds at the present place begins, as it is kept; `None` when its schema is not known.
     pub fn known(&mut self, table: &TableName) -> Option<Arc<str>> {
         let version = self.present(table);

@@ -3,6 +3,7 @@
 
 use super::{
     column_type as ct,
+    schema::{CatalogueColumn, Schema},
     table_map::{ColumnMap, TableMap},
 };
 
@@ -38,14 +39,42 @@ pub fn may_be_sequence(map: &TableMap<'_>) -> bool {
     map.columns.len() == SEQUENCE.len() && map.columns.iter().zip(&SEQUENCE).all(shape) && map.metadata.names.as_ref().is_none_or(named)
 }
 
-/// Whether it is one, by the type that the catalogue gives the table. Of one that is gone only the columns are known, which nobody else
-/// declares so.
-pub fn is_sequence(table_type: Option<&str>) -> bool {
-    table_type.is_none_or(|kind| kind == "SEQUENCE")
+/// Whether it is one, by the type that the catalogue gives the table; `None` of one that is gone.
+pub fn is_sequence(table_type: Option<&str>) -> Option<bool> {
+    table_type.map(|kind| kind == "SEQUENCE")
+}
+
+/// The schema of a sequence.
+pub(super) fn sequence() -> Schema {
+    let column = |(name, kind): &(&[u8], u8)| {
+        let data_type = if *kind == ct::TINY { "tinyint" } else { "bigint" };
+        CatalogueColumn {
+            name: String::from_utf8_lossy(name).into_owned(),
+            data_type: data_type.to_owned(),
+            column_type: data_type.to_owned(),
+            charset: None,
+            key: String::new(),
+            nullable: Some(false),
+            bytes: None,
+        }
+    };
+    Schema::of(SEQUENCE.iter().map(column).collect())
+}
+
+/// Whether a schema has the columns of a sequence, which nobody else declares so.
+pub(super) fn is_of_sequence(schema: &Schema) -> bool {
+    schema.columns.len() == SEQUENCE.len()
+        && schema.columns.iter().zip(&SEQUENCE).all(|(column, (name, _))| column.name.as_bytes() == *name)
 }
 
 fn may_be_limit(column: &ColumnMap) -> bool {
     column.kind == ct::TIMESTAMP2 && column.meta == 6 && !column.nullable
+}
+
+/// Whether the key of a table map with one may hold the end of a versioned row, which the server adds to it.
+pub fn may_end_in_key(map: &TableMap<'_>) -> bool {
+    let key = &map.metadata.primary_key;
+    key.len() > 1 && key.last().and_then(|last| map.columns.get(*last)).is_some_and(may_be_limit)
 }
 
 /// Whether a table map with names may have columns that are not the user's.
@@ -122,9 +151,11 @@ mod tests {
         others[3] = "first_value";
         assert!(!may_be_sequence(&map(columns.clone(), Some(&others))));
         assert!(!may_be_sequence(&map(columns[1..].to_vec(), None)));
-        assert!(is_sequence(Some("SEQUENCE")));
-        assert!(is_sequence(None));
-        assert!(!is_sequence(Some("BASE TABLE")));
+        assert_eq!(is_sequence(Some("SEQUENCE")), Some(true));
+        assert_eq!(is_sequence(None), None);
+        assert_eq!(is_sequence(Some("BASE TABLE")), Some(false));
+        assert!(is_of_sequence(&sequence()));
+        assert!(!is_of_sequence(&Schema::default()));
     }
 
     #[test]

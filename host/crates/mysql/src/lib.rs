@@ -23,6 +23,7 @@ mod copy;
 mod cursor;
 mod decimal;
 mod decoder;
+mod definition;
 mod dispatch;
 mod dump;
 mod dump_schema;

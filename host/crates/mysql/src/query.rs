@@ -14,6 +14,7 @@ use super::{
     savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
+    survey::Spot,
 };
 use sluicegate_config::Unlogged;
 use sluicegate_model::change::{Event, MarkKind, Table, TableName, Transaction, Truncate};
@@ -37,6 +38,11 @@ impl Stream {
             // old servers log no GTID event before it
             self.place.begin(start, None, None, false);
             self.begin_group(false);
+        }
+        if std::mem::take(&mut self.half_alter) && matches!(statement, Statement::Ddl { .. }) {
+            // the statement comes once more when the table has changed
+            self.end_single(start);
+            return Ok(());
         }
         let open = self.place.transaction(start);
         match statement {
@@ -71,7 +77,7 @@ impl Stream {
                 self.end_single(start);
             }
             Statement::Unknown => {
-                self.note_schema_change(&Touched::of_default(&logged.database), start).await?;
+                self.note_schema_change(None, &Touched::of_default(&logged.database), start).await?;
                 self.reader.watch.forget_harmless();
                 self.on_change(start, &logged, &Change::unknown()).await?;
                 self.end_single(start);
@@ -107,8 +113,15 @@ impl Stream {
         logged.classify(&self.server)
     }
 
-    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent.
-    async fn note_schema_change(&mut self, touched: &Touched, start: u64) -> Result<(), Halt> {
+    /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent. `logged` is
+    /// the statement, where it may be followed.
+    async fn note_schema_change(&mut self, logged: Option<&Logged<'_>>, touched: &Touched, start: u64) -> Result<(), Halt> {
+        // a temporary table hides one of the same name
+        let hidden = |thread: u32| match touched {
+            Touched::Tables(tables) => tables.iter().any(|table| self.reader.watch.is_temporary(thread, table)),
+            _ => false,
+        };
+        let steps = logged.filter(|logged| !hidden(logged.thread)).and_then(|logged| logged.definitions(&self.server));
         let open = self.place.transaction(start);
         let (gtid, single) = (open.gtid.clone(), !open.begun);
         let mut behind = self.place.clone();
@@ -117,7 +130,9 @@ impl Stream {
         }
         self.reader.catalogue.schema_changed(touched);
         self.reread_copies(touched);
-        self.reader.catalogue.schemas.change(touched, Milestone::new(behind.resume(), gtid)).await
+        let spot = Spot { file: self.place.file.clone(), position: self.place.position };
+        let at = Milestone::new(behind.resume(), gtid);
+        self.reader.catalogue.schemas.change(touched, steps, at, &self.server, &spot).await
     }
 
     /// Ends the transaction of a statement that is one by itself.
@@ -149,7 +164,9 @@ impl Stream {
             match effect {
                 Effect::Emptied { table, by } if self.reader.catalogue.captures(&table) => {
                     let latest = self.reader.catalogue.latest(&table).await?;
-                    if by != "TRUNCATE" || latest.columns.is_empty() {
+                    // of a table that nobody knows, nothing was delivered; only a log in full needs no version of it
+                    let unknown = latest.columns.is_empty();
+                    if if unknown { self.reader.catalogue.schemas.is_in_log() } else { by != "TRUNCATE" } {
                         self.reader.watch.tell(&table.to_string(), by, "the table was emptied or dropped: all its rows are removed");
                     }
                     if by == "DROP TABLE" {
@@ -159,7 +176,7 @@ impl Stream {
                 }
                 Effect::DatabaseDropped(database) if self.reader.catalogue.may_capture_in(&database) => {
                     self.reader.watch.tell(&database, "DROP DATABASE", "the database was dropped: all rows of its tables are removed");
-                    emptied.extend(self.reader.catalogue.known_in(&database));
+                    emptied.extend(self.reader.catalogue.known_in(&database).await?);
                 }
                 Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by)?,
                 Effect::Renamed { from, to, .. } => self.on_rename(&from, &to),
@@ -170,7 +187,7 @@ impl Stream {
         // a table that was never seen and is gone by now has no columns that a record could be made for
         emptied.retain(|table| !table.columns.is_empty());
         if !same_schemas {
-            self.note_schema_change(touched, start).await?;
+            self.note_schema_change(Some(logged), touched, start).await?;
         }
         self.on_emptied(emptied, start, event.header().server_id()).await
     }

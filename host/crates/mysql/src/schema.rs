@@ -6,6 +6,7 @@ use super::{
     charset::{Charset, Collations},
     column_type as ct,
     decoder::Special,
+    definition::Key,
     internal::{self, Internals},
     native,
     plan::Description,
@@ -16,10 +17,54 @@ use sluicegate_model::change::{ColumnInfo, DataType, NativeType, Place};
 /// Stands for the key of the column that says when a row of a versioned table ended.
 pub(super) const ROW_END: &str = "ROW END";
 
-/// The columns of one version of a table, in their order.
+/// One version of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Schema(pub Vec<CatalogueColumn>);
+#[serde(from = "Kept", into = "Kept")]
+pub(super) struct Schema {
+    /// Its columns, in their order.
+    pub columns: Vec<CatalogueColumn>,
+    /// The character set of columns that come without one.
+    pub charset: Option<String>,
+    /// Its keys, where all of them are known.
+    pub keys: Option<Vec<Key>>,
+    /// Whether it was worked out from a statement in the log; otherwise the catalogue or a dump had it.
+    pub applied: bool,
+}
+
+/// A schema as it is kept: earlier versions of this program knew columns only.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    Columns(Vec<CatalogueColumn>),
+    Table(KeptTable),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptTable {
+    columns: Vec<CatalogueColumn>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    charset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    keys: Option<Vec<Key>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    applied: bool,
+}
+
+impl From<Kept> for Schema {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Columns(columns) => Self::of(columns),
+            Kept::Table(KeptTable { columns, charset, keys, applied }) => Self { columns, charset, keys, applied },
+        }
+    }
+}
+
+impl From<Schema> for Kept {
+    fn from(Schema { columns, charset, keys, applied }: Schema) -> Self {
+        Self::Table(KeptTable { columns, charset, keys, applied })
+    }
+}
 
 /// A column as the server's catalogue has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +88,30 @@ pub(super) struct CatalogueColumn {
 }
 
 impl Schema {
+    /// Of these columns.
+    pub fn of(columns: Vec<CatalogueColumn>) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
+    /// Whether rows are read by both in the same way, under the same names.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        let alike = |(one, other): (&CatalogueColumn, &CatalogueColumn)| {
+            one.describe() == other.describe()
+                && one.native_type() == other.native_type()
+                && one.value_type() == other.value_type()
+                && (one.key == ROW_END) == (other.key == ROW_END)
+        };
+        self.columns.len() == other.columns.len() && self.columns.iter().zip(&other.columns).all(alike)
+    }
+
     /// Descriptions of the columns that were logged so, but for the last `hidden` ones, or why this cannot be their schema.
     pub fn describe(&self, map: &TableMap<'_>, hidden: usize, collations: &Collations) -> Result<Vec<Description>, String> {
         let shown = map.columns.len() - hidden;
-        if self.0.len() != shown {
-            return Err(format!("the log has {shown} columns, and the schema has {}", self.0.len()));
+        if self.columns.len() != shown {
+            return Err(format!("the log has {shown} columns, and the schema has {}", self.columns.len()));
         }
         let metadata = &map.metadata;
-        for (at, (column, logged)) in self.0.iter().zip(&map.columns).enumerate() {
+        for (at, (column, logged)) in self.columns.iter().zip(&map.columns).enumerate() {
             let differs = |what: &str| Err(format!("column {} is {}, and the log has another {what}", column.name, column.column_type));
             if !column.agrees(logged) {
                 return differs("type");
@@ -70,12 +131,12 @@ impl Schema {
                 return differs("name");
             }
         }
-        Ok(self.0.iter().map(CatalogueColumn::describe).collect())
+        Ok(self.columns.iter().map(CatalogueColumn::describe).collect())
     }
 
     /// Whether it has a column that the log of MariaDB never tells from BINARY.
     pub fn is_special(&self) -> bool {
-        self.0.iter().any(|column| {
+        self.columns.iter().any(|column| {
             let length = column.native_type().length();
             matches!(column.special(), Some(Special::Uuid | Special::Inet4 | Special::Inet6))
                 || (column.data_type == "binary" && matches!(length, Some(4 | 16)))
@@ -84,8 +145,8 @@ impl Schema {
 
     /// The columns that MariaDB keeps for itself in rows that were logged so.
     pub fn internals(&self, map: &TableMap<'_>) -> Internals {
-        let declared: Vec<&str> = self.0.iter().map(|column| column.name.as_str()).collect();
-        let row_end = self.0.iter().find(|column| column.key == ROW_END).map(|column| column.name.as_str());
+        let declared: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        let row_end = self.columns.iter().find(|column| column.key == ROW_END).map(|column| column.name.as_str());
         internal::find(map, &declared, row_end)
     }
 
@@ -99,7 +160,7 @@ impl Schema {
             place: Place::Value,
             name: column.name.clone(),
         };
-        self.0.iter().map(column).collect()
+        self.columns.iter().map(column).collect()
     }
 }
 

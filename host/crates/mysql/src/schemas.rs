@@ -1,9 +1,13 @@
 //! The schemas of the captured tables at the place that is being read: out of the history, or of the server's catalogue where its
 //! answer is valid for that place. Never a guess.
 
+mod evolution;
+mod memory;
+mod unknown;
+
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,22 +17,26 @@ use tokio_util::sync::CancellationToken;
 use super::{
     captured::Captured,
     connection::{Connector, Server},
+    definition::Step,
     history::{History, Milestone},
     position::{BinlogPosition, Flavour},
     proof,
     schema::{CatalogueColumn, Schema},
     scout::Scout,
-    statement::Touched,
+    statement::{self, Touched},
     stream::Halt,
-    survey::{Search, Spot, Survey},
+    survey::{Search, Site, Spot, Survey},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
     limits::{HISTORY_INTERVAL, SCHEMA_QUERIES, SCHEMA_WAIT},
 };
-use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
+use sluicegate_source::{KeptChange, SchemaStore};
 use sluicegate_status::Status;
+
+pub(super) use self::memory::InMemory;
+use self::{evolution::Evolution, unknown::Unknown};
 
 /// What the schemas' reader needs of its source.
 #[derive(Clone, Debug)]
@@ -52,10 +60,16 @@ pub(super) struct Schemas {
     /// Since the first connection.
     history: Option<History>,
     survey: Survey,
+    /// What statements have made of tables that are not captured.
+    evolution: Evolution,
+    /// Captured tables whose schema was worked out from statements, and not compared with the catalogue.
+    applied: HashSet<TableName>,
     /// Whether the log itself holds every schema in full, so that none is asked for before a row needs it.
     logged: bool,
     /// The same but for the columns that MariaDB logs as BINARY.
     special_only: bool,
+    /// Whether names of tables that differ in case only are the same.
+    folds: bool,
     /// Tables whose schemas are to be learned; of all captured tables with `all`.
     names: BTreeSet<TableName>,
     all: bool,
@@ -65,24 +79,17 @@ pub(super) struct Schemas {
     noted: Instant,
 }
 
-/// Why the schema at a place is not known.
-#[derive(Debug)]
-struct Unknown {
-    here: Spot,
-    /// Where the version that is not known begins.
-    from: Arc<str>,
-    /// Behind the last change of it that the log holds.
-    changed: Option<Spot>,
-}
-
 impl Schemas {
     pub fn new(around: Surroundings) -> Self {
         Self {
             around,
             history: None,
             survey: Survey::default(),
+            evolution: Evolution::default(),
+            applied: HashSet::new(),
             logged: false,
             special_only: false,
+            folds: false,
             names: BTreeSet::new(),
             all: false,
             wanted: None,
@@ -94,6 +101,12 @@ impl Schemas {
     /// Names of tables are compared without case from here on.
     pub fn ignore_case(&mut self) {
         self.around.captured.ignore_case();
+        self.folds = true;
+    }
+
+    /// A table's name as the history has it.
+    fn folded(&self, name: &TableName) -> TableName {
+        if self.folds { statement::lower_case(name) } else { name.clone() }
     }
 
     /// A connection to a server was made, whose log is read from `place` on, which has been proven.
@@ -195,11 +208,43 @@ impl Schemas {
         Ok(names.any(|name| self.history.as_mut().is_none_or(|history| history.known(&name).is_none())))
     }
 
-    /// A statement that may change schemas was read; the stream is behind it now.
-    pub async fn change(&mut self, touched: &Touched, at: Milestone) -> Result<(), Halt> {
+    /// A statement that may change schemas was read; the stream is behind it now, at the spot `behind`. `steps` is what it does, where
+    /// that is sure.
+    pub async fn change(
+        &mut self,
+        touched: &Touched,
+        steps: Option<Vec<Step>>,
+        at: Milestone,
+        server: &Server,
+        behind: &Spot,
+    ) -> Result<(), Halt> {
+        let touched = &if self.folds { touched.clone().in_lower_case() } else { touched.clone() };
+        let steps = match (steps, self.folds) {
+            (Some(steps), true) => Some(steps.into_iter().map(|step| step.with_names(statement::lower_case)).collect()),
+            (steps, _) => steps,
+        };
+        let learned = self.evolve(touched, steps.as_deref(), server, behind).await?;
+        if steps.is_some_and(|steps| steps.iter().all(|step| matches!(step, Step::Database { empty: false, .. }))) {
+            // another default for tables that come
+            return Ok(());
+        }
         let captured = &self.around.captured;
         let Some(history) = &mut self.history else { return Ok(()) };
+        let place = at.position.clone();
         let mut changes = history.change(touched, at, |table| captured.captures(table));
+        self.applied.retain(|table| !touched.may_be(table));
+        for (table, schema) in learned {
+            // read before, and reached again
+            if history.known(&table).is_some() {
+                continue;
+            }
+            // texts and numbers: nothing of it can fail
+            let text = serde_json::to_string(&schema).unwrap_or_default();
+            changes.extend(history.learn(&table, text.into(), &place));
+            if schema.applied {
+                self.applied.insert(table);
+            }
+        }
         match touched {
             Touched::Tables(tables) => {
                 let concerned = tables.iter().filter(|table| captured.captures(table)).cloned();
@@ -270,8 +315,13 @@ impl Schemas {
         spot: &Spot,
         place: impl FnOnce() -> BinlogPosition,
     ) -> Result<Schema, Halt> {
+        let name = &self.folded(name);
         if let Some(schema) = self.kept(name).await? {
-            return Ok(schema);
+            // the catalogue says it better, where it is valid
+            if !schema.applied || self.survey.change_behind(name, spot).is_some() {
+                return Ok(schema);
+            }
+            self.applied.insert(name.clone());
         }
         let place = place();
         self.wanted = Some(name.clone());
@@ -296,6 +346,7 @@ impl Schemas {
         place: BinlogPosition,
         fits: impl Fn(&Schema) -> bool,
     ) -> Result<Option<Schema>, Halt> {
+        let name = &self.folded(name);
         let schema = self.today(name).await?;
         if !fits(&schema) {
             return Ok(None);
@@ -318,10 +369,10 @@ impl Schemas {
         Ok(Some(schema))
     }
 
-    /// The schema that the history has.
-    async fn kept(&mut self, name: &TableName) -> Result<Option<Schema>, Halt> {
-        let Some(place) = self.history.as_mut().and_then(|history| history.known(name)) else { return Ok(None) };
-        let table = name.clone();
+    /// The schema that the history has at the present place.
+    pub async fn kept(&mut self, name: &TableName) -> Result<Option<Schema>, Halt> {
+        let table = self.folded(name);
+        let Some(place) = self.history.as_mut().and_then(|history| history.known(&table)) else { return Ok(None) };
         let text = self.with_store(move |store| store.schema(&table, &place)).await?;
         let unreadable = || {
             Error::new(ErrorKind::State, format!("the checkpoint's version of the schema of {name} cannot be read"))
@@ -347,15 +398,29 @@ impl Schemas {
         }
         let mut answers = self.ask().await?;
         if let Some(history) = &mut self.history {
-            answers.retain(|(name, _)| history.known(name).is_none());
+            answers.retain(|(name, _)| history.known(name).is_none() || self.applied.contains(name));
         }
         if !answers.is_empty() {
             self.read_ahead(server, spot).await?;
         }
         let mut changes = Vec::new();
-        for (name, schema) in answers.iter().filter(|(name, _)| self.survey.change_behind(name, spot).is_none()) {
+        for (name, mut schema) in answers {
+            if self.survey.change_behind(&name, spot).is_some() {
+                continue;
+            }
+            if self.applied.remove(&name)
+                && let Some(applied) = self.kept(&name).await?
+            {
+                if applied.reads_like(&schema) {
+                    // the catalogue was not asked for keys
+                    schema.keys = applied.keys;
+                } else {
+                    tracing::warn!(table = %name, place = %spot, "the table has another schema than its last logged change gave it: it is taken from the catalogue");
+                }
+            }
+            let name = &name;
             // texts and numbers: nothing of it can fail
-            let text = serde_json::to_string(schema).unwrap_or_default();
+            let text = serde_json::to_string(&schema).unwrap_or_default();
             if let Some(history) = &mut self.history {
                 changes.extend(history.learn(name, text.into(), place));
             }
@@ -373,6 +438,10 @@ impl Schemas {
         let mut search = Search::new(scout, server.clone());
         while let Some(site) = search.next(connector, *row_bytes).await? {
             self.around.status.source.hear();
+            let site = match self.folds {
+                true => Site { touched: site.touched.in_lower_case(), ..site },
+                false => site,
+            };
             self.survey.note(site, *tables, |table| captured.captures(table));
         }
         self.survey.reach(search.place());
@@ -398,11 +467,18 @@ impl Schemas {
             answers = self.every_table(&mut conn).await?;
         } else {
             for name in names {
-                let query = format!("{COLUMNS} WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position");
-                let rows: Vec<Row> = connector.within("query", conn.exec(query, (&name.database, &name.table))).await?;
-                let columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<Vec<_>>>()?;
-                if !columns.is_empty() {
-                    answers.push((name, Schema(columns)));
+                let key = (&name.database, &name.table);
+                let query = format!(
+                    "{COLUMNS}, NULL FROM information_schema.columns c WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position"
+                );
+                let rows: Vec<Row> = connector.within("query", conn.exec(query, key)).await?;
+                // not joined: MariaDB would open every table
+                let query = "SELECT table_collation FROM information_schema.tables WHERE table_schema = ? AND table_name = ?";
+                let collation: Option<Option<String>> = connector.within("query", conn.exec_first(query, key)).await?;
+                let columns = rows.into_iter().map(|row| column_of(row).map(|(.., column)| column)).collect::<Result<_>>()?;
+                let schema = Schema { charset: collation.flatten().map(|collation| charset_of(&collation)), ..Schema::of(columns) };
+                if !schema.columns.is_empty() {
+                    answers.push((name, schema));
                 }
             }
         }
@@ -415,28 +491,32 @@ impl Schemas {
     async fn every_table(&self, conn: &mut Conn) -> Result<Vec<(TableName, Schema)>> {
         let Surroundings { connector, captured, .. } = &self.around;
         // a join would take names for the same that differ in case or accents only
-        let names = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+        let names = "SELECT table_schema, table_name, table_collation FROM information_schema.tables \
+            WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') \
             AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema')";
-        let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(names)).await?;
-        let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
-        let mut tables: HashMap<TableName, Schema> =
-            names.filter(|name| captured.captures(name)).map(|name| (name, Schema::default())).collect();
+        let rows: Vec<(String, String, Option<String>)> = connector.within_catalogue(conn.query(names)).await?;
+        let folded = |name: TableName| if self.folds { statement::lower_case(&name) } else { name };
+        let names = rows.into_iter().map(|(database, table, collation)| {
+            let charset = collation.map(|collation| charset_of(&collation));
+            (folded(TableName::new(database, table)), Schema { charset, ..Schema::default() })
+        });
+        let mut tables: HashMap<TableName, Schema> = names.filter(|(name, _)| captured.captures(name)).collect();
         let query = format!(
-            "{COLUMNS} WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
+            "{COLUMNS}, NULL FROM information_schema.columns c WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
         );
         let reading = async {
             let mut result = conn.query_iter(query).await?;
             while let Some(row) = result.next().await? {
-                let (name, column) = column_of(row).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
-                if let Some(schema) = tables.get_mut(&name) {
-                    schema.0.push(column);
+                let (name, _, column) = column_of(row).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
+                if let Some(schema) = tables.get_mut(&folded(name)) {
+                    schema.columns.push(column);
                 }
             }
             Ok(())
         };
         connector.within_catalogue(reading).await?;
         // one that was made between the two queries comes with its own schema change
-        Ok(tables.into_iter().filter(|(_, schema)| !schema.0.is_empty()).collect())
+        Ok(tables.into_iter().filter(|(_, schema)| !schema.columns.is_empty()).collect())
     }
 
     /// The columns of a table as the server has them today, for what has no rows.
@@ -446,6 +526,16 @@ impl Schemas {
         let answers = self.ask().await;
         (self.names, self.all, self.wanted) = (names, all, None);
         Ok(answers?.pop().map(|(_, schema)| schema).unwrap_or_default())
+    }
+
+    /// Whether the log describes its rows by itself, but for a few types.
+    pub fn is_in_log(&self) -> bool {
+        self.special_only
+    }
+
+    /// The tables of a database of which versions are kept.
+    pub fn known_in(&self, database: &str) -> Vec<TableName> {
+        self.history.as_ref().map(|history| history.tables_of(database)).unwrap_or_default()
     }
 
     /// What kind of table the catalogue says that it is, if there is one.
@@ -483,114 +573,22 @@ async fn special_tables(connector: &Connector, conn: &mut Conn) -> Result<Vec<Ta
 }
 
 const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, \
-    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length FROM information_schema.columns c";
+    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length";
 
-fn column_of(row: Row) -> Result<(TableName, CatalogueColumn)> {
-    type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>);
+/// A column, its table's name and default character set.
+fn column_of(row: Row) -> Result<(TableName, Option<String>, CatalogueColumn)> {
+    type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>, Option<String>);
     let unusable = |_| Error::new(ErrorKind::Source, "the server's catalogue gave columns that cannot be read");
-    let (database, table, name, data_type, column_type, charset, key, nullable, bytes) =
+    let (database, table, name, data_type, column_type, charset, key, nullable, bytes, collation) =
         mysql_async::from_row_opt::<Columns>(row).map_err(unusable)?;
     // only of these the log holds the length
     let bytes = bytes.filter(|_| matches!(data_type.as_str(), "char" | "varchar" | "binary" | "varbinary"));
     let nullable = Some(nullable == "YES");
-    Ok((TableName::new(database, table), CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes }))
+    let default = collation.map(|collation| charset_of(&collation));
+    Ok((TableName::new(database, table), default, CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes }))
 }
 
-impl Unknown {
-    fn into_error(self, name: &TableName, server: &Server) -> Error {
-        let Self { here, from, changed } = self;
-        let why = match &changed {
-            Some(_) => "the table was changed later, and the checkpoint has no version of its schema from before that",
-            None => {
-                "the server's catalogue does not show the table (it is gone, or the account lacks SELECT on it), and the checkpoint has no version of its schema"
-            }
-        };
-        let import = format!(
-            "If there is a dump of the schema from then, import it with `sluicegate schema import FILE --table '{name}' --place '{from}' DUMP.sql`. \
-             Or leave the table out by adding '!{name}' to the source's tables"
-        );
-        let remedy = match changed {
-            Some(behind) => format!(
-                "{import}. Or let each sink go on behind the last change of the table, with `sluicegate checkpoint set FILE --sink NAME --force --lane {lane} \
-                 --offset '{offset}'`, and copy the table anew: what stands between is not delivered. With binlog_row_metadata = FULL the log \
-                 itself describes its rows from then on.",
-                lane = super::position::LANE,
-                offset = offset(&behind, server),
-            ),
-            None => format!("{import}: its changes are then not delivered. If the table is there, grant the account SELECT on it."),
-        };
-        Error::new(ErrorKind::Source, format!("the schema of {name} at {here} is not known: {why}")).remedy(remedy)
-    }
-}
-
-/// A place of this server's log, by file and position alone.
-fn offset(spot: &Spot, server: &Server) -> String {
-    use sluicegate_model::change::LanePlace;
-    let place = BinlogPosition {
-        flavour: server.flavour,
-        server: server.identity.clone(),
-        file: spot.file.clone(),
-        position: spot.position,
-        gtid_set: None,
-        open: Vec::new(),
-        prepared: Vec::new(),
-        skip: None,
-    };
-    place.to_json()
-}
-
-/// Keeps versions for one run only.
-#[derive(Debug, Default)]
-pub(super) struct InMemory(Mutex<Memory>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    versions: Vec<(KeptVersion, Option<Arc<str>>)>,
-    read_to: Option<Arc<str>>,
-}
-
-impl InMemory {
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SchemaStore for InMemory {
-    fn versions(&self) -> Result<Vec<KeptVersion>> {
-        Ok(self.memory().versions.iter().map(|(version, _)| version.clone()).collect())
-    }
-
-    fn schema(&self, table: &TableName, place: &str) -> Result<Option<String>> {
-        let memory = self.memory();
-        let found = memory.versions.iter().find(|(version, _)| version.table == *table && *version.place == *place);
-        Ok(found.and_then(|(_, schema)| schema.as_deref().map(str::to_owned)))
-    }
-
-    fn read_to(&self) -> Result<Option<String>> {
-        Ok(self.memory().read_to.as_deref().map(str::to_owned))
-    }
-
-    fn store(&self, changes: &[KeptChange]) -> Result<()> {
-        let mut memory = self.memory();
-        for change in changes.iter().cloned() {
-            match change {
-                KeptChange::Begin { table, place, schema } => {
-                    let version = (KeptVersion { table, place, known: schema.is_some() }, schema);
-                    let same = |(kept, _): &&mut (KeptVersion, _)| kept.table == version.0.table && kept.place == version.0.place;
-                    match memory.versions.iter_mut().find(same) {
-                        Some(kept) => *kept = version,
-                        None => memory.versions.push(version),
-                    }
-                }
-                KeptChange::Forget { table, place } => memory.versions.retain(|(kept, _)| kept.table != table || kept.place != place),
-                KeptChange::ForgetAll => *memory = Memory::default(),
-                KeptChange::ReadTo(place) => memory.read_to = Some(place),
-            }
-        }
-        Ok(())
-    }
-
-    fn durable(&self) -> Result<Vec<sluicegate_model::change::Frontier>> {
-        Ok(Vec::new())
-    }
+/// The character set of a collation.
+fn charset_of(collation: &str) -> String {
+    collation.split('_').next().unwrap_or(collation).to_owned()
 }

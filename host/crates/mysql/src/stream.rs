@@ -83,6 +83,8 @@ pub(super) struct Stream {
     pub(super) lane: Lane,
     /// Events read, to tell them apart.
     pub(super) events: u64,
+    /// Whether the open transaction holds an ALTER TABLE that is not done (MariaDB's `binlog_alter_two_phase`).
+    pub(super) half_alter: bool,
     /// The copies of tables, until they are done.
     pub(super) copying: Option<Box<Copying>>,
     /// The open transaction, whose rows may be taken back.
@@ -184,7 +186,21 @@ impl Stream {
         let assembly = Assembly::new(&reader.limits, lane.clone());
         let now = Instant::now();
         let (group, ready) = (Group::default(), Vec::new());
-        Self { reader, server, place, assembly, lane, events: 0, copying: None, group, ready, sent: now, heard: now, idle: true }
+        Self {
+            reader,
+            server,
+            place,
+            assembly,
+            lane,
+            events: 0,
+            half_alter: false,
+            copying: None,
+            group,
+            ready,
+            sent: now,
+            heard: now,
+            idle: true,
+        }
     }
 
     /// One connection's life.

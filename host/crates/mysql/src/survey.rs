@@ -10,6 +10,7 @@ use mysql_async::binlog::events::Event;
 use super::{
     connection::{Connector, Server},
     cursor::Fault,
+    definition::Step,
     event::{self, kind},
     gtid::Gtid,
     ledger::file_number,
@@ -85,7 +86,7 @@ impl Survey {
         let behind = site.behind;
         match site.touched {
             Touched::Tables(tables) => {
-                for table in tables.into_iter().filter(captured) {
+                for table in tables.into_iter().filter(|table| table.table.is_empty() || captured(table)) {
                     self.tables.insert(table, behind.clone());
                 }
             }
@@ -97,6 +98,12 @@ impl Survey {
             self.databases.clear();
             self.any = Some(behind);
         }
+    }
+
+    /// Whether a database may have been made, altered or dropped behind `here`.
+    pub fn database_changes_behind(&self, database: &str, here: &Spot) -> bool {
+        let defaults = self.tables.get(&defaults_of(database));
+        [defaults, self.databases.get(database), self.any.as_ref()].into_iter().flatten().any(|spot| spot.is_behind(here))
     }
 
     /// Behind the last schema change that may be the table's, if there is one behind `here`.
@@ -112,12 +119,14 @@ pub struct Search {
     server: Server,
     /// The transaction that is being read.
     gtid: Option<Gtid>,
+    /// Whether it holds an ALTER TABLE that is not done.
+    half_alter: bool,
 }
 
 impl Search {
     /// In what this scout reads.
     pub fn new(scout: Scout, server: Server) -> Self {
-        Self { scout, server, gtid: None }
+        Self { scout, server, gtid: None, half_alter: false }
     }
 
     /// The place behind what was read: once [`Self::next`] has answered `None`, the log's end.
@@ -150,8 +159,10 @@ impl Search {
             kind::ANONYMOUS_GTID => self.gtid = None,
             kind::MARIADB_GTID => {
                 let read = event::mariadb_gtid(event.data())?;
+                self.half_alter = read.half_alter;
                 self.gtid = Some(Gtid::MariaDb { domain: read.domain, server: header.server_id(), sequence: read.sequence });
             }
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED if self.half_alter => {}
             kind::QUERY => return touched(event.data(), false, row_bytes, &self.server),
             kind::MARIADB_QUERY_COMPRESSED => return touched(event.data(), true, row_bytes, &self.server),
             kind::TRANSACTION_PAYLOAD => return touched_in_payload(event.data(), row_bytes, &self.server),
@@ -168,10 +179,23 @@ fn touched(body: &[u8], compressed: bool, limit: usize, server: &Server) -> Resu
         return Ok(None);
     }
     Ok(match logged.classify(server) {
+        Statement::Ddl { touched: Touched::Database(database), .. } if keeps_tables(&logged, server) => {
+            Some(Touched::Tables(vec![defaults_of(&database)]))
+        }
         Statement::Ddl { touched, effects, .. } if !statement::keeps_schemas(&effects) => Some(touched),
         Statement::Unknown => Some(Touched::of_default(&logged.database)),
         _ => None,
     })
+}
+
+/// Stands for the defaults of a database.
+fn defaults_of(database: &str) -> TableName {
+    TableName::new(database, "")
+}
+
+/// Whether a statement about a database leaves its tables as they are.
+fn keeps_tables(logged: &Logged<'_>, server: &Server) -> bool {
+    logged.definitions(server).is_some_and(|steps| steps.iter().all(|step| matches!(step, Step::Database { empty: false, .. })))
 }
 
 /// The same of a compressed transaction, in which such a statement can only stand before the first rows (`CREATE TABLE … SELECT`).

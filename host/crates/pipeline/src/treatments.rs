@@ -20,6 +20,10 @@ struct Name {
 struct Columns {
     all: BTreeSet<String>,
     treated: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    lost: BTreeSet<String>,
+    #[serde(default)]
+    order: Vec<String>,
 }
 
 /// What runs before this one stored.
@@ -31,8 +35,8 @@ pub(super) fn read(stored: Vec<StoredTreatment>) -> Result<Vec<Treatment>> {
     };
     let treatment = |StoredTreatment { rule, table, columns }: StoredTreatment| {
         let Name { database, schema, table } = serde_json::from_str(&table)?;
-        let Columns { all, treated } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
-        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated })
+        let Columns { all, treated, lost, order } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
+        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order })
     };
     stored.into_iter().map(treatment).collect::<Result<_, serde_json::Error>>().map_err(broken)
 }
@@ -45,8 +49,13 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
     }
     let stored = |treatment: &Treatment| {
         let TableName { database, schema, table } = treatment.table.clone();
-        let columns = Columns { all: treatment.columns.clone(), treated: treatment.treated.clone() };
-        let columns = if treatment.treated.is_empty() { None } else { Some(serde_json::to_string(&columns)?) };
+        let columns = Columns {
+            all: treatment.columns.clone(),
+            treated: treatment.treated.clone(),
+            lost: treatment.lost.clone(),
+            order: treatment.order.clone(),
+        };
+        let columns = if treatment.treated.is_empty() && treatment.lost.is_empty() { None } else { Some(serde_json::to_string(&columns)?) };
         Ok(StoredTreatment { rule: treatment.rule.clone(), table: serde_json::to_string(&Name { database, schema, table })?, columns })
     };
     let rows = news

@@ -1,7 +1,8 @@
 //! Which columns of each table a plugin treats: masks, hashes, drops, judges rows by. A rule for many tables leaves a table alone
 //! that does not have its column, so a column that gets another name would go out as it is from then on. It must not: a version of
 //! a table that lost a treated column, and has a new one that the plugin does not treat, stops the pipeline before its first row,
-//! also when the change came between two runs. Another configuration of the plugin is the answer, whatever it says.
+//! also when the change came between two runs, and when it came in two steps. So does one whose columns may have exchanged their names,
+//! and the copy that a tool for schema changes makes of such a table. Another configuration of the plugin is the answer, whatever it says.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +12,7 @@ use std::{
 use super::plan::{Origin, Plan};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, Place, Table, TableName},
+    change::{ColumnInfo, DataType, Place, Table, TableName},
 };
 
 /// What a plugin did to the columns of the last version of a table.
@@ -25,6 +26,10 @@ pub struct Treatment {
     pub columns: BTreeSet<String>,
     /// Those that the plugin treats. None: it leaves the table alone.
     pub treated: BTreeSet<String>,
+    /// Those that it treated, and that the table no longer has: what comes in their place may come later.
+    pub lost: BTreeSet<String>,
+    /// All columns in the table's order; none where that is not known.
+    pub order: Vec<String>,
 }
 
 /// What the plugins of a pipeline did to their tables, in this run and those before it.
@@ -68,31 +73,80 @@ impl Treatments {
     /// # Errors
     /// The version lost a column that the plugin treated, and has a new one that it does not treat.
     pub(super) fn follow(&self, rule: &str, table: &Table, plan: Option<&Plan>) -> Result<()> {
-        let now = treatment(rule, table, plan);
+        let mut now = treatment(rule, table, plan);
         let key = (now.rule.clone(), now.table.clone());
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = inner.known.get(&key);
-        if before == Some(&now) || (before.is_none() && now.treated.is_empty()) {
+        let before = match inner.known.get(&key) {
+            Some(before) => Some(before),
+            // a new table: of a copy that takes its original's place, the original says what is to be treated
+            None => original(&now.table).and_then(|original| inner.known.get(&(now.rule.clone(), original))),
+        };
+        if before.is_none() && now.treated.is_empty() {
             return Ok(());
         }
         if let Some(before) = before {
             // names of columns have no case
             let lower = |columns: &BTreeSet<String>| columns.iter().map(|column| column.to_lowercase()).collect::<BTreeSet<_>>();
-            let (here, there) = (lower(&now.columns), lower(&before.columns));
-            let lost: Vec<&str> = before.treated.iter().filter(|c| !here.contains(&c.to_lowercase())).map(String::as_str).collect();
-            let is_new = |c: &&String| !there.contains(&c.to_lowercase()) && !now.treated.contains(*c);
+            let (here, there, treated) = (lower(&now.columns), lower(&before.columns), lower(&now.treated));
+            let gone =
+                |columns: &BTreeSet<String>| columns.iter().filter(|c| !here.contains(&c.to_lowercase())).cloned().collect::<Vec<_>>();
+            let (lost, missed) = (gone(&before.treated), gone(&before.lost));
+            let is_new = |c: &&String| !there.contains(&c.to_lowercase()) && !treated.contains(&c.to_lowercase());
             let new: Vec<&str> = now.columns.iter().filter(is_new).map(String::as_str).collect();
             if !lost.is_empty() && !new.is_empty() {
                 return Err(lost_its_treatment(&now.table, &lost, &new));
             }
+            let text: Vec<&str> = new.into_iter().filter(|column| may_hold_text(table, column)).collect();
+            if !missed.is_empty() && !text.is_empty() {
+                return Err(lost_its_treatment(&now.table, &missed, &text));
+            }
+            if let Some((one, other)) = exchanged(before, &now, table) {
+                return Err(names_may_be_exchanged(&now.table, one, other));
+            }
+            // a new column that is treated stands for what is gone
+            let replaced = treated.iter().any(|column| !there.contains(column));
+            if !replaced {
+                now.lost = lost.into_iter().chain(missed).collect();
+            }
+            if inner.known.get(&key) == Some(&now) {
+                return Ok(());
+            }
         }
-        match now.treated.is_empty() {
+        match now.treated.is_empty() && now.lost.is_empty() {
             true => drop(inner.known.remove(&key)),
             false => drop(inner.known.insert(key.clone(), now.clone())),
         }
         inner.news.insert(key, now);
         Ok(())
     }
+}
+
+/// The table whose copy a table is, by the names that gh-ost and pt-online-schema-change give.
+fn original(copy: &TableName) -> Option<TableName> {
+    let name = copy.table.strip_prefix('_')?;
+    let name = ["_gho", "_new"].iter().find_map(|end| name.strip_suffix(end))?;
+    // pt-online-schema-change puts more of them before a name that is taken
+    let name = name.trim_start_matches('_');
+    (!name.is_empty()).then(|| TableName { table: name.to_owned(), ..copy.clone() })
+}
+
+fn data_type(table: &Table, name: &str) -> Option<DataType> {
+    table.columns.iter().find(|column| column.name == name).map(|column| column.data_type)
+}
+
+fn may_hold_text(table: &Table, name: &str) -> bool {
+    data_type(table, name).is_none_or(|data_type| matches!(data_type, DataType::Text | DataType::Json | DataType::Bytes))
+}
+
+/// A treated column and another one of its type that stands in its place now, where all names are as before: whether the columns have
+/// moved, or their names have, only the database knows.
+fn exchanged<'a>(before: &'a Treatment, now: &'a Treatment, table: &Table) -> Option<(&'a str, &'a str)> {
+    if before.order.len() != now.order.len() || before.columns != now.columns {
+        return None;
+    }
+    let pairs = before.order.iter().zip(&now.order).filter(|(old, new)| old != new);
+    let mut pairs = pairs.filter(|(old, new)| before.treated.contains(*old) && !now.treated.contains(*new));
+    pairs.find(|(old, new)| data_type(table, old) == data_type(table, new)).map(|(old, new)| (old.as_str(), new.as_str()))
 }
 
 fn treatment(rule: &str, table: &Table, plan: Option<&Plan>) -> Treatment {
@@ -110,15 +164,32 @@ fn treatment(rule: &str, table: &Table, plan: Option<&Plan>) -> Treatment {
             .filter(|(i, column)| own(column) && !untouched(*i))
             .map(|(_, column)| column.name.clone())
             .collect(),
+        lost: BTreeSet::new(),
+        order: table.columns.iter().filter(own).map(|column| column.name.clone()).collect(),
     }
 }
 
-fn lost_its_treatment(table: &TableName, lost: &[&str], new: &[&str]) -> Error {
+fn list(names: &[impl AsRef<str>]) -> String {
     const NAMED: usize = 10;
-    let list = |names: &[&str]| {
-        let more = if names.len() > NAMED { " and more" } else { "" };
-        format!("`{}`{more}", names.iter().take(NAMED).copied().collect::<Vec<_>>().join("`, `"))
-    };
+    let more = if names.len() > NAMED { " and more" } else { "" };
+    format!("`{}`{more}", names.iter().take(NAMED).map(AsRef::as_ref).collect::<Vec<_>>().join("`, `"))
+}
+
+fn names_may_be_exchanged(table: &TableName, one: &str, other: &str) -> Error {
+    Error::new(
+        ErrorKind::Plugin,
+        format!(
+            "in table {table}, the column `{other}`, which the plugin would pass on as it is, has come into the place of `{one}`, which it treats: \
+             they may have exchanged their names"
+        ),
+    )
+    .remedy(
+        "what came before is delivered; if the names were exchanged, treat the columns by their new names in the plugin's `config`; if the columns \
+         only have another order, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again",
+    )
+}
+
+fn lost_its_treatment(table: &TableName, lost: &[String], new: &[&str]) -> Error {
     Error::new(
         ErrorKind::Plugin,
         format!(
@@ -142,7 +213,7 @@ mod tests {
     fn table(columns: &[&str]) -> Table {
         let column = |name: &&str| ColumnInfo {
             name: (*name).to_owned(),
-            data_type: DataType::Text,
+            data_type: if name.starts_with("n_") { DataType::Int64 } else { DataType::Text },
             native_type: NativeType::default(),
             nullable: true,
             primary_key: false,
@@ -194,10 +265,59 @@ mod tests {
         // both spellings are treated; versions may also come again
         follow(&treatments, "r", &["id", "e_mail"], &["e_mail"]).unwrap();
         follow(&treatments, "r", &["id", "email"], &["email"]).unwrap();
-        // a new column beside it, the column goes, another one comes later
+        // a new column beside it, the column goes, a number comes later
         follow(&treatments, "r", &["id", "email", "note"], &["email"]).unwrap();
         follow(&treatments, "r", &["id", "note"], &[]).unwrap();
-        follow(&treatments, "r", &["id", "note", "points"], &[]).unwrap();
+        follow(&treatments, "r", &["id", "note", "n_points"], &[]).unwrap();
+        // another column that is treated stands for it
+        follow(&treatments, "r", &["id", "note", "n_points", "mail"], &["mail"]).unwrap();
+        follow(&treatments, "r", &["id", "note", "n_points", "mail", "more"], &["mail"]).unwrap();
+        // other columns change their places
+        follow(&treatments, "r", &["note", "id", "n_points", "mail", "more"], &["mail"]).unwrap();
+    }
+
+    #[test]
+    fn a_treated_column_that_goes_in_one_step_does_not_come_back_under_another_name_in_a_later_one() {
+        let treatments = Treatments::default();
+        follow(&treatments, "r", &["id", "email", "note"], &["email"]).unwrap();
+        follow(&treatments, "r", &["id", "note"], &[]).unwrap();
+        // also in another run
+        let after = Treatments::default();
+        after.remember(treatments.take_news());
+        for treatments in [&treatments, &after] {
+            follow(treatments, "r", &["id", "note", "n_points"], &[]).unwrap();
+            let error = follow(treatments, "r", &["id", "note", "n_points", "e_mail"], &[]).unwrap_err();
+            assert!(error.message().contains("no longer has the column `email`") && error.message().contains("has `e_mail`"), "{error}");
+            // the column itself may come back
+            follow(treatments, "r", &["id", "note", "email"], &["email"]).unwrap();
+            follow(treatments, "r", &["id", "note", "email", "more"], &["email"]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_treated_column_and_another_one_do_not_exchange_their_names_unseen() {
+        let treatments = Treatments::default();
+        follow(&treatments, "r", &["id", "email", "note", "n_points"], &["email"]).unwrap();
+        let error = follow(&treatments, "r", &["id", "note", "email", "n_points"], &["email"]).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        in table shop.customers, the column `note`, which the plugin would pass on as it is, has come into the place of `email`, which it treats: they may have exchanged their names
+          remedy: what came before is delivered; if the names were exchanged, treat the columns by their new names in the plugin's `config`; if the columns only have another order, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again
+        ");
+        // both are treated; another type
+        follow(&treatments, "r", &["id", "note", "email", "n_points"], &["email", "note"]).unwrap();
+        follow(&treatments, "r", &["id", "note", "n_points", "email"], &["email"]).unwrap();
+    }
+
+    #[test]
+    fn the_copy_that_takes_a_tables_place_is_treated_as_the_table_is() {
+        for name in ["_customers_gho", "_customers_new", "__customers_new"] {
+            let treatments = Treatments::default();
+            follow(&treatments, "r", &["id", "email"], &["email"]).unwrap();
+            let copy = |columns: &[&str]| Table { name: TableName::new("shop", name), ..table(columns) };
+            treatments.follow("r", &copy(&["id", "e_mail"]), None).unwrap_err();
+            let whole = copy(&["id", "email", "note"]);
+            treatments.follow("r", &whole, Some(&plan(&whole, &["email"]))).unwrap();
+        }
     }
 
     #[test]
@@ -222,6 +342,6 @@ mod tests {
         follow(&after, "r", &["id", "e_mail"], &[]).unwrap_err();
         follow(&after, "r", &["id"], &[]).unwrap();
         let news = after.take_news();
-        assert!(news[0].treated.is_empty() && news.len() == 1, "the note can go");
+        assert!(news[0].treated.is_empty() && news[0].lost.contains("email") && news.len() == 1, "it may come back");
     }
 }

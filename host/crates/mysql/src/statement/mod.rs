@@ -112,6 +112,15 @@ impl Touched {
         }
     }
 
+    /// The same with names in lower case.
+    pub fn in_lower_case(self) -> Self {
+        match self {
+            Self::Tables(tables) => Self::Tables(tables.iter().map(lower_case).collect()),
+            Self::Database(database) => Self::Database(database.to_lowercase()),
+            Self::Any => Self::Any,
+        }
+    }
+
     /// Every table of the session's default database; without one, any table.
     pub fn of_default(database: &str) -> Self {
         if database.is_empty() { Self::Any } else { Self::Database(database.to_owned()) }
@@ -121,6 +130,11 @@ impl Touched {
     fn table(table: Option<TableName>, database: &str) -> Self {
         table.map_or_else(|| Self::of_default(database), |table| Self::Tables(vec![table]))
     }
+}
+
+/// The name in lower case.
+pub fn lower_case(name: &TableName) -> TableName {
+    TableName { database: name.database.to_lowercase(), schema: name.schema.clone(), table: name.table.to_lowercase() }
 }
 
 /// Whether a schema change with these effects leaves the columns of every table as they are.

@@ -10,6 +10,7 @@ use super::{
         charset::{self, Charset, Collations},
         connection::Server,
         cursor::{Cursor, Fault},
+        definition::{self, Session, Step},
         event,
         position::Flavour,
     },
@@ -19,6 +20,9 @@ use super::{
 
 const ANSI_QUOTES: u64 = 4;
 const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
+const REAL_AS_FLOAT: u64 = 1;
+/// MariaDB's ORACLE, MSSQL, MAXDB and their like, under which names of types mean something else.
+const OTHER_DIALECTS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1000;
 /// In place of a number of databases: more than the event can name.
 const TOO_MANY: u8 = 254;
 
@@ -33,6 +37,12 @@ pub struct Logged<'a> {
     sql_mode: u64,
     /// The number of the collation that the client wrote in.
     client: Option<u16>,
+    /// The number of the collation that new databases have by default.
+    server_collation: Option<u16>,
+    /// `explicit_defaults_for_timestamp`, where the event tells it (MySQL).
+    explicit_timestamps: Option<bool>,
+    /// The error that the statement ended with; 0 = none.
+    error: u16,
     /// The databases whose tables the statement changed or read, where the event names all of them (MySQL).
     pub used: Option<Vec<String>>,
     /// The statement, in the client's character set.
@@ -56,14 +66,15 @@ impl<'a> Logged<'a> {
         let thread = cursor.u32()?;
         cursor.take(4)?;
         let database = usize::from(cursor.u8()?);
-        cursor.take(2)?;
+        let error = cursor.u16()?;
         let variables = usize::from(cursor.u16()?);
         cursor.take(passed_over)?;
         let variables = cursor.take(variables)?;
         let database = String::from_utf8_lossy(cursor.take(database)?);
         cursor.u8()?;
         let bytes = if compressed { Cow::Owned(event::unpack(cursor.0, limit)?) } else { Cow::Borrowed(cursor.0) };
-        let mut logged = Self { thread, database, sql_mode: 0, client: None, used: None, bytes };
+        let (sql_mode, client, server_collation, explicit_timestamps, used) = (0, None, None, None, None);
+        let mut logged = Self { thread, database, sql_mode, client, server_collation, explicit_timestamps, error, used, bytes };
         // what comes behind a variable that is not known cannot be told apart; what stands before it counts
         let _ = logged.read_variables(&mut Cursor(variables));
         Ok(logged)
@@ -84,7 +95,8 @@ impl<'a> Logged<'a> {
                 3 | 10 => drop(variables.take(4)?),
                 4 => {
                     self.client = Some(variables.u16()?);
-                    variables.take(4)?;
+                    variables.take(2)?;
+                    self.server_collation = Some(variables.u16()?);
                 }
                 // time zone, catalogue
                 5 | 6 => {
@@ -105,8 +117,9 @@ impl<'a> Logged<'a> {
                 12 => self.used = databases(variables)?,
                 // microseconds
                 13 | 128 => drop(variables.take(3)?),
-                // explicit_defaults_for_timestamp, sql_require_primary_key, default_table_encryption
-                16 | 19 | 20 => drop(variables.take(1)?),
+                16 => self.explicit_timestamps = Some(variables.u8()? != 0),
+                // sql_require_primary_key, default_table_encryption
+                19 | 20 => drop(variables.take(1)?),
                 _ => return Ok(()),
             }
         }
@@ -117,6 +130,26 @@ impl<'a> Logged<'a> {
     pub fn classify(&self, server: &Server) -> Statement {
         let syntax = Syntax { lower_case_names: server.lower_case_names, ..self.syntax(server.flavour) };
         super::classify(&self.database, &self.text(&server.collations), syntax)
+    }
+
+    /// What it makes of tables and databases, where that is sure.
+    pub fn definitions(&self, server: &Server) -> Option<Vec<Step>> {
+        let charset = self.client.and_then(|id| server.collations.charset_name(u64::from(id)));
+        // bytes of no character set in particular, or text that its client took for another one
+        let sure = self.bytes.is_ascii() || charset.is_some_and(|charset| charset != "binary" && charset != "ascii");
+        if self.error != 0 || !sure || self.sql_mode & OTHER_DIALECTS != 0 && server.flavour == Flavour::MariaDb {
+            return None;
+        }
+        let session = Session {
+            database: &self.database,
+            flavour: server.flavour,
+            collations: &server.collations,
+            server_charset: self.server_collation.and_then(|id| server.collations.charset_name(u64::from(id))),
+            real_as_float: self.sql_mode & REAL_AS_FLOAT != 0,
+            explicit_timestamps: self.explicit_timestamps,
+        };
+        let syntax = Syntax { lower_case_names: server.lower_case_names, ..self.syntax(server.flavour) };
+        definition::read(&self.text(&server.collations), syntax, &session)
     }
 
     /// How it is to be read.

@@ -117,6 +117,57 @@ impl<'a> Tokens<'a> {
         is
     }
 
+    /// Takes a string, as the server reads it. One with characters that could not be read is none.
+    pub fn text(&mut self) -> Option<String> {
+        let mut ahead = *self;
+        Self::skip(&mut ahead);
+        let before = ahead.rest;
+        let quote = before.chars().next().filter(|c| *c == '\'' || (*c == '"' && !self.syntax.ansi_quotes))?;
+        ahead.next();
+        // without the quotes; a string that does not end has no closing one
+        let length = before.len().checked_sub(ahead.rest.len()).filter(|length| *length >= 2)?;
+        let inner = before.get(1..length - 1).filter(|_| before[..length].ends_with(quote))?;
+        *self = ahead;
+        (!inner.contains(char::REPLACEMENT_CHARACTER)).then(|| self.unescaped(inner, quote))
+    }
+
+    fn unescaped(&self, inner: &str, quote: char) -> String {
+        let mut text = String::with_capacity(inner.len());
+        let mut characters = inner.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '\\' if !self.syntax.no_backslash_escapes => match characters.next() {
+                    Some('0') => text.push('\0'),
+                    Some('b') => text.push('\u{8}'),
+                    Some('n') => text.push('\n'),
+                    Some('r') => text.push('\r'),
+                    Some('t') => text.push('\t'),
+                    Some('Z') => text.push('\u{1a}'),
+                    Some(kept @ ('%' | '_')) => text.extend(['\\', kept]),
+                    other => text.extend(other),
+                },
+                // the second of a doubled quote
+                doubled if doubled == quote => text.extend(characters.next()),
+                other => text.push(other),
+            }
+        }
+        text
+    }
+
+    /// Passes over what stands up to the closing parenthesis, behind the opening one; whether there is one.
+    pub fn close(&mut self) -> bool {
+        let mut depth = 1_u32;
+        for token in self.by_ref() {
+            match token {
+                Token::Sign('(') => depth += 1,
+                Token::Sign(')') if depth == 1 => return true,
+                Token::Sign(')') => depth -= 1,
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Takes a name. One with characters that could not be read is none.
     pub fn name(&mut self) -> Option<String> {
         let mut ahead = *self;
