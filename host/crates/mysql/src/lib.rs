@@ -11,6 +11,7 @@ mod address;
 mod ahead;
 mod assembly;
 mod captured;
+mod capturing;
 mod catalogue;
 mod charset;
 mod charset_tables;
@@ -65,10 +66,12 @@ mod versioned;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::{
     captured::Captured,
+    capturing::{Capturing, Kept},
     catalogue::Catalogue,
     connection::Connector,
     history::Milestone,
@@ -78,14 +81,14 @@ use self::{
     schemas::{InMemory, Surroundings},
     stream::Reader,
 };
-use sluicegate_config::{MySqlSource, RowImage, SnapshotMode};
+use sluicegate_config::{MySqlSource, RowImage, TablePatterns};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{BeforeImages, Capabilities, Frontier, TableName},
     finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
+use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, Request, SchemaStore, Source};
 use sluicegate_status::Status;
 use sluicegate_table_pattern::name_parts;
 
@@ -99,8 +102,10 @@ pub struct MySql {
     flavour: Option<Flavour>,
     findings: Vec<Finding>,
     schemas: Arc<dyn SchemaStore>,
-    /// The copies that begin anew: the tables, and which copy of each it is.
-    anew: Vec<(TableName, u32)>,
+    /// What is known of captures, once the precheck has looked.
+    kept: Kept,
+    control: Option<Control>,
+    requests: mpsc::Receiver<Request>,
 }
 
 impl MySql {
@@ -114,7 +119,8 @@ impl MySql {
             derived_server_id(&format!("{server_id_seed}\n{}\n{start}", std::process::id()))
         });
         let schemas = Arc::new(InMemory::default());
-        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
+        let (control, requests) = Control::channel();
+        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, kept: Kept::default(), control: Some(control), requests }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -137,7 +143,7 @@ impl MySql {
     /// # Errors
     /// The server cannot be reached, or refuses.
     pub async fn inventory(&self) -> Result<Inventory> {
-        let (connector, catalogue) = self.connect(CancellationToken::new());
+        let (connector, catalogue) = self.connect(&self.settings.tables, Vec::new(), CancellationToken::new());
         inventory::read(&connector, catalogue).await
     }
 
@@ -147,18 +153,24 @@ impl MySql {
     }
 
     /// Where the sinks begin: in the log, and in the copies of tables.
-    async fn beginning(&self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, copy::Begun)> {
-        let (connector, catalogue) = self.connect(CancellationToken::new());
+    async fn beginning(&mut self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, Vec<Frontier>)> {
+        let (connector, catalogue) = self.connect(&self.settings.tables, Vec::new(), CancellationToken::new());
         let positions = precheck::check(&connector, catalogue, &self.settings, sinks, faults).await?;
-        let begun = copy::check(&connector, &self.settings, sinks, &positions, faults).await?;
-        Ok((positions, begun))
+        let store = self.schemas.clone();
+        let text = tokio::task::spawn_blocking(move || store.captured()).await;
+        let text = text.map_err(|e| Error::new(ErrorKind::Internal, "the thread that reads the checkpoint panicked").caused_by(e))??;
+        let mut kept = Kept::parse(text.as_deref())?;
+        let frontiers = copy::check(&connector, &self.settings, sinks, &positions, faults, &mut kept).await?;
+        self.kept = kept;
+        Ok((positions, frontiers))
     }
 
-    fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
+    fn connect(&self, tables: &TablePatterns, elsewhere: Vec<Captured>, stop: CancellationToken) -> (Connector, Catalogue) {
         let connector = Connector::new(&self.settings, self.limits.connect_timeout);
         let catalogue = Catalogue::new(Surroundings {
             connector: connector.clone(),
-            captured: Captured::new(self.settings.tables.clone()),
+            captured: Captured::new(tables.clone()),
+            elsewhere,
             store: self.schemas.clone(),
             status: self.status.clone(),
             stop,
@@ -209,24 +221,29 @@ impl Source for MySql {
         }
     }
 
+    fn control(&mut self) -> Option<Control> {
+        self.control.clone()
+    }
+
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let mut faults = precheck::Faults::default();
         let outcome = self.beginning(sinks, &mut faults).await;
         self.findings = faults.into_findings();
-        let (positions, begun) = outcome?;
+        let (positions, frontiers) = outcome?;
         self.flavour = positions.positions.first().map(|position| position.flavour);
-        self.anew = begun.anew;
-        Ok(begun.frontiers)
+        Ok(frontiers)
     }
 
-    async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
+    async fn run(mut self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
-        let copies = copy::Lanes::of(&sinks, places, &self.settings.snapshot, &self.anew)?;
-        if copies.is_none() && self.settings.snapshot.mode == SnapshotMode::Only {
-            return Ok(());
-        }
-        let (connector, catalogue) = self.connect(stop.clone());
+        let kept = std::mem::take(&mut self.kept);
+        let elsewhere = kept.versions.iter().map(|version| Captured::new(version.tables.clone())).collect();
+        // whoever asks has a way of his own
+        self.control = None;
+        let (capturing, tables) = Capturing::begin(kept, &start, &self.settings, &sinks, places);
+        let (connector, catalogue) = self.connect(&tables, elsewhere, stop.clone());
+        let capturing = capturing.taking(self.requests);
         let reader = Reader {
             connector,
             server_id: self.server_id,
@@ -239,7 +256,7 @@ impl Source for MySql {
             out,
             stop,
         };
-        reader.run(start, copies).await
+        reader.run(start, capturing).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! The schemas of the captured tables at the place that is being read: out of the history, or of the server's catalogue where its
 //! answer is valid for that place. Never a guess.
 
+mod added;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,7 +26,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::TableName,
+    change::{Frontier, TableName},
     limits::{HISTORY_INTERVAL, SCHEMA_QUERIES, SCHEMA_WAIT},
 };
 use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
@@ -35,6 +37,8 @@ use sluicegate_status::Status;
 pub(super) struct Surroundings {
     pub(super) connector: Connector,
     pub(super) captured: Captured,
+    /// What is captured elsewhere in the log, between the places of the sinks.
+    pub(super) elsewhere: Vec<Captured>,
     pub(super) store: Arc<dyn SchemaStore>,
     pub(super) status: Arc<Status>,
     pub(super) stop: CancellationToken,
@@ -43,6 +47,13 @@ pub(super) struct Surroundings {
     pub(super) row_bytes: usize,
     /// Tables that are remembered, at most.
     pub(super) tables: usize,
+}
+
+impl Surroundings {
+    /// Whether schemas of the table are kept.
+    fn keeps(&self, table: &TableName) -> bool {
+        self.captured.captures(table) || self.elsewhere.iter().any(|captured| captured.captures(table))
+    }
 }
 
 /// The schemas.
@@ -94,6 +105,7 @@ impl Schemas {
     /// Names of tables are compared without case from here on.
     pub fn ignore_case(&mut self) {
         self.around.captured.ignore_case();
+        self.around.elsewhere.iter_mut().for_each(Captured::ignore_case);
     }
 
     /// A connection to a server was made, whose log is read from `place` on, which has been proven.
@@ -144,7 +156,7 @@ impl Schemas {
         }
         let mut places = durable.iter().filter_map(|frontier| super::place_of(frontier).ok()).collect::<Vec<_>>();
         places.push(place.clone());
-        changes.extend(history.prune(&places, |table| self.around.captured.captures(table)));
+        changes.extend(history.prune(&places, |table| self.around.keeps(table)));
         self.store(changes).await?;
         self.history = Some(history);
         Ok(())
@@ -223,7 +235,7 @@ impl Schemas {
                 && !places.is_empty()
             {
                 // the rows that are on their way are behind the durable places
-                changes.extend(history.prune(&places, |table| self.around.captured.captures(table)));
+                changes.extend(history.prune(&places, |table| self.around.keeps(table)));
             }
         }
         self.store(changes).await
@@ -511,6 +523,7 @@ pub(super) struct InMemory(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
+    captured: Option<String>,
     versions: Vec<(KeptVersion, Option<Arc<str>>)>,
     read_to: Option<Arc<str>>,
 }
@@ -549,14 +562,23 @@ impl SchemaStore for InMemory {
                     }
                 }
                 KeptChange::Forget { table, place } => memory.versions.retain(|(kept, _)| kept.table != table || kept.place != place),
-                KeptChange::ForgetAll => *memory = Memory::default(),
+                KeptChange::ForgetAll => (memory.versions, memory.read_to) = (Vec::new(), None),
                 KeptChange::ReadTo(place) => memory.read_to = Some(place),
             }
         }
         Ok(())
     }
 
-    fn durable(&self) -> Result<Vec<sluicegate_model::change::Frontier>> {
+    fn captured(&self) -> Result<Option<String>> {
+        Ok(self.memory().captured.clone())
+    }
+
+    fn keep_captured(&self, text: &str) -> Result<()> {
+        self.memory().captured = Some(text.to_owned());
+        Ok(())
+    }
+
+    fn durable(&self) -> Result<Vec<Frontier>> {
         Ok(Vec::new())
     }
 }

@@ -48,7 +48,7 @@ use gate::Gate;
 use memory::Memory;
 use prepare::Ready;
 use reached::Reached;
-use reload::{Reloader, Setup};
+use reload::{Capture, Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
@@ -185,6 +185,7 @@ pub async fn run_with_admin(
     }
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
         biased;
@@ -198,7 +199,7 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
-    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
+    let capture = Capture { control: source.control(), checkpoint: Arc::downgrade(&checkpoint), runtime: tokio::runtime::Handle::current() };
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
@@ -260,7 +261,7 @@ pub async fn run_with_admin(
     let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone(), capture };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();

@@ -36,6 +36,14 @@ impl SchemaStore for InCheckpoint {
         }))
     }
 
+    fn captured(&self) -> Result<Option<String>> {
+        self.0.captured()
+    }
+
+    fn keep_captured(&self, text: &str) -> Result<()> {
+        self.0.keep_captured(text)
+    }
+
     fn durable(&self) -> Result<Vec<Frontier>> {
         Ok(self.0.all()?.into_iter().map(|(_, progress)| progress.frontier).collect())
     }

@@ -19,7 +19,7 @@ pub(super) use secret::RawSecret;
 pub(super) use sink::{
     RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
 };
-pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
+pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
 
 /// One pipeline: a source, plugins in order, sinks.

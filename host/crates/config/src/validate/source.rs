@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     super::{
         GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode, Unlogged,
-        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
+        raw::{RawAddedTables, RawCopyAgain, RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
     },
     check::Check,
 };
@@ -15,6 +15,7 @@ fn unlogged(raw: Option<RawUnlogged>, default: Unlogged) -> Unlogged {
     match raw {
         Some(RawUnlogged::Stop) => Unlogged::Stop,
         Some(RawUnlogged::Warn) => Unlogged::Warn,
+        Some(RawUnlogged::Copy) => Unlogged::Copy,
         None => default,
     }
 }
@@ -98,7 +99,14 @@ impl Check<'_> {
             Some(RawSnapshotMode::WhenNeeded) => SnapshotMode::WhenNeeded,
             Some(RawSnapshotMode::Initial) | None => SnapshotMode::Initial,
         };
-        Snapshot { mode, tables: self.tables("source.snapshot.tables", &settings.tables), rows_per_second: settings.rows_per_second }
+        let added = match settings.added {
+            Some(RawAddedTables::SnapshotFirst) => true,
+            Some(RawAddedTables::ChangesOnly) => false,
+            None => mode != SnapshotMode::Never,
+        };
+        let tables = self.tables("source.snapshot.tables", &settings.tables);
+        let overwrites = matches!(settings.again, Some(RawCopyAgain::Overwrite));
+        Snapshot { mode, tables, added, overwrites, rows_per_second: settings.rows_per_second }
     }
 
     pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {

@@ -172,7 +172,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
 }
 
 /// What the captured tables of today say of the configuration.
-fn tables(
+pub(super) fn tables(
     report: &mut Report,
     pipeline: &config::Pipeline,
     inventory: &Inventory,
