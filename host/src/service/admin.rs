@@ -135,21 +135,14 @@ async fn rollback(
     }
 }
 
-async fn copy(
-    State(view): State<View>,
-    ConnectInfo(clock): ConnectInfo<Clock>,
-    Path(table): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn copy(State(view): State<View>, ConnectInfo(clock): ConnectInfo<Clock>, Path(table): Path<String>, headers: HeaderMap) -> Response {
     if let Some(refused) = foreign(&headers) {
         return refused;
     }
     let (answer, outcome) = oneshot::channel();
     let under_way = "the wish is still waiting for the source: the log tells when the copy begins";
     match view.answer(Asked::Copy(CopyRequest { table, answer }), outcome, &clock, under_way).await {
-        Ok(CopyTaken { table, copy, position }) => {
-            answered(StatusCode::OK, &json!({ "table": table, "copy": copy, "position": position }))
-        }
+        Ok(CopyTaken { table, copy, position }) => answered(StatusCode::OK, &json!({ "table": table, "copy": copy, "position": position })),
         Err(response) => *response,
     }
 }

@@ -29,7 +29,7 @@ fn statements(server: &Server) {
     let database = server.database("unlogged");
     let mut client = server.client();
     for table in ["stock", "other", "with_trigger", "quiet"] {
-        fill(&mut client, &format!("{database}.{table}"), 200);
+        fill(&mut client, &format!("{database}.{table}"), 60);
     }
     let file = server.folder().join("load.tsv");
     std::fs::write(&file, "1010\t10\n1011\t11\n").expect("a file");
@@ -60,7 +60,7 @@ fn statements(server: &Server) {
     }
     wait_until_equal(&mut process, &host, server, &database, &["made"], &["x", "y"]);
     // many of them, one after the other
-    for id in 3000..3200 {
+    for id in 4000..4040 {
         session.sql(&format!("INSERT INTO {database}.stock VALUES ({id}, {id})"));
     }
     wait_until_equal(&mut process, &host, server, &database, &tables, &["x", "y"]);

@@ -283,7 +283,8 @@ impl History {
     pub fn capture(&mut self, before: &Captured, after: &Captured, at: Milestone) -> Vec<KeptChange> {
         let at = Arc::new(at);
         let reach = Reach::Added(Box::new((before.clone(), after.clone())));
-        let mut tables: Vec<TableName> = self.kept.keys().chain(self.present.keys()).filter(|table| reach.concerns(table)).cloned().collect();
+        let mut tables: Vec<TableName> =
+            self.kept.keys().chain(self.present.keys()).filter(|table| reach.concerns(table)).cloned().collect();
         tables.sort();
         tables.dedup();
         self.widen(reach, &at);

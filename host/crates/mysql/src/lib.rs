@@ -120,7 +120,18 @@ impl MySql {
         });
         let schemas = Arc::new(InMemory::default());
         let (control, requests) = Control::channel();
-        Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, kept: Kept::default(), control: Some(control), requests }
+        Self {
+            settings,
+            limits,
+            status,
+            server_id,
+            flavour: None,
+            findings: Vec::new(),
+            schemas,
+            kept: Kept::default(),
+            control: Some(control),
+            requests,
+        }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.

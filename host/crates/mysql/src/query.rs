@@ -201,7 +201,8 @@ impl Stream {
     async fn on_partly(&mut self, table: &TableName, by: &'static str) -> Result<(), Halt> {
         match self.reader.watch.rows_by_ddl {
             Unlogged::Copy => {
-                let what = format!("a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them");
+                let what =
+                    format!("a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them");
                 self.copy_instead(&Touched::Tables(vec![table.clone()]), &what, by).await
             }
             Unlogged::Warn => {

@@ -199,7 +199,8 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
-    let capture = Capture { control: source.control(), checkpoint: Arc::downgrade(&checkpoint), runtime: tokio::runtime::Handle::current() };
+    let capture =
+        Capture { control: source.control(), checkpoint: Arc::downgrade(&checkpoint), runtime: tokio::runtime::Handle::current() };
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();

@@ -5,7 +5,10 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     super::{
         GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode, Unlogged,
-        raw::{RawAddedTables, RawCopyAgain, RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
+        raw::{
+            RawAddedTables, RawCopyAgain, RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord,
+            RawTls, RawUnlogged,
+        },
     },
     check::Check,
 };
@@ -61,6 +64,11 @@ impl Check<'_> {
             );
         }
         let tables = self.tables("source.tables", &raw.tables);
+        for (key, policy) in [("source.statements", raw.statements), ("source.rows_by_ddl", raw.rows_by_ddl)] {
+            if matches!((policy, raw.row_image), (Some(RawUnlogged::Copy), Some(RawRowImage::Partial))) {
+                self.refuse(key, "tables cannot be copied with `row_image: partial`", "write `stop` or `warn`, or `row_image: full`");
+            }
+        }
         MySqlSource {
             host,
             port,

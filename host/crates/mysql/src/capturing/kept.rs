@@ -98,11 +98,7 @@ impl Kept {
             from: serde_json::from_str(&version.from.to_json()).unwrap_or_default(),
             tables: written(&version.tables),
         };
-        let copy = |(table, copy): (&TableName, &Anew)| StoredCopy {
-            table: table.to_string(),
-            copy: copy.number,
-            truncate: copy.empties,
-        };
+        let copy = |(table, copy): (&TableName, &Anew)| StoredCopy { table: table.to_string(), copy: copy.number, truncate: copy.empties };
         let stored = Stored { captured: self.versions.iter().map(version).collect(), copies: self.copies.iter().map(copy).collect() };
         // strings and numbers: nothing of it can fail
         serde_json::to_string(&stored).unwrap_or_default()
@@ -159,7 +155,13 @@ impl Kept {
 
 /// The place between two transactions.
 fn without_parts(place: &BinlogPosition) -> BinlogPosition {
-    BinlogPosition { open: Vec::new(), prepared: Vec::new(), skip: None, gtid_set: place.gtid_set.as_ref().map(Arc::clone), ..place.clone() }
+    BinlogPosition {
+        open: Vec::new(),
+        prepared: Vec::new(),
+        skip: None,
+        gtid_set: place.gtid_set.as_ref().map(Arc::clone),
+        ..place.clone()
+    }
 }
 
 #[cfg(test)]

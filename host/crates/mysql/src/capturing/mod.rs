@@ -12,8 +12,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use tokio::sync::mpsc;
 
-pub use self::kept::{Anew, Kept};
 use self::kept::Version;
+pub use self::kept::{Anew, Kept};
 use super::{
     captured::Captured,
     connection::Server,

@@ -12,7 +12,7 @@ use super::{
     Anew, Kept,
 };
 use sluicegate_config::{Snapshot, TablePatterns};
-use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
+use sluicegate_model::{Error, ErrorKind, Result, change::TableName, limits::SCHEMA_QUERIES};
 use sluicegate_source::{Effective, Request};
 
 impl Stream {
@@ -122,7 +122,10 @@ impl Stream {
         };
         let (added, removed) = (only(&after, &before), only(&before, &after));
         let to_copy: Vec<TableName> = added.iter().filter(|name| snapshot.added && copied.captures(name)).cloned().collect();
-        self.can_copy(&to_copy).await?;
+        // whoever asks has tried them: of many, that is not done again while the stream waits
+        if to_copy.len() <= SCHEMA_QUERIES {
+            self.can_copy(&to_copy).await?;
+        }
         let here = Spot { file: self.place.file.clone(), position: self.place.position };
         let answers = match self.reader.catalogue.schemas.look_at(&added, &after, &self.server, &here).await? {
             Ok(answers) => answers,

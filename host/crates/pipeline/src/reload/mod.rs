@@ -26,8 +26,6 @@ use tokio::{sync::mpsc as queue, task::JoinHandle};
 
 use super::{memory::Memory, sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Asked, Requests};
-pub(super) use tables::Capture;
-use tables::Tables;
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -35,6 +33,8 @@ use sluicegate_model::{
 };
 use sluicegate_plugin_host::{self as plugin, Engine, Member, Surroundings, sha256};
 use sluicegate_storage::watch::{Changes, Look, Watch, WatchFault};
+pub(super) use tables::Capture;
+use tables::Tables;
 
 /// Watches and serves wishes until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
 pub(super) struct Reloader {
@@ -340,7 +340,8 @@ impl Reload {
         }
         // tables come behind the plugins that are to treat them, and both or none
         let wanted = self.edit.as_ref().map(|e| e.plugins.clone());
-        let refused = self.tables.as_ref().map(|tables| (tables.content.clone(), self.rehearse_tables(&tables.source, wanted.as_deref(), &contents)));
+        let refused =
+            self.tables.as_ref().map(|tables| (tables.content.clone(), self.rehearse_tables(&tables.source, wanted.as_deref(), &contents)));
         let refused = match refused {
             Some((content, Err(error))) => {
                 self.report(&Part::Edit, content, &error);

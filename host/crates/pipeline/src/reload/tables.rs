@@ -21,12 +21,7 @@ use crate::{
     schema_store, treatments,
 };
 use sluicegate_config::{self as config, Pipeline, Source};
-use sluicegate_model::{
-    Error, ErrorKind, Result,
-    change::TableName,
-    finding::listed,
-    limits::CHECK_NAMES,
-};
+use sluicegate_model::{Error, ErrorKind, Result, change::TableName, finding::listed, limits::CHECK_NAMES};
 use sluicegate_plugin_host::Member;
 use sluicegate_source::{Begin, Control, Effective, Inventory, Request, Source as _};
 use sluicegate_state::Checkpoint;
@@ -166,13 +161,17 @@ impl Reload {
 
     fn copied(&self, table: &str) -> Result<CopyTaken, Refusal> {
         let refusal = |reason| move |error| Refusal { reason, error };
-        let unknown = |what: String, remedy: &str| Refusal { reason: Reason::Unknown, error: Error::new(ErrorKind::Config, what).remedy(remedy) };
+        let unknown =
+            |what: String, remedy: &str| Refusal { reason: Reason::Unknown, error: Error::new(ErrorKind::Config, what).remedy(remedy) };
         let Some(name) = TableName::parse(table) else {
             let remedy = "write `database.table`, with backticks around a part that holds a dot";
             return Err(unknown(format!("'{table}' is not a table with its database"), remedy));
         };
         let (Source::MySql(settings), Some(control)) = (&self.setup.started.source, self.setup.capture.control.clone()) else {
-            return Err(unknown("the pipeline's source copies no tables".to_owned(), "name a pipeline that reads a MySQL or MariaDB server"));
+            return Err(unknown(
+                "the pipeline's source copies no tables".to_owned(),
+                "name a pipeline that reads a MySQL or MariaDB server",
+            ));
         };
         if !settings.snapshot.overwrites {
             self.can_be_emptied(&name).map_err(refusal(Reason::Unusable))?;
@@ -209,8 +208,11 @@ impl Reload {
         if chain.delivered(table)?.destination_column().is_none() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Plugin, format!("a plugin chooses the destination of each row of {name}: which ones to empty cannot be told"))
-            .remedy("write `again: overwrite` in the source's `snapshot`: rows that were deleted unseen then stay with consumers"))
+        Err(Error::new(
+            ErrorKind::Plugin,
+            format!("a plugin chooses the destination of each row of {name}: which ones to empty cannot be told"),
+        )
+        .remedy("write `again: overwrite` in the source's `snapshot`: rows that were deleted unseen then stay with consumers"))
     }
 }
 
