@@ -197,6 +197,17 @@ fn added_and_removed(server: &Server) {
     let read = counts(&host, "y", "a");
     assert_eq!((read["t"], read["r"]), (1, 300 + 253));
 
+    // the same while nothing runs
+    client.sql(&format!("SET sql_log_bin = 0; DELETE FROM {database}.a WHERE id < 60; SET sql_log_bin = 1"));
+    let asked = host.run(&["checkpoint", "copy", "pipeline.yaml", "--table", &table("a")], PATIENCE);
+    assert!(asked.stdout.contains("copy number 3"), "{} {}", asked.stdout, asked.stderr);
+    let asked = host.run(&["checkpoint", "copy", "pipeline.yaml", "--table", &table("bad")], PATIENCE);
+    assert!(asked.status.code() == Some(2) && asked.stderr.contains("is not a table that the pipeline captures"), "{}", asked.stderr);
+    let mut process = host.spawn();
+    wait_until_equal(&mut process, &host, server, &database, &["a", "first"], &["x", "y"]);
+    random::stop(process);
+    assert_eq!(counts(&host, "y", "a")["t"], 2);
+
     // a start with the same file changes nothing, with another one it takes it up
     let before = [counts(&host, "x", "a"), counts(&host, "y", "first")];
     let mut process = host.spawn();

@@ -71,7 +71,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     captured::Captured,
-    capturing::{Capturing, Kept},
+    capturing::{Anew, Capturing, Kept},
     catalogue::Catalogue,
     connection::Connector,
     history::Milestone,
@@ -210,6 +210,27 @@ pub fn schema_of_dump(table: &str, place: &str, dump: &str) -> Result<(TableName
     })?;
     let schema = dump_schema::read(dump, &table)?;
     Ok((table, schema))
+}
+
+/// What a pipeline keeps of captures, with the wish that a table is copied anew at its next start, for every sink; these are at
+/// `sinks`. `kept` is what it keeps now.
+///
+/// # Errors
+/// `Config`: the source does not capture the table. `State`: what is kept, or a place of a sink, is not of this source.
+pub fn copy_anew(settings: &MySqlSource, kept: Option<&str>, sinks: &[Frontier], table: &str) -> Result<(u32, String)> {
+    let refused = |what: String| {
+        Error::new(ErrorKind::Config, what)
+            .remedy("Name a table that the source's `tables` select, as the server writes it: database.table, with backticks around a part that holds a dot.")
+    };
+    let name = TableName::parse(table).ok_or_else(|| refused(format!("'{table}' is not a table with its database")))?;
+    if !Captured::new(settings.tables.clone()).captures(&name) {
+        return Err(refused(format!("{name} is not a table that the pipeline captures")));
+    }
+    let mut kept = Kept::parse(kept)?;
+    let asked = kept.copies.get(&name).map_or(0, |copy| copy.number);
+    let number = copy::place::next_copy(sinks, &name, asked)?;
+    kept.copies.insert(name, Anew { number, empties: !settings.snapshot.overwrites });
+    Ok((number, kept.to_json()))
 }
 
 /// In the upper half of the range, away from the small numbers that people give to servers; never 0, which servers refuse.

@@ -111,6 +111,21 @@ pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dum
     }
 }
 
+/// Asks that a table is copied anew at the next start, for every sink. Answers which copy of it that is.
+///
+/// # Errors
+/// `Config`: the source copies no tables, or does not capture this one. `State`: the checkpoint cannot be read or written.
+pub fn copy_anew(pipeline: &config::Pipeline, checkpoint: &Checkpoint, table: &str) -> Result<u32> {
+    let config::Source::MySql(settings) = &pipeline.source else {
+        return Err(Error::new(ErrorKind::Config, "the pipeline's source copies no tables")
+            .remedy("name a pipeline that reads a MySQL or MariaDB server"));
+    };
+    let sinks: Vec<_> = checkpoint.all()?.into_iter().map(|(_, progress)| progress.frontier).collect();
+    let (number, kept) = sluicegate_mysql::copy_anew(settings, checkpoint.captured()?.as_deref(), &sinks, table)?;
+    checkpoint.keep_captured(&kept)?;
+    Ok(number)
+}
+
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
 ///
 /// A source server or a broker that cannot be reached at the start is waited for, as long as `limits.retry_window` says.

@@ -26,6 +26,9 @@ use sluicegate_plugin_host::Member;
 use sluicegate_source::{Begin, Control, Effective, Inventory, Request, Source as _};
 use sluicegate_state::Checkpoint;
 
+/// Characters of a name that is none in an error, at most.
+const ECHOED: usize = 64;
+
 /// The way to the source.
 pub(in super::super) struct Capture {
     pub control: Option<Control>,
@@ -67,6 +70,23 @@ fn names(tables: &[TableName]) -> String {
     listed(names.iter().map(String::as_str), CHECK_NAMES)
 }
 
+/// What the source has with the tables that are captured, and with those of `pipeline`, which it has checked.
+async fn look_at_source(pipeline: Pipeline, running: Pipeline, checkpoint: Arc<Checkpoint>) -> Result<(Inventory, Inventory)> {
+    let status = crate::status(&pipeline);
+    let progress = checkpoint.all()?;
+    let begins = pipeline.sinks.iter().filter_map(|sink| {
+        let (_, progress) = progress.iter().find(|(name, _)| *name == sink.name)?;
+        Some(Begin::At(progress.frontier.clone()))
+    });
+    let begins: Vec<Begin> = begins.collect();
+    let mut source = AnySource::new(&pipeline, &status);
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint)));
+    reach::once(source.check(&begins).await)?;
+    let after = source.inventory().await?.unwrap_or_default();
+    let before = AnySource::new(&running, &status).inventory().await?.unwrap_or_default();
+    Ok((before, after))
+}
+
 impl Reload {
     /// Tries these tables with these plugins (`None`: those that run). Nothing is changed.
     pub(super) fn rehearse_tables(
@@ -80,7 +100,8 @@ impl Reload {
         let started = &self.setup.started;
         let pipeline = Pipeline { source: source.clone(), plugins, workers: 1, ..started.clone() };
         let checkpoint = self.setup.capture.checkpoint.upgrade().ok_or_else(ending)?;
-        let (before, mut after) = self.setup.capture.runtime.block_on(self.look_at_source(&pipeline, &checkpoint))?;
+        let looking = look_at_source(pipeline.clone(), started.clone(), checkpoint.clone());
+        let (before, mut after) = self.setup.capture.wait(looking)??;
         let known: BTreeSet<&TableName> = before.captured.iter().map(|table| &table.name).collect();
         after.captured.retain(|table| !known.contains(&table.name));
         let report = self.plan(&pipeline, &members, &after, &checkpoint)?;
@@ -88,22 +109,6 @@ impl Reload {
             Some(error) => Err(error),
             None => Ok(()),
         }
-    }
-
-    /// What the source has with the tables that run, and with the others, which it has checked.
-    async fn look_at_source(&self, pipeline: &Pipeline, checkpoint: &Arc<Checkpoint>) -> Result<(Inventory, Inventory)> {
-        let status = crate::status(pipeline);
-        let progress = checkpoint.all()?;
-        let begins = pipeline.sinks.iter().filter_map(|sink| {
-            let (_, progress) = progress.iter().find(|(name, _)| *name == sink.name)?;
-            Some(Begin::At(progress.frontier.clone()))
-        });
-        let mut source = AnySource::new(pipeline, &status);
-        source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
-        reach::once(source.check(&begins.collect::<Vec<_>>()).await)?;
-        let after = source.inventory().await?.unwrap_or_default();
-        let before = AnySource::new(&self.setup.started, &status).inventory().await?.unwrap_or_default();
-        Ok((before, after))
     }
 
     /// What the plugins and the sinks say of tables.
@@ -153,7 +158,7 @@ impl Reload {
         let CopyRequest { table, answer } = request;
         let granted = self.copied(&table);
         if let Err(refusal) = &granted {
-            tracing::warn!(%table, error = %refusal.error.chain(), "a wish to copy a table is refused");
+            tracing::warn!(error = %refusal.error.chain(), "a wish to copy a table is refused");
         }
         // who asked may have gone
         let _ = answer.send(granted);
@@ -165,7 +170,9 @@ impl Reload {
             |what: String, remedy: &str| Refusal { reason: Reason::Unknown, error: Error::new(ErrorKind::Config, what).remedy(remedy) };
         let Some(name) = TableName::parse(table) else {
             let remedy = "write `database.table`, with backticks around a part that holds a dot";
-            return Err(unknown(format!("'{table}' is not a table with its database"), remedy));
+            // what stood in a request is not echoed at any length
+            let text: String = table.chars().take(ECHOED).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            return Err(unknown(format!("'{text}' is not a table with its database"), remedy));
         };
         let (Source::MySql(settings), Some(control)) = (&self.setup.started.source, self.setup.capture.control.clone()) else {
             return Err(unknown(
@@ -199,7 +206,8 @@ impl Reload {
         let checkpoint = self.setup.capture.checkpoint.upgrade().ok_or_else(ending)?;
         let pipeline = &self.setup.started;
         let status = crate::status(pipeline);
-        let inventory = self.setup.capture.runtime.block_on(AnySource::new(pipeline, &status).inventory())?.unwrap_or_default();
+        let source = AnySource::new(pipeline, &status);
+        let inventory = self.setup.capture.wait(async move { source.inventory().await })??.unwrap_or_default();
         let Some(table) = inventory.captured.iter().find(|table| table.name == *name) else { return Ok(()) };
         let around = prepare::surroundings(pipeline, &status, &self.setup.around.dead_letters);
         around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
@@ -220,10 +228,17 @@ impl Capture {
     /// Waits for an answer of the source. `None`: it takes longer, and comes all the same.
     fn ask(&self, most: Duration, asking: impl Future<Output = Result<Effective>> + Send + 'static) -> Result<Option<Effective>> {
         let asking = self.runtime.spawn(asking);
-        match self.runtime.block_on(async { tokio::time::timeout(most, asking).await }) {
+        match self.wait(async move { tokio::time::timeout(most, asking).await })? {
             Ok(Ok(answered)) => answered.map(Some),
             Ok(Err(_)) => Err(ending()),
             Err(_) => Ok(None),
         }
+    }
+
+    /// Waits for what has to be done in the runtime, which may end before.
+    fn wait<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        let (done, answer) = std::sync::mpsc::sync_channel(1);
+        self.runtime.spawn(async move { done.try_send(work.await) });
+        answer.recv().map_err(|_| ending())
     }
 }
