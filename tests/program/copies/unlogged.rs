@@ -23,6 +23,10 @@ const STATEMENTS: &[(Option<Flavor>, &str)] = &[
     (None, "CREATE TABLE {d}.made (PRIMARY KEY (id)) AS SELECT id, v FROM {d}.other WHERE id < 30"),
     (Some(Flavor::MariaDb), "SET STATEMENT sort_buffer_size = 100000 FOR INSERT INTO {d}.stock VALUES (1007, 7)"),
     (None, "INSERT INTO {d}.stock SELECT id + 2000, v FROM {d}.other"),
+    (None, "DELETE s, o FROM {d}.stock s JOIN {d}.other o USING (id) WHERE s.id = 30"),
+    (None, "CREATE PROCEDURE {d}.p() REPLACE INTO {d}.stock VALUES (1021, 21); CALL {d}.p()"),
+    (None, "XA START 'x'; INSERT INTO {d}.stock VALUES (1022, 22); XA END 'x'; XA PREPARE 'x'"),
+    (None, "XA COMMIT 'x'"),
 ];
 
 fn statements(server: &Server) {

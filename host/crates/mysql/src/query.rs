@@ -89,6 +89,26 @@ impl Stream {
         Ok(())
     }
 
+    /// Does what a statement says of a transaction that was prepared and is committed now. Only from here on a query sees what it changed;
+    /// other policies have dealt with it where it was prepared.
+    pub(super) async fn replay_statement(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+        let event_type = event.header().event_type_raw();
+        if self.reader.watch.statements != Unlogged::Copy {
+            return Ok(());
+        }
+        if event_type == kind::EXECUTE_LOAD_QUERY {
+            return self.on_load(event, start).await;
+        }
+        let compressed = event_type == kind::MARIADB_QUERY_COMPRESSED;
+        let logged = Logged::read(event.data(), compressed, self.reader.limits.row_bytes)
+            .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
+        match self.classify(&logged) {
+            Statement::Dml(change) => self.on_change(start, &logged, &change).await,
+            Statement::Unknown => self.on_change(start, &logged, &Change::unknown()).await,
+            _ => Ok(()),
+        }
+    }
+
     /// A file's rows were loaded, and the log holds the file in place of the rows.
     pub(super) async fn on_load(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
         let logged = Logged::read_load(event.data()).map_err(|f| self.fault(format_args!("a LOAD DATA that cannot be read: {f}")))?;

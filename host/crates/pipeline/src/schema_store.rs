@@ -48,3 +48,39 @@ impl SchemaStore for InCheckpoint {
         Ok(self.0.all()?.into_iter().map(|(_, progress)| progress.frontier).collect())
     }
 }
+
+/// What a check finds in the checkpoint of a pipeline that may be running. Nothing is kept.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub captured: Option<String>,
+}
+
+impl SchemaStore for Looked {
+    fn versions(&self) -> Result<Vec<KeptVersion>> {
+        Ok(Vec::new())
+    }
+
+    fn schema(&self, _: &TableName, _: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn read_to(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn store(&self, _: &[KeptChange]) -> Result<()> {
+        Ok(())
+    }
+
+    fn captured(&self) -> Result<Option<String>> {
+        Ok(self.captured.clone())
+    }
+
+    fn keep_captured(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn durable(&self) -> Result<Vec<Frontier>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,8 +1,10 @@
 //! Which tables are captured from which place on, as the source itself writes it.
 
-use rusqlite::{OptionalExtension, params};
+use std::path::Path;
 
-use super::checkpoint::{Checkpoint, altered, checksum};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::checkpoint::{Checkpoint, altered, checksum, fault};
 use sluicegate_model::Result;
 
 const TABLE: &str = "
@@ -17,18 +19,15 @@ impl Checkpoint {
     /// # Errors
     /// `State`: the file cannot be read or fails its checksum.
     pub fn captured(&self) -> Result<Option<String>> {
-        let connection = self.connection();
-        let read = || {
-            if !connection.table_exists(None, "captured")? {
-                return Ok(None);
-            }
-            let query = "SELECT content, checksum FROM captured";
-            connection.query_row(query, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))).optional()
-        };
-        match read().map_err(|e| self.fault("cannot be read", e))? {
-            Some((content, sum)) if checksum(&[&content]) != sum => Err(altered(self.path(), "the captured tables")),
-            found => Ok(found.map(|(content, _)| content)),
-        }
+        captured(&self.connection(), self.path())
+    }
+
+    /// The same of the checkpoint of another process: nothing is locked, made or changed.
+    ///
+    /// # Errors
+    /// As of [`Checkpoint::captured`].
+    pub fn look_at_captured(path: &Path) -> Result<Option<String>> {
+        captured(&Self::looking(path)?, path)
     }
 
     /// Keeps a text in place of the one before. Synced to disk when it returns.
@@ -48,6 +47,20 @@ impl Checkpoint {
     }
 }
 
+fn captured(connection: &Connection, path: &Path) -> Result<Option<String>> {
+    let read = || {
+        if !connection.table_exists(None, "captured")? {
+            return Ok(None);
+        }
+        let query = "SELECT content, checksum FROM captured";
+        connection.query_row(query, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))).optional()
+    };
+    match read().map_err(|e| fault(path, "cannot be read", e))? {
+        Some((content, sum)) if checksum(&[&content]) != sum => Err(altered(path, "the captured tables")),
+        found => Ok(found.map(|(content, _)| content)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +75,7 @@ mod tests {
         let checkpoint = open();
         checkpoint.keep_captured("two").unwrap();
         assert_eq!(checkpoint.captured().unwrap().as_deref(), Some("two"));
+        assert_eq!(Checkpoint::look_at_captured(&path).unwrap().as_deref(), Some("two"));
         checkpoint.connection().execute("UPDATE captured SET content = 'three'", []).unwrap();
         assert!(checkpoint.captured().is_err());
     }

@@ -146,7 +146,7 @@ impl Capturing {
                 None => self.requests = None,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Whether a copy of the table is to come, or runs, of which no sink has a row.

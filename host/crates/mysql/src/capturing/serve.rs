@@ -54,7 +54,7 @@ impl Stream {
                 Err(halt) => return Err(halt),
             };
             self.capturing.not_before = None;
-            let (Some(Request::Capture { answer, .. }) | Some(Request::Copy { answer, .. })) = self.capturing.waiting.take() else {
+            let Some(Request::Capture { answer, .. } | Request::Copy { answer, .. }) = self.capturing.waiting.take() else {
                 return Ok(());
             };
             // who asked may have gone

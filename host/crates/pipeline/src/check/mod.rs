@@ -9,7 +9,9 @@ mod steps;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{any_source::AnySource, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, treatments};
+use super::{
+    any_source::AnySource, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, schema_store, treatments,
+};
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
@@ -122,19 +124,20 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         }
     }
     report.add(places::look(&pipeline));
-    let progress = if pipeline.state.exists() {
+    let (progress, captured) = if pipeline.state.exists() {
         // also while the pipeline runs: an edit of its file is best checked before it is saved there
         let (state, name, known) = (pipeline.state.clone(), pipeline.name.clone(), around.known.clone());
         blocking("checkpoint", move || {
             known.treatments().remember(treatments::read(Checkpoint::look_at_treatments(&state)?)?);
-            Checkpoint::look(&state, &name)
+            Ok((Checkpoint::look(&state, &name)?, Checkpoint::look_at_captured(&state)?))
         })
         .await?
     } else {
-        Vec::new()
+        (Vec::new(), None)
     };
     let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    source.keep_schemas(Arc::new(schema_store::Looked { captured }));
     let outcome = reach::once(source.check(&begins).await);
     let findings = source.take_findings();
     match outcome {

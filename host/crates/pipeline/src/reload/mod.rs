@@ -87,6 +87,7 @@ impl Reloader {
             watch: None,
             edit: None,
             tables: None,
+            unreached: false,
             pending: BTreeMap::new(),
             reported: HashMap::new(),
             left: Vec::new(),
@@ -145,6 +146,8 @@ struct Reload {
     edit: Option<Edit>,
     /// The tables as the pipeline file wants them, while other ones are captured.
     tables: Option<Tables>,
+    /// Whether these could not be tried yet, because the source was not reached.
+    unreached: bool,
     /// Files with other content than what runs, with the content's hash.
     pending: BTreeMap<PathBuf, String>,
     /// By file: the content that was refused last, so that it is reported once.
@@ -175,7 +178,12 @@ impl Reload {
             match events.recv_timeout(WATCH_INTERVAL) {
                 Ok(Event::Files) => {}
                 Ok(Event::Wish(request)) => waiting.push(request),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.glance(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.glance();
+                    if self.unreached {
+                        self.catch_up();
+                    }
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
             if flags.changes.any() {
@@ -342,7 +350,15 @@ impl Reload {
         let wanted = self.edit.as_ref().map(|e| e.plugins.clone());
         let refused =
             self.tables.as_ref().map(|tables| (tables.content.clone(), self.rehearse_tables(&tables.source, wanted.as_deref(), &contents)));
+        let was_unreached = std::mem::take(&mut self.unreached);
         let refused = match refused {
+            Some((_, Err(error))) if error.kind() == ErrorKind::Connection => {
+                if !was_unreached {
+                    tracing::warn!(error = %error.chain(), "the edited tables cannot be tried, because the source is not reached: they are tried again");
+                }
+                self.unreached = true;
+                true
+            }
             Some((content, Err(error))) => {
                 self.report(&Part::Edit, content, &error);
                 true

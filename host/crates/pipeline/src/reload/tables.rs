@@ -16,7 +16,7 @@ use super::{Part, Reload, take_over::Candidates};
 use crate::{
     any_source::AnySource,
     check::{self, Report},
-    prepare, reach,
+    prepare,
     request::{CopyRequest, CopyTaken, Reason, Refusal},
     schema_store, treatments,
 };
@@ -81,7 +81,7 @@ async fn look_at_source(pipeline: Pipeline, running: Pipeline, checkpoint: Arc<C
     let begins: Vec<Begin> = begins.collect();
     let mut source = AnySource::new(&pipeline, &status);
     source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint)));
-    reach::once(source.check(&begins).await)?;
+    source.check(&begins).await?;
     let after = source.inventory().await?.unwrap_or_default();
     let before = AnySource::new(&running, &status).inventory().await?.unwrap_or_default();
     Ok((before, after))
