@@ -48,7 +48,7 @@ fn statements(server: &Server) {
     let tables = ["stock", "other", "with_trigger", "quiet"];
     wait_until_equal(&mut process, &host, server, &database, &tables, &["x", "y"]);
     let mut session = server.client();
-    session.sql("SET SESSION binlog_format = STATEMENT");
+    session.sql(&format!("USE {database}; SET SESSION binlog_format = STATEMENT"));
     for (number, (flavor, statement)) in (0_u64..).zip(STATEMENTS) {
         if flavor.is_some_and(|flavor| flavor != server.flavor()) {
             continue;
