@@ -10,7 +10,8 @@ mod steps;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    any_source::AnySource, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, schema_store, treatments,
+    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, schema_store,
+    treatments,
 };
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
@@ -138,6 +139,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     source.keep_schemas(Arc::new(schema_store::Looked { captured }));
+    apart::is_wanted(&pipeline, &source)?;
     let outcome = reach::once(source.check(&begins).await);
     let findings = source.take_findings();
     match outcome {

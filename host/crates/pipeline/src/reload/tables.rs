@@ -176,8 +176,8 @@ impl Reload {
         };
         let (Source::MySql(settings), Some(control)) = (&self.setup.started.source, self.setup.capture.control.clone()) else {
             return Err(unknown(
-                "the pipeline's source copies no tables".to_owned(),
-                "name a pipeline that reads a MySQL or MariaDB server",
+                "this pipeline copies no tables while it runs: its source has none, or a sink may go apart".to_owned(),
+                "stop it, run `sluicegate checkpoint copy`, and start it again",
             ));
         };
         if !settings.snapshot.overwrites {
