@@ -20,7 +20,7 @@ use std::{
 use sluicegate_config as config;
 use sluicegate_pipeline::{
     self as pipeline,
-    request::{Request, Wish},
+    request::{Asked, Request, Wish},
 };
 use sluicegate_plugin_host as plugin;
 use tokio::sync::oneshot;
@@ -119,7 +119,7 @@ limits: { checkpoint_interval: 10m, queue_batches: 64 }
         // a custom section that says nothing, and so the same work in other bytes
         let wish = Wish::Replace([component, &[0, 3, 1, b'v', (number % 2) as u8]].concat());
         let (answer, outcome) = oneshot::channel();
-        requests.send(Request { plugin: "hash".into(), wish, answer }).await.unwrap();
+        requests.send(Asked::Swap(Request { plugin: "hash".into(), wish, answer })).await.unwrap();
         let taken = outcome.await.unwrap().unwrap_or_else(|refusal| panic!("{}", refusal.error));
         // both versions have been compiled after the first two
         if number >= 2 {

@@ -32,6 +32,21 @@ What a sink keeps beside its place (the length of its files, say) goes with `--f
     Set(Set),
     /// Forget a sink and how far it was
     Drop(Drop),
+    /// Copy a table anew at the next start, for every sink
+    #[command(after_help = "\
+The copy begins with a truncate, unless the source's `snapshot` says `again: overwrite`. While the pipeline runs, ask it instead:
+  curl -X POST http://127.0.0.1:8080/tables/shop.orders/copy    with http: { listen: '127.0.0.1:8080', admin: true }")]
+    Copy(CopyTable),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CopyTable {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    /// The table, with its database
+    #[arg(long, value_name = "DATABASE.TABLE")]
+    table: String,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +97,7 @@ pub(super) fn checkpoint(command: CheckpointCommand) -> Result<()> {
         CheckpointCommand::Show(show) => self::show(&config::load(&show.path)?),
         CheckpointCommand::Set(set) => self::set(&config::load(&set.path)?, &set),
         CheckpointCommand::Drop(drop) => forget(&config::load(&drop.path)?, &drop),
+        CheckpointCommand::Copy(copy) => copy_table(&config::load(&copy.path)?, &copy.table),
     }
 }
 
@@ -163,4 +179,11 @@ fn forget(pipeline: &Pipeline, drop: &Drop) -> Result<()> {
         return Err(refused(format!("the checkpoint has no sink `{}`", drop.sink), "`sluicegate checkpoint show` lists those that it has"));
     }
     print_out(&format!("the sink `{}` is forgotten\n", drop.sink))
+}
+
+fn copy_table(pipeline: &Pipeline, table: &str) -> Result<()> {
+    exists(pipeline)?;
+    let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
+    let number = pipeline::copy_anew(pipeline, &checkpoint, table)?;
+    print_out(&format!("{table} is copied anew at the next start, as its copy number {number}\n"))
 }

@@ -21,13 +21,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::connection::Clock;
 use sluicegate_model::limits::{Limits, SWAP_REQUESTS};
-use sluicegate_pipeline::request::{Reason, Refusal, Request, Requests, Wish};
+use sluicegate_pipeline::request::{Asked, CopyRequest, CopyTaken, Reason, Refusal, Request, Requests, Wish};
 use sluicegate_status::{PluginStatus, Status, relaxed};
 
 /// The wishes, on the side of HTTP.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Asked>,
     /// Uploads at a time: each holds a component in memory.
     uploads: Arc<Semaphore>,
     /// Wishes that wait for their answer at a time: each keeps its connection.
@@ -61,6 +61,7 @@ pub(super) fn router(admin: Admin, status: Arc<Status>) -> Router {
         .route("/plugins", get(list))
         .route("/plugins/{name}", put(replace))
         .route("/plugins/{name}/rollback", post(rollback))
+        .route("/tables/{name}/copy", post(copy))
         .with_state(View { admin, status })
 }
 
@@ -134,35 +135,67 @@ async fn rollback(
     }
 }
 
+async fn copy(State(view): State<View>, ConnectInfo(clock): ConnectInfo<Clock>, Path(table): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refused) = foreign(&headers) {
+        return refused;
+    }
+    let (answer, outcome) = oneshot::channel();
+    let under_way = "the wish is still waiting for the source: the log tells when the copy begins";
+    match view.answer(Asked::Copy(CopyRequest { table, answer }), outcome, &clock, under_way).await {
+        Ok(CopyTaken { table, copy, position }) => answered(StatusCode::OK, &json!({ "table": table, "copy": copy, "position": position })),
+        Err(response) => *response,
+    }
+}
+
 impl View {
     /// Hands a wish to the pipeline and waits for what comes of it: longer than the connection may last otherwise, because the swap
     /// goes on whether its answer is waited for or not.
     async fn wish(&self, name: &str, wish: Wish, clock: &Clock) -> Response {
-        let busy = || told(StatusCode::SERVICE_UNAVAILABLE, "too many swaps are waiting", "try again in a moment");
-        if !relaxed(&self.status.started) {
-            return away();
-        }
-        let Ok(_place) = self.admin.waiting.try_acquire() else { return busy() };
         let (answer, outcome) = oneshot::channel();
         let request = Request { plugin: name.to_owned(), wish, answer };
-        if self.admin.requests.try_send(request).is_err() {
-            return busy();
-        }
-        let _stopped = clock.stop();
-        let Ok(outcome) = tokio::time::timeout(self.admin.most_wait, outcome).await else {
-            let note = "the swap is still under way: GET /plugins tells when it has taken over, or counts it as refused";
-            return answered(StatusCode::ACCEPTED, &json!({ "note": note }));
-        };
-        match outcome {
-            Ok(Ok(taken)) => {
+        let under_way = "the swap is still under way: GET /plugins tells when it has taken over, or counts it as refused";
+        match self.answer(Asked::Swap(request), outcome, clock, under_way).await {
+            Ok(taken) => {
                 let plugin = self.status.plugins.named(name).map_or(Value::Null, |p| described(&p));
                 answered(
                     StatusCode::OK,
                     &json!({ "plugin": plugin, "changes": taken.changes, "lane": taken.lane, "position": taken.position }),
                 )
             }
-            Ok(Err(Refusal { reason: Reason::Unknown, .. })) => unknown(name),
+            Err(response) => *response,
+        }
+    }
+
+    /// Hands something to the pipeline and waits for its answer; what is answered instead where there is none.
+    async fn answer<T>(
+        &self,
+        asked: Asked,
+        outcome: oneshot::Receiver<Result<T, Refusal>>,
+        clock: &Clock,
+        under_way: &str,
+    ) -> Result<T, Box<Response>> {
+        let busy = || told(StatusCode::SERVICE_UNAVAILABLE, "too many swaps are waiting", "try again in a moment");
+        if !relaxed(&self.status.started) {
+            return Err(away().into());
+        }
+        let Ok(_place) = self.admin.waiting.try_acquire() else { return Err(busy().into()) };
+        let plugin = match &asked {
+            Asked::Swap(request) => Some(request.plugin.clone()),
+            Asked::Copy(_) => None,
+        };
+        if self.admin.requests.try_send(asked).is_err() {
+            return Err(busy().into());
+        }
+        let _stopped = clock.stop();
+        let Ok(outcome) = tokio::time::timeout(self.admin.most_wait, outcome).await else {
+            return Err(answered(StatusCode::ACCEPTED, &json!({ "note": under_way })).into());
+        };
+        Err(Box::new(match outcome {
+            Ok(Ok(done)) => return Ok(done),
             Ok(Err(refusal)) => {
+                if let (Reason::Unknown, Some(name)) = (refusal.reason, plugin) {
+                    return Err(unknown(&name).into());
+                }
                 let code = match refusal.reason {
                     Reason::Unknown => StatusCode::NOT_FOUND,
                     Reason::Conflict => StatusCode::CONFLICT,
@@ -174,7 +207,7 @@ impl View {
             }
             // nobody listens: the pipeline has not started yet, or has ended
             Err(_) => away(),
-        }
+        }))
     }
 }
 

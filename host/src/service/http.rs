@@ -251,7 +251,7 @@ mod tests {
         let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
         let (address, _guard, mut requests) = with_admin(limits);
         let client = rolled_back(address);
-        let request = requests.blocking_recv().unwrap();
+        let sluicegate_pipeline::request::Asked::Swap(request) = requests.blocking_recv().unwrap() else { panic!("a swap") };
         // begun later than the client's connection, and cut: that one's time is over, too
         let mut later = TcpStream::connect(address).unwrap();
         assert!(matches!(later.read(&mut [0]), Ok(0) | Err(_)));

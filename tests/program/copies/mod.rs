@@ -3,7 +3,9 @@
 
 mod cases;
 mod keys;
+mod live;
 mod random;
+mod unlogged;
 
 use std::{
     collections::BTreeMap,

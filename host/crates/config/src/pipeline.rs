@@ -144,6 +144,10 @@ pub struct Snapshot {
     pub mode: SnapshotMode,
     /// Which of the captured tables.
     pub tables: TablePatterns,
+    /// Whether tables that are captured only now are copied first.
+    pub added: bool,
+    /// Whether a copy that is not the table's first begins without a truncate.
+    pub overwrites: bool,
     /// Rows a second at most; `None` = as fast as possible.
     pub rows_per_second: Option<u64>,
 }
@@ -169,6 +173,8 @@ pub enum Unlogged {
     Stop,
     /// A warning names the table; they are counted.
     Warn,
+    /// The table is copied anew.
+    Copy,
 }
 
 /// Where a plugin's component comes from.

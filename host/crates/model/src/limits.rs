@@ -199,6 +199,9 @@ pub const GEOMETRY_DEPTH: usize = 64;
 /// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 
+/// Requests that wait for a running source, which answers one after the other.
+pub const SOURCE_REQUESTS: usize = 8;
+
 /// How long the end of a run waits for a commit of the checkpoint that is under way.
 pub const LAST_COMMIT: Duration = Duration::from_secs(5);
 

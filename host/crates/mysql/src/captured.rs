@@ -1,5 +1,6 @@
 //! Which tables are captured.
 
+use super::connection::Server;
 use sluicegate_config::TablePatterns;
 use sluicegate_model::change::TableName;
 
@@ -15,6 +16,15 @@ impl Captured {
     /// Those that the patterns take.
     pub fn new(patterns: TablePatterns) -> Self {
         Self { patterns, ignores_case: false }
+    }
+
+    /// Those that the patterns take on this server.
+    pub fn on(server: &Server, patterns: TablePatterns) -> Self {
+        let mut captured = Self::new(patterns);
+        if server.ignores_case {
+            captured.ignore_case();
+        }
+        captured
     }
 
     /// The patterns.

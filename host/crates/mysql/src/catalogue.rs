@@ -77,6 +77,20 @@ impl Catalogue {
     }
 
     /// Which tables are captured.
+    pub fn captured(&self) -> &Captured {
+        &self.captured
+    }
+
+    /// Other tables are captured from here on, between two transactions.
+    pub fn capture(&mut self, captured: Captured) {
+        self.newest.retain(|name, _| captured.captures(name));
+        self.captured = captured;
+        // a table may have been passed over until now
+        self.versions.clear();
+        self.ids.clear();
+    }
+
+    /// The patterns that say which tables are captured.
     pub fn patterns(&self) -> &TablePatterns {
         self.captured.patterns()
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     captured::Captured,
+    capturing::Capturing,
     catalogue::Catalogue,
     charset::Collations,
     connection::{Connector, Server},
@@ -184,6 +185,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
     let catalogue = Catalogue::new(Surroundings {
         connector: connector.clone(),
         captured: Captured::new(settings.tables.clone()),
+        elsewhere: Vec::new(),
         store: Arc::new(InMemory::default()),
         status: status.clone(),
         stop: stop.clone(),
@@ -226,7 +228,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         lower_case_names: false,
         collations: Arc::new(collations()),
     };
-    Stream::new(reader, server, Place::new(&start))
+    Stream::new(reader, server, Place::new(&start), Capturing::default())
 }
 
 fn next_event(cursor: &mut Cursor<'_>, description: &FormatDescriptionEvent<'static>) -> Result<Event, Fault> {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{gtid::Gtid, position::BinlogPosition, statement::Touched};
+use super::{captured::Captured, gtid::Gtid, position::BinlogPosition, statement::Touched};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{LanePlace, TableName},
@@ -89,6 +89,29 @@ struct Version {
     known: bool,
 }
 
+/// Which tables a change concerned that did not name them.
+#[derive(Clone, Debug)]
+enum Reach {
+    All,
+    Database(String),
+    /// Those that the second captures and the first did not: nothing was noted of them before.
+    Added(Box<(Captured, Captured)>),
+}
+
+impl Reach {
+    fn concerns(&self, table: &TableName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Database(database) => *database == table.database,
+            Self::Added(captured) => captured.1.captures(table) && !captured.0.captures(table),
+        }
+    }
+
+    fn is_of(&self, database: &str) -> bool {
+        matches!(self, Self::Database(own) if own == database)
+    }
+}
+
 /// What is known of every captured table.
 #[derive(Debug)]
 pub struct History {
@@ -100,8 +123,8 @@ pub struct History {
     pruned: usize,
     /// The version of each table at the present place, once it was looked for or changed in this run.
     present: HashMap<TableName, Version>,
-    /// The last changes of whole databases (`None`: of all) in this run, in their order.
-    wide: Vec<(Option<String>, Arc<Milestone>)>,
+    /// The last changes of many tables in this run, in their order.
+    wide: Vec<(Reach, Arc<Milestone>)>,
     /// Where this run began.
     began: Arc<Milestone>,
     /// Up to where every change is kept.
@@ -228,28 +251,52 @@ impl History {
         let tables: Vec<TableName> = match touched {
             Touched::Tables(tables) => tables.iter().filter(|table| captured(table)).cloned().collect(),
             Touched::Database(_) | Touched::Any => {
-                let database = match touched {
-                    Touched::Database(database) => Some(database.clone()),
-                    _ => None,
+                let reach = match touched {
+                    Touched::Database(database) => Reach::Database(database.clone()),
+                    _ => Reach::All,
                 };
-                self.wide.retain(|(known, _)| *known != database);
-                if self.wide.len() >= HISTORY_DATABASES {
-                    // later than it was, and for every database: versions that are learned begin later than they might
-                    self.wide.clear();
-                    self.wide.push((None, at.clone()));
-                } else {
-                    self.wide.push((database, at.clone()));
+                match &reach {
+                    Reach::Database(database) => self.wide.retain(|(known, _)| !known.is_of(database)),
+                    _ => self.wide.clear(),
                 }
+                self.widen(reach, &at);
                 let mut tables: Vec<TableName> = self.kept.keys().chain(self.present.keys()).cloned().collect();
                 tables.sort();
                 tables.dedup();
                 tables.into_iter().filter(|table| touched.may_be(table)).collect()
             }
         };
+        self.change_tables(tables, &at)
+    }
+
+    fn widen(&mut self, reach: Reach, at: &Arc<Milestone>) {
+        if self.wide.len() >= HISTORY_DATABASES {
+            // later than it was, and for every table: versions that are learned begin later than they might
+            self.wide.clear();
+            self.wide.push((Reach::All, at.clone()));
+        } else {
+            self.wide.push((reach, at.clone()));
+        }
+    }
+
+    /// Other tables are captured from a place on: nothing was noted before it of those that come.
+    pub fn capture(&mut self, before: &Captured, after: &Captured, at: Milestone) -> Vec<KeptChange> {
+        let at = Arc::new(at);
+        let reach = Reach::Added(Box::new((before.clone(), after.clone())));
+        let mut tables: Vec<TableName> =
+            self.kept.keys().chain(self.present.keys()).filter(|table| reach.concerns(table)).cloned().collect();
+        tables.sort();
+        tables.dedup();
+        self.widen(reach, &at);
+        self.change_tables(tables, &at)
+    }
+
+    /// The schemas of these tables may be others from a place on.
+    fn change_tables(&mut self, tables: Vec<TableName>, at: &Arc<Milestone>) -> Vec<KeptChange> {
         let mut changes = Vec::new();
         for table in tables {
             let versions = self.kept.get(&table).map(Vec::as_slice).unwrap_or_default();
-            let version = match versions.iter().find(|version| version.from.is_same(&at)) {
+            let version = match versions.iter().find(|version| version.from.is_same(at)) {
                 // read before, and reached again
                 Some(version) => version.clone(),
                 None => {
@@ -299,7 +346,7 @@ impl History {
     fn present(&mut self, table: &TableName) -> &mut Version {
         self.present.entry(table.clone()).or_insert_with(|| {
             // a change of its whole database, which it was not kept at, or what was kept where the run began
-            let concerned = |(database, _): &&(Option<String>, _)| database.as_ref().is_none_or(|database| *database == table.database);
+            let concerned = |(reach, _): &&(Reach, _)| reach.concerns(table);
             let unknown = |from: &Arc<Milestone>| Version { from: from.clone(), known: false };
             match self.wide.iter().rev().find(concerned) {
                 Some((_, from)) => unknown(from),

@@ -13,6 +13,7 @@ mod ahead;
 mod assembly;
 mod beat;
 mod captured;
+mod capturing;
 mod catalogue;
 mod charset;
 mod charset_tables;
@@ -70,10 +71,12 @@ mod versioned;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::{
     captured::Captured,
+    capturing::{Anew, Capturing, Kept},
     catalogue::Catalogue,
     connection::Connector,
     history::Milestone,
@@ -85,14 +88,14 @@ use self::{
     schemas::{InMemory, Surroundings},
     stream::Reader,
 };
-use sluicegate_config::{MySqlSource, RowImage, SnapshotMode};
+use sluicegate_config::{MySqlSource, RowImage, TablePatterns};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{BeforeImages, Capabilities, Frontier, TableName},
     finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
+use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, Request, SchemaStore, Source};
 use sluicegate_status::Status;
 use sluicegate_table_pattern::name_parts;
 
@@ -108,8 +111,10 @@ pub struct MySql {
     flavour: Option<Flavour>,
     findings: Vec<Finding>,
     schemas: Arc<dyn SchemaStore>,
-    /// The copies that begin anew: the tables, and which copy of each it is.
-    anew: Vec<(TableName, u32)>,
+    /// What is known of captures, once the precheck has looked.
+    kept: Kept,
+    control: Option<Control>,
+    requests: mpsc::Receiver<Request>,
     /// Whether the check looks at every table, however many there are.
     thorough: bool,
 }
@@ -126,6 +131,7 @@ impl MySql {
         });
         let schemas = Arc::new(InMemory::default());
         let connector = Connector::new(&settings, limits.connect_timeout);
+        let (control, requests) = Control::channel();
         Self {
             settings,
             connector,
@@ -135,7 +141,9 @@ impl MySql {
             flavour: None,
             findings: Vec::new(),
             schemas,
-            anew: Vec::new(),
+            kept: Kept::default(),
+            control: Some(control),
+            requests,
             thorough: false,
         }
     }
@@ -172,7 +180,7 @@ impl MySql {
     /// # Errors
     /// The server cannot be reached, or refuses.
     pub async fn inventory(&self, most: usize) -> Result<Inventory> {
-        let (connector, catalogue) = self.connect(CancellationToken::new());
+        let (connector, catalogue) = self.connect(&self.settings.tables, Vec::new(), CancellationToken::new());
         inventory::read(&connector, catalogue, most).await
     }
 
@@ -182,13 +190,16 @@ impl MySql {
     }
 
     /// Where the sinks begin: in the log, and in the copies of tables.
-    async fn beginning(&self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, copy::Begun)> {
-        let (connector, _) = self.connect(CancellationToken::new());
+    async fn beginning(&mut self, sinks: &[Begin], faults: &mut precheck::Faults) -> Result<(precheck::Beginning, Vec<Frontier>)> {
+        let connector = self.connector.clone();
         let mut refusals = Refusals::default();
         loop {
             *faults = precheck::Faults::default();
             match self.beginning_at_present(&connector, sinks, faults).await {
-                Ok(begun) => return Ok(begun),
+                Ok((positions, frontiers, kept)) => {
+                    self.kept = kept;
+                    return Ok((positions, frontiers));
+                }
                 Err(error) => refusals.add(&connector, error),
             }
             if refusals.are_all(&connector) {
@@ -203,23 +214,28 @@ impl MySql {
         connector: &Connector,
         sinks: &[Begin],
         faults: &mut precheck::Faults,
-    ) -> Result<(precheck::Beginning, copy::Begun)> {
-        let catalogue = self.catalogue(connector.clone(), CancellationToken::new());
+    ) -> Result<(precheck::Beginning, Vec<Frontier>, Kept)> {
+        let catalogue = self.catalogue(connector.clone(), &self.settings.tables, Vec::new(), CancellationToken::new());
         let positions = precheck::check(connector, catalogue, &self.settings, sinks, self.thorough, faults).await?;
-        let begun = copy::check(connector, &self.settings, sinks, &positions, faults).await?;
-        Ok((positions, begun))
+        let store = self.schemas.clone();
+        let text = tokio::task::spawn_blocking(move || store.captured()).await;
+        let text = text.map_err(|e| Error::new(ErrorKind::Internal, "the thread that reads the checkpoint panicked").caused_by(e))??;
+        let mut kept = Kept::parse(text.as_deref())?;
+        let frontiers = copy::check(connector, &self.settings, sinks, &positions, faults, &mut kept).await?;
+        Ok((positions, frontiers, kept))
     }
 
-    fn connect(&self, stop: CancellationToken) -> (Connector, Catalogue) {
+    fn connect(&self, tables: &TablePatterns, elsewhere: Vec<Captured>, stop: CancellationToken) -> (Connector, Catalogue) {
         let connector = self.connector.clone();
-        let catalogue = self.catalogue(connector.clone(), stop);
+        let catalogue = self.catalogue(connector.clone(), tables, elsewhere, stop);
         (connector, catalogue)
     }
 
-    fn catalogue(&self, connector: Connector, stop: CancellationToken) -> Catalogue {
+    fn catalogue(&self, connector: Connector, tables: &TablePatterns, elsewhere: Vec<Captured>, stop: CancellationToken) -> Catalogue {
         Catalogue::new(Surroundings {
             connector,
-            captured: Captured::new(self.settings.tables.clone()),
+            captured: Captured::new(tables.clone()),
+            elsewhere,
             store: self.schemas.clone(),
             status: self.status.clone(),
             stop,
@@ -249,6 +265,27 @@ pub fn schema_of_dump(table: &str, place: &str, dump: &str) -> Result<(TableName
     Ok((table, schema))
 }
 
+/// What a pipeline keeps of captures, with the wish that a table is copied anew at its next start, for every sink; these are at
+/// `sinks`. `kept` is what it keeps now.
+///
+/// # Errors
+/// `Config`: the source does not capture the table. `State`: what is kept, or a place of a sink, is not of this source.
+pub fn copy_anew(settings: &MySqlSource, kept: Option<&str>, sinks: &[Frontier], table: &str) -> Result<(u32, String)> {
+    let refused = |what: String| {
+        Error::new(ErrorKind::Config, what)
+            .remedy("Name a table that the source's `tables` select, as the server writes it: database.table, with backticks around a part that holds a dot.")
+    };
+    let name = TableName::parse(table).ok_or_else(|| refused(format!("'{table}' is not a table with its database")))?;
+    if !Captured::new(settings.tables.clone()).captures(&name) {
+        return Err(refused(format!("{name} is not a table that the pipeline captures")));
+    }
+    let mut kept = Kept::parse(kept)?;
+    let asked = kept.copies.get(&name).map_or(0, |copy| copy.number);
+    let number = copy::place::next_copy(sinks, &name, asked)?;
+    kept.copies.insert(name, Anew { number, empties: !settings.snapshot.overwrites });
+    Ok((number, kept.to_json()))
+}
+
 /// In the upper half of the range, away from the small numbers that people give to servers; never 0, which servers refuse.
 fn derived_server_id(seed: &str) -> u32 {
     let digest = Sha256::digest(seed.as_bytes());
@@ -269,6 +306,10 @@ impl Source for MySql {
         }
     }
 
+    fn control(&mut self) -> Option<Control> {
+        self.control.clone()
+    }
+
     fn reads_twice(&self) -> bool {
         true
     }
@@ -277,21 +318,22 @@ impl Source for MySql {
         let mut faults = precheck::Faults::default();
         let outcome = self.beginning(sinks, &mut faults).await;
         self.findings = faults.into_findings();
-        let (positions, begun) = outcome?;
+        let (positions, frontiers) = outcome?;
         self.flavour = positions.positions.first().map(|position| position.flavour);
-        self.anew = begun.anew;
-        Ok(begun.frontiers)
+        Ok(frontiers)
     }
 
-    async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
+    async fn run(mut self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let places = sinks.iter().map(place_of).collect::<Result<Vec<_>>>()?;
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
-        let copies = copy::Lanes::of(&sinks, places, &self.settings.snapshot, &self.anew)?;
-        if copies.is_none() && self.settings.snapshot.mode == SnapshotMode::Only {
-            return Ok(());
-        }
-        let (connector, catalogue) = self.connect(stop.clone());
+        let kept = std::mem::take(&mut self.kept);
+        let elsewhere = kept.versions.iter().map(|version| Captured::new(version.tables.clone())).collect();
+        // whoever asks has a way of his own
+        self.control = None;
+        let (capturing, tables) = Capturing::begin(kept, &start, &self.settings, &sinks, places);
+        let (connector, catalogue) = self.connect(&tables, elsewhere, stop.clone());
         let _beats = beat::start(&connector, &self.settings.heartbeat, &self.status);
+        let capturing = capturing.taking(self.requests);
         let reader = Reader {
             connector,
             server_id: self.server_id,
@@ -305,7 +347,7 @@ impl Source for MySql {
             out,
             stop,
         };
-        reader.run(start, copies).await
+        reader.run(start, capturing).await
     }
 }
 

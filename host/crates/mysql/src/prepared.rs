@@ -157,6 +157,7 @@ impl Stream {
             kind::TABLE_MAP => self.on_table_map(event, site.start).await?,
             kind::PARTIAL_UPDATE_ROWS => self.on_partial_rows(event, site).await?,
             event_type if event::rows_kind(event_type).is_some() => self.on_rows(event, site).await?,
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED | kind::EXECUTE_LOAD_QUERY => self.replay_statement(event, site.start).await?,
             _ => {}
         }
         if self.reader.stop.is_cancelled() {

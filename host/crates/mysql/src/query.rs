@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mysql_async::binlog::events::Event as RawEvent;
 
+use self::reach::Reached;
 pub(super) use self::watch::Watch;
 use super::{
     event::kind,
@@ -17,7 +18,10 @@ use super::{
     survey::Spot,
 };
 use sluicegate_config::Unlogged;
-use sluicegate_model::change::{Event, MarkKind, Table, TableName, Transaction, Truncate};
+use sluicegate_model::{
+    ErrorKind,
+    change::{Event, MarkKind, Table, TableName, Transaction, Truncate},
+};
 
 impl Stream {
     /// Does what the statement says.
@@ -89,6 +93,26 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Does what a statement says of a transaction that was prepared and is committed now. Only from here on a query sees what it changed;
+    /// other policies have dealt with it where it was prepared.
+    pub(super) async fn replay_statement(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
+        let event_type = event.header().event_type_raw();
+        if self.reader.watch.statements != Unlogged::Copy {
+            return Ok(());
+        }
+        if event_type == kind::EXECUTE_LOAD_QUERY {
+            return self.on_load(event, start).await;
+        }
+        let compressed = event_type == kind::MARIADB_QUERY_COMPRESSED;
+        let logged = Logged::read(event.data(), compressed, self.reader.limits.row_bytes)
+            .map_err(|f| self.fault(format_args!("a statement that cannot be read: {f}")))?;
+        match self.classify(&logged) {
+            Statement::Dml(change) => self.on_change(start, &logged, &change).await,
+            Statement::Unknown => self.on_change(start, &logged, &Change::unknown()).await,
+            _ => Ok(()),
+        }
     }
 
     /// A file's rows were loaded, and the log holds the file in place of the rows.
@@ -178,8 +202,8 @@ impl Stream {
                     self.reader.watch.tell(&database, "DROP DATABASE", "the database was dropped: all rows of its tables are removed");
                     emptied.extend(self.reader.catalogue.known_in(&database).await?);
                 }
-                Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by)?,
-                Effect::Renamed { from, to, .. } => self.on_rename(&from, &to),
+                Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by).await?,
+                Effect::Renamed { from, to, .. } => self.on_rename(&from, &to).await?,
                 Effect::Filled(change) => self.on_change(start, logged, &change).await?,
                 Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } | Effect::ColumnsKept => {}
             }
@@ -211,8 +235,13 @@ impl Stream {
     }
 
     /// A schema change took rows of a captured table along, or gave it some.
-    fn on_partly(&mut self, table: &TableName, by: &'static str) -> Result<(), Halt> {
+    async fn on_partly(&mut self, table: &TableName, by: &'static str) -> Result<(), Halt> {
         match self.reader.watch.rows_by_ddl {
+            Unlogged::Copy => {
+                let what =
+                    format!("a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them");
+                self.copy_instead(&Touched::Tables(vec![table.clone()]), &what, by).await
+            }
             Unlogged::Warn => {
                 self.reader.status.source.skipped.add(1);
                 self.reader.watch.tell(
@@ -235,7 +264,7 @@ impl Stream {
     }
 
     /// Rows of a captured table go on under another name, or rows come with a name that is captured.
-    fn on_rename(&mut self, from: &TableName, to: &TableName) {
+    async fn on_rename(&mut self, from: &TableName, to: &TableName) -> Result<(), Halt> {
         self.reader.catalogue.forget(from);
         self.reader.catalogue.forget(to);
         let (leaves, comes) = (self.reader.catalogue.captures(from), self.reader.catalogue.captures(to));
@@ -247,6 +276,34 @@ impl Stream {
             };
             self.reader.watch.tell(&from.to_string(), &format!("RENAME TO {to}"), message);
         }
+        if comes && self.reader.watch.rows_by_ddl == Unlogged::Copy {
+            let what = format!("a table that was renamed to {to}, with the rows that it has already");
+            self.copy_instead(&Touched::Tables(vec![to.clone()]), &what, "RENAME").await?;
+        }
+        Ok(())
+    }
+
+    /// Rows changed that the log does not name: by policy their tables are copied anew.
+    async fn copy_instead(&mut self, touched: &Touched, what: &str, by: &str) -> Result<(), Halt> {
+        let tables = self.copy_anew(touched).await.map_err(|halt| match halt {
+            Halt::Failed(error) if error.kind() == ErrorKind::Precheck => {
+                let remedy = error.remedy_text().unwrap_or_default();
+                let remedy = format!(
+                    "{remedy} Or compare the tables, and move the sinks past this place with `sluicegate checkpoint set --force`: what stands \
+                     between is not delivered."
+                );
+                self.fault(format_args!("{what}, and the tables concerned cannot all be copied anew")).caused_by(error).remedy(remedy.trim_start()).into()
+            }
+            halt => halt,
+        })?;
+        if tables.is_empty() {
+            self.reader.status.source.skipped.add(1);
+            self.reader.watch.tell(what, by, "the table is not there any more: what changed in it is not delivered");
+        }
+        for table in tables {
+            self.reader.watch.tell(&table.to_string(), by, "rows changed that the log does not name: the table is copied anew");
+        }
+        Ok(())
     }
 
     /// Changes that were logged as statements cannot be followed; elsewhere they do not concern us.
@@ -254,9 +311,11 @@ impl Stream {
         if self.place.transaction(start).had {
             return Ok(());
         }
-        let Some(what) = self.captured_by(logged, change).await? else { return Ok(()) };
+        let all = self.reader.watch.statements == Unlogged::Copy;
+        let Some(Reached { what, touched }) = self.captured_by(logged, change, all).await? else { return Ok(()) };
         self.reread_copies(&Touched::Any);
         match self.reader.watch.statements {
+            Unlogged::Copy => self.copy_instead(&touched, &format!("a change of {what} as a statement instead of rows"), "statement").await,
             Unlogged::Warn => {
                 self.reader.status.source.skipped.add(1);
                 self.reader.watch.tell(&what, "statement", "a change was logged as a statement instead of rows, and is not delivered");

@@ -1,6 +1,7 @@
 //! The schemas of the captured tables at the place that is being read: out of the history, or of the server's catalogue where its
 //! answer is valid for that place. Never a guess.
 
+mod added;
 mod evolution;
 mod memory;
 mod unknown;
@@ -43,6 +44,8 @@ use self::{evolution::Evolution, unknown::Unknown};
 pub(super) struct Surroundings {
     pub(super) connector: Connector,
     pub(super) captured: Captured,
+    /// What is captured elsewhere in the log, between the places of the sinks.
+    pub(super) elsewhere: Vec<Captured>,
     pub(super) store: Arc<dyn SchemaStore>,
     pub(super) status: Arc<Status>,
     pub(super) stop: CancellationToken,
@@ -51,6 +54,13 @@ pub(super) struct Surroundings {
     pub(super) row_bytes: usize,
     /// Tables that are remembered, at most.
     pub(super) tables: usize,
+}
+
+impl Surroundings {
+    /// Whether schemas of the table are kept.
+    fn keeps(&self, table: &TableName) -> bool {
+        self.captured.captures(table) || self.elsewhere.iter().any(|captured| captured.captures(table))
+    }
 }
 
 /// The schemas.
@@ -101,6 +111,7 @@ impl Schemas {
     /// Names of tables are compared without case from here on.
     pub fn ignore_case(&mut self) {
         self.around.captured.ignore_case();
+        self.around.elsewhere.iter_mut().for_each(Captured::ignore_case);
         self.folds = true;
     }
 
@@ -157,7 +168,7 @@ impl Schemas {
         }
         let mut places = durable.iter().filter_map(|frontier| super::place_of(frontier).ok()).collect::<Vec<_>>();
         places.push(place.clone());
-        changes.extend(history.prune(&places, |table| self.around.captured.captures(table)));
+        changes.extend(history.prune(&places, |table| self.around.keeps(table)));
         self.store(changes).await?;
         self.history = Some(history);
         Ok(())
@@ -268,7 +279,7 @@ impl Schemas {
                 && !places.is_empty()
             {
                 // the rows that are on their way are behind the durable places
-                changes.extend(history.prune(&places, |table| self.around.captured.captures(table)));
+                changes.extend(history.prune(&places, |table| self.around.keeps(table)));
             }
         }
         self.store(changes).await

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     assembly::Assembly,
+    capturing::Capturing,
     catalogue::Catalogue,
     connection::{Connector, Server},
     copy::{self, Copying},
@@ -87,6 +88,8 @@ pub(super) struct Stream {
     pub(super) half_alter: bool,
     /// The copies of tables, until they are done.
     pub(super) copying: Option<Box<Copying>>,
+    /// Which tables are captured and copied.
+    pub(super) capturing: Capturing,
     /// The open transaction, whose rows may be taken back.
     pub(super) group: Group,
     /// Batches to be sent before everything else.
@@ -98,14 +101,14 @@ pub(super) struct Stream {
 
 impl Reader {
     /// Streams from a position on until stopped or until an error is final.
-    pub(super) async fn run(self, start: BinlogPosition, copies: Option<copy::Lanes>) -> Result<()> {
-        match self.run_to_halt(&start, copies).await {
+    pub(super) async fn run(self, start: BinlogPosition, capturing: Capturing) -> Result<()> {
+        match self.run_to_halt(&start, capturing).await {
             Halt::Stop => Ok(()),
             Halt::Failed(error) => Err(error),
         }
     }
 
-    async fn run_to_halt(self, start: &BinlogPosition, copies: Option<copy::Lanes>) -> Halt {
+    async fn run_to_halt(self, start: &BinlogPosition, mut capturing: Capturing) -> Halt {
         let mut patience = Patience::new(self.limits.retry_window);
         let mut reader = self;
         let mut stream = loop {
@@ -115,8 +118,14 @@ impl Reader {
                         server = reader.connector.address(), version = server.version, position = %start, "starting to read the binlog"
                     );
                     reader.catalogue.fit(&server);
+                    let copies = match reader.begin_captures(&mut capturing, &server).await {
+                        Ok(copies) => copies,
+                        Err(halt) => return halt,
+                    };
                     reader.out.begin();
-                    break Stream::new(reader, server, Place::new(start));
+                    let mut stream = Stream::new(reader, server, Place::new(start), capturing);
+                    stream.copying = copies.map(|copies| Box::new(Copying::start(copies, &stream.reader)));
+                    break stream;
                 }
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
                     if let Err(halt) = wait(&mut patience, error, &reader.stop, &reader.status).await {
@@ -127,7 +136,6 @@ impl Reader {
             }
             reader.catalogue.disconnect();
         };
-        stream.copying = copies.map(|copies| Box::new(Copying::start(copies, &stream.reader)));
         let mut connections = 0_u64;
         loop {
             let halt = stream.connect_and_follow(&mut connections, &mut patience).await;
@@ -162,6 +170,13 @@ impl Reader {
         }
     }
 
+    /// Keeps what is captured from here on. Answers what is left to copy; stops where that is all that there is to do.
+    async fn begin_captures(&self, capturing: &mut Capturing, server: &Server) -> Result<Option<copy::Lanes>, Halt> {
+        self.catalogue.schemas.keep_captured(capturing.kept().to_json()).await?;
+        let copies = capturing.lanes(server)?;
+        if copies.is_none() && capturing.ends_with_copies() { Err(Halt::Stop) } else { Ok(copies) }
+    }
+
     /// Finds out what the server is, and which schemas hold at the place where the stream begins: before it is said to begin, so that
     /// whatever happens to it from then on, they are known.
     async fn identify(&mut self, start: &BinlogPosition) -> Result<Server, Halt> {
@@ -181,7 +196,7 @@ impl Reader {
 
 impl Stream {
     /// A stream from a place on.
-    pub(super) fn new(reader: Reader, server: Server, place: Place) -> Self {
+    pub(super) fn new(reader: Reader, server: Server, place: Place, capturing: Capturing) -> Self {
         let lane = Lane::new(LANE);
         let assembly = Assembly::new(&reader.limits, lane.clone());
         let now = Instant::now();
@@ -195,6 +210,7 @@ impl Stream {
             events: 0,
             half_alter: false,
             copying: None,
+            capturing,
             group,
             ready,
             sent: now,
@@ -238,6 +254,12 @@ impl Stream {
                 *connections += 1;
             }
             if let Err(halt) = self.take_event(&event).await {
+                return halt;
+            }
+            if self.place.open.is_none()
+                && self.capturing.is_due()
+                && let Err(halt) = self.serve_requests().await
+            {
                 return halt;
             }
             if self.copying.is_some()
@@ -304,7 +326,13 @@ impl Stream {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Halt::Stop),
-                () = copy::asked(&mut self.copying), if between => self.serve_copies().await?,
+                () = copy::asked(&mut self.copying), if between => {
+                    self.serve_copies().await?;
+                    if self.capturing.is_due() {
+                        self.serve_requests().await?;
+                    }
+                }
+                () = self.capturing.asked(), if between => self.serve_requests().await?,
                 event = AssertUnwindSafe(stream.next()).catch_unwind() => return self.hear(event),
                 () = tokio::time::sleep_until(wake.into()) => {
                     self.flush_if_due().await?;
@@ -450,10 +478,12 @@ impl Stream {
     }
 
     pub(super) async fn give(&mut self, item: Item) -> Result<(), Halt> {
-        if let Some(copying) = &mut self.copying
-            && *item.lane() == self.lane
-        {
-            copying.see(&item);
+        if let Some(copying) = &mut self.copying {
+            if *item.lane() == self.lane {
+                copying.see(&item);
+            } else {
+                self.capturing.note(item.lane(), item.offset())?;
+            }
         }
         let read = match &item {
             Item::Rows(batch) if batch.lane == self.lane => (batch.changes.len(), batch.bytes),

@@ -12,7 +12,7 @@ use sluicegate_model::{
     finding::Finding,
 };
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
+use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -102,6 +102,13 @@ impl Source for AnySource {
         match self {
             Self::Generator(source) => source.capabilities(),
             Self::MySql(source) => source.capabilities(),
+        }
+    }
+
+    fn control(&mut self) -> Option<Control> {
+        match self {
+            Self::Generator(source) => source.control(),
+            Self::MySql(source) => source.control(),
         }
     }
 

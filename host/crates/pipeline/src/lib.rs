@@ -58,7 +58,7 @@ use opening::Opened;
 use output::{Made, Output};
 use prepare::Ready;
 use reached::Reached;
-use reload::{Reloader, Setup};
+use reload::{Capture, Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
@@ -129,6 +129,21 @@ pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dum
     }
 }
 
+/// Asks that a table is copied anew at the next start, for every sink. Answers which copy of it that is.
+///
+/// # Errors
+/// `Config`: the source copies no tables, or does not capture this one. `State`: the checkpoint cannot be read or written.
+pub fn copy_anew(pipeline: &config::Pipeline, checkpoint: &Checkpoint, table: &str) -> Result<u32> {
+    let config::Source::MySql(settings) = &pipeline.source else {
+        return Err(Error::new(ErrorKind::Config, "the pipeline's source copies no tables")
+            .remedy("name a pipeline that reads a MySQL or MariaDB server"));
+    };
+    let sinks: Vec<_> = checkpoint.all()?.into_iter().map(|(_, progress)| progress.frontier).collect();
+    let (number, kept) = sluicegate_mysql::copy_anew(settings, checkpoint.captured()?.as_deref(), &sinks, table)?;
+    checkpoint.keep_captured(&kept)?;
+    Ok(number)
+}
+
 /// Runs a pipeline until its source ends, `stop` is cancelled, or an error. Whatever was read before is drained.
 ///
 /// A source server or a broker that cannot be reached at the start is waited for, as long as `limits.retry_window` says.
@@ -189,6 +204,7 @@ pub async fn run_with_admin(
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
     let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
@@ -203,7 +219,9 @@ pub async fn run_with_admin(
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
-    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
+    // a stream apart would not know from which place on
+    let control = if apart_is_wanted { None } else { source.control() };
+    let capture = Capture { control, checkpoint: Arc::downgrade(&checkpoint), runtime: tokio::runtime::Handle::current() };
 
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
@@ -306,7 +324,8 @@ pub async fn run_with_admin(
     let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup = Setup { engine, members, in_force, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            let setup =
+                Setup { engine, members, in_force, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone(), capture };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();

@@ -66,5 +66,34 @@ pub enum Reason {
     NotStored,
 }
 
+/// A wish to copy a table anew.
+#[derive(Debug)]
+pub struct CopyRequest {
+    /// The table with its database, as a pipeline file writes it.
+    pub table: String,
+    /// Where the pipeline says what came of it.
+    pub answer: oneshot::Sender<Result<CopyTaken, Refusal>>,
+}
+
+/// From where on a table is copied anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyTaken {
+    /// The table.
+    pub table: String,
+    /// Which copy of it comes; 0 when that is not known yet.
+    pub copy: u32,
+    /// The place in the source's log, for people.
+    pub position: String,
+}
+
+/// Something that is wished of the pipeline.
+#[derive(Debug)]
+pub enum Asked {
+    /// To swap a plugin.
+    Swap(Request),
+    /// To copy a table anew.
+    Copy(CopyRequest),
+}
+
 /// The wishes, on the pipeline's side.
-pub type Requests = mpsc::Receiver<Request>;
+pub type Requests = mpsc::Receiver<Asked>;

@@ -36,8 +36,52 @@ impl SchemaStore for InCheckpoint {
         }))
     }
 
+    fn captured(&self) -> Result<Option<String>> {
+        self.0.captured()
+    }
+
+    fn keep_captured(&self, text: &str) -> Result<()> {
+        self.0.keep_captured(text)
+    }
+
     fn durable(&self) -> Result<Vec<Frontier>> {
         Ok(self.0.all()?.into_iter().map(|(_, progress)| progress.frontier).collect())
+    }
+}
+
+/// What a check finds in the checkpoint of a pipeline that may be running. Nothing is kept.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub captured: Option<String>,
+}
+
+impl SchemaStore for Looked {
+    fn versions(&self) -> Result<Vec<KeptVersion>> {
+        Ok(Vec::new())
+    }
+
+    fn schema(&self, _: &TableName, _: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn read_to(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn store(&self, _: &[KeptChange]) -> Result<()> {
+        Ok(())
+    }
+
+    fn captured(&self) -> Result<Option<String>> {
+        Ok(self.captured.clone())
+    }
+
+    fn keep_captured(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn durable(&self) -> Result<Vec<Frontier>> {
+        Ok(Vec::new())
     }
 }
 
@@ -70,6 +114,15 @@ impl SchemaStore for Beside {
             }
         }
         if new.is_empty() { Ok(()) } else { InCheckpoint(self.0.clone()).store(&new) }
+    }
+
+    fn captured(&self) -> Result<Option<String>> {
+        self.0.captured()
+    }
+
+    // the first stream keeps it
+    fn keep_captured(&self, _: &str) -> Result<()> {
+        Ok(())
     }
 
     fn durable(&self) -> Result<Vec<Frontier>> {

@@ -3,11 +3,13 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod control;
 mod inventory;
 mod items;
 mod patience;
 mod schemas;
 
+pub use control::{Control, Effective, Request};
 pub use inventory::Inventory;
 pub use items::{Closed, Items, Room};
 pub use patience::Patience;
@@ -57,6 +59,11 @@ pub trait Source: Send + 'static {
     /// What it gives of each change: known before anything is checked or read, because the plugins plan with it.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
+    }
+
+    /// The way to ask it for something while it runs; `None` for a source that takes no requests.
+    fn control(&mut self) -> Option<Control> {
+        None
     }
 
     /// Whether a second session may read beside the first one, from another place: an output that goes apart has one of its own. What one

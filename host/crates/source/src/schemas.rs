@@ -43,7 +43,7 @@ pub enum KeptChange {
     ReadTo(Arc<str>),
 }
 
-/// Where a source keeps versions of schemas. A log that does not describe its rows in full is read with them also where the
+/// Where a source keeps versions of schemas, and which tables it captures. A log that does not describe its rows in full is read with them also where the
 /// server's catalogue describes a later version.
 pub trait SchemaStore: std::fmt::Debug + Send + Sync {
     /// The versions that are kept, in the order in which they came, without their schemas.
@@ -57,6 +57,13 @@ pub trait SchemaStore: std::fmt::Debug + Send + Sync {
 
     /// Stores changes, all or none. They are durable when it returns.
     fn store(&self, changes: &[KeptChange]) -> Result<()>;
+
+    /// Which tables are captured from which place on, and which are copied anew: one text of the source's own; `None` when nothing was
+    /// kept yet.
+    fn captured(&self) -> Result<Option<String>>;
+
+    /// Keeps another such text in place of the one before. It is durable when this returns.
+    fn keep_captured(&self, text: &str) -> Result<()>;
 
     /// The sinks' places as they are durable now: versions before the least of them are needed no longer.
     fn durable(&self) -> Result<Vec<Frontier>>;

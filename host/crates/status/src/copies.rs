@@ -53,6 +53,11 @@ impl Copies {
         }
     }
 
+    /// The table is copied no longer.
+    pub fn remove(&self, table: &str) {
+        self.map().remove(table);
+    }
+
     /// All tables with their numbers, in the order of their names.
     pub fn all(&self) -> Vec<(String, CopyNumbers)> {
         self.map().iter().map(|(table, numbers)| (table.clone(), *numbers)).collect()

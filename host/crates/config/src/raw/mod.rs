@@ -26,7 +26,7 @@ pub(super) use secret::RawSecret;
 pub(super) use sink::{
     RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,
 };
-pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
+pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
 
 /// One pipeline: a source, plugins in order, sinks.

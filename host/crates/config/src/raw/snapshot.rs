@@ -42,9 +42,37 @@ pub(crate) struct RawSnapshotSettings {
     /// Which of the captured tables are copied, as patterns; of the others only changes are delivered. Default: all.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// Tables that are captured only now: `snapshot-first` copies the rows that they hold, `changes-only` delivers what is written from
+    /// then on. Default: `changes-only` with the mode `never`, else `snapshot-first`.
+    pub added: Option<RawAddedTables>,
+    /// A copy that is not the table's first: `truncate` tells consumers beforehand that all its rows are gone; with `overwrite` rows
+    /// that were deleted unseen stay with them. Default: `truncate`.
+    pub again: Option<RawCopyAgain>,
     /// Rows a second that are read, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub rows_per_second: Option<u64>,
+}
+
+/// What comes first of tables that are captured only now.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "AddedTables")]
+pub(crate) enum RawAddedTables {
+    /// The rows that they hold; then their changes.
+    SnapshotFirst,
+    /// Their changes.
+    ChangesOnly,
+}
+
+/// How a copy begins that is not the table's first.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "CopyAgain")]
+pub(crate) enum RawCopyAgain {
+    /// With a truncate.
+    Truncate,
+    /// With the first row.
+    Overwrite,
 }
 
 impl<'de> Deserialize<'de> for RawSnapshot {

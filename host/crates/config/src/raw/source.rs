@@ -104,11 +104,11 @@ pub(crate) struct RawMySql {
     /// `full`: stop at a row of which the server did not log every column (`binlog_row_image` MINIMAL or NOBLOB). `partial`:
     /// deliver such rows without the columns that are not known. Default: `full`.
     pub row_image: Option<RawRowImage>,
-    /// When rows of captured tables may be changed by a statement that the log holds in place of the rows: `stop`, or `warn`, which
-    /// counts it and goes on without these changes. Default: `stop`.
+    /// When rows of captured tables may be changed by a statement that the log holds in place of the rows: `stop`; `warn`, which
+    /// counts it and goes on without these changes; or `copy`, which copies these tables anew. Default: `stop`.
     pub statements: Option<RawUnlogged>,
     /// When a schema change takes rows of a captured table along, or gives it some, without naming them (`DROP PARTITION`, …):
-    /// `warn`, which counts it, or `stop`. Default: `warn`.
+    /// `warn`, which counts it; `stop`; or `copy`, which copies the table anew. Default: `warn`.
     pub rows_by_ddl: Option<RawUnlogged>,
 }
 
@@ -130,6 +130,8 @@ pub(crate) enum RawUnlogged {
     Stop,
     /// A warning names the table; they are counted.
     Warn,
+    /// The table is copied anew.
+    Copy,
 }
 
 /// How a connection is protected.

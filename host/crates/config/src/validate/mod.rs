@@ -14,7 +14,7 @@ use std::{collections::HashSet, net::SocketAddr, path::Path};
 use check::Check;
 
 use super::{
-    Pipeline, Plugin, Sink, SinkKind, Source,
+    Pipeline, Plugin, Sink, SinkKind, Source, Unlogged, WhenSlow,
     problem::Problem,
     raw::{RawHttp, RawPipeline, RawSource},
 };
@@ -67,6 +67,7 @@ impl Check<'_> {
         let sinks: Vec<Sink> = raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, s)).collect();
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
+        self.copies_have_one_stream(&source, &sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
         if admin && http.is_some_and(|address| !address.ip().is_loopback()) {
@@ -96,6 +97,19 @@ impl Check<'_> {
                     format!("give it a name of its own, e.g. `name: {name}-2`"),
                 );
             }
+        }
+    }
+
+    /// Tables are copied anew at a place in the stream that all sinks share.
+    fn copies_have_one_stream(&mut self, source: &Source, sinks: &[Sink]) {
+        let Source::MySql(source) = source else { return };
+        let copies = source.statements == Unlogged::Copy || source.rows_by_ddl == Unlogged::Copy;
+        if copies && sinks.iter().any(|sink| sink.when_slow == WhenSlow::Apart) {
+            self.refuse(
+                "source",
+                "tables cannot be copied anew (`copy` in `statements` or `rows_by_ddl`) while a sink may go apart",
+                "write `stop` or `warn` there, or `when_slow: hold` at the sinks",
+            );
         }
     }
 

@@ -3,7 +3,10 @@
 use super::{
     super::{
         GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, Unlogged,
-        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawUnlogged},
+        raw::{
+            RawAddedTables, RawCopyAgain, RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord,
+            RawUnlogged,
+        },
     },
     check::Check,
 };
@@ -13,6 +16,7 @@ fn unlogged(raw: Option<RawUnlogged>, default: Unlogged) -> Unlogged {
     match raw {
         Some(RawUnlogged::Stop) => Unlogged::Stop,
         Some(RawUnlogged::Warn) => Unlogged::Warn,
+        Some(RawUnlogged::Copy) => Unlogged::Copy,
         None => default,
     }
 }
@@ -41,6 +45,11 @@ impl Check<'_> {
         let (tls, ca_file, client) = self.protection(&raw, &addresses);
         let tables = self.tables("source.tables", &raw.tables);
         let rate = self.rate(&raw);
+        for (key, policy) in [("source.statements", raw.statements), ("source.rows_by_ddl", raw.rows_by_ddl)] {
+            if matches!((policy, raw.row_image), (Some(RawUnlogged::Copy), Some(RawRowImage::Partial))) {
+                self.refuse(key, "tables cannot be copied with `row_image: partial`", "write `stop` or `warn`, or `row_image: full`");
+            }
+        }
         MySqlSource {
             addresses,
             user: self.text("source.user".into(), raw.user, "the account's name"),
@@ -74,7 +83,14 @@ impl Check<'_> {
             Some(RawSnapshotMode::WhenNeeded) => SnapshotMode::WhenNeeded,
             Some(RawSnapshotMode::Initial) | None => SnapshotMode::Initial,
         };
-        Snapshot { mode, tables: self.tables("source.snapshot.tables", &settings.tables), rows_per_second: settings.rows_per_second }
+        let added = match settings.added {
+            Some(RawAddedTables::SnapshotFirst) => true,
+            Some(RawAddedTables::ChangesOnly) => false,
+            None => mode != SnapshotMode::Never,
+        };
+        let tables = self.tables("source.snapshot.tables", &settings.tables);
+        let overwrites = matches!(settings.again, Some(RawCopyAgain::Overwrite));
+        Snapshot { mode, tables, added, overwrites, rows_per_second: settings.rows_per_second }
     }
 
     pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sluicegate_table_pattern::Name;
+use sluicegate_table_pattern::{Name, name_parts};
 
 use super::NativeType;
 
@@ -62,6 +62,17 @@ impl TableName {
     /// A name without a schema.
     pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
         Self { database: database.into(), schema: None, table: table.into() }
+    }
+}
+
+impl TableName {
+    /// A name as it is displayed; `None` when the text is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        match name_parts(text).ok()?.as_slice() {
+            [database, table] => Some(Self::new(database, table)),
+            [database, schema, table] => Some(Self { database: database.clone(), schema: Some(schema.clone()), table: table.clone() }),
+            _ => None,
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use mysql_async::{Conn, prelude::Queryable};
 use super::{
     super::{
         captured::Captured,
+        capturing::{Anew, Kept},
         connection::{Connector, Server},
         position::{Flavour, LANE},
         precheck::{Beginning, Faults},
     },
     key::quoted,
+    lanes::Lanes,
     place::{self, CopyPlace},
     table::{self, Found},
 };
@@ -26,22 +28,16 @@ use sluicegate_source::Begin;
 const DENIED: [u16; 2] = [1142, 1143];
 const NO_TABLE: u16 = 1146;
 
-/// Where the sinks begin, copies included.
-pub struct Begun {
-    /// Each sink's frontier, in their order.
-    pub frontiers: Vec<Frontier>,
-    /// The copies that begin anew: the tables, and which copy of each it is.
-    pub anew: Vec<(TableName, u32)>,
-}
-
-/// Adds the lanes of copies to where the sinks begin in the log, and checks that what is left to copy can be.
+/// Adds the lanes of copies to where the sinks begin in the log, and checks that what is left to copy can be. `kept`: what is known of
+/// captures before; the copies that begin anew are added to it. Answers each sink's frontier, in their order.
 pub(crate) async fn check(
     connector: &Connector,
     source: &MySqlSource,
     sinks: &[Begin],
     beginning: &Beginning,
     faults: &mut Faults,
-) -> Result<Begun> {
+    kept: &mut Kept,
+) -> Result<Vec<Frontier>> {
     let anew = &beginning.anew;
     let places = beginning.positions.iter().map(|position| Frontier::of(Lane::new(LANE), Offset::new(position.clone())));
     let mut frontiers: Vec<Frontier> = places.collect();
@@ -55,18 +51,25 @@ pub(crate) async fn check(
     // the sinks that get all rows
     let wanted: Vec<bool> =
         sinks.iter().zip(anew).map(|(begin, anew)| first || *anew || matches!(begin, Begin::Start(StartAt::Copy))).collect();
-    if !wanted.contains(&true) && frontiers.iter().all(|frontier| copies(frontier).next().is_none()) {
-        return Ok(Begun { frontiers, anew: Vec::new() });
+    let edited = kept.last().filter(|last| **last != source.tables).cloned();
+    let none_known = kept.copies.is_empty() && frontiers.iter().all(|frontier| copies(frontier).next().is_none());
+    if !wanted.contains(&true) && none_known && edited.is_none() {
+        return Ok(frontiers);
     }
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
-    let names = if wanted.contains(&true) { tables(connector, &mut conn, &server, source).await? } else { Vec::new() };
-    let mut restarted = Vec::new();
-    for name in names {
+    let there = tables(connector, &mut conn).await?;
+    let captured = Captured::on(&server, source.tables.clone());
+    let copied = Captured::on(&server, source.snapshot.tables.clone());
+    if let Some(before) = edited {
+        let before = Captured::on(&server, before);
+        changed_while_away(&there, &before, &captured, &copied, source, &frontiers, kept, &server)?;
+    }
+    let mut restarted = BTreeSet::new();
+    let selected = there.iter().filter(|name| wanted.contains(&true) && captured.captures(name) && copied.captures(name));
+    for name in selected.cloned() {
         let lane = place::lane(&name);
-        let known = frontiers.iter().filter_map(|frontier| frontier.get(lane.name())).map(CopyPlace::of);
-        let known = known.collect::<Result<Vec<_>>>()?;
-        let generation = known.iter().map(|place| place.generation).max().unwrap_or_default().saturating_add(1);
+        let generation = place::next_copy(&frontiers, &name, kept.copies.get(&name).map_or(0, |copy| copy.number))?;
         for ((frontier, anew), wanted) in frontiers.iter_mut().zip(anew).zip(&wanted) {
             let place = match (frontier.get(lane.name()).is_some(), *anew, *wanted) {
                 // what it has of an earlier copy is void
@@ -80,17 +83,14 @@ pub(crate) async fn check(
             frontier.set(lane.clone(), Offset::new(place));
         }
         if again {
-            restarted.push((name, generation));
+            kept.copies.insert(name, Anew { number: generation, empties: !source.snapshot.overwrites });
+            restarted.insert(lane);
         }
     }
-    leave_out(&mut frontiers, anew, &restarted)?;
-    let mut left: BTreeSet<Lane> = BTreeSet::new();
-    for (lane, offset) in frontiers.iter().flat_map(copies) {
-        if !CopyPlace::of(offset)?.is_done() {
-            left.insert(lane.clone());
-        }
-    }
-    left.extend(restarted.iter().map(|(name, _)| place::lane(name)));
+    let known: Vec<bool> = sinks.iter().zip(anew).map(|(begin, anew)| *anew || matches!(begin, Begin::At(_))).collect();
+    leave_out(&mut frontiers, &known, anew, &restarted, kept)?;
+    let left = Lanes::of(&frontiers, Vec::new(), &source.snapshot, &kept.copies, |table| captured.captures(table))?;
+    let left: Vec<TableName> = left.into_iter().flat_map(|lanes| lanes.tables).map(|table| table.name).collect();
     if !left.is_empty() {
         faults.item("snapshot");
         if source.row_image == RowImage::Partial {
@@ -105,11 +105,12 @@ pub(crate) async fn check(
                 "Start `now` or `earliest`, or name the GTIDs.",
             );
         }
-        can_copy(connector, &mut conn, &server, left.iter().filter_map(|lane| place::table_of(lane.name())), faults).await?;
-        faults.pass(format!("{} tables can be copied", left.len()));
+        let count = left.len();
+        can_copy(connector, &mut conn, &server, left.into_iter(), faults).await?;
+        faults.pass(format!("{count} tables can be copied"));
         faults.result(connector.address())?;
     }
-    Ok(Begun { frontiers, anew: restarted })
+    Ok(frontiers)
 }
 
 /// The lanes of copies in a frontier.
@@ -117,18 +118,51 @@ fn copies(frontier: &Frontier) -> impl Iterator<Item = (&Lane, &Offset)> {
     frontier.lanes().filter(|(lane, _)| place::is_copy(lane.name()))
 }
 
-/// A sink that lacks a lane which another one has begins without that copy. So does one that has all of an earlier copy: it has the
-/// table's changes without a gap.
-fn leave_out(frontiers: &mut [Frontier], anew: &[bool], restarted: &[(TableName, u32)]) -> Result<()> {
-    let mut all: BTreeMap<Lane, u32> = restarted.iter().map(|(name, generation)| (place::lane(name), *generation)).collect();
+/// The pipeline file names other tables than when the pipeline ran last. What comes is copied first, if the settings say so.
+#[allow(clippy::too_many_arguments, reason = "before and after")]
+fn changed_while_away(
+    there: &[TableName],
+    before: &Captured,
+    after: &Captured,
+    copied: &Captured,
+    source: &MySqlSource,
+    frontiers: &[Frontier],
+    kept: &mut Kept,
+    server: &Server,
+) -> Result<()> {
+    for name in there {
+        let number = kept.copies.get(name).map_or(0, |copy| copy.number);
+        match (before.captures(name), after.captures(name)) {
+            (false, true) if source.snapshot.added && copied.captures(name) => {
+                let number = place::next_copy(frontiers, name, number)?;
+                let knew = number > 1 || kept.knew(name, |tables| Captured::on(server, tables.clone()));
+                kept.copies.insert(name.clone(), Anew { number, empties: knew && !source.snapshot.overwrites });
+            }
+            // its rows stay with consumers
+            (true, false) => drop(kept.copies.entry(name.clone()).or_insert(Anew { number: 0, empties: false })),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A sink that lacks a lane which another one has begins without that copy, unless it gets one anew. So does one that has all of an
+/// earlier copy: it has the table's changes without a gap.
+fn leave_out(frontiers: &mut [Frontier], known: &[bool], anew: &[bool], restarted: &BTreeSet<Lane>, kept: &Kept) -> Result<()> {
+    let asked = kept.copies.iter().filter(|(_, copy)| copy.number > 0);
+    let asked: BTreeMap<Lane, u32> = asked.map(|(name, copy)| (place::lane(name), copy.number)).collect();
+    let mut all = asked.clone();
     for (lane, offset) in frontiers.iter().flat_map(copies) {
         let (own, most) = (CopyPlace::of(offset)?.generation, all.entry(lane.clone()).or_default());
         *most = own.max(*most);
     }
     for (lane, generation) in all {
-        for (frontier, anew) in frontiers.iter_mut().zip(anew) {
+        for ((frontier, known), anew) in frontiers.iter_mut().zip(known).zip(anew) {
+            // where a place was lost, only that sink begins anew
+            let asked = if restarted.contains(&lane) && !anew { 0 } else { asked.get(&lane).copied().unwrap_or_default() };
             let leaves_out = match frontier.get(lane.name()) {
-                None => true,
+                None => asked == 0 || !known,
+                Some(known) if CopyPlace::of(known)?.generation < asked => false,
                 Some(known) => {
                     let known = CopyPlace::of(known)?;
                     known.is_done() && known.generation < generation && !anew
@@ -142,24 +176,16 @@ fn leave_out(frontiers: &mut [Frontier], anew: &[bool], restarted: &[(TableName,
     Ok(())
 }
 
-/// The tables that are captured and copied.
-async fn tables(connector: &Connector, conn: &mut Conn, server: &Server, source: &MySqlSource) -> Result<Vec<TableName>> {
-    let [captured, copied] = [&source.tables, &source.snapshot.tables].map(|patterns| {
-        let mut captured = Captured::new(patterns.clone());
-        if server.ignores_case {
-            captured.ignore_case();
-        }
-        captured
-    });
+/// The tables that the account sees.
+pub(crate) async fn tables(connector: &Connector, conn: &mut Conn) -> Result<Vec<TableName>> {
     let query = "SELECT table_schema, table_name FROM information_schema.tables \
         WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY 1, 2";
     let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
-    let names = rows.into_iter().map(|(database, table)| TableName::new(database, table));
-    Ok(names.filter(|name| captured.captures(name) && copied.captures(name)).collect())
+    Ok(rows.into_iter().map(|(database, table)| TableName::new(database, table)).collect())
 }
 
 /// Whether these tables can be copied.
-async fn can_copy(
+pub(crate) async fn can_copy(
     connector: &Connector,
     conn: &mut Conn,
     server: &Server,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::place::{self, CopyPlace, KeyText, Reached};
-use crate::position::BinlogPosition;
+use crate::{capturing::Anew, position::BinlogPosition};
 use sluicegate_config::{Snapshot, SnapshotMode};
 use sluicegate_model::{
     Result,
@@ -48,17 +48,26 @@ pub struct TableLane {
 }
 
 impl Lanes {
-    /// What is left to copy for sinks at these frontiers; `None` if nothing is.
-    pub fn of(frontiers: &[Frontier], sinks: Vec<BinlogPosition>, settings: &Snapshot, anew: &[(TableName, u32)]) -> Result<Option<Self>> {
+    /// What is left to copy of the captured tables for sinks at these frontiers; `None` if nothing is. `anew`: the copies that every
+    /// sink gets.
+    pub fn of(
+        frontiers: &[Frontier],
+        sinks: Vec<BinlogPosition>,
+        settings: &Snapshot,
+        anew: &BTreeMap<TableName, Anew>,
+        captures: impl Fn(&TableName) -> bool,
+    ) -> Result<Option<Self>> {
         let mut places: BTreeMap<Lane, Vec<CopyPlace>> = BTreeMap::new();
         for (lane, offset) in frontiers.iter().flat_map(Frontier::lanes).filter(|(lane, _)| place::is_copy(lane.name())) {
             places.entry(lane.clone()).or_default().push(CopyPlace::of(offset)?.into_owned());
         }
-        for (name, _) in anew {
-            places.remove(place::lane(name).name());
+        for name in anew.iter().filter(|(_, copy)| copy.number > 0).map(|(name, _)| name) {
+            let lane = place::lane(name);
+            let without = frontiers.iter().filter(|frontier| frontier.get(lane.name()).is_none()).count();
+            places.entry(lane).or_default().extend(std::iter::repeat_n(CopyPlace::beginning(0), without));
         }
-        let left = places.into_iter().filter_map(|(lane, places)| TableLane::new(lane, &places));
-        let tables: Vec<TableLane> = left.chain(anew.iter().map(TableLane::anew)).collect();
+        let left = places.into_iter().filter_map(|(lane, places)| TableLane::new(lane, &places, anew));
+        let tables: Vec<TableLane> = left.filter(|table| captures(&table.name)).collect();
         if tables.is_empty() {
             return Ok(None);
         }
@@ -67,17 +76,16 @@ impl Lanes {
 }
 
 impl TableLane {
-    fn anew((name, generation): &(TableName, u32)) -> Self {
-        let (lane, name) = (place::lane(name), name.clone());
-        Self { lane, name, generation: *generation, rows: 0, anew: true, from_the_start: true, keys: Vec::new(), key: None }
-    }
-
-    fn new(lane: Lane, places: &[CopyPlace]) -> Option<Self> {
+    fn new(lane: Lane, places: &[CopyPlace], anew: &BTreeMap<TableName, Anew>) -> Option<Self> {
         let name = place::table_of(lane.name())?;
-        let generation = places.iter().map(|place| place.generation).max()?;
+        let anew = anew.get(&name);
+        let number = anew.map_or(0, |copy| copy.number);
+        let generation = places.iter().map(|place| place.generation).max()?.max(number);
         let mut table = Self { lane, name, generation, rows: u64::MAX, anew: false, from_the_start: false, keys: Vec::new(), key: None };
         let mut columns: BTreeSet<Arc<str>> = BTreeSet::new();
         for place in places {
+            // what it has is void
+            table.anew |= place.generation < number && anew.is_some_and(|copy| copy.empties);
             match &place.reached {
                 _ if place.generation < generation => (table.from_the_start, table.rows) = (true, 0),
                 Reached::All => {}

@@ -236,7 +236,7 @@ impl Stream {
             Command::Failed(error) => return Err(error.into()),
             Command::Finished => {
                 let only = self.copying.take().is_some_and(|copying| copying.only);
-                if only {
+                if only && self.capturing.ends_with_copies() {
                     self.send().await?;
                     tracing::info!("everything has been copied");
                     return Err(Halt::Stop);

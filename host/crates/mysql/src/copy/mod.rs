@@ -24,7 +24,6 @@ mod recording;
 mod table;
 mod values;
 
-pub use beginning::Begun;
-pub(crate) use beginning::check;
+pub(crate) use beginning::{can_copy, check, tables};
 pub use lanes::Lanes;
 pub use merge::{Copying, asked};

@@ -12,7 +12,7 @@ use sluicegate_table_pattern::name_parts;
 use super::super::ledger;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Lane, LanePlace, Offset, TableName, Transaction},
+    change::{Batch, Frontier, Lane, LanePlace, Offset, TableName, Transaction},
 };
 
 /// What the names of the lanes begin with.
@@ -37,6 +37,16 @@ pub fn table_of(lane: &str) -> Option<TableName> {
     let (name, range) = lane.strip_prefix(PREFIX)?.rsplit_once('/')?;
     let [database, table] = <[String; 2]>::try_from(name_parts(name).ok()?).ok()?;
     (range == WHOLE).then(|| TableName::new(database, table))
+}
+
+/// The number of a table's next copy, where sinks are at these frontiers, and copies up to `asked` were asked for.
+pub fn next_copy(frontiers: &[Frontier], name: &TableName, asked: u32) -> Result<u32> {
+    let lane = lane(name);
+    let mut most = asked;
+    for offset in frontiers.iter().filter_map(|frontier| frontier.get(lane.name())) {
+        most = most.max(CopyPlace::of(offset)?.generation);
+    }
+    Ok(most.saturating_add(1))
 }
 
 /// The key of a row: the text of each of its columns, in the order of the key.

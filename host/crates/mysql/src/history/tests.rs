@@ -238,3 +238,33 @@ fn what_is_kept_is_pruned_to_the_version_that_holds_and_those_behind_it() {
     assert_eq!(world.store.versions().unwrap().len(), 1);
     assert_eq!(world.read, 10);
 }
+
+#[test]
+fn of_a_table_that_is_captured_later_nothing_from_before_is_known() {
+    let place = |position: u64| World::default().place(usize::try_from(position).unwrap());
+    let captured = |patterns: &[&str]| Captured::new(sluicegate_config::TablePatterns::new(patterns).unwrap());
+    let (before, after) = (captured(&["d.t0"]), captured(&["d.t0", "d.t1"]));
+    let mut history = History::load(Vec::new(), None, &place(0)).unwrap();
+    for table in [table(0), table(1)] {
+        history.learn(&table, "{}".into(), &place(0));
+    }
+    // it was not captured for a while, and changed unseen
+    let changes = history.capture(&before, &after, Milestone::new(place(3), None));
+    assert!(history.known(&table(0)).is_some() && history.known(&table(1)).is_none(), "{changes:?}");
+    assert!(changes.iter().any(|change| matches!(change, KeptChange::Begin { table: of, schema: None, .. } if *of == table(1))));
+    let learned = history.learn(&table(1), "{}".into(), &place(3));
+    // a run that begins before that place comes to the same version there
+    let versions = |changes: &[KeptChange]| -> Vec<KeptVersion> {
+        let version = |change: &KeptChange| match change {
+            KeptChange::Begin { table, place, schema } => {
+                Some(KeptVersion { table: table.clone(), place: place.clone(), known: schema.is_some() })
+            }
+            _ => None,
+        };
+        changes.iter().filter_map(version).collect()
+    };
+    let mut again = History::load(versions(&learned), None, &place(1)).unwrap();
+    assert!(again.known(&table(2)).is_none());
+    again.capture(&before, &after, Milestone::new(place(3), None));
+    assert!(again.known(&table(1)).is_some());
+}

@@ -6,10 +6,15 @@ use std::collections::HashSet;
 use mysql_async::{Conn, prelude::Queryable};
 
 use super::super::{
-    statement::{Change, Logged, Syntax, Token, Tokens},
+    statement::{Change, Logged, Syntax, Token, Tokens, Touched},
     stream::{Halt, Stream},
 };
-use sluicegate_model::{Result, change::TableName, limits::REACHED_OBJECTS};
+use sluicegate_model::{
+    Result,
+    change::TableName,
+    finding::listed,
+    limits::{CHECK_NAMES, REACHED_OBJECTS},
+};
 
 /// Something that changes rows when it is used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,26 +24,55 @@ enum Object {
     Routine(TableName, bool),
 }
 
+/// What a statement may change of what is captured.
+pub(super) struct Reached {
+    /// For people.
+    pub what: String,
+    /// The tables; others may be among them.
+    pub touched: Touched,
+}
+
+impl Reached {
+    fn tables(tables: Vec<TableName>) -> Option<Self> {
+        let what = listed(tables.iter().map(ToString::to_string).collect::<Vec<_>>().iter().map(String::as_str), CHECK_NAMES);
+        (!tables.is_empty()).then_some(Self { what, touched: Touched::Tables(tables) })
+    }
+
+    fn database(database: &str) -> Option<Self> {
+        Some(Self { what: format!("the database {database}"), touched: Touched::of_default(database) })
+    }
+
+    fn anything(what: String) -> Option<Self> {
+        Some(Self { what, touched: Touched::Any })
+    }
+
+    /// One of several databases.
+    fn one_of(databases: &[&String]) -> Option<Self> {
+        let mut reached = databases.first().and_then(|database| Self::database(database))?;
+        if databases.len() > 1 {
+            reached.touched = Touched::Any;
+        }
+        Some(reached)
+    }
+}
+
 impl Stream {
-    /// What the statement may change of what is captured, for people; `None` = nothing.
-    pub(super) async fn captured_by(&mut self, logged: &Logged<'_>, change: &Change) -> Result<Option<String>, Halt> {
+    /// What the statement may change of what is captured; `None` = nothing. With `all` every table of it, else one.
+    pub(super) async fn captured_by(&mut self, logged: &Logged<'_>, change: &Change, all: bool) -> Result<Option<Reached>, Halt> {
         let (catalogue, watch) = (&self.reader.catalogue, &self.reader.watch);
         let tables: Vec<_> = change.tables.iter().filter(|table| !watch.is_temporary(logged.thread, table)).cloned().collect();
-        if let Some(table) = tables.iter().find(|table| catalogue.captures(table)) {
-            return Ok(Some(table.to_string()));
+        if let Some(table) = tables.iter().find(|table| catalogue.captures(table)).filter(|_| !all) {
+            return Ok(Reached::tables(vec![table.clone()]));
         }
         // the server names the databases that it used: nothing of the others is reached
         let reached = logged.used.as_ref().map(|databases| databases.iter().filter(|d| catalogue.may_capture_in(d)).collect::<Vec<_>>());
         if reached.as_ref().is_some_and(Vec::is_empty) {
             return Ok(None);
         }
-        let database = reached.and_then(|databases| databases.first().map(|database| (*database).clone()));
+        let wide = reached.and_then(|databases| Reached::one_of(&databases));
         if change.tables.is_empty() && !change.complete {
-            return Ok(match database {
-                Some(database) => Some(format!("the database {database}")),
-                None if catalogue.may_capture_in(&logged.database) => Some(format!("the database {}", logged.database)),
-                None => None,
-            });
+            let default = || Reached::database(&logged.database).filter(|_| catalogue.may_capture_in(&logged.database));
+            return Ok(wide.or_else(default));
         }
         // temporary tables have no triggers
         if tables.is_empty() && !change.tables.is_empty() && change.calls.is_empty() || watch.is_harmless(change) {
@@ -46,53 +80,58 @@ impl Stream {
         }
         let change = Change { tables, ..change.clone() };
         if !change.complete {
-            return Ok(Some(
-                database.map_or_else(|| "tables that cannot be told".to_owned(), |database| format!("the database {database}")),
-            ));
+            return Ok(wide.or_else(|| Reached::anything("tables that cannot be told".to_owned())));
         }
-        let found = self.look_up(logged, &change).await?;
+        let found = self.look_up(logged, &change, all).await?;
         if found.is_none() {
             self.reader.watch.note_harmless(&change);
         }
         Ok(found)
     }
 
-    async fn look_up(&mut self, logged: &Logged<'_>, change: &Change) -> Result<Option<String>> {
+    async fn look_up(&mut self, logged: &Logged<'_>, change: &Change, all: bool) -> Result<Option<Reached>> {
         let mut conn = match self.reader.watch.conn.take() {
             Some(conn) => conn,
             None => self.reader.connector.connect().await?,
         };
-        let found = self.reaches(&mut conn, logged, change).await?;
+        let found = self.reaches(&mut conn, logged, change, all).await?;
         self.reader.watch.conn = Some(conn);
         Ok(found)
     }
 
-    async fn reaches(&self, conn: &mut Conn, logged: &Logged<'_>, change: &Change) -> Result<Option<String>> {
+    async fn reaches(&self, conn: &mut Conn, logged: &Logged<'_>, change: &Change, all: bool) -> Result<Option<Reached>> {
         let mut objects = Objects::default();
         objects.add(change, &logged.database);
         let mut found_databases: HashSet<String> = HashSet::new();
+        let mut tables = Vec::new();
         let mut at = 0;
         while let Some(object) = objects.all.get(at).cloned() {
             at += 1;
             if at > REACHED_OBJECTS {
-                return Ok(Some("tables that cannot be told".to_owned()));
+                return Ok(Reached::anything("tables that cannot be told".to_owned()));
             }
             match object {
                 Object::Table(table) => {
                     found_databases.insert(table.database.clone());
                     if self.reader.catalogue.captures(&table) {
-                        return Ok(Some(table.to_string()));
+                        tables.push(table.clone());
+                        if !all {
+                            break;
+                        }
                     }
                     if let Some(unknown) = self.behind_table(conn, &table, &mut objects).await? {
-                        return Ok(Some(unknown));
+                        return Ok(Reached::anything(unknown));
                     }
                 }
                 Object::Routine(name, sure) => {
                     if let Some(unknown) = self.behind_routine(conn, &name, sure, &mut objects).await? {
-                        return Ok(Some(unknown));
+                        return Ok(Reached::anything(unknown));
                     }
                 }
             }
+        }
+        if !tables.is_empty() && !all {
+            return Ok(Reached::tables(tables));
         }
         // a database that was used, of which neither the statement nor anything that was found speaks: something else is reached there
         let text = logged.text(&self.server.collations);
@@ -100,8 +139,11 @@ impl Stream {
             *database == logged.database || found_databases.contains(database) || self.tokens(&text).any(|token| token.names(database))
         };
         let databases = logged.used.iter().flatten();
-        let other = databases.filter(|d| self.reader.catalogue.may_capture_in(d)).find(|d| !speaks(d));
-        Ok(other.map(|database| format!("the database {database}")))
+        let others: Vec<&String> = databases.filter(|d| self.reader.catalogue.may_capture_in(d) && !speaks(d)).collect();
+        Ok(match (Reached::one_of(&others), Reached::tables(tables)) {
+            (Some(others), Some(_)) => Some(Reached { touched: Touched::Any, ..others }),
+            (others, tables) => others.or(tables),
+        })
     }
 
     /// Adds what a change of the table reaches: through a view, by triggers, by cascades.

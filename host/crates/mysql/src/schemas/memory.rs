@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sluicegate_model::{Result, change::TableName};
+use sluicegate_model::{
+    Result,
+    change::{Frontier, TableName},
+};
 use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
 
 /// Keeps versions for one run only.
@@ -11,6 +14,7 @@ pub(crate) struct InMemory(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
+    captured: Option<String>,
     versions: Vec<(KeptVersion, Option<Arc<str>>)>,
     read_to: Option<Arc<str>>,
 }
@@ -49,14 +53,23 @@ impl SchemaStore for InMemory {
                     }
                 }
                 KeptChange::Forget { table, place } => memory.versions.retain(|(kept, _)| kept.table != table || kept.place != place),
-                KeptChange::ForgetAll => *memory = Memory::default(),
+                KeptChange::ForgetAll => (memory.versions, memory.read_to) = (Vec::new(), None),
                 KeptChange::ReadTo(place) => memory.read_to = Some(place),
             }
         }
         Ok(())
     }
 
-    fn durable(&self) -> Result<Vec<sluicegate_model::change::Frontier>> {
+    fn captured(&self) -> Result<Option<String>> {
+        Ok(self.memory().captured.clone())
+    }
+
+    fn keep_captured(&self, text: &str) -> Result<()> {
+        self.memory().captured = Some(text.to_owned());
+        Ok(())
+    }
+
+    fn durable(&self) -> Result<Vec<Frontier>> {
         Ok(Vec::new())
     }
 }

@@ -10,7 +10,8 @@ mod steps;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, sinks, treatments,
+    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, schema_store,
+    sinks, treatments,
 };
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
@@ -125,20 +126,21 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         }
     }
     report.add(places::look(&pipeline));
-    let progress = if pipeline.state.exists() {
+    let (progress, captured) = if pipeline.state.exists() {
         // also while the pipeline runs: an edit of its file is best checked before it is saved there
         let (state, name, known) = (pipeline.state.clone(), pipeline.name.clone(), around.known.clone());
         blocking("checkpoint", move || {
             known.treatments().remember(treatments::read(Checkpoint::look_at_treatments(&state)?)?);
-            Checkpoint::look(&state, &name)
+            Ok((Checkpoint::look(&state, &name)?, Checkpoint::look_at_captured(&state)?))
         })
         .await?
     } else {
-        Vec::new()
+        (Vec::new(), None)
     };
     let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     source.look_at_everything();
+    source.keep_schemas(Arc::new(schema_store::Looked { captured }));
     apart::is_wanted(&pipeline, &source)?;
     let outcome = reach::once(source.check(&begins).await);
     let findings = source.take_findings();
@@ -177,7 +179,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
 }
 
 /// What the captured tables of today say of the configuration.
-fn tables(
+pub(super) fn tables(
     report: &mut Report,
     pipeline: &config::Pipeline,
     inventory: &Inventory,

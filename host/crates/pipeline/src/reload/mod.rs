@@ -7,6 +7,7 @@
 
 mod announce;
 mod edit;
+mod tables;
 mod take_over;
 
 use std::{
@@ -24,7 +25,7 @@ use std::{
 use tokio::{sync::mpsc as queue, task::JoinHandle};
 
 use super::{in_force::InForce, memory::Memory, sample::Samples, swap::Swap, versions::Versions};
-use crate::request::{Request, Requests};
+use crate::request::{Asked, Requests};
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -32,6 +33,8 @@ use sluicegate_model::{
 };
 use sluicegate_plugin_host::{self as plugin, Engine, Member, Surroundings, sha256};
 use sluicegate_storage::watch::{Changes, Look, Watch, WatchFault};
+pub(super) use tables::Capture;
+use tables::Tables;
 
 /// Watches and serves wishes until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
 pub(super) struct Reloader {
@@ -51,14 +54,15 @@ pub(super) struct Setup {
     pub swaps: queue::Sender<Swap>,
     pub samples: Samples,
     pub versions: Versions,
-    /// The pipeline as it was started.
+    /// The pipeline as it was started, with the tables that are captured now.
     pub started: Pipeline,
+    pub capture: Capture,
 }
 
 enum Event {
     /// Something in a watched folder may have changed.
     Files,
-    Wish(Request),
+    Wish(Asked),
 }
 
 #[derive(Default)]
@@ -84,6 +88,8 @@ impl Reloader {
             setup,
             watch: None,
             edit: None,
+            tables: None,
+            unreached: false,
             pending: BTreeMap::new(),
             reported: HashMap::new(),
             left: Vec::new(),
@@ -140,6 +146,10 @@ struct Reload {
     watch: Option<Watch>,
     /// The plugins as the pipeline file wants them, while other ones run.
     edit: Option<Edit>,
+    /// The tables as the pipeline file wants them, while other ones are captured.
+    tables: Option<Tables>,
+    /// Whether these could not be tried yet, because the source was not reached.
+    unreached: bool,
     /// Files with other content than what runs, with the content's hash.
     pending: BTreeMap<PathBuf, String>,
     /// By file: the content that was refused last, so that it is reported once.
@@ -170,7 +180,12 @@ impl Reload {
             match events.recv_timeout(WATCH_INTERVAL) {
                 Ok(Event::Files) => {}
                 Ok(Event::Wish(request)) => waiting.push(request),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.glance(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.glance();
+                    if self.unreached {
+                        self.catch_up();
+                    }
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
             if flags.changes.any() {
@@ -178,7 +193,10 @@ impl Reload {
                 self.look();
             }
             for request in waiting.drain(..) {
-                self.grant(request);
+                match request {
+                    Asked::Swap(request) => self.grant(request),
+                    Asked::Copy(request) => self.grant_copy(request),
+                }
             }
             if flags.closing.load(Ordering::Acquire) {
                 return;
@@ -188,7 +206,7 @@ impl Reload {
 
     /// Quiet for a moment, but not put off for ever by a folder that is never quiet. Wishes that come meanwhile are kept: no
     /// more than HTTP has connections.
-    fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Request>) {
+    fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Asked>) {
         flags.changes.until_quiet(self.setup.around.limits.plugin_debounce, |quiet_at| {
             loop {
                 // one event at most tells of files in this time: whoever writes a lot in the folder does not wake us more often
@@ -256,12 +274,14 @@ impl Reload {
             Ok(edited) => edited,
             Err(error) => {
                 watch.forget(&file);
-                self.edit = None;
+                (self.edit, self.tables) = (None, None);
                 self.report(&Part::Edit, content, &error);
                 return false;
             }
         };
-        let left = edit::at_the_next_start(&self.setup.started, &edited);
+        let takes = self.setup.capture.control.is_some();
+        let source = if takes { tables::live(&self.setup.started.source, &edited.source) } else { self.setup.started.source.clone() };
+        let left = edit::at_the_next_start(&Pipeline { source: source.clone(), ..self.setup.started.clone() }, &edited);
         if left != self.left {
             if !left.is_empty() {
                 tracing::warn!(file = %file.display(), keys = left.join(", "), "the pipeline file was edited: this takes effect at the next start");
@@ -269,11 +289,13 @@ impl Reload {
             self.left = left;
         }
         let same = edit::is_same(self.setup.members.iter().map(|m| &*m.settings), &edited.plugins);
-        if same {
+        let same_tables = source == self.setup.started.source;
+        if same && same_tables {
             self.reported.remove(&file);
         }
+        self.tables = (!same_tables).then(|| Tables { source, content: content.clone() });
         self.edit = (!same).then_some(Edit { plugins: edited.plugins, content });
-        self.edit.is_some()
+        self.edit.is_some() || self.tables.is_some()
     }
 
     /// Whether a file has new content.
@@ -326,15 +348,42 @@ impl Reload {
                 }
             }
         }
+        // tables come behind the plugins that are to treat them, and both or none
+        let wanted = self.edit.as_ref().map(|e| e.plugins.clone());
+        let refused =
+            self.tables.as_ref().map(|tables| (tables.content.clone(), self.rehearse_tables(&tables.source, wanted.as_deref(), &contents)));
+        let was_unreached = std::mem::take(&mut self.unreached);
+        let refused = match refused {
+            Some((_, Err(error))) if error.kind() == ErrorKind::Connection => {
+                if !was_unreached {
+                    tracing::warn!(error = %error.chain(), "the edited tables cannot be tried, because the source is not reached: they are tried again");
+                }
+                self.unreached = true;
+                true
+            }
+            Some((content, Err(error))) => {
+                self.report(&Part::Edit, content, &error);
+                true
+            }
+            _ => false,
+        };
+        self.swap_parts(contents, refused);
+        if !refused && self.edit.is_none() {
+            self.take_tables();
+        }
+    }
+
+    /// Swaps what is new of the plugins; not what an edit that is refused wants.
+    fn swap_parts(&mut self, mut contents: BTreeMap<PathBuf, Vec<u8>>, refused: bool) {
         let mut parts: Vec<Part> = contents.keys().cloned().map(Part::File).collect();
         // together with new files first: a new configuration often needs the new version
-        if self.edit.is_some() {
+        if self.edit.is_some() && !refused {
             parts.insert(0, Part::Edit);
         }
         if parts.is_empty() {
             return;
         }
-        let wanted = self.edit.as_ref().map(|e| e.plugins.clone());
+        let wanted = self.edit.as_ref().filter(|_| !refused).map(|e| e.plugins.clone());
         let Err(error) = self.swap(wanted.as_deref(), &contents) else { return };
         if let [part] = parts.as_slice() {
             let content = self.content_of(part);
@@ -372,7 +421,7 @@ impl Reload {
 
     fn content_of(&self, part: &Part) -> String {
         match part {
-            Part::Edit => self.edit.as_ref().map(|e| e.content.clone()),
+            Part::Edit => self.edit.as_ref().map(|e| e.content.clone()).or_else(|| self.tables.as_ref().map(|t| t.content.clone())),
             Part::File(file) => self.pending.get(file).cloned(),
         }
         .unwrap_or_default()
@@ -391,7 +440,7 @@ impl Reload {
         match part {
             Part::Edit => tracing::error!(
                 file = %file.display(), error = %reason, remedy,
-                "the edited pipeline file is refused: the old plugins keep running"
+                "the edited pipeline file is refused: the old configuration keeps running"
             ),
             Part::File(_) => {
                 let concerned = self.setup.members.iter().filter(|m| plugin_file(&m.settings.origin).as_ref() == Some(&file));

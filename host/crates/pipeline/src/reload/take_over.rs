@@ -32,8 +32,8 @@ pub(super) struct Done {
 }
 
 /// Plugins that are ready to run in a chain.
-struct Candidates {
-    members: Vec<Member>,
+pub(super) struct Candidates {
+    pub members: Vec<Member>,
     /// By name: the bytes of those that come from a file and do not run yet.
     new: BTreeMap<String, Vec<u8>>,
 }
@@ -87,7 +87,7 @@ impl Reload {
         Ok(Some(Done { taken, retired, delivered }))
     }
 
-    fn candidates(&self, plugins: Option<&[config::Plugin]>, contents: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Candidates> {
+    pub(super) fn candidates(&self, plugins: Option<&[config::Plugin]>, contents: &BTreeMap<PathBuf, Vec<u8>>) -> Result<Candidates> {
         let limits = &self.setup.around.limits;
         let mut candidates = Candidates { members: Vec::new(), new: BTreeMap::new() };
         let running: Vec<Arc<config::Plugin>> = self.setup.members.iter().map(|m| m.settings.clone()).collect();
