@@ -201,8 +201,9 @@ fn a_second_program_with_the_same_id_shuts_the_first_out() {
 /// One refused record takes its whole transaction down. Nobody sees what was tried to find it.
 #[test]
 fn a_refused_record_is_set_aside_and_its_neighbours_are_delivered_once() {
-    let broker = kafka::start(&["message.max.bytes=20000"]);
-    for (name, on_error) in [("letters", OnError::DeadLetter), ("skip", OnError::Skip)] {
+    let broker = kafka::shared();
+    for (name, on_error) in [("once-letters", OnError::DeadLetter), ("once-skip", OnError::Skip)] {
+        broker.create_topic_with(&format!("{name}.orders"), 1, &[("max.message.bytes", "20000")]);
         let mut bench = Bench::open(exactly_once(&broker, name), on_error).unwrap();
         let huge = "x".repeat(30_000); // the client takes it, the broker does not
         let mut batch = inserts(0, 0..150, &"n".repeat(200));
@@ -237,13 +238,14 @@ fn a_refused_record_is_set_aside_and_its_neighbours_are_delivered_once() {
 
 #[test]
 fn by_default_a_refused_record_stops_the_sink_and_nothing_of_its_transaction_is_seen() {
-    let broker = kafka::start(&["message.max.bytes=20000"]);
-    let mut bench = Bench::open(exactly_once(&broker, "stop"), OnError::Stop).unwrap();
+    let broker = kafka::shared();
+    broker.create_topic_with("once-stop.orders", 1, &[("max.message.bytes", "20000")]);
+    let mut bench = Bench::open(exactly_once(&broker, "once-stop"), OnError::Stop).unwrap();
     bench.sink.write(&inserts(0, [1], "before")).unwrap();
     let written = bench.sink.write(&inserts(1, [2], &"x".repeat(30_000)));
     let error = written.and_then(|()| bench.sink.commit(&Frontier::default()).map(drop)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Record);
-    assert_eq!(broker.records("stop.orders").len(), 0);
+    assert_eq!(broker.records("once-stop.orders").len(), 0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{
 
 use rdkafka::{
     error::{KafkaError, RDKafkaError},
-    producer::{BaseRecord, Producer, PurgeConfig},
+    producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ use sluicegate_model::{
     limits::{KAFKA_TRANSACTION, KAFKA_TRANSACTION_ATTEMPTS},
 };
 use sluicegate_sink::{SinkState, Urgency};
+
+/// How long one call that ends a transaction waits before reports are looked at.
+const ABORT_STEP: Duration = Duration::from_millis(50);
 
 /// How long the report of a record that made a transaction fail is waited for.
 const REPORTED_WITHIN: Duration = Duration::from_secs(1);
@@ -328,16 +331,19 @@ impl KafkaSink {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_some()) else { return Ok(()) };
         (transaction.open, transaction.broken) = (None, false);
         let id = transaction.state.transactional_id.clone();
-        self.client.purge(PurgeConfig::default().queue().inflight());
         let deadline = Instant::now() + patience(&self.settings);
         loop {
-            while self.client.in_flight_count() > 0 && Instant::now() < deadline {
-                self.client.poll(POLL);
-            }
-            match self.client.abort_transaction(Duration::from_secs(1)) {
+            // librdkafka drops what it has not sent, waits for what is on its way, and for us to take the reports: a call at a time
+            match self.client.abort_transaction(ABORT_STEP) {
                 Ok(()) => break,
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
-                    self.client.poll(POLL);
+                    while self.client.in_flight_count() > 0 && Instant::now() < deadline {
+                        let before = self.client.in_flight_count();
+                        self.client.poll(POLL);
+                        if self.client.in_flight_count() == before {
+                            break;
+                        }
+                    }
                 }
                 Err(error) => return Err(transaction_fault(&self.client, &id, error)),
             }
