@@ -1,24 +1,30 @@
 //! `sluicegate run`.
 
-use std::{
-    io::IsTerminal as _,
-    path::{Path, PathBuf},
-};
+use std::io::IsTerminal as _;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{FAILED, block_on, logging::Look, summary};
+use super::{FAILED, Run, block_on, logging::Look, summary};
 use crate::service::{admin, http::Server, live::Console};
 use sluicegate_authoring as authoring;
-use sluicegate_config::{self as config, Pipeline, SinkKind};
+use sluicegate_config::{self as config, Pipeline, SinkKind, Source};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_pipeline as pipeline;
 
-/// Loads the pipeline and runs it to its end; the plugins in the folders of `building` are built before, and when they change.
-pub(super) fn run(path: &Path, building: &[PathBuf], console: &Console, look: Look) -> Result<()> {
-    authoring::rebuild(building)?;
-    let settings = config::load(path)?;
+/// Loads the pipeline and runs it to its end; the plugins in the folders of `--watch-build` are built before, and when they change.
+pub(super) fn run(arguments: &Run, console: &Console, look: Look) -> Result<()> {
+    authoring::rebuild(&arguments.watch_build)?;
+    let mut settings = config::load(&arguments.pipeline.path)?;
+    if arguments.until_drained {
+        match &mut settings.source {
+            Source::SqlServer(source) => source.until_drained = true,
+            Source::Generator(_) | Source::MySql(_) => {
+                return Err(Error::new(ErrorKind::Config, "only a source of type `sqlserver` has an end to drain up to")
+                    .remedy("leave `--until-drained` out; SIGTERM ends a run after what has been read"));
+            }
+        }
+    }
     block_on(follow(settings, console.clone(), look))
 }
 

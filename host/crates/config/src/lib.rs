@@ -19,6 +19,7 @@ mod raw;
 mod reader;
 mod schema;
 mod secret;
+mod sqlserver;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -33,6 +34,7 @@ pub use pipeline::{
 };
 pub use schema::schema;
 pub use secret::Secret;
+pub use sqlserver::{ChangeHeaders, Isolation, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes, WholeName};
 
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;

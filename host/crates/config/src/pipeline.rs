@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 pub use sluicegate_table_pattern::TablePatterns;
 
-use super::Secret;
+use super::{Secret, SqlServerSource};
 use sluicegate_model::limits::Limits;
 
 /// One pipeline.
@@ -44,6 +44,8 @@ pub enum Source {
     Generator(GeneratorSource),
     /// A MySQL or MariaDB server's binlog.
     MySql(MySqlSource),
+    /// Tables of a SQL Server database that have Change Tracking.
+    SqlServer(SqlServerSource),
 }
 
 /// The embedded generator of a small shop's changes.

@@ -12,6 +12,7 @@ use sluicegate_model::{
     finding::Finding,
 };
 use sluicegate_mysql::MySql;
+use sluicegate_sqlserver::SqlServer;
 use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
 use sluicegate_status::Status;
 
@@ -21,6 +22,8 @@ pub enum AnySource {
     Generator(Box<Generator>),
     /// A MySQL or MariaDB server's binlog.
     MySql(Box<MySql>),
+    /// Tables of a SQL Server database.
+    SqlServer(Box<SqlServer>),
 }
 
 impl AnySource {
@@ -29,6 +32,7 @@ impl AnySource {
         let (limits, status) = (pipeline.limits.clone(), status.clone());
         match &pipeline.source {
             config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
+            config::Source::SqlServer(settings) => Self::SqlServer(Box::new(SqlServer::new(settings.clone(), limits, status))),
             config::Source::MySql(settings) => {
                 // two pipelines on one machine differ in their state file, so their server ids differ, too
                 let seed = format!("{} {}", pipeline.name, pipeline.state.display());
@@ -41,7 +45,7 @@ impl AnySource {
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         match self {
             // each of its batches says what it holds
-            Self::Generator(_) => {}
+            Self::Generator(_) | Self::SqlServer(_) => {}
             Self::MySql(source) => source.keep_schemas(store),
         }
     }
@@ -50,6 +54,7 @@ impl AnySource {
     pub fn connector(&self) -> &'static str {
         match self {
             Self::Generator(_) => "generator",
+            Self::SqlServer(_) => "sqlserver",
             Self::MySql(source) => source.connector(),
         }
     }
@@ -58,6 +63,7 @@ impl AnySource {
     pub fn take_findings(&mut self) -> Vec<Finding> {
         match self {
             Self::Generator(_) => Vec::new(),
+            Self::SqlServer(source) => source.take_findings(),
             Self::MySql(source) => source.take_findings(),
         }
     }
@@ -66,6 +72,7 @@ impl AnySource {
     pub async fn inventory(&self) -> Result<Option<Inventory>> {
         match self {
             Self::Generator(_) => Ok(None),
+            Self::SqlServer(source) => source.inventory().await.map(Some),
             Self::MySql(source) => source.inventory().await.map(Some),
         }
     }
@@ -75,6 +82,7 @@ impl Source for AnySource {
     fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
             Self::Generator(source) => source.ledger(),
+            Self::SqlServer(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
         }
     }
@@ -82,6 +90,7 @@ impl Source for AnySource {
     fn capabilities(&self) -> Capabilities {
         match self {
             Self::Generator(source) => source.capabilities(),
+            Self::SqlServer(source) => source.capabilities(),
             Self::MySql(source) => source.capabilities(),
         }
     }
@@ -89,6 +98,7 @@ impl Source for AnySource {
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         match self {
             Self::Generator(source) => source.check(sinks).await,
+            Self::SqlServer(source) => source.check(sinks).await,
             Self::MySql(source) => source.check(sinks).await,
         }
     }
@@ -96,6 +106,7 @@ impl Source for AnySource {
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         match self {
             Self::Generator(source) => source.run(sinks, out, stop).await,
+            Self::SqlServer(source) => source.run(sinks, out, stop).await,
             Self::MySql(source) => source.run(sinks, out, stop).await,
         }
     }

@@ -49,6 +49,8 @@ impl Memory {
         let sinks: usize = pipeline.sinks.iter().map(|sink| sink_bytes(&sink.kind, sink.on_error, limits)).sum();
         let source = match pipeline.source {
             Source::Generator(_) => 0,
+            // each reader fills a batch
+            Source::SqlServer(ref settings) => settings.threads * limits.batch_bytes,
             Source::MySql(_) => 2 * DUMP_QUEUE_BYTES + HELD_BYTES,
         };
         // the batch that the source fills, and the one that is kept for rehearsals, with the one that it replaces

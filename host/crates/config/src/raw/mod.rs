@@ -8,6 +8,7 @@ mod secret;
 mod sink;
 mod snapshot;
 mod source;
+mod sqlserver;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,6 +21,10 @@ pub(super) use sink::{
     RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
 };
 pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
+pub(super) use sqlserver::{
+    RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder, RawTrackedStart,
+    RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
+};
 pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
 
 /// One pipeline: a source, plugins in order, sinks.

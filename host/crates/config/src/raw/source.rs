@@ -11,7 +11,7 @@ use serde::{
     },
 };
 
-use super::{super::quantity::Time, secret::RawSecret, snapshot::RawSnapshot};
+use super::{super::quantity::Time, secret::RawSecret, snapshot::RawSnapshot, sqlserver::RawSqlServer};
 
 /// Where changes come from.
 #[derive(Deserialize, JsonSchema)]
@@ -21,6 +21,9 @@ pub(crate) enum RawSource {
     /// The binlog of a MySQL or MariaDB server.
     #[serde(rename = "mysql")]
     MySql(RawMySql),
+    /// Tables of a SQL Server database that have Change Tracking.
+    #[serde(rename = "sqlserver")]
+    SqlServer(RawSqlServer),
     /// The embedded generator of a small shop's changes.
     #[serde(rename = "generator")]
     Generator(RawGenerator),

@@ -5,6 +5,7 @@ mod limits;
 mod plugin;
 mod sink;
 mod source;
+mod sqlserver;
 
 use std::{collections::HashSet, net::SocketAddr, path::Path};
 
@@ -47,6 +48,7 @@ impl Check<'_> {
         };
         let source = match raw.source {
             RawSource::Generator(generator) => Source::Generator(self.generator(&generator)),
+            RawSource::SqlServer(sqlserver) => Source::SqlServer(self.sqlserver(sqlserver)),
             RawSource::MySql(mysql) => Source::MySql(self.mysql(mysql)),
         };
         if raw.plugins.len() > MOST_PLUGINS {
