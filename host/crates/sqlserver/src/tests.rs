@@ -197,11 +197,11 @@ fn batch(versions: &[i64], place: &CtPlace) -> Batch {
 fn what_a_sink_had_follows_from_its_version() {
     let read = batch(&[8, 9, 10, 11], &at(11));
     assert_eq!(Versions.had(&offset(&at(9)), &read).unwrap(), [0..2]);
-    assert_eq!(Versions.had(&offset(&at(7)), &read).unwrap(), []);
+    assert_eq!(Versions.had(&offset(&at(7)), &read).unwrap(), [0..0; 0]);
     assert_eq!(Versions.had(&offset(&at(20)), &read).unwrap(), [0..4]);
     let later = CtPlace { generation: 2, ..at(1) };
     assert_eq!(Versions.had(&offset(&later), &read).unwrap(), [0..4], "what was before it began anew is void");
-    assert_eq!(Versions.had(&offset(&at(20)), &batch(&[8], &CtPlace { generation: 2, ..at(8) })).unwrap(), []);
+    assert_eq!(Versions.had(&offset(&at(20)), &batch(&[8], &CtPlace { generation: 2, ..at(8) })).unwrap(), [0..0; 0]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn what_a_sink_had_inside_of_a_version_is_known_by_the_places_ahead() {
     assert!(Versions.covers(&offset(&there), &sink).unwrap());
     // behind it
     let behind = CtPlace { ahead: ahead(&[]), ..at_inside(10, "t") };
-    assert_eq!(Versions.had(&sink, &batch(&[10, 10], &behind)).unwrap(), []);
+    assert_eq!(Versions.had(&sink, &batch(&[10, 10], &behind)).unwrap(), [0..0; 0]);
     assert!(Versions.covers(&offset(&behind), &sink).unwrap());
     assert!(!Versions.covers(&offset(&before), &sink).unwrap());
     assert!(Versions.covers(&sink, &offset(&before)).unwrap());
