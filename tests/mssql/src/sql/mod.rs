@@ -1,0 +1,10 @@
+//! The T-SQL that the simulator knows. Anything else is an error.
+
+pub mod ast;
+mod ddl;
+mod expression;
+mod lexer;
+mod parser;
+mod query;
+
+pub use parser::parse;
