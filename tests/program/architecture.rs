@@ -50,7 +50,11 @@ const ARROWS: [(&str, &str, &str); 19] = [
     ("file-sink", "config format model sink storage", "dead-letter status"),
     ("kafka-sink", "config format model sink", "dead-letter status"),
     ("state", "model storage", ""),
-    ("pipeline", "config dead-letter file-sink format generator kafka-sink model mysql plugin-host sink source sqlserver state status storage", ""),
+    (
+        "pipeline",
+        "config dead-letter file-sink format generator kafka-sink model mysql plugin-host sink source sqlserver state status storage",
+        "",
+    ),
     ("authoring", "config dead-letter model plugin-host status storage table-pattern", "format"),
     ("", "authoring config generator model pipeline plugin-host source state status storage", "dead-letter format mysql sink"),
 ];

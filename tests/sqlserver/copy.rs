@@ -48,7 +48,8 @@ fn d19_what_changes_while_a_table_is_copied_ends_as_the_table_is() {
     drain(&host);
     let found: Vec<(String, i64)> =
         replay(&records(&host), "t", &["id"]).into_iter().map(|(id, row)| (id, row["v"].as_i64().unwrap())).collect();
-    let mut expected: Vec<(String, i64)> = (0..50).filter(|id| ![1, 45].contains(id)).map(|id| (id.to_string(), i64::from(id == 2))).collect();
+    let mut expected: Vec<(String, i64)> =
+        (0..50).filter(|id| ![1, 45].contains(id)).map(|id| (id.to_string(), i64::from(id == 2))).collect();
     expected.push(("1000".into(), 0));
     expected.sort();
     assert_eq!(found, expected);
@@ -57,8 +58,11 @@ fn d19_what_changes_while_a_table_is_copied_ends_as_the_table_is() {
 #[test]
 fn d3_a_copy_that_is_killed_goes_on_at_its_last_key() {
     let mut database = Database::new();
-    database.table("t", "code varchar(20) COLLATE Latin1_General_CI_AS NOT NULL, n uniqueidentifier NOT NULL, v int NULL, PRIMARY KEY (code, n)");
-    let key = |id: usize| format!("('{}{}', '{:08X}-0000-0000-0000-{:012X}', {id})", ["b", "A", "a'", "C"][id % 4], id / 8, id * 7919, id);
+    database.table(
+        "t",
+        "code varchar(20) COLLATE Latin1_General_CI_AS NOT NULL, n uniqueidentifier NOT NULL, v int NULL, PRIMARY KEY (code, n)",
+    );
+    let key = |id: usize| format!("('{}{}', '{:08X}-0000-0000-0000-{:012X}', {id})", ["b", "A", "a''", "C"][id % 4], id / 8, id * 7919, id);
     let values: Vec<String> = (0..200).map(key).collect();
     database.sql(&format!("INSERT dbo.t VALUES {}", values.join(", ")));
     let settings = ["tables: [{ start: snapshot-first }]", "headers: none", "batches_per_visit: 1", "queries_per_second: 30"];

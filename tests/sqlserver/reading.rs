@@ -117,12 +117,10 @@ fn g22_d13_a_huge_version_is_read_in_parts_in_the_order_of_a_composite_key() {
     // the key's order is not the columns' order, and its text is compared without case
     let columns = "n int NOT NULL, name varchar(10) COLLATE Latin1_General_CI_AS NOT NULL, v int NULL, PRIMARY KEY (name, n)";
     database.table("t", columns);
-    let rows: Vec<String> = (0..300).map(|n| format!("({}, '{}', {n})", n % 7, ["b", "A", "a", "C", "B"][n % 5].repeat(1 + n % 9))).collect();
+    let rows: Vec<String> =
+        (0..300).map(|n| format!("({}, '{}', {n})", n % 7, ["b", "A", "a", "C", "B"][n % 5].repeat(1 + n % 9))).collect();
     let mut seen = std::collections::BTreeSet::new();
-    let rows: Vec<String> = rows
-        .into_iter()
-        .filter(|row| seen.insert(row.rsplit_once(',').unwrap().0.to_lowercase()))
-        .collect();
+    let rows: Vec<String> = rows.into_iter().filter(|row| seen.insert(row.rsplit_once(',').unwrap().0.to_lowercase())).collect();
     database.sql(&format!("INSERT dbo.t VALUES {}", rows.join(", ")));
     let settings = ["tables: [{ start: 0 }]", "headers: none", "batches_per_visit: 1"];
     let host = database.pipeline_with(&settings, "{ type: file, format: flat, folder: out, prefix: t }", ", batch_changes: 10");

@@ -12,8 +12,8 @@ use sluicegate_model::{
     finding::Finding,
 };
 use sluicegate_mysql::MySql;
-use sluicegate_sqlserver::SqlServer;
 use sluicegate_source::{Begin, Inventory, Items, Ledger, SchemaStore, Source};
+use sluicegate_sqlserver::SqlServer;
 use sluicegate_status::Status;
 
 /// One of the sources.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tiberius::ColumnData;
 
 use super::{
+    fault::Fault,
     headers::Tracked,
     row::unexpected,
-    fault::Fault,
     table::TrackedTable,
     value::{self, Unfit},
 };

@@ -58,8 +58,7 @@ pub(super) fn off() -> Error {
     Error::new(ErrorKind::Precheck, "Change Tracking is off for the database").remedy(ENABLE_DATABASE)
 }
 
-pub(super) const ENABLE_DATABASE: &str =
-    "ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 7 DAYS, AUTO_CLEANUP = ON);";
+pub(super) const ENABLE_DATABASE: &str = "ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 7 DAYS, AUTO_CLEANUP = ON);";
 
 /// A table that an entry of the settings matches.
 #[derive(Clone, Debug)]
@@ -153,7 +152,13 @@ pub(super) async fn columns(conn: &mut Conn, object: i32) -> Result<Vec<Catalogu
 }
 
 /// A table's version of now.
-pub(super) async fn table(conn: &mut Conn, name: &TableName, standing: &Standing, settings: &SqlServerSource, row_bytes: usize) -> Result<TrackedTable, Fault> {
+pub(super) async fn table(
+    conn: &mut Conn,
+    name: &TableName,
+    standing: &Standing,
+    settings: &SqlServerSource,
+    row_bytes: usize,
+) -> Result<TrackedTable, Fault> {
     let columns = columns(conn, standing.object).await?;
     Ok(TrackedTable::new(name, &columns, standing.tracks_columns, &standing.modified, settings, row_bytes)?)
 }

@@ -61,7 +61,8 @@ pub(super) fn explain(address: &str, doing: &str, error: tiberius::error::Error)
             error.into()
         }
         Driver::Io { message: text, .. } => Fault::Broken(
-            Error::new(ErrorKind::Connection, format!("{message}: {text}")).remedy("Check host, port and firewall, and that the server is running."),
+            Error::new(ErrorKind::Connection, format!("{message}: {text}"))
+                .remedy("Check host, port and firewall, and that the server is running."),
         ),
         Driver::Utf16 | Driver::Utf8 | Driver::Encoding(_) => Fault::Final(
             Error::new(ErrorKind::Source, format!("{message}: it gave text that is no valid Unicode"))
@@ -94,9 +95,30 @@ fn server(message: String, token: &tiberius::error::TokenError) -> Fault {
             );
         }
         // the database or the server is being started, switched or moved; too many connections
-        596 | 921 | 922 | 927 | 952 | 976 | 978 | 983 | 988 | 6005 | 17142 | 10928 | 10929 | 40143 | 40197 | 40501 | 40540 | 40613 | 49918..=49920 => {
-            let remedy = "Check the database's name, that it is online, and that the login may use it; a running pipeline tries again by itself.";
-            return Fault::Broken(Error::new(ErrorKind::Connection, format!("{message}: error {code}: {}", token.message())).remedy(remedy));
+        596
+        | 921
+        | 922
+        | 927
+        | 952
+        | 976
+        | 978
+        | 983
+        | 988
+        | 6005
+        | 17142
+        | 10928
+        | 10929
+        | 40143
+        | 40197
+        | 40501
+        | 40540
+        | 40613
+        | 49918..=49920 => {
+            let remedy =
+                "Check the database's name, that it is online, and that the login may use it; a running pipeline tries again by itself.";
+            return Fault::Broken(
+                Error::new(ErrorKind::Connection, format!("{message}: error {code}: {}", token.message())).remedy(remedy),
+            );
         }
         911 | 916 | 4060 | 18452 | 18456 | 18486 | 18487 | 18488 => (ErrorKind::Precheck, LOGIN, true),
         229 | 230 | 262 | 297 | 300 => (ErrorKind::Precheck, PERMISSION, true),
@@ -120,7 +142,11 @@ fn server(message: String, token: &tiberius::error::TokenError) -> Fault {
         102 | 156 => (ErrorKind::Source, "Report it with the server's version: this text is not understood by the server.", true),
         _ => (ErrorKind::Source, "Look the number up in the server's documentation; the server's error log may have more.", false),
     };
-    let text = if told { format!("{message}: error {code}: {}", token.message()) } else { format!("{message}: error {code}, severity {}", token.class()) };
+    let text = if told {
+        format!("{message}: error {code}: {}", token.message())
+    } else {
+        format!("{message}: error {code}, severity {}", token.class())
+    };
     // severity 20 and more ends the connection
     let error = Error::new(if token.class() >= 20 { ErrorKind::Connection } else { kind }, text).remedy(remedy);
     error.into()

@@ -203,7 +203,12 @@ impl CtPlace {
             (Some(own), Some(their)) if own == their => Ok(true),
             (Some(own), Some(their)) => {
                 let ahead = |place: &Self, key: &Inside| place.ahead.as_ref().map(|ahead| ahead.inside.contains(key));
-                compare(ahead(self, their), ahead(other, own), self.ahead.as_ref().map(|a| a.inside.len()), other.ahead.as_ref().map(|a| a.inside.len()))
+                compare(
+                    ahead(self, their),
+                    ahead(other, own),
+                    self.ahead.as_ref().map(|a| a.inside.len()),
+                    other.ahead.as_ref().map(|a| a.inside.len()),
+                )
             }
         }
     }
@@ -216,7 +221,12 @@ impl CtPlace {
             (Copied::Key(own), Copied::Key(their)) if own == their => Ok(true),
             (Copied::Key(own), Copied::Key(their)) => {
                 let ahead = |place: &Self, key: &KeyText| place.ahead.as_ref().map(|ahead| ahead.copied.contains(key));
-                compare(ahead(self, their), ahead(other, own), self.ahead.as_ref().map(|a| a.copied.len()), other.ahead.as_ref().map(|a| a.copied.len()))
+                compare(
+                    ahead(self, their),
+                    ahead(other, own),
+                    self.ahead.as_ref().map(|a| a.copied.len()),
+                    other.ahead.as_ref().map(|a| a.copied.len()),
+                )
             }
         }
     }

@@ -61,7 +61,10 @@ impl Checked<'_> {
 
     fn server(&mut self, address: &str, facts: &Facts) {
         let Facts { version, edition, compatibility, .. } = facts;
-        self.findings.push(Finding::pass("connection", format!("{address} answers: SQL Server {version}, {edition}, compatibility level {compatibility}")));
+        self.findings.push(Finding::pass(
+            "connection",
+            format!("{address} answers: SQL Server {version}, {edition}, compatibility level {compatibility}"),
+        ));
         let major = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
         if major.is_none_or(|major| major < OLDEST) {
             self.findings.push(Finding::warn(
@@ -103,7 +106,10 @@ impl Checked<'_> {
         } else if retention < self.settings.interval.as_secs().saturating_mul(10).max(3600) {
             self.findings.push(Finding::warn(
                 "retention",
-                format!("{what}, and tables are polled every {:?}: a pause of this program that is longer loses changes", self.settings.interval),
+                format!(
+                    "{what}, and tables are polled every {:?}: a pause of this program that is longer loses changes",
+                    self.settings.interval
+                ),
                 "ALTER DATABASE CURRENT SET CHANGE_TRACKING (CHANGE_RETENTION = 7 DAYS);",
             ));
         } else {
@@ -138,7 +144,11 @@ impl Checked<'_> {
         let untracked: Vec<&Listed> = found.iter().filter(|listed| listed.tracked.is_none()).collect();
         let shown: Vec<String> = untracked.iter().map(|listed| listed.name.to_string()).collect();
         if tracked.is_empty() {
-            let what = if untracked.is_empty() { "the source's `tables` match no table that the account sees" } else { "no table that matches has Change Tracking" };
+            let what = if untracked.is_empty() {
+                "the source's `tables` match no table that the account sees"
+            } else {
+                "no table that matches has Change Tracking"
+            };
             let remedy = untracked.first().map_or_else(
                 || "Correct `tables`, or grant the account SELECT and VIEW CHANGE TRACKING on them.".to_owned(),
                 |listed| enable(&listed.name),
@@ -148,7 +158,10 @@ impl Checked<'_> {
         }
         if !untracked.is_empty() {
             let remedies: Vec<String> = untracked.iter().take(CHECK_NAMES).map(|listed| enable(&listed.name)).collect();
-            let what = format!("these match and have no Change Tracking, so nothing of them is read: {}", named(shown.iter().map(String::as_str), CHECK_NAMES));
+            let what = format!(
+                "these match and have no Change Tracking, so nothing of them is read: {}",
+                named(shown.iter().map(String::as_str), CHECK_NAMES)
+            );
             self.findings.push(Finding::warn("tables", what, remedies.join(" ")));
         } else {
             self.findings.push(Finding::pass("tables", format!("{} match, all with Change Tracking", tracked.len())));
@@ -157,7 +170,8 @@ impl Checked<'_> {
         let before = self.findings.len();
         for listed in tracked.iter().take(CHECKED_TABLES) {
             let quoted = sql::quoted_table(listed.name.schema.as_deref().unwrap_or_default(), &listed.name.table);
-            let row = conn.rows(sql::PERMISSIONS, &[Parameter::Text(quoted.as_str().into())]).await?.into_iter().next().ok_or_else(unexpected)?;
+            let row =
+                conn.rows(sql::PERMISSIONS, &[Parameter::Text(quoted.as_str().into())]).await?.into_iter().next().ok_or_else(unexpected)?;
             let row = Cells::from(row);
             let (select, view) = (row.number(0)? == Some(1), row.number(1)? == Some(1));
             if !view || (!select && !self.settings.tracking_only) {
@@ -171,7 +185,9 @@ impl Checked<'_> {
             }
             let columns = catalogue::columns(conn, listed.object).await?;
             match TrackedTable::new(&listed.name, &columns, true, "", self.settings, self.limits.row_bytes) {
-                Ok(_) => converted.extend(table::skips(self.settings, &columns).into_iter().map(|column| format!("{}.{column}", listed.name))),
+                Ok(_) => {
+                    converted.extend(table::skips(self.settings, &columns).into_iter().map(|column| format!("{}.{column}", listed.name)))
+                }
                 Err(error) => self.findings.push(Finding::of("column types", &error)),
             }
         }
@@ -264,7 +280,11 @@ impl Checked<'_> {
                     continue;
                 }
                 self.findings.push(if self.settings.re_initialise {
-                    Finding::warn("position", format!("table {name}: {reason}"), "Nothing has to be done: the table is emptied and copied anew.")
+                    Finding::warn(
+                        "position",
+                        format!("table {name}: {reason}"),
+                        "Nothing has to be done: the table is emptied and copied anew.",
+                    )
                 } else {
                     Finding::of("position", &lost(&reason).context(format_args!("table {name}")))
                 });
@@ -299,7 +319,11 @@ pub(super) async fn inventory(connector: &Connector, settings: &SqlServerSource,
         for row in conn.rows(sql::VIEWS, &parameters).await.map_err(told)? {
             let row = Cells::from(row);
             let (schema, table) = (row.some_text(0).map_err(told)?, row.some_text(1).map_err(told)?);
-            inventory.no_tables.push(TableName { database: facts.database.clone(), schema: Some(schema.to_owned()), table: table.to_owned() });
+            inventory.no_tables.push(TableName {
+                database: facts.database.clone(),
+                schema: Some(schema.to_owned()),
+                table: table.to_owned(),
+            });
         }
     }
     for listed in found {

@@ -70,7 +70,8 @@ impl Visitor {
         };
         let table = self.table(&mut session.conn, lane, &standing).await?;
         let round = Round::new(table, lane, current, snapshot, self.settings.tracking_only);
-        let most = self.settings.batches_per_visit.map_or(MOST_VISIT_ROWS, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
+        let most =
+            self.settings.batches_per_visit.map_or(MOST_VISIT_ROWS, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
         let most = most.min(MOST_VISIT_ROWS);
         let (text, parameters) = round.query(lane, most)?;
         let mut assembly = Assembly::new(round.table.clone(), (self.limits.batch_changes, self.limits.batch_bytes), self.limits.row_bytes);
@@ -112,15 +113,15 @@ impl Visitor {
                 }
                 Settled::Absent => return Ok(Visited::Absent),
             }
-            if let Some(last) = last.as_ref().filter(|last| last.version > current) {
-                // they come again: by then they are no news
-                lane.known = lane.known.max(last.version);
-            }
         }
-        let place = match &last {
+        let mut place = match &last {
             Some(last) if cut => round.behind(lane, last, false)?,
             _ => round.drained(lane, last.as_ref()),
         };
+        if let Some(last) = last.as_ref().filter(|last| last.version > current) {
+            // they come again: by then they are no news
+            place.known = place.known.max(last.version);
+        }
         let moved = place != lane.place;
         lane.place = place;
         if !assembly.is_empty() {
@@ -210,9 +211,8 @@ impl Round {
 
     fn last(&self, cells: Cells) -> Result<Last, Fault> {
         let version = cells.some_number(0)?;
-        let ahead = |(number, inside): (usize, &Inside)| {
-            version < inside.version || (version == inside.version && self.is_up_to(&cells, number))
-        };
+        let ahead =
+            |(number, inside): (usize, &Inside)| version < inside.version || (version == inside.version && self.is_up_to(&cells, number));
         let ahead = self.insides.iter().enumerate().map(ahead).collect();
         Ok(Last { version, ahead, cells })
     }

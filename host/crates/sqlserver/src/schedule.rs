@@ -63,7 +63,9 @@ struct Done {
 struct Look {
     /// The version that was the current one before.
     current: i64,
-    /// The tables of which it is known that they have, or may have, changes.
+    /// The tables that were asked about.
+    asked: HashSet<TableName>,
+    /// Those of them that have, or may have, changes.
     changed: HashSet<TableName>,
     listed: Vec<Listed>,
     facts: Facts,
@@ -182,10 +184,13 @@ impl Schedule {
             }
             let is_same = |listed: &&Listed| {
                 let own = &lane.place.identity;
-                listed.object == own.object && listed.tracked.is_some_and(|(begin, minimum)| begin == own.begin && minimum <= lane.place.version)
+                listed.object == own.object
+                    && listed.tracked.is_some_and(|(begin, minimum)| begin == own.begin && minimum <= lane.place.version)
             };
-            let unchanged = lane.void.is_none() && lane.place.identity.database == look.facts.identity && lane.place.version <= look.current;
-            let is_quiet = unchanged && lane.place.is_copied() && lane.place.inside.is_none() && !look.changed.contains(name);
+            let unchanged =
+                lane.void.is_none() && lane.place.identity.database == look.facts.identity && lane.place.version <= look.current;
+            let is_known = lane.place.version == look.current || look.asked.contains(name);
+            let is_quiet = unchanged && is_known && lane.place.is_copied() && lane.place.inside.is_none() && !look.changed.contains(name);
             match listed.get(name) {
                 Some(one) if is_quiet && is_same(one) => quiet.push(name.clone()),
                 None => gone.push(name.clone()),
@@ -270,6 +275,7 @@ impl Schedule {
                 && lane.place.version < current
         });
         let behind: Vec<&TrackedLane> = behind.collect();
+        let asked = behind.iter().map(|lane| lane.name.clone()).collect();
         let mut changed = HashSet::new();
         for some in behind.chunks(QUIET_TABLES) {
             if let [only] = some {
@@ -293,7 +299,7 @@ impl Schedule {
             self.visitor.limits.known_tables,
         )
         .await?;
-        Ok(Look { current, changed, listed, facts: session.facts.clone() })
+        Ok(Look { current, asked, changed, listed, facts: session.facts.clone() })
     }
 
     /// Begins the lanes of tables that are new.

@@ -10,9 +10,7 @@ use super::{
     table::TrackedTable,
     tracked_lane::TrackedLane,
 };
-use sluicegate_config::{
-    ChangeHeaders, Isolation, Secret, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes,
-};
+use sluicegate_config::{ChangeHeaders, Isolation, Secret, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes};
 use sluicegate_model::change::{Batch, Change, Event, NO_IMAGE, Offset, Operation, TableName, Transaction};
 use sluicegate_source::Ledger as _;
 
@@ -75,26 +73,30 @@ fn table(settings: &SqlServerSource) -> TrackedTable {
 #[test]
 fn the_round_of_a_table() {
     let table = table(&settings());
-    insta::assert_snapshot!(sql::changes(&table, false, false, 0), @"");
-    insta::assert_snapshot!(sql::changes(&table, false, true, 1), @"");
+    insta::assert_snapshot!(sql::changes(&table, false, false, 0), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CAST(c.[price] AS decimal(19,4)), c.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c LEFT OUTER JOIN [dbo].[odd]]name] AS t ON t.[price] = c.[price] AND t.[code] = c.[code] ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
+    insta::assert_snapshot!(sql::changes(&table, false, true, 1), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CASE WHEN (c.[price] > CAST(CAST(@P6 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P6 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P7 COLLATE Latin1_General_CI_AS AS varchar(20))) THEN 0 ELSE 1 END, CAST(c.[price] AS decimal(19,4)), c.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c LEFT OUTER JOIN [dbo].[odd]]name] AS t ON t.[price] = c.[price] AND t.[code] = c.[code] WHERE c.SYS_CHANGE_VERSION > @P3 OR (c.SYS_CHANGE_VERSION = @P3 AND ((c.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))))) ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
 }
 
 #[test]
 fn the_round_of_a_table_in_tracking_only() {
     let settings = SqlServerSource { tracking_only: true, ..settings() };
-    insta::assert_snapshot!(sql::changes(&table(&settings), true, true, 0), @"");
+    insta::assert_snapshot!(sql::changes(&table(&settings), true, true, 0), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CAST(c.[price] AS decimal(19,4)), c.[code] FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c WHERE c.SYS_CHANGE_VERSION > @P3 OR (c.SYS_CHANGE_VERSION = @P3 AND ((c.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))))) ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
 }
 
 #[test]
 fn the_chunks_of_a_copy() {
     let table = table(&settings());
-    insta::assert_snapshot!(sql::rows(&table, false, false, 0), @"");
-    insta::assert_snapshot!(sql::rows(&table, false, true, 1), @"");
+    insta::assert_snapshot!(sql::rows(&table, false, false, 0), @r#"SELECT TOP (@P1) CAST(t.[price] AS decimal(19,4)), t.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM [dbo].[odd]]name] AS t ORDER BY t.[price], t.[code]"#);
+    insta::assert_snapshot!(sql::rows(&table, false, true, 1), @r#"SELECT TOP (@P1) CASE WHEN (t.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (t.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND t.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))) THEN 0 ELSE 1 END, CAST(t.[price] AS decimal(19,4)), t.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM [dbo].[odd]]name] AS t WHERE (t.[price] > CAST(CAST(@P2 AS decimal(19,4)) AS money)) OR (t.[price] = CAST(CAST(@P2 AS decimal(19,4)) AS money) AND t.[code] > CAST(@P3 COLLATE Latin1_General_CI_AS AS varchar(20))) ORDER BY t.[price], t.[code]"#);
 }
 
 #[test]
 fn g99_which_of_many_tables_changed() {
-    insta::assert_snapshot!(sql::changed(&["[dbo].[a]", "[dbo].[b]", "[dbo].[c]"], 2), @"");
+    insta::assert_snapshot!(sql::changed(&["[dbo].[a]", "[dbo].[b]", "[dbo].[c]"], 2), @r#"
+    SELECT 0 WHERE EXISTS (SELECT 1 FROM CHANGETABLE(CHANGES [dbo].[a], @P1) AS c)
+    UNION ALL SELECT 1 WHERE EXISTS (SELECT 1 FROM CHANGETABLE(CHANGES [dbo].[b], @P2) AS c);
+    SELECT 2 WHERE EXISTS (SELECT 1 FROM CHANGETABLE(CHANGES [dbo].[c], @P3) AS c)
+    "#);
 }
 
 #[test]
@@ -124,18 +126,41 @@ fn every_type_of_a_key_is_compared_in_its_own_type() {
         let column = &table.columns[0];
         format!("{:24} {:50} {}", column.native.to_string(), column.parameter(4), column.select("t"))
     };
-    insta::assert_snapshot!(columns.map(text).join("\n"), @"");
+    insta::assert_snapshot!(columns.map(text).join("\n"), @r#"
+    bigint                   @P4                                                t.[k]
+    bit                      @P4                                                t.[k]
+    float                    @P4                                                t.[k]
+    decimal(38,10)           CAST(@P4 AS decimal(38,10))                        t.[k]
+    smallmoney               CAST(CAST(@P4 AS decimal(10,4)) AS smallmoney)     CAST(t.[k] AS decimal(10,4))
+    char(10)                 CAST(@P4 COLLATE Latin1_General_BIN2 AS char(10))  t.[k]
+    nvarchar(20)             @P4                                                t.[k]
+    uniqueidentifier         CAST(@P4 AS uniqueidentifier)                      t.[k]
+    date                     CAST(@P4 AS date)                                  t.[k]
+    time(7)                  CAST(@P4 AS time(7))                               t.[k]
+    datetime                 CONVERT(datetime, @P4, 121)                        t.[k]
+    smalldatetime            CONVERT(smalldatetime, @P4, 121)                   t.[k]
+    datetime2(7)             CAST(@P4 AS datetime2(7))                          t.[k]
+    datetimeoffset(7)        CAST(@P4 AS datetimeoffset(7))                     t.[k]
+    varbinary(16)            @P4                                                t.[k]
+    hierarchyid              CAST(@P4 AS hierarchyid)                           t.[k].ToString()
+    "#);
 }
 
 #[test]
 fn a42_unknown_types_go_by_the_policy() {
     let columns = [keyed(column(1, "id", "int"), 1), column(2, "new", "frobnicate")];
     let with = |unknown_types| TrackedTable::new(&name(), &columns, false, "", &SqlServerSource { unknown_types, ..settings() }, 1000);
-    insta::assert_snapshot!(with(UnknownTypes::Stop).unwrap_err(), @"");
+    insta::assert_snapshot!(with(UnknownTypes::Stop).unwrap_err(), @r#"
+    table sales.dbo.odd]name: the column new has the type frobnicate, which is not known
+      remedy: Write `unknown_types: text` or `unknown_types: skip` at the source, or leave the table out with `exclude`.
+    "#);
     assert_eq!(with(UnknownTypes::Skip).unwrap().columns.len(), 1);
     assert_eq!(with(UnknownTypes::Text).unwrap().columns[1].select("t"), "CAST(t.[new] AS nvarchar(max))");
     let variant = [keyed(column(1, "id", "sql_variant"), 1)];
-    insta::assert_snapshot!(TrackedTable::new(&name(), &variant, false, "", &settings(), 1000).unwrap_err(), @"");
+    insta::assert_snapshot!(TrackedTable::new(&name(), &variant, false, "", &settings(), 1000).unwrap_err(), @r#"
+    table sales.dbo.odd]name: its key has the column id of the type sql_variant, of which a value cannot be compared
+      remedy: Leave the table out with `exclude`, or give it a primary key of other types.
+    "#);
 }
 
 fn identity() -> Identity {
@@ -167,7 +192,13 @@ fn a_place_is_stored_as_text_that_an_operator_can_read() {
     for place in &places {
         assert_eq!(CtPlace::parse(&place.to_json()).unwrap(), *place);
     }
-    insta::assert_snapshot!(places.map(|place| place.to_json()).join("\n"), @"");
+    insta::assert_snapshot!(places.map(|place| place.to_json()).join("\n"), @r#"
+    {"generation":1,"database":"5 2024-01-01T00:00:00","object":7,"begin":3,"version":9}
+    {"generation":1,"database":"5 2024-01-01T00:00:00","object":7,"begin":3,"version":9,"inside":10,"last_key":["k"]}
+    {"generation":2,"database":"5 2024-01-01T00:00:00","object":7,"begin":3,"version":9,"copying":[]}
+    {"generation":2,"database":"5 2024-01-01T00:00:00","object":7,"begin":3,"version":9,"copying":["a\"b","2"]}
+    {"generation":1,"database":"5 2024-01-01T00:00:00","object":7,"begin":3,"version":9,"known":12}
+    "#);
     for text in ["", "{}", "7", &at(9).to_json().replace('9', "-9"), &at(9).to_json().replace("\"generation\":1", "\"generation\":0")] {
         assert!(CtPlace::parse(text).is_err(), "{text}");
     }
@@ -188,7 +219,14 @@ fn batch(versions: &[i64], place: &CtPlace) -> Batch {
     for (number, version) in versions.iter().enumerate() {
         batch.transactions.push(Transaction { position: version.cast_unsigned(), ..Transaction::default() });
         batch.events.push(Event { transaction: number as u32, ..Event::default() });
-        batch.changes.push(Change { table: 0, before: NO_IMAGE, after: number as u32, operation: Operation::Update, event: number as u32, row: 0 });
+        batch.changes.push(Change {
+            table: 0,
+            before: NO_IMAGE,
+            after: number as u32,
+            operation: Operation::Update,
+            event: number as u32,
+            row: 0,
+        });
     }
     batch
 }

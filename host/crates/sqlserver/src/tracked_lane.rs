@@ -118,7 +118,14 @@ impl TrackedLane {
     /// Places inside of versions that matter to what comes next: those of sinks, and its own.
     pub(super) fn insides(&self) -> Vec<Inside> {
         let mut all: Vec<Inside> = self.place.inside.iter().cloned().collect();
-        all.extend(self.sinks.inside.iter().filter(|inside| inside.version > self.place.version && !all.contains(inside)).cloned().collect::<Vec<_>>());
+        all.extend(
+            self.sinks
+                .inside
+                .iter()
+                .filter(|inside| inside.version > self.place.version && !all.contains(inside))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
         all
     }
 
@@ -175,7 +182,10 @@ pub(super) fn judge(place: &CtPlace, database: &Arc<str>, standing: Option<&Stan
         return Verdict::Incoherent;
     }
     if current < place.version {
-        return Verdict::Lost(format!("the database's version {current} is before the place's {}: an older copy of it was restored", place.version));
+        return Verdict::Lost(format!(
+            "the database's version {current} is before the place's {}: an older copy of it was restored",
+            place.version
+        ));
     }
     if place.version < minimum {
         return Verdict::Lost(format!("changes up to version {minimum} were cleaned up, the place is {}", place.version));

@@ -244,7 +244,8 @@ impl Visitor {
 
     /// The parts of a key as parameters.
     pub(super) fn parts(table: &TrackedTable, key: &KeyText, into: &mut Vec<Parameter>) -> Result<(), Fault> {
-        let parts: Option<Vec<Parameter>> = table.key_columns().zip(key.iter()).map(|(column, text)| Parameter::of_key(column, text)).collect();
+        let parts: Option<Vec<Parameter>> =
+            table.key_columns().zip(key.iter()).map(|(column, text)| Parameter::of_key(column, text)).collect();
         match parts.filter(|parts| parts.len() == table.key.len() && key.len() == parts.len()) {
             Some(parts) => {
                 into.extend(parts);

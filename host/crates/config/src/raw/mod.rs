@@ -21,11 +21,11 @@ pub(super) use sink::{
     RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
 };
 pub(super) use snapshot::{RawSnapshot, RawSnapshotMode};
-pub(super) use sqlserver::{
-    RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder, RawTrackedStart,
-    RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
-};
 pub(super) use source::{RawGenerator, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
+pub(super) use sqlserver::{
+    RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder,
+    RawTrackedStart, RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
+};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]

@@ -54,7 +54,11 @@ impl Check<'_> {
             self.refuse("source.ca_file", "certificates are not checked with this `tls`", remedy);
         }
         if raw.tables.len() > MOST_TRACKED_ENTRIES {
-            self.refuse("source.tables", format!("there are {} entries", raw.tables.len()), format!("write at most {MOST_TRACKED_ENTRIES}"));
+            self.refuse(
+                "source.tables",
+                format!("there are {} entries", raw.tables.len()),
+                format!("write at most {MOST_TRACKED_ENTRIES}"),
+            );
         }
         let mut tables: Vec<TrackedTables> =
             raw.tables.into_iter().enumerate().map(|(i, tables)| self.tracked(&format!("source.tables[{i}]"), tables)).collect();
@@ -64,7 +68,11 @@ impl Check<'_> {
         let tracking_only = matches!(raw.record, Some(RawRecordMode::TrackingOnly));
         let re_initialise = matches!(raw.lost_position, Some(RawLostPosition::ReInitialise));
         if raw.batches_per_visit.is_some() && matches!(raw.strategy, Some(RawVisitStrategy::DrainTable)) {
-            self.refuse("source.batches_per_visit", "with `strategy: drain-table` a visit has no end but the table's", "leave one of them out");
+            self.refuse(
+                "source.batches_per_visit",
+                "with `strategy: drain-table` a visit has no end but the table's",
+                "leave one of them out",
+            );
         }
         for (name, number) in [("queries_per_second", raw.queries_per_second), ("copy_rows_per_second", raw.copy_rows_per_second)] {
             if number == Some(0) {
