@@ -67,6 +67,7 @@ fn go_on(root: &Path, state: Option<&str>) -> Result<String> {
             Ok(())
         })?;
     }
+    streams.idle()?;
     let state = streams.flush()?;
     let plain = root.join(&state.plain.file);
     // a full file was closed, and the state names the next one

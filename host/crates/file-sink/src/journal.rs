@@ -1,10 +1,10 @@
-//! Destinations whose files no checkpoint names yet: a start after a crash has to find what was written there in vain.
+//! Destinations whose files no checkpoint names yet: a start after a crash finds and removes what was written there.
 //!
 //! One hidden file in the sink's folder, a destination a line, synced before the first file of a destination is made. Lines
 //! go when the checkpoint names their destinations.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -54,7 +54,7 @@ impl Journal {
         ))
     }
 
-    /// Removes the file: nothing is in vain any more.
+    /// Removes the file: the checkpoint names every destination.
     pub fn clear(&self) -> Result<()> {
         remove_file(&self.path)
     }
@@ -63,7 +63,7 @@ impl Journal {
     pub fn add(&mut self, destination: &str) -> Result<()> {
         let add = || {
             let new = !self.path.try_exists()?;
-            let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+            let mut file = file::append(&self.path)?;
             file.write_all(format!("{destination}\n").as_bytes())?;
             file.sync_all()?;
             if new { folder::sync(folder::parent(&self.path)) } else { Ok(()) }
@@ -90,8 +90,10 @@ impl Journal {
         }
         let text: String = self.added.iter().map(|destination| format!("{destination}\n")).collect();
         let new = self.path.with_extension("destinations-new");
+        // left by a crash
+        remove_file(&new)?;
         let write = || {
-            let mut file = File::create(&new)?;
+            let mut file = file::make(&new)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &self.path)?;

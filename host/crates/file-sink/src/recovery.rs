@@ -1,8 +1,7 @@
 //! Opening: brings the folder back to what the checkpoint says is durable.
 
 use std::{
-    fs::{self, File},
-    io, iter,
+    fs, io, iter,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +13,7 @@ use super::{
     remove_file,
 };
 use sluicegate_model::{Error, ErrorKind, Result};
-use sluicegate_storage::{Lock, LockFault, folder};
+use sluicegate_storage::{Lock, LockFault, file, folder};
 
 /// Where writing goes on.
 pub(super) struct Recovered {
@@ -24,7 +23,7 @@ pub(super) struct Recovered {
     pub destinations: Vec<(String, Start)>,
     /// Keeps other processes off the files.
     pub lock: Lock,
-    /// While this file exists, no checkpoint names any of our files: all of them were written in vain.
+    /// While this file exists, no checkpoint names any of our files, so a start removes them.
     pub uncommitted: Option<PathBuf>,
 }
 
@@ -192,14 +191,14 @@ fn parse(text: &str) -> Result<(State, Naming)> {
     }
 }
 
-/// Sets out with a prefix that no checkpoint knows yet. Files under it are left over from a start that was cut short before
+/// Begins with a prefix that no checkpoint knows yet. Files under it are left over from a start that was cut short before
 /// its first checkpoint, if the marker is there; otherwise they are somebody else's.
 fn begin(folder: &Path, naming: &Naming, marker: &Path) -> Result<()> {
     if marker.try_exists().map_err(|e| fault(folder, "the folder cannot be read", e))? {
         return remove(folder, |n, _| n.prefix == naming.prefix);
     }
     refuse_others(folder, naming)?;
-    File::create(marker).and_then(|f| f.sync_all()).map_err(|e| fault(marker, "the file cannot be made", e))
+    file::make(marker).and_then(|f| f.sync_all()).map_err(|e| fault(marker, "the file cannot be made", e))
 }
 
 /// Makes sure that there are no files of the sink's prefix in a folder that it does not know yet.

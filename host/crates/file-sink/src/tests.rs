@@ -2,7 +2,7 @@ use std::{fs, io::Read, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{place::Place, *};
+use super::{journal::Journal, naming::Naming, place::Place, *};
 use sluicegate_config::{OnError, RecordFormat, Roll};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_format::JsonFormat;
@@ -308,6 +308,28 @@ fn the_probe_of_a_folder_neither_follows_a_link_nor_touches_a_file() {
     precheck(&Settings { prefix: "other".into(), ..settings(folder.path(), 500, None) }).unwrap();
     assert_eq!((fs::read_to_string(victim).unwrap(), fs::read_to_string(other).unwrap()), ("kept".into(), "kept".into()));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+/// Whoever may write to the folder could otherwise have any file of the account emptied or written to.
+#[test]
+fn the_sinks_own_files_are_not_written_through_a_link() {
+    for name in [".orders.uncommitted", ".orders.destinations", ".orders.destinations-new", ".orders.lock"] {
+        for there in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (root, victim) = (folder.path().join("out"), folder.path().join("victim"));
+            fs::create_dir(&root).unwrap();
+            if there {
+                fs::write(&victim, "kept").unwrap();
+            }
+            std::os::unix::fs::symlink(&victim, root.join(name)).unwrap();
+            let naming = Naming { prefix: "orders".into(), zstd: false };
+            let mut journal = Journal::new(&root, &naming);
+            let _refused_or_not = open(&settings(folder.path(), 500, None), None).map(drop);
+            let _refused_or_not =
+                journal.add("eu").and_then(|()| journal.settle()).and_then(|()| journal.add("us")).and_then(|()| journal.settle());
+            assert_eq!(fs::read_to_string(&victim).ok(), there.then(|| "kept".to_owned()), "{name}");
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -21,6 +21,23 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a regular file for appending, and makes it if it is not there. A link is an error: somebody else may have put it there to
+/// have another file written to.
+pub fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    if !file.metadata()?.file_type().is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Makes a file that must not be there; a link of that name counts as there.
+pub fn make(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
 /// Reads a regular file of at most `most` bytes. One that has more, or gets more while it is read, is an error of kind
 /// `FileTooLarge`.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
