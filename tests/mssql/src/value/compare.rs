@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Datum, Type};
+use super::{Datum, Kind, Type, number, time};
 
 /// uniqueidentifier is ordered by these bytes of the wire's form, the first one first.
 const GUID_ORDER: [usize; 16] = [10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3];
@@ -42,12 +42,32 @@ pub fn push_key(key: &mut Vec<u8>, value: &Datum, of: &Type) {
             key.extend(time.to_be_bytes());
         }
         Datum::Guid(guid) => key.extend(GUID_ORDER.map(|at| guid[at])),
-        Datum::Variant(inner) => {
-            // families of types first, by their rank
-            key.push(inner.0.kind.rank());
-            push_key(key, &inner.1, &inner.0);
-        }
+        Datum::Variant(inner) => push_variant(key, &inner.1, &inner.0),
     }
+}
+
+/// Variants are ordered by families of types first; in one family, values are compared whatever their exact types.
+fn push_variant(key: &mut Vec<u8>, value: &Datum, of: &Type) {
+    let exact = |digits: i128, scale: u8| {
+        let common = number::rescale(digits, scale, 18).unwrap_or(if digits < 0 { i128::MIN } else { i128::MAX });
+        (4, Datum::Decimal(common, 18))
+    };
+    let (family, value) = match value {
+        Datum::Bytes(_) => (1, value.clone()),
+        Datum::Guid(_) => (2, value.clone()),
+        Datum::Bit(b) => exact(i128::from(*b), 0),
+        Datum::Int(n) => exact(i128::from(*n), 0),
+        Datum::Money(n) => exact(i128::from(*n), 4),
+        Datum::Decimal(digits, scale) => exact(*digits, *scale),
+        Datum::Float(_) | Datum::Real(_) => (5, value.clone()),
+        Datum::Text(_) | Datum::Null | Datum::Variant(_) => (3, value.clone()),
+        _ => {
+            let moment = time::parts(value).and_then(|parts| time::make(parts, Kind::DateTimeOffset(7)).ok());
+            (6, moment.unwrap_or_else(|| value.clone()))
+        }
+    };
+    key.push(family);
+    push_key(key, &value, of);
 }
 
 fn push_float(key: &mut Vec<u8>, f: f64) {
@@ -85,7 +105,7 @@ pub fn order(a: &Datum, b: &Datum, of: &Type) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::{Collation, Kind, convert::literal};
+    use crate::value::{Collation, convert::literal};
 
     fn ascending(kind: Kind, texts: &[&str]) {
         let of = Type { kind, collation: Collation::default() };

@@ -135,3 +135,75 @@ pub fn row(out: &mut Vec<u8>, set: &ResultSet, at: usize) -> Result<()> {
     out.extend(bits);
     row.iter().zip(&set.columns).filter(|(v, _)| !v.is_null()).try_for_each(|(value, column)| value::push(out, value, column))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{Datum, Kind};
+
+    fn encoded(kind: Kind, nullable: bool, value: Datum) -> Vec<u8> {
+        let column = OutColumn { stored: true, ..OutColumn::plain("", kind, nullable) };
+        let set = ResultSet { columns: vec![column], rows: vec![[value].into()] };
+        let mut out = Vec::new();
+        columns(&mut out, &set.columns);
+        row(&mut out, &set, 0).expect("a row");
+        out
+    }
+
+    #[test]
+    fn g107_an_int_has_the_bytes_of_a_real_server() {
+        let fixed = [0x81, 1, 0, 0, 0, 0, 0, 0x08, 0, 0x38, 0, 0xD1, 5, 0, 0, 0];
+        assert_eq!(encoded(Kind::Int, false, Datum::Int(5)), fixed);
+        let nullable = [0x81, 1, 0, 0, 0, 0, 0, 0x09, 0, 0x26, 4, 0, 0xD1, 4, 5, 0, 0, 0];
+        assert_eq!(encoded(Kind::Int, true, Datum::Int(5)), nullable);
+    }
+
+    #[test]
+    fn g108_only_columns_that_cannot_be_null_have_fixed_types() {
+        let kinds = [
+            (Kind::TinyInt, 0x30, 0x26),
+            (Kind::SmallInt, 0x34, 0x26),
+            (Kind::BigInt, 0x7F, 0x26),
+            (Kind::Bit, 0x32, 0x68),
+            (Kind::Real, 0x3B, 0x6D),
+            (Kind::Float, 0x3E, 0x6D),
+            (Kind::SmallMoney, 0x7A, 0x6E),
+            (Kind::Money, 0x3C, 0x6E),
+            (Kind::SmallDateTime, 0x3A, 0x6F),
+            (Kind::DateTime, 0x3D, 0x6F),
+            (Kind::Decimal(9, 2), 0x6A, 0x6A),
+            (Kind::Date, 0x28, 0x28),
+            (Kind::Time(7), 0x29, 0x29),
+            (Kind::DateTime2(7), 0x2A, 0x2A),
+            (Kind::DateTimeOffset(7), 0x2B, 0x2B),
+            (Kind::UniqueIdentifier, 0x24, 0x24),
+        ];
+        for (kind, fixed, nullable) in kinds {
+            let token = |can: bool| {
+                let mut out = Vec::new();
+                types::push(&mut out, &OutColumn::plain("", kind, can));
+                out[0]
+            };
+            assert_eq!((token(false), token(true)), (fixed, nullable), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn g109_the_high_half_of_money_comes_first() {
+        let bytes = encoded(Kind::Money, false, Datum::Money(0x0000_0001_0000_0002));
+        assert_eq!(bytes[bytes.len() - 8..], [1, 0, 0, 0, 2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn g112_old_large_values_carry_a_text_pointer() {
+        let bytes = encoded(Kind::Image, true, Datum::bytes(&[7]));
+        let expected = [&[16], b"dummy textptr\0\0\0".as_slice(), b"dummyTS\0", &[1, 0, 0, 0, 7]].concat();
+        assert!(bytes.ends_with(&expected));
+    }
+
+    #[test]
+    fn g113_a_rowversion_has_its_user_type() {
+        let bytes = encoded(Kind::RowVersion, false, Datum::bytes(&[0; 8]));
+        assert_eq!(bytes[3..7], [0x50, 0, 0, 0]);
+    }
+}

@@ -144,7 +144,8 @@ pub fn value_text(value: &ColumnData<'static>) -> String {
         ColumnData::String(v) => or_null(v, ToString::to_string),
         ColumnData::Binary(v) => or_null(v, |b| hex(b)),
         ColumnData::Guid(v) => or_null(v, ToString::to_string),
-        ColumnData::Numeric(v) => or_null(v, ToString::to_string),
+        // the driver prints a fraction also where the scale has none
+        ColumnData::Numeric(v) => or_null(v, |n| if n.scale() == 0 { n.value().to_string() } else { n.to_string() }),
         ColumnData::Xml(v) => or_null(v, ToString::to_string),
         other => format!("{other:?}"),
     }

@@ -9,9 +9,9 @@ use tiberius::{ColumnData, Row};
 
 use crate::client::{Client, hex, value_text};
 
-const TABLES: [&str; 2] = ["orders", "lines"];
+pub const TABLES: [&str; 2] = ["orders", "lines"];
 
-fn histories() -> Vec<Value> {
+pub fn histories() -> Vec<Value> {
     let packed = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/histories.ndjson.zst")).expect("the histories");
     let lines = String::from_utf8(zstd::decode_all(packed.as_slice()).expect("packed histories")).expect("text");
     lines.lines().map(|line| serde_json::from_str(line).expect("a history")).collect()
@@ -36,7 +36,7 @@ fn change(row: &Row) -> Value {
     })
 }
 
-fn by_key(rows: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
+pub fn by_key(rows: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
     rows.map(|row| (row["key"].to_string(), row)).collect()
 }
 
