@@ -186,7 +186,7 @@ impl Checked<'_> {
             let columns = catalogue::columns(conn, listed.object).await?;
             match TrackedTable::new(&listed.name, &columns, true, "", self.settings, self.limits.row_bytes) {
                 Ok(_) => {
-                    converted.extend(table::skips(self.settings, &columns).into_iter().map(|column| format!("{}.{column}", listed.name)))
+                    converted.extend(table::skips(self.settings, &columns).into_iter().map(|column| format!("{}.{column}", listed.name)));
                 }
                 Err(error) => self.findings.push(Finding::of("column types", &error)),
             }
