@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz` and `/metrics`, and `/plugins` where it is allowed.
+//! `GET /healthz`, `/readyz` and `/metrics`, and `/plugins` and `/outputs` where it is allowed.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     admin::{self, Admin},
     connection::{BoundedListener, Clock},
-    metrics,
+    metrics, outputs,
     readiness::Watch,
 };
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
@@ -69,7 +69,7 @@ impl Server {
         let mut router =
             Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
         if let Some(admin) = self.admin {
-            router = router.merge(admin::router(admin, status.clone()));
+            router = router.merge(admin::router(admin, status.clone())).merge(outputs::router(status.clone()));
         }
         let bounded = BoundedListener::new(self.listener, limits.http_connections, limits.http_connection_time);
         let service = router.into_make_service_with_connect_info::<Clock>();
