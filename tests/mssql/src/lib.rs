@@ -11,7 +11,7 @@
 //! methods of the handle.
 //!
 //! What it knowingly lacks: locks of rows that were only read (READ COMMITTED reads what was committed when the statement began, as with
-//! READ_COMMITTED_SNAPSHOT), plans, statistics, procedures, triggers, foreign keys, views, MERGE, and cleanup by the clock (a test cleans
+//! READ_COMMITTED_SNAPSHOT, and READ UNCOMMITTED reads nothing else), plans, statistics, procedures, triggers, foreign keys, views, MERGE, and cleanup by the clock (a test cleans
 //! when it wants to). Text is ordered by base letters, accents and case, which is near to Windows' order, not equal to it.
 
 pub mod control;

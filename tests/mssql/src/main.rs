@@ -1,6 +1,6 @@
-//! Runs the simulator alone: `sluicegate-mssql-simulator [ADDRESS]`. Prints where it listens, and runs until its input ends.
+//! Runs the simulator alone: `sluicegate-mssql-simulator [ADDRESS]`. Prints where it listens, and runs until it is ended.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use sluicegate_mssql_simulator::Simulator;
 
@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "ADDRESS={}\nUSER=sa\nPASSWORD={}", simulator.address(), Simulator::PASSWORD)?;
     out.flush()?;
     drop(out);
-    std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    loop {
+        std::thread::park();
+    }
 }

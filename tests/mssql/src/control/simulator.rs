@@ -99,11 +99,9 @@ impl Builder {
                     shared.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(id, copy);
                 }
                 let _ = thread::Builder::new().name(format!("session-{id}")).spawn(move || {
+                    let closing = Closing { shared, id };
                     // a client that goes away, or sends what is no TDS, ends its connection and nothing else
-                    let _ = wire::serve(shared.server.clone(), socket, &encryption, id);
-                    if let Some(socket) = shared.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) {
-                        let _ = socket.shutdown(Shutdown::Both);
-                    }
+                    let _ = wire::serve(closing.shared.server.clone(), socket, &encryption, id);
                 });
             }
         })?;
@@ -118,6 +116,20 @@ struct Shared {
     stopping: AtomicBool,
     next_session: AtomicI64,
     address: SocketAddr,
+}
+
+/// Closes a client's socket however its session ends, also by a panic.
+struct Closing {
+    shared: Arc<Shared>,
+    id: i64,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(socket) = self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// A running simulator; it stops when the handle that started it goes. Clones are for faults that act on it.

@@ -68,7 +68,7 @@ impl Database {
             read_only: false,
             secondary: false,
             compatibility: 170,
-            collation: Collation::default(),
+            collation: Collation::of_server(),
             schemas: [(1, "dbo".to_owned()), (3, "INFORMATION_SCHEMA".to_owned()), (4, "sys".to_owned())].into(),
             tables: BTreeMap::new(),
             commits: RedBlackTreeMapSync::new_sync(),

@@ -104,6 +104,11 @@ impl Server {
         result
     }
 
+    /// `ProductVersion`
+    pub fn product_version(&self) -> String {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The number of a new transaction.
     pub fn next_transaction(&self) -> u64 {
         self.next_transaction.fetch_add(1, Ordering::Relaxed)

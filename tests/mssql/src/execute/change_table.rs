@@ -98,7 +98,10 @@ fn check(statement: &Statement, created: &mut Vec<String>, run: &Run<'_>) -> Res
         Statement::Assign(_, value) => expr_sources(value, &mut found),
         _ => {}
     }
-    for (name, alias) in found {
+    for (name, alias, seek) in found {
+        if seek && !knows_forceseek(&run.server.product_version()) {
+            return Err(SqlError::syntax(","));
+        }
         if !created.contains(&name.last().to_lowercase()) {
             tracked(&name, &alias, run)?;
         }
@@ -106,7 +109,23 @@ fn check(statement: &Statement, created: &mut Vec<String>, run: &Run<'_>) -> Res
     Ok(())
 }
 
-fn query_sources(query: &crate::sql::ast::Query, found: &mut Vec<(Name, Alias)>) {
+/// 2016 SP2 CU16, 2017 CU24, 2019 CU11 and all later ones know FORCESEEK (G96); to older ones it is a syntax error.
+fn knows_forceseek(version: &str) -> bool {
+    let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    let (major, build) = (parts.first().copied().unwrap_or(0), parts.get(2).copied().unwrap_or(0));
+    match major {
+        0..=12 => false,
+        13 => build >= 5882,
+        14 => build >= 3391,
+        15 => build >= 4178,
+        _ => true,
+    }
+}
+
+/// What a batch names in CHANGETABLE: the table, the alias, and whether FORCESEEK is there.
+type Named = (Name, Alias, bool);
+
+fn query_sources(query: &crate::sql::ast::Query, found: &mut Vec<Named>) {
     for (.., inner) in &query.with {
         query_sources(inner, found);
     }
@@ -120,9 +139,11 @@ fn query_sources(query: &crate::sql::ast::Query, found: &mut Vec<(Name, Alias)>)
     }
 }
 
-fn source_sources(source: &Source, found: &mut Vec<(Name, Alias)>) {
+fn source_sources(source: &Source, found: &mut Vec<Named>) {
     match source {
-        Source::Changes { table, alias, .. } | Source::Version { table, alias, .. } => found.push((table.clone(), alias.clone())),
+        Source::Changes { table, alias, seek, .. } | Source::Version { table, alias, seek, .. } => {
+            found.push((table.clone(), alias.clone(), *seek));
+        }
         Source::Derived(query, _) => query_sources(query, found),
         Source::Join(left, right, _, on) => {
             source_sources(left, found);
@@ -137,7 +158,7 @@ fn source_sources(source: &Source, found: &mut Vec<(Name, Alias)>) {
     }
 }
 
-fn expr_sources(expr: &Expr, found: &mut Vec<(Name, Alias)>) {
+fn expr_sources(expr: &Expr, found: &mut Vec<Named>) {
     match expr {
         Expr::Exists(query) | Expr::Scalar(query) => query_sources(query, found),
         Expr::InQuery(value, query, _) => {
@@ -145,7 +166,7 @@ fn expr_sources(expr: &Expr, found: &mut Vec<(Name, Alias)>) {
             query_sources(query, found);
         }
         Expr::Minus(a) | Expr::BitNot(a) | Expr::Not(a) | Expr::IsNull(a, _) | Expr::Collate(a, _) | Expr::Method(a, _) => {
-            expr_sources(a, found)
+            expr_sources(a, found);
         }
         Expr::Cast { value, .. } => expr_sources(value, found),
         Expr::Binary(_, a, b) => [a, b].into_iter().for_each(|e| expr_sources(e, found)),

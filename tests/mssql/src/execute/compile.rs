@@ -107,7 +107,8 @@ impl Compiler<'_> {
                 Ok(Typed { node: Node::Cast { value: Box::new(value), style, attempt: *attempt }, of: to, nullable, untyped: false })
             }
             Expr::Collate(value, name) => {
-                let collation = if name.eq_ignore_ascii_case("database_default") { Collation::default() } else { Collation::named(name)? };
+                let collation =
+                    if name.eq_ignore_ascii_case("database_default") { Collation::of_server() } else { Collation::named(name)? };
                 let value = self.grouped_value(value, grouping)?;
                 Ok(Typed { of: Type { kind: value.of.kind, collation }, ..value })
             }

@@ -328,7 +328,7 @@ fn database_property(c: &Call<'_>) -> Result<Datum> {
 }
 
 fn server_property(c: &Call<'_>) -> Result<Datum> {
-    let version = c.run.server.version.lock().map_or_else(|e| e.into_inner().clone(), |v| v.clone());
+    let version = c.run.server.product_version();
     let major = version.split('.').next().unwrap_or("17").to_owned();
     Ok(match c.text(0).unwrap_or_default().to_ascii_lowercase().as_str() {
         "productversion" => variant_text(&version),

@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Result<Vec<u8>> {
         // the end of a whole step
         bits.push('1');
     }
-    while bits.len() % 8 != 0 {
+    while !bits.len().is_multiple_of(8) {
         bits.push('0');
     }
     Ok(bits.as_bytes().chunks(8).map(|byte| byte.iter().fold(0, |n, bit| n << 1 | (bit - b'0'))).collect())

@@ -152,7 +152,6 @@ impl Session {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "what came of one run, taken apart at once")]
     pub(super) fn run<T>(
         &mut self,
         world: &Arc<World>,

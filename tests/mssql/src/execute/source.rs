@@ -66,11 +66,11 @@ pub fn compile(source: &Source, outer: Option<&Scope<'_>>, run: &Run<'_>) -> Res
             Ok((SourcePlan::Derived(Box::new(plan)), columns))
         }
         Source::Values(rows, alias) => values(rows, alias, outer, run),
-        Source::Changes { table, last, alias } => {
+        Source::Changes { table, last, alias, .. } => {
             let (rows, columns) = change_table::changes(table, last, alias, run)?;
             Ok((SourcePlan::Rows(rows), named(columns, alias)?))
         }
-        Source::Version { table, columns, values, alias } => {
+        Source::Version { table, columns, values, alias, .. } => {
             let scope = Scope { columns: Vec::new(), outer };
             let (lookup, found) = change_table::version(table, columns, values, alias, &Compiler { scope: &scope, run })?;
             Ok((SourcePlan::Version(lookup), named(found, alias)?))

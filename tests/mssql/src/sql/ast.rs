@@ -271,8 +271,8 @@ pub enum Source {
     Table { name: Name, alias: Alias, hints: Vec<String> },
     Derived(Box<Query>, Alias),
     Values(Vec<Vec<Expr>>, Alias),
-    Changes { table: Name, last: Expr, alias: Alias },
-    Version { table: Name, columns: Vec<String>, values: Vec<Expr>, alias: Alias },
+    Changes { table: Name, last: Expr, seek: bool, alias: Alias },
+    Version { table: Name, columns: Vec<String>, values: Vec<Expr>, seek: bool, alias: Alias },
     Join(Box<Source>, Box<Source>, Join, Option<Expr>),
     Apply { left: Box<Source>, right: Box<Source>, outer: bool },
 }

@@ -6,5 +6,6 @@ mod expression;
 mod lexer;
 mod parser;
 mod query;
+mod setting;
 
 pub use parser::parse;

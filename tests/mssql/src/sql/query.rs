@@ -285,11 +285,12 @@ impl Parser {
             let table = self.name()?;
             self.expect_symbol(",")?;
             let last = self.last_version()?;
-            if self.accept_symbol(",") && !self.accept("FORCESEEK") {
-                return Err(self.wrong());
+            let seek = self.accept_symbol(",");
+            if seek {
+                self.expect("FORCESEEK")?;
             }
             self.expect_symbol(")")?;
-            return Ok(Source::Changes { table, last, alias: self.alias()? });
+            return Ok(Source::Changes { table, last, seek, alias: self.alias()? });
         }
         if self.accept("VERSION") {
             let table = self.name()?;
@@ -301,11 +302,12 @@ impl Parser {
             self.expect_symbol("(")?;
             let values = self.list(Self::expression)?;
             self.expect_symbol(")")?;
-            if self.accept_symbol(",") && !self.accept("FORCESEEK") {
-                return Err(self.wrong());
+            let seek = self.accept_symbol(",");
+            if seek {
+                self.expect("FORCESEEK")?;
             }
             self.expect_symbol(")")?;
-            return Ok(Source::Version { table, columns, values, alias: self.alias()? });
+            return Ok(Source::Version { table, columns, values, seek, alias: self.alias()? });
         }
         Err(self.wrong())
     }

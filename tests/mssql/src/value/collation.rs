@@ -61,7 +61,7 @@ const LOCALES: [(&str, u32, u16); 27] = [
 
 impl Collation {
     /// The server's: SQL_Latin1_General_CP1_CI_AS.
-    pub fn default() -> &'static Self {
+    pub fn of_server() -> &'static Self {
         static DEFAULT: OnceLock<&'static Collation> = OnceLock::new();
         DEFAULT.get_or_init(|| Self::named("SQL_Latin1_General_CP1_CI_AS").expect("the default collation is known"))
     }
@@ -111,7 +111,7 @@ impl Collation {
             }
         }
         let by_bytes = binary || binary2;
-        if by_bytes == (case.is_some() && accent.is_some()) || utf8 && !(version >= 2) {
+        if by_bytes == (case.is_some() && accent.is_some()) || utf8 && (version < 2) {
             return None;
         }
         let (ignore_case, ignore_accent) = (case == Some(true), accent == Some(true));
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn g114_the_default_collation_has_its_recorded_bytes() {
-        assert_eq!(Collation::default().wire, [0x09, 0x04, 0xD0, 0x00, 0x34]);
+        assert_eq!(Collation::of_server().wire, [0x09, 0x04, 0xD0, 0x00, 0x34]);
         assert!(Collation::named("Latin1_General_100_CI_AS_SC_UTF8").expect("known").code_page == 65001);
         assert_eq!(Collation::named("Klingon_CI_AS").expect_err("unknown").number, 448);
     }

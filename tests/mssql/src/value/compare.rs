@@ -108,7 +108,7 @@ mod tests {
     use crate::value::{Collation, convert::literal};
 
     fn ascending(kind: Kind, texts: &[&str]) {
-        let of = Type { kind, collation: Collation::default() };
+        let of = Type { kind, collation: Collation::of_server() };
         let keys: Vec<_> = texts.iter().map(|t| key(&literal(t, &of).expect("a value"), &of)).collect();
         assert!(keys.is_sorted(), "{kind:?}: {texts:?}");
     }

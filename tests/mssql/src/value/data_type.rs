@@ -52,7 +52,7 @@ pub struct Type {
 
 impl From<Kind> for Type {
     fn from(kind: Kind) -> Self {
-        Self { kind, collation: Collation::default() }
+        Self { kind, collation: Collation::of_server() }
     }
 }
 

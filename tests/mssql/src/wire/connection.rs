@@ -185,11 +185,11 @@ struct Connection {
 pub fn serve(server: Arc<Server>, socket: TcpStream, encryption: &Encryption, id: i64) -> io::Result<()> {
     let mut link = Link::new(socket)?;
     let mut secured = false;
-    if link.begins_with_tls()? {
-        if let Encryption::Offered(config) | Encryption::Required(config) = encryption {
-            link.secure(config.clone(), false)?;
-            secured = true;
-        }
+    if link.begins_with_tls()?
+        && let Encryption::Offered(config) | Encryption::Required(config) = encryption
+    {
+        link.secure(config.clone(), false)?;
+        secured = true;
     }
     let Some((link, mut session, packet_size)) = logged_in(&server, link, encryption, secured, id)? else { return Ok(()) };
     let mut connection = Connection { server, link, packet_size, prepared: HashMap::new(), next_handle: 0 };

@@ -113,7 +113,7 @@ pub fn accepted(database: &str, packet_size: usize) -> Vec<u8> {
     token::change_text(&mut out, 2, "us_english", "");
     info(&mut out, 5703, "Changed language setting to us_english.");
     let mut collation = vec![5];
-    collation.extend(Collation::default().wire);
+    collation.extend(Collation::of_server().wire);
     collation.push(0);
     token::change(&mut out, 7, &collation);
     let mut ack = vec![1, 0x74, 0, 0, 4];
@@ -136,4 +136,24 @@ pub fn routed(out: &mut Vec<u8>, host: &str, port: u16) {
     body.extend(target);
     body.extend([0, 0]);
     token::change(out, 20, &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g115_a_login_is_answered_in_the_recorded_order() {
+        let answer = accepted("shop", 4096);
+        let (mut at, mut tokens) = (0, Vec::new());
+        while let Some([token, low, high, kind, ..]) = answer.get(at..) {
+            if *token == 0xFD {
+                tokens.push((*token, 0));
+                break;
+            }
+            tokens.push((*token, if *token == 0xE3 { *kind } else { 0 }));
+            at += 3 + usize::from(u16::from_le_bytes([*low, *high]));
+        }
+        assert_eq!(tokens, [(0xE3, 1), (0xAB, 0), (0xE3, 2), (0xAB, 0), (0xE3, 7), (0xAD, 0), (0xE3, 4), (0xFD, 0)]);
+    }
 }

@@ -6,7 +6,7 @@ mod login;
 mod parameter;
 mod request;
 mod token;
-mod types;
+mod type_info;
 mod value;
 
 pub use connection::serve;

@@ -115,9 +115,9 @@ fn code_page(collation: [u8; 5]) -> (u16, &'static Collation) {
     // the language decides, but for UTF-8
     let flags = u32::from_le_bytes([collation[0], collation[1], collation[2], collation[3]]);
     if flags >> 26 & 1 == 1 {
-        return (65001, Collation::default());
+        return (65001, Collation::of_server());
     }
-    (1252, Collation::default())
+    (1252, Collation::of_server())
 }
 
 /// A parameter: its type and its value.

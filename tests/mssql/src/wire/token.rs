@@ -1,6 +1,6 @@
 //! Tokens of answers.
 
-use super::{types, value};
+use super::{type_info, value};
 use crate::{
     error::{Result, SqlError},
     execute::{OutColumn, ResultSet},
@@ -105,7 +105,7 @@ pub fn columns(out: &mut Vec<u8>, columns: &[OutColumn]) {
     out.push(0x81);
     out.extend((columns.len() as u16).to_le_bytes());
     for column in columns {
-        out.extend(types::user_type(column.of.kind).to_le_bytes());
+        out.extend(type_info::user_type(column.of.kind).to_le_bytes());
         let case = column.of.kind.is_text() && column.of.collation.is_case_sensitive();
         let flags = u16::from(column.nullable)
             | u16::from(case) << 1
@@ -113,7 +113,7 @@ pub fn columns(out: &mut Vec<u8>, columns: &[OutColumn]) {
             | u16::from(column.identity) << 4
             | u16::from(!column.stored && !column.read_only && !column.identity) << 5;
         out.extend(flags.to_le_bytes());
-        types::push(out, column);
+        type_info::push(out, column);
         byte_text(out, &column.name);
     }
 }
@@ -181,7 +181,7 @@ mod tests {
         for (kind, fixed, nullable) in kinds {
             let token = |can: bool| {
                 let mut out = Vec::new();
-                types::push(&mut out, &OutColumn::plain("", kind, can));
+                type_info::push(&mut out, &OutColumn::plain("", kind, can));
                 out[0]
             };
             assert_eq!((token(false), token(true)), (fixed, nullable), "{kind:?}");
@@ -205,5 +205,23 @@ mod tests {
     fn g113_a_rowversion_has_its_user_type() {
         let bytes = encoded(Kind::RowVersion, false, Datum::bytes(&[0; 8]));
         assert_eq!(bytes[3..7], [0x50, 0, 0, 0]);
+    }
+
+    #[test]
+    fn g110_a_decimal_in_a_variant_has_a_sign_and_16_bytes_and_null_no_length() {
+        let variant = Datum::Variant(std::sync::Arc::new((Kind::Decimal(5, 2).into(), Datum::Decimal(-150, 2))));
+        let bytes = encoded(Kind::Variant, true, variant);
+        let expected = [&[21, 0, 0, 0, 0x6A, 2, 5, 2, 0, 150], [0_u8; 15].as_slice()].concat();
+        assert!(bytes.ends_with(&expected), "{bytes:02X?}");
+        assert!(encoded(Kind::Variant, true, Datum::Null).ends_with(&[0xD1, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn g111_a_hierarchyid_is_a_udt_of_its_assembly() {
+        let mut out = Vec::new();
+        type_info::push(&mut out, &OutColumn::plain("", Kind::HierarchyId, true));
+        assert_eq!(out[..3], [0xF0, 0x7C, 0x03]);
+        let text: String = out.iter().filter(|b| b.is_ascii_graphic()).map(|b| char::from(*b)).collect();
+        assert!(text.contains("sys") && text.contains("PublicKeyToken=89845dcd8080cc91"), "{text}");
     }
 }

@@ -42,7 +42,7 @@ pub fn push(out: &mut Vec<u8>, value: &Datum, column: &OutColumn) -> Result<()> 
             short(out, all.get(..length).ok_or_else(|| wrong(of))?);
         }
         Kind::UniqueIdentifier | Kind::Date | Kind::Time(_) | Kind::DateTime2(_) | Kind::DateTimeOffset(_) => {
-            short(out, &bytes(value, of)?)
+            short(out, &bytes(value, of)?);
         }
         Kind::VarChar(None)
         | Kind::NVarChar(None)

@@ -14,12 +14,12 @@ async fn g91_a_wrong_login_or_database_is_refused() {
     for (user, password) in [("sa", "wrong"), ("nobody", "x"), ("sa", "")] {
         let mut config = config(&simulator, "master");
         config.authentication(AuthMethod::sql_server(user, password));
-        let error = driver(config).await.err().expect("refused");
+        let error = driver(config).await.expect_err("refused");
         let (number, class, state, text) = server_error(&error);
         assert_eq!((number, class, state), (18456, 14, 1), "{user}");
         assert!(text.starts_with("Login failed for user"), "{text}");
     }
-    let error = driver(config(&simulator, "nosuch")).await.err().expect("refused");
+    let error = driver(config(&simulator, "nosuch")).await.expect_err("refused");
     assert_eq!(server_error(&error).0, 4060);
     let mut client = Client::connect(&simulator, "master").await;
     assert_eq!(client.fails("USE nosuch").await, 911);
@@ -63,7 +63,7 @@ async fn g117_g138_a_command_that_hangs_is_cancelled() {
     let mut config = config(&simulator, "shop");
     config.command_timeout(Some(Duration::from_millis(200)));
     let mut client = Client { driver: driver(config).await.expect("a login") };
-    let error = client.try_rows("SELECT * FROM t").await.err().expect("a timeout");
+    let error = client.try_rows("SELECT * FROM t").await.expect_err("a timeout");
     assert!(!matches!(error, Error::Server(_)), "{error}");
     // its stream is out of step; another connection is not
     let mut other = Client::connect(&simulator, "shop").await;

@@ -1,5 +1,6 @@
 //! A thousand random histories, with the answers of an independent model that was written from the facts. Each statement and each question
-//! goes over TDS, by the real driver, and every row, mask and context has to be the same.
+//! goes over TDS, by the real driver, and every row, mask and context has to be the same. `SLUICEGATE_CT_HISTORIES` names a file of
+//! further ones, as NDJSON, to be replayed instead.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,14 @@ use crate::client::{Client, hex, value_text};
 pub const TABLES: [&str; 2] = ["orders", "lines"];
 
 pub fn histories() -> Vec<Value> {
-    let packed = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/histories.ndjson.zst")).expect("the histories");
-    let lines = String::from_utf8(zstd::decode_all(packed.as_slice()).expect("packed histories")).expect("text");
+    let lines = match std::env::var_os("SLUICEGATE_CT_HISTORIES") {
+        Some(path) => std::fs::read(path).expect("the histories"),
+        None => {
+            let packed = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/histories.ndjson.zst")).expect("the histories");
+            zstd::decode_all(packed.as_slice()).expect("packed histories")
+        }
+    };
+    let lines = String::from_utf8(lines).expect("text");
     lines.lines().map(|line| serde_json::from_str(line).expect("a history")).collect()
 }
 
@@ -110,7 +117,7 @@ async fn replay(client: &mut Client, history: &Value) {
 async fn all_histories_have_the_answers_of_the_independent_model() {
     let simulator = Simulator::start();
     let histories = histories();
-    assert_eq!(histories.len(), 1000);
+    assert!(!histories.is_empty());
     let mut halves: Vec<Vec<Value>> = vec![Vec::new(), Vec::new()];
     for (at, history) in histories.into_iter().enumerate() {
         halves[at % 2].push(history);

@@ -145,6 +145,22 @@ async fn g94_the_database_property_is_a_tinyint() {
 }
 
 #[tokio::test]
+async fn g96_older_servers_do_not_know_forceseek() {
+    let (simulator, mut client) = setup().await;
+    let sql = "SELECT id FROM CHANGETABLE(CHANGES t, 0, FORCESEEK) AS c";
+    assert_eq!(client.texts(sql).await.len(), 3);
+    for (version, known) in
+        [("12.0.6449.1", false), ("13.0.5026.0", false), ("13.0.5882.1", true), ("15.0.4073.23", false), ("16.0.1000.6", true)]
+    {
+        simulator.set_product_version(version);
+        match known {
+            true => assert_eq!(client.texts(sql).await.len(), 3, "{version}"),
+            false => assert_eq!(client.fails(sql).await, 102, "{version}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn g97_names_have_up_to_three_parts_here_and_brackets() {
     let (_simulator, mut client) = setup().await;
     client.run("CREATE SCHEMA [odd.one]; CREATE TABLE [odd.one].[a]]b] ([i d] int PRIMARY KEY)").await;
