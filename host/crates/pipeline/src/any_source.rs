@@ -45,6 +45,7 @@ impl AnySource {
     pub fn beside(&self, pipeline: &Pipeline, sink: &str, status: &Arc<Status>) -> Self {
         match self {
             Self::Generator(source) => Self::Generator(Box::new(source.beside(status.clone()))),
+            Self::SqlServer(source) => Self::SqlServer(Box::new(source.beside(status.clone()))),
             Self::MySql(source) => {
                 let seed = format!("{} {} {sink}", pipeline.name, pipeline.state.display());
                 Self::MySql(Box::new(source.beside(status.clone(), &seed)))
@@ -109,6 +110,7 @@ impl Source for AnySource {
     fn reads_twice(&self) -> bool {
         match self {
             Self::Generator(source) => source.reads_twice(),
+            Self::SqlServer(source) => source.reads_twice(),
             Self::MySql(source) => source.reads_twice(),
         }
     }

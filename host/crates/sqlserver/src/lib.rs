@@ -69,6 +69,12 @@ impl SqlServer {
         Self { settings, limits, status, connector, findings: Vec::new() }
     }
 
+    /// Another session of the same run, that counts in `status`.
+    pub fn beside(&self, status: Arc<Status>) -> Self {
+        let (settings, connector) = (self.settings.clone(), self.connector.clone());
+        Self { settings, limits: self.limits.clone(), status, connector, findings: Vec::new() }
+    }
+
     /// What the last check found, item by item, also when it failed.
     pub fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
