@@ -33,7 +33,7 @@ fn all(folder: &str) -> Vec<(String, String)> {
 
 /// The arrows between our crates: each with what it depends on, and what only its tests and fuzz targets need besides. The order is
 /// that of the data: a crate depends on none behind it. An arrow that is new here is a decision about the architecture.
-const ARROWS: [(&str, &str, &str); 18] = [
+const ARROWS: [(&str, &str, &str); 19] = [
     ("table-pattern", "", ""),
     ("storage", "", ""),
     ("model", "table-pattern", ""),
@@ -41,6 +41,7 @@ const ARROWS: [(&str, &str, &str); 18] = [
     ("config", "model storage table-pattern", ""),
     ("source", "config model", ""),
     ("mysql", "config model source status storage table-pattern", ""),
+    ("sqlserver", "config model source status storage table-pattern", ""),
     ("generator", "config model source status", "format"),
     ("dead-letter", "model storage", ""),
     ("plugin-host", "config dead-letter model status storage", ""),
@@ -49,7 +50,11 @@ const ARROWS: [(&str, &str, &str); 18] = [
     ("file-sink", "config format model sink storage", "dead-letter status"),
     ("kafka-sink", "config format model sink", "dead-letter status"),
     ("state", "model storage", ""),
-    ("pipeline", "config dead-letter file-sink format generator kafka-sink model mysql plugin-host sink source state status storage", ""),
+    (
+        "pipeline",
+        "config dead-letter file-sink format generator kafka-sink model mysql plugin-host sink source sqlserver state status storage",
+        "",
+    ),
     ("authoring", "config dead-letter model plugin-host status storage table-pattern", "format"),
     ("", "authoring config generator model pipeline plugin-host source state status storage", "dead-letter format mysql sink"),
 ];

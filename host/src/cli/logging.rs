@@ -44,13 +44,14 @@ pub(super) fn start(output: &Output, console: &Console) -> Result<Look> {
     Ok(Look { json, terminal })
 }
 
-/// A single word is the level of this program's own events; libraries then only warn.
+/// A single word is the level of this program's own events; libraries then only warn. The driver of SQL Server logs what the server says,
+/// which may be values of rows: it is not heard unless it is named.
 fn filter(level: &str) -> Result<EnvFilter> {
     let directives = match level.trim().to_ascii_lowercase().as_str() {
         "off" => "off".to_owned(),
-        "error" => "error".to_owned(),
-        word @ ("warn" | "info" | "debug" | "trace") => format!("warn,sluicegate={word}"),
-        _ => level.to_owned(),
+        "error" => "error,tiberius=off".to_owned(),
+        word @ ("warn" | "info" | "debug" | "trace") => format!("warn,tiberius=off,sluicegate={word}"),
+        _ => format!("tiberius=off,{level}"),
     };
     EnvFilter::try_new(directives).map_err(|error| {
         Error::new(ErrorKind::Config, "the log level cannot be read")

@@ -133,7 +133,7 @@ With the YAML language server, completion and checks come with a first line such
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Run {
     #[command(flatten)]
     pipeline: PipelineFile,
@@ -141,9 +141,13 @@ struct Run {
     /// takes the new version. May be given several times
     #[arg(long, value_name = "DIR")]
     watch_build: Vec<PathBuf>,
+    /// End once everything is delivered that was changed before this start; the next run goes on there. Only with a source of type
+    /// `sqlserver`
+    #[arg(long)]
+    until_drained: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct PipelineFile {
     /// The pipeline file
     #[arg(value_name = "PIPELINE.yaml")]
@@ -174,7 +178,7 @@ pub fn main() -> ExitCode {
     // only a running pipeline has a log; what answers a question speaks to people
     let is_run = matches!(cli.command, Command::Run(_));
     let result = match cli.command {
-        Command::Run(run) => run::run(&run.pipeline.path, &run.watch_build, &console, look),
+        Command::Run(run) => run::run(&run, &console, look),
         Command::Check(arguments) => check::check(&arguments),
         Command::Checkpoint(command) => checkpoint::checkpoint(command),
         Command::Plugin(command) => plugin::plugin(command, cli.output.color),

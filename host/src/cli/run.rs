@@ -1,19 +1,14 @@
 //! `sluicegate run`.
 
-use std::{
-    io::IsTerminal as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{FAILED, again::Again, block_on, logging::Look, summary};
+use super::{FAILED, Run, again::Again, block_on, logging::Look, summary};
 use crate::service::{admin, http::Server, live::Console};
 use sluicegate_authoring as authoring;
-use sluicegate_config::{self as config, Pipeline, SinkKind};
+use sluicegate_config::{self as config, Pipeline, SinkKind, Source};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_pipeline as pipeline;
 use sluicegate_status::Status;
@@ -21,15 +16,29 @@ use sluicegate_status::Status;
 /// What `/readyz` waits for while a pipeline is about to start over.
 const AFTER_FAILURE: &str = "the pipeline to start over";
 
-/// Loads the pipeline and runs it to its end; the plugins in the folders of `building` are built before, and when they change.
-pub(super) fn run(path: &Path, building: &[PathBuf], console: &Console, look: Look) -> Result<()> {
-    authoring::rebuild(building)?;
-    let settings = config::load(path)?;
-    block_on(follow(path, settings, console.clone(), look))
+/// Loads the pipeline and runs it to its end; the plugins in the folders of `--watch-build` are built before, and when they change.
+pub(super) fn run(arguments: &Run, console: &Console, look: Look) -> Result<()> {
+    authoring::rebuild(&arguments.watch_build)?;
+    let settings = load(arguments)?;
+    block_on(follow(arguments.clone(), settings, console.clone(), look))
+}
+
+fn load(arguments: &Run) -> Result<Pipeline> {
+    let mut settings = config::load(&arguments.pipeline.path)?;
+    if arguments.until_drained {
+        match &mut settings.source {
+            Source::SqlServer(source) => source.until_drained = true,
+            Source::Generator(_) | Source::MySql(_) => {
+                return Err(Error::new(ErrorKind::Config, "only a source of type `sqlserver` has an end to drain up to")
+                    .remedy("leave `--until-drained` out; SIGTERM ends a run after what has been read"));
+            }
+        }
+    }
+    Ok(settings)
 }
 
 /// Runs the pipeline, and again after a failure that may pass.
-async fn follow(path: &Path, mut settings: Pipeline, console: Console, look: Look) -> Result<()> {
+async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: Look) -> Result<()> {
     let stop = CancellationToken::new();
     watch_signals(stop.clone(), console.clone())?;
     let mut again = Again::new(&settings.limits);
@@ -45,8 +54,8 @@ async fn follow(path: &Path, mut settings: Pipeline, console: Console, look: Loo
             "the pipeline failed, and starts over at its checkpoint"
         );
         waiting = Some((delay, error));
-        let path = path.to_owned();
-        let loading = tokio::task::spawn_blocking(move || config::load(&path));
+        let arguments = arguments.clone();
+        let loading = tokio::task::spawn_blocking(move || load(&arguments));
         settings = loading.await.map_err(|e| Error::new(ErrorKind::Internal, "loading the pipeline file panicked").caused_by(e))??;
     }
 }

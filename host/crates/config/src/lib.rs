@@ -21,6 +21,7 @@ mod reader;
 mod schema;
 mod secret;
 pub mod server;
+mod sqlserver;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -41,6 +42,7 @@ pub use pipeline::{
 pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};
+pub use sqlserver::{ChangeHeaders, Isolation, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes, WholeName};
 
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, Secret,
+    Format, Secret, SqlServerSource,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
 };
 use sluicegate_model::limits::Limits;
@@ -49,6 +49,8 @@ pub enum Source {
     Generator(GeneratorSource),
     /// A MySQL or MariaDB server's binlog.
     MySql(MySqlSource),
+    /// Tables of a SQL Server database that have Change Tracking.
+    SqlServer(SqlServerSource),
 }
 
 /// The embedded generator of a small shop's changes.

@@ -161,6 +161,27 @@ pub const DUMP_QUEUE_EVENTS: usize = 512;
 /// Bytes of those events; a single larger one goes alone.
 pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
+/// Tables that a SQL Server source reads at a time, each on a connection of its own.
+pub const SQL_SERVER_THREADS: u64 = 64;
+/// Entries of its `tables`.
+pub const MOST_TRACKED_ENTRIES: usize = 1000;
+/// Entries of its `ignore_context`.
+pub const MOST_CONTEXTS: usize = 100;
+/// Batches that it reads of a table before the next has its turn, at most.
+pub const MOST_VISIT_BATCHES: u64 = 100_000;
+/// Rows that one query for changes asks for, at most: with `drain-table`, the query is asked again.
+pub const MOST_VISIT_ROWS: u64 = 1_000_000;
+/// Tables that it asks about in one batch whether they have changes: a request has 2,100 parameters at most.
+pub const QUIET_TABLES: usize = 1000;
+/// Of these, tables in one SELECT.
+pub const QUIET_BRANCHES: usize = 100;
+/// How often the place of a table without changes is stored, at most.
+pub const QUIET_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest wait between two attempts of a query that failed for a reason that passes.
+pub const QUERY_RETRY_PAUSE: Duration = Duration::from_secs(15);
+/// How often a connection follows an availability group's routing before it gives up.
+pub const MOST_ROUTES: usize = 4;
+
 /// Rows of a table that its copy reads with one statement, at most.
 pub const COPY_CHUNK_ROWS: usize = 8192;
 /// Bytes of those rows, after which the rest waits for the next statement. One row may be larger.

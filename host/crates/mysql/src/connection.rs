@@ -57,6 +57,8 @@ pub struct Server {
 impl Connector {
     /// From the pipeline file's settings; requests wait at most `wait`.
     pub fn new(settings: &MySqlSource, wait: Duration) -> Self {
+        // the clients take the process's, which has to be named where several are linked; whoever did so before has the same
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             access: Arc::new(Access::new(settings)),
             addresses: settings.addresses.iter().map(ToString::to_string).collect(),

@@ -13,6 +13,7 @@ use sluicegate_model::{
 };
 use sluicegate_mysql::MySql;
 use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, SchemaStore, Source};
+use sluicegate_sqlserver::SqlServer;
 use sluicegate_status::Status;
 
 /// One of the sources.
@@ -21,6 +22,8 @@ pub enum AnySource {
     Generator(Box<Generator>),
     /// A MySQL or MariaDB server's binlog.
     MySql(Box<MySql>),
+    /// Tables of a SQL Server database.
+    SqlServer(Box<SqlServer>),
 }
 
 impl AnySource {
@@ -29,6 +32,7 @@ impl AnySource {
         let (limits, status) = (pipeline.limits.clone(), status.clone());
         match &pipeline.source {
             config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
+            config::Source::SqlServer(settings) => Self::SqlServer(Box::new(SqlServer::new(settings.clone(), limits, status))),
             config::Source::MySql(settings) => {
                 // two pipelines on one machine differ in their state file, so their server ids differ, too
                 let seed = format!("{} {}", pipeline.name, pipeline.state.display());
@@ -41,6 +45,7 @@ impl AnySource {
     pub fn beside(&self, pipeline: &Pipeline, sink: &str, status: &Arc<Status>) -> Self {
         match self {
             Self::Generator(source) => Self::Generator(Box::new(source.beside(status.clone()))),
+            Self::SqlServer(source) => Self::SqlServer(Box::new(source.beside(status.clone()))),
             Self::MySql(source) => {
                 let seed = format!("{} {} {sink}", pipeline.name, pipeline.state.display());
                 Self::MySql(Box::new(source.beside(status.clone(), &seed)))
@@ -52,7 +57,7 @@ impl AnySource {
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         match self {
             // each of its batches says what it holds
-            Self::Generator(_) => {}
+            Self::Generator(_) | Self::SqlServer(_) => {}
             Self::MySql(source) => source.keep_schemas(store),
         }
     }
@@ -61,6 +66,7 @@ impl AnySource {
     pub fn connector(&self) -> &'static str {
         match self {
             Self::Generator(_) => "generator",
+            Self::SqlServer(_) => "sqlserver",
             Self::MySql(source) => source.connector(),
         }
     }
@@ -69,6 +75,7 @@ impl AnySource {
     pub fn take_findings(&mut self) -> Vec<Finding> {
         match self {
             Self::Generator(_) => Vec::new(),
+            Self::SqlServer(source) => source.take_findings(),
             Self::MySql(source) => source.take_findings(),
         }
     }
@@ -76,7 +83,7 @@ impl AnySource {
     /// The next check looks at everything, also where that takes long.
     pub fn look_at_everything(&mut self) {
         match self {
-            Self::Generator(_) => {}
+            Self::Generator(_) | Self::SqlServer(_) => {}
             Self::MySql(source) => source.look_at_everything(),
         }
     }
@@ -85,6 +92,7 @@ impl AnySource {
     pub async fn inventory(&self, most: usize) -> Result<Option<Inventory>> {
         match self {
             Self::Generator(_) => Ok(None),
+            Self::SqlServer(source) => source.inventory().await.map(Some),
             Self::MySql(source) => source.inventory(most).await.map(Some),
         }
     }
@@ -94,6 +102,7 @@ impl Source for AnySource {
     fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
             Self::Generator(source) => source.ledger(),
+            Self::SqlServer(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
         }
     }
@@ -101,6 +110,7 @@ impl Source for AnySource {
     fn capabilities(&self) -> Capabilities {
         match self {
             Self::Generator(source) => source.capabilities(),
+            Self::SqlServer(source) => source.capabilities(),
             Self::MySql(source) => source.capabilities(),
         }
     }
@@ -108,6 +118,7 @@ impl Source for AnySource {
     fn control(&mut self) -> Option<Control> {
         match self {
             Self::Generator(source) => source.control(),
+            Self::SqlServer(source) => source.control(),
             Self::MySql(source) => source.control(),
         }
     }
@@ -115,6 +126,7 @@ impl Source for AnySource {
     fn reads_twice(&self) -> bool {
         match self {
             Self::Generator(source) => source.reads_twice(),
+            Self::SqlServer(source) => source.reads_twice(),
             Self::MySql(source) => source.reads_twice(),
         }
     }
@@ -122,6 +134,7 @@ impl Source for AnySource {
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         match self {
             Self::Generator(source) => source.check(sinks).await,
+            Self::SqlServer(source) => source.check(sinks).await,
             Self::MySql(source) => source.check(sinks).await,
         }
     }
@@ -129,6 +142,7 @@ impl Source for AnySource {
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         match self {
             Self::Generator(source) => source.run(sinks, out, stop).await,
+            Self::SqlServer(source) => source.run(sinks, out, stop).await,
             Self::MySql(source) => source.run(sinks, out, stop).await,
         }
     }

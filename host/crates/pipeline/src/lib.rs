@@ -124,8 +124,10 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
 pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
     match &pipeline.source {
         config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
-        config::Source::Generator(_) => Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
-            .remedy("name a pipeline that reads a MySQL or MariaDB server")),
+        config::Source::Generator(_) | config::Source::SqlServer(_) => {
+            Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
+                .remedy("name a pipeline that reads a MySQL or MariaDB server"))
+        }
     }
 }
 

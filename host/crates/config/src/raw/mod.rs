@@ -9,6 +9,7 @@ mod secret;
 mod sink;
 mod snapshot;
 mod source;
+mod sqlserver;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,10 @@ pub(super) use sink::{
 };
 pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
+pub(super) use sqlserver::{
+    RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder,
+    RawTrackedStart, RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
+};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@ use super::{
     super::quantity::{Size, Time},
     secret::RawSecret,
     snapshot::RawSnapshot,
+    sqlserver::RawSqlServer,
 };
 
 /// Where changes come from.
@@ -25,6 +26,9 @@ pub(crate) enum RawSource {
     /// The binlog of a MySQL or MariaDB server.
     #[serde(rename = "mysql")]
     MySql(RawMySql),
+    /// Tables of a SQL Server database that have Change Tracking.
+    #[serde(rename = "sqlserver")]
+    SqlServer(RawSqlServer),
     /// The embedded generator of a small shop's changes.
     #[serde(rename = "generator")]
     Generator(RawGenerator),

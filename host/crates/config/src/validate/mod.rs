@@ -8,6 +8,7 @@ mod plugin;
 mod server;
 mod sink;
 mod source;
+mod sqlserver;
 
 use std::{collections::HashSet, net::SocketAddr, path::Path};
 
@@ -51,6 +52,7 @@ impl Check<'_> {
         };
         let source = match raw.source {
             RawSource::Generator(generator) => Source::Generator(self.generator(&generator)),
+            RawSource::SqlServer(sqlserver) => Source::SqlServer(self.sqlserver(sqlserver)),
             RawSource::MySql(mysql) => Source::MySql(self.mysql(mysql)),
         };
         if raw.plugins.len() > MOST_PLUGINS {

@@ -168,7 +168,7 @@ fn address(text: &str, default: u16) -> Option<Address> {
 fn is_here(address: &Address) -> bool {
     match address {
         Address::Socket(_) => true,
-        Address::Tcp { host, .. } => host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        Address::Tcp { host, .. } => is_loopback(host),
     }
 }
 
@@ -189,4 +189,9 @@ mod tests {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }
+}
+
+/// Whether the host is this machine, by its name or address alone.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

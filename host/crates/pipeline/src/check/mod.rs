@@ -187,8 +187,12 @@ pub(super) fn tables(
     around: &Surroundings,
     reached: &BTreeSet<usize>,
 ) {
-    let SourceSettings::MySql(settings) = &pipeline.source else { return };
-    report.add(captured(&settings.tables, inventory));
+    match &pipeline.source {
+        SourceSettings::MySql(settings) => report.add(captured(&settings.tables, inventory)),
+        // it tells which tables match and are tracked
+        SourceSettings::SqlServer(_) => {}
+        SourceSettings::Generator(_) => return,
+    }
     report.more = inventory.more;
     let Some((members, chain)) = ready else { return };
     let (mut effects, mut refused) = (Vec::new(), 0);

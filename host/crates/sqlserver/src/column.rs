@@ -1,0 +1,235 @@
+//! A column of a tracked table: what its values are, how they are asked for, and how its part of a key is compared.
+
+use super::sql::quoted;
+use sluicegate_config::UnknownTypes;
+use sluicegate_model::change::{DataType, NativeType};
+
+/// What the catalogue says of a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CatalogueColumn {
+    pub(super) id: i32,
+    pub(super) name: String,
+    /// The type that it is declared with: an alias, a CLR type, or the same as `base`.
+    pub(super) declared: String,
+    /// The server's own type; `None` for CLR types.
+    pub(super) base: Option<String>,
+    /// Bytes at most; -1 = `max`.
+    pub(super) length: i32,
+    pub(super) precision: i32,
+    pub(super) scale: i32,
+    pub(super) nullable: bool,
+    pub(super) computed: bool,
+    pub(super) collation: Option<String>,
+    /// Its place in the primary key, from 1.
+    pub(super) key: Option<i32>,
+}
+
+/// How a value comes from the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Bit,
+    Integer,
+    Real,
+    Float,
+    /// Exact, with this many digits behind the point.
+    Decimal(u8),
+    /// Text as it is.
+    Text,
+    Guid,
+    Date,
+    /// Digits of a second's fraction.
+    Time(u8),
+    /// `datetime`, in 1/300 s.
+    DateTime,
+    SmallDateTime,
+    DateTime2(u8),
+    DateTimeOffset(u8),
+    Bytes,
+    /// Two columns of the result: the base type and the value.
+    Variant,
+}
+
+/// What the server is asked for in place of the column itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Itself,
+    /// The driver reads money as a floating-point number.
+    Decimal(u8),
+    /// The driver reads text of a UTF-8 collation in another code page; xml strictly; and knows no later types.
+    Text,
+    Path,
+    Bytes,
+    /// Types that are older than `max`: `varchar(max)` and so on in place of them.
+    Modern(&'static str),
+    Variant,
+}
+
+/// A column that is delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Its number in the catalogue, by which masks name it.
+    pub(super) id: i32,
+    pub(super) name: String,
+    pub(super) data_type: DataType,
+    pub(super) native: NativeType,
+    pub(super) nullable: bool,
+    pub(super) computed: bool,
+    pub(super) form: Form,
+    /// The number of its type in `java.sql.Types`.
+    pub(super) jdbc_type: i32,
+    /// Digits of a number, and those behind the point.
+    pub(super) digits: Option<(u32, u32)>,
+    /// Bytes that a value may have, where the server does not bound them: larger ones do not come.
+    pub(super) most: Option<usize>,
+    asked: Asked,
+    /// How a parameter becomes a value of the key's type; `{}` stands for the parameter. Empty where it can be in no key.
+    cast: String,
+}
+
+/// A column that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// By the settings it is left out.
+    Skipped,
+    /// Its type is not known.
+    Unknown(String),
+    /// It is in the key, and its values cannot be compared by a parameter.
+    Key(String),
+}
+
+impl Column {
+    /// `most`: bytes that a value may have.
+    pub(super) fn new(from: &CatalogueColumn, unknown: UnknownTypes, most: usize) -> Result<Self, Unusable> {
+        let length = |unit: i32| if from.length < 0 { "max".to_owned() } else { (from.length / unit).to_string() };
+        let (precision, scale) = (from.precision.unsigned_abs(), from.scale.unsigned_abs());
+        let digits = from.scale.clamp(0, 38) as u8;
+        let utf8 = from.collation.as_deref().is_some_and(|collation| collation.to_ascii_uppercase().contains("_UTF8"));
+        let name = from.base.as_deref().unwrap_or(&from.declared).to_ascii_lowercase();
+        let sized = |unit: i32| format!("{name}({})", length(unit));
+        let collation = from.collation.as_deref().filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        let own = |cast: &str| cast.to_owned();
+        use Asked::*;
+        let (data_type, native, form, asked, cast, jdbc_type) = match name.as_str() {
+            "bit" => (DataType::Boolean, name.clone(), Form::Bit, Itself, own("{}"), -7),
+            "tinyint" => (DataType::Int64, name.clone(), Form::Integer, Itself, own("{}"), -6),
+            "smallint" => (DataType::Int64, name.clone(), Form::Integer, Itself, own("{}"), 5),
+            "int" => (DataType::Int64, name.clone(), Form::Integer, Itself, own("{}"), 4),
+            "bigint" => (DataType::Int64, name.clone(), Form::Integer, Itself, own("{}"), -5),
+            "real" => (DataType::Float32, name.clone(), Form::Real, Itself, own("{}"), 7),
+            "float" => (DataType::Float64, name.clone(), Form::Float, Itself, own("{}"), 8),
+            "decimal" | "numeric" => {
+                let native = format!("{name}({precision},{scale})");
+                let cast = format!("CAST({{}} AS {native})");
+                (DataType::Decimal, native, Form::Decimal(digits), Itself, cast, if name == "decimal" { 3 } else { 2 })
+            }
+            "money" | "smallmoney" => {
+                let whole = if name == "money" { 19 } else { 10 };
+                let cast = format!("CAST(CAST({{}} AS decimal({whole},4)) AS {name})");
+                (DataType::Decimal, name.clone(), Form::Decimal(4), Decimal(whole), cast, 3)
+            }
+            "char" | "varchar" => {
+                let cast = collation.map_or_else(String::new, |collation| format!("CAST({{}} COLLATE {collation} AS {})", sized(1)));
+                let asked = if utf8 { Text } else { Itself };
+                (DataType::Text, sized(1), Form::Text, asked, cast, if name == "char" { 1 } else { 12 })
+            }
+            "nchar" => (DataType::Text, sized(2), Form::Text, Itself, own("{}"), -15),
+            "nvarchar" => (DataType::Text, sized(2), Form::Text, Itself, own("{}"), -9),
+            "text" => (DataType::Text, name.clone(), Form::Text, if utf8 { Text } else { Modern("varchar(max)") }, String::new(), -1),
+            "ntext" => (DataType::Text, name.clone(), Form::Text, Modern("nvarchar(max)"), String::new(), -16),
+            "xml" => (DataType::Text, name.clone(), Form::Text, Text, String::new(), -16),
+            "json" => (DataType::Json, name.clone(), Form::Text, Text, String::new(), -9),
+            "vector" => (DataType::Text, name.clone(), Form::Text, Text, String::new(), -9),
+            "uniqueidentifier" => (DataType::Text, name.clone(), Form::Guid, Itself, own("CAST({} AS uniqueidentifier)"), 1),
+            "date" => (DataType::Date, name.clone(), Form::Date, Itself, own("CAST({} AS date)"), 91),
+            "time" => {
+                let native = format!("time({scale})");
+                let cast = format!("CAST({{}} AS {native})");
+                (DataType::Time, native, Form::Time(digits), Itself, cast, 92)
+            }
+            "datetime" => (DataType::DateTime, name.clone(), Form::DateTime, Itself, own("CONVERT(datetime, {}, 121)"), 93),
+            "smalldatetime" => (DataType::DateTime, name.clone(), Form::SmallDateTime, Itself, own("CONVERT(smalldatetime, {}, 121)"), 93),
+            "datetime2" => {
+                let native = format!("datetime2({scale})");
+                let cast = format!("CAST({{}} AS {native})");
+                (DataType::DateTime, native, Form::DateTime2(digits), Itself, cast, 93)
+            }
+            "datetimeoffset" => {
+                let native = format!("datetimeoffset({scale})");
+                let cast = format!("CAST({{}} AS {native})");
+                // an instant in UTC would lose the offset
+                (DataType::Text, native, Form::DateTimeOffset(digits), Itself, cast, -155)
+            }
+            "binary" => (DataType::Bytes, sized(1), Form::Bytes, Itself, own("{}"), -2),
+            "varbinary" => (DataType::Bytes, sized(1), Form::Bytes, Itself, own("{}"), -3),
+            "image" => (DataType::Bytes, name.clone(), Form::Bytes, Modern("varbinary(max)"), String::new(), -4),
+            "timestamp" | "rowversion" => (DataType::Bytes, "rowversion".to_owned(), Form::Bytes, Itself, own("{}"), -2),
+            "sql_variant" => (DataType::Json, name.clone(), Form::Variant, Variant, String::new(), -156),
+            "hierarchyid" => (DataType::Text, name.clone(), Form::Text, Path, own("CAST({} AS hierarchyid)"), -3),
+            "geometry" => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -157),
+            "geography" => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -158),
+            // a CLR type of the database's own, as it is stored
+            _ if from.base.is_none() => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -3),
+            _ => match unknown {
+                UnknownTypes::Stop => return Err(Unusable::Unknown(name)),
+                UnknownTypes::Skip if from.key.is_none() => return Err(Unusable::Skipped),
+                UnknownTypes::Skip => return Err(Unusable::Key(name)),
+                UnknownTypes::Text => (DataType::Text, name.clone(), Form::Text, Text, String::new(), -9),
+            },
+        };
+        if from.key.is_some() && cast.is_empty() {
+            return Err(Unusable::Key(name));
+        }
+        Ok(Self {
+            id: from.id,
+            name: from.name.clone(),
+            data_type,
+            native: NativeType::parse(&native),
+            nullable: from.nullable,
+            computed: from.computed,
+            form,
+            jdbc_type,
+            digits: match data_type {
+                DataType::Decimal if name.ends_with("money") => Some((if name == "money" { 19 } else { 10 }, 4)),
+                DataType::Decimal => Some((precision, scale)),
+                DataType::Int64 | DataType::Float32 | DataType::Float64 => Some((precision, 0)),
+                _ => None,
+            },
+            most: (from.length < 0 || matches!(name.as_str(), "text" | "ntext" | "image" | "xml" | "json")).then_some(most),
+            asked,
+            cast,
+        })
+    }
+
+    /// What is asked for: one or two items of a select list.
+    pub(super) fn select(&self, alias: &str) -> String {
+        let column = format!("{alias}.{}", quoted(&self.name));
+        let asked = match self.asked {
+            Asked::Itself => column.clone(),
+            Asked::Modern(native) => format!("CAST({column} AS {native})"),
+            Asked::Decimal(precision) => format!("CAST({column} AS decimal({precision},4))"),
+            Asked::Text => format!("CAST({column} AS nvarchar(max))"),
+            Asked::Path => format!("{column}.ToString()"),
+            Asked::Bytes => format!("CAST({column} AS varbinary(max))"),
+            Asked::Variant => format!(
+                "CAST(SQL_VARIANT_PROPERTY({column}, 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY({column}, 'BaseType') \
+                 IN ('money', 'smallmoney') THEN CAST(CAST({column} AS money) AS decimal(19,4)) ELSE {column} END"
+            ),
+        };
+        match self.most {
+            None => asked,
+            Some(most) => {
+                format!("CAST(DATALENGTH({column}) AS bigint), CASE WHEN DATALENGTH({column}) > {most} THEN NULL ELSE {asked} END")
+            }
+        }
+    }
+
+    /// Columns of the result that its value takes.
+    pub(super) fn width(&self) -> usize {
+        if self.form == Form::Variant || self.most.is_some() { 2 } else { 1 }
+    }
+
+    /// The value of a key's part that is parameter number `number`.
+    pub(super) fn parameter(&self, number: usize) -> String {
+        self.cast.replace("{}", &format!("@P{number}"))
+    }
+}

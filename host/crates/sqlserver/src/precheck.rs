@@ -1,0 +1,346 @@
+//! Whether server, database and tables are ready: every fault found, each with its remedy as SQL. Nothing is changed.
+
+use std::collections::BTreeMap;
+
+use super::{
+    catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing},
+    column::CatalogueColumn,
+    connection::{Conn, Connector},
+    fault::Fault,
+    place::{self, CtPlace},
+    row::{Cells, unexpected},
+    schedule::enable,
+    sql,
+    table::{self, TrackedTable},
+    tracked_lane::{Verdict, judge},
+    value::Parameter,
+    visit::{lost, read_only},
+};
+use sluicegate_config::{Isolation, SqlServerSource, StartAt, TrackedStart};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Frontier, Offset, TableName},
+    finding::{Finding, listed as named},
+    limits::{CHECK_NAMES, CHECKED_TABLES, Limits},
+};
+use sluicegate_source::{Begin, Inventory};
+
+/// The oldest version that is known to work: SQL Server 2012.
+const OLDEST: u32 = 11;
+const MINUTE: u64 = 60;
+
+/// What the checks gather.
+pub(super) struct Checked<'a> {
+    pub(super) settings: &'a SqlServerSource,
+    pub(super) limits: &'a Limits,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Faults of a query, as errors.
+fn told(fault: Fault) -> Error {
+    fault.into_error().unwrap_or_else(|| Error::new(ErrorKind::Internal, "nobody takes items"))
+}
+
+impl Checked<'_> {
+    /// Checks everything; answers where each sink begins.
+    pub(super) async fn check(&mut self, connector: &Connector, sinks: &[Begin]) -> Result<Vec<Frontier>> {
+        let mut conn = connector.connect().await.map_err(told)?;
+        let facts = catalogue::facts(&mut conn).await.map_err(told)?;
+        self.server(connector.address(), &facts);
+        let tracked = self.database(&mut conn, &facts).await.map_err(told)?;
+        let found = catalogue::discover(&mut conn, &facts.database, &self.settings.tables, self.limits.known_tables).await.map_err(told)?;
+        if tracked {
+            self.tables(&mut conn, &found).await.map_err(told)?;
+        }
+        let frontiers = self.positions(&facts, &found, sinks)?;
+        match Finding::error(&self.findings) {
+            Some(error) => Err(error),
+            None => Ok(frontiers),
+        }
+    }
+
+    fn server(&mut self, address: &str, facts: &Facts) {
+        let Facts { version, edition, compatibility, .. } = facts;
+        self.findings.push(Finding::pass(
+            "connection",
+            format!("{address} answers: SQL Server {version}, {edition}, compatibility level {compatibility}"),
+        ));
+        let major = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+        if major.is_none_or(|major| major < OLDEST) {
+            self.findings.push(Finding::warn(
+                "server version",
+                format!("version {version} is older than any that this source is written for"),
+                "Upgrade to SQL Server 2012 or later.",
+            ));
+        }
+        if facts.writable {
+            self.findings.push(Finding::pass("replica", "the database can be written: it is no secondary replica"));
+        } else {
+            self.findings.push(Finding::of("replica", &read_only()));
+        }
+    }
+
+    /// Change Tracking, retention and isolation of the database; whether it is tracked.
+    async fn database(&mut self, conn: &mut Conn, facts: &Facts) -> Result<bool, Fault> {
+        let row = conn.rows(sql::RETENTION, &[]).await?.into_iter().next();
+        let (Some(row), Some(current)) = (row, facts.current) else {
+            self.findings.push(Finding::fail("change tracking", "Change Tracking is off for the database", ENABLE_DATABASE));
+            return Ok(false);
+        };
+        self.findings.push(Finding::pass("change tracking", format!("on, at version {current}")));
+        let row = Cells::from(row);
+        let (period, unit) = (row.some_number(1)?, row.text(2)?.unwrap_or_default().to_ascii_uppercase());
+        let minutes = match unit.as_str() {
+            "MINUTES" => 1,
+            "HOURS" => 60,
+            _ => 24 * 60,
+        };
+        let retention = period.cast_unsigned().saturating_mul(minutes * MINUTE);
+        let what = format!("changes are kept for {period} {}", unit.to_ascii_lowercase());
+        if row.number(0)? != Some(1) {
+            self.findings.push(Finding::warn(
+                "retention",
+                "AUTO_CLEANUP is off: changes are kept for ever, and each poll takes longer with them",
+                "ALTER DATABASE CURRENT SET CHANGE_TRACKING (AUTO_CLEANUP = ON);",
+            ));
+        } else if retention < self.settings.interval.as_secs().saturating_mul(10).max(3600) {
+            self.findings.push(Finding::warn(
+                "retention",
+                format!(
+                    "{what}, and tables are polled every {:?}: a pause of this program that is longer loses changes",
+                    self.settings.interval
+                ),
+                "ALTER DATABASE CURRENT SET CHANGE_TRACKING (CHANGE_RETENTION = 7 DAYS);",
+            ));
+        } else {
+            self.findings.push(Finding::pass("retention", format!("{what}: this program may be away that long")));
+        }
+        match (self.settings.isolation, facts.snapshot) {
+            (Isolation::Auto | Isolation::Snapshot, 1) => {
+                self.findings.push(Finding::pass("isolation", "SNAPSHOT: each round sees one instant"));
+            }
+            (Isolation::Snapshot, _) => self.findings.push(Finding::fail(
+                "isolation",
+                "the database does not allow SNAPSHOT isolation",
+                "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON; or write `isolation: auto` at the source.",
+            )),
+            (Isolation::Auto, _) => self.findings.push(Finding::warn(
+                "isolation",
+                "the database does not allow SNAPSHOT isolation: a row may be newer than its change, and changes may come twice",
+                "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON;",
+            )),
+            _ => self.findings.push(Finding::warn(
+                "isolation",
+                "by the settings, rounds do not run under SNAPSHOT: a row may be newer than its change, and changes may come twice",
+                "Write `isolation: auto` at the source.",
+            )),
+        }
+        Ok(true)
+    }
+
+    /// What matches, what of it is tracked, and whether it can be read.
+    async fn tables(&mut self, conn: &mut Conn, found: &[Listed]) -> Result<(), Fault> {
+        let tracked: Vec<&Listed> = found.iter().filter(|listed| listed.tracked.is_some()).collect();
+        let untracked: Vec<&Listed> = found.iter().filter(|listed| listed.tracked.is_none()).collect();
+        let shown: Vec<String> = untracked.iter().map(|listed| listed.name.to_string()).collect();
+        if tracked.is_empty() {
+            let what = if untracked.is_empty() {
+                "the source's `tables` match no table that the account sees"
+            } else {
+                "no table that matches has Change Tracking"
+            };
+            let remedy = untracked.first().map_or_else(
+                || "Correct `tables`, or grant the account SELECT and VIEW CHANGE TRACKING on them.".to_owned(),
+                |listed| enable(&listed.name),
+            );
+            self.findings.push(Finding::fail("tables", what, remedy));
+            return Ok(());
+        }
+        if !untracked.is_empty() {
+            let remedies: Vec<String> = untracked.iter().take(CHECK_NAMES).map(|listed| enable(&listed.name)).collect();
+            let what = format!(
+                "these match and have no Change Tracking, so nothing of them is read: {}",
+                named(shown.iter().map(String::as_str), CHECK_NAMES)
+            );
+            self.findings.push(Finding::warn("tables", what, remedies.join(" ")));
+        } else {
+            self.findings.push(Finding::pass("tables", format!("{} match, all with Change Tracking", tracked.len())));
+        }
+        let (mut forbidden, mut converted) = (Vec::new(), Vec::new());
+        let before = self.findings.len();
+        for listed in tracked.iter().take(CHECKED_TABLES) {
+            let quoted = sql::quoted_table(listed.name.schema.as_deref().unwrap_or_default(), &listed.name.table);
+            let row =
+                conn.rows(sql::PERMISSIONS, &[Parameter::Text(quoted.as_str().into())]).await?.into_iter().next().ok_or_else(unexpected)?;
+            let row = Cells::from(row);
+            let (select, view) = (row.number(0)? == Some(1), row.number(1)? == Some(1));
+            if !view || (!select && !self.settings.tracking_only) {
+                let missing = match (select || self.settings.tracking_only, view) {
+                    (true, _) => "VIEW CHANGE TRACKING",
+                    (false, true) => "SELECT",
+                    (false, false) => "SELECT, VIEW CHANGE TRACKING",
+                };
+                forbidden.push((quoted, missing));
+                continue;
+            }
+            let columns = catalogue::columns(conn, listed.object).await?;
+            match TrackedTable::new(&listed.name, &columns, true, "", self.settings, self.limits.row_bytes) {
+                Ok(_) => {
+                    converted.extend(table::skips(self.settings, &columns).into_iter().map(|column| format!("{}.{column}", listed.name)));
+                }
+                Err(error) => self.findings.push(Finding::of("column types", &error)),
+            }
+        }
+        if self.findings.len() == before {
+            self.findings.push(Finding::pass("column types", "all are read, and every table has a primary key"));
+        }
+        if !converted.is_empty() {
+            let what = format!("columns of unknown types are left out: {}", named(converted.iter().map(String::as_str), CHECK_NAMES));
+            self.findings.push(Finding::warn("column types", what, "Write `unknown_types: text` at the source to read them as text."));
+        }
+        if forbidden.is_empty() {
+            self.findings.push(Finding::pass("grants", "the account may read tables and changes"));
+        }
+        for (quoted, missing) in forbidden.iter().take(CHECK_NAMES) {
+            let grants: Vec<String> = missing.split(", ").map(|one| format!("GRANT {one} ON {quoted} TO [the account];")).collect();
+            self.findings.push(Finding::fail("grants", format!("the account lacks {missing} on {quoted}"), grants.join(" ")));
+        }
+        Ok(())
+    }
+
+    /// Where each sink begins.
+    fn positions(&mut self, facts: &Facts, found: &[Listed], sinks: &[Begin]) -> Result<Vec<Frontier>> {
+        let current = facts.current.unwrap_or_default();
+        let beginning = |start: Option<StartAt>| -> Result<Frontier> {
+            let tracked = found.iter().filter_map(|listed| listed.tracked.map(|tracked| (listed, tracked)));
+            let place = |(listed, (begin, minimum)): (&Listed, (i64, i64))| {
+                let identity = catalogue::identity(facts, listed.object, begin);
+                let place = match (&start, listed.start) {
+                    (Some(StartAt::Now), _) | (None, TrackedStart::Now) => CtPlace::behind(identity, current),
+                    (Some(StartAt::Earliest), _) => CtPlace::behind(identity, minimum),
+                    (Some(StartAt::Copy), _) | (None, TrackedStart::Copy) => CtPlace::copy(identity, current, 1),
+                    (None, TrackedStart::After(version)) => CtPlace::behind(identity, version),
+                    (Some(StartAt::File { .. } | StartAt::Gtid(_)), _) => {
+                        return Err(Error::new(ErrorKind::Config, "SQL Server has no binlog positions to start at")
+                            .remedy("Write `start: now`, `start: earliest` or `start: copy` at the sink."));
+                    }
+                };
+                Ok((place::lane(&listed.name), Offset::new(place)))
+            };
+            tracked.map(place).collect()
+        };
+        let mut frontiers = Vec::new();
+        for begin in sinks {
+            let mut frontier = match begin {
+                Begin::At(frontier) => frontier.clone(),
+                Begin::First => beginning(None)?,
+                Begin::Start(start) => beginning(Some(start.clone()))?,
+            };
+            if let (Begin::Start(_), Some(generations)) = (begin, generations(sinks)?) {
+                // beside the others, a table is as often begun anew as for them
+                let raised = frontier.lanes().filter_map(|(lane, offset)| {
+                    let mut place = offset.place::<CtPlace>()?.clone();
+                    place.generation = *generations.get(lane.name())?;
+                    Some((lane.clone(), Offset::new(place)))
+                });
+                for (lane, offset) in raised.collect::<Vec<_>>() {
+                    frontier.set(lane, offset);
+                }
+            }
+            self.look_at(facts, found, &frontier)?;
+            frontiers.push(frontier);
+        }
+        if !self.findings.iter().any(|finding| finding.item == "position") {
+            self.findings.push(Finding::pass("position", "the server has the changes after each table's place"));
+        }
+        Ok(frontiers)
+    }
+
+    /// Whether the server has what comes after the places of a sink.
+    fn look_at(&mut self, facts: &Facts, found: &[Listed], frontier: &Frontier) -> Result<()> {
+        let by_name: BTreeMap<&TableName, &Listed> = found.iter().map(|listed| (&listed.name, listed)).collect();
+        for (lane, offset) in frontier.lanes() {
+            let Some(name) = place::table_of(lane.name()) else {
+                return Err(Error::new(ErrorKind::State, "the checkpoint holds progress of another source than a SQL Server")
+                    .remedy("Use the state file that belongs to this pipeline, or a new one."));
+            };
+            let place = CtPlace::of(offset)?;
+            let Some(listed) = by_name.get(&name) else { continue };
+            let Some((begin, minimum)) = listed.tracked else { continue };
+            let standing = Standing {
+                current: facts.current,
+                object: listed.object,
+                begin: Some(begin),
+                minimum: Some(minimum),
+                tracks_columns: false,
+                modified: "".into(),
+            };
+            if let Verdict::Lost(reason) = judge(&place, &facts.identity, Some(&standing)) {
+                if self.findings.iter().any(|finding| finding.item == "position" && finding.found.contains(&name.to_string())) {
+                    continue;
+                }
+                self.findings.push(if self.settings.re_initialise {
+                    Finding::warn(
+                        "position",
+                        format!("table {name}: {reason}"),
+                        "Nothing has to be done: the table is emptied and copied anew.",
+                    )
+                } else {
+                    Finding::of("position", &lost(&reason).context(format_args!("table {name}")))
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often each table was begun, as sinks with progress have it.
+fn generations(sinks: &[Begin]) -> Result<Option<BTreeMap<String, u32>>> {
+    let mut all: BTreeMap<String, u32> = BTreeMap::new();
+    for begin in sinks {
+        let Begin::At(frontier) = begin else { continue };
+        for (lane, offset) in frontier.lanes().filter(|(lane, _)| place::table_of(lane.name()).is_some()) {
+            let generation = CtPlace::of(offset)?.generation;
+            let own = all.entry(lane.name().to_owned()).or_insert(generation);
+            *own = generation.max(*own);
+        }
+    }
+    Ok((!all.is_empty()).then_some(all))
+}
+
+/// The tables that the database has today.
+pub(super) async fn inventory(connector: &Connector, settings: &SqlServerSource, limits: &Limits) -> Result<Inventory> {
+    let mut conn = connector.connect().await.map_err(told)?;
+    let facts = catalogue::facts(&mut conn).await.map_err(told)?;
+    let found = catalogue::discover(&mut conn, &facts.database, &settings.tables, limits.known_tables).await.map_err(told)?;
+    let mut inventory = Inventory { ignores_case: true, ..Inventory::default() };
+    for entry in &settings.tables {
+        let parameters = [Parameter::Text(entry.schema.as_str().into()), Parameter::Text(entry.like.as_str().into())];
+        for row in conn.rows(sql::VIEWS, &parameters).await.map_err(told)? {
+            let row = Cells::from(row);
+            let (schema, table) = (row.some_text(0).map_err(told)?, row.some_text(1).map_err(told)?);
+            inventory.no_tables.push(TableName {
+                database: facts.database.clone(),
+                schema: Some(schema.to_owned()),
+                table: table.to_owned(),
+            });
+        }
+    }
+    for listed in found {
+        inventory.seen.push(listed.name.clone());
+        if listed.tracked.is_none() {
+            continue;
+        }
+        if inventory.captured.len() >= CHECKED_TABLES {
+            inventory.more += 1;
+            continue;
+        }
+        let columns: Vec<CatalogueColumn> = catalogue::columns(&mut conn, listed.object).await.map_err(told)?;
+        // what cannot be read is told by the check
+        if let Ok(table) = TrackedTable::new(&listed.name, &columns, true, "", settings, limits.row_bytes) {
+            inventory.captured.push(table.delivered);
+        }
+    }
+    inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(inventory)
+}

@@ -1,0 +1,363 @@
+//! Which table is read when. One connection asks at each interval which tables have changes; those are read in turn, each thread on a
+//! connection of its own. A table that has more goes behind the others.
+
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use tokio::{
+    select,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    catalogue::{self, Facts, Listed},
+    fault::Fault,
+    place::CtPlace,
+    row::Cells,
+    sql,
+    tracked_lane::TrackedLane,
+    value::Parameter,
+    visit::{Session, Visited, Visitor},
+};
+use sluicegate_config::TrackedStart;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{LaneEvent, MarkKind, TableName},
+    limits::{QUIET_BRANCHES, QUIET_INTERVAL, QUIET_TABLES},
+};
+use sluicegate_source::Patience;
+
+/// The tables and what is done with them.
+pub(super) struct Schedule {
+    visitor: Arc<Visitor>,
+    stop: CancellationToken,
+    /// The tables that are not being read.
+    idle: BTreeMap<TableName, TrackedLane>,
+    /// Those of them that have something to read, in the order of their turns.
+    ready: VecDeque<TableName>,
+    /// The tables that are being read.
+    busy: HashSet<TableName>,
+    /// Connections that are free.
+    free: Vec<Session>,
+    watcher: Option<Session>,
+    /// Tables that match and are not tracked, of which that was said.
+    untracked: HashSet<TableName>,
+    /// The version up to which everything is read in a run that ends once it is drained.
+    goal: Option<i64>,
+    /// Whether nothing was left at the last look.
+    drained: bool,
+}
+
+/// A visit that has ended.
+struct Done {
+    lane: TrackedLane,
+    session: Option<Session>,
+    outcome: Result<Visited, Fault>,
+}
+
+/// What a look at all tables found.
+struct Look {
+    /// The version that was the current one before.
+    current: i64,
+    /// The tables that were asked about.
+    asked: HashSet<TableName>,
+    /// Those of them that have, or may have, changes.
+    changed: HashSet<TableName>,
+    listed: Vec<Listed>,
+    facts: Facts,
+}
+
+impl Schedule {
+    pub(super) fn new(visitor: Arc<Visitor>, lanes: Vec<TrackedLane>, stop: CancellationToken) -> Self {
+        let idle = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
+        Self {
+            visitor,
+            stop,
+            idle,
+            ready: VecDeque::new(),
+            busy: HashSet::new(),
+            free: Vec::new(),
+            watcher: None,
+            untracked: HashSet::new(),
+            goal: None,
+            drained: false,
+        }
+    }
+
+    /// Reads until it is stopped, or drained where the settings want it to end then.
+    pub(super) async fn run(mut self) -> Result<()> {
+        let stop = self.stop.clone();
+        let outcome = select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            outcome = self.follow() => outcome,
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(fault) => fault.into_error().map_or(Ok(()), Err),
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), Fault> {
+        let mut visits: JoinSet<Done> = JoinSet::new();
+        let mut due = Instant::now();
+        loop {
+            if Instant::now() >= due {
+                due = Instant::now() + self.visitor.settings.interval;
+                self.look().await?;
+            }
+            if self.is_over() {
+                return Ok(());
+            }
+            while visits.len() < self.visitor.settings.threads
+                && let Some(lane) = self.next()
+            {
+                let (visitor, session) = (self.visitor.clone(), self.free.pop());
+                visits.spawn(visit(visitor, lane, session));
+            }
+            select! {
+                () = sleep_until(due) => {}
+                Some(done) = visits.join_next() => {
+                    let done = done.map_err(|error| {
+                        Fault::Final(Error::new(ErrorKind::Internal, "a table's reader failed").caused_by(error))
+                    })?;
+                    self.finish(done).await?;
+                }
+            }
+        }
+    }
+
+    /// The next table to read.
+    fn next(&mut self) -> Option<TrackedLane> {
+        loop {
+            let name = self.ready.pop_front()?;
+            if let Some(lane) = self.idle.remove(&name) {
+                self.busy.insert(name);
+                return Some(lane);
+            }
+        }
+    }
+
+    async fn finish(&mut self, done: Done) -> Result<(), Fault> {
+        let Done { mut lane, session, outcome } = done;
+        self.busy.remove(&lane.name);
+        self.free.extend(session);
+        let visited = outcome?;
+        if visited == Visited::More {
+            self.ready.push_back(lane.name.clone());
+        } else if visited == Visited::Drained && lane.has_news {
+            lane.has_news = false;
+            self.visitor.mark(&mut lane, MarkKind::Drained).await?;
+        }
+        self.idle.insert(lane.name.clone(), lane);
+        if self.busy.is_empty() && self.ready.is_empty() && !self.drained {
+            self.drained = true;
+            tracing::info!("no more data");
+        }
+        Ok(())
+    }
+
+    /// Whether everything up to the goal is read.
+    fn is_over(&self) -> bool {
+        let Some(goal) = self.goal else { return false };
+        let is_done = |lane: &TrackedLane| lane.said_absent || (lane.place.is_copied() && lane.place.version >= goal);
+        self.busy.is_empty() && self.ready.is_empty() && self.idle.values().all(is_done)
+    }
+
+    /// Asks which tables there are and which have changes.
+    async fn look(&mut self) -> Result<(), Fault> {
+        let look = self.ask_patiently().await?;
+        if self.visitor.settings.until_drained {
+            self.goal.get_or_insert(look.current);
+        }
+        self.begin_new(&look).await?;
+        let listed: BTreeMap<&TableName, &Listed> = look.listed.iter().map(|listed| (&listed.name, listed)).collect();
+        let waiting: HashSet<TableName> = self.ready.iter().cloned().collect();
+        let (mut ready, mut quiet, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, lane) in &self.idle {
+            if waiting.contains(name) {
+                continue;
+            }
+            let is_same = |listed: &&Listed| {
+                let own = &lane.place.identity;
+                listed.object == own.object
+                    && listed.tracked.is_some_and(|(begin, minimum)| begin == own.begin && minimum <= lane.place.version)
+            };
+            let unchanged =
+                lane.void.is_none() && lane.place.identity.database == look.facts.identity && lane.place.version <= look.current;
+            let is_known = lane.place.version == look.current || look.asked.contains(name);
+            let is_quiet = unchanged && is_known && lane.place.is_copied() && lane.place.inside.is_none() && !look.changed.contains(name);
+            match listed.get(name) {
+                Some(one) if is_quiet && is_same(one) => quiet.push(name.clone()),
+                None => gone.push(name.clone()),
+                Some(_) => ready.push(name.clone()),
+            }
+        }
+        for name in gone {
+            let Some(lane) = self.idle.get_mut(&name).filter(|lane| !lane.said_absent) else { continue };
+            lane.said_absent = true;
+            tracing::warn!(table = %name, "it is not there, or no entry of `tables` matches it any more: nothing of it is read");
+        }
+        for name in quiet {
+            let Some(lane) = self.idle.get_mut(&name) else { continue };
+            if lane.place.version < look.current {
+                lane.place.version = look.current;
+                if lane.is_quiet_for(QUIET_INTERVAL) {
+                    self.visitor.mark(lane, MarkKind::Heartbeat).await?;
+                }
+            }
+        }
+        let order: BTreeMap<&TableName, usize> = look.listed.iter().enumerate().map(|(at, listed)| (&listed.name, at)).collect();
+        if !self.visitor.settings.alphabetical {
+            ready.sort_by_key(|name| order.get(name).copied().unwrap_or(usize::MAX));
+        }
+        if !ready.is_empty() {
+            self.drained = false;
+        }
+        self.ready.extend(ready);
+        self.visitor.status.source.hear();
+        if self.ready.is_empty() && self.busy.is_empty() {
+            self.visitor.status.source.see_event(0);
+        }
+        Ok(())
+    }
+
+    async fn ask_patiently(&mut self) -> Result<Look, Fault> {
+        let mut patience = Patience::new(self.visitor.limits.retry_window);
+        let mut tries = 0;
+        loop {
+            let mut session = match self.watcher.take() {
+                Some(session) => Ok(session),
+                None => self.visitor.open().await,
+            };
+            let asked = match &mut session {
+                Ok(session) => self.ask(session).await,
+                Err(_) => Err(Fault::Closed),
+            };
+            let fault = match (session, asked) {
+                (Ok(session), Ok(look)) => {
+                    self.watcher = Some(session);
+                    self.visitor.status.source.connect();
+                    return Ok(look);
+                }
+                (Ok(_), Err(fault)) | (Err(fault), _) => fault,
+            };
+            let (pause, error) = match fault {
+                Fault::Transient(error) if tries < self.visitor.settings.retries => {
+                    tries += 1;
+                    patience.delay(error)?
+                }
+                Fault::Broken(error) => {
+                    self.visitor.status.source.disconnect();
+                    self.visitor.status.source.reconnects.add(1);
+                    patience.delay(error)?
+                }
+                fault => return Err(fault),
+            };
+            tracing::warn!(error = %error.chain(), "the server is asked again in {pause:?}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks. In this order: the current version, which tables have changes, and only then whether what they have is all of it.
+    async fn ask(&self, session: &mut Session) -> Result<Look, Fault> {
+        let current = catalogue::current(&mut session.conn).await?;
+        let waiting: HashSet<&TableName> = self.ready.iter().collect();
+        let behind = self.idle.values().filter(|lane| {
+            !waiting.contains(&lane.name)
+                && !lane.said_absent
+                && lane.place.is_copied()
+                && lane.place.inside.is_none()
+                && lane.place.version < current
+        });
+        let behind: Vec<&TrackedLane> = behind.collect();
+        let asked = behind.iter().map(|lane| lane.name.clone()).collect();
+        let mut changed = HashSet::new();
+        for some in behind.chunks(QUIET_TABLES) {
+            if let [only] = some {
+                changed.insert(only.name.clone());
+                continue;
+            }
+            match ask_changed(session, some).await {
+                Ok(numbers) => changed.extend(numbers.into_iter().filter_map(|number| some.get(number)).map(|lane| lane.name.clone())),
+                // one of them is gone, or not tracked: the batch does nothing at all, so each is looked at by itself
+                Err(Fault::Transient(_)) => {
+                    changed.extend(some.iter().map(|lane| lane.name.clone()));
+                    *session = self.visitor.open().await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        let listed = catalogue::discover(
+            &mut session.conn,
+            &session.facts.database,
+            &self.visitor.settings.tables,
+            self.visitor.limits.known_tables,
+        )
+        .await?;
+        Ok(Look { current, asked, changed, listed, facts: session.facts.clone() })
+    }
+
+    /// Begins the lanes of tables that are new.
+    async fn begin_new(&mut self, look: &Look) -> Result<(), Fault> {
+        for listed in &look.listed {
+            let Some((begin, minimum)) = listed.tracked else {
+                if self.untracked.insert(listed.name.clone()) {
+                    tracing::warn!(table = %listed.name, "the table matches and has no Change Tracking: {}", enable(&listed.name));
+                }
+                continue;
+            };
+            self.untracked.remove(&listed.name);
+            if self.busy.contains(&listed.name) {
+                continue;
+            }
+            if let Some(lane) = self.idle.get_mut(&listed.name) {
+                lane.start = listed.start;
+                lane.said_absent = false;
+                continue;
+            }
+            let identity = catalogue::identity(&look.facts, listed.object, begin);
+            let place = match listed.start {
+                TrackedStart::Copy => CtPlace::copy(identity, look.current, 1),
+                TrackedStart::After(version) => CtPlace::behind(identity, version.max(minimum)),
+                // it came while nobody looked: everything since it is tracked is new
+                TrackedStart::Now => CtPlace::behind(identity, minimum),
+            };
+            tracing::info!(table = %listed.name, "a table was found");
+            let mut lane = TrackedLane::new(listed.name.clone(), place, listed.start);
+            self.visitor.mark(&mut lane, MarkKind::Lane(LaneEvent::Begins)).await?;
+            self.idle.insert(listed.name.clone(), lane);
+        }
+        Ok(())
+    }
+}
+
+/// The numbers of the tables that have changes.
+async fn ask_changed(session: &mut Session, lanes: &[&TrackedLane]) -> Result<Vec<usize>, Fault> {
+    let names: Vec<&str> = lanes.iter().map(|lane| lane.quoted.as_str()).collect();
+    let parameters: Vec<Parameter> = lanes.iter().map(|lane| Parameter::Integer(lane.place.version)).collect();
+    let rows = session.conn.rows(&sql::changed(&names, QUIET_BRANCHES), &parameters).await?;
+    let number = |row| usize::try_from(Cells::from(row).some_number(0)?).map_err(|_| super::row::unexpected());
+    rows.into_iter().map(number).collect()
+}
+
+/// How Change Tracking is enabled for a table.
+pub(super) fn enable(name: &TableName) -> String {
+    let table = sql::quoted_table(name.schema.as_deref().unwrap_or_default(), &name.table);
+    format!("ALTER TABLE {table} ENABLE CHANGE_TRACKING WITH (TRACK_COLUMNS_UPDATED = ON);")
+}
+
+async fn visit(visitor: Arc<Visitor>, mut lane: TrackedLane, mut session: Option<Session>) -> Done {
+    let outcome = loop {
+        let outcome = visitor.visit(&mut session, &mut lane).await;
+        // `drain-table`: the table keeps its thread until it has no more
+        if !matches!(outcome, Ok(Visited::More)) || visitor.settings.batches_per_visit.is_some() {
+            break outcome;
+        }
+    };
+    Done { lane, session, outcome }
+}

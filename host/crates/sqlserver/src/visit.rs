@@ -1,0 +1,290 @@
+//! A visit of a table: one round of its changes, and some of its copy.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use super::{
+    catalogue::{self, Facts, Standing},
+    connection::{Conn, Connector},
+    fault::Fault,
+    pace::Pace,
+    place::KeyText,
+    sql,
+    table::TrackedTable,
+    tracked_lane::{TrackedLane, Verdict, judge},
+    value::Parameter,
+};
+use sluicegate_config::{Isolation, SqlServerSource};
+use sluicegate_model::{
+    Error, ErrorKind,
+    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Transaction, Truncate},
+    limits::{Limits, QUERY_RETRY_PAUSE},
+    now_us,
+};
+use sluicegate_source::{Items, Patience};
+use sluicegate_status::{CopyState, Status};
+
+/// What all visits share.
+pub(super) struct Visitor {
+    pub(super) settings: Arc<SqlServerSource>,
+    pub(super) limits: Limits,
+    pub(super) status: Arc<Status>,
+    pub(super) connector: Connector,
+    pub(super) out: Items,
+    pub(super) pace: Pace,
+    /// Changes that were given.
+    pub(super) given: AtomicU64,
+}
+
+/// A connection, and what it is connected to.
+pub(super) struct Session {
+    pub(super) conn: Conn,
+    pub(super) facts: Facts,
+}
+
+/// How a visit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Visited {
+    /// Everything up to the current version was read.
+    Drained,
+    /// There is more.
+    More,
+    /// The table is not there, or not tracked.
+    Absent,
+}
+
+/// What a table's place means now.
+pub(super) enum Settled {
+    /// Changes can be read up to this version.
+    Fine(i64),
+    /// The table begins anew.
+    Anew,
+    Absent,
+}
+
+impl Visitor {
+    /// Opens a session.
+    pub(super) async fn open(&self) -> Result<Session, Fault> {
+        let mut conn = self.connector.connect().await?;
+        let facts = catalogue::facts(&mut conn).await?;
+        if !facts.writable {
+            return Err(Fault::Final(read_only()));
+        }
+        Ok(Session { conn, facts })
+    }
+
+    /// Whether rounds run under SNAPSHOT.
+    pub(super) fn is_snapshot(&self, session: &Session) -> bool {
+        match self.settings.isolation {
+            Isolation::Auto => session.facts.snapshot == 1,
+            Isolation::Snapshot => true,
+            Isolation::ReadCommitted | Isolation::RepeatableRead | Isolation::Serializable => false,
+        }
+    }
+
+    /// Visits a table, again after faults that pass. What is delivered before one is not read again.
+    pub(super) async fn visit(&self, slot: &mut Option<Session>, lane: &mut TrackedLane) -> Result<Visited, Fault> {
+        let mut patience = Patience::new(self.limits.retry_window);
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(QUERY_RETRY_PAUSE)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        let mut tries = 0;
+        loop {
+            let fault = match self.attempt(slot, lane).await {
+                Ok(visited) => return Ok(visited),
+                Err(fault) => fault,
+            };
+            let (pause, error) = match fault {
+                Fault::Transient(error) if tries < self.settings.retries => {
+                    tries += 1;
+                    (pauses.next().unwrap_or(QUERY_RETRY_PAUSE), error)
+                }
+                Fault::Broken(error) => {
+                    self.status.source.disconnect();
+                    self.status.source.reconnects.add(1);
+                    patience.delay(error)?
+                }
+                fault => return Err(fault.context(&format!("table {}", lane.name))),
+            };
+            tracing::warn!(table = %lane.name, error = %error.chain(), "the table is read again in {pause:?}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn attempt(&self, slot: &mut Option<Session>, lane: &mut TrackedLane) -> Result<Visited, Fault> {
+        let mut session = match slot.take() {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        self.status.source.connect();
+        let visited = self.read(&mut session, lane).await?;
+        // after a fault it is dropped: its stream may be out of step
+        *slot = Some(session);
+        Ok(visited)
+    }
+
+    async fn read(&self, session: &mut Session, lane: &mut TrackedLane) -> Result<Visited, Fault> {
+        if lane.place.is_copied() {
+            return self.changes(session, lane).await;
+        }
+        let interval = i64::try_from(self.settings.interval.as_micros()).unwrap_or(i64::MAX);
+        if lane.polled_us == 0 {
+            lane.polled_us = now_us();
+        } else if now_us() - lane.polled_us >= interval {
+            // the copy of a large table may take longer than changes are kept
+            lane.polled_us = now_us();
+            if self.changes(session, lane).await? == Visited::Absent {
+                return Ok(Visited::Absent);
+            }
+        }
+        if lane.place.is_copied() {
+            return Ok(Visited::More);
+        }
+        self.copy(session, lane).await
+    }
+
+    /// What the lane's place means, by how its table stands now. A table that is lost begins anew, by policy.
+    pub(super) async fn settle(&self, facts: &Facts, lane: &mut TrackedLane, standing: Option<&Standing>) -> Result<Settled, Fault> {
+        let reason = match judge(&lane.place, &facts.identity, standing) {
+            Verdict::Fine(current) => match &lane.void {
+                None => {
+                    lane.said_absent = false;
+                    return Ok(if lane.must_empty { Settled::Anew } else { Settled::Fine(current) });
+                }
+                Some(reason) => reason.clone(),
+            },
+            Verdict::Lost(reason) => reason,
+            Verdict::Absent(reason) => {
+                if !lane.said_absent {
+                    lane.said_absent = true;
+                    tracing::warn!(table = %lane.name, "{reason}: it is waited for");
+                }
+                return Ok(Settled::Absent);
+            }
+            Verdict::Forbidden => {
+                return Err(Fault::Final(
+                    Error::new(ErrorKind::Precheck, "the account may not read its changes")
+                        .remedy(format!("GRANT VIEW CHANGE TRACKING ON {} TO the account; and GRANT SELECT on it.", lane.quoted)),
+                ));
+            }
+            Verdict::Incoherent => {
+                return Err(Fault::Final(
+                    Error::new(ErrorKind::Source, "its minimum valid version is above the database's current one")
+                        .remedy("Connect to the primary replica: the numbers of a secondary do not hold."),
+                ));
+            }
+        };
+        if !self.settings.re_initialise {
+            return Err(Fault::Final(lost(&reason)));
+        }
+        let Some(Standing { current: Some(current), object, begin: Some(begin), .. }) = standing else { return Ok(Settled::Absent) };
+        tracing::warn!(table = %lane.name, "{reason}: the table is emptied and copied anew");
+        lane.begin_anew(catalogue::identity(facts, *object, *begin), *current);
+        Ok(Settled::Anew)
+    }
+
+    /// Tells that a table begins anew.
+    pub(super) async fn empty(&self, session: &mut Session, lane: &mut TrackedLane, standing: &Standing) -> Result<(), Fault> {
+        let table = self.table(&mut session.conn, lane, standing).await?;
+        let generation = u64::from(lane.place.generation);
+        let transaction = Transaction { position: generation, complete: true, ..Transaction::default() };
+        let event = Event { time_us: now_us(), position: lane.place.version.cast_unsigned(), ..Event::default() };
+        let kind = MarkKind::Truncate(Truncate { table: table.delivered.clone(), event, transaction });
+        lane.polled_us = now_us();
+        self.mark(lane, kind).await?;
+        lane.must_empty = false;
+        Ok(())
+    }
+
+    /// The table as it is now. A change of its columns is told before the first row that has it.
+    pub(super) async fn table(&self, conn: &mut Conn, lane: &mut TrackedLane, standing: &Standing) -> Result<Arc<TrackedTable>, Fault> {
+        if let Some(table) = &lane.table
+            && table.modified == standing.modified
+            && table.tracks_columns == standing.tracks_columns
+        {
+            return Ok(table.clone());
+        }
+        let mut table = catalogue::table(conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        if let Some(before) = &lane.table {
+            if before.delivered == table.delivered {
+                // one version is one pointer
+                table.delivered = before.delivered.clone();
+            } else {
+                let change = SchemaChange { name: lane.name.clone(), table: Some(table.delivered.clone()) };
+                self.mark(lane, MarkKind::Schema(change)).await?;
+            }
+        }
+        let table = Arc::new(table);
+        lane.table = Some(table.clone());
+        Ok(table)
+    }
+
+    pub(super) async fn mark(&self, lane: &mut TrackedLane, kind: MarkKind) -> Result<(), Fault> {
+        lane.told_us = now_us();
+        let mark = Mark { lane: lane.lane.clone(), offset: lane.offset(), kind };
+        self.out.send(Item::Mark(mark)).await.map_err(|_| Fault::Closed)
+    }
+
+    pub(super) async fn send(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
+        batch.number = self.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
+        self.status.source.hear();
+        (lane.told_us, lane.has_news) = (now_us(), true);
+        self.out.send(Item::Rows(batch)).await.map_err(|_| Fault::Closed)
+    }
+
+    /// The parts of a key as parameters.
+    pub(super) fn parts(table: &TrackedTable, key: &KeyText, into: &mut Vec<Parameter>) -> Result<(), Fault> {
+        let parts: Option<Vec<Parameter>> =
+            table.key_columns().zip(key.iter()).map(|(column, text)| Parameter::of_key(column, text)).collect();
+        match parts.filter(|parts| parts.len() == table.key.len() && key.len() == parts.len()) {
+            Some(parts) => {
+                into.extend(parts);
+                Ok(())
+            }
+            None => Err(Fault::Final(lost("the place is inside of a version, and the table's key has other columns than it had"))),
+        }
+    }
+
+    pub(super) async fn begin(&self, session: &mut Session) -> Result<bool, Fault> {
+        let snapshot = self.is_snapshot(session);
+        if snapshot {
+            session.conn.batch(sql::BEGIN).await?;
+        }
+        Ok(snapshot)
+    }
+
+    pub(super) async fn end(&self, session: &mut Session, snapshot: bool) -> Result<(), Fault> {
+        if snapshot { session.conn.batch(sql::COMMIT).await } else { Ok(()) }
+    }
+
+    pub(super) fn note_copy(&self, lane: &TrackedLane, state: CopyState) {
+        let rows = lane.copied_rows;
+        self.status.copies.update(&lane.name.to_string(), |numbers| {
+            numbers.state = state;
+            numbers.rows = rows;
+        });
+    }
+}
+
+/// Change Tracking does not work on a replica.
+pub(super) fn read_only() -> Error {
+    Error::new(ErrorKind::Precheck, "the database is read-only: Change Tracking cannot be read on a secondary replica")
+        .remedy("Connect to the primary replica: leave `read_only_intent` out, and name the availability group's listener as `host`.")
+}
+
+/// The changes after a place are not there.
+pub(super) fn lost(reason: &str) -> Error {
+    Error::new(ErrorKind::Source, format!("the changes after the stored place are lost: {reason}")).remedy(
+        "Write `lost_position: re-initialise` at the source: consumers get a truncate of the table, and its rows anew. Or leave the table out.",
+    )
+}

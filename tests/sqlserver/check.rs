@@ -1,0 +1,78 @@
+//! What `check` tells, each fault with the statement that cures it.
+
+use super::server::*;
+
+fn check(host: &sluicegate_harness::host::Sluicegate, code: i32) -> String {
+    let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(code), "{}{}", ended.stdout, ended.stderr);
+    ended.stdout + &ended.stderr
+}
+
+#[test]
+fn d5_a_database_that_is_ready() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    let text = check(&database.pipeline(&[]), 0);
+    for part in
+        ["SQL Server", "on, at version 0", "changes are kept for 7 days", "SNAPSHOT", "1 match, all with Change Tracking", "may read"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn d5_tables_that_match_and_are_not_tracked_are_told_with_the_statement() {
+    let mut database = Database::new();
+    database.sql("CREATE TABLE dbo.[odd]]name] (id int NOT NULL PRIMARY KEY)");
+    let text = check(&database.pipeline(&[]), 3);
+    assert!(text.contains("ALTER TABLE [dbo].[odd]]name] ENABLE CHANGE_TRACKING"), "{text}");
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    let text = check(&database.pipeline(&[]), 0);
+    assert!(text.contains("nothing of them is read"), "{text}");
+}
+
+#[test]
+fn d17_p22_a_database_without_snapshot_isolation_is_warned_of_or_refused() {
+    let mut database = Database::without_snapshot();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    let text = check(&database.pipeline(&[]), 0);
+    assert!(text.contains("ALLOW_SNAPSHOT_ISOLATION ON"), "{text}");
+    check(&database.pipeline(&["isolation: snapshot"]), 3);
+}
+
+#[test]
+fn a3_g84_missing_grants_are_named() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    let Some(simulator) = database.simulator() else { return };
+    simulator.login("poor", "Poor-1");
+    let name = database.name.clone();
+    database.sql("GRANT SELECT ON dbo.t TO poor");
+    let settings = database.text(&[], "{ type: stdout, format: flat }", "").replace("user: sa", "user: poor");
+    let host = sluicegate_harness::host::Sluicegate::new(BINARY, &settings).env("MSSQL_PASSWORD", "Poor-1");
+    let text = check(&host, 3);
+    assert!(text.contains("GRANT VIEW CHANGE TRACKING ON [dbo].[t]"), "{name}\n{text}");
+    database.sql("GRANT VIEW CHANGE TRACKING ON dbo.t TO poor");
+    check(&host, 0);
+}
+
+#[test]
+fn g91_a_wrong_password_and_an_unknown_database_are_told_without_the_password() {
+    let database = Database::new();
+    let text = database.text(&[], "{ type: stdout, format: flat }", "");
+    let host = sluicegate_harness::host::Sluicegate::new(BINARY, &text).env("MSSQL_PASSWORD", "Wr0ng-pass");
+    let told = check(&host, 3);
+    assert!(told.contains("18456") && !told.contains("Wr0ng-pass"), "{told}");
+    let host = database.pipeline(&[]);
+    host.write_pipeline(&text.replace(&format!("database: {}", database.name), "database: nowhere"));
+    let told = check(&host, 3);
+    assert!(told.contains("4060") || told.contains("18456"), "{told}");
+}
+
+#[test]
+fn d5_change_tracking_that_is_off_for_the_database_is_told_with_the_statement() {
+    let mut database = Database::new();
+    database.sql("ALTER DATABASE CURRENT SET CHANGE_TRACKING = OFF");
+    let text = check(&database.pipeline(&[]), 3);
+    assert!(text.contains("SET CHANGE_TRACKING = ON"), "{text}");
+}

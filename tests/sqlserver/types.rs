@@ -1,0 +1,100 @@
+//! Every type exactly, the same from a copy and from a change.
+
+use super::server::*;
+
+/// Types with their values, and how they are delivered.
+const TYPES: &[(&str, &str, &str)] = &[
+    ("bit", "1", "true"),
+    ("tinyint", "255", "255"),
+    ("smallint", "-32768", "-32768"),
+    ("int", "-2147483648", "-2147483648"),
+    ("bigint", "-9223372036854775808", "-9223372036854775808"),
+    ("decimal(38,10)", "-1234567890123456789012345678.0123456789", r#""-1234567890123456789012345678.0123456789""#),
+    ("numeric(5,0)", "-7", r#""-7""#),
+    ("decimal(4,4)", "0.0001", r#""0.0001""#),
+    ("money", "922337203685477.5807", r#""922337203685477.5807""#),
+    ("money", "-922337203685477.5808", r#""-922337203685477.5808""#),
+    ("smallmoney", "-214748.3648", r#""-214748.3648""#),
+    ("real", "CAST(0.1 AS real)", "0.1"),
+    ("float", "CAST(1.7976931348623157E308 AS float)", "1.7976931348623157e+308"),
+    ("char(5)", "'ab'", r#""ab   ""#),
+    ("varchar(20)", "'grün'", r#""grün""#),
+    ("nchar(3)", "N'é'", r#""é  ""#),
+    ("nvarchar(max)", "N'你好 😀'", r#""你好 😀""#),
+    ("binary(3)", "0x61", r#""YQAA""#),
+    ("varbinary(max)", "0x00FF", r#""AP8=""#),
+    ("date", "'0001-01-01'", r#""0001-01-01""#),
+    ("date", "'9999-12-31'", r#""9999-12-31""#),
+    ("time(0)", "'23:59:59'", r#""23:59:59""#),
+    ("time(7)", "'23:59:59.9999999'", r#""23:59:59.9999999""#),
+    ("datetime", "'1753-01-01T12:34:56.790'", r#""1753-01-01 12:34:56.790""#),
+    ("datetime", "'9999-12-31T23:59:59.997'", r#""9999-12-31 23:59:59.997""#),
+    ("smalldatetime", "'2079-06-06T23:59:00'", r#""2079-06-06 23:59:00""#),
+    ("datetime2(7)", "'2024-02-29T13:14:15.1234567'", r#""2024-02-29 13:14:15.1234567""#),
+    ("datetime2(0)", "'2024-02-29T13:14:15'", r#""2024-02-29 13:14:15""#),
+    ("datetimeoffset(7)", "'2024-02-29T13:14:15.1234567-08:30'", r#""2024-02-29 13:14:15.1234567 -08:30""#),
+    ("uniqueidentifier", "'6F9619FF-8B86-D011-B42D-00C04FC964FF'", r#""6F9619FF-8B86-D011-B42D-00C04FC964FF""#),
+    ("int", "NULL", "null"),
+];
+
+#[test]
+fn a_value_is_the_same_from_a_copy_and_from_a_change() {
+    let mut database = Database::new();
+    let columns: Vec<String> = TYPES.iter().enumerate().map(|(n, (native, ..))| format!("c{n} {native} NULL")).collect();
+    let values: Vec<&str> = TYPES.iter().map(|(_, value, _)| *value).collect();
+    database.sql(&format!("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, {})", columns.join(", ")));
+    database.sql(&format!("INSERT dbo.t VALUES (1, {})", values.join(", ")));
+    database.sql("ALTER TABLE dbo.t ENABLE CHANGE_TRACKING");
+    let host = database.pipeline(&["tables: [{ start: snapshot-first }]", "headers: none"]);
+    drain(&host);
+    database.sql(&format!("INSERT dbo.t VALUES (2, {})", values.join(", ")));
+    drain(&host);
+    let all = records(&host);
+    assert_eq!((all.len(), &all[0]["_op"], &all[1]["_op"]), (2, &"r".into(), &"c".into()));
+    for (n, (native, value, expected)) in TYPES.iter().enumerate() {
+        for record in &all {
+            assert_eq!(record[format!("c{n}")].to_string(), *expected, "{native} {value} in {}", record["_op"]);
+        }
+    }
+}
+
+/// Types of keys, and two values of each in their order.
+const KEYS: &[(&str, &str, &str)] = &[
+    ("bigint", "-5", "7"),
+    ("bit", "0", "1"),
+    ("decimal(38,10)", "-1.5", "1.0000000001"),
+    ("money", "-922337203685477.5808", "922337203685477.5807"),
+    ("varchar(10) COLLATE Latin1_General_CI_AS", "'a''b'", "'B'"),
+    ("nvarchar(10)", "N'a'", "N'é'"),
+    ("date", "'0001-01-01'", "'9999-12-31'"),
+    ("time(7)", "'00:00:00.0000001'", "'23:59:59.9999999'"),
+    ("datetime", "'2024-01-01T00:00:00.003'", "'2024-01-01T00:00:00.007'"),
+    ("smalldatetime", "'2024-01-01T00:00:00'", "'2024-01-01T00:01:00'"),
+    ("datetime2(7)", "'2024-01-01T00:00:00.0000001'", "'2024-01-01T00:00:00.0000002'"),
+    ("datetimeoffset(7)", "'2024-01-01T00:00:00+02:00'", "'2024-01-01T00:00:00+01:00'"),
+    ("uniqueidentifier", "'00000000-0000-0000-0000-000000000001'", "'00000000-0000-0000-0000-000000000002'"),
+    ("varbinary(10)", "0x00", "0x0001"),
+    ("float", "CAST(-0.1 AS float)", "CAST(0.3 AS float)"),
+];
+
+#[test]
+fn a41_a_copy_and_a_huge_version_go_on_behind_a_key_of_any_type() {
+    let mut database = Database::new();
+    for (n, (native, first, second)) in KEYS.iter().enumerate() {
+        database.table(&format!("t{n}"), &format!("k {native} NOT NULL PRIMARY KEY, v int NULL"));
+        database.sql(&format!("INSERT dbo.t{n} VALUES ({first}, 1), ({second}, 2)"));
+    }
+    let settings = ["tables: [{ start: snapshot-first }]", "headers: none", "batches_per_visit: 1"];
+    let host = database.pipeline_with(&settings, "{ type: file, format: flat, folder: out, prefix: t }", ", batch_changes: 1");
+    drain(&host);
+    for n in 0..KEYS.len() {
+        database.sql(&format!("UPDATE dbo.t{n} SET v = v + 2"));
+    }
+    drain(&host);
+    let all = records(&host);
+    for (n, (native, ..)) in KEYS.iter().enumerate() {
+        let own: Vec<String> =
+            all.iter().filter(|r| r["_table"] == format!("t{n}")).map(|r| format!("{}{}", r["_op"].as_str().unwrap(), r["v"])).collect();
+        assert_eq!(own, ["r1", "r2", "u3", "u4"], "{native}");
+    }
+}
