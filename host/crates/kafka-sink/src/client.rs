@@ -140,6 +140,10 @@ impl ProducerContext for Reports {
             }
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                // what is dropped of a transaction that failed says nothing of why
+                if self.transactional && matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
+                    return;
+                }
                 let mut failure = self.failure();
                 match &mut *failure {
                     Some(known) => {

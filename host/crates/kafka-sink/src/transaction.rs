@@ -440,12 +440,7 @@ impl KafkaSink {
 fn may_pass(code: Code) -> bool {
     matches!(
         code,
-        Code::InvalidProducerEpoch
-            | Code::InvalidProducerIdMapping
-            | Code::InvalidTransactionalState
-            | Code::ConcurrentTransactions
-            | Code::PurgeQueue
-            | Code::PurgeInflight
+        Code::InvalidProducerEpoch | Code::InvalidProducerIdMapping | Code::InvalidTransactionalState | Code::ConcurrentTransactions
     )
 }
 
