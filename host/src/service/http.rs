@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz` and `/metrics`, and `/plugins` where it is allowed.
+//! `GET /healthz`, `/readyz`, `/metrics` and `/tables`, and `/plugins` where it is allowed.
 
 use std::{
     io,
@@ -23,6 +23,7 @@ use super::{
     connection::{BoundedListener, Clock},
     metrics,
     readiness::Watch,
+    tables,
 };
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_status::Status;
@@ -66,8 +67,12 @@ impl Server {
     pub async fn serve(self, pipeline: &str, status: Arc<Status>, limits: &Limits, stop: CancellationToken) -> Result<()> {
         let watch = Arc::new(Mutex::new(Watch::new(&status, limits.stalled_after)));
         let view = View { registry: Arc::new(metrics::registry(pipeline, status.clone())), status: status.clone(), watch: watch.clone() };
-        let mut router =
-            Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
+        let mut router = Router::new()
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(scrape))
+            .route("/tables", get(list_tables))
+            .with_state(view);
         if let Some(admin) = self.admin {
             router = router.merge(admin::router(admin, status.clone()));
         }
@@ -116,6 +121,11 @@ async fn readyz(Shared(view): Shared<View>) -> Response {
         Ok(body) => (code, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+async fn list_tables(Shared(view): Shared<View>) -> Response {
+    let body = format!("{}\n", tables::described(&view.status.copies));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn scrape(Shared(view): Shared<View>) -> Response {

@@ -8,5 +8,6 @@ pub mod http;
 pub mod live;
 mod metrics;
 mod readiness;
+mod tables;
 
 pub use readiness::{Readiness, State};

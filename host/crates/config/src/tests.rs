@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod schema;
+mod snapshot;
 
 const HEAD: &str = "name: shop\nsource: { type: generator }\n";
 const SINK: &str = "sinks:\n  - { type: stdout }\n";

@@ -5,7 +5,7 @@
 
 mod copies;
 
-pub use copies::{Copies, CopyNumbers, CopyState};
+pub use copies::{Copies, CopyNumbers, CopyState, Overall};
 
 use std::{
     collections::BTreeMap,

@@ -4,6 +4,7 @@ mod check;
 mod limits;
 mod plugin;
 mod sink;
+mod snapshot;
 mod source;
 
 use std::{collections::HashSet, net::SocketAddr, path::Path};

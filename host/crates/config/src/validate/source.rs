@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, TlsMode, Unlogged,
-        raw::{RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord, RawTls, RawUnlogged},
+        GeneratorSource, MySqlSource, RowImage, Secret, StartAt, TlsMode, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawStart, RawStartWord, RawTls, RawUnlogged},
     },
     check::Check,
 };
@@ -85,20 +85,6 @@ impl Check<'_> {
             statements: unlogged(raw.statements, Unlogged::Stop),
             rows_by_ddl: unlogged(raw.rows_by_ddl, Unlogged::Warn),
         }
-    }
-
-    fn snapshot(&mut self, raw: Option<RawSnapshot>) -> Snapshot {
-        let Some(RawSnapshot { settings }) = raw else { return Snapshot::default() };
-        if settings.rows_per_second == Some(0) {
-            self.refuse("source.snapshot.rows_per_second", "no rows at all", "write 1 or more, or leave it out to go as fast as possible");
-        }
-        let mode = match settings.mode {
-            Some(RawSnapshotMode::Never) => SnapshotMode::Never,
-            Some(RawSnapshotMode::Only) => SnapshotMode::Only,
-            Some(RawSnapshotMode::WhenNeeded) => SnapshotMode::WhenNeeded,
-            Some(RawSnapshotMode::Initial) | None => SnapshotMode::Initial,
-        };
-        Snapshot { mode, tables: self.tables("source.snapshot.tables", &settings.tables), rows_per_second: settings.rows_per_second }
     }
 
     pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {
