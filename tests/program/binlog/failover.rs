@@ -13,7 +13,7 @@ use super::{transactions::*, *};
 const OTHER: u64 = ROWS + 1;
 
 /// Makes `replica` follow `primary`, but for the transactions of MariaDB's domain 1.
-pub(super) fn follow(replica: &Server, primary: &Server) {
+pub(crate) fn follow(replica: &Server, primary: &Server) {
     let (port, user, password) = (primary.port(), primary.user(), primary.password());
     replica.sql(&match replica.flavor() {
         Flavor::MariaDb => format!(

@@ -1,7 +1,7 @@
 //! A pipeline that reads a real server's binlog: where it goes on after stops, kills, changes of its file, and faults of the log.
 
 mod documented;
-mod failover;
+pub(crate) mod failover;
 mod lost_log;
 mod partial;
 mod places;
