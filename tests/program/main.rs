@@ -1,5 +1,6 @@
 //! The real program from outside, and what has to be true of the repository. One binary, because linking each takes seconds.
 
+mod apart;
 mod architecture;
 mod binlog;
 mod cli;

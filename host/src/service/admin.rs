@@ -202,22 +202,25 @@ fn away() -> Response {
     told(StatusCode::SERVICE_UNAVAILABLE, "the pipeline is starting, busy or ending", "try again when /readyz is 200")
 }
 
-fn told(code: StatusCode, error: &str, remedy: &str) -> Response {
+pub(super) fn told(code: StatusCode, error: &str, remedy: &str) -> Response {
     answered(code, &json!({ "error": error, "remedy": remedy }))
 }
 
-fn answered(code: StatusCode, body: &Value) -> Response {
+pub(super) fn answered(code: StatusCode, body: &Value) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
 fn unknown(name: &str) -> Response {
-    // what stood in the request's path is not echoed at any length
-    let name: String = name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    told(StatusCode::NOT_FOUND, &format!("there is no plugin `{name}`"), "GET /plugins lists the names")
+    told(StatusCode::NOT_FOUND, &format!("there is no plugin `{}`", shown(name)), "GET /plugins lists the names")
+}
+
+/// What stood in a request's path, which is not echoed at any length.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().take(64).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Refuses what a browser sends on a page's behalf.
-fn foreign(headers: &HeaderMap) -> Option<Response> {
+pub(super) fn foreign(headers: &HeaderMap) -> Option<Response> {
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !name.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,

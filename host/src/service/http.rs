@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz`, `/metrics` and `/tables`, and `/plugins` where it is allowed.
+//! `GET /healthz`, `/readyz`, `/metrics` and `/tables`, and `/plugins` and `/outputs` where it is allowed.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     admin::{self, Admin},
     connection::{BoundedListener, Clock},
-    metrics,
+    metrics, outputs,
     readiness::Watch,
     tables,
 };
@@ -74,7 +74,7 @@ impl Server {
             .route("/tables", get(list_tables))
             .with_state(view);
         if let Some(admin) = self.admin {
-            router = router.merge(admin::router(admin, status.clone()));
+            router = router.merge(admin::router(admin, status.clone())).merge(outputs::router(status.clone()));
         }
         let bounded = BoundedListener::new(self.listener, limits.http_connections, limits.http_connection_time);
         let service = router.into_make_service_with_connect_info::<Clock>();

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use sluicegate_status::{CopyNumbers, Number, PluginStatus, SinkStatus, Status, relaxed};
+use sluicegate_status::{CopyNumbers, Number, PluginStatus, SinkStatus, Standing, Status, relaxed};
 
 /// The content type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -135,6 +135,17 @@ impl StatusCollector {
         each("sink_checkpoints", "Checkpoints made", None, |s| &s.checkpoints)?;
         each("sink_skipped", "Records skipped by policy", None, |s| &s.skipped)?;
         each("sink_dead_lettered", "Records set aside in the dead-letter file", None, |s| &s.dead_lettered)?;
+        each("sink_departures", "Times that the output went apart from the others", None, |s| &s.apart.departures)?;
+        each("sink_failures", "Failures of the output while it was apart", None, |s| &s.apart.failures)?;
+        out.gauges(
+            "sink_apart",
+            "1 while the output is apart from the others",
+            "sink",
+            sinks.iter().map(|s| (s.name.as_str(), u64::from(s.apart.standing() != Standing::Together) as f64)),
+        )?;
+        // one that goes with the others is where they are, and one that waits for another attempt has no stream
+        let lag = sinks.iter().filter_map(|s| Some((s.name.as_str(), s.apart.lag_us()? as f64 / 1e6)));
+        out.gauges("sink_apart_lag_seconds", "Age of the newest change that was read for the output that is apart", "sink", lag)?;
         out.gauges(
             "sink_durable_changes",
             "Changes read in this run that are durable in the sink",

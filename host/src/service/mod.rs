@@ -7,6 +7,7 @@ pub mod fuzz;
 pub mod http;
 pub mod live;
 mod metrics;
+mod outputs;
 mod readiness;
 mod tables;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use sluicegate_model::now_us;
-use sluicegate_status::{Status, relaxed};
+use sluicegate_status::{SinkStatus, Standing, Status, relaxed};
 
 /// What a pipeline is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +43,35 @@ pub struct Readiness {
     /// What of the configuration has no effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The outputs that do not go with the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<OutputApart>,
+}
+
+/// An output that does not go with the others.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputApart {
+    /// The sink's name.
+    pub sink: String,
+    /// `apart`, or `joining`.
+    pub state: &'static str,
+    /// Why.
+    pub reason: String,
+    /// Age of the newest change that was read for it; none while it has no stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<f64>,
+}
+
+impl OutputApart {
+    fn of(sink: &SinkStatus) -> Option<Self> {
+        let standing = sink.apart.standing();
+        (standing != Standing::Together).then(|| Self {
+            sink: sink.name.clone(),
+            state: standing.name(),
+            reason: sink.apart.reason(),
+            lag_seconds: sink.apart.lag_us().map(|lag| lag as f64 / 1e6),
+        })
+    }
 }
 
 /// Watches a status over time: only so can standing still be told from having nothing to do.
@@ -78,6 +107,11 @@ impl Watch {
             self.grew = Some(now);
         }
         for (watch, sink) in self.sinks.iter_mut().zip(&status.sinks) {
+            // it is told in another place, and the others do their work
+            if sink.apart.standing() != Standing::Together {
+                watch.owes_since = None;
+                continue;
+            }
             let durable = sink.durable.get();
             if durable != watch.durable {
                 *watch = SinkWatch { durable, changes, owes_since: None };
@@ -119,6 +153,7 @@ impl Watch {
             lag_seconds: source.lag_us() as f64 / 1e6,
             changes: source.changes.get(),
             warnings: status.warnings.all(),
+            apart: status.sinks.iter().filter_map(OutputApart::of).collect(),
         }
     }
 }
@@ -134,7 +169,6 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use sluicegate_status::SinkStatus;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -167,6 +201,27 @@ mod tests {
         assert_eq!(state(&watch, 300), State::Reconnecting);
         status.stopping.store(true, Ordering::Relaxed);
         assert_eq!(state(&watch, 300), State::Stopping);
+    }
+
+    #[test]
+    fn an_output_that_is_apart_is_told_and_the_pipeline_is_ready() {
+        let status = started();
+        let begin = Instant::now();
+        let mut watch = Watch::new(&status, PATIENCE);
+        status.source.connect();
+        status.source.changes.add(10);
+        watch.look(&status, begin);
+        status.sinks[0].apart.because("it failed");
+        status.sinks[0].apart.stand(Standing::Apart);
+        watch.look(&status, begin);
+        let readiness = watch.readiness(&status, begin + Duration::from_secs(100));
+        let apart = OutputApart { sink: "file".into(), state: "apart", reason: "it failed".into(), lag_seconds: None };
+        assert_eq!((readiness.state, readiness.ready, readiness.apart), (State::Idle, true, vec![apart]));
+        // it owes from when it goes with the others again
+        status.sinks[0].apart.stand(Standing::Together);
+        watch.look(&status, begin + Duration::from_secs(101));
+        let state = |after| watch.readiness(&status, begin + Duration::from_secs(after)).state;
+        assert_eq!((state(110), state(170)), (State::Idle, State::Stalled));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind};
+use sluicegate_config::{KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -58,7 +58,15 @@ impl Bench {
 }
 
 fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVersions) -> Settings {
-    Settings { name: "kafka".into(), start: None, format: RecordFormat::Flat, plugin_versions, on_error, kind: SinkKind::Kafka(kafka) }
+    Settings {
+        name: "kafka".into(),
+        start: None,
+        format: RecordFormat::Flat,
+        plugin_versions,
+        on_error,
+        when_slow: WhenSlow::Hold,
+        kind: SinkKind::Kafka(kafka),
+    }
 }
 
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {

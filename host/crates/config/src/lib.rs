@@ -29,7 +29,7 @@ pub use document::MOST_BYTES;
 pub use kafka_option::refused_option;
 pub use pipeline::{
     FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin, PluginVersions,
-    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Unlogged,
+    RecordFormat, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TlsMode, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;

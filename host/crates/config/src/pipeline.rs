@@ -284,6 +284,16 @@ pub enum PluginVersions {
     Header,
 }
 
+/// What becomes of the other outputs when one is slow or fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSlow {
+    /// They wait for it; a failure ends the run.
+    #[default]
+    Hold,
+    /// It goes on by itself, with a stream of its own from where it is, until it has caught up.
+    Apart,
+}
+
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
@@ -297,6 +307,8 @@ pub struct Sink {
     pub plugin_versions: PluginVersions,
     /// Policy for single records.
     pub on_error: OnError,
+    /// Policy for the whole output.
+    pub when_slow: WhenSlow,
     /// Where it writes.
     pub kind: SinkKind,
 }

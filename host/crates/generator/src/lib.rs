@@ -52,12 +52,20 @@ pub struct Generator {
     settings: GeneratorSource,
     limits: Limits,
     status: Arc<Status>,
+    beginnings: lanes::Beginnings,
+    /// Whether another session keeps to the rate: this one only follows.
+    follows: bool,
 }
 
 impl Generator {
     /// A generator. Batches keep to `limits`; `status.source` is kept up to date.
     pub fn new(settings: GeneratorSource, limits: Limits, status: Arc<Status>) -> Self {
-        Self { settings, limits, status }
+        Self { settings, limits, status, beginnings: lanes::Beginnings::default(), follows: false }
+    }
+
+    /// Another session of the same run, that counts in `status`. It gives what there is as fast as it can.
+    pub fn beside(&self, status: Arc<Status>) -> Self {
+        Self { settings: self.settings.clone(), limits: self.limits.clone(), status, beginnings: self.beginnings.clone(), follows: true }
     }
 
     /// Number of the first change after a sink's progress.
@@ -90,6 +98,10 @@ impl Source for Generator {
         if lanes::has_lanes(&self.settings) { Arc::new(lanes::Transactions) } else { Arc::new(Changes) }
     }
 
+    fn reads_twice(&self) -> bool {
+        true
+    }
+
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         if self.settings.rate == Some(0) {
             return Err(Error::new(ErrorKind::Config, "the generator's rate is 0 changes a second")
@@ -115,12 +127,12 @@ impl Source for Generator {
     }
 
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
-        let pace = self.settings.rate.map(|rate| Pace::new(rate, self.limits.batch_wait));
+        let pace = self.settings.rate.filter(|_| !self.follows).map(|rate| Pace::new(rate, self.limits.batch_wait));
         self.status.source.connect();
         out.begin();
         let mut outlet = Outlet { out, stop, pace, status: self.status.clone(), batch_bytes: self.limits.batch_bytes };
         if lanes::has_lanes(&self.settings) {
-            return lanes::run(&self.settings, &self.limits, &sinks, outlet).await;
+            return lanes::run(&self.settings, &self.limits, &self.beginnings, &sinks, outlet).await;
         }
         let firsts = sinks.iter().map(|frontier| self.first_change(frontier)).collect::<Result<Vec<_>>>()?;
         let first = firsts.into_iter().min().ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;

@@ -10,7 +10,7 @@
 //! So no more is taken than the budget and what one batch may take. Costs a lock and no allocation where nobody waits.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -43,6 +43,8 @@ struct Book {
     next: u64,
     /// Bytes of each batch in flight.
     batches: BTreeMap<u64, usize>,
+    /// Batches that other memory answers for: see [`Permit::set_aside`].
+    aside: BTreeSet<u64>,
     /// Who waits, by the batch's number and a number of its own.
     waiting: BTreeMap<(u64, u64), Waiter>,
     tickets: u64,
@@ -57,8 +59,8 @@ struct Waiter {
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(most: usize) -> Arc<Self> {
-        let (batches, waiting) = (BTreeMap::new(), BTreeMap::new());
-        let book = Book { most, used: 0, peak: 0, closed: false, next: 0, batches, waiting, tickets: 0 };
+        let (batches, aside, waiting) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        let book = Book { most, used: 0, peak: 0, closed: false, next: 0, batches, aside, waiting, tickets: 0 };
         Arc::new(Self { book: Mutex::new(book), waiting: AtomicUsize::new(0), waits: AtomicU64::new(0) })
     }
 
@@ -124,11 +126,12 @@ impl Budget {
     /// Lets those go on, the oldest first, for whom there is room now.
     fn grant(&self, mut book: MutexGuard<'_, Book>) {
         let mut wakers = Vec::new();
-        while let Some((&(batch, ticket), waiter)) = book.waiting.first_key_value() {
-            let bytes = waiter.bytes;
-            if !book.may(batch, bytes) {
-                break;
-            }
+        // those that were set aside have the way free, whoever else waits
+        let aside = |book: &Book| book.waiting.iter().find(|((batch, _), _)| book.aside.contains(batch)).map(|(key, w)| (*key, w.bytes));
+        let next = |book: &Book| {
+            book.waiting.first_key_value().map(|(key, w)| (*key, w.bytes)).filter(|((batch, _), bytes)| book.may(*batch, *bytes))
+        };
+        while let Some(((batch, ticket), bytes)) = aside(&book).or_else(|| next(&book)) {
             book.take(batch, bytes);
             wakers.extend(book.waiting.remove(&(batch, ticket)).map(|waiter| waiter.waker));
         }
@@ -141,7 +144,10 @@ impl Budget {
     fn release(&self, batch: u64, bytes: Option<usize>) {
         let mut book = self.book();
         let freed = match bytes {
-            None => book.batches.remove(&batch).unwrap_or_default(),
+            None => {
+                book.aside.remove(&batch);
+                book.batches.remove(&batch).unwrap_or_default()
+            }
             // a batch that is gone has given back everything
             Some(bytes) => match book.batches.get_mut(&batch) {
                 Some(held) => {
@@ -161,10 +167,13 @@ impl Book {
     /// Whether a batch may take so much more now.
     fn may(&self, batch: u64, bytes: usize) -> bool {
         let oldest = self.batches.first_key_value().is_none_or(|(oldest, _)| *oldest >= batch);
-        self.closed || oldest || self.used.saturating_add(bytes) <= self.most
+        self.closed || oldest || self.aside.contains(&batch) || self.used.saturating_add(bytes) <= self.most
     }
 
     fn take(&mut self, batch: u64, bytes: usize) {
+        if self.aside.contains(&batch) {
+            return;
+        }
         *self.batches.entry(batch).or_default() += bytes;
         self.used += bytes;
         self.peak = self.peak.max(self.used);
@@ -197,7 +206,7 @@ impl Acquire {
                 if self.batch.is_none() {
                     book.next += 1;
                 }
-                let first = book.waiting.first_key_value().is_none_or(|((waits, _), _)| *waits > batch);
+                let first = book.waiting.first_key_value().is_none_or(|((waits, _), _)| *waits > batch) || book.aside.contains(&batch);
                 if first && book.may(batch, self.bytes) {
                     book.take(batch, self.bytes);
                     self.state = State::Done;
@@ -285,9 +294,26 @@ impl Permit {
     pub fn measured(&self, bytes: usize) {
         let Some(Account { budget, batch }) = &self.0 else { return };
         let mut book = budget.book();
+        if book.aside.contains(batch) {
+            return;
+        }
         let before = book.batches.insert(*batch, bytes).unwrap_or_default();
         book.used = book.used - before + bytes;
         book.peak = book.peak.max(book.used);
+        budget.grant(book);
+    }
+}
+
+impl Permit {
+    /// Other memory answers for the batch from now on, whatever it still takes: a sink that holds it has gone apart, and those that go
+    /// on do not wait for it.
+    pub fn set_aside(&self) {
+        let Some(Account { budget, batch }) = &self.0 else { return };
+        let mut book = budget.book();
+        if let Some(bytes) = book.batches.remove(batch) {
+            book.used -= bytes;
+            book.aside.insert(*batch);
+        }
         budget.grant(book);
     }
 }

@@ -206,6 +206,19 @@ pub const BATCHES_BYTES: usize = 1 << 30;
 /// How much longer a value may get in a record: a control character becomes `\u0000`.
 pub const ENCODED_GROWTH: usize = 6;
 
+/// How long an output that is apart may hold the others back when it joins them again: it reads on to the place where they wait.
+/// Longer than [`POSITION_INTERVAL`], within which every stream tells of its place.
+pub const JOIN_HOLD: Duration = Duration::from_secs(3);
+
+/// How long it leaves them alone after it did not get there in that time.
+pub const JOIN_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often an output that is apart looks where the others are.
+pub const JOIN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often it is measured which output holds the others back by the memory that its batches take.
+pub const HELD_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Bytes of records that a sink may have in hand beside its buffers without asking the budget.
 pub const ENCODED_BYTES: usize = 2 << 20;
 
@@ -301,6 +314,8 @@ pub struct Limits {
     /// How long a server or broker that cannot be reached is tried again before the program gives up: at the start, and when the
     /// source's connection breaks later.
     pub retry_window: Duration,
+    /// How long, in all, an output with `when_slow: apart` may hold the others back since it last had nothing to do; then it goes apart.
+    pub apart_after: Duration,
     /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
     pub drain_timeout: Duration,
     /// Connections to the HTTP address at a time; more wait.
@@ -345,6 +360,7 @@ impl Default for Limits {
             dead_letter_bytes: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             retry_window: Duration::from_secs(12 * 3600),
+            apart_after: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             http_connections: 16,
             http_connection_time: Duration::from_secs(60),

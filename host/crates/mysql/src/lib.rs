@@ -117,6 +117,13 @@ impl MySql {
         Self { settings, limits, status, server_id, flavour: None, findings: Vec::new(), schemas, anew: Vec::new() }
     }
 
+    /// Another session of the same run, under a server id of its own: one is derived from `server_id_seed` also where the settings say
+    /// which id the first has. It counts in `status`.
+    pub fn beside(&self, status: Arc<Status>, server_id_seed: &str) -> Self {
+        let settings = MySqlSource { server_id: None, ..self.settings.clone() };
+        Self { schemas: self.schemas.clone(), ..Self::new(settings, self.limits.clone(), status, server_id_seed) }
+    }
+
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
     pub fn connector(&self) -> &'static str {
         self.flavour.unwrap_or(Flavour::MySql).connector()
@@ -207,6 +214,10 @@ impl Source for MySql {
             // MINIMAL, which any session may set, logs the key before a change, and the whole row of a table without one
             RowImage::Partial => Capabilities { before_images: BeforeImages::Keys, absent: true },
         }
+    }
+
+    fn reads_twice(&self) -> bool {
+        true
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {

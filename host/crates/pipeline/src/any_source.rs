@@ -37,6 +37,17 @@ impl AnySource {
         }
     }
 
+    /// Another session of the same run, for the sink of this name, that counts in `status`.
+    pub fn beside(&self, pipeline: &Pipeline, sink: &str, status: &Arc<Status>) -> Self {
+        match self {
+            Self::Generator(source) => Self::Generator(Box::new(source.beside(status.clone()))),
+            Self::MySql(source) => {
+                let seed = format!("{} {} {sink}", pipeline.name, pipeline.state.display());
+                Self::MySql(Box::new(source.beside(status.clone(), &seed)))
+            }
+        }
+    }
+
     /// Versions of tables' schemas are kept there from one run to the next.
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         match self {
@@ -83,6 +94,13 @@ impl Source for AnySource {
         match self {
             Self::Generator(source) => source.capabilities(),
             Self::MySql(source) => source.capabilities(),
+        }
+    }
+
+    fn reads_twice(&self) -> bool {
+        match self {
+            Self::Generator(source) => source.reads_twice(),
+            Self::MySql(source) => source.reads_twice(),
         }
     }
 

@@ -17,11 +17,7 @@ pub(super) fn begins(progress: &[(String, Progress)], stored: &[Option<Frontier>
         progress.iter().map(|(name, _)| name.as_str()).filter(|name| pipeline.sinks.iter().all(|s| s.name != *name)).collect();
     let stored = stored.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let begins = pipeline.sinks.iter().zip(stored).map(|(sink, stored)| match progress.iter().find(|(name, _)| *name == sink.name) {
-        Some((_, known)) => {
-            let mut frontier = known.frontier.clone();
-            stored.into_iter().flat_map(Frontier::lanes).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
-            Ok(Begin::At(frontier))
-        }
+        Some((_, known)) => Ok(Begin::At(place(known, stored))),
         None if let Some(stored) = stored => Ok(Begin::At(stored.clone())),
         None if progress.is_empty() => Ok(sink.start.clone().map_or(Begin::First, Begin::Start)),
         None => match &sink.start {
@@ -37,6 +33,13 @@ pub(super) fn begins(progress: &[(String, Progress)], stored: &[Option<Frontier>
         );
     }
     Ok(begins)
+}
+
+/// Where a sink is that the checkpoint knows. `stored`: the progress that it stores itself.
+pub(super) fn place(known: &Progress, stored: Option<&Frontier>) -> Frontier {
+    let mut frontier = known.frontier.clone();
+    stored.into_iter().flat_map(Frontier::lanes).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
+    frontier
 }
 
 fn unknown(sink: &str, progress: &[(String, Progress)], unused: &[&str]) -> Error {

@@ -1,48 +1,72 @@
 //! The thread of one sink: writes batches, makes them durable at intervals, and only then moves the checkpoint.
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
-    },
+    ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     gate::Gate,
+    hub::{Next, Reader},
     reached::{self, Reached},
 };
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
-    Result,
+    Error, Result,
     budget::Budget,
     change::{Batch, Item},
     limits::{ENCODED_BYTES, ENCODED_GROWTH, SINK_IDLE_INTERVAL},
 };
 use sluicegate_sink::Sink;
-use sluicegate_status::Status;
+use sluicegate_status::{Standing, Status};
 
-/// The queues of all sinks.
-pub(super) struct Sinks(pub Vec<SyncSender<Arc<Item>>>);
-
-impl Sinks {
-    /// Hands an item to every sink; `false` when one takes no more (its own error says why).
-    pub fn send(&self, item: &Arc<Item>) -> bool {
-        self.0.iter().all(|sink| sink.send(item.clone()).is_ok())
-    }
+/// How a delivery from one stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The stream has ended, and everything is durable and committed.
+    Ended,
+    /// The stream goes on without the sink, or the sink wants another one. What was written is committed.
+    Left,
+    /// The sink has joined the stream of the others.
+    Joined,
 }
 
-pub(super) struct Delivery {
+/// What a sink does between two items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It goes on.
+    On,
+    /// It wants another stream.
+    Leave,
+    /// It has a place in another stream.
+    Joined,
+}
+
+/// What a delivery needs beside its sink.
+#[derive(Clone)]
+pub(super) struct Context {
     pub name: String,
     pub index: usize,
-    pub sink: Box<dyn Sink>,
-    pub reached: Reached,
     pub checkpoint: Arc<Gate>,
     pub dead_letters: Arc<DeadLetters>,
     pub status: Arc<Status>,
     /// Time between two commits.
     pub interval: Duration,
+}
+
+pub(super) struct Delivery {
+    context: Context,
+    sink: Box<dyn Sink>,
+    pub reached: Reached,
+    /// Of the stream that it reads.
     pub budget: Arc<Budget>,
+    /// Number of the stream's next change.
+    delivered: u64,
+    /// Whether an error came from the sink itself.
+    failed: bool,
+    /// Whether anything was committed since it was last asked.
+    committed: bool,
 }
 
 /// Bytes that a sink may take for records of the batch beside its buffers, if they are more than every sink may: those of the
@@ -54,83 +78,120 @@ fn encoded(batch: &Batch) -> Option<usize> {
 }
 
 impl Delivery {
-    /// Delivers until the queue is closed; then everything is durable and committed. Or until the run has ended without it,
-    /// because one call of the sink took too long: then nothing more is written.
-    pub fn run(mut self, items: &Receiver<Arc<Item>>) -> Result<()> {
-        let mut delivered = 0;
-        let mut due = Instant::now() + self.interval;
+    pub fn new(context: Context, sink: Box<dyn Sink>, reached: Reached, budget: Arc<Budget>) -> Self {
+        Self { context, sink, reached, budget, delivered: 0, failed: false, committed: false }
+    }
+
+    /// Whether it was the sink that failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether anything was committed since the last call.
+    pub fn take_committed(&mut self) -> bool {
+        std::mem::take(&mut self.committed)
+    }
+
+    /// Delivers until the stream ends, goes on without the sink, or `turn` says so, which is asked behind each item, and every so often
+    /// when none comes. Or until the run has ended without it, because one call of the sink took too long: then nothing more is written.
+    pub fn run(&mut self, items: &Reader, every: Option<Duration>, mut turn: impl FnMut(&Reached) -> Result<Turn>) -> Result<Outcome> {
+        let mut due = Instant::now() + self.context.interval;
         loop {
-            let next = match items.try_recv() {
-                Err(TryRecvError::Empty) => {
-                    self.sink.idle().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
-                    match self.reached.has_moved() {
-                        true => items.recv_timeout(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
-                        false => items.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                    }
+            let next = match items.next(Some(Duration::ZERO)) {
+                Next::Nothing => {
+                    self.call(|sink| sink.idle())?;
+                    let wait = match self.reached.has_moved() {
+                        true => Some(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
+                        false => every,
+                    };
+                    items.next(wait)
                 }
-                other => other.map_err(|_| RecvTimeoutError::Disconnected),
+                other => other,
             };
-            if self.checkpoint.is_closed() {
-                return Ok(());
+            if self.context.checkpoint.is_closed() {
+                return Ok(Outcome::Ended);
             }
-            let ended = match next {
-                Ok(item) => {
+            let mut ended = match next {
+                Next::Item(item) => {
                     if !self.reached.has_moved() {
-                        due = Instant::now() + self.interval;
+                        due = Instant::now() + self.context.interval;
                     }
-                    self.take(&item).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
+                    self.take(&item)?;
                     if let Item::Rows(batch) = &*item {
-                        delivered = batch.next_number();
+                        self.delivered = batch.next_number();
                     }
-                    false
+                    None
                 }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
+                Next::Nothing => None,
+                Next::Ended => Some(Outcome::Ended),
+                Next::Left => Some(Outcome::Left),
             };
-            let due_now = ended || Instant::now() >= due || (self.budget.is_waited_for() && self.sink.held() > 0);
-            if self.reached.has_moved() && due_now {
-                self.commit(delivered)?;
+            if ended.is_none() {
+                match turn(&self.reached)? {
+                    Turn::On => {}
+                    Turn::Leave => ended = Some(Outcome::Left),
+                    Turn::Joined => return Ok(Outcome::Joined),
+                }
             }
-            if ended {
-                return Ok(());
+            let due_now = ended.is_some() || Instant::now() >= due || (self.budget.is_waited_for() && self.sink.held() > 0);
+            if self.reached.has_moved() && due_now {
+                self.commit()?;
+            }
+            if let Some(outcome) = ended {
+                return Ok(outcome);
             }
         }
+    }
+
+    /// Has the sink do something; notes that it was the sink that failed.
+    fn call<T>(&mut self, act: impl FnOnce(&mut dyn Sink) -> Result<T>) -> Result<T> {
+        act(&mut *self.sink).map_err(|e| {
+            self.failed = true;
+            e.context(format_args!("sink `{}`", self.context.name))
+        })
     }
 
     fn take(&mut self, item: &Item) -> Result<()> {
+        let named = |e: Error| e.context(format_args!("sink `{}`", self.context.name));
         match item {
-            Item::Rows(batch) => self.write(batch)?,
-            Item::Mark(mark) if self.reached.had_mark(mark)? => {}
-            Item::Mark(mark) => self.sink.mark(mark)?,
+            Item::Rows(batch) => {
+                let had = self.reached.had(batch).map_err(named)?;
+                self.write(batch, &had)?;
+            }
+            Item::Mark(mark) if self.reached.had_mark(mark).map_err(named)? => {}
+            Item::Mark(mark) => self.call(|sink| sink.mark(mark))?,
         }
-        self.reached.pass(item)
+        self.reached.pass(item).map_err(|e| e.context(format_args!("sink `{}`", self.context.name)))
     }
 
     /// Writes what the sink does not have yet.
-    fn write(&mut self, batch: &Batch) -> Result<()> {
+    fn write(&mut self, batch: &Batch, had: &[Range<usize>]) -> Result<()> {
         if batch.changes.is_empty() {
             return Ok(());
         }
-        let had = self.reached.had(batch)?;
         let _records = encoded(batch).map(|bytes| batch.permit.hold(bytes));
         if had.is_empty() {
-            return self.sink.write(batch);
+            return self.call(|sink| sink.write(batch));
         }
         let _copy = batch.permit.hold(batch.bytes);
-        let rest = reached::without(batch, &had);
-        if rest.changes.is_empty() { Ok(()) } else { self.sink.write(&rest) }
+        let rest = reached::without(batch, had);
+        if rest.changes.is_empty() { Ok(()) } else { self.call(|sink| sink.write(&rest)) }
     }
 
     /// Durable first, then the checkpoint: it is never ahead.
-    fn commit(&mut self, delivered: u64) -> Result<()> {
+    fn commit(&mut self) -> Result<()> {
         let moved = self.reached.take_moved()?;
-        let state = self.sink.commit(&moved).map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
-        self.dead_letters.sync()?;
-        self.checkpoint.commit(&self.name, &moved, &state)?;
-        self.sink.stored().map_err(|e| e.context(format_args!("sink `{}`", self.name)))?;
-        if let Some(numbers) = self.status.sinks.get(self.index) {
+        let state = self.call(|sink| sink.commit(&moved))?;
+        self.context.dead_letters.sync()?;
+        self.context.checkpoint.commit(&self.context.name, &moved, &state)?;
+        self.call(|sink| sink.stored())?;
+        self.committed = true;
+        if let Some(numbers) = self.context.status.sinks.get(self.context.index) {
             numbers.checkpoints.add(1);
-            numbers.durable.set(delivered);
+            // the numbers of another stream say nothing of this one's
+            if numbers.apart.standing() == Standing::Together {
+                numbers.durable.set(self.delivered);
+            }
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use sluicegate_model::{
     limits::LAST_COMMIT,
 };
 use sluicegate_plugin_host::KnownTables;
-use sluicegate_state::Checkpoint;
+use sluicegate_state::{Checkpoint, Progress};
 use sluicegate_status::Status;
 
 /// The way to the checkpoint.
@@ -35,6 +35,22 @@ pub(super) struct Gate {
 impl Gate {
     pub fn new(checkpoint: Arc<Checkpoint>, dead_letters: Arc<DeadLetters>, status: Arc<Status>, known: Arc<KnownTables>) -> Self {
         Self { checkpoint, dead_letters, status, known, committing: Mutex::new(()) }
+    }
+
+    /// What is durable in a sink.
+    ///
+    /// # Errors
+    /// `State`: it cannot be read, or is not there.
+    pub fn progress(&self, sink: &str) -> Result<Progress> {
+        self.checkpoint.progress(sink)?.ok_or_else(|| {
+            Error::new(ErrorKind::State, format!("the checkpoint no longer has the sink `{sink}`"))
+                .remedy("stop whatever else writes to the file, then start again")
+        })
+    }
+
+    /// The checkpoint, for what is not progress.
+    pub fn checkpoint(&self) -> &Arc<Checkpoint> {
+        &self.checkpoint
     }
 
     /// Whether the run is over: nothing may be written or committed any more.

@@ -8,12 +8,17 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod any_source;
+mod apart;
 mod beginning;
 mod blocking;
 mod check;
 mod delivery;
 mod gate;
+mod hub;
+mod in_force;
 mod memory;
+mod opening;
+mod output;
 mod parallel;
 mod prepare;
 mod reach;
@@ -41,21 +46,27 @@ use tokio_util::sync::CancellationToken;
 use crate::{any_source::AnySource, request::Requests};
 pub use check::{Report, TableReport, check};
 
+use apart::Apart;
 use beginning::begins;
 use blocking::blocking;
-use delivery::{Delivery, Sinks};
+use delivery::{Context, Delivery, Turn};
 use gate::Gate;
+use hub::{Hub, Seat};
+use in_force::InForce;
 use memory::Memory;
+use opening::Opened;
+use output::{Made, Output};
 use prepare::Ready;
 use reached::Reached;
 use reload::{Reloader, Setup};
 use sample::{Sampler, Samples};
-use sluicegate_config::{self as config, PluginOrigin};
+use sluicegate_config::{self as config, PluginOrigin, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
-    change::{Item, TableName},
+    change::{Frontier, Item, TableName},
+    limits::{HELD_INTERVAL, JOIN_INTERVAL},
 };
 use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::Checkpoint;
@@ -86,9 +97,16 @@ impl Summary {
 /// Numbers for a pipeline, with names filled in.
 pub fn status(pipeline: &config::Pipeline) -> Arc<Status> {
     use sluicegate_status::{PluginStatus, SinkStatus};
+    let sink = |sink: &config::Sink| {
+        let numbers = SinkStatus { name: sink.name.clone(), ..Default::default() };
+        if sink.when_slow == WhenSlow::Apart {
+            numbers.apart.allow();
+        }
+        numbers
+    };
     Arc::new(Status {
         plugins: pipeline.plugins.iter().map(|p| PluginStatus::new(&p.name)).collect(),
-        sinks: pipeline.sinks.iter().map(|s| SinkStatus { name: s.name.clone(), ..Default::default() }).collect(),
+        sinks: pipeline.sinks.iter().map(sink).collect(),
         ..Default::default()
     })
 }
@@ -167,24 +185,11 @@ pub async fn run_with_admin(
     }
 
     let progress = checkpoint.all()?;
-    let (mut resumed, mut stored) = (Vec::new(), Vec::new());
-    for (index, settings) in pipeline.sinks.iter().enumerate() {
-        let state = progress.iter().find(|(name, _)| *name == settings.name).map(|(_, p)| p.state.clone());
-        let resuming = {
-            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
-            let (letters, status) = (dead_letters.clone(), status.clone());
-            move || {
-                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
-                let stored = sink.resume()?;
-                Ok((sink, stored))
-            }
-        };
-        let (sink, own) = blocking("resume", resuming).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        resumed.push(sink);
-        stored.push(own);
-    }
+    let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status).await?;
+    let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
         biased;
@@ -203,38 +208,79 @@ pub async fn run_with_admin(
     // a failure anywhere ends everything else in order: what is already read is drained, and nothing more is asked for
     let failed = stop.child_token();
     let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
-    let mut deliveries = Vec::new();
-    for (index, ((settings, start), sink)) in pipeline.sinks.iter().zip(&starts).zip(resumed).enumerate() {
-        let beginning = {
-            let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
-            let start = start.clone();
-            move || sink.begin(&start, encoder)
-        };
-        let sink = blocking("begin", beginning).await.map_err(|e| e.context(format_args!("sink `{}`", settings.name)))?;
-        deliveries.push(Delivery {
+    let mut together = apart::together(&pipeline, &starts, &*ledger);
+    let mut sinks = Vec::new();
+    let each = pipeline.sinks.iter().zip(&starts).zip(resumed).zip(&mut together);
+    for (index, (((settings, start), sink), together)) in each.enumerate() {
+        let context = Context {
             name: settings.name.clone(),
             index,
-            sink,
-            reached: Reached::new(ledger.clone(), start.clone()),
             checkpoint: gate.clone(),
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
-            budget: budget.clone(),
-        });
+        };
+        let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
+        let (made, reason) = match opening::begin(&pipeline, settings, sink, start, encoder, *together).await? {
+            Opened::Begun(sink) => {
+                let reached = Reached::new(ledger.clone(), start.clone());
+                (Made::Begun(Box::new(Delivery::new(context.clone(), sink, reached, budget.clone()))), String::new())
+            }
+            Opened::Apart(made, reason) => (made, reason),
+        };
+        *together = matches!(made, Made::Begun(_));
+        sinks.push((settings, context, made, reason));
     }
     let queue = pipeline.limits.queue_batches;
     let (to_chain, from_source) = mpsc::channel::<Item>(queue);
     let (swap_in, swap_out) = mpsc::channel(1);
     let mut threads = Vec::new();
-    let mut to_sinks = Vec::new();
-    for delivery in deliveries {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(queue);
-        to_sinks.push(sender);
-        threads.push(spawn(&format!("sink-{}", delivery.name), &failed, &gate, move || delivery.run(&receiver))?);
+    let seats = pipeline.sinks.iter().zip(&together);
+    let seats = seats.map(|(sink, attached)| Seat { attached: *attached, may_leave: sink.when_slow == WhenSlow::Apart });
+    // where all begin apart, the stream waits at the place of the first one
+    let first = together.iter().position(|together| *together).unwrap_or_default();
+    let begin = starts.get(first).cloned().unwrap_or_default();
+    let hub = Hub::new(seats, begin, queue, pipeline.limits.apart_after, ledger.clone(), budget.clone(), status.clone());
+    let in_force = InForce::new(members.clone(), around.clone());
+    let apart = apart_is_wanted.then(|| {
+        Arc::new(Apart {
+            source: source.beside(&pipeline, "", &status),
+            pipeline: pipeline.clone(),
+            plugins: in_force.clone(),
+            gate: gate.clone(),
+            ledger: ledger.clone(),
+            budget: budget.clone(),
+            hub: hub.clone(),
+            stop: failed.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        })
+    });
+    for (settings, context, made, reason) in sinks {
+        let name = format!("sink-{}", settings.name);
+        let (together, settings) = (matches!(made, Made::Begun(_)), settings.clone());
+        let job = match (made, &apart) {
+            (Made::Begun(mut delivery), _) if settings.when_slow == WhenSlow::Hold => {
+                let reader = hub.reader(context.index);
+                spawn(&name, &failed, &gate, move || delivery.run(&reader, None, |_| Ok(Turn::On)).map(|_| ()))
+            }
+            (made, Some(apart)) => {
+                let output = Output { apart: apart.clone(), context, settings, made, together, reason, before: None };
+                spawn(&name, &failed, &gate, move || output.run())
+            }
+            _ => Err(Error::new(ErrorKind::Internal, format!("{name} was not begun"))),
+        };
+        threads.push(job?);
     }
+    let ending = tokio::spawn({
+        let (failed, hub) = (failed.clone(), hub.clone());
+        async move {
+            failed.cancelled().await;
+            hub.drain();
+        }
+    });
+    let watching = apart.map(|apart| tokio::spawn(output::watch(apart, HELD_INTERVAL)));
     let samples = can_swap.then(Samples::default);
-    let to_sinks = Sinks(to_sinks);
+    let to_sinks = hub.sender();
     let way = match (chains.pop(), chains.is_empty()) {
         (Some(chain), true) => Way::Here { chain: Box::new(chain), to_sinks },
         (last, _) => {
@@ -260,7 +306,7 @@ pub async fn run_with_admin(
     let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup = Setup { engine, members, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
+            let setup = Setup { engine, members, in_force, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone() };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();
@@ -274,6 +320,9 @@ pub async fn run_with_admin(
     let looking = tokio::spawn(looking);
 
     let begin = Instant::now();
+    let first: Vec<Frontier> = starts.iter().zip(&together).filter(|(_, together)| **together).map(|(start, _)| start.clone()).collect();
+    // where none begins with the others, these wait at the place of the first sink
+    let first = if first.is_empty() { starts.get(..1).unwrap_or_default().to_vec() } else { first };
     let items = Items::new(to_chain, budget.clone());
     let begun = items.begun();
     let told = starts.clone();
@@ -285,14 +334,21 @@ pub async fn run_with_admin(
         std::future::pending().await
     };
     let ended = tokio::select! {
-        ended = source.run(starts, items, failed.clone()) => ended,
+        ended = source.run(first, items, failed.clone()) => ended,
         never = tell => never,
     };
     if ended.is_err() {
         failed.cancel();
     }
     status.stopping.store(true, Ordering::Relaxed);
-    let drained = join(threads, pipeline.limits.drain_timeout).await;
+    // outputs that are apart read on to the end of the stream, too
+    let drained = join(threads, pipeline.limits.drain_timeout, || !failed.is_cancelled() && hub.is_one_apart()).await;
+    ending.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+        // it holds the gate until then
+        let _ = watching.await;
+    }
     gate.close().await;
     // threads that are left wait for nothing more
     budget.close();
@@ -328,12 +384,24 @@ fn spawn(name: &str, failed: &CancellationToken, gate: &Arc<Gate>, job: impl FnO
     Ok((name.to_owned(), end))
 }
 
-/// Waits for all threads, at most `most`; the first failure counts, and the others are logged.
-async fn join(jobs: Vec<Job>, most: Duration) -> Result<()> {
-    let end = tokio::time::Instant::now() + most;
+/// Waits for all threads, at most `most` from when `takes_longer` no longer says otherwise; the first failure counts, and the others
+/// are logged.
+async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -> Result<()> {
+    let mut end = tokio::time::Instant::now() + most;
     let mut first = Ok(());
-    for (name, job) in jobs {
-        let result = match tokio::time::timeout_at(end, job).await {
+    for (name, mut job) in jobs {
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut job => break Ok(outcome),
+                () = tokio::time::sleep_until(end) => break Err(()),
+                () = tokio::time::sleep(JOIN_INTERVAL) => {}
+            }
+            if takes_longer() {
+                end = tokio::time::Instant::now() + most;
+            }
+        };
+        let result = match outcome {
             Ok(Ok(Ok(result))) => result,
             Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked"))
                 .remedy("this is a fault of this program: please report it with the log")),

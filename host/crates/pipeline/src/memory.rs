@@ -2,7 +2,7 @@
 
 mod found;
 
-use sluicegate_config::{OnError, Pipeline, SinkKind, Source};
+use sluicegate_config::{OnError, Pipeline, SinkKind, Source, WhenSlow};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, MACHINE_SHARE, PROCESS_BYTES},
@@ -18,6 +18,10 @@ pub(super) struct Memory {
     plugin: usize,
     /// Whether a new chain may come beside the one that runs.
     swaps: bool,
+    /// Outputs that may go apart: each has a chain of its own then.
+    apart: usize,
+    /// An instance of a plugin in such a chain.
+    plugin_apart: usize,
     /// What batches get, at most, and at least.
     most: usize,
     least: usize,
@@ -51,11 +55,16 @@ impl Memory {
             Source::Generator(_) => 0,
             Source::MySql(_) => 2 * DUMP_QUEUE_BYTES + HELD_BYTES,
         };
+        // those that may go apart have their share from the start, with a source and the batch that it fills
+        let apart = pipeline.sinks.iter().filter(|sink| sink.when_slow == WhenSlow::Apart).count();
+        let one_apart = of_one_apart(limits) + source + limits.batch_bytes;
         // the batch that the source fills, and the one that is kept for rehearsals, with the one that it replaces
         let copies = if swaps { 3 } else { 1 };
         Ok(Self {
             total: usize::try_from(total).unwrap_or(usize::MAX),
-            fixed: PROCESS_BYTES + source + sinks + copies * limits.batch_bytes,
+            fixed: PROCESS_BYTES + source + sinks + copies * limits.batch_bytes + apart * one_apart,
+            apart,
+            plugin_apart: limits.plugin_memory,
             plugin: pipeline.workers * limits.plugin_memory,
             swaps,
             most,
@@ -70,15 +79,16 @@ impl Memory {
     pub fn of_batches(&self, plugins: usize) -> Result<usize> {
         // an instance that failed is made anew while the old one is still there
         let next = if self.swaps { plugins } else { plugins.min(1) };
-        self.beside(plugins + next)
+        self.beside(plugins + next, plugins)
     }
 
-    /// What they get beside the instances of so many plugins.
+    /// What they get beside the instances of so many plugins in the chains of all, and of so many in that of each output apart.
     ///
     /// # Errors
     /// As of [`Self::of_batches`].
-    pub fn beside(&self, plugins: usize) -> Result<usize> {
-        let taken = self.fixed.saturating_add(plugins.saturating_mul(self.plugin));
+    pub fn beside(&self, plugins: usize, apart: usize) -> Result<usize> {
+        let apart = self.apart * (apart + apart.min(1));
+        let taken = self.fixed.saturating_add(plugins.saturating_mul(self.plugin)).saturating_add(apart.saturating_mul(self.plugin_apart));
         match self.total.checked_sub(taken) {
             Some(rest) if rest >= self.least => Ok(rest.min(self.most)),
             _ => {
@@ -96,6 +106,11 @@ impl Memory {
             }
         }
     }
+}
+
+/// What batches of an output that is apart may take.
+pub(super) fn of_one_apart(limits: &bounds::Limits) -> usize {
+    limits.queue_batches.saturating_mul(limits.batch_bytes)
 }
 
 /// Buffers of a sink.
@@ -135,6 +150,20 @@ mod tests {
         assert_eq!(left(true, 0), base - 12 * MIB);
         assert_eq!(left(true, 2), base - 12 * MIB - 2 * 2 * 2 * 64 * MIB, "two plugins, two workers, two chains");
         assert_eq!(left(false, 2), base - 4 * MIB - 3 * 2 * 64 * MIB, "an instance that is made anew");
+    }
+
+    #[test]
+    fn an_output_that_may_go_apart_has_its_share_from_the_start() {
+        let left = |when_slow: &str| {
+            let text = format!(
+                "name: p\nsource: {{ type: generator }}\nplugins: [{{ use: filter, config: {{ tables: [] }} }}]\nsinks:\n  - {{ type: stdout }}\n  \
+                 - {{ type: file, folder: out, when_slow: {when_slow} }}\nworkers: 2\nlimits: {{ memory: 1GiB }}\n"
+            );
+            let pipeline = load_str(&text, std::path::Path::new("/"), |_| None).unwrap();
+            Memory::from(&pipeline, true, Found { cgroup: None, machine: None }).unwrap().of_batches(1).unwrap()
+        };
+        // four batches and the one that its source fills, an instance, and one that is made anew
+        assert_eq!(left("hold") - left("apart"), 5 * 4 * MIB + 2 * 64 * MIB);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use super::delivery::Sinks;
+use super::hub::Sinks;
 use sluicegate_model::{
     Result,
     change::{Batch, Item, Mark},

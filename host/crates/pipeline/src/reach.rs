@@ -6,7 +6,7 @@ use std::{pin::pin, sync::Arc};
 use futures_util::future::try_join_all;
 
 use super::{any_source::AnySource, blocking::blocking, sinks};
-use sluicegate_config::{Pipeline, Sink, SinkKind};
+use sluicegate_config::{Pipeline, Sink, SinkKind, WhenSlow};
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier, limits::Limits};
 use sluicegate_source::{Begin, Patience, Source as _};
 use sluicegate_status::Status;
@@ -18,8 +18,8 @@ use sluicegate_status::Status;
 /// `Connection` when something stayed away for the whole of `limits.retry_window`; else what is not ready.
 pub(super) async fn all(source: &mut AnySource, begins: &[Begin], pipeline: &Pipeline, status: &Arc<Status>) -> Result<Vec<Frontier>> {
     let limits = &pipeline.limits;
-    // folders are tried when they are opened
-    let brokers = pipeline.sinks.iter().filter(|s| matches!(s.kind, SinkKind::Kafka(_)));
+    // folders are tried when they are opened, and outputs that may go apart are no reason to wait
+    let brokers = pipeline.sinks.iter().filter(|s| matches!(s.kind, SinkKind::Kafka(_)) && s.when_slow == WhenSlow::Hold);
     let sinks = brokers.map(|settings| async move {
         let mut wait = Wait::new(format!("the sink `{}`", settings.name), limits, status);
         while wait.again(sink(settings, limits).await).await?.is_none() {}

@@ -16,11 +16,47 @@ pub(super) struct Reached {
     own: Frontier,
     /// The lanes that moved since the last commit, as the stream has them.
     moved: Frontier,
+    /// Where the stream is in each lane, for a sink that has a stream of its own; others do not keep it.
+    at: Option<Frontier>,
 }
 
 impl Reached {
     pub fn new(ledger: Arc<dyn Ledger>, own: Frontier) -> Self {
-        Self { ledger, own, moved: Frontier::default() }
+        Self { ledger, own, moved: Frontier::default(), at: None }
+    }
+
+    /// Of a sink with a stream of its own, that begins where the sink is.
+    pub fn apart(ledger: Arc<dyn Ledger>, own: Frontier) -> Self {
+        Self { at: Some(own.clone()), ..Self::new(ledger, own) }
+    }
+
+    /// Where the sink is, in every lane, as it would be read from the checkpoint: what one session knows of a place is not what another
+    /// one does. Nothing for a sink without a stream of its own.
+    pub fn place(&self) -> Result<Frontier> {
+        let place = |(lane, offset): (&Lane, &Offset)| Ok((lane.clone(), Offset::from_json(self.join(lane, offset)?.to_json())));
+        self.at.iter().flat_map(Frontier::lanes).map(place).collect()
+    }
+
+    /// The sink goes on with another stream, at the place where it is. What was not committed stays to be committed.
+    pub fn joined(&mut self) -> Result<()> {
+        self.own = self.place()?;
+        self.moved = std::mem::take(&mut self.moved)
+            .lanes()
+            .map(|(lane, _)| lane.clone())
+            .filter_map(|lane| {
+                let offset = self.own.get(lane.name())?.clone();
+                Some((lane, offset))
+            })
+            .collect();
+        self.at = None;
+        Ok(())
+    }
+
+    fn join(&self, lane: &Lane, offset: &Offset) -> Result<Offset> {
+        match self.own.get(lane.name()) {
+            Some(own) => self.ledger.join(offset, own),
+            None => Ok(offset.clone()),
+        }
     }
 
     /// The changes of the batch that the sink had, as rising ranges.
@@ -47,6 +83,9 @@ impl Reached {
         {
             self.own.remove(lane.name());
         }
+        if let Some(at) = &mut self.at {
+            at.set(lane.clone(), offset.clone());
+        }
         self.moved.set(lane.clone(), offset.clone());
         Ok(())
     }
@@ -60,14 +99,7 @@ impl Reached {
     /// goes back.
     pub fn take_moved(&mut self) -> Result<Frontier> {
         let moved = std::mem::take(&mut self.moved);
-        let place = |(lane, offset): (&Lane, &Offset)| {
-            let place = match self.own.get(lane.name()) {
-                Some(own) => self.ledger.join(offset, own)?,
-                None => offset.clone(),
-            };
-            Ok((lane.clone(), place))
-        };
-        moved.lanes().map(place).collect()
+        moved.lanes().map(|(lane, offset)| Ok((lane.clone(), self.join(lane, offset)?))).collect()
     }
 }
 

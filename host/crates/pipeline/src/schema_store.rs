@@ -40,3 +40,39 @@ impl SchemaStore for InCheckpoint {
         Ok(self.0.all()?.into_iter().map(|(_, progress)| progress.frontier).collect())
     }
 }
+
+/// The same for a stream beside another one, which may be further: what that one knows is never replaced by less, and what is needed no
+/// longer it forgets.
+#[derive(Debug)]
+pub(super) struct Beside(pub(super) Arc<Checkpoint>);
+
+impl SchemaStore for Beside {
+    fn versions(&self) -> Result<Vec<KeptVersion>> {
+        InCheckpoint(self.0.clone()).versions()
+    }
+
+    fn schema(&self, table: &TableName, place: &str) -> Result<Option<String>> {
+        self.0.schema(table, place)
+    }
+
+    fn read_to(&self) -> Result<Option<String>> {
+        self.0.schemas_read_to()
+    }
+
+    fn store(&self, changes: &[KeptChange]) -> Result<()> {
+        let mut new = Vec::new();
+        for change in changes {
+            match change {
+                KeptChange::Begin { table, place, schema } if schema.is_some() || self.0.schema(table, place)?.is_none() => {
+                    new.push(change.clone());
+                }
+                KeptChange::Begin { .. } | KeptChange::Forget { .. } | KeptChange::ForgetAll | KeptChange::ReadTo(_) => {}
+            }
+        }
+        if new.is_empty() { Ok(()) } else { InCheckpoint(self.0.clone()).store(&new) }
+    }
+
+    fn durable(&self) -> Result<Vec<Frontier>> {
+        InCheckpoint(self.0.clone()).durable()
+    }
+}

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{
-    delivery::Sinks,
     gate::Gate,
+    hub::Sinks,
     parallel::Workers,
     sample::Sampler,
     swap::{Reached, Swap},

@@ -45,6 +45,11 @@ impl Treatments {
         inner.known.extend(stored.into_iter().map(|treatment| ((treatment.rule.clone(), treatment.table.clone()), treatment)));
     }
 
+    /// What was noted of the last version of each table.
+    pub fn all(&self) -> Vec<Treatment> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).known.values().cloned().collect()
+    }
+
     /// What has come since the last call: it has to be durable before any progress is that comes after it.
     pub fn take_news(&self) -> Vec<Treatment> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).news).into_values().collect()

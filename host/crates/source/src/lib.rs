@@ -59,6 +59,12 @@ pub trait Source: Send + 'static {
         Capabilities::default()
     }
 
+    /// Whether a second session may read beside the first one, from another place: an output that goes apart has one of its own. What one
+    /// of them begins (a lane), all of a run begin at the same place.
+    fn reads_twice(&self) -> bool {
+        false
+    }
+
     /// Checks the server's settings and grants, and that it can give everything from each sink's place on, without changing
     /// anything. Answers where each sink begins, in the order of `sinks`. It is stored before the first item is delivered, so
     /// that a crash before the first commit does not move the start. Progress may lack lanes that are new. Nothing is retried.

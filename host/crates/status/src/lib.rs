@@ -3,8 +3,10 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod apart;
 mod copies;
 
+pub use apart::{Apart, Standing};
 pub use copies::{Copies, CopyNumbers, CopyState, Overall};
 
 use std::{
@@ -281,4 +283,6 @@ pub struct SinkStatus {
     pub skipped: Number,
     /// Records set aside in the dead-letter file.
     pub dead_lettered: Number,
+    /// Whether it goes with the others.
+    pub apart: Apart,
 }

@@ -21,8 +21,8 @@ pub(crate) struct RawHttpListen {
     /// Has to be true for an address that other machines can reach: there is no authentication. Default: false.
     #[serde(default)]
     pub allow_remote: bool,
-    /// Whether plugins can be listed, swapped and rolled back there (`/plugins`). Only for an address of this machine alone.
-    /// Default: false.
+    /// Whether plugins can be listed, swapped and rolled back there (`/plugins`), and outputs paused (`/outputs`). Only for an address of
+    /// this machine alone. Default: false.
     #[serde(default)]
     pub admin: bool,
 }

@@ -76,6 +76,8 @@ pub(crate) struct RawLimits {
     pub retry_window: Option<Time>,
     /// How long the source may be away or silent, or a sink without progress, before `/readyz` says so. Default: `60s`.
     pub stalled_after: Option<Time>,
+    /// How long, in all, an output with `when_slow: apart` may hold the others back before it goes apart. Default: `10s`.
+    pub apart_after: Option<Time>,
     /// How long draining may take after SIGTERM. Default: `30s`.
     pub drain_timeout: Option<Time>,
 }

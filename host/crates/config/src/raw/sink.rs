@@ -49,6 +49,15 @@ pub(crate) enum RawPluginVersions {
     Header,
 }
 
+/// What becomes of the others when an output is slow or fails.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "WhenSlow")]
+pub(crate) enum RawWhenSlow {
+    Hold,
+    Apart,
+}
+
 /// Where changes go.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Sink")]
@@ -80,6 +89,9 @@ pub(crate) struct RawStdoutSink {
     pub on_error: Option<RawOnError>,
     /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
     pub plugin_versions: Option<RawMemberVersions>,
+    /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
+    /// is, until it has caught up (`apart`). Default: `hold`.
+    pub when_slow: Option<RawWhenSlow>,
 }
 
 /// NDJSON files in a folder.
@@ -98,6 +110,9 @@ pub(crate) struct RawFileSink {
     pub on_error: Option<RawOnError>,
     /// Which plugins made a record, with their versions: a `member` of it, or `none`. Default: `none`.
     pub plugin_versions: Option<RawMemberVersions>,
+    /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
+    /// is, until it has caught up (`apart`). Default: `hold`.
+    pub when_slow: Option<RawWhenSlow>,
     /// The folder; made when it is not there.
     pub folder: String,
     /// File names are `<prefix>-<number>.ndjson`. Default: the pipeline's name.
@@ -137,6 +152,9 @@ pub(crate) struct RawKafkaSink {
     pub on_error: Option<RawOnError>,
     /// Which plugins made a record, with their versions: a `header` beside it, a `member` of it, or `none`. Default: `none`.
     pub plugin_versions: Option<RawPluginVersions>,
+    /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
+    /// is, until it has caught up (`apart`). Default: `hold`.
+    pub when_slow: Option<RawWhenSlow>,
     /// `host:port,…`
     pub brokers: String,
     /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:

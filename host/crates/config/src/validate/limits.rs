@@ -90,6 +90,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         http_connections: d.http_connections,
         http_connection_time: d.http_connection_time,
         stalled_after: timed("stalled_after", raw.stalled_after, d.stalled_after, SECOND, 24 * HOUR),
+        apart_after: timed("apart_after", raw.apart_after, d.apart_after, 10 * MS, HOUR),
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),
     }
 }

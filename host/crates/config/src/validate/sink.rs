@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind,
-        raw::{RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink},
+        FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Roll, Sink, SinkKind, WhenSlow,
+        raw::{
+            RawFileSink, RawFormat, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
+            RawWhenSlow,
+        },
         refused_option,
     },
     check::Check,
@@ -13,14 +16,14 @@ use super::{
 
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
-        let (name, start, format, policy, plugin_versions, kind) = match raw {
+        let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
-                (name, raw.start, raw.format, raw.on_error, member(raw.plugin_versions), SinkKind::Stdout)
+                (name, raw.start, raw.format, raw.on_error, raw.when_slow, member(raw.plugin_versions), SinkKind::Stdout)
             }
             RawSink::File(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
-                (name, start, raw.format, raw.on_error, member(raw.plugin_versions), self.file(path, pipeline, raw))
+                (name, start, raw.format, raw.on_error, raw.when_slow, member(raw.plugin_versions), self.file(path, pipeline, raw))
             }
             RawSink::Kafka(mut raw) => {
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "kafka".into()), raw.start.take());
@@ -29,7 +32,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Member) => PluginVersions::Member,
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
-                (name, start, raw.format, raw.on_error, versions, self.kafka(path, raw))
+                (name, start, raw.format, raw.on_error, raw.when_slow, versions, self.kafka(path, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
@@ -38,7 +41,11 @@ impl Check<'_> {
             Some(RawFormat::Flat) => RecordFormat::Flat,
         };
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
-        Sink { name, start, format, plugin_versions, on_error: on_error(policy), kind }
+        let when_slow = match when_slow {
+            None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
+            Some(RawWhenSlow::Apart) => WhenSlow::Apart,
+        };
+        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {

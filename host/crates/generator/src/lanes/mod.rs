@@ -13,7 +13,11 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 pub(crate) use self::ledger::Transactions;
 use self::{
@@ -142,6 +146,18 @@ pub(super) fn fuzz(text: &str, seed: u64) {
     }
 }
 
+/// Where lanes began in this run that no sink knew: at the same transaction in all sessions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beginnings(Arc<Mutex<BTreeMap<u16, u64>>>);
+
+impl Beginnings {
+    /// The transaction at which the lane began, or now begins.
+    fn of(&self, lane: u16, now: u64) -> u64 {
+        // a panic elsewhere leaves no entry half done
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(lane).or_insert(now)
+    }
+}
+
 /// A lane at its turn.
 struct Turn {
     stream: LaneStream,
@@ -166,7 +182,13 @@ impl Chance {
 }
 
 /// Streams all lanes until `outlet` closes or all have ended.
-pub(super) async fn run(settings: &GeneratorSource, limits: &Limits, sinks: &[Frontier], mut outlet: Outlet) -> Result<()> {
+pub(super) async fn run(
+    settings: &GeneratorSource,
+    limits: &Limits,
+    beginnings: &Beginnings,
+    sinks: &[Frontier],
+    mut outlet: Outlet,
+) -> Result<()> {
     let known = known(settings, &sinks.iter().collect::<Vec<_>>())?;
     let mut chance = settings.turbulence.map(|seed| {
         let mut places = DefaultHasher::new();
@@ -178,7 +200,10 @@ pub(super) async fn run(settings: &GeneratorSource, limits: &Limits, sinks: &[Fr
         let (place, begun) = match (known.iter().find(|(known, _)| *known == number), &mut chance) {
             (Some((_, places)), _) => (all(places, Delivered::meet, settings.seed), true),
             (None, None) => (Delivered::beginning(settings.seed, 1), false),
-            (None, Some(chance)) => (Delivered { below: chance.draw(BEGINS_BELOW), ..Delivered::beginning(settings.seed, 1) }, false),
+            (None, Some(chance)) => {
+                let below = beginnings.of(number, chance.draw(BEGINS_BELOW));
+                (Delivered { below, ..Delivered::beginning(settings.seed, 1) }, false)
+            }
         };
         let order = chance.as_mut().map(|chance| chance.draw(u64::MAX));
         let rests = chance.as_mut().filter(|_| !begun).map_or(0, |chance| chance.draw(BEGINS_WITHIN));

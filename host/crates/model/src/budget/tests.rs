@@ -4,6 +4,41 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[test]
+fn a_batch_that_was_set_aside_takes_nothing_and_waits_for_nobody() {
+    let budget = Budget::new(100);
+    let (old, new) = (budget.acquire_blocking(60), budget.acquire_blocking(40));
+    old.set_aside();
+    assert_eq!(budget.in_flight(), 40);
+    // the next one is the oldest now, and others may take what is left
+    let more = new.hold(500);
+    let other = old.hold(1000);
+    old.measured(70);
+    assert_eq!(budget.in_flight(), 540, "nothing of the one that was set aside");
+    drop(more);
+    drop(other);
+    drop(old);
+    assert_eq!(budget.in_flight(), 40);
+    drop(new);
+    assert_eq!(budget.in_flight(), 0);
+}
+
+#[test]
+fn a_batch_that_waits_goes_on_when_it_is_set_aside() {
+    let budget = Budget::new(100);
+    let (oldest, second) = (budget.acquire_blocking(60), budget.acquire_blocking(40));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| drop(second.hold(50)));
+        while !budget.is_waited_for() {
+            thread::yield_now();
+        }
+        second.set_aside();
+        waiting.join().expect("it went on");
+    });
+    assert_eq!(budget.in_flight(), 60);
+    drop(oldest);
+}
+
 /// What somebody does with the budget. Numbers are taken modulo of what there is.
 #[derive(Clone, Debug)]
 enum Step {

@@ -9,7 +9,9 @@ mod steps;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{any_source::AnySource, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, treatments};
+use super::{
+    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, treatments,
+};
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
@@ -135,6 +137,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     };
     let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
+    apart::is_wanted(&pipeline, &source)?;
     let outcome = reach::once(source.check(&begins).await);
     let findings = source.take_findings();
     match outcome {

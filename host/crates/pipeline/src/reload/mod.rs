@@ -23,7 +23,7 @@ use std::{
 
 use tokio::{sync::mpsc as queue, task::JoinHandle};
 
-use super::{memory::Memory, sample::Samples, swap::Swap, versions::Versions};
+use super::{in_force::InForce, memory::Memory, sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Request, Requests};
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
@@ -44,6 +44,8 @@ pub(super) struct Reloader {
 pub(super) struct Setup {
     pub engine: Engine,
     pub members: Vec<Member>,
+    /// Where it is said which plugins are in force.
+    pub in_force: Arc<InForce>,
     pub around: Surroundings,
     pub memory: Memory,
     pub swaps: queue::Sender<Swap>,

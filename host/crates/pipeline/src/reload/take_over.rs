@@ -47,7 +47,7 @@ impl Reload {
         let (running, wanted) = (self.setup.members.len(), candidates.members.len());
         let (before, after) = (memory.of_batches(running)?, memory.of_batches(wanted)?);
         // old and new instances are there at once
-        let during = memory.beside(running + wanted)?;
+        let during = memory.beside(running + wanted, running.max(wanted))?;
         let Some(budget) = self.setup.around.status.budget.get().cloned() else { return Ok(None) };
         budget.resize(during.min(before));
         let done = self.replace(candidates, &budget);
@@ -169,6 +169,8 @@ impl Reload {
             );
         }
         self.setup.members = members;
+        // outputs that are apart take them up by themselves
+        self.setup.in_force.replace(self.setup.members.clone());
         let kept = new.keys().try_for_each(|name| self.setup.versions.promote(name)).and_then(|()| {
             let with_files = self.setup.members.iter().filter(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
             self.setup.versions.keep_only(&with_files.map(|m| m.settings.name.as_str()).collect::<BTreeSet<_>>())

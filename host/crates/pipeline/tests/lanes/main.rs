@@ -9,12 +9,12 @@ mod model;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use model::{From, Id, Log, Sink, judge, lane_of, records};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::Value;
 use sluicegate_config::{Pipeline, load_str};
 use sluicegate_model::{
@@ -22,6 +22,7 @@ use sluicegate_model::{
     change::{Frontier, Lane, Offset},
 };
 use sluicegate_state::{Checkpoint, Progress};
+use sluicegate_status::Standing;
 use tokio_util::sync::CancellationToken;
 
 const LANES: u16 = 3;
@@ -29,6 +30,11 @@ const CHANGES: u64 = 320;
 
 /// A sink that the pipeline does not have: it stays where lanes began.
 const WITNESS: &str = "witness";
+
+/// How often outputs went apart, in all cases.
+static DEPARTURES: AtomicU64 = AtomicU64::new(0);
+/// How many of them went with the others again when the run ended.
+static JOINED: AtomicU64 = AtomicU64::new(0);
 
 /// What happens between two starts, and in the run behind it.
 #[derive(Clone, Debug)]
@@ -43,6 +49,8 @@ struct Step {
     orderly: bool,
     /// The sink that blocked from the middle of the run on, if any.
     blocked: usize,
+    /// Sinks that may go apart, and do as soon as they hold the others back at all: one bit for each.
+    apart: u8,
     before: Before,
 }
 
@@ -85,11 +93,14 @@ impl World {
     }
 
     fn pipeline(&self, step: &Step) -> Pipeline {
-        let sinks: String = self.sinks.iter().map(|sink| sink_text(&sink.name, &sink.folder, sink.start)).collect();
+        let apart = |index: usize| step.apart >> (index % 8) & 1 == 1;
+        let text = |(index, sink): (usize, &Sink)| sink_text(&sink.name, &sink.folder, sink.start, apart(index));
+        let sinks: String = self.sinks.iter().enumerate().map(text).collect();
         let mut pipeline = pipeline(self.folder.path(), step.turbulence, &sinks);
         pipeline.workers = step.workers;
         pipeline.limits.batch_changes = step.batch_changes;
-        pipeline.limits.queue_batches = 2;
+        pipeline.limits.queue_batches = 1;
+        pipeline.limits.apart_after = Duration::ZERO;
         pipeline.limits.checkpoint_interval = step.commits.map_or(Duration::from_secs(3600), Duration::from_millis);
         pipeline
     }
@@ -189,14 +200,16 @@ impl Step {
             changes,
             orderly: true,
             blocked: 99,
+            apart: 0,
             before,
         }
     }
 }
 
-fn sink_text(name: &str, folder: &str, start: &str) -> String {
+fn sink_text(name: &str, folder: &str, start: &str, apart: bool) -> String {
+    let apart = if apart { ", when_slow: apart" } else { "" };
     let start = if start.is_empty() { String::new() } else { format!(", start: {start}") };
-    format!("  - {{ type: file, format: flat, name: {name}, folder: {folder}, prefix: shop{start} }}\n")
+    format!("  - {{ type: file, format: flat, name: {name}, folder: {folder}, prefix: shop{start}{apart} }}\n")
 }
 
 fn pipeline(folder: &Path, turbulence: u64, sinks: &str) -> Pipeline {
@@ -218,7 +231,13 @@ fn execute(pipeline: Pipeline, mut ends: impl FnMut(&sluicegate_status::Status) 
         let mut run = std::pin::pin!(sluicegate_pipeline::run(pipeline, status.clone(), stop.clone()));
         loop {
             tokio::select! {
-                ended = &mut run => return ended.map(|_| ()),
+                ended = &mut run => {
+                    for apart in status.sinks.iter().map(|sink| &sink.apart).filter(|apart| apart.departures.get() > 0) {
+                        DEPARTURES.fetch_add(apart.departures.get(), Ordering::Relaxed);
+                        JOINED.fetch_add(u64::from(apart.standing() == Standing::Together), Ordering::Relaxed);
+                    }
+                    return ended.map(|_| ());
+                }
                 () = tokio::time::sleep(Duration::from_micros(300)) => if ends(&status) { stop.cancel() },
             }
         }
@@ -233,7 +252,7 @@ fn whole_log() -> Vec<(Id, Value)> {
     let checkpoint = Checkpoint::open(&folder.path().join("state.db"), "lanes").expect("a checkpoint");
     checkpoint.begin([("all", &frontier)]).expect("begun");
     drop(checkpoint);
-    execute(pipeline(folder.path(), 3, &sink_text("all", "out", "")), |_| false).expect("a run");
+    execute(pipeline(folder.path(), 3, &sink_text("all", "out", "", false)), |_| false).expect("a run");
     records(&folder.path().join("out"))
 }
 
@@ -249,8 +268,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..4_usize).prop_map(Before::Rename),
     ];
     let commits = prop_oneof![2 => Just(Some(0)), 2 => (1..8_u64).prop_map(Some), 1 => Just(None)];
-    let run = (any::<u64>(), 1..30_usize, 1..3_usize, commits, 0..400_u64, prop::bool::weighted(0.3), 0..5_usize, before);
-    let step = run.prop_map(|(turbulence, batch_changes, workers, commits, changes, orderly, blocked, before)| Step {
+    let apart = prop_oneof![1 => Just(0), 1 => any::<u8>()];
+    let run = (any::<u64>(), 1..30_usize, 1..3_usize, commits, 0..400_u64, prop::bool::weighted(0.3), 0..5_usize, apart, before);
+    let step = run.prop_map(|(turbulence, batch_changes, workers, commits, changes, orderly, blocked, apart, before)| Step {
         turbulence,
         batch_changes,
         workers,
@@ -258,20 +278,25 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         changes,
         orderly,
         blocked,
+        apart,
         before,
     });
     prop::collection::vec(step, 2..7)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, max_shrink_iters: 40, ..ProptestConfig::default() })]
-    #[test]
-    fn every_sink_gets_every_change_that_it_should_once_and_in_order(steps in steps()) {
+#[test]
+fn every_sink_gets_every_change_that_it_should_once_and_in_order() {
+    let config = ProptestConfig { cases: 16, failure_persistence: None, max_shrink_iters: 40, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&steps(), |steps| {
         let mut world = World::new();
         for step in &steps {
             world.run(step);
         }
-        world.run(&Step::last(20));
+        world.run(&Step { apart: 0b10, ..Step::last(20) });
         judge(world.folder.path(), &world.sinks, &world.log);
-    }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|fault| panic!("{fault}"));
+    let (departures, joined) = (DEPARTURES.load(Ordering::Relaxed), JOINED.load(Ordering::Relaxed));
+    assert!(departures > 0 && joined > 0, "{departures} departures, {joined} were together again at the end");
 }
