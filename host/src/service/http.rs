@@ -1,4 +1,4 @@
-//! `GET /healthz`, `/readyz` and `/metrics`, and `/plugins` and `/outputs` where it is allowed.
+//! `GET /healthz`, `/readyz`, `/metrics` and `/tables`, and `/plugins` and `/outputs` where it is allowed.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +24,7 @@ use super::{
     connection::{BoundedListener, Clock},
     metrics, outputs,
     readiness::Watch,
+    tables,
 };
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_status::Status;
@@ -77,8 +78,12 @@ impl Server {
             status: status.clone(),
             watch: watch.clone(),
         };
-        let mut router =
-            Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(scrape)).with_state(view);
+        let mut router = Router::new()
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(scrape))
+            .route("/tables", get(list_tables))
+            .with_state(view);
         if let Some(admin) = self.admin {
             router = router.merge(admin::router(admin, status.clone())).merge(outputs::router(status.clone()));
         }
@@ -127,6 +132,11 @@ async fn readyz(Shared(view): Shared<View>) -> Response {
         Ok(body) => (code, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+async fn list_tables(Shared(view): Shared<View>) -> Response {
+    let body = format!("{}\n", tables::described(&view.status.copies));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn scrape(Shared(view): Shared<View>) -> Response {

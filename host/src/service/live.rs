@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
-use sluicegate_status::Status;
+use sluicegate_status::{Overall, Status};
 
 /// How often the line is drawn.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -148,10 +148,8 @@ fn line(status: &Status, rates: &Rates) -> String {
     let lag = status.source.lag_us() as f64 / 1e6;
     let mut out = format!("in {}/s · out {}/s · lag {lag:.1} s", count(rates.changes), count(rates.records));
     // writing into a String cannot fail
-    if let Some((table, copy, left)) = status.copies.current() {
-        let percent = (copy.rows * 100).checked_div(copy.estimate.max(copy.rows)).unwrap_or_default();
-        let more = if left > 1 { format!(", {} more", left - 1) } else { String::new() };
-        let _ = write!(out, " · copying {table} {percent} % of about {} rows{more}", HumanCount(copy.estimate.max(copy.rows)));
+    if let Some(copies) = status.copies.overall() {
+        copies_line(&copies, &mut out);
     }
     let plugins = status.plugins.all();
     for plugin in plugins.iter() {
@@ -186,12 +184,37 @@ fn line(status: &Status, rates: &Rates) -> String {
     out
 }
 
+/// Cells of the bar that shows how much has been copied.
+const BAR_CELLS: u64 = 10;
+
+/// How much of the tables has been copied: `copying [####------] 41 % of 120,000 rows, 00:01:05 left · shop.orders, 3 of 7 tables done`.
+fn copies_line(copies: &Overall, out: &mut String) {
+    let share = |parts: u64| (copies.rows * parts).checked_div(copies.total).unwrap_or_default().min(parts);
+    let full = usize::try_from(share(BAR_CELLS)).unwrap_or_default();
+    let bar = format!("{}{}", "#".repeat(full), "-".repeat(BAR_CELLS as usize - full));
+    let about = HumanCount(copies.total);
+    // writing into a String cannot fail
+    let _ = write!(out, " · copying [{bar}] {} % of about {about} rows", share(100));
+    if copies.paused {
+        out.push_str(", waiting for the server's load");
+    } else if let Some(left) = copies.left {
+        let _ = write!(out, ", {} left", FormattedDuration(left));
+    }
+    if let Some(table) = copies.current.first() {
+        let more = if copies.current.len() > 1 { format!(" and {} more", copies.current.len() - 1) } else { String::new() };
+        let _ = write!(out, " · {table}{more}");
+    }
+    if copies.tables > 1 {
+        let _ = write!(out, ", {} of {} tables done", copies.done, copies.tables);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use sluicegate_status::{ComponentId, PluginStatus, SinkStatus};
+    use sluicegate_status::{ComponentId, CopyNumbers, CopyState, PluginStatus, SinkStatus};
 
     #[test]
     fn a_steady_stream_has_its_rate_from_the_first_moment() {
@@ -209,6 +232,27 @@ mod tests {
             assert!((least..=3000.0).contains(&rates.changes), "{tick}: {}", rates.changes);
         }
         assert!(rates.changes > 2900.0, "{}", rates.changes);
+    }
+
+    #[test]
+    fn the_line_shows_how_much_has_been_copied_and_how_long_it_takes() {
+        let status = Status { sinks: vec![SinkStatus::default()], ..Default::default() };
+        status.source.connect();
+        status.started.store(true, Ordering::Relaxed);
+        let numbers =
+            |rows, estimate| CopyNumbers { state: CopyState::Copying, rows, estimate, began_us: 1, advanced_us: 30_000_001, before: 0 };
+        status.copies.update("shop.orders", |n| *n = numbers(50_000, 120_000));
+        status.copies.update("shop.lines", |n| n.estimate = 80_000);
+        let rates = Rates::default();
+        insta::assert_snapshot!(
+            line(&status, &rates),
+            @"in 0/s · out 0/s · lag 0.0 s · copying [##--------] 25 % of about 200,000 rows, 00:01:30 left · shop.orders, 0 of 2 tables done"
+        );
+        status.copies.update("shop.orders", |n| n.state = CopyState::Paused);
+        assert!(line(&status, &rates).contains("25 % of about 200,000 rows, waiting for the server's load · shop.orders"));
+        status.copies.update("shop.orders", |n| n.advance(120_000, true));
+        status.copies.update("shop.lines", |n| n.advance(80_000, true));
+        assert_eq!(line(&status, &rates), "in 0/s · out 0/s · lag 0.0 s");
     }
 
     #[test]

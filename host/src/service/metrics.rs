@@ -78,6 +78,8 @@ impl StatusCollector {
         };
         each("copy_rows", "Rows of the table's copy that were delivered, those of earlier runs included", |n| n.rows)?;
         each("copy_estimated_rows", "Rows that the table has, as its server estimates them", |n| n.estimate)?;
+        let left = tables.iter().filter_map(|(table, numbers)| Some((table.as_str(), numbers.left()?.as_secs_f64())));
+        out.gauges("copy_remaining_seconds", "How much longer the table's copy takes at its rate so far", "table", left)?;
         out.infos(
             "copy",
             "What the copy of the table is doing",

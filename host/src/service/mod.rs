@@ -9,5 +9,6 @@ pub mod live;
 mod metrics;
 mod outputs;
 mod readiness;
+mod tables;
 
 pub use readiness::{Readiness, State};

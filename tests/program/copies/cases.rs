@@ -7,6 +7,7 @@ use super::*;
 /// A query sees a transaction long after the log has it: group commit is delayed, or a replica's answer is waited for. D1 and D2.
 fn a_log_that_is_ahead_of_what_a_query_sees(server: &Server, between: &str) {
     random::a_changing_table_ends_equal(server, 400, "{ rows_per_second: 100 }", between);
+    keyless::ends_equal(server, 200, "{ rows_per_second: 200, share_locks: true }", between);
 }
 
 #[test]
@@ -35,8 +36,9 @@ fn tables_that_cannot_be_copied_are_named_with_what_to_do() {
     for server in [mariadb::shared(), mysql::shared()] {
         let database = server.database("uncopied");
         server.sql(&format!(
-            "CREATE TABLE {database}.none (id INT); CREATE TABLE {database}.nullable (id INT UNIQUE);
-             CREATE TABLE {database}.prefix (name TEXT NOT NULL, UNIQUE KEY p (name(10))); CREATE TABLE {database}.good (id INT PRIMARY KEY)"
+            "CREATE TABLE {database}.none (id INT) ENGINE=MyISAM; CREATE TABLE {database}.nullable (id INT UNIQUE) ENGINE=MyISAM;
+             CREATE TABLE {database}.prefix (name TEXT NOT NULL, UNIQUE KEY p (name(10))) ENGINE=MyISAM;
+             CREATE TABLE {database}.bare (id INT); CREATE TABLE {database}.good (id INT PRIMARY KEY)"
         ));
         let text = |snapshot: &str| pipeline(&server, &format!("['{database}.*']"), snapshot, &["a"], "");
         let host = Sluicegate::new(BINARY, &text("initial"));
@@ -46,15 +48,15 @@ fn tables_that_cannot_be_copied_are_named_with_what_to_do() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(said, @r"
             error: 127.0.0.1:PORT is not ready, 3 faults:
-              - DATABASE.none cannot be copied, because it has no usable key: it has no unique key
-                remedy: Give it a primary key, or a unique key without NULL; or leave it out of the copy by adding '!DATABASE.none' to the source's snapshot.tables: then only its changes are delivered.
-              - DATABASE.nullable cannot be copied, because it has no usable key: id: id may be NULL
-                remedy: Give it a primary key, or a unique key without NULL; or leave it out of the copy by adding '!DATABASE.nullable' to the source's snapshot.tables: then only its changes are delivered.
-              - DATABASE.prefix cannot be copied, because it has no usable key: p: only the beginning of name
-                remedy: Give it a primary key, or a unique key without NULL; or leave it out of the copy by adding '!DATABASE.prefix' to the source's snapshot.tables: then only its changes are delivered.
+              - DATABASE.none cannot be copied, because it has no usable key and its engine gives no consistent view of it: it has no unique key
+                remedy: Give it a primary key, or a unique key without NULL; or ALTER TABLE DATABASE.none ENGINE=InnoDB; or leave it out of the copy by adding '!DATABASE.none' to the source's snapshot.tables: then only its changes are delivered.
+              - DATABASE.nullable cannot be copied, because it has no usable key and its engine gives no consistent view of it: id: id may be NULL
+                remedy: Give it a primary key, or a unique key without NULL; or ALTER TABLE DATABASE.nullable ENGINE=InnoDB; or leave it out of the copy by adding '!DATABASE.nullable' to the source's snapshot.tables: then only its changes are delivered.
+              - DATABASE.prefix cannot be copied, because it has no usable key and its engine gives no consistent view of it: p: only the beginning of name
+                remedy: Give it a primary key, or a unique key without NULL; or ALTER TABLE DATABASE.prefix ENGINE=InnoDB; or leave it out of the copy by adding '!DATABASE.prefix' to the source's snapshot.tables: then only its changes are delivered.
             ");
         }
-        host.write_pipeline(&text(&format!("{{ tables: ['{database}.good'] }}")));
+        host.write_pipeline(&text(&format!("{{ tables: ['{database}.good', '{database}.bare'] }}")));
         assert_eq!(check(&host).0, Some(0));
         host.write_pipeline(&text("never"));
         assert_eq!(check(&host).0, Some(0));

@@ -28,6 +28,18 @@ fn kinds(flavor: Flavor) -> Vec<Kind> {
         ("k VARCHAR(20) COLLATE utf8mb4_bin NOT NULL", "PRIMARY KEY (k)", |i| format!("'{}{i}'", ["a", "A", "😀", "\\'", "%"][i % 5])),
         ("k CHAR(10) COLLATE utf8mb4_unicode_ci NOT NULL", "PRIMARY KEY (k)", |i| format!("'{}{i}'", ["ö", "O", "z", "Å", "-"][i % 5])),
         ("k VARCHAR(20) CHARACTER SET utf8mb3 NOT NULL", "PRIMARY KEY (k)", |i| format!("'{}{i}'", ["ö", "O", "z", "Å", ""][i % 5])),
+        ("k VARCHAR(20) CHARACTER SET gbk NOT NULL", "PRIMARY KEY (k)", |i| {
+            format!("'{}{i}'", ["你", "a", "好", "Z", "é"][i % 5].replace('é', "哦"))
+        }),
+        ("k VARCHAR(20) CHARACTER SET euckr NOT NULL", "PRIMARY KEY (k)", |i| format!("'{}{i}'", ["가", "a", "하", "Z", ""][i % 5])),
+        ("k VARCHAR(20) CHARACTER SET koi8r NOT NULL", "PRIMARY KEY (k)", |i| format!("'{}{i}'", ["Я", "a", "ё", "Z", ""][i % 5])),
+        // two codes of one character
+        ("k VARCHAR(20) CHARACTER SET sjis COLLATE sjis_bin NOT NULL, n INT NOT NULL", "PRIMARY KEY (k)", |i| {
+            format!("_sjis 0x{}{:02x}{:02x}, {i}", ["5c", "815f"][i % 2], 0x41 + i / 20, 0x41 + i / 2 % 10)
+        }),
+        ("k CHAR(4) CHARACTER SET cp932 COLLATE cp932_bin NOT NULL, n INT NOT NULL", "PRIMARY KEY (k)", |i| {
+            format!("_cp932 0x{}{:02x}, {i}", ["81ca", "eef9", "fa54"][i % 3], 0x41 + i / 3)
+        }),
         ("k BINARY(4) NOT NULL", "PRIMARY KEY (k)", |i| format!("0x{:02x}00", i * 4)),
         ("k VARBINARY(8) NOT NULL", "PRIMARY KEY (k)", |i| {
             if i == 0 { "''".into() } else { format!("0x{}", "00".repeat(i % 8) + &format!("{i:02x}")) }

@@ -2,9 +2,12 @@
 //! ends as the table is, and no row is delivered older than it was delivered before.
 
 mod cases;
+mod histories;
+mod keyless;
 mod keys;
 mod live;
 mod random;
+mod throttles;
 mod unlogged;
 
 use std::{
@@ -73,6 +76,35 @@ impl Writer {
 
     /// With a statement after each change.
     fn start_with(server: &Server, database: &str, seed: u64, rows: u64, between: &str) -> Self {
+        Self::start_from(server, database, seed, (rows, rows), between)
+    }
+
+    /// With versions above a number, which another writer has reached.
+    fn start_from(server: &Server, database: &str, seed: u64, (rows, version): (u64, u64), between: &str) -> Self {
+        Self::run(server, database, seed, version, between, move |next, version| {
+            let (id, other) = (next(rows + rows / 2), next(rows + rows / 2));
+            match next(8) {
+                0 | 1 => format!("INSERT IGNORE INTO t VALUES ('{}', {id}, {version})", name(other)),
+                2 => format!("DELETE FROM t WHERE id = {id}"),
+                // another key, also one that is equal under the collation
+                3 => format!("UPDATE IGNORE t SET name = UPPER(name), v = {version} WHERE id = {id}"),
+                4 => format!("UPDATE IGNORE t SET name = '{}', v = {version} WHERE id = {id}", name(other)),
+                5 => format!("UPDATE IGNORE t SET id = {other}, v = {version} WHERE id = {id}"),
+                6 => format!("REPLACE INTO t VALUES ('{}', {id}, {version})", name(id)),
+                _ => format!("UPDATE t SET v = {version} WHERE id BETWEEN {id} AND {}", id + 3),
+            }
+        })
+    }
+
+    /// With statements that are made of random numbers and of one that rises.
+    fn run(
+        server: &Server,
+        database: &str,
+        seed: u64,
+        above: u64,
+        between: &str,
+        statement: impl Fn(&mut dyn FnMut(u64) -> u64, u64) -> String + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (ended, opts, database, between) = (stop.clone(), server.opts(), database.to_owned(), between.to_owned());
         let thread = thread::spawn(move || {
@@ -80,22 +112,11 @@ impl Writer {
             client.sql(&format!("SET NAMES utf8mb4; USE {database}"));
             // another seed for longer trials
             let seed = std::env::var("COPIES_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
-            let (mut random, mut version) = (seed, rows);
+            let (mut random, mut version) = (seed, above);
             while !ended.load(Ordering::Relaxed) {
-                let mut next = |below: u64| splitmix::next(&mut random) % below;
                 version += 1;
-                let (id, other) = (next(rows + rows / 2), next(rows + rows / 2));
-                let statement = match next(8) {
-                    0 | 1 => format!("INSERT IGNORE INTO {database}.t VALUES ('{}', {id}, {version})", name(other)),
-                    2 => format!("DELETE FROM {database}.t WHERE id = {id}"),
-                    // another key, also one that is equal under the collation
-                    3 => format!("UPDATE IGNORE {database}.t SET name = UPPER(name), v = {version} WHERE id = {id}"),
-                    4 => format!("UPDATE IGNORE {database}.t SET name = '{}', v = {version} WHERE id = {id}", name(other)),
-                    5 => format!("UPDATE IGNORE {database}.t SET id = {other}, v = {version} WHERE id = {id}"),
-                    6 => format!("REPLACE INTO {database}.t VALUES ('{}', {id}, {version})", name(id)),
-                    _ => format!("UPDATE {database}.t SET v = {version} WHERE id BETWEEN {id} AND {}", id + 3),
-                };
-                client.sql(&statement);
+                let text = statement(&mut |below| splitmix::next(&mut random) % below, version);
+                client.sql(&text);
                 client.sql(&between);
             }
             version

@@ -25,6 +25,14 @@ pub(super) fn wait_for_copy_number(process: &mut Process, host: &Sluicegate, num
     });
 }
 
+/// The same, whatever copies of the tables they are: those of tables without a key begin again.
+pub(super) fn wait_for_all(process: &mut Process, host: &Sluicegate) {
+    process.wait_until("the end of all copies", PATIENCE, || {
+        let lanes = copies(host);
+        !lanes.is_empty() && lanes.iter().all(|lane| lane["done"] == true)
+    });
+}
+
 /// The places of all copies in the checkpoint.
 pub(super) fn copies(host: &Sluicegate) -> Vec<Value> {
     // not there yet, or being made

@@ -8,7 +8,7 @@ use super::{
     Format, Secret, SqlServerSource,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
 };
-use sluicegate_model::limits::Limits;
+use sluicegate_model::limits::{COPY_READERS, Limits, MOST_COPY_READERS};
 
 /// One pipeline.
 #[derive(Clone, Debug)]
@@ -152,6 +152,27 @@ pub struct Snapshot {
     pub overwrites: bool,
     /// Rows a second at most; `None` = as fast as possible.
     pub rows_per_second: Option<u64>,
+    /// Bytes a second of rows at most; `None` = as fast as possible.
+    pub bytes_per_second: Option<u64>,
+    /// Statements a second that read rows at most; `None` = as fast as possible.
+    pub queries_per_second: Option<u64>,
+    /// Tables that are read at the same time; `None` = [`COPY_READERS`](sluicegate_model::limits::COPY_READERS).
+    pub readers: Option<u32>,
+    /// The copy waits while more threads of the server run a statement.
+    pub most_threads_running: Option<u64>,
+    /// The copy waits while the server is further behind its own source.
+    pub most_replication_lag: Option<Duration>,
+    /// Which rows of which tables are copied, as conditions in the server's SQL. By database and table.
+    pub conditions: BTreeMap<(String, String), String>,
+    /// Whether rows may be locked against changes while they are read.
+    pub share_locks: bool,
+}
+
+impl Snapshot {
+    /// Tables that are read at the same time.
+    pub fn readers(&self) -> u32 {
+        self.readers.unwrap_or(COPY_READERS).clamp(1, MOST_COPY_READERS)
+    }
 }
 
 /// When the rows of tables are copied.

@@ -9,6 +9,7 @@ use super::*;
 
 mod format;
 mod schema;
+mod snapshot;
 
 const HEAD: &str = "name: shop\nsource: { type: generator }\n";
 const SINK: &str = "sinks:\n  - { type: stdout }\n";

@@ -182,16 +182,28 @@ pub const QUERY_RETRY_PAUSE: Duration = Duration::from_secs(15);
 /// How often a connection follows an availability group's routing before it gives up.
 pub const MOST_ROUTES: usize = 4;
 
+/// Tables that are copied at the same time, unless `snapshot.readers` says otherwise.
+pub const COPY_READERS: u32 = 2;
+/// The most that it may say. Each has a connection.
+pub const MOST_COPY_READERS: u32 = 16;
+/// What the readers of copies ask of the stream and has to wait there: each asks for a chunk while the one before it waits.
+pub const COPY_COMMANDS: usize = 4 * MOST_COPY_READERS as usize;
 /// Rows of a table that its copy reads with one statement, at most.
 pub const COPY_CHUNK_ROWS: usize = 8192;
-/// Bytes of those rows, after which the rest waits for the next statement. One row may be larger.
-pub const COPY_CHUNK_BYTES: usize = 8 << 20;
+/// Bytes of rows that copies hold, in two chunks for each reader. A chunk ends at its part of them, and the rest waits for the next
+/// statement; one row may be larger.
+pub const COPY_BYTES: usize = 16 << 20;
 /// How long one of these statements may take.
 pub const COPY_SELECT_TIME: Duration = Duration::from_secs(600);
-/// Keys of changed rows that the stream keeps while a chunk of their table is read. With one more, the chunk is read again.
-pub const COPY_KEYS: usize = 100_000;
+/// Keys of changed rows that the stream keeps while chunks of their tables are read, two chunks for each reader. With more than its
+/// part of them, a chunk is read again.
+pub const COPY_KEYS: usize = 200_000;
 /// Bytes of these keys.
-pub const COPY_KEY_BYTES: usize = 8 << 20;
+pub const COPY_KEY_BYTES: usize = 16 << 20;
+/// Tables that wait to be copied whose rows are estimated beforehand.
+pub const COPY_ESTIMATES: usize = 1000;
+/// How often a copy asks how loaded the server is.
+pub const COPY_LOAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of batches of an open transaction that wait for its end, because the server may have taken some of its rows back. Of one
 /// that is larger, the outcome is read ahead on a second connection, and it is streamed.
 pub const HELD_BYTES: usize = 4 << 20;

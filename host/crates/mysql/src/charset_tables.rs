@@ -9,7 +9,10 @@
 //! there are 256 characters of one byte; for those of several bytes the characters of two bytes from 0x8000 on follow, then those of
 //! three bytes behind 0x8f (96 rows and columns from 0xa0 on), or the linear codes of four bytes. 0 stands for none.
 
-use std::sync::LazyLock;
+use std::{
+    collections::BTreeSet,
+    sync::{LazyLock, OnceLock},
+};
 
 use super::cursor::Fault;
 
@@ -120,6 +123,26 @@ impl Tabled {
         SETS.iter().position(|(set, _)| *set == name).and_then(|place| u8::try_from(place).ok()).map(Tabled)
     }
 
+    /// The server's name of it.
+    pub fn name(self) -> &'static str {
+        SETS.get(usize::from(self.0)).map_or("", |(name, _)| *name)
+    }
+
+    /// The characters that several codes stand for.
+    pub fn doubled(self) -> &'static BTreeSet<char> {
+        static DOUBLED: [OnceLock<BTreeSet<char>>; SETS.len()] = [const { OnceLock::new() }; SETS.len()];
+        static NONE: BTreeSet<char> = BTreeSet::new();
+        let place = usize::from(self.0);
+        let Some((doubled, (_, shape))) = DOUBLED.get(place).zip(SETS.get(place)) else { return &NONE };
+        doubled.get_or_init(|| {
+            let start = STARTS.get(place).copied().unwrap_or_default();
+            let mut codes = UNPACKED.get(start..start + shape.length()).unwrap_or_default().to_vec();
+            codes.sort_unstable();
+            let twice = codes.windows(2).filter(|pair| pair[0] == pair[1] && pair[0] != 0);
+            twice.filter_map(|pair| char::from_u32(pair[0].into())).collect()
+        })
+    }
+
     /// Bytes that a character can take.
     pub fn width(self) -> u32 {
         match SETS.get(usize::from(self.0)).map_or(Shape::One, |(_, shape)| *shape) {
@@ -196,6 +219,15 @@ mod tests {
     #[test]
     fn the_file_is_whole() {
         assert_eq!(UNPACKED.len(), SETS.iter().map(|(_, shape)| shape.length()).sum::<usize>());
+    }
+
+    #[test]
+    fn characters_with_several_codes_are_known() {
+        let doubled = |name: &str| Tabled::named(name).unwrap().doubled();
+        assert!(["gbk", "gb18030", "gb2312", "euckr", "koi8r", "cp1251"].iter().all(|name| doubled(name).is_empty()));
+        assert_eq!(doubled("sjis").iter().collect::<String>(), "\\");
+        assert_eq!(doubled("ujis").iter().collect::<String>(), "\\~");
+        assert_eq!(doubled("cp932").len(), 396);
     }
 
     #[test]

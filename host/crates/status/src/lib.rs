@@ -7,7 +7,7 @@ mod apart;
 mod copies;
 
 pub use apart::{Apart, Standing};
-pub use copies::{Copies, CopyNumbers, CopyState};
+pub use copies::{Copies, CopyNumbers, CopyState, Overall};
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
 //! The initial copy of tables.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
@@ -10,6 +10,8 @@ use serde::{
         value::{MapAccessDeserializer, StrDeserializer},
     },
 };
+
+use super::super::quantity::{Size, Time};
 
 /// A mode, or a mode with settings.
 #[derive(Default)]
@@ -51,6 +53,34 @@ pub(crate) struct RawSnapshotSettings {
     /// Rows a second that are read, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub rows_per_second: Option<u64>,
+    /// Bytes a second of rows that are read, at most, e.g. `4MiB`. Default: as fast as possible.
+    pub bytes_per_second: Option<Size>,
+    /// Statements a second that read rows, at most. Default: as fast as possible.
+    #[schemars(range(min = 1))]
+    pub queries_per_second: Option<u64>,
+    /// Tables that are read at the same time, each over a connection of its own. Default: `2`.
+    #[schemars(range(min = 1, max = 16))]
+    pub readers: Option<u32>,
+    /// What the server may be loaded with before the copy waits.
+    pub pause_above: Option<RawPause>,
+    /// Conditions in the server's SQL, for tables of which not all rows are copied: `shop.orders: status <> 'done'`. Changes of the other rows
+    /// are delivered all the same.
+    #[serde(rename = "where", default)]
+    pub conditions: BTreeMap<String, String>,
+    /// Whether rows may be locked against changes while they are read (`FOR SHARE`). MySQL without GTIDs needs it. Default: `false`.
+    pub share_locks: Option<bool>,
+}
+
+/// The load above which the copy waits.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SnapshotPause")]
+pub(crate) struct RawPause {
+    /// Threads of the server that run a statement (`Threads_running`).
+    #[schemars(range(min = 1))]
+    pub threads_running: Option<u64>,
+    /// How far the server, as a replica, is behind its source.
+    pub replication_lag: Option<Time>,
 }
 
 /// What comes first of tables that are captured only now.

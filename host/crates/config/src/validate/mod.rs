@@ -7,6 +7,7 @@ mod limits;
 mod plugin;
 mod server;
 mod sink;
+mod snapshot;
 mod source;
 mod sqlserver;
 

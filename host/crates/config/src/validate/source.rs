@@ -2,11 +2,8 @@
 
 use super::{
     super::{
-        GeneratorSource, MySqlSource, RowImage, Secret, Snapshot, SnapshotMode, StartAt, Unlogged,
-        raw::{
-            RawAddedTables, RawCopyAgain, RawGenerator, RawMySql, RawRowImage, RawSnapshot, RawSnapshotMode, RawStart, RawStartWord,
-            RawUnlogged,
-        },
+        GeneratorSource, MySqlSource, RowImage, Secret, StartAt, Unlogged,
+        raw::{RawGenerator, RawMySql, RawRowImage, RawStart, RawStartWord, RawUnlogged},
     },
     check::Check,
 };
@@ -70,27 +67,6 @@ impl Check<'_> {
             statements: unlogged(raw.statements, Unlogged::Stop),
             rows_by_ddl: unlogged(raw.rows_by_ddl, Unlogged::Warn),
         }
-    }
-
-    fn snapshot(&mut self, raw: Option<RawSnapshot>) -> Snapshot {
-        let Some(RawSnapshot { settings }) = raw else { return Snapshot::default() };
-        if settings.rows_per_second == Some(0) {
-            self.refuse("source.snapshot.rows_per_second", "no rows at all", "write 1 or more, or leave it out to go as fast as possible");
-        }
-        let mode = match settings.mode {
-            Some(RawSnapshotMode::Never) => SnapshotMode::Never,
-            Some(RawSnapshotMode::Only) => SnapshotMode::Only,
-            Some(RawSnapshotMode::WhenNeeded) => SnapshotMode::WhenNeeded,
-            Some(RawSnapshotMode::Initial) | None => SnapshotMode::Initial,
-        };
-        let added = match settings.added {
-            Some(RawAddedTables::SnapshotFirst) => true,
-            Some(RawAddedTables::ChangesOnly) => false,
-            None => mode != SnapshotMode::Never,
-        };
-        let tables = self.tables("source.snapshot.tables", &settings.tables);
-        let overwrites = matches!(settings.again, Some(RawCopyAgain::Overwrite));
-        Snapshot { mode, tables, added, overwrites, rows_per_second: settings.rows_per_second }
     }
 
     pub(super) fn start(&mut self, path: &str, raw: RawStart) -> StartAt {

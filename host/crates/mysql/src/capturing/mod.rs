@@ -86,6 +86,11 @@ impl Capturing {
         self.snapshot.mode == SnapshotMode::Only && !self.due && self.again.is_empty()
     }
 
+    /// How tables are copied.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// What is to be kept.
     pub fn kept(&self) -> &Kept {
         &self.kept

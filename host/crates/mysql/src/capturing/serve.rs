@@ -102,11 +102,12 @@ impl Stream {
     }
 
     /// Refuses tables that cannot be copied.
-    pub(super) async fn can_copy(&self, tables: &[TableName]) -> Result<()> {
+    pub(super) async fn can_copy(&self, snapshot: &Snapshot, tables: &[TableName]) -> Result<()> {
         let connector = &self.reader.connector;
         let mut conn = connector.connect().await?;
         let mut faults = Faults::default();
-        copy::can_copy(connector, &mut conn, &self.server, tables.iter().cloned(), &mut faults).await?;
+        let settings = (snapshot, self.reader.row_image);
+        copy::can_copy(connector, &mut conn, &self.server, settings, tables, &mut faults).await?;
         let _ = connector.within("leave", conn.disconnect()).await;
         faults.result(connector.address())
     }
@@ -124,7 +125,7 @@ impl Stream {
         let to_copy: Vec<TableName> = added.iter().filter(|name| snapshot.added && copied.captures(name)).cloned().collect();
         // whoever asks has tried them: of many, that is not done again while the stream waits
         if to_copy.len() <= SCHEMA_QUERIES {
-            self.can_copy(&to_copy).await?;
+            self.can_copy(&snapshot, &to_copy).await?;
         }
         let here = Spot { file: self.place.file.clone(), position: self.place.position };
         let answers = match self.reader.catalogue.schemas.look_at(&added, &after, &self.server, &here).await? {
@@ -172,7 +173,7 @@ impl Stream {
                 .remedy("Name a table that the source's `tables` select, as the server writes it: database.table.")
                 .into());
         }
-        self.can_copy(std::slice::from_ref(table)).await?;
+        self.can_copy(self.capturing.snapshot(), std::slice::from_ref(table)).await?;
         self.send_held().await?;
         let place = self.place.resume();
         if !self.capturing.is_before_a_copy(table)? {
@@ -207,7 +208,9 @@ impl Stream {
     /// Begins what is to be copied, and goes on with what was being copied.
     async fn begin_copies(&mut self) -> Result<(), Halt> {
         self.copying = None;
-        if let Some(lanes) = self.capturing.lanes(&self.server)? {
+        if let Some(mut lanes) = self.capturing.lanes(&self.server)? {
+            // the stream may have delivered changes of any of them
+            lanes.tables.iter_mut().for_each(|table| table.fresh = false);
             self.copying = Some(Box::new(Copying::start(lanes, &self.reader)));
             self.empty_tables().await?;
         }

@@ -25,7 +25,7 @@ impl Stream {
         let captured = self.reader.catalogue.captured();
         let there = self.tables_there().await?.into_iter();
         let tables: Vec<TableName> = there.filter(|name| captured.captures(name) && touched.may_be(name)).collect();
-        self.can_copy(&tables).await?;
+        self.can_copy(self.capturing.snapshot(), &tables).await?;
         for table in &tables {
             if self.capturing.is_before_a_copy(table)? {
                 continue;

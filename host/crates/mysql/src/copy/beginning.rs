@@ -12,12 +12,14 @@ use super::{
         position::{Flavour, LANE},
         precheck::{Beginning, Faults},
     },
+    chunk::{self, Session},
     key::quoted,
     lanes::Lanes,
     place::{self, CopyPlace},
     table::{self, Found},
+    throttle,
 };
-use sluicegate_config::{MySqlSource, RowImage, SnapshotMode, StartAt};
+use sluicegate_config::{MySqlSource, RowImage, Snapshot, SnapshotMode, StartAt};
 use sluicegate_model::{
     ErrorKind, Result,
     change::{Frontier, Lane, Offset, TableName},
@@ -75,6 +77,7 @@ pub(crate) async fn check(
                 // what it has of an earlier copy is void
                 (true, true, _) => continue,
                 (false, true, _) => CopyPlace::beginning(generation - 1),
+                (_, false, true) if first => CopyPlace::first(generation),
                 (_, false, true) => CopyPlace::beginning(generation),
                 (false, false, false) => CopyPlace::left_out(generation),
                 // left out below, if it has all of an earlier copy; if not, the rest comes with this one
@@ -93,12 +96,6 @@ pub(crate) async fn check(
     let left: Vec<TableName> = left.into_iter().flat_map(|lanes| lanes.tables).map(|table| table.name).collect();
     if !left.is_empty() {
         faults.item("snapshot");
-        if source.row_image == RowImage::Partial {
-            faults.add(
-                "tables cannot be copied while rows are logged without some of their columns (row_image: partial)",
-                "Set binlog_row_image = FULL and the source's row_image to full, or set the source's snapshot to never.",
-            );
-        }
         if server.flavour == Flavour::MySql && server.gtids && beginning.positions.iter().any(|position| position.gtid_set.is_none()) {
             faults.add(
                 "tables cannot be copied from a binlog file and position on, because the GTIDs before it are not known",
@@ -106,7 +103,25 @@ pub(crate) async fn check(
             );
         }
         let count = left.len();
-        can_copy(connector, &mut conn, &server, left.into_iter(), faults).await?;
+        for (database, table) in source.snapshot.conditions.keys() {
+            if !left.iter().any(|name| *name.database == **database && *name.table == **table) && first {
+                faults.add(
+                    format!("snapshot.where names {database}.{table}, which is not copied"),
+                    "Write the name of a table that is copied, or take it out.",
+                );
+            }
+        }
+        can_copy(connector, &mut conn, &server, (&source.snapshot, source.row_image), &left, faults).await?;
+        if source.snapshot.most_replication_lag.is_some() {
+            let mut session = Session { connector: connector.clone(), conn, server };
+            match throttle::replication_lag(&mut session).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Precheck => {
+                    faults.add(error.chain(), error.remedy_text().unwrap_or_default());
+                }
+                Err(error) => return Err(error),
+            }
+        }
         faults.pass(format!("{count} tables can be copied"));
         faults.result(connector.address())?;
     }
@@ -189,38 +204,87 @@ pub(crate) async fn can_copy(
     connector: &Connector,
     conn: &mut Conn,
     server: &Server,
-    names: impl Iterator<Item = TableName>,
+    (settings, row_image): (&Snapshot, RowImage),
+    names: &[TableName],
     faults: &mut Faults,
 ) -> Result<()> {
-    if server.flavour == Flavour::MySql && !server.gtids {
-        faults
-            .add("tables cannot be copied, because gtid_mode is not ON", "Switch gtid_mode to ON, or set the source's snapshot to never.");
+    if server.flavour == Flavour::MySql && !server.gtids && !settings.share_locks {
+        let error = chunk::without_gtids();
+        faults.add("tables cannot be copied, because gtid_mode is not ON", error.remedy_text().unwrap_or_default());
     }
     let account: String = connector.one(conn, "SELECT CURRENT_USER()").await?;
     let account = account.split_once('@').map_or_else(|| format!("'{account}'"), |(user, host)| format!("'{user}'@'{host}'"));
     for name in names {
-        let query = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(&name.database), quoted(&name.table));
-        let readable = async {
+        let quoted_name = format!("{}.{}", quoted(&name.database), quoted(&name.table));
+        let condition = settings.conditions.get(&(name.database.to_string(), name.table.to_string()));
+        let query = match condition {
+            Some(condition) => format!("SELECT 1 FROM {quoted_name} WHERE ({condition}) LIMIT 0"),
+            None => format!("SELECT 1 FROM {quoted_name} LIMIT 0"),
+        };
+        let answer = async {
             match conn.query_drop(query).await {
-                Err(mysql_async::Error::Server(error)) if DENIED.contains(&error.code) => Ok(false),
-                Err(mysql_async::Error::Server(error)) if error.code == NO_TABLE => Ok(true),
-                other => other.map(|()| true),
+                Err(mysql_async::Error::Server(error)) if DENIED.contains(&error.code) => Ok(Answer::Denied),
+                Err(mysql_async::Error::Server(error)) if error.code == NO_TABLE => Ok(Answer::Readable),
+                Err(mysql_async::Error::Server(error)) if condition.is_some() => Ok(Answer::Refused(error.message)),
+                other => other.map(|()| Answer::Readable),
             }
         };
-        if !connector.within("query", readable).await? {
-            faults.add(
-                format!("the account {account} may not read {name}, which is to be copied"),
-                format!("GRANT SELECT ON {}.{} TO {account}", quoted(&name.database), quoted(&name.table)),
-            );
-            continue;
+        match connector.within("query", answer).await? {
+            Answer::Readable => {}
+            Answer::Denied => {
+                faults.add(
+                    format!("the account {account} may not read {name}, which is to be copied"),
+                    format!("GRANT SELECT ON {quoted_name} TO {account}"),
+                );
+                continue;
+            }
+            Answer::Refused(why) => {
+                faults.add(
+                    format!("the server refuses the condition of {name} in snapshot.where: {why}"),
+                    "Write a condition as it stands behind WHERE in the server's own SQL.",
+                );
+                continue;
+            }
         }
-        let fault = match table::find(connector, conn, server.flavour, &name).await {
-            Ok(Found::Table(_) | Found::Nothing) => continue,
-            Ok(Found::NoKey(why)) => table::without_key(&name, &why),
+        let fault = match table::find(connector, conn, server.flavour, name).await {
+            Ok(Found::Nothing) => continue,
+            Ok(Found::Table(copied)) => {
+                match copied.key.as_ref().map_err(String::as_str).and_then(|_| in_part(row_image)) {
+                    Ok(()) => continue,
+                    Err(why) if copied.transactional => {
+                        faults.warn(
+                        format!("the copy of {name} cannot go by a key ({why}): the stream waits meanwhile, and a copy that stops begins again"),
+                        format!("{}; or leave it out by adding '!{name}' to the source's snapshot.tables.", key_remedy(row_image)),
+                    );
+                        continue;
+                    }
+                    Err(why) => table::without_view(name, why),
+                }
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Source | ErrorKind::Precheck) => error,
             Err(error) => return Err(error),
         };
         faults.add(fault.chain(), fault.remedy_text().unwrap_or_default());
     }
     Ok(())
+}
+
+/// Whether a key can be used, given how rows are logged.
+fn in_part(row_image: RowImage) -> std::result::Result<(), &'static str> {
+    if row_image == RowImage::Partial { Err(table::IN_PART) } else { Ok(()) }
+}
+
+fn key_remedy(row_image: RowImage) -> &'static str {
+    match in_part(row_image) {
+        Ok(()) => "Give it a primary key, or a unique key without NULL",
+        Err(_) => "Set binlog_row_image = FULL and the source's row_image to full",
+    }
+}
+
+/// What the server says to a look at a table.
+enum Answer {
+    Readable,
+    Denied,
+    /// It cannot use the condition: why.
+    Refused(String),
 }

@@ -5,7 +5,9 @@
 //! version is decided here, byte by byte: the change that made a version of a row has exactly its key in the after image, and the
 //! change that replaced it has exactly its key in the before image. So `'a'` never has to be compared with `'A'`.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
+
+use mysql_async::{Row, Value};
 
 use super::{super::decoder::Decoder, place::KeyText};
 use crate::charset::Charset;
@@ -36,12 +38,26 @@ pub struct KeyColumn {
     pub decoder: Decoder,
 }
 
+/// A column of a key in whose character set several codes stand for one character.
+#[derive(Clone, Copy, Debug)]
+pub struct Doubtful {
+    at: usize,
+    characters: &'static BTreeSet<char>,
+}
+
+impl Doubtful {
+    /// Whether the text of row `row` may be that of another one.
+    pub fn may_be_another(&self, columns: &[Column], row: usize) -> bool {
+        let Some(Values::Text(strings)) = columns.get(self.at).map(|column| &column.values) else { return true };
+        std::str::from_utf8(strings.get(row)).map_or(true, |text| text.chars().any(|c| self.characters.contains(&c)))
+    }
+}
+
 /// Why a column cannot belong to the key that a copy goes by; `None` if it can.
 pub fn unusable(decoder: &Decoder) -> Option<&'static str> {
     match decoder {
-        // texts that differ in the column have to differ when they are UTF-8
-        Decoder::Text { charset: Charset::Utf8 | Charset::Ascii | Charset::Latin1 | Charset::Utf16 { .. } | Charset::Utf32, .. } => None,
-        Decoder::Text { .. } => Some("its character set"),
+        Decoder::Text { charset: Charset::Binary | Charset::Unsupported(_), .. } => Some("its character set"),
+        Decoder::Text { .. } => None,
         // number 0 and such a label have the same text
         Decoder::Enum { labels, .. } if labels.iter().any(|label| label.is_empty()) => Some("its empty label"),
         Decoder::Json { .. } | Decoder::Compressed { .. } => Some("its type"),
@@ -88,9 +104,26 @@ impl Key {
         Ok(condition)
     }
 
-    /// The key of row `row`, in the text that an offset holds.
-    pub fn text(&self, columns: &[Column], row: usize) -> Option<KeyText> {
-        self.columns.iter().map(|column| value_text(columns.get(column.at)?, row)).collect()
+    /// The key of row `row`, in the text that an offset holds. `stored` is that row as the server gave it: in some character sets two
+    /// codes stand for one character, and so their bytes are what tells.
+    pub fn text(&self, columns: &[Column], row: usize, stored: &Row) -> Option<KeyText> {
+        let text = |column: &KeyColumn| match (&column.decoder, stored.as_ref(column.at)) {
+            (Decoder::Text { charset: Charset::Tabled(_), .. }, Some(Value::Bytes(bytes))) => Some(hexadecimal(bytes).into()),
+            (Decoder::Text { charset: Charset::Tabled(_), .. }, _) => None,
+            _ => value_text(columns.get(column.at)?, row),
+        };
+        self.columns.iter().map(text).collect()
+    }
+
+    /// The columns in whose character set different texts may be the same in UTF-8.
+    pub fn doubtful(&self) -> Vec<Doubtful> {
+        let of = |column: &KeyColumn| match &column.decoder {
+            Decoder::Text { charset: Charset::Tabled(set), .. } if !set.doubled().is_empty() => {
+                Some(Doubtful { at: column.at, characters: set.doubled() })
+            }
+            _ => None,
+        };
+        self.columns.iter().filter_map(of).collect()
     }
 
     /// Appends the bytes of the key of row `row`: equal where the values of all its columns are. `false` if there is none.
@@ -183,6 +216,10 @@ fn literal(decoder: &Decoder, text: &str) -> Option<String> {
         }
         Decoder::Timestamp(_) | Decoder::OldTimestamp | Decoder::HiresTimestamp(_) => {
             of_characters(&['-', ':', '.', 'T', 'Z']).then(|| format!("'{}'", text.trim_end_matches('Z').replace('T', " ")))?
+        }
+        Decoder::Text { charset: Charset::Tabled(set), .. } => {
+            let stored = (text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)?;
+            format!("_{} X'{stored}'", set.name())
         }
         Decoder::Special { .. } => format!("_utf8mb4 X'{}'", hexadecimal(text.as_bytes())),
         Decoder::Text { .. } => format!("_utf8mb4 X'{}'", hexadecimal(text.as_bytes())),

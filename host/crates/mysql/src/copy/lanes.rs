@@ -7,7 +7,7 @@ use std::{
 
 use super::place::{self, CopyPlace, KeyText, Reached};
 use crate::{capturing::Anew, position::BinlogPosition};
-use sluicegate_config::{Snapshot, SnapshotMode};
+use sluicegate_config::Snapshot;
 use sluicegate_model::{
     Result,
     change::{Frontier, Lane, TableName},
@@ -20,10 +20,8 @@ pub struct Lanes {
     pub tables: Vec<TableLane>,
     /// Where the sinks are in the log.
     pub sinks: Vec<BinlogPosition>,
-    /// Whether the run ends when all of them are done.
-    pub only: bool,
-    /// Rows a second, at most.
-    pub rows_per_second: Option<u64>,
+    /// How they are copied.
+    pub settings: Snapshot,
 }
 
 /// The copy of one table.
@@ -39,6 +37,10 @@ pub struct TableLane {
     pub rows: u64,
     /// Whether it is not the table's first one: it begins with a truncate.
     pub anew: bool,
+    /// Whether nothing of the table was delivered before this run.
+    pub fresh: bool,
+    /// Whether rows were delivered that have to be void: the copy of a table without a key was not finished.
+    pub broken: bool,
     /// Whether there is a sink that has no row yet.
     pub from_the_start: bool,
     /// The keys that the other sinks have reached; in no order.
@@ -71,17 +73,23 @@ impl Lanes {
         if tables.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Self { tables, sinks, only: settings.mode == SnapshotMode::Only, rows_per_second: settings.rows_per_second }))
+        Ok(Some(Self { tables, sinks, settings: settings.clone() }))
     }
 }
 
 impl TableLane {
+    fn begin(lane: Lane, name: TableName, generation: u32) -> Self {
+        let (anew, fresh, broken, from_the_start) = (false, false, false, false);
+        Self { lane, name, generation, rows: u64::MAX, anew, fresh, broken, from_the_start, keys: Vec::new(), key: None }
+    }
+
     fn new(lane: Lane, places: &[CopyPlace], anew: &BTreeMap<TableName, Anew>) -> Option<Self> {
         let name = place::table_of(lane.name())?;
         let anew = anew.get(&name);
         let number = anew.map_or(0, |copy| copy.number);
         let generation = places.iter().map(|place| place.generation).max()?.max(number);
-        let mut table = Self { lane, name, generation, rows: u64::MAX, anew: false, from_the_start: false, keys: Vec::new(), key: None };
+        let mut table = Self::begin(lane, name, generation);
+        table.fresh = number == 0 && places.iter().all(|place| place.fresh);
         let mut columns: BTreeSet<Arc<str>> = BTreeSet::new();
         for place in places {
             // what it has is void
@@ -90,6 +98,7 @@ impl TableLane {
                 _ if place.generation < generation => (table.from_the_start, table.rows) = (true, 0),
                 Reached::All => {}
                 Reached::Nothing => (table.from_the_start, table.rows) = (true, 0),
+                Reached::Some => (table.from_the_start, table.broken, table.rows) = (true, true, 0),
                 Reached::Key(key) => {
                     table.rows = table.rows.min(place.rows);
                     columns.insert(place.key.clone());

@@ -1,8 +1,11 @@
 //! The stream's part in copies: it records what it delivers while a chunk is read, and delivers the chunk between two transactions.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
     super::{
@@ -13,99 +16,39 @@ use super::{
         stream::{self, Halt, Stream},
     },
     chunk::{Chunk, High},
+    command::{Command, Merge, Merged, Recorded},
+    hold::{self, Hold},
     lanes::Lanes,
     place::{self, CopyPlace},
-    reader::Reader,
+    readers::Readers,
     recording::{Recording, Spoiled},
 };
 use sluicegate_model::{
-    Error,
-    change::{Batch, Change, Event, Item, Lane, Mark, MarkKind, NO_IMAGE, Offset, Operation, TableName, TableRows, Transaction, Truncate},
+    change::{
+        Batch, Change, Event, Item, Lane, Mark, MarkKind, NO_IMAGE, Offset, Operation, Table, TableName, TableRows, Transaction, Truncate,
+    },
+    limits::COPY_COMMANDS,
     now_us,
 };
-
-/// What the reader of copies asks of the stream.
-#[derive(Debug)]
-pub enum Command {
-    /// To record the keys of what it delivers of a table from now on.
-    Record {
-        /// The table.
-        table: TableName,
-        /// The names of the key's columns.
-        key: Arc<[Box<str>]>,
-        /// Takes where the stream is.
-        answer: oneshot::Sender<Recorded>,
-    },
-    /// To deliver a chunk.
-    Merge(Box<Merge>),
-    /// To note that the table is not there any more.
-    Gone {
-        /// Its lane.
-        lane: Lane,
-        /// The lane's end.
-        place: CopyPlace,
-    },
-    /// Everything has been copied.
-    Finished,
-    /// Copies cannot go on.
-    Failed(Error),
-}
-
-/// The stream records.
-#[derive(Debug)]
-pub struct Recorded {
-    /// Which chunk it records for.
-    pub ticket: u64,
-    /// What was delivered before.
-    pub delivered: BinlogPosition,
-}
-
-/// A chunk to deliver.
-#[derive(Debug)]
-pub struct Merge {
-    /// What was answered when the recording began.
-    pub ticket: u64,
-    /// The lane of the copy.
-    pub lane: Lane,
-    /// The rows.
-    pub chunk: Chunk,
-    /// Where the columns of their key are.
-    pub key: Vec<usize>,
-    /// Whether the copy begins with it.
-    pub begins: bool,
-    /// The place before it.
-    pub from: CopyPlace,
-    /// The places after each of its parts; their counts of rows are filled in.
-    pub places: Vec<CopyPlace>,
-    /// The place behind the last part, if that is another one.
-    pub end: Option<CopyPlace>,
-    /// The table, where there is no part.
-    pub table: Arc<sluicegate_model::change::Table>,
-    /// Takes what became of it.
-    pub answer: oneshot::Sender<Merged>,
-}
-
-/// What became of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merged {
-    /// It was delivered: so many of its rows.
-    Delivered(u64),
-    /// It has to be read again.
-    Again(Spoiled),
-}
 
 /// The stream's side of copies.
 #[derive(Debug)]
 pub struct Copying {
-    commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<Command>,
     /// What has to wait for the stream.
-    waiting: Option<Command>,
-    recording: Option<Recording>,
+    pub(super) waiting: VecDeque<Command>,
+    /// What is delivered while chunks are read, by ticket.
+    recordings: BTreeMap<u64, Recording>,
+    pub(super) hold: Option<Hold>,
     tickets: u64,
+    /// Keys that one recording may keep, a part of what all of them may.
+    share: u32,
     sinks: Vec<BinlogPosition>,
     only: bool,
     /// The copies that are not their tables' first, until it has been told.
     anew: VecDeque<(TableName, u32)>,
+    /// The tables that are copied: whether anything of them may have been delivered before.
+    delivered: BTreeMap<TableName, bool>,
     reader: tokio::task::JoinHandle<()>,
 }
 
@@ -119,61 +62,69 @@ impl Copying {
     /// Begins to copy.
     pub(crate) fn start(lanes: Lanes, stream: &stream::Reader) -> Self {
         let (sender, commands) = mpsc::channel(1);
-        let (sinks, only) = (lanes.sinks, lanes.only);
+        let (sinks, only, share) = (lanes.sinks, lanes.settings.mode == sluicegate_config::SnapshotMode::Only, lanes.settings.readers());
         let anew = lanes.tables.iter().filter(|table| table.anew).map(|table| (table.name.clone(), table.generation)).collect();
-        let (connector, limits, status) = (stream.connector.clone(), stream.limits.clone(), stream.status.clone());
-        let reader = Reader::new(lanes.tables, lanes.rows_per_second, connector, limits, status, sender);
-        let reader = tokio::spawn(reader.run());
-        Self { commands, waiting: None, recording: None, tickets: 0, sinks, only, anew, reader }
+        let delivered = lanes.tables.iter().map(|table| (table.name.clone(), !table.fresh)).collect();
+        let readers = Readers::new(lanes.tables, &lanes.settings, stream, sender);
+        let reader = tokio::spawn(readers.run());
+        let (recordings, waiting) = (BTreeMap::new(), VecDeque::new());
+        Self { commands, waiting, recordings, hold: None, tickets: 0, share, sinks, only, anew, delivered, reader }
     }
 
     /// Takes in what the stream delivers.
     pub fn see(&mut self, item: &Item) {
-        if let Some(recording) = &mut self.recording {
-            recording.see(item);
+        self.recordings.values_mut().for_each(|recording| recording.see(item));
+        if let Some(hold) = &mut self.hold {
+            hold.see(item);
+        }
+        if let Item::Rows(batch) = item {
+            for rows in &batch.tables {
+                if let Some(delivered) = self.delivered.get_mut(&rows.table.name) {
+                    *delivered = true;
+                }
+            }
         }
     }
 
-    /// The chunk that is read has to be read again.
-    pub fn spoil(&mut self, why: Spoiled) {
-        if let Some(recording) = &mut self.recording {
-            recording.spoil(why);
-        }
-    }
-
-    /// The stream's connection has broken.
+    /// The stream's connection has broken: what is read has to be read again.
     pub fn reconnected(&mut self) {
-        self.spoil(Spoiled::Reconnected);
+        self.recordings.values_mut().for_each(|recording| recording.spoil(Spoiled::Reconnected));
+        if let Some(hold) = &mut self.hold {
+            hold.spoil(Spoiled::Reconnected);
+        }
     }
 
     /// A statement may have altered these tables, or changed rows of them that the log does not hold.
     fn statement_touched(&mut self, touched: &Touched) {
-        if let Some(recording) = &mut self.recording
-            && touched.may_be(&recording.table)
-        {
+        for recording in self.recordings.values_mut().filter(|recording| touched.may_be(&recording.table)) {
             recording.spoil(Spoiled::Altered);
+        }
+        if let Some(hold) = &mut self.hold
+            && touched.may_be(hold.table())
+        {
+            hold.spoil(Spoiled::Altered);
         }
     }
 
-    /// Waits until the reader asks for something. What already waits for the stream is asked for as it goes on.
+    /// Waits until a reader asks for something. What already waits for the stream is asked for as it goes on.
     pub async fn asked(&mut self) {
-        if self.waiting.is_none()
+        if self.waiting.len() < COPY_COMMANDS
             && let Some(command) = self.commands.recv().await
         {
-            self.waiting = Some(command);
+            self.waiting.push_back(command);
             return;
         }
         std::future::pending::<()>().await;
     }
 
-    fn next(&mut self) -> Option<Command> {
-        self.waiting.take().or_else(|| self.commands.try_recv().ok())
+    fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
     }
 
-    fn record(&mut self, table: TableName, key: Arc<[Box<str>]>) -> u64 {
-        self.tickets += 1;
-        self.recording = Some(Recording::new(self.tickets, table, key));
-        self.tickets
+    /// Whether anything of a table may have been delivered before.
+    pub(super) fn may_have_delivered(&self, table: &TableName) -> bool {
+        self.delivered.get(table).copied().unwrap_or(true)
     }
 }
 
@@ -186,48 +137,91 @@ pub async fn asked(copying: &mut Option<Box<Copying>>) {
 }
 
 impl Stream {
-    /// Does what the reader of copies asks for, as far as it can be done now: between two transactions.
+    /// Does what the readers of copies ask for, as far as it can be done now: between two transactions.
     pub(crate) async fn serve_copies(&mut self) -> Result<(), Halt> {
-        while let Some(copying) = &mut self.copying {
-            let Some(command) = copying.next() else { break };
-            if let Some(waits) = self.serve(command).await? {
-                if let Some(copying) = &mut self.copying {
-                    copying.waiting = Some(waits);
-                }
-                break;
+        loop {
+            let mut waits = VecDeque::new();
+            while let Some(copying) = &mut self.copying {
+                let room = copying.waiting.len() + waits.len() < COPY_COMMANDS;
+                let next = copying.waiting.pop_front().or_else(|| if room { copying.commands.try_recv().ok() } else { None });
+                let Some(command) = next else { break };
+                waits.extend(self.serve(command).await?);
             }
+            if let Some(copying) = &mut self.copying {
+                copying.waiting = waits;
+            }
+            if !self.is_held().await? {
+                return Ok(());
+            }
+            self.wait_held().await?;
         }
-        Ok(())
     }
 
     /// Gives back what has to wait.
     async fn serve(&mut self, command: Command) -> Result<Option<Command>, Halt> {
+        let held = self.copying.as_ref().is_some_and(|copying| copying.hold.is_some());
+        if hold::has_to_wait(&command, held) {
+            return Ok(Some(command));
+        }
+        if let Command::Reach { place, server, .. } = &command
+            && self.server.identity == *server
+            && !self.has_passed(place)
+        {
+            return Ok(Some(command));
+        }
         match command {
-            Command::Record { .. } if !self.has_what_sinks_have()? => return Ok(Some(command)),
+            Command::Record { .. } | Command::Hold { .. } if !self.has_what_sinks_have()? => return Ok(Some(command)),
             Command::Record { table, key, answer } => {
                 // what was read and not delivered counts as delivered before
                 self.send_held().await?;
                 let delivered = self.place.resume();
                 if let Some(copying) = &mut self.copying {
-                    let ticket = copying.record(table, key);
+                    let ticket = copying.ticket();
+                    copying.recordings.insert(ticket, Recording::new(table, key, copying.share));
                     // a reader that is gone needs no answer
                     let _ = answer.send(Recorded { ticket, delivered });
                 }
             }
+            Command::Forget(ticket) => {
+                if let Some(copying) = &mut self.copying {
+                    copying.recordings.remove(&ticket);
+                }
+            }
             Command::Merge(merge) => {
-                let recording = self.copying.as_ref().and_then(|copying| copying.recording.as_ref());
-                let spoiled = match recording {
-                    Some(recording) if recording.ticket == merge.ticket => recording.spoiled(),
-                    _ => Some(Spoiled::Reconnected),
-                };
+                let recording = self.copying.as_ref().and_then(|copying| copying.recordings.get(&merge.ticket));
+                let spoiled = recording.map_or(Some(Spoiled::Reconnected), Recording::spoiled);
                 // with too many changes the stream has to catch up first
                 if spoiled.is_none_or(|why| why == Spoiled::TooManyKeys) && !self.has_passed(&merge.chunk.high) {
                     return Ok(Some(Command::Merge(merge)));
                 }
-                match spoiled {
+                let (ticket, why) = (merge.ticket, spoiled);
+                match why {
                     Some(why) => drop(merge.answer.send(Merged::Again(why))),
                     None => self.merge(*merge).await?,
                 }
+                if let Some(copying) = &mut self.copying {
+                    copying.recordings.remove(&ticket);
+                }
+            }
+            // a reader that is gone needs no answer
+            Command::Reach { answer, .. } => drop(answer.send(())),
+            Command::Hold { table, reader, answer } => {
+                self.send_held().await?;
+                let delivered = self.place.resume();
+                if let Some(copying) = &mut self.copying {
+                    let ticket = copying.ticket();
+                    copying.hold = Some(Hold::new(ticket, table, reader));
+                    // a reader that is gone needs no answer
+                    let _ = answer.send(Recorded { ticket, delivered });
+                }
+            }
+            Command::GoTo { ticket, view, answer } => self.go_to(ticket, view, answer),
+            Command::Rows(rows) => self.deliver_rows(*rows).await?,
+            Command::Empty { lane, place, table, answer } => {
+                self.send_held().await?;
+                self.empty(lane, place, table).await?;
+                // a reader that is gone needs no answer
+                let _ = answer.send(());
             }
             Command::Gone { lane, place } => {
                 self.send_held().await?;
@@ -251,15 +245,20 @@ impl Stream {
     pub(crate) async fn empty_tables(&mut self) -> Result<(), Halt> {
         while let Some((name, generation)) = self.copying.as_ref().and_then(|copying| copying.anew.front().cloned()) {
             let table = self.reader.catalogue.latest(&name).await?;
-            let event = Event { time_us: now_us(), ..Event::default() };
-            let transaction = Transaction { position: generation.into(), complete: true, ..Transaction::default() };
-            let kind = MarkKind::Truncate(Truncate { table, event, transaction });
-            self.give(Item::Mark(Mark { lane: place::lane(&name), offset: Offset::new(CopyPlace::beginning(generation)), kind })).await?;
+            self.empty(place::lane(&name), CopyPlace::beginning(generation), table).await?;
             if let Some(copying) = &mut self.copying {
                 copying.anew.pop_front();
             }
         }
         Ok(())
+    }
+
+    /// Tells that all rows of a table that were delivered are void.
+    async fn empty(&mut self, lane: Lane, place: CopyPlace, table: Arc<Table>) -> Result<(), Halt> {
+        let event = Event { time_us: now_us(), ..Event::default() };
+        let transaction = Transaction { position: place.generation.into(), complete: true, ..Transaction::default() };
+        let kind = MarkKind::Truncate(Truncate { table, event, transaction });
+        self.give(Item::Mark(Mark { lane, offset: Offset::new(place), kind })).await
     }
 
     /// A statement may have altered these tables, or changed rows of them that the log does not hold: a chunk of them is read again.
@@ -286,7 +285,7 @@ impl Stream {
     }
 
     /// Whether the stream has passed a place of the log that it reads.
-    fn has_passed(&self, high: &High) -> bool {
+    pub(super) fn has_passed(&self, high: &High) -> bool {
         let place = ledger::file_number(&self.place.file).map(|file| (file, self.place.position));
         if place.zip(ledger::file_number(&high.file)).is_some_and(|(place, file)| place >= (file, high.position)) {
             return true;
@@ -305,8 +304,15 @@ impl Stream {
         } else {
             self.send_held().await?;
         }
-        let Merge { lane, chunk, key, begins, from, places, end, table, answer, .. } = merge;
+        let Merge { ticket, lane, chunk, key, doubtful, begins, from, places, end, table, answer } = merge;
         let Chunk { parts, high, time_us, server_id, .. } = chunk;
+        let Some(recording) = self.copying.as_mut().and_then(|copying| copying.recordings.get_mut(&ticket)) else { return Ok(()) };
+        let unchanged = parts.iter().map(|part| recording.unchanged(&key, &doubtful, &part.rows));
+        let Some(unchanged) = unchanged.collect::<Option<Vec<_>>>() else {
+            // a reader that is gone needs no answer
+            let _ = answer.send(Merged::Again(Spoiled::Changed));
+            return Ok(());
+        };
         let table = self.reader.catalogue.adopt(&table);
         if begins {
             let kind = MarkKind::Copy { table: table.clone(), ends: false };
@@ -314,10 +320,8 @@ impl Stream {
         }
         let file: Arc<str> = high.file.as_str().into();
         let (mut delivered, mut row) = (0, 0);
-        for (part, place) in parts.into_iter().zip(places) {
+        for ((part, place), unchanged) in parts.into_iter().zip(places).zip(unchanged) {
             let mut rows = part.rows;
-            let Some(recording) = self.copying.as_mut().and_then(|copying| copying.recording.as_mut()) else { break };
-            let unchanged = recording.unchanged(&key, &rows);
             rows.table = table.clone();
             delivered += unchanged.len() as u64;
             let offset = Offset::new(CopyPlace { rows: from.rows + delivered, ..place });
@@ -326,8 +330,9 @@ impl Stream {
                 Item::Mark(Mark { lane: lane.clone(), offset, kind: MarkKind::Heartbeat })
             } else {
                 let number = self.assembly.count(unchanged.len() as u64);
-                let origin = Event { position: high.position, time_us, server_id, ..Event::default() };
-                Item::Rows(batch(number, lane.clone(), offset, rows, &unchanged, row, origin, file.clone()))
+                let event = Event { position: high.position, time_us, server_id, ..Event::default() };
+                let origin = Origin { first: row, event, file: file.clone() };
+                Item::Rows(batch(number, lane.clone(), offset, rows, &unchanged, origin))
             };
             row += length;
             self.give(item).await?;
@@ -337,20 +342,28 @@ impl Stream {
             let offset = Offset::new(CopyPlace { rows: from.rows + delivered, ..end });
             self.give(Item::Mark(Mark { lane, offset, kind })).await?;
         }
-        if let Some(copying) = &mut self.copying {
-            copying.recording = None;
-        }
         // a reader that is gone needs no answer
         let _ = answer.send(Merged::Delivered(delivered));
         Ok(())
     }
 }
 
-/// A batch of rows that were read. `first` is the number of the first row in its chunk.
-#[allow(clippy::too_many_arguments, reason = "the parts of one batch")]
-fn batch(number: u64, lane: Lane, offset: Offset, rows: TableRows, unchanged: &[u32], first: u32, event: Event, file: Arc<str>) -> Batch {
+/// Where rows that were read come from.
+pub(super) struct Origin {
+    /// The number of the first one in its chunk.
+    pub first: u32,
+    /// The place of the chunk.
+    pub event: Event,
+    /// The log file of that place.
+    pub file: Arc<str>,
+}
+
+/// A batch of rows that were read.
+pub(super) fn batch(number: u64, lane: Lane, offset: Offset, rows: TableRows, unchanged: &[u32], origin: Origin) -> Batch {
+    let Origin { first, event, file } = origin;
     let transaction = Transaction { id: None, file, position: event.position, complete: true };
-    let change = |row: &u32| Change { table: 0, before: NO_IMAGE, after: *row, operation: Operation::Snapshot, event: 0, row: first + row };
+    let row = |row: u32| first.wrapping_add(row);
+    let change = |at: &u32| Change { table: 0, before: NO_IMAGE, after: *at, operation: Operation::Snapshot, event: 0, row: row(*at) };
     let mut batch = Batch::empty(number, lane, offset);
     batch.changes = unchanged.iter().map(change).collect();
     batch.taken = batch.changes.len() as u32;

@@ -15,14 +15,20 @@
 
 mod beginning;
 mod chunk;
+mod command;
+mod filling;
+mod hold;
 mod key;
 mod lanes;
 mod merge;
 pub mod place;
 mod reader;
+mod readers;
 mod recording;
 mod table;
+mod throttle;
 mod values;
+mod whole;
 
 pub(crate) use beginning::{can_copy, check, tables};
 pub use lanes::Lanes;

@@ -60,6 +60,8 @@ pub enum Reached {
     Nothing,
     /// Every row up to this key.
     Key(KeyText),
+    /// Some of the rows of a table without a key: if it is not finished, its copy begins again.
+    Some,
     /// Every row.
     All,
 }
@@ -75,6 +77,8 @@ pub struct CopyPlace {
     pub key: Arc<str>,
     /// Rows that were delivered. For people; it identifies nothing.
     pub rows: u64,
+    /// Whether nothing of the table was delivered before this place; unknown to a place that was stored.
+    pub fresh: bool,
     /// The keys at which sinks stand that this place has not reached. `None` for a place that was not made by this run.
     pub ahead: Option<Arc<[KeyText]>>,
 }
@@ -89,6 +93,8 @@ struct Stored {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     last_key: Option<Vec<Box<str>>>,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    without_key: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     done: bool,
     rows: u64,
 }
@@ -100,7 +106,8 @@ impl LanePlace for CopyPlace {
             _ => None,
         };
         let key = if last_key.is_some() { self.key.to_string() } else { String::new() };
-        let stored = Stored { copy: self.generation, key, last_key, done: self.reached == Reached::All, rows: self.rows };
+        let (done, without_key) = (self.reached == Reached::All, self.reached == Reached::Some);
+        let stored = Stored { copy: self.generation, key, last_key, without_key, done, rows: self.rows };
         // strings and numbers: nothing of it can fail
         serde_json::to_string(&stored).unwrap_or_default()
     }
@@ -109,12 +116,17 @@ impl LanePlace for CopyPlace {
 impl CopyPlace {
     /// Before the first row.
     pub fn beginning(generation: u32) -> Self {
-        Self { generation, reached: Reached::Nothing, key: "".into(), rows: 0, ahead: None }
+        Self { generation, reached: Reached::Nothing, key: "".into(), rows: 0, fresh: false, ahead: None }
+    }
+
+    /// The same, where nothing of the table was delivered before.
+    pub fn first(generation: u32) -> Self {
+        Self { fresh: true, ..Self::beginning(generation) }
     }
 
     /// Behind the last row, of which none was delivered: for a sink that begins without the copy.
     pub fn left_out(generation: u32) -> Self {
-        Self { generation, reached: Reached::All, key: "".into(), rows: 0, ahead: None }
+        Self { generation, reached: Reached::All, key: "".into(), rows: 0, fresh: false, ahead: None }
     }
 
     /// Whether nothing is left to copy.
@@ -138,12 +150,14 @@ impl CopyPlace {
         };
         let stored: Stored = serde_json::from_str(text).map_err(|e| unreadable().caused_by(e))?;
         let reached = match (stored.last_key, stored.done) {
+            (None, false) if stored.without_key => Reached::Some,
+            _ if stored.without_key => return Err(unreadable()),
             (None, true) => Reached::All,
             (None, false) => Reached::Nothing,
             (Some(key), false) if (1..=MOST_COLUMNS).contains(&key.len()) => Reached::Key(key.into()),
             _ => return Err(unreadable()),
         };
-        Ok(Self { generation: stored.copy, reached, key: stored.key.into(), rows: stored.rows, ahead: None })
+        Ok(Self { generation: stored.copy, reached, key: stored.key.into(), rows: stored.rows, fresh: false, ahead: None })
     }
 
     /// Whether everything that was delivered at `other` was delivered here.
@@ -155,6 +169,9 @@ impl CopyPlace {
             (Reached::All, _) | (_, Reached::Nothing) => return Ok(true),
             (Reached::Nothing, _) | (_, Reached::All) => return Ok(false),
             (Reached::Key(own), Reached::Key(their)) => (own, their),
+            // one view is delivered in one order; another one has another number
+            (Reached::Some, Reached::Some) => return Ok(self.rows >= other.rows),
+            (Reached::Some, Reached::Key(_)) | (Reached::Key(_), Reached::Some) => return Ok(false),
         };
         if own == their {
             return Ok(true);
@@ -207,7 +224,19 @@ mod tests {
 
     fn at(text: &str, ahead: Option<&[&str]>) -> CopyPlace {
         let ahead = ahead.map(|keys| keys.iter().map(|k| key(k)).collect());
-        CopyPlace { generation: 1, reached: Reached::Key(key(text)), key: "id int".into(), rows: 3, ahead }
+        CopyPlace { generation: 1, reached: Reached::Key(key(text)), key: "id int".into(), rows: 3, fresh: false, ahead }
+    }
+
+    fn some(rows: u64) -> CopyPlace {
+        CopyPlace { generation: 1, reached: Reached::Some, key: "".into(), rows, fresh: false, ahead: None }
+    }
+
+    #[test]
+    fn rows_without_a_key_are_ordered_by_their_number() {
+        assert!(some(7).covers(&some(3)).unwrap() && some(3).covers(&some(3)).unwrap() && !some(3).covers(&some(7)).unwrap());
+        assert!(!CopyPlace::beginning(1).covers(&some(3)).unwrap() && some(3).covers(&CopyPlace::beginning(1)).unwrap());
+        assert!(CopyPlace::left_out(1).covers(&some(3)).unwrap() && !some(3).covers(&CopyPlace::left_out(1)).unwrap());
+        assert!(CopyPlace::beginning(2).covers(&some(3)).unwrap());
     }
 
     #[test]
@@ -224,12 +253,21 @@ mod tests {
 
     #[test]
     fn places_are_read_back_as_they_were_written() {
-        for place in [CopyPlace::beginning(1), CopyPlace::left_out(2), at("a\"b", None)] {
+        for place in [CopyPlace::beginning(1), CopyPlace::left_out(2), at("a\"b", None), some(3)] {
             assert_eq!(CopyPlace::parse(&place.to_json()).unwrap(), place);
         }
         assert_eq!(at("17", None).to_json(), r#"{"copy":1,"key":"id int","last_key":["17"],"rows":3}"#);
         assert_eq!(CopyPlace::left_out(1).to_json(), r#"{"copy":1,"done":true,"rows":0}"#);
-        for broken in ["", "{}", "7", r#"{"copy":1,"last_key":[],"rows":0}"#, r#"{"copy":1,"last_key":["1"],"done":true,"rows":0}"#] {
+        assert_eq!(some(3).to_json(), r#"{"copy":1,"without_key":true,"rows":3}"#);
+        for broken in [
+            "",
+            "{}",
+            "7",
+            r#"{"copy":1,"last_key":[],"rows":0}"#,
+            r#"{"copy":1,"last_key":["1"],"done":true,"rows":0}"#,
+            r#"{"copy":1,"without_key":true,"done":true,"rows":0}"#,
+            r#"{"copy":1,"without_key":true,"last_key":["1"],"rows":0}"#,
+        ] {
             assert!(CopyPlace::parse(broken).is_err(), "{broken}");
         }
     }

@@ -1,25 +1,33 @@
-//! The reader of copies: one table after the other, chunk by chunk, on a connection of its own.
+//! A reader of copies: one table after the other, chunk by chunk, on a connection of its own. While a chunk waits to be delivered, the
+//! next one is read.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use sluicegate_table_pattern::name_parts;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    super::connection::Connector,
-    chunk::{Outcome, Range, Session},
+    super::{connection::Connector, position::Flavour},
+    chunk::{Chunk, Outcome, Portion, Session},
+    command::{Command, Merge, Merged, Recorded},
+    key::Key,
     lanes::TableLane,
-    merge::{Command, Merge, Merged, Recorded},
     place::{CopyPlace, KeyText, Reached},
     recording::Spoiled,
-    table::{self, Copied, Found},
+    table::{self, Copied, Found, Range, Reading},
+    throttle::Throttle,
 };
+use sluicegate_config::{RowImage, Snapshot};
 use sluicegate_model::{
-    Error, ErrorKind, Result,
-    change::Lane,
-    limits::{COPY_CHUNK_BYTES, COPY_CHUNK_ROWS, Limits},
+    Error, ErrorKind,
+    change::{Lane, TableName},
+    limits::{COPY_CHUNK_ROWS, COPY_ESTIMATES, Limits},
 };
 use sluicegate_source::Patience;
 use sluicegate_status::{CopyNumbers, CopyState, Status};
@@ -29,22 +37,41 @@ const FIRST_ROWS: usize = 256;
 /// How long to wait when the stream is on another server, which it may have left.
 const ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// Reads the tables that are copied.
+/// What all readers share.
+pub struct Shared {
+    /// How to reach the server.
+    pub connector: Connector,
+    /// Of batches and rows.
+    pub limits: Limits,
+    /// The numbers.
+    pub status: Arc<Status>,
+    /// How fast they read.
+    pub throttle: Throttle,
+    /// How tables are copied.
+    pub settings: Snapshot,
+    /// Whether the log has rows that lack columns.
+    pub row_image: RowImage,
+    /// Bytes of a chunk, after which the rest waits for the next one.
+    pub chunk_bytes: usize,
+    /// Whether the tables that wait have been looked at.
+    pub estimated: AtomicBool,
+}
+
+/// Reads tables that are copied.
 pub struct Reader {
-    tables: Vec<TableLane>,
-    rows_per_second: Option<u64>,
-    connector: Connector,
-    limits: Limits,
-    status: Arc<Status>,
-    commands: mpsc::Sender<Command>,
-    session: Option<Session>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) session: Option<Session>,
     patience: Patience,
+    /// The recording for a chunk that is not delivered yet.
+    ticket: Option<u64>,
 }
 
 /// Why reading does not go on.
-enum Halt {
+pub enum Halt {
     /// Nobody takes rows any more.
     Stop,
+    /// An error.
     Failed(Error),
 }
 
@@ -54,85 +81,99 @@ impl From<Error> for Halt {
     }
 }
 
+/// How the reading of a table came to an end.
+pub(super) enum End {
+    /// All of it was delivered.
+    Done,
+    /// It has to be described anew.
+    Again,
+}
+
 /// How far the copy of a table is.
-struct Progress {
-    lane: Lane,
-    generation: u32,
-    reached: Reached,
-    rows: u64,
+pub(super) struct Progress {
+    pub lane: Lane,
+    pub generation: u32,
+    pub reached: Reached,
+    pub rows: u64,
     /// The keys of sinks that are ahead, in the server's order.
     ahead: Vec<KeyText>,
     /// Whether a sink was told that the copy begins.
-    begun: bool,
+    pub begun: bool,
     /// Rows of the next chunk.
     chunk: usize,
-    /// The columns of the key, with what their order follows from.
-    key: Arc<str>,
+    /// Bytes of a row, about.
+    row_bytes: usize,
+    /// The columns of the key, with what their order follows from; none of a table without one.
+    pub key: Arc<str>,
+    /// Whether rows were delivered that have to be void before others are.
+    pub broken: bool,
+    /// When the first view was opened that could not be used.
+    pub tries_since: Option<Instant>,
+    pending: Option<Pending>,
+}
+
+/// A chunk that waits to be delivered.
+struct Pending {
+    merged: oneshot::Receiver<Merged>,
+    /// Where the copy is after it.
+    reached: Reached,
+    ahead: Vec<KeyText>,
 }
 
 impl Progress {
     /// Where the copy of a table begins: at the place of the sink that is behind the others, whose keys are in the server's order.
     fn new(lane: &TableLane, mut keys: Vec<KeyText>, key: Arc<str>) -> Self {
         let reached = if lane.from_the_start || keys.is_empty() { Reached::Nothing } else { Reached::Key(keys.remove(0)) };
-        let begun = reached != Reached::Nothing;
-        let rows = if lane.rows == u64::MAX { 0 } else { lane.rows };
-        Self { lane: lane.lane.clone(), generation: lane.generation, reached, rows, ahead: keys, begun, chunk: FIRST_ROWS, key }
+        Self {
+            lane: lane.lane.clone(),
+            generation: lane.generation,
+            begun: reached != Reached::Nothing,
+            reached,
+            rows: if lane.rows == u64::MAX { 0 } else { lane.rows },
+            ahead: keys,
+            chunk: FIRST_ROWS,
+            row_bytes: 1,
+            key,
+            broken: lane.broken,
+            tries_since: None,
+            pending: None,
+        }
     }
 
-    /// The table has another key: what comes after the last one that was delivered is no longer known. The stream has no gap, so nothing
-    /// that was delivered is void.
-    fn begin_again(&mut self, key: Arc<str>) {
+    /// The table has another key, or its copy cannot be continued: what comes after the last row that was delivered is not known.
+    pub fn begin_again(&mut self, key: Arc<str>) {
         (self.generation, self.reached, self.rows) = (self.generation.saturating_add(1), Reached::Nothing, 0);
         (self.ahead, self.begun, self.key) = (Vec::new(), false, key);
     }
 
-    fn place(&self, reached: Reached) -> CopyPlace {
+    /// The place at which so much is delivered.
+    pub fn place(&self, reached: Reached) -> CopyPlace {
         let ahead = Some(self.ahead.iter().cloned().collect());
-        CopyPlace { generation: self.generation, reached, key: self.key.clone(), rows: self.rows, ahead }
+        CopyPlace { generation: self.generation, reached, key: self.key.clone(), rows: self.rows, fresh: false, ahead }
+    }
+
+    /// Where the next chunk begins.
+    fn next(&self) -> (&Reached, &[KeyText]) {
+        match &self.pending {
+            Some(pending) => (&pending.reached, &pending.ahead),
+            None => (&self.reached, &self.ahead),
+        }
     }
 }
 
 impl Reader {
-    pub fn new(
-        tables: Vec<TableLane>,
-        rows_per_second: Option<u64>,
-        connector: Connector,
-        limits: Limits,
-        status: Arc<Status>,
-        commands: mpsc::Sender<Command>,
-    ) -> Self {
-        let patience = Patience::new(limits.retry_window);
-        for table in &tables {
-            status.copies.update(&table.name.to_string(), |numbers| numbers.state = CopyState::Waiting);
-        }
-        Self { tables, rows_per_second, connector, limits, status, commands, session: None, patience }
-    }
-
-    /// Copies all tables.
-    pub async fn run(mut self) {
-        for table in std::mem::take(&mut self.tables) {
-            match self.copy(table).await {
-                Ok(()) => {}
-                Err(Halt::Stop) => return,
-                Err(Halt::Failed(error)) => {
-                    // the stream's own connection is not at fault
-                    let error = if error.kind() == ErrorKind::Connection { error.with_kind(ErrorKind::Source) } else { error };
-                    let _ = self.commands.send(Command::Failed(error)).await;
-                    return;
-                }
-            }
-        }
-        let _ = self.commands.send(Command::Finished).await;
+    pub fn new(shared: Arc<Shared>, commands: mpsc::Sender<Command>) -> Self {
+        let patience = Patience::new(shared.limits.retry_window);
+        Self { shared, commands, session: None, patience, ticket: None }
     }
 
     /// Copies one table, and tries again when a connection breaks.
-    async fn copy(&mut self, lane: TableLane) -> Result<(), Halt> {
-        let mut table = None;
+    pub async fn copy(&mut self, lane: TableLane) -> Result<(), Halt> {
         let mut progress = None;
         loop {
-            match self.chunk(&lane, &mut table, &mut progress).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
+            match self.described(&lane, &mut progress).await {
+                Ok(End::Done) => return Ok(()),
+                Ok(End::Again) => {}
                 Err(Halt::Failed(error)) if error.kind() == ErrorKind::Connection => {
                     self.session = None;
                     let (delay, error) = self.patience.delay(error)?;
@@ -144,76 +185,144 @@ impl Reader {
                 }
                 Err(halt) => return Err(halt),
             }
+            // what is still on its way counts, whatever came in between
+            if let Some(progress) = &mut progress {
+                self.settle(&lane, progress).await?;
+            }
         }
     }
 
-    /// Copies a chunk; `true` when it was the last one.
-    async fn chunk(&mut self, lane: &TableLane, table: &mut Option<Copied>, progress: &mut Option<Progress>) -> Result<bool, Halt> {
-        let begin = Instant::now();
+    /// Finds out what the table is, and reads it as far as that stays so.
+    async fn described(&mut self, lane: &TableLane, progress: &mut Option<Progress>) -> Result<End, Halt> {
         let session = match &mut self.session {
             Some(session) => session,
-            None => self.session.insert(Session::open(self.connector.clone()).await?),
+            None => self.session.insert(Session::open(self.shared.connector.clone()).await?),
         };
-        let copied = match table {
-            Some(copied) => copied,
-            None => match table::find(&session.connector, &mut session.conn, session.server.flavour, &lane.name).await? {
-                Found::Table(copied) => table.insert(*copied),
-                Found::Nothing => {
-                    tracing::warn!(table = %lane.name, "the table is not there any more: its copy ends");
-                    self.status.copies.update(&lane.name.to_string(), |numbers| numbers.state = CopyState::Done);
-                    let place = CopyPlace { rows: lane.rows, ..CopyPlace::left_out(lane.generation) };
-                    self.send(Command::Gone { lane: lane.lane.clone(), place }).await?;
-                    return Ok(true);
-                }
-                Found::NoKey(why) => return Err(table::without_key(&lane.name, &why).into()),
-            },
+        let mut copied = match table::find(&session.connector, &mut session.conn, session.server.flavour, &lane.name).await? {
+            Found::Table(copied) => *copied,
+            Found::Nothing => {
+                tracing::warn!(table = %lane.name, "the table is not there any more: its copy ends");
+                self.update(lane, |numbers| numbers.state = CopyState::Done);
+                let generation = progress.as_ref().map_or(lane.generation, |progress| progress.generation);
+                let rows = progress.as_ref().map_or(lane.rows, |progress| progress.rows);
+                let place = CopyPlace { rows, ..CopyPlace::left_out(generation) };
+                self.send(Command::Gone { lane: lane.lane.clone(), place }).await?;
+                return Ok(End::Done);
+            }
         };
+        if self.shared.row_image == RowImage::Partial {
+            // a row that is left out of a chunk for a change that holds only a part of it would be the only whole one
+            copied.key = Err(table::IN_PART.to_owned());
+        }
+        let text: Arc<str> = copied.key.as_ref().map_or_else(|_| "".into(), |key| key.text.clone());
         let progress = match progress {
             Some(progress) => progress,
             None => {
-                let same = lane.keys.is_empty() || lane.key.as_ref() == Some(&copied.key.text);
-                let keys = if same { in_order(session, copied, lane.keys.clone()).await? } else { lane.keys.clone() };
-                let key = if same { copied.key.text.clone() } else { "".into() };
+                let keys = match &copied.key {
+                    Ok(key) if lane.key.as_ref() == Some(&text) => in_order(session, (&copied, key), lane.keys.clone()).await?,
+                    _ => lane.keys.clone(),
+                };
+                let same = lane.keys.is_empty() || lane.key.as_ref() == Some(&text);
                 let estimate = session.estimate(&lane.name).await?;
-                let first = progress.insert(Progress::new(lane, keys, key));
-                self.status.copies.update(&lane.name.to_string(), |numbers| {
-                    *numbers = CopyNumbers { state: CopyState::Copying, rows: first.rows, estimate };
-                });
+                if !self.shared.estimated.swap(true, Ordering::Relaxed) {
+                    estimate_waiting(session, &self.shared.status).await?;
+                }
+                // a name that no key has, so that the copy begins again
+                let first = progress.insert(Progress::new(lane, keys, if same { text.clone() } else { "?".into() }));
+                let (rows, shared) = (first.rows, self.shared.clone());
+                shared.status.copies.update(&lane.name.to_string(), |numbers| *numbers = CopyNumbers::begin(rows, estimate));
                 first
             }
         };
-        if progress.key != copied.key.text {
+        if progress.key != text {
             tracing::warn!(table = %lane.name, "the key of the table is another one than before: its copy begins again");
-            progress.begin_again(copied.key.text.clone());
+            progress.begin_again(text);
+        }
+        let condition = self.shared.settings.conditions.get(&(lane.name.database.to_string(), lane.name.table.to_string())).cloned();
+        let server = &self.session()?.server;
+        let (mysql, gtids) = (server.flavour == Flavour::MySql, server.gtids);
+        // MariaDB tells where a view is, and MySQL without GTIDs nothing of it
+        let lock_table = self.shared.settings.share_locks && mysql;
+        let reading = Reading { condition, share_locks: lock_table && !gtids, lock_table };
+        let end = match &copied.key {
+            Ok(key) => self.chunks(lane, (&copied, key), &reading, progress).await?,
+            Err(why) => self.whole(lane, (&copied, why), &reading, progress).await?,
+        };
+        if matches!(end, End::Done) {
+            tracing::info!(table = %lane.name, rows = progress.rows, "the table has been copied");
+        }
+        Ok(end)
+    }
+
+    /// Reads a table in the order of its key.
+    async fn chunks(&mut self, lane: &TableLane, of: (&Copied, &Key), reading: &Reading, progress: &mut Progress) -> Result<End, Halt> {
+        let (copied, key) = of;
+        if progress.broken {
+            self.empty(copied, progress).await?;
+        }
+        loop {
+            let (reached, ahead) = progress.next();
+            if *reached == Reached::All {
+                match self.settle(lane, progress).await? {
+                    None => return Ok(End::Done),
+                    Some(Spoiled::Altered) => return Ok(End::Again),
+                    Some(_) => continue,
+                }
+            }
+            let (reached, ahead) = (reached.clone(), ahead.to_vec());
+            self.may_read(lane).await?;
+            let Recorded { ticket, delivered } = self.record(lane, key).await?;
+            let after = match &reached {
+                Reached::Key(key) => Some(key),
+                _ => None,
+            };
+            let rows = progress.chunk.min(self.shared.throttle.rows_at_once(progress.row_bytes));
+            let range = Range { after, up_to: ahead.first(), rows };
+            let shared = self.shared.clone();
+            let portion = Portion { bytes: shared.chunk_bytes, limits: &shared.limits };
+            let outcome = self.session()?.read(of, range, reading, &delivered, portion).await?;
+            let chunk = match outcome {
+                Outcome::Read(chunk) => *chunk,
+                Outcome::Altered => return Ok(End::Again),
+                Outcome::Elsewhere => {
+                    self.session = None;
+                    tokio::time::sleep(ELSEWHERE).await;
+                    return Ok(End::Again);
+                }
+            };
+            let read = chunk.parts.iter().map(|part| part.rows.len()).sum::<usize>();
+            shared.throttle.read(read, chunk.bytes);
+            if let Some(row_bytes) = chunk.bytes.checked_div(read) {
+                progress.row_bytes = row_bytes.max(1);
+                progress.chunk = (shared.chunk_bytes / 2 / progress.row_bytes).clamp(1, COPY_CHUNK_ROWS);
+            }
+            match self.settle(lane, progress).await? {
+                None => {}
+                Some(Spoiled::Altered) => return Ok(End::Again),
+                Some(_) => continue,
+            }
+            self.merge(ticket, of, chunk, progress).await?;
+        }
+    }
+
+    /// Asks the stream to record what it delivers of the table.
+    async fn record(&mut self, lane: &TableLane, key: &Key) -> Result<Recorded, Halt> {
+        if let Some(ticket) = self.ticket.take() {
+            self.send(Command::Forget(ticket)).await?;
         }
         let (answer, recorded) = oneshot::channel();
-        let record = Command::Record { table: lane.name.clone(), key: copied.key.names(), answer };
-        self.commands.send(record).await.map_err(|_| Halt::Stop)?;
-        let Recorded { ticket, delivered } = recorded.await.map_err(|_| Halt::Stop)?;
-        let after = match &progress.reached {
-            Reached::Key(key) => Some(key),
-            _ => None,
-        };
-        // with a rate, what is read in a tenth of a second, so that the load on the server is even
-        let even = self.rows_per_second.map_or(usize::MAX, |rate| usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1));
-        let rows = progress.chunk.min(even);
-        let range = Range { after, up_to: progress.ahead.first(), rows };
-        let chunk = match session.read(copied, range, &delivered, &self.limits).await? {
-            Outcome::Read(chunk) => *chunk,
-            Outcome::Altered => {
-                *table = None;
-                return Ok(false);
-            }
-            Outcome::Elsewhere => {
-                self.session = None;
-                tokio::time::sleep(ELSEWHERE).await;
-                return Ok(false);
-            }
-        };
-        let (read, bytes) = (chunk.parts.iter().map(|part| part.rows.len()).sum::<usize>(), chunk.bytes);
+        self.send(Command::Record { table: lane.name.clone(), key: key.names(), answer }).await?;
+        let recorded = recorded.await.map_err(|_| Halt::Stop)?;
+        self.ticket = Some(recorded.ticket);
+        Ok(recorded)
+    }
+
+    /// Has a chunk delivered.
+    async fn merge(&mut self, ticket: u64, (copied, key): (&Copied, &Key), chunk: Chunk, progress: &mut Progress) -> Result<(), Halt> {
         let from = progress.place(progress.reached.clone());
-        let places = chunk.parts.iter().map(|part| progress.place(Reached::Key(part.last_key.clone()))).collect();
-        let mut reached = chunk.parts.last().map_or_else(|| progress.reached.clone(), |part| Reached::Key(part.last_key.clone()));
+        let last_keys = || chunk.parts.iter().filter_map(|part| part.last_key.clone());
+        let places = last_keys().map(|key| progress.place(Reached::Key(key))).collect();
+        let mut reached = last_keys().next_back().map_or_else(|| progress.reached.clone(), Reached::Key);
         let mut ahead = progress.ahead.clone();
         if chunk.last {
             // up to the next sink's place, or to the end
@@ -225,7 +334,8 @@ impl Reader {
             ticket,
             lane: progress.lane.clone(),
             chunk,
-            key: copied.key.places(),
+            key: key.places(),
+            doubtful: key.doubtful(),
             begins: !progress.begun,
             from,
             places,
@@ -233,54 +343,93 @@ impl Reader {
             table: copied.plan.table.clone(),
             answer,
         };
-        self.commands.send(Command::Merge(Box::new(merge))).await.map_err(|_| Halt::Stop)?;
+        self.send(Command::Merge(Box::new(merge))).await?;
+        self.ticket = None;
+        progress.pending = Some(Pending { merged, reached, ahead });
+        Ok(())
+    }
+
+    /// Waits until the chunk that is on its way was delivered, or why it was not.
+    async fn settle(&mut self, lane: &TableLane, progress: &mut Progress) -> Result<Option<Spoiled>, Halt> {
+        let Some(Pending { merged, reached, ahead }) = progress.pending.take() else { return Ok(None) };
         match merged.await.map_err(|_| Halt::Stop)? {
             Merged::Delivered(delivered) => {
                 (progress.reached, progress.ahead, progress.begun) = (reached, ahead, true);
                 progress.rows += delivered;
-                let done = progress.reached == Reached::All;
-                self.status.copies.update(&lane.name.to_string(), |numbers| {
-                    numbers.rows = progress.rows;
-                    if done {
-                        numbers.state = CopyState::Done;
-                    }
-                });
+                let (rows, done) = (progress.rows, progress.reached == Reached::All);
+                self.update(lane, |numbers| numbers.advance(rows, done));
+                self.patience.reset();
+                Ok(None)
             }
             Merged::Again(why) => {
                 tracing::debug!(table = %lane.name, ?why, "a chunk is read again");
-                if why == Spoiled::Altered {
-                    *table = None;
+                if why == Spoiled::TooManyKeys {
+                    progress.chunk = (progress.chunk / 2).max(1);
                 }
-                return Ok(false);
+                Ok(Some(why))
             }
         }
-        self.patience.reset();
-        if let Some(longest) = (COPY_CHUNK_BYTES / 2 * read).checked_div(bytes) {
-            progress.chunk = longest.clamp(1, COPY_CHUNK_ROWS);
-        }
-        if progress.reached == Reached::All {
-            tracing::info!(table = %lane.name, rows = progress.rows, "the table has been copied");
-            return Ok(true);
-        }
-        if let Some(rate) = self.rows_per_second {
-            let due = Duration::from_secs_f64(read as f64 / rate.max(1) as f64);
-            tokio::time::sleep(due.saturating_sub(begin.elapsed())).await;
-        }
-        Ok(false)
     }
 
-    async fn send(&self, command: Command) -> Result<(), Halt> {
+    /// Tells that all rows of the table that were delivered are void.
+    pub(super) async fn empty(&mut self, copied: &Copied, progress: &mut Progress) -> Result<(), Halt> {
+        progress.begin_again(progress.key.clone());
+        let (answer, told) = oneshot::channel();
+        let (lane, place) = (progress.lane.clone(), CopyPlace::beginning(progress.generation));
+        self.send(Command::Empty { lane, place, table: copied.plan.table.clone(), answer }).await?;
+        told.await.map_err(|_| Halt::Stop)?;
+        progress.broken = false;
+        Ok(())
+    }
+
+    /// Waits until the rates and the server's load allow to read more.
+    pub(super) async fn may_read(&mut self, lane: &TableLane) -> Result<(), Halt> {
+        let shared = self.shared.clone();
+        shared.throttle.pace().await;
+        let session = self.session()?;
+        let tell = |why: Option<&str>| {
+            let state = if why.is_some() { CopyState::Paused } else { CopyState::Copying };
+            shared.status.copies.update(&lane.name.to_string(), |numbers| numbers.state = state);
+        };
+        Ok(shared.throttle.wait_for_load(session, tell).await?)
+    }
+
+    pub(super) fn session(&mut self) -> Result<&mut Session, Halt> {
+        let missing = || Error::new(ErrorKind::Internal, "a copy without a connection");
+        self.session.as_mut().ok_or_else(missing).map_err(Halt::Failed)
+    }
+
+    pub(super) fn update(&self, lane: &TableLane, change: impl FnOnce(&mut CopyNumbers)) {
+        self.shared.status.copies.update(&lane.name.to_string(), change);
+    }
+
+    pub(super) async fn send(&self, command: Command) -> Result<(), Halt> {
         self.commands.send(command).await.map_err(|_| Halt::Stop)
     }
 }
 
+/// Notes how many rows the tables have that wait, for what is said of all of them together.
+async fn estimate_waiting(session: &mut Session, status: &Status) -> sluicegate_model::Result<()> {
+    let waiting = status.copies.all().into_iter().filter(|(_, numbers)| numbers.state == CopyState::Waiting);
+    for (table, _) in waiting.take(COPY_ESTIMATES) {
+        let Some([database, name]) = name_parts(&table).ok().and_then(|parts| <[String; 2]>::try_from(parts).ok()) else { continue };
+        let rows = session.estimate(&TableName::new(database, name)).await?;
+        status.copies.update(&table, |numbers| {
+            if numbers.state == CopyState::Waiting {
+                numbers.estimate = rows;
+            }
+        });
+    }
+    Ok(())
+}
+
 /// The keys in the server's order. Where no row is between two of them, either may come first.
-async fn in_order(session: &mut Session, table: &Copied, keys: Vec<KeyText>) -> Result<Vec<KeyText>> {
+async fn in_order(session: &mut Session, of: (&Copied, &Key), keys: Vec<KeyText>) -> sluicegate_model::Result<Vec<KeyText>> {
     let mut sorted: Vec<KeyText> = Vec::with_capacity(keys.len());
     for key in keys {
         let mut at = sorted.len();
         for (i, other) in sorted.iter().enumerate() {
-            if session.has_rows(table, Range { after: Some(&key), up_to: Some(other), rows: 1 }).await? {
+            if session.has_rows(of, Range { after: Some(&key), up_to: Some(other), rows: 1 }).await? {
                 at = i;
                 break;
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::key::Key;
+use super::key::{Doubtful, Key};
 use sluicegate_model::{
     change::{Batch, Item, MarkKind, Table, TableName, TableRows},
     limits::{COPY_KEY_BYTES, COPY_KEYS},
@@ -15,6 +15,8 @@ pub enum Spoiled {
     Reconnected,
     /// The table may have been altered, or was emptied.
     Altered,
+    /// The table was changed between two places of which the view is at an unknown one.
+    Changed,
     /// More keys were changed than are kept.
     TooManyKeys,
 }
@@ -22,23 +24,34 @@ pub enum Spoiled {
 /// The keys of the rows that were changed.
 #[derive(Debug)]
 pub struct Recording {
-    /// Which chunk it is for.
-    pub ticket: u64,
     /// The table.
     pub table: TableName,
     key: Arc<[Box<str>]>,
     /// Where the key's columns are in the version of the table that came last.
     columns: Option<(Arc<Table>, Vec<usize>)>,
     keys: HashSet<Box<[u8]>>,
+    /// How many keys, and bytes of them.
+    most: (usize, usize),
     bytes: usize,
     spoiled: Option<Spoiled>,
     scratch: Vec<u8>,
 }
 
 impl Recording {
-    /// Nothing yet, of a table whose key has these columns.
-    pub fn new(ticket: u64, table: TableName, key: Arc<[Box<str>]>) -> Self {
-        Self { ticket, table, key, columns: None, keys: HashSet::new(), bytes: 0, spoiled: None, scratch: Vec::new() }
+    /// Nothing yet, of a table whose key has these columns. It may keep one part of `share` of what all recordings may.
+    pub fn new(table: TableName, key: Arc<[Box<str>]>, share: u32) -> Self {
+        // a reader reads a chunk while the one before it is delivered
+        let share = share.max(1) as usize * 2;
+        Self {
+            most: (COPY_KEYS / share, COPY_KEY_BYTES / share),
+            table,
+            key,
+            columns: None,
+            keys: HashSet::new(),
+            bytes: 0,
+            spoiled: None,
+            scratch: Vec::new(),
+        }
     }
 
     /// Why the chunk has to be read again, if it has.
@@ -104,7 +117,7 @@ impl Recording {
             }
             self.bytes += self.scratch.len() + KEY_BYTES;
             self.keys.insert(self.scratch.as_slice().into());
-            if self.keys.len() > COPY_KEYS || self.bytes > COPY_KEY_BYTES {
+            if self.keys.len() > self.most.0 || self.bytes > self.most.1 {
                 self.spoil(Spoiled::TooManyKeys);
                 break;
             }
@@ -119,17 +132,24 @@ impl Recording {
         }
     }
 
-    /// Which of the rows were not changed, given where the key's columns are.
-    pub fn unchanged(&mut self, places: &[usize], rows: &TableRows) -> Vec<u32> {
+    /// Which of the rows were not changed, given where the key's columns are. `None` where that cannot be told: the key of a change may
+    /// be that of another row, in a character set with several codes for one character.
+    pub fn unchanged(&mut self, places: &[usize], doubtful: &[Doubtful], rows: &TableRows) -> Option<Vec<u32>> {
         let mut unchanged = Vec::with_capacity(rows.len());
+        if self.keys.is_empty() {
+            unchanged.extend(0..rows.len() as u32);
+            return Some(unchanged);
+        }
         for row in 0..rows.len() {
             self.scratch.clear();
             let has_key = Key::bytes(places, &rows.columns, row, &mut self.scratch);
             if has_key && !self.keys.contains(&*self.scratch) {
                 unchanged.push(row as u32);
+            } else if doubtful.iter().any(|column| column.may_be_another(&rows.columns, row)) {
+                return None;
             }
         }
-        unchanged
+        Some(unchanged)
     }
 }
 

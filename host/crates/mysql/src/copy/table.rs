@@ -15,6 +15,7 @@ use super::{
         table_map::{ColumnMap, Metadata, TableMap},
     },
     key::{self, Key, KeyColumn, quoted},
+    place::KeyText,
 };
 use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
 
@@ -23,12 +24,34 @@ use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
 pub struct Copied {
     /// How its rows are read.
     pub plan: Plan,
-    /// Its key.
-    pub key: Key,
+    /// Its key, or why it has none that a copy can go by.
+    pub key: std::result::Result<Key, String>,
     /// Whether its engine gives a consistent view of it.
     pub transactional: bool,
     /// The statement that makes it, to notice when that is another one.
     statement: String,
+}
+
+/// How its rows are read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Which of them: a condition in the server's SQL.
+    pub condition: Option<String>,
+    /// Whether they are locked against changes: nothing else tells whether a query sees what was delivered.
+    pub share_locks: bool,
+    /// Whether a table without a key may be locked while a view of it is opened.
+    pub lock_table: bool,
+}
+
+/// Which rows of a table, in the order of its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<'a> {
+    /// Those after this key.
+    pub after: Option<&'a KeyText>,
+    /// Those up to this key.
+    pub up_to: Option<&'a KeyText>,
+    /// At most so many.
+    pub rows: usize,
 }
 
 /// What the catalogue says.
@@ -51,29 +74,45 @@ pub enum Found {
     Table(Box<Copied>),
     /// There is no such table, or it is a view.
     Nothing,
-    /// It has no key that a copy can go by: why.
-    NoKey(String),
 }
 
 impl Copied {
-    /// The statement for the rows after `after`, up to `up_to`, at most `rows` of them.
-    pub fn select(&self, after: Option<&super::place::KeyText>, up_to: Option<&super::place::KeyText>, rows: usize) -> Result<String> {
+    /// The statement for the rows of its key after `after`, up to `up_to`, at most `rows` of them.
+    pub fn select(&self, key: &Key, range: Range<'_>, reading: &Reading) -> Result<String> {
         let name = &self.plan.table.name;
+        let conditions = [range.after.map(|from| key.after(name, from)), range.up_to.map(|to| key.up_to(name, to))];
+        let mut conditions = conditions.into_iter().flatten().collect::<Result<Vec<_>>>()?;
+        conditions.extend(reading.condition.clone());
+        let condition = if conditions.is_empty() { String::new() } else { format!(" WHERE ({})", conditions.join(") AND (")) };
+        let locks = if reading.share_locks && self.transactional { " FOR SHARE" } else { "" };
+        Ok(format!(
+            "SELECT {} FROM {} FORCE INDEX ({}){condition} ORDER BY {} LIMIT {}{locks}",
+            self.columns(),
+            self.quoted(),
+            quoted(&key.index),
+            key.order(),
+            range.rows,
+        ))
+    }
+
+    /// The statement for all of its rows, in any order.
+    pub fn select_all(&self, reading: &Reading) -> String {
+        let condition = reading.condition.as_ref().map(|condition| format!(" WHERE ({condition})")).unwrap_or_default();
+        format!("SELECT {} FROM {}{condition}", self.columns(), self.quoted())
+    }
+
+    /// Its name in SQL.
+    pub fn quoted(&self) -> String {
+        let name = &self.plan.table.name;
+        format!("{}.{}", quoted(&name.database), quoted(&name.table))
+    }
+
+    fn columns(&self) -> String {
         let columns = self.plan.table.columns.iter().zip(&self.plan.decoders).map(|(column, decoder)| match decoder {
             Decoder::Enum { .. } | Decoder::Set { .. } => format!("CAST({} AS UNSIGNED)", quoted(&column.name)),
             _ => quoted(&column.name),
         });
-        let conditions = [after.map(|key| self.key.after(name, key)), up_to.map(|key| self.key.up_to(name, key))];
-        let conditions = conditions.into_iter().flatten().collect::<Result<Vec<_>>>()?;
-        let condition = if conditions.is_empty() { String::new() } else { format!(" WHERE ({})", conditions.join(") AND (")) };
-        Ok(format!(
-            "SELECT {} FROM {}.{} FORCE INDEX ({}){condition} ORDER BY {} LIMIT {rows}",
-            columns.collect::<Vec<_>>().join(", "),
-            quoted(&name.database),
-            quoted(&name.table),
-            quoted(&self.key.index),
-            self.key.order(),
-        ))
+        columns.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether it still is as it was described.
@@ -121,10 +160,7 @@ pub async fn find(connector: &Connector, conn: &mut Conn, flavour: Flavour, name
     let map = TableMap { columns, metadata: Metadata::default() };
     // a row's length is looked at when it is read
     let plan = plan::build(name.clone(), &map, &descriptions, Internals::default(), usize::MAX)?;
-    let key = match choose(&described, &plan) {
-        Ok(key) => key,
-        Err(why) => return Ok(Found::NoKey(why)),
-    };
+    let key = choose(&described, &plan);
     let transactional = matches!(described.engine.to_ascii_lowercase().as_str(), "innodb" | "rocksdb" | "tokudb");
     Ok(Found::Table(Box::new(Copied { plan, key, transactional, statement })))
 }
@@ -242,10 +278,14 @@ fn key_column((_, name, prefix, nullable, kind): &RawKeyColumn, plan: &Plan) -> 
     }
 }
 
-/// The error for a table that cannot be copied.
-pub fn without_key(name: &TableName, why: &str) -> Error {
-    Error::new(ErrorKind::Precheck, format!("{name} cannot be copied, because it has no usable key: {why}")).remedy(format!(
-        "Give it a primary key, or a unique key without NULL; or leave it out of the copy by adding '!{name}' to the source's snapshot.tables: \
-         then only its changes are delivered."
+/// Why no copy goes by a key while the log may have rows without some of their columns.
+pub const IN_PART: &str = "row_image is partial";
+
+/// The error for a table that cannot be copied: it has no usable key, nor does its engine give a view of all of it.
+pub fn without_view(name: &TableName, why: &str) -> Error {
+    let what = "cannot be copied, because it has no usable key and its engine gives no consistent view of it";
+    Error::new(ErrorKind::Precheck, format!("{name} {what}: {why}")).remedy(format!(
+        "Give it a primary key, or a unique key without NULL; or ALTER TABLE {name} ENGINE=InnoDB; or leave it out of the copy by adding \
+         '!{name}' to the source's snapshot.tables: then only its changes are delivered."
     ))
 }

@@ -15,30 +15,38 @@ use sluicegate_model::change::{Column, Strings, Values};
 
 const MISMATCH: Fault = Fault::Invalid("a value of another type than the column's");
 
+/// Bytes that a value has, about.
+pub fn size(value: &Value) -> usize {
+    match value {
+        Value::Bytes(bytes) => bytes.len(),
+        _ => size_of::<u64>(),
+    }
+}
+
 /// Appends a value to its column.
-pub fn append(decoder: &Decoder, value: Value, column: &mut Column) -> Result<(), Fault> {
-    if value == Value::NULL {
+pub fn append(decoder: &Decoder, value: &Value, column: &mut Column) -> Result<(), Fault> {
+    if *value == Value::NULL {
         column.push_null();
         return Ok(());
     }
     match &mut column.values {
         Values::Int64(values) => values.push(match value {
-            Value::Int(number) => number,
-            Value::UInt(number) => i64::try_from(number).map_err(|_| MISMATCH)?,
+            Value::Int(number) => *number,
+            Value::UInt(number) => i64::try_from(*number).map_err(|_| MISMATCH)?,
             _ => return Err(MISMATCH),
         }),
         Values::UInt64(values) => values.push(unsigned(value)?),
         Values::Float32(values) => match value {
-            Value::Float(number) => values.push(number),
+            Value::Float(number) => values.push(*number),
             _ => return Err(MISMATCH),
         },
         Values::Float64(values) => match value {
-            Value::Double(number) => values.push(number),
+            Value::Double(number) => values.push(*number),
             _ => return Err(MISMATCH),
         },
         Values::Bytes(strings) => {
             let Value::Bytes(bytes) = value else { return Err(MISMATCH) };
-            strings.data.extend_from_slice(&bytes);
+            strings.data.extend_from_slice(bytes);
             if let Decoder::FixedBytes { length, .. } = decoder {
                 let missing = usize::from(*length).saturating_sub(bytes.len());
                 strings.data.resize(strings.data.len() + missing, 0);
@@ -55,40 +63,40 @@ pub fn append(decoder: &Decoder, value: Value, column: &mut Column) -> Result<()
     Ok(())
 }
 
-fn unsigned(value: Value) -> Result<u64, Fault> {
+fn unsigned(value: &Value) -> Result<u64, Fault> {
     match value {
-        Value::UInt(number) => Ok(number),
-        Value::Int(number) => u64::try_from(number).map_err(|_| MISMATCH),
+        Value::UInt(number) => Ok(*number),
+        Value::Int(number) => u64::try_from(*number).map_err(|_| MISMATCH),
         // BIT, its most significant byte first
         Value::Bytes(bytes) if bytes.len() <= 8 => Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))),
         _ => Err(MISMATCH),
     }
 }
 
-fn text(decoder: &Decoder, value: Value, strings: &mut Strings) -> Result<(), Fault> {
+fn text(decoder: &Decoder, value: &Value, strings: &mut Strings) -> Result<(), Fault> {
     let out = &mut strings.data;
     match (decoder, value) {
-        (Decoder::Text { charset, .. }, Value::Bytes(bytes)) => charset::write(charset, &bytes, out),
-        (Decoder::Decimal { .. }, Value::Bytes(bytes)) => decimal(&bytes, out),
-        (Decoder::Json { .. }, Value::Bytes(bytes)) => utf8(&bytes, out),
+        (Decoder::Text { charset, .. }, Value::Bytes(bytes)) => charset::write(charset, bytes, out),
+        (Decoder::Decimal { .. }, Value::Bytes(bytes)) => decimal(bytes, out),
+        (Decoder::Json { .. }, Value::Bytes(bytes)) => utf8(bytes, out),
         (Decoder::Enum { labels, .. }, number) => decoder::enumeration(unsigned(number)?, labels, out),
         (Decoder::Set { labels, .. }, number) => decoder::set(unsigned(number)?, labels, out),
         // the server unpacks it
-        (Decoder::Compressed { charset, .. }, Value::Bytes(bytes)) => charset::write(charset, &bytes, out),
+        (Decoder::Compressed { charset, .. }, Value::Bytes(bytes)) => charset::write(charset, bytes, out),
         // MariaDB gives its fixed binary types as text
-        (Decoder::Special { .. }, Value::Bytes(bytes)) => ascii(&bytes, out),
+        (Decoder::Special { .. }, Value::Bytes(bytes)) => ascii(bytes, out),
         (Decoder::Date, Value::Date(year, month, day, ..)) => {
-            temporal::date_parts(out, year.into(), month.into(), day.into());
+            temporal::date_parts(out, (*year).into(), (*month).into(), (*day).into());
             Ok(())
         }
-        (Decoder::DateTime(fsp), value) => datetime(&value, *fsp, out),
-        (Decoder::OldDateTime, value) => datetime(&value, 0, out),
-        (Decoder::Timestamp(fsp), value) => timestamp(&value, *fsp, out),
-        (Decoder::OldTimestamp, value) => timestamp(&value, 0, out),
-        (Decoder::HiresDateTime(fsp), value) => datetime(&value, *fsp, out),
-        (Decoder::HiresTimestamp(fsp), value) => timestamp(&value, *fsp, out),
-        (Decoder::Time(fsp) | Decoder::HiresTime(fsp), value) => time(&value, *fsp, out),
-        (Decoder::OldTime, value) => time(&value, 0, out),
+        (Decoder::DateTime(fsp), value) => datetime(value, *fsp, out),
+        (Decoder::OldDateTime, value) => datetime(value, 0, out),
+        (Decoder::Timestamp(fsp), value) => timestamp(value, *fsp, out),
+        (Decoder::OldTimestamp, value) => timestamp(value, 0, out),
+        (Decoder::HiresDateTime(fsp), value) => datetime(value, *fsp, out),
+        (Decoder::HiresTimestamp(fsp), value) => timestamp(value, *fsp, out),
+        (Decoder::Time(fsp) | Decoder::HiresTime(fsp), value) => time(value, *fsp, out),
+        (Decoder::OldTime, value) => time(value, 0, out),
         _ => Err(MISMATCH),
     }
 }
@@ -156,7 +164,7 @@ mod tests {
 
     fn one(decoder: &Decoder, data_type: DataType, value: Value) -> Result<String, Fault> {
         let mut column = Column::new(data_type);
-        let appended = append(decoder, value, &mut column);
+        let appended = append(decoder, &value, &mut column);
         assert_eq!(column.len(), usize::from(appended.is_ok() || data_type.is_textual()));
         appended?;
         Ok(match &column.values {
