@@ -348,7 +348,10 @@ impl KafkaSink {
                 Err(error) => return Err(transaction_fault(&self.client, &id, error)),
             }
         }
-        self.client.poll(Duration::ZERO);
+        // no report of this transaction may be taken for one of the next
+        while self.client.in_flight_count() > 0 && Instant::now() < deadline {
+            self.client.poll(POLL);
+        }
         let reports: &Reports = self.client.context();
         reports.forget();
         Ok(())
