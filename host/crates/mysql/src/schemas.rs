@@ -2,6 +2,7 @@
 //! answer is valid for that place. Never a guess.
 
 mod added;
+mod answers;
 mod evolution;
 mod memory;
 mod unknown;
@@ -22,7 +23,7 @@ use super::{
     history::{History, Milestone},
     position::{BinlogPosition, Flavour},
     proof,
-    schema::{CatalogueColumn, Schema},
+    schema::Schema,
     scout::Scout,
     statement::{self, Touched},
     stream::Halt,
@@ -37,7 +38,11 @@ use sluicegate_source::{KeptChange, SchemaStore};
 use sluicegate_status::Status;
 
 pub(super) use self::memory::InMemory;
-use self::{evolution::Evolution, unknown::Unknown};
+use self::{
+    answers::{COLUMNS, charset_of, column_of, special_tables},
+    evolution::Evolution,
+    unknown::Unknown,
+};
 
 /// What the schemas' reader needs of its source.
 #[derive(Clone, Debug)]
@@ -480,13 +485,13 @@ impl Schemas {
             for name in names {
                 let key = (&name.database, &name.table);
                 let query = format!(
-                    "{COLUMNS}, NULL FROM information_schema.columns c WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position"
+                    "{COLUMNS} FROM information_schema.columns c WHERE c.table_schema = ? AND c.table_name = ? ORDER BY c.ordinal_position"
                 );
                 let rows: Vec<Row> = connector.within("query", conn.exec(query, key)).await?;
                 // not joined: MariaDB would open every table
                 let query = "SELECT table_collation FROM information_schema.tables WHERE table_schema = ? AND table_name = ?";
                 let collation: Option<Option<String>> = connector.within("query", conn.exec_first(query, key)).await?;
-                let columns = rows.into_iter().map(|row| column_of(row).map(|(.., column)| column)).collect::<Result<_>>()?;
+                let columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<_>>()?;
                 let schema = Schema { charset: collation.flatten().map(|collation| charset_of(&collation)), ..Schema::of(columns) };
                 if !schema.columns.is_empty() {
                     answers.push((name, schema));
@@ -513,12 +518,12 @@ impl Schemas {
         });
         let mut tables: HashMap<TableName, Schema> = names.filter(|(name, _)| captured.captures(name)).collect();
         let query = format!(
-            "{COLUMNS}, NULL FROM information_schema.columns c WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
+            "{COLUMNS} FROM information_schema.columns c WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
         );
         let reading = async {
             let mut result = conn.query_iter(query).await?;
             while let Some(row) = result.next().await? {
-                let (name, _, column) = column_of(row).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
+                let (name, column) = column_of(row).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
                 if let Some(schema) = tables.get_mut(&folded(name)) {
                     schema.columns.push(column);
                 }
@@ -572,34 +577,4 @@ impl Schemas {
         let done = tokio::task::spawn_blocking(move || work(&*store)).await;
         Ok(done.map_err(|e| Error::new(ErrorKind::Internal, "the thread that keeps schemas panicked").caused_by(e))??)
     }
-}
-
-/// The tables and views with a column that the log of MariaDB never tells from BINARY.
-async fn special_tables(connector: &Connector, conn: &mut Conn) -> Result<Vec<TableName>> {
-    let query = "SELECT table_schema, table_name FROM information_schema.columns \
-        WHERE (data_type IN ('uuid', 'inet4', 'inet6') OR (data_type = 'binary' AND character_octet_length IN (4, 16))) \
-        AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2";
-    let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
-    Ok(rows.into_iter().map(|(database, table)| TableName::new(database, table)).collect())
-}
-
-const COLUMNS: &str = "SELECT c.table_schema, c.table_name, c.column_name, c.data_type, c.column_type, c.character_set_name, \
-    IF(COALESCE(c.generation_expression, '') = 'ROW END', 'ROW END', c.column_key), c.is_nullable, c.character_octet_length";
-
-/// A column, its table's name and default character set.
-fn column_of(row: Row) -> Result<(TableName, Option<String>, CatalogueColumn)> {
-    type Columns = (String, String, String, String, String, Option<String>, String, String, Option<u64>, Option<String>);
-    let unusable = |_| Error::new(ErrorKind::Source, "the server's catalogue gave columns that cannot be read");
-    let (database, table, name, data_type, column_type, charset, key, nullable, bytes, collation) =
-        mysql_async::from_row_opt::<Columns>(row).map_err(unusable)?;
-    // only of these the log holds the length
-    let bytes = bytes.filter(|_| matches!(data_type.as_str(), "char" | "varchar" | "binary" | "varbinary"));
-    let nullable = Some(nullable == "YES");
-    let default = collation.map(|collation| charset_of(&collation));
-    Ok((TableName::new(database, table), default, CatalogueColumn { name, data_type, column_type, charset, key, nullable, bytes }))
-}
-
-/// The character set of a collation.
-fn charset_of(collation: &str) -> String {
-    collation.split('_').next().unwrap_or(collation).to_owned()
 }

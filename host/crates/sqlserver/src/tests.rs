@@ -234,11 +234,11 @@ fn batch(versions: &[i64], place: &CtPlace) -> Batch {
 #[test]
 fn what_a_sink_had_follows_from_its_version() {
     let read = batch(&[8, 9, 10, 11], &at(11));
-    assert_eq!(Versions.had(&offset(&at(9)), &read).unwrap(), [0..2]);
+    assert_eq!(Versions.had(&offset(&at(9)), &read).unwrap(), [0..2; 1]);
     assert_eq!(Versions.had(&offset(&at(7)), &read).unwrap(), [0..0; 0]);
-    assert_eq!(Versions.had(&offset(&at(20)), &read).unwrap(), [0..4]);
+    assert_eq!(Versions.had(&offset(&at(20)), &read).unwrap(), [0..4; 1]);
     let later = CtPlace { generation: 2, ..at(1) };
-    assert_eq!(Versions.had(&offset(&later), &read).unwrap(), [0..4], "what was before it began anew is void");
+    assert_eq!(Versions.had(&offset(&later), &read).unwrap(), [0..4; 1], "what was before it began anew is void");
     assert_eq!(Versions.had(&offset(&at(20)), &batch(&[8], &CtPlace { generation: 2, ..at(8) })).unwrap(), [0..0; 0]);
 }
 
@@ -248,10 +248,10 @@ fn what_a_sink_had_inside_of_a_version_is_known_by_the_places_ahead() {
     let sink = offset(&at_inside(10, "m"));
     // the batch ends before the sink's key, and begins in the version before it
     let before = CtPlace { ahead: ahead(&[inside(10, "m")]), ..at_inside(10, "c") };
-    assert_eq!(Versions.had(&sink, &batch(&[9, 10, 10], &before)).unwrap(), [0..3]);
+    assert_eq!(Versions.had(&sink, &batch(&[9, 10, 10], &before)).unwrap(), [0..3; 1]);
     // it ends at the sink's key: the key is the last one up to it
     let there = CtPlace { ahead: ahead(&[inside(10, "m")]), ..at_inside(10, "m") };
-    assert_eq!(Versions.had(&sink, &batch(&[10], &there)).unwrap(), [0..1]);
+    assert_eq!(Versions.had(&sink, &batch(&[10], &there)).unwrap(), [0..1; 1]);
     assert!(Versions.covers(&offset(&there), &sink).unwrap());
     // behind it
     let behind = CtPlace { ahead: ahead(&[]), ..at_inside(10, "t") };
@@ -261,7 +261,7 @@ fn what_a_sink_had_inside_of_a_version_is_known_by_the_places_ahead() {
     assert!(Versions.covers(&sink, &offset(&before)).unwrap());
     // the key was the last of its version
     let ended = CtPlace { ahead: ahead(&[inside(10, "m")]), ..at(10) };
-    assert_eq!(Versions.had(&sink, &batch(&[10], &ended)).unwrap(), [0..1]);
+    assert_eq!(Versions.had(&sink, &batch(&[10], &ended)).unwrap(), [0..1; 1]);
     assert!(Versions.covers(&offset(&ended), &sink).unwrap());
     // two stored places: only the server knows
     assert!(Versions.covers(&sink, &offset(&at_inside(10, "c"))).is_err());
