@@ -60,6 +60,10 @@ fn masks(language: Language) {
     assert_eq!((description.name.as_str(), description.version.as_str()), ("mask-email", "1.0.0"));
     assert_eq!(description.summary, "masks e-mail addresses, drops test accounts");
 
+    // a table with a phone only gets its new name
+    let phones = customers(&[("id", DataType::Int64), ("phone", DataType::Text)]);
+    assert_eq!(plugin.delivered(&phones).expect("a plan").columns[1].name, "telephone");
+
     let table = customers(&[("id", DataType::Int64), ("email", DataType::Text), ("phone", DataType::Text)]);
     let emails = ["ada@example.org", "x@test.invalid", "nobody", "ü😀@bücher.example", "a@b@c.example", "", "test.invalid"];
     let emails: Vec<_> = emails.into_iter().map(Some).chain([None, Some("y@test.invalid"), Some("z@not-test.invalid")]).collect();
@@ -83,11 +87,9 @@ fn masks(language: Language) {
     let expected: Vec<_> = expected.into_iter().map(|(email, number)| (email.map(str::to_owned), number.to_owned())).collect();
     assert_eq!(found, expected);
 
-    // a table with neither column is left alone, one with a phone only gets its new name
+    // one with neither column is left alone
     let orders = customers(&[("id", DataType::Int64)]);
     assert_eq!(*plugin.delivered(&orders).expect("a plan"), *orders);
-    let phones = customers(&[("id", DataType::Int64), ("phone", DataType::Text)]);
-    assert_eq!(plugin.delivered(&phones).expect("a plan").columns[1].name, "telephone");
 }
 
 #[test]

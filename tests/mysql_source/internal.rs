@@ -53,9 +53,11 @@ fn sequences_are_no_rows_and_stop_nothing() {
         assert_eq!(capture.changes(4).iter().map(shown).next_back().as_deref(), Some("Insert reused 8 7 6 5 4 3 2 1"));
         let place = capture.position();
         capture.stop();
-        // rows of a sequence that is gone when they are read
+        // rows of a sequence that is gone when they are read; where the log has no names, only what a checkpoint keeps tells it from a
+        // table of that shape (`program::binlog::vanished`)
+        let gone = if server.client().value("SELECT @@binlog_row_metadata").as_deref() == Some("FULL") { "gone" } else { "numbers" };
         server.sql(&format!(
-            "SELECT SETVAL({database}.gone, 7); DROP SEQUENCE {database}.gone; ALTER SEQUENCE {database}.numbers RESTART 900;
+            "SELECT SETVAL({database}.{gone}, 600); DROP SEQUENCE {database}.gone; ALTER SEQUENCE {database}.numbers RESTART 900;
              INSERT INTO {database}.orders (note) VALUES ('c')"
         ));
         let mut capture = Capture::start(settings, place, Limits::default());
