@@ -173,10 +173,10 @@ impl KafkaSink {
     /// Nobody knows whether it was committed; the next start reads it in the positions topic.
     pub(super) fn commit_transaction(&mut self, progress: &Frontier) -> Result<()> {
         let mut attempt = 1;
-        let mut refused = false;
+        let (mut refused, mut groups): (bool, Option<Vec<Vec<At>>>) = (false, None);
         loop {
             self.begin_transaction()?;
-            let groups = match self.try_commit(progress)? {
+            let next = match self.try_commit(progress)? {
                 Committed::Yes => break,
                 // each by itself when that did not do: a request of several records may be too large although none of them is
                 Committed::Refused(_) if refused => self.kept().into_iter().map(|at| vec![at]).collect(),
@@ -189,7 +189,7 @@ impl KafkaSink {
                     if attempt == KAFKA_TRANSACTION_ATTEMPTS {
                         return Err(error);
                     }
-                    vec![self.kept()]
+                    groups.take().unwrap_or_else(|| vec![self.kept()])
                 }
             };
             if attempt == KAFKA_TRANSACTION_ATTEMPTS {
@@ -197,7 +197,8 @@ impl KafkaSink {
                     .remedy("see the brokers' log, then start again: nothing is lost or repeated"));
             }
             attempt += 1;
-            self.write_again(&groups)?;
+            self.write_again(&next)?;
+            groups = Some(next);
         }
         self.retained.clear();
         self.set_aside.clear();
@@ -248,7 +249,10 @@ impl KafkaSink {
         }
         if lost.is_some() || self.broken() {
             self.abort()?;
-            let unknown = || Error::new(ErrorKind::Sink, "the brokers gave a transaction up");
+            let unknown = || {
+                Error::new(ErrorKind::Sink, "the brokers gave a transaction up")
+                    .remedy("see the brokers' log, then start again: nothing is lost or repeated")
+            };
             return Ok(Committed::Aborted(lost.unwrap_or_else(unknown)));
         }
         // a dead letter counts as delivered with this transaction
@@ -310,10 +314,8 @@ impl KafkaSink {
                 return Err(Error::new(ErrorKind::Sink, "the run ended before the brokers acknowledged its records")
                     .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
             }
-            // does not wait for a batch to fill up
-            if self.client.flush(Duration::from_millis(100)).is_err() && Instant::now() >= deadline {
-                return Err(self.fault(Code::MessageTimedOut, &self.settings.topic));
-            }
+            self.client.poll(POLL);
+            self.check_deadline(&deadline, &self.settings.topic)?;
         }
         Ok(())
     }
