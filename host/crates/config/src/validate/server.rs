@@ -172,6 +172,11 @@ fn is_here(address: &Address) -> bool {
     }
 }
 
+/// Whether the host is this machine, by its name or address alone.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,9 +194,4 @@ mod tests {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }
-}
-
-/// Whether the host is this machine, by its name or address alone.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
