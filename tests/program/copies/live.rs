@@ -129,7 +129,7 @@ fn added_and_removed(server: &Server) {
     for table in ["a", "first", "later", "bad"] {
         fill(&mut client, &format!("{database}.{table}"), 300);
     }
-    client.sql(&format!("CREATE TABLE {database}.keyless (id INT, v BIGINT); ALTER TABLE {database}.bad DROP COLUMN v"));
+    client.sql(&format!("CREATE TABLE {database}.keyless (id INT, v BIGINT) ENGINE=MyISAM; ALTER TABLE {database}.bad DROP COLUMN v"));
     let port = free_port();
     let with = |tables: &str, snapshot: &str| text(server, &format!("tables: [{tables}], snapshot: {snapshot}"), &["x", "y"], port);
     let table = |name: &str| format!("{database}.{name}");
