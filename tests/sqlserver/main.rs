@@ -10,4 +10,4 @@ mod places;
 mod random;
 mod reading;
 mod server;
-mod types;
+mod values;
