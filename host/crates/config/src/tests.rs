@@ -171,10 +171,10 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: write a number from 1 to 64, or leave it out
     # heartbeat without a unit
     pipeline file: line 6, source.heartbeat: a number does not belong here
-      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`
+      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: "UPDATE …" }`
     # heartbeat that is no time
     pipeline file: line 6, source.heartbeat: the value is not usable
-      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: \"UPDATE …\" }`
+      remedy: write a time with its unit, such as `500ms`, `30s` or `12h`, or `{ every: 1s, statement: "UPDATE …" }`
     # heartbeat too long
     pipeline file: line 6, source.heartbeat: this time is out of bounds
       remedy: write a time from 100ms to 1h

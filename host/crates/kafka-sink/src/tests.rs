@@ -40,9 +40,10 @@ fn open(settings: &Settings, on_error: OnError) -> Result<KafkaSink> {
 fn open_with(settings: &Settings, on_error: OnError, limits: &Limits) -> Result<KafkaSink> {
     let letters = Arc::new(DeadLetters::new(std::env::temp_dir().join("never-made"), 1));
     let encoder = Encoder::new(RecordFormat::Flat, "shop", "mysql");
-    let client = client::connect(settings, limits, Reports::new(None))?;
+    let numbers = numbers();
+    let client = client::connect(settings, limits, Reports::new(Some(numbers.clone())))?;
     KafkaSink::open(
-        KafkaResume::new(settings, false, Policy::new("kafka", on_error, letters), None, limits, numbers()),
+        KafkaResume::new(settings, false, Policy::new("kafka", on_error, letters), None, limits, numbers),
         client,
         None,
         encoder,
