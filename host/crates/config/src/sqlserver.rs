@@ -37,7 +37,7 @@ pub struct SqlServerSource {
     pub queries_per_second: Option<u64>,
     /// Tables that are read at a time.
     pub threads: usize,
-    /// Batches that are read of a table before the next has its turn; `None` = until it has no more.
+    /// Batches that are read of a table before the next has its turn; `None` = until it has no further changes.
     pub batches_per_visit: Option<u64>,
     /// Whether tables are first read in the order of their names.
     pub alphabetical: bool,
@@ -57,7 +57,7 @@ pub struct SqlServerSource {
     pub replace_invalid_text: bool,
     /// Rows a second that copies read, each thread.
     pub copy_rows_per_second: Option<u64>,
-    /// Whether the run ends once every table has no more.
+    /// Whether the run ends once no table has further changes.
     pub until_drained: bool,
 }
 

@@ -84,7 +84,7 @@ pub struct KafkaSink {
     versions: bool,
     policy: Policy,
     numbers: Numbers,
-    /// Where the tables of the batch at hand go.
+    /// Where the tables of the current batch go.
     routes: Vec<Route>,
     /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline, and those of the
     /// open transaction. A record's opaque number is its batch's place in here.

@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-/// The transaction at hand.
+/// The current transaction.
 pub(super) struct Transaction {
     pub state: State,
     /// Since when it is open.
@@ -83,7 +83,7 @@ impl Transaction {
         Self { state, open: None, broken: false, truncate: None }
     }
 
-    /// How soon it has to be committed. `full`: no more may be kept.
+    /// How soon it has to be committed. `full`: nothing further may be kept.
     pub fn urgency(&self, full: bool) -> Urgency {
         match self.open {
             None => Urgency::Interval,
@@ -162,7 +162,7 @@ impl KafkaSink {
         }
     }
 
-    /// Whether the transaction at hand takes no more records.
+    /// Whether the current transaction takes no further records.
     pub(super) fn broken(&self) -> bool {
         self.transaction.as_ref().is_some_and(|transaction| transaction.broken)
     }

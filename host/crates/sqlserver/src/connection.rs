@@ -39,7 +39,7 @@ pub(super) struct Conn {
 
 impl Connector {
     pub(super) fn new(settings: Arc<SqlServerSource>, limits: Limits) -> Self {
-        // one implementation for the process; whoever named it before has the same
+        // one provider for the process; the other sources name the same one
         let _ = rustls::crypto::ring::default_provider().install_default();
         let address = format!("{}:{}/{}", settings.host, settings.port, settings.database).into();
         Self { settings, limits, address }

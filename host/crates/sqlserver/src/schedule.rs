@@ -354,7 +354,7 @@ pub(super) fn enable(name: &TableName) -> String {
 async fn visit(visitor: Arc<Visitor>, mut lane: TrackedLane, mut session: Option<Session>) -> Done {
     let outcome = loop {
         let outcome = visitor.visit(&mut session, &mut lane).await;
-        // `drain-table`: the table keeps its thread until it has no more
+        // `drain-table`: the table keeps its thread until it has no further changes
         if !matches!(outcome, Ok(Visited::More)) || visitor.settings.batches_per_visit.is_some() {
             break outcome;
         }

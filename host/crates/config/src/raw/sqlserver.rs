@@ -56,7 +56,7 @@ pub(crate) struct RawSqlServer {
     /// Tables that are read at a time, each on a connection of its own. 1 to 64. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub threads: Option<u64>,
-    /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no more.
+    /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no further changes.
     /// Default: `switch-tables`.
     pub strategy: Option<RawVisitStrategy>,
     /// Batches of `limits.batch_changes` that are read of a table before the next has its turn. Default: 16.
