@@ -78,6 +78,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
         start: None,
         format: RecordFormat::Flat.into(),
         plugin_versions,
+        schema_changes: false,
         on_error,
         when_slow: WhenSlow::Hold,
         kind: SinkKind::Kafka(kafka),
@@ -88,6 +89,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
         topic: format!("{topic}.{{table}}"),
+        schema_topic: None,
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

@@ -127,6 +127,8 @@ pub struct MySqlSource {
     pub statements: Unlogged,
     /// What to do about schema changes that take rows of captured tables along without naming them, or give them some.
     pub rows_by_ddl: Unlogged,
+    /// Whether a sink tells changes of schemas.
+    pub schema_changes: bool,
 }
 
 /// Whether a source takes rows that lack columns.
@@ -300,6 +302,8 @@ pub struct Sink {
     pub format: Format,
     /// Whether, and where, a record tells which plugins made it.
     pub plugin_versions: PluginVersions,
+    /// Whether it tells changes of schemas.
+    pub schema_changes: bool,
     /// Policy for single records.
     pub on_error: OnError,
     /// Policy for the whole output.
@@ -389,6 +393,8 @@ pub struct KafkaSink {
     pub brokers: String,
     /// Topic template: `{database}`, `{schema}`, `{table}` are replaced.
     pub topic: String,
+    /// The topic to which changes of schemas are told, if they are.
+    pub schema_topic: Option<String>,
     /// Whether a delete is followed by a record without a value.
     pub tombstones: bool,
     /// Tables without a primary key.

@@ -34,10 +34,10 @@ use stream::Layout;
 use streams::{PLAIN, Streams};
 
 use sluicegate_config::{FileRecords, FileSink as Settings};
-use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines};
+use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines, Records as _};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, SchemaChange, Table},
     limits::Limits,
 };
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
@@ -266,7 +266,11 @@ impl Sink for FileSink {
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let truncate = match &mark.kind {
+            MarkKind::Truncate(truncate) => truncate,
+            MarkKind::Schema(change) => return self.schema_change(change),
+            _ => return Ok(()),
+        };
         let folder = self.table_folder(&truncate.table);
         let stream = self.stream_in(truncate.table.destination.as_deref(), folder.as_deref())?.ok_or_else(|| {
             Error::new(ErrorKind::Sink, format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name))
@@ -292,6 +296,19 @@ impl Sink for FileSink {
             Some(marker) => remove_file(&marker),
             None => Ok(()),
         }
+    }
+}
+
+impl FileSink {
+    /// Changes of schemas stand among the records that have no folder of their own.
+    fn schema_change(&mut self, change: &SchemaChange) -> Result<()> {
+        let mut written = Written::default();
+        let mut appending = self.streams.appending(PLAIN, &mut written);
+        if self.encoder.schema_change(change, &mut Vec::new(), appending.buffer()) {
+            appending.end(0)?;
+        }
+        self.numbers.count(written.records, written.bytes);
+        Ok(())
     }
 }
 

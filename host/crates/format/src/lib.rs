@@ -29,6 +29,7 @@ mod key;
 mod maxwell;
 mod record;
 mod row;
+mod schema_change;
 mod temporal;
 #[cfg(test)]
 mod tests;

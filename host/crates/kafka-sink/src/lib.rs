@@ -19,6 +19,7 @@ mod positions;
 mod record;
 mod resume;
 mod size;
+mod told;
 mod topic;
 mod transaction;
 
@@ -40,9 +41,10 @@ pub use foresee::{Foreseen, foresee};
 pub use resume::KafkaResume;
 pub use topic::metric;
 
-use client::{Client, Failure, Reports, TRUNCATE, is_record};
+use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};
 use size::Sizes;
+use told::Told;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
@@ -94,6 +96,8 @@ pub struct KafkaSink {
     /// Changes of `retained` that have been set aside already: batch and place of the change in it.
     set_aside: HashSet<(usize, usize)>,
     buffers: Buffers,
+    /// Where changes of schemas are told.
+    schema_topic: Option<Arc<str>>,
     /// Only with exactly-once.
     transaction: Option<Transaction>,
 }
@@ -134,6 +138,7 @@ impl KafkaSink {
         Ok(Self {
             client,
             topics: Topics::new(&settings.topic, limits.destinations),
+            schema_topic: settings.schema_topic.as_deref().map(Into::into),
             settings,
             encoder,
             sizes,
@@ -455,14 +460,6 @@ impl KafkaSink {
     }
 }
 
-/// The error when the brokers do not take the record of an emptied table. It is no change that could be set aside.
-fn truncate_refused(failure: &Failure) -> Error {
-    let what = format!("the brokers refused the record that says that a table was emptied, for topic `{}`", failure.topic);
-    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
-        "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
-    )
-}
-
 /// A key is made of values that are there.
 #[cold]
 fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
@@ -531,31 +528,22 @@ impl Sink for KafkaSink {
         self.check_final()
     }
 
-    /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
-    /// before it and before everything after it.
+    /// A table that was emptied is one record without a key in the first partition of its topic.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let truncate = match &mark.kind {
+            MarkKind::Truncate(truncate) => truncate,
+            MarkKind::Schema(change) => return self.tell_schema_change(change),
+            _ => return Ok(()),
+        };
         let table = &truncate.table;
         let topic = match &table.destination {
             None => Some(self.topics.topic(&table.name)?),
             Some(chosen) => self.topics.chosen(chosen)?,
         };
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
-        if self.transaction.is_some() {
-            let mut value = Vec::new();
-            self.encoder.truncate_value(truncate, &mut value)?;
-            return self.truncate(topic, value);
-        }
-        self.settle()?;
-        self.buffers.clear();
-        self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
-        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, TRUNCATE)?;
-        let settled = self.wait_for_all();
-        let reports: &Reports = self.client.context();
-        match reports.failure().take() {
-            Some(failure) if is_record(failure.code) => Err(truncate_refused(&failure)),
-            _ => settled,
-        }
+        let mut value = Vec::new();
+        self.encoder.truncate_value(truncate, &mut value)?;
+        self.tell(Told { topic, key: None, value })
     }
 
     fn held(&self) -> usize {

@@ -25,6 +25,7 @@ fn settings(brokers: &str) -> Settings {
     Settings {
         brokers: brokers.into(),
         topic: "{database}.{table}".into(),
+        schema_topic: None,
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: Delivery::AtLeastOnce,

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{Client, Failure, OWN, Reports, TRUNCATE, is_record},
+    client::{Client, Failure, OWN, Reports, TOLD, is_record},
     positions::{self, PARTITION},
-    record::Record,
+    told::{self, Told},
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
@@ -75,13 +75,13 @@ pub(super) struct Transaction {
     open: Option<Instant>,
     /// Nothing more can be written into it: it has to be aborted.
     pub broken: Cell<bool>,
-    /// The record of an emptied table, which stands in a transaction by itself.
-    truncate: Option<(Arc<str>, Vec<u8>)>,
+    /// The record that stands in it by itself.
+    told: Option<Told>,
 }
 
 impl Transaction {
     pub fn new(state: State) -> Self {
-        Self { state, open: None, broken: Cell::new(false), truncate: None }
+        Self { state, open: None, broken: Cell::new(false), told: None }
     }
 
     /// How soon it has to be committed. `full`: nothing further may be kept.
@@ -205,23 +205,23 @@ impl KafkaSink {
         self.set_aside.clear();
         self.retained_bytes = 0;
         if let Some(transaction) = &mut self.transaction {
-            transaction.truncate = None;
+            transaction.told = None;
         }
         Ok(())
     }
 
-    /// A table was emptied. The pipeline commits before and behind it, so that no reader of another partition is past it.
-    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>) -> Result<()> {
+    /// The pipeline commits before and behind it.
+    pub(super) fn tell_in_transaction(&mut self, told: Told) -> Result<()> {
         self.begin_transaction()?;
         if let Some(transaction) = &mut self.transaction {
-            transaction.truncate = Some((topic, value));
+            transaction.told = Some(told);
         }
-        self.send_truncate()
+        self.tell_again()
     }
 
-    fn send_truncate(&mut self) -> Result<()> {
-        let Some((topic, value)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else { return Ok(()) };
-        match self.send(Record { topic: topic.clone(), key: None, value: Some(value), headers: None }, TRUNCATE) {
+    fn tell_again(&mut self) -> Result<()> {
+        let Some(told) = self.transaction.as_ref().and_then(|transaction| transaction.told.clone()) else { return Ok(()) };
+        match self.send_told(&told) {
             Err(_) if self.is_broken() => Ok(()),
             other => other,
         }
@@ -242,14 +242,12 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                TRUNCATE if is_record(failure.code) => super::truncate_refused(&failure),
+                TOLD if is_record(failure.code) => told::refused(&failure),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();
             return match failure.code {
-                code if is_record(code) && !self.policy.stops() && failure.least < TRUNCATE => {
-                    aborted.map(|()| Committed::Refused(failure))
-                }
+                code if is_record(code) && !self.policy.stops() && failure.least < TOLD => aborted.map(|()| Committed::Refused(failure)),
                 code if may_pass(code) => aborted.map(|()| Committed::Aborted(error)),
                 // why it failed says more than that it cannot be aborted
                 _ => Err(error),
@@ -382,7 +380,7 @@ impl KafkaSink {
             }
             self.write_some(group)?;
         }
-        self.send_truncate()
+        self.tell_again()
     }
 
     /// The changes since the last commit that were not set aside, in their order.

@@ -48,6 +48,7 @@ pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits
 pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> JsonFormat {
     let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
     let format = if sink.plugin_versions == PluginVersions::Member { format.with_versions() } else { format };
+    let format = if sink.schema_changes { format.with_schema_changes() } else { format };
     if matches!(sink.kind, SinkKind::Kafka(_)) { format.with_headers_beside() } else { format }
 }
 

@@ -24,7 +24,7 @@ use super::{
 use sluicegate_config::{Isolation, SqlServerSource};
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Transaction, Truncate},
+    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, SchemaEffect, Transaction, Truncate},
     limits::{Limits, QUERY_RETRY_PAUSE},
     now_us,
 };
@@ -220,7 +220,12 @@ impl Visitor {
                 // one version is one pointer
                 table.delivered = before.delivered.clone();
             } else {
-                let change = SchemaChange { name: lane.name.clone(), table: Some(table.delivered.clone()) };
+                let change = SchemaChange {
+                    name: lane.name.clone(),
+                    effect: SchemaEffect::Altered,
+                    table: Some(table.delivered.clone()),
+                    statement: None,
+                };
                 self.mark(lane, MarkKind::Schema(change)).await?;
             }
         }

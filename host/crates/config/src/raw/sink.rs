@@ -84,6 +84,9 @@ pub(crate) struct RawStdoutSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Whether changes of tables' schemas are told, between the records of rows. MySQL and MariaDB; formats `debezium`,
+    /// `debezium-flattened`, `flat` and `canal`. Default: false.
+    pub schema_changes: Option<bool>,
 }
 
 /// NDJSON files in a folder.
@@ -105,6 +108,9 @@ pub(crate) struct RawFileSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Whether changes of tables' schemas are told, between the records of rows. MySQL and MariaDB; formats `debezium`,
+    /// `debezium-flattened`, `flat` and `canal`. Default: false.
+    pub schema_changes: Option<bool>,
     /// The folder; made when it is not there.
     pub folder: String,
     /// File names are `<prefix>-<number>.ndjson`. Default: the pipeline's name.
@@ -147,6 +153,9 @@ pub(crate) struct RawKafkaSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// The topic to which changes of tables' schemas are told, keyed by the database. MySQL and MariaDB; formats `debezium`,
+    /// `debezium-flattened`, `flat` and `canal`. Default: none.
+    pub schema_changes: Option<String>,
     /// `host:port,…`
     pub brokers: String,
     /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:

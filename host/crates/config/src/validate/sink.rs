@@ -17,12 +17,15 @@ use super::{
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
         let mut tombstones = None;
+        let schema_changes;
         let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
+                schema_changes = raw.schema_changes == Some(true);
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
                 (name, raw.start, raw.format, raw.on_error, raw.when_slow, member(raw.plugin_versions), SinkKind::Stdout)
             }
             RawSink::File(mut raw) => {
+                schema_changes = raw.schema_changes == Some(true);
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
                 let format = raw.format.take();
                 (name, start, format, raw.on_error, raw.when_slow, member(raw.plugin_versions), self.file(path, pipeline, raw))
@@ -35,6 +38,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
                 tombstones = raw.tombstones;
+                schema_changes = raw.schema_changes.is_some();
                 (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, raw))
             }
         };
@@ -42,12 +46,19 @@ impl Check<'_> {
         let format = self.format(&format!("{path}.format"), format, matches!(kind, SinkKind::Kafka(_)));
         let mut kind = self.tombstones(path, &format, kind, tombstones);
         self.csv(path, &format, plugin_versions, &mut kind);
+        if schema_changes && !format.record.tells_schema_changes() {
+            self.refuse(
+                format!("{path}.schema_changes"),
+                format!("the format `{}` has no record of a changed schema", format.record.name()),
+                "use `debezium`, `debezium-flattened`, `flat` or `canal`; or remove it",
+            );
+        }
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         let when_slow = match when_slow {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
             Some(RawWhenSlow::Apart) => WhenSlow::Apart,
         };
-        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, kind }
+        Sink { name, start, format, plugin_versions, schema_changes, on_error: on_error(policy), when_slow, kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
@@ -84,7 +95,13 @@ impl Check<'_> {
         if let Err((what, remedy)) = topic_template(&topic) {
             self.refuse(format!("{path}.topic"), what, remedy);
         }
+        if let Some(topic) = &raw.schema_changes
+            && (topic.contains('{') || topic.len() > 249 || topic_template(topic).is_err())
+        {
+            self.refuse(format!("{path}.schema_changes"), "Kafka allows no such topic name", "use letters, digits, `.`, `_` and `-`");
+        }
         SinkKind::Kafka(KafkaSink {
+            schema_topic: raw.schema_changes,
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
             topic,
             tombstones: raw.tombstones.unwrap_or(true),
