@@ -5,6 +5,7 @@
 
 mod changes;
 mod check;
+mod connections;
 mod copy;
 mod places;
 mod random;

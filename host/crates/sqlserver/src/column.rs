@@ -45,7 +45,7 @@ pub(super) enum Form {
     DateTime2(u8),
     DateTimeOffset(u8),
     Bytes,
-    /// Two columns of the result: the base type and the value.
+    /// Three columns of the result: the base type, the value, and the text of a value that is one.
     Variant,
 }
 
@@ -55,7 +55,7 @@ enum Asked {
     Itself,
     /// The driver reads money as a floating-point number.
     Decimal(u8),
-    /// The driver reads text of a UTF-8 collation in another code page; xml strictly; and knows no later types.
+    /// Text of a code page that the driver does not read exactly; xml, which it reads strictly; and later types, which it does not know.
     Text,
     Path,
     Bytes,
@@ -97,13 +97,24 @@ pub(super) enum Unusable {
     Key(String),
 }
 
+/// Types of text that a variant may hold.
+const TEXTS: &str = "('char', 'varchar', 'nchar', 'nvarchar')";
+
+/// Whether the driver reads `char` and `varchar` of a collation as the server does. Those of Western Europe's code page it does. It takes
+/// UTF-8 for another code page, knows 437 and 850 not at all, refuses bytes that are undefined in others, and takes what users defined in
+/// those of East Asia for other characters: text of these comes as `nvarchar`.
+fn is_read_exactly(collation: &str) -> bool {
+    let collation = collation.to_ascii_uppercase();
+    !collation.contains("_UTF8") && ["LATIN1_GENERAL_", "SQL_LATIN1_GENERAL_CP1_"].iter().any(|of| collation.starts_with(of))
+}
+
 impl Column {
     /// `most`: bytes that a value may have.
     pub(super) fn new(from: &CatalogueColumn, unknown: UnknownTypes, most: usize) -> Result<Self, Unusable> {
         let length = |unit: i32| if from.length < 0 { "max".to_owned() } else { (from.length / unit).to_string() };
         let (precision, scale) = (from.precision.unsigned_abs(), from.scale.unsigned_abs());
         let digits = from.scale.clamp(0, 38) as u8;
-        let utf8 = from.collation.as_deref().is_some_and(|collation| collation.to_ascii_uppercase().contains("_UTF8"));
+        let readable = from.collation.as_deref().is_some_and(is_read_exactly);
         let name = from.base.as_deref().unwrap_or(&from.declared).to_ascii_lowercase();
         let sized = |unit: i32| format!("{name}({})", length(unit));
         let collation = from.collation.as_deref().filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
@@ -129,12 +140,12 @@ impl Column {
             }
             "char" | "varchar" => {
                 let cast = collation.map_or_else(String::new, |collation| format!("CAST({{}} COLLATE {collation} AS {})", sized(1)));
-                let asked = if utf8 { Text } else { Itself };
+                let asked = if readable { Itself } else { Text };
                 (DataType::Text, sized(1), Form::Text, asked, cast, if name == "char" { 1 } else { 12 })
             }
             "nchar" => (DataType::Text, sized(2), Form::Text, Itself, own("{}"), -15),
             "nvarchar" => (DataType::Text, sized(2), Form::Text, Itself, own("{}"), -9),
-            "text" => (DataType::Text, name.clone(), Form::Text, if utf8 { Text } else { Modern("varchar(max)") }, String::new(), -1),
+            "text" => (DataType::Text, name.clone(), Form::Text, if readable { Modern("varchar(max)") } else { Text }, String::new(), -1),
             "ntext" => (DataType::Text, name.clone(), Form::Text, Modern("nvarchar(max)"), String::new(), -16),
             "xml" => (DataType::Text, name.clone(), Form::Text, Text, String::new(), -16),
             "json" => (DataType::Json, name.clone(), Form::Text, Text, String::new(), -9),
@@ -210,10 +221,14 @@ impl Column {
             Asked::Text => format!("CAST({column} AS nvarchar(max))"),
             Asked::Path => format!("{column}.ToString()"),
             Asked::Bytes => format!("CAST({column} AS varbinary(max))"),
-            Asked::Variant => format!(
-                "CAST(SQL_VARIANT_PROPERTY({column}, 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY({column}, 'BaseType') \
-                 IN ('money', 'smallmoney') THEN CAST(CAST({column} AS money) AS decimal(19,4)) ELSE {column} END"
-            ),
+            Asked::Variant => {
+                let base = format!("SQL_VARIANT_PROPERTY({column}, 'BaseType')");
+                format!(
+                    "CAST({base} AS nvarchar(128)), CASE WHEN {base} IN ('money', 'smallmoney') THEN CAST(CAST({column} AS money) AS \
+                     decimal(19,4)) WHEN {base} IN {TEXTS} THEN NULL ELSE {column} END, CASE WHEN {base} IN {TEXTS} THEN CAST({column} AS \
+                     nvarchar(max)) END"
+                )
+            }
         };
         match self.most {
             None => asked,
@@ -225,7 +240,11 @@ impl Column {
 
     /// Columns of the result that its value takes.
     pub(super) fn width(&self) -> usize {
-        if self.form == Form::Variant || self.most.is_some() { 2 } else { 1 }
+        match self.form {
+            Form::Variant => 3,
+            _ if self.most.is_some() => 2,
+            _ => 1,
+        }
     }
 
     /// The value of a key's part that is parameter number `number`.

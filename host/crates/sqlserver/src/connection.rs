@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use super::{
-    fault::{Fault, explain},
+    fault::{CONNECT, Fault, explain},
     sql,
     value::Parameter,
 };
@@ -110,7 +110,7 @@ impl Connector {
             match Client::connect(config, stream.compat_write()).await {
                 // the listener of an availability group sends on to the replica that answers
                 Err(tiberius::error::Error::Routing { host: other, port: other_port }) => (host, port) = (other, other_port),
-                Err(error) => return Err(explain(&self.address, "connect to", error)),
+                Err(error) => return Err(explain(&self.address, CONNECT, error)),
                 Ok(client) => {
                     let mut conn = Conn { client, address: self.address.clone() };
                     conn.batch(sql::SESSION).await?;
@@ -120,7 +120,7 @@ impl Connector {
                         Isolation::Auto | Isolation::Snapshot | Isolation::ReadCommitted => None,
                     };
                     if let Some(level) = level {
-                        conn.batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}")).await?;
+                        conn.batch(&sql::isolation(level)).await?;
                     }
                     if let Some(text) = &self.settings.initial_query {
                         conn.batch(text).await.map_err(|fault| fault.context("the source's `initial_query`"))?;

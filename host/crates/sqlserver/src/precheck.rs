@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing},
+    catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing, Tracking},
     column::CatalogueColumn,
     connection::{Conn, Connector},
     fault::Fault,
@@ -213,12 +213,14 @@ impl Checked<'_> {
         let current = facts.current.unwrap_or_default();
         let beginning = |start: Option<StartAt>| -> Result<Frontier> {
             let tracked = found.iter().filter_map(|listed| listed.tracked.map(|tracked| (listed, tracked)));
-            let place = |(listed, (begin, minimum)): (&Listed, (i64, i64))| {
+            let place = |(listed, Tracking { begin, minimum }): (&Listed, Tracking)| {
                 let identity = catalogue::identity(facts, listed.object, begin);
                 let place = match (&start, listed.start) {
                     (Some(StartAt::Now), _) | (None, TrackedStart::Now) => CtPlace::behind(identity, current),
-                    (Some(StartAt::Earliest), _) => CtPlace::behind(identity, minimum),
+                    (Some(StartAt::Earliest), _) => CtPlace::behind(identity, minimum.unwrap_or(begin)),
                     (Some(StartAt::Copy), _) | (None, TrackedStart::Copy) => CtPlace::copy(identity, current, 1),
+                    // everything that was ever tracked of it
+                    (None, TrackedStart::After(0)) => CtPlace::behind(identity, begin),
                     (None, TrackedStart::After(version)) => CtPlace::behind(identity, version),
                     (Some(StartAt::File { .. } | StartAt::Gtid(_)), _) => {
                         return Err(Error::new(ErrorKind::Config, "SQL Server has no binlog positions to start at")
@@ -266,17 +268,18 @@ impl Checked<'_> {
             };
             let place = CtPlace::of(offset)?;
             let Some(listed) = by_name.get(&name) else { continue };
-            let Some((begin, minimum)) = listed.tracked else { continue };
+            let Some(Tracking { begin, minimum }) = listed.tracked else { continue };
             let standing = Standing {
                 current: facts.current,
                 object: listed.object,
                 begin: Some(begin),
-                minimum: Some(minimum),
+                minimum,
                 tracks_columns: false,
                 modified: "".into(),
             };
             if let Verdict::Lost(reason) = judge(&place, &facts.identity, Some(&standing)) {
-                if self.findings.iter().any(|finding| finding.item == "position" && finding.found.contains(&name.to_string())) {
+                let said = format!("table {name}: ");
+                if self.findings.iter().any(|finding| finding.item == "position" && finding.found.starts_with(&said)) {
                     continue;
                 }
                 self.findings.push(if self.settings.re_initialise {

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalogue::{self, Facts, Listed},
+    catalogue::{self, Facts, Listed, Tracking},
     fault::Fault,
     place::CtPlace,
     row::Cells,
@@ -46,6 +46,8 @@ pub(super) struct Schedule {
     watcher: Option<Session>,
     /// Tables that match and are not tracked, of which that was said.
     untracked: HashSet<TableName>,
+    /// The version of the last look, that of an earlier run included.
+    seen: i64,
     /// The version up to which everything is read in a run that ends once it is drained.
     goal: Option<i64>,
     /// Whether nothing was left at the last look.
@@ -73,6 +75,7 @@ struct Look {
 
 impl Schedule {
     pub(super) fn new(visitor: Arc<Visitor>, lanes: Vec<TrackedLane>, stop: CancellationToken) -> Self {
+        let seen = lanes.iter().map(|lane| lane.place.version).max().unwrap_or_default();
         let idle = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
         Self {
             visitor,
@@ -83,6 +86,7 @@ impl Schedule {
             free: Vec::new(),
             watcher: None,
             untracked: HashSet::new(),
+            seen,
             goal: None,
             drained: false,
         }
@@ -175,6 +179,7 @@ impl Schedule {
             self.goal.get_or_insert(look.current);
         }
         self.begin_new(&look).await?;
+        self.seen = look.current;
         let listed: BTreeMap<&TableName, &Listed> = look.listed.iter().map(|listed| (&listed.name, listed)).collect();
         let waiting: HashSet<TableName> = self.ready.iter().cloned().collect();
         let (mut ready, mut quiet, mut gone) = (Vec::new(), Vec::new(), Vec::new());
@@ -184,8 +189,8 @@ impl Schedule {
             }
             let is_same = |listed: &&Listed| {
                 let own = &lane.place.identity;
-                listed.object == own.object
-                    && listed.tracked.is_some_and(|(begin, minimum)| begin == own.begin && minimum <= lane.place.version)
+                let has_all = |of: Tracking| of.begin == own.begin && of.minimum.is_some_and(|minimum| minimum <= lane.place.version);
+                listed.object == own.object && listed.tracked.is_some_and(has_all)
             };
             let unchanged =
                 lane.void.is_none() && lane.place.identity.database == look.facts.identity && lane.place.version <= look.current;
@@ -305,7 +310,7 @@ impl Schedule {
     /// Begins the lanes of tables that are new.
     async fn begin_new(&mut self, look: &Look) -> Result<(), Fault> {
         for listed in &look.listed {
-            let Some((begin, minimum)) = listed.tracked else {
+            let Some(Tracking { begin, minimum }) = listed.tracked else {
                 if self.untracked.insert(listed.name.clone()) {
                     tracing::warn!(table = %listed.name, "the table matches and has no Change Tracking: {}", enable(&listed.name));
                 }
@@ -323,9 +328,12 @@ impl Schedule {
             let identity = catalogue::identity(&look.facts, listed.object, begin);
             let place = match listed.start {
                 TrackedStart::Copy => CtPlace::copy(identity, look.current, 1),
-                TrackedStart::After(version) => CtPlace::behind(identity, version.max(minimum)),
-                // it came while nobody looked: everything since it is tracked is new
-                TrackedStart::Now => CtPlace::behind(identity, minimum),
+                // what was cleaned up of the rest is missed, and told to be
+                TrackedStart::After(version) => CtPlace::behind(identity, version.max(begin)),
+                // it is tracked since the last look, when everything of it was new
+                TrackedStart::Now if begin >= self.seen => CtPlace::behind(identity, begin),
+                // it was there, under another name or without an entry: what the server still has may be new
+                TrackedStart::Now => CtPlace::behind(identity, minimum.unwrap_or(begin)),
             };
             tracing::info!(table = %listed.name, "a table was found");
             let mut lane = TrackedLane::new(listed.name.clone(), place, listed.start);

@@ -27,6 +27,8 @@ pub(super) struct TrackedLane {
     /// The last version of which a sink has something: a row that was inserted up to it is no news to all of them.
     pub(super) known: i64,
     pub(super) table: Option<Arc<TrackedTable>>,
+    /// Whether its columns are read anew, even if it was not altered.
+    pub(super) read_columns: bool,
     /// Where it begins anew.
     pub(super) start: TrackedStart,
     /// Why the stored place does not hold, known before the server is asked.
@@ -59,6 +61,7 @@ impl TrackedLane {
             sinks: Ahead::default(),
             known: 0,
             table: None,
+            read_columns: false,
             start,
             void: None,
             told_us: 0,

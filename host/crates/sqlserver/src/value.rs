@@ -24,7 +24,12 @@ pub(super) enum Unfit {
 
 /// Appends the value of a column, which may be NULL. `cells` are the columns of the result that it takes.
 pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut change::Column) -> Result<(), Unfit> {
-    let [.., cell] = cells else { return Err(Unfit::Type) };
+    // of a variant the second or the third cell is NULL
+    let cell = match cells {
+        [_, value, text] if is_null(text) => value,
+        [.., cell] => cell,
+        [] => return Err(Unfit::Type),
+    };
     if let (Some(most), [length, _]) = (column.most, cells)
         && integer(length).is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > most))
     {
@@ -55,7 +60,7 @@ pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut c
         },
         Values::Text(strings) => {
             let written = match (column.form, cells) {
-                (Form::Variant, [base, cell]) => variant(base, cell, &mut strings.data),
+                (Form::Variant, [base, ..]) => variant(base, cell, &mut strings.data),
                 (form, _) => text(form, cell, &mut strings.data),
             };
             strings.finish_row();

@@ -107,6 +107,8 @@ impl Visitor {
             let (pause, error) = match fault {
                 Fault::Transient(error) if tries < self.settings.retries => {
                     tries += 1;
+                    // a column may have another name although nothing says that the table was altered
+                    lane.read_columns = true;
                     (pauses.next().unwrap_or(QUERY_RETRY_PAUSE), error)
                 }
                 Fault::Broken(error) => {
@@ -193,9 +195,13 @@ impl Visitor {
         Ok(Settled::Anew)
     }
 
-    /// Tells that a table begins anew.
+    /// Tells that a table begins anew. The truncate is the first mark of the new generation, whatever else changed: a sink that has any
+    /// other is taken to have had it.
     pub(super) async fn empty(&self, session: &mut Session, lane: &mut TrackedLane, standing: &Standing) -> Result<(), Fault> {
-        let table = self.table(&mut session.conn, lane, standing).await?;
+        let mut table = catalogue::table(&mut session.conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        if let Some(before) = lane.table.as_ref().filter(|before| before.delivered == table.delivered) {
+            table.delivered = before.delivered.clone();
+        }
         let generation = u64::from(lane.place.generation);
         let transaction = Transaction { position: generation, complete: true, ..Transaction::default() };
         let event = Event { time_us: now_us(), position: lane.place.version.cast_unsigned(), ..Event::default() };
@@ -203,18 +209,25 @@ impl Visitor {
         lane.polled_us = now_us();
         self.mark(lane, kind).await?;
         lane.must_empty = false;
+        self.take_table(lane, table).await?;
         Ok(())
     }
 
     /// The table as it is now. A change of its columns is told before the first row that has it.
     pub(super) async fn table(&self, conn: &mut Conn, lane: &mut TrackedLane, standing: &Standing) -> Result<Arc<TrackedTable>, Fault> {
         if let Some(table) = &lane.table
+            && !lane.read_columns
             && table.modified == standing.modified
             && table.tracks_columns == standing.tracks_columns
         {
             return Ok(table.clone());
         }
-        let mut table = catalogue::table(conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        let table = catalogue::table(conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        self.take_table(lane, table).await
+    }
+
+    /// Goes on with a table as it was just read.
+    async fn take_table(&self, lane: &mut TrackedLane, mut table: TrackedTable) -> Result<Arc<TrackedTable>, Fault> {
         if let Some(before) = &lane.table {
             if before.delivered == table.delivered {
                 // one version is one pointer
@@ -225,7 +238,7 @@ impl Visitor {
             }
         }
         let table = Arc::new(table);
-        lane.table = Some(table.clone());
+        (lane.table, lane.read_columns) = (Some(table.clone()), false);
         Ok(table)
     }
 
