@@ -181,6 +181,7 @@ impl Database {
         let tls = if self.simulator.is_some() { "disabled" } else { "required" };
         let own = |name: &str| settings.iter().any(|line| line.trim_start().starts_with(&format!("{name}:")));
         let interval = if own("interval") { "" } else { "\n  interval: 20ms" };
+        let database = if own("databases") { String::new() } else { format!("\n  database: {}", self.name) };
         let tls = if own("tls") { String::new() } else { format!("\n  tls: {tls}") };
         let settings: String = settings.iter().map(|line| format!("\n  {line}")).collect();
         format!(
@@ -188,14 +189,12 @@ impl Database {
 source:
   type: sqlserver
   host: {host}
-  port: {port}
-  database: {}
+  port: {port}{database}
   user: {user}
   password: ${{MSSQL_PASSWORD}}{tls}{interval}{settings}
 sinks: [{sinks}]
 limits: {{ checkpoint_interval: 20ms, retry_window: 20s{limits} }}
-",
-            self.name
+"
         )
     }
 }

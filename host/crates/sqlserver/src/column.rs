@@ -1,7 +1,7 @@
 //! A column of a tracked table: what its values are, how they are asked for, and how its part of a key is compared.
 
 use super::sql::quoted;
-use sluicegate_config::UnknownTypes;
+use sluicegate_config::{SqlServerSource, UnknownTypes};
 use sluicegate_model::change::{DataType, NativeType};
 
 /// What the catalogue says of a column.
@@ -81,9 +81,38 @@ pub(super) struct Column {
     pub(super) digits: Option<(u32, u32)>,
     /// Bytes that a value may have, where the server does not bound them: larger ones do not come.
     pub(super) most: Option<usize>,
+    /// Where longer values are cut.
+    pub(super) cut: Option<Cut>,
     asked: Asked,
     /// How a parameter becomes a value of the key's type; `{}` stands for the parameter. Empty where it can be in no key.
     cast: String,
+}
+
+/// Where values are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Characters of a text, or bytes.
+    pub(super) at: usize,
+    /// Bytes that the server counts for each.
+    unit: usize,
+}
+
+impl Cut {
+    /// How long a value is, by its bytes as the server counts them; `None` where it is not cut.
+    pub(super) fn whole(self, bytes: i64) -> Option<usize> {
+        usize::try_from(bytes).ok().map(|bytes| bytes / self.unit).filter(|whole| *whole > self.at)
+    }
+
+    /// The part of an expression that is delivered.
+    fn part(self, asked: &str) -> String {
+        let Self { at, unit } = self;
+        // where the collation counts UTF-16's units, a pair of surrogates is not cut in two
+        let less = match unit {
+            1 => String::new(),
+            _ => format!(" - CASE WHEN UNICODE(SUBSTRING({asked}, {at}, 1)) BETWEEN 55296 AND 56319 THEN 1 ELSE 0 END"),
+        };
+        format!("SUBSTRING({asked}, 1, {at}{less})")
+    }
 }
 
 /// A column that cannot be read.
@@ -110,7 +139,7 @@ fn is_read_exactly(collation: &str) -> bool {
 
 impl Column {
     /// `most`: bytes that a value may have.
-    pub(super) fn new(from: &CatalogueColumn, unknown: UnknownTypes, most: usize) -> Result<Self, Unusable> {
+    pub(super) fn new(from: &CatalogueColumn, settings: &SqlServerSource, most: usize) -> Result<Self, Unusable> {
         let length = |unit: i32| if from.length < 0 { "max".to_owned() } else { (from.length / unit).to_string() };
         let (precision, scale) = (from.precision.unsigned_abs(), from.scale.unsigned_abs());
         let digits = from.scale.clamp(0, 38) as u8;
@@ -180,7 +209,7 @@ impl Column {
             "geography" => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -158),
             // a CLR type of the database's own, as it is stored
             _ if from.base.is_none() => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -3),
-            _ => match unknown {
+            _ => match settings.unknown_types {
                 UnknownTypes::Stop => return Err(Unusable::Unknown(name)),
                 UnknownTypes::Skip if from.key.is_none() => return Err(Unusable::Skipped),
                 UnknownTypes::Skip => return Err(Unusable::Key(name)),
@@ -190,6 +219,17 @@ impl Column {
         if from.key.is_some() && cast.is_empty() {
             return Err(Unusable::Key(name));
         }
+        let large = from.length < 0 || matches!(name.as_str(), "text" | "ntext" | "image" | "xml" | "json");
+        let cut = match name.as_str() {
+            _ if !large => None,
+            // half of a JSON text is none
+            "varchar" | "text" | "nvarchar" | "ntext" | "xml" => {
+                let unit = if matches!((name.as_str(), asked), ("varchar", Itself) | ("text", Modern(_))) { 1 } else { 2 };
+                settings.text_limit.map(|at| Cut { at: at.min(most), unit })
+            }
+            "varbinary" | "image" => settings.binary_limit.map(|at| Cut { at: at.min(most), unit: 1 }),
+            _ => None,
+        };
         Ok(Self {
             id: from.id,
             name: from.name.clone(),
@@ -205,7 +245,8 @@ impl Column {
                 DataType::Int64 | DataType::Float32 | DataType::Float64 => Some((precision, 0)),
                 _ => None,
             },
-            most: (from.length < 0 || matches!(name.as_str(), "text" | "ntext" | "image" | "xml" | "json")).then_some(most),
+            most: large.then_some(most),
+            cut,
             asked,
             cast,
         })
@@ -230,9 +271,10 @@ impl Column {
                 )
             }
         };
-        match self.most {
-            None => asked,
-            Some(most) => {
+        match (self.most, self.cut) {
+            (None, _) => asked,
+            (Some(_), Some(cut)) => format!("CAST(DATALENGTH({asked}) AS bigint), {}", cut.part(&asked)),
+            (Some(most), None) => {
                 format!("CAST(DATALENGTH({column}) AS bigint), CASE WHEN DATALENGTH({column}) > {most} THEN NULL ELSE {asked} END")
             }
         }

@@ -22,11 +22,12 @@ use sluicegate_storage::file;
 /// Rows that an answer of the catalogue has at most.
 const CATALOGUE_ROWS: usize = 200_000;
 
-/// Makes connections.
+/// Makes connections to a database.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     settings: Arc<SqlServerSource>,
     limits: Limits,
+    database: Arc<str>,
     address: Arc<str>,
 }
 
@@ -38,11 +39,16 @@ pub(super) struct Conn {
 }
 
 impl Connector {
-    pub(super) fn new(settings: Arc<SqlServerSource>, limits: Limits) -> Self {
+    pub(super) fn new(settings: Arc<SqlServerSource>, limits: Limits, database: &str) -> Self {
         // one implementation for the process; whoever named it before has the same
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let address = format!("{}:{}/{}", settings.host, settings.port, settings.database).into();
-        Self { settings, limits, address }
+        let address = format!("{}:{}/{}", settings.host, settings.port, database).into();
+        Self { settings, limits, database: database.into(), address }
+    }
+
+    /// The database, as the settings name it.
+    pub(super) fn database(&self) -> &str {
+        &self.database
     }
 
     /// `host:port/database`, for messages.
@@ -53,7 +59,7 @@ impl Connector {
     async fn config(&self) -> Result<Config, Error> {
         let settings = &self.settings;
         let mut config = Config::new();
-        config.database(&settings.database);
+        config.database(&self.database);
         config.application_name("sluicegate");
         config.authentication(match &settings.login {
             SqlLogin::Password { user, password } => AuthMethod::sql_server(user, password.reveal()),

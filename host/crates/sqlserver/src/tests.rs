@@ -21,12 +21,12 @@ fn settings() -> SqlServerSource {
     SqlServerSource {
         host: "localhost".into(),
         port: 1433,
-        database: "sales".into(),
+        databases: vec!["sales".into()],
         login: SqlLogin::Password { user: "u".into(), password: Secret::new("p") },
         tls: SqlTls::Disabled,
         ca_file: None,
         read_only_intent: false,
-        tables: vec![TrackedTables { schema: "dbo".into(), like: "%".into(), exclude: None, start: TrackedStart::Now }],
+        tables: vec![TrackedTables { database: None, schema: "dbo".into(), like: "%".into(), exclude: None, start: TrackedStart::Now }],
         tracking_only: false,
         headers: ChangeHeaders::Plain,
         re_initialise: false,
@@ -43,6 +43,13 @@ fn settings() -> SqlServerSource {
         unknown_types: UnknownTypes::Stop,
         replace_invalid_text: false,
         copy_rows_per_second: None,
+        fetch_rows: 1_000_000,
+        idle_timeout: std::time::Duration::from_secs(60),
+        max_lifetime: std::time::Duration::from_secs(60),
+        text_limit: None,
+        binary_limit: None,
+        events: false,
+        no_more_data_delay: std::time::Duration::ZERO,
         until_drained: false,
     }
 }

@@ -35,8 +35,8 @@ pub(super) struct TrackedLane {
     pub(super) void: Option<String>,
     /// When its place was told last, microseconds since 1970.
     pub(super) told_us: i64,
-    /// Whether changes or rows were read since it was told to be drained.
-    pub(super) has_news: bool,
+    /// Changes and rows that were read since it was told to be drained.
+    pub(super) news: u64,
     /// Whether it was said that the table is not there, or not tracked.
     pub(super) said_absent: bool,
     /// Whether the beginning of its copy was told in this run.
@@ -65,7 +65,7 @@ impl TrackedLane {
             start,
             void: None,
             told_us: 0,
-            has_news: false,
+            news: 0,
             said_absent: false,
             said_copy: false,
             polled_us: 0,
@@ -184,10 +184,10 @@ pub(super) fn judge(place: &CtPlace, database: &Arc<str>, standing: Option<&Stan
     if minimum > current {
         return Verdict::Incoherent;
     }
-    if current < place.version {
+    if current < place.reached() {
         return Verdict::Lost(format!(
             "the database's version {current} is before the place's {}: an older copy of it was restored",
-            place.version
+            place.reached()
         ));
     }
     if place.version < minimum {
@@ -236,6 +236,16 @@ mod tests {
     fn g38_g39_d20_a_counter_that_went_back_and_another_database_are_lost_places() {
         assert!(lost(12, &standing(7, Some(3), Some(3), 11)));
         assert!(matches!(judge(&place(12), &"6 2024".into(), Some(&standing(7, Some(3), Some(3), 12))), Verdict::Lost(_)));
+    }
+
+    #[test]
+    fn d20_rows_of_a_version_that_is_gone_are_lost_also_where_they_were_a_part_of_it_came_early_or_were_copied() {
+        let standing = standing(7, Some(3), Some(3), 12);
+        let part = Inside { version: 13, key: Arc::from([Box::from("k")]) };
+        for place in [CtPlace { inside: Some(part), ..place(12) }, CtPlace { known: 13, ..place(12) }] {
+            assert!(matches!(judge(&place, &"5 2024".into(), Some(&standing)), Verdict::Lost(_)), "{place:?}");
+        }
+        assert_eq!(judge(&CtPlace { known: 12, ..place(9) }, &"5 2024".into(), Some(&standing)), Verdict::Fine(12));
     }
 
     #[test]

@@ -2,17 +2,19 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     catalogue::{self, Facts, Standing},
     connection::{Conn, Connector},
+    events::Rest,
     fault::Fault,
     pace::Pace,
     place::KeyText,
@@ -21,32 +23,72 @@ use super::{
     tracked_lane::{TrackedLane, Verdict, judge},
     value::Parameter,
 };
-use sluicegate_config::{Isolation, SqlServerSource};
+use sluicegate_config::{Isolation, SqlServerSource, TrackedTables};
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Transaction, Truncate},
+    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Table, Transaction, Truncate},
     limits::{Limits, QUERY_RETRY_PAUSE},
     now_us,
 };
 use sluicegate_source::{Items, Patience};
 use sluicegate_status::{CopyState, Status};
 
-/// What all visits share.
+/// What all visits of a database share.
 pub(super) struct Visitor {
     pub(super) settings: Arc<SqlServerSource>,
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) connector: Connector,
     pub(super) out: Items,
+    /// The entries of `tables` that are for its database.
+    pub(super) entries: Vec<TrackedTables>,
+    /// The table whose rows events are, once there was one.
+    pub(super) events: OnceLock<Arc<Table>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the visits of all databases share.
+pub(super) struct Shared {
     pub(super) pace: Pace,
+    pub(super) rest: Rest,
+    /// One for each table that is read at a time.
+    pub(super) threads: Arc<Semaphore>,
     /// Changes that were given.
-    pub(super) given: AtomicU64,
+    given: AtomicU64,
+}
+
+impl Shared {
+    /// `working`: databases with tables.
+    pub(super) fn new(settings: &SqlServerSource, working: impl Iterator<Item = Arc<str>>) -> Arc<Self> {
+        Arc::new(Self {
+            pace: Pace::new(settings.queries_per_second),
+            rest: Rest::new(settings, working),
+            threads: Arc::new(Semaphore::new(settings.threads)),
+            given: AtomicU64::new(0),
+        })
+    }
 }
 
 /// A connection, and what it is connected to.
 pub(super) struct Session {
     pub(super) conn: Conn,
     pub(super) facts: Facts,
+    /// When it was made, and when it was used last.
+    opened: Instant,
+    used: Instant,
+}
+
+impl Session {
+    /// When it is to be closed if nothing uses it.
+    pub(super) fn ends(&self, settings: &SqlServerSource) -> Instant {
+        (self.used + settings.idle_timeout).min(self.opened + settings.max_lifetime)
+    }
+
+    /// It waits for work from now on.
+    pub(super) fn rest(mut self) -> Self {
+        self.used = Instant::now();
+        self
+    }
 }
 
 /// How a visit ended.
@@ -77,7 +119,8 @@ impl Visitor {
         if !facts.writable {
             return Err(Fault::Final(read_only()));
         }
-        Ok(Session { conn, facts })
+        let now = Instant::now();
+        Ok(Session { conn, facts, opened: now, used: now })
     }
 
     /// Whether rounds run under SNAPSHOT.
@@ -248,10 +291,17 @@ impl Visitor {
         self.out.send(Item::Mark(mark)).await.map_err(|_| Fault::Closed)
     }
 
-    pub(super) async fn send(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
-        batch.number = self.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
+    pub(super) async fn send(&self, lane: &mut TrackedLane, batch: Batch) -> Result<(), Fault> {
+        lane.news += u64::from(batch.taken);
+        self.shared.rest.note_news(batch.taken.into());
+        self.give(lane, batch).await
+    }
+
+    /// Sends a batch that may be no news.
+    pub(super) async fn give(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
+        batch.number = self.shared.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
         self.status.source.hear();
-        (lane.told_us, lane.has_news) = (now_us(), true);
+        lane.told_us = now_us();
         self.out.send(Item::Rows(batch)).await.map_err(|_| Fault::Closed)
     }
 

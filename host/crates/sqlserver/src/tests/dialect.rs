@@ -57,6 +57,8 @@ fn texts() -> Vec<String> {
     texts.push(sql::changes(&everything, false, false, 0));
     texts.push(sql::changes(&everything, false, true, 1));
     texts.push(sql::rows(&everything, false, true, 1));
+    let cut = SqlServerSource { text_limit: Some(80), binary_limit: Some(80), ..settings() };
+    texts.push(sql::changes(&of("orders of 2024", &columns(), &cut), false, false, 0));
     let keys = SqlServerSource { tracking_only: true, ..settings() };
     texts.push(sql::changes(&of("orders of 2024", &columns(), &keys), true, true, 1));
     texts.extend(key_types().map(|column| sql::rows(&of("t", &[keyed(column, 1)], &keys), true, true, 0)));
