@@ -124,7 +124,7 @@ fn d5_the_check_tells_what_is_missing_by_database() {
     assert!(text.contains(&format!("database {}: Change Tracking is off", second.name)), "{text}");
     assert!(text.contains(&format!("database {}: on, at version 0", database.name)), "{text}");
     let wrong = [
-        (vec![both.clone(), "tables: [{ database: elsewhere }]".to_owned()], "does not read the database `elsewhere`"),
+        (vec![both, "tables: [{ database: elsewhere }]".to_owned()], "does not read the database `elsewhere`"),
         (vec!["databases: [a, A]".to_owned()], "named twice"),
         (vec!["databases: [a]".to_owned(), "database: b".to_owned()], "`database` says it, too"),
     ];
