@@ -154,6 +154,7 @@ impl KafkaSink {
     pub(super) fn is_broken(&mut self, error: &Error) -> bool {
         let failed = self.failure().is_some() && !self.numbers.has_ended();
         match &mut self.transaction {
+            Some(_) if self.unroutable => false,
             Some(transaction) if transaction.broken || failed || error.kind() != ErrorKind::Record => {
                 transaction.broken = true;
                 true
@@ -315,7 +316,7 @@ impl KafkaSink {
                     .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
             }
             self.client.poll(POLL);
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         Ok(())
     }
