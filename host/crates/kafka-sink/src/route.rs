@@ -96,8 +96,7 @@ impl KafkaSink {
                 let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
                 let (event, _) = batch.event(change).ok_or_else(dangling)?;
                 let variant = Variant::of(self.topics.template(), change.operation, event.time_us);
-                let topic = self.topics.topic(route.table, own.or(rows.table.destination.as_deref()), variant);
-                topic.inspect_err(|_| self.unroutable = true)?
+                self.topics.topic(route.table, own.or(rows.table.destination.as_deref()), variant)?
             }
         };
         let topic = topic.ok_or_else(|| bad_destination(&rows.table.name))?;
