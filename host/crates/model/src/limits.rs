@@ -12,6 +12,9 @@ pub const KAFKA_TOPICS: usize = 100_000;
 /// Tables whose topics a Kafka sink finds without filling its template; past that it begins anew.
 pub const KAFKA_TOPIC_TABLES: usize = 20_000;
 
+/// Topics of one table that a Kafka sink finds without filling its template, where that depends on the operation or the time.
+pub const KAFKA_TOPIC_VARIANTS: usize = 16;
+
 /// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
 pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 
