@@ -45,7 +45,7 @@ impl KafkaSink {
 
     /// Tells that a schema changed, if the sink is to tell it.
     pub(super) fn tell_schema_change(&mut self, change: &SchemaChange) -> Result<()> {
-        let Some(topic) = self.schema_topic.clone() else { return Ok(()) };
+        let Some(topic) = self.topics.of_schemas()? else { return Ok(()) };
         let (mut key, mut value) = (Vec::new(), Vec::new());
         if !self.encoder.schema_change(change, &mut key, &mut value) {
             return Ok(());

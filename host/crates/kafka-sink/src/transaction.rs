@@ -326,7 +326,7 @@ impl KafkaSink {
                     .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
             }
             self.client.poll(POLL);
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         Ok(())
     }
