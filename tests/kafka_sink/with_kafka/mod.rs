@@ -5,6 +5,7 @@ mod exactly_once;
 mod failures;
 mod meeting;
 mod routing;
+mod schema_changes;
 mod start;
 mod topics;
 mod whole;
@@ -64,6 +65,19 @@ impl Bench {
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let limits = Limits::default();
         let settings = Settings { format, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
+        let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        sink.resume().unwrap();
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
+        Self { sink, status, folder }
+    }
+
+    /// A sink that tells changes of schemas.
+    fn open_telling(settings: KafkaSink) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
+        let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
+        let limits = Limits::default();
+        let settings = Settings { schema_changes: true, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
         let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
         sink.resume().unwrap();
         let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();

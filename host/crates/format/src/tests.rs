@@ -1,4 +1,5 @@
 mod formats;
+mod schema_changes;
 mod values;
 
 use std::sync::Arc;
