@@ -5,6 +5,7 @@ mod exactly_once;
 mod failures;
 mod meeting;
 mod routing;
+mod security;
 mod start;
 mod whole;
 
@@ -87,6 +88,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
+        security: None,
         topic: format!("{topic}.{{table}}"),
         tombstones: true,
         keyless: Keyless::Stop,

@@ -13,6 +13,7 @@ mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kafka_option;
+mod kafka_security;
 pub mod pipeline;
 mod problem;
 mod quantity;
@@ -34,6 +35,7 @@ pub use format::{
     RecordFormat, TimeMode, ValueModes,
 };
 pub use kafka_option::refused_option;
+pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
 pub use pipeline::{
     Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
     PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions, Unlogged,

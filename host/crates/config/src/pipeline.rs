@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, Secret, SqlServerSource,
+    Format, KafkaSecurity, Secret, SqlServerSource,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
 };
 use sluicegate_model::limits::{COPY_READERS, Limits, MOST_COPY_READERS};
@@ -387,6 +387,8 @@ pub struct Transactions {
 pub struct KafkaSink {
     /// `host:port,…`.
     pub brokers: String,
+    /// TLS and login; `None` = plain text without a login, or what `options` say of them.
+    pub security: Option<KafkaSecurity>,
     /// Topic template: `{database}`, `{schema}`, `{table}` are replaced.
     pub topic: String,
     /// Whether a delete is followed by a record without a value.

@@ -24,6 +24,7 @@ fn numbers() -> Numbers {
 fn settings(brokers: &str) -> Settings {
     Settings {
         brokers: brokers.into(),
+        security: None,
         topic: "{database}.{table}".into(),
         tombstones: true,
         keyless: Keyless::Stop,

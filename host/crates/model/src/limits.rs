@@ -27,6 +27,9 @@ pub const KAFKA_TRANSACTION_ATTEMPTS: u32 = 5;
 /// How long it goes by Kafka's default when it could not ask.
 pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a Kafka sink goes by an access token that does not say until when it counts: then it looks for a new one.
+pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
+
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
 pub const PLUGIN_HANDLES: usize = 4096;
@@ -69,7 +72,7 @@ pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 /// Servers of one source that may take each other's place.
 pub const SOURCE_HOSTS: usize = 16;
 
-/// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
+/// Bytes of a file of certificates that a source or a sink trusts (`ca_file`), or shows, at most. The public authorities together have a quarter of it.
 pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 
 /// Files and folders of a plugin's sources that `run --watch-build` follows.

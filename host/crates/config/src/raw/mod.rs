@@ -3,6 +3,7 @@
 
 mod format;
 mod http;
+mod kafka_security;
 mod limits;
 mod plugin;
 mod secret;
@@ -21,6 +22,7 @@ pub(super) use format::{
     RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
+pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use secret::RawSecret;

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::{
     super::quantity::{Size, Time},
     format::RawFormat,
-    secret::RawOption,
+    kafka_security::{RawKafkaTls, RawSasl},
+    secret::{RawOption, RawSecret},
     source::RawStart,
 };
 
@@ -149,6 +150,20 @@ pub(crate) struct RawKafkaSink {
     pub when_slow: Option<RawWhenSlow>,
     /// `host:port,…`
     pub brokers: String,
+    /// `disabled`, `required` (encrypted; the certificate is not checked), `verify-ca` (the certificate comes from an authority in
+    /// `ca_file`) or `verify-identity` (and is for the broker's host). Default: `disabled`; `verify-identity` where `sasl`, `ca_file` or
+    /// `cert_file` is set, except for `sasl` alone on a loopback address.
+    pub tls: Option<RawKafkaTls>,
+    /// CA certificates (PEM) for `verify-ca` and `verify-identity`. Default for `verify-identity`: the system's.
+    pub ca_file: Option<String>,
+    /// The client's certificate with its chain (PEM), for brokers that ask for one. Default: none.
+    pub cert_file: Option<String>,
+    /// The private key of `cert_file` (PEM).
+    pub key_file: Option<String>,
+    /// The password of an encrypted `key_file`. Default: none.
+    pub key_password: Option<RawSecret>,
+    /// The login at the brokers. Default: none.
+    pub sasl: Option<RawSasl>,
     /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:
     /// `{database}.{table}`.
     pub topic: Option<String>,
@@ -167,7 +182,7 @@ pub(crate) struct RawKafkaSink {
     pub positions_topic: Option<String>,
     /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
     pub delivery_timeout: Option<Time>,
-    /// Further librdkafka settings, e.g. `security.protocol`. Those that would break order or durability are refused.
+    /// Further librdkafka settings, e.g. `linger.ms`. Those that would break order or durability are refused.
     #[serde(default)]
     pub options: BTreeMap<String, RawOption>,
 }

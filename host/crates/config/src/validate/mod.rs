@@ -2,6 +2,7 @@
 
 mod check;
 mod format;
+mod kafka_security;
 mod labels;
 mod limits;
 mod plugin;

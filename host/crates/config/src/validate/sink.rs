@@ -69,8 +69,9 @@ impl Check<'_> {
         Roll { bytes, every }
     }
 
-    fn kafka(&mut self, path: &str, pipeline: &str, raw: RawKafkaSink) -> SinkKind {
+    fn kafka(&mut self, path: &str, pipeline: &str, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
+        let security = self.kafka_security(path, &mut raw);
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
@@ -86,6 +87,7 @@ impl Check<'_> {
         }
         SinkKind::Kafka(KafkaSink {
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
+            security,
             topic,
             tombstones: raw.tombstones.unwrap_or(true),
             keyless: match raw.keyless {
