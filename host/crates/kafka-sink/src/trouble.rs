@@ -14,6 +14,9 @@ use super::{
 use sluicegate_config::{KafkaSecurity, KafkaSink as Settings, Sasl, TlsMode};
 use sluicegate_model::{Error, ErrorKind};
 
+/// How soon somebody answers a greeting who is awake.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
 /// What librdkafka told last of the connections, or what says most.
 #[derive(Clone, Debug)]
 pub(super) struct Trouble {
@@ -81,6 +84,7 @@ pub(super) fn explain(settings: &Settings, trouble: &Trouble, patience: Duration
 
 /// What brokers that take connections and answer nothing may want. librdkafka does not tell of connections that are closed at once.
 pub(super) fn suspect(settings: &Settings, patience: Duration) -> Option<Error> {
+    let patience = patience.min(AT_ONCE);
     let (broker, answer) =
         settings.brokers.split(',').find_map(|broker| Some((broker.trim(), handshake::greet(broker.trim(), patience)?)))?;
     let protocol = protocol(settings);

@@ -57,6 +57,7 @@ fn what_does_not_go_together_is_refused() {
         ("no CA", kafka("brokers: 'b:9092', tls: verify-ca")),
         ("no key", kafka("brokers: 'b:9092', cert_file: c.pem")),
         ("no certificate", kafka("brokers: 'b:9092', key_file: k.pem, key_password: p")),
+        ("a password for nothing", kafka("brokers: 'b:9092', ca_file: ca.pem, key_password: p")),
         ("certificate in plain text", kafka("brokers: 'b:9092', tls: disabled, cert_file: c.pem, key_file: k.pem")),
         ("no account", kafka("brokers: 'b:9092', sasl: { mechanism: scram-sha-512, user: u }")),
         ("password and token", kafka("brokers: 'b:9092', sasl: { mechanism: plain, user: u, password: p, token: t }")),
@@ -65,5 +66,53 @@ fn what_does_not_go_together_is_refused() {
         ("token's file", kafka("brokers: 'b:9092', sasl: { mechanism: oauthbearer, token: { file: /nowhere/token } }")),
         ("token in plain text", kafka("brokers: 'b:9092', tls: disabled, sasl: { mechanism: oauthbearer, token: t }")),
         ("unknown mechanism", kafka("brokers: 'b:9092', sasl: { mechanism: gssapi }")),
-    ]), @"");
+    ]), @r"
+    # unknown word
+    pipeline file: line 4, sinks[0].tls: unknown choice
+      remedy: write `disabled`, `required`, `verify-ca` or `verify-identity`
+    # options beside it
+    pipeline file: 2 problems
+      - line 4, sinks[0].options.sasl.username: `tls`, `sasl` and the files beside them set it; remedy: remove it, or set everything about TLS and the login in `options`
+      - line 4, sinks[0].options.security.protocol: `tls`, `sasl` and the files beside them set it; remedy: remove it, or set everything about TLS and the login in `options`
+      remedy: correct each of them; `sluicegate schema` prints every key that there is
+    # a CA for nothing
+    pipeline file: line 4, sinks[0].ca_file: certificates are not checked with this `tls`
+      remedy: write `tls: verify-identity` or `tls: verify-ca`, or leave this out
+    # no CA
+    pipeline file: line 4, sinks[0].tls: without a `ca_file` every certificate of a public authority would do, whoever it is for
+      remedy: add the authority's certificate as `ca_file`, or write `tls: verify-identity`
+    # no key
+    pipeline file: line 4, sinks[0].cert_file: its private key is missing
+      remedy: add `key_file`, or leave this out
+    # no certificate
+    pipeline file: line 4, sinks[0].key_file: its certificate is missing
+      remedy: add `cert_file`, or leave this out
+    # a password for nothing
+    pipeline file: line 4, sinks[0].key_password: there is no `key_file`
+      remedy: add `cert_file` and `key_file`, or leave this out
+    # certificate in plain text
+    pipeline file: line 4, sinks[0].cert_file: the connection is not encrypted with this `tls`
+      remedy: write `tls: verify-identity`, or leave this out
+    # no account
+    pipeline file: line 4, sinks[0].sasl: SCRAM-SHA-512 needs an account
+      remedy: write `user` and `password`
+    # password and token
+    pipeline file: line 4, sinks[0].sasl.token: it is for `mechanism: oauthbearer`
+      remedy: leave it out, or set that mechanism
+    # token and password
+    pipeline file: line 4, sinks[0].sasl: with `mechanism: oauthbearer` the token says who connects
+      remedy: leave `user` and `password` out
+    # no token
+    pipeline file: line 4, sinks[0].sasl: OAUTHBEARER needs a token
+      remedy: write `token: { file: /path/to/it }`
+    # token's file
+    pipeline file: line 4, sinks[0].sasl.token: the secret's file /nowhere/token cannot be read: No such file or directory (os error 2)
+      remedy: give the path of a text file that this account can read
+    # token in plain text
+    pipeline file: line 4, sinks[0].sasl.token: a token would be sent in plain text
+      remedy: write `tls: verify-identity`
+    # unknown mechanism
+    pipeline file: line 4, sinks[0].sasl.mechanism: unknown choice
+      remedy: write `plain`, `scram-sha-256`, `scram-sha-512` or `oauthbearer`
+    ");
 }

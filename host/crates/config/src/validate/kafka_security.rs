@@ -49,7 +49,7 @@ impl Check<'_> {
         }
         let client = self.kafka_certificate(path, raw, tls);
         let key_password = raw.key_password.take().map(|raw| self.secret(&format!("{path}.key_password"), raw));
-        if key_password.is_some() && client.is_none() {
+        if key_password.is_some() && !files[2] {
             self.refuse(format!("{path}.key_password"), "there is no `key_file`", "add `cert_file` and `key_file`, or leave this out");
         }
         let sasl = raw.sasl.take().and_then(|raw| self.sasl(&format!("{path}.sasl"), raw));
