@@ -7,6 +7,7 @@ mod meeting;
 mod routing;
 mod security;
 mod start;
+mod topics;
 mod whole;
 
 use std::{
@@ -16,7 +17,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
+use sluicegate_config::{
+    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, TopicCreation,
+    WhenSlow,
+};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -89,7 +93,10 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
         security: None,
-        topic: format!("{topic}.{{table}}"),
+        topic: format!("{topic}.{{table}}").parse().unwrap(),
+        shared_topic: false,
+        name_case: NameCase::AsIs,
+        topics: TopicCreation::Automatic,
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

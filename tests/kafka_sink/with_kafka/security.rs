@@ -123,7 +123,7 @@ impl Secured {
 
     #[track_caller]
     fn delivers(&self, kafka: KafkaSink) {
-        let topic = kafka.topic.replace("{table}", "orders");
+        let topic = kafka.topic.to_string().replace("{table}", "orders");
         let mut bench = Bench::open(kafka, OnError::Stop).unwrap_or_else(|e| panic!("{topic}: {e}"));
         bench.sink.write(&inserts(0, [1, 2], "")).unwrap();
         let progress = Frontier::of(Lane::new("rows"), Offset::from_json("1"));
@@ -210,7 +210,7 @@ fn each_fault_is_named(secured: &Secured) {
         ("no authority of the system's", sink("TLS", system)),
         ("another host", at(sink("TLS", secured.tls()), far)),
         ("plain text to TLS", plain(sink("TLS", secured.tls()))),
-        ("TLS to plain text", at(sink("TLS", secured.tls()), own.clone())),
+        ("TLS to plain text", at(sink("TLS", secured.tls()), own)),
         ("no certificate", sink("MTLS", secured.tls())),
         ("a certificate of another authority", sink("MTLS", secured.with_certificate(&secured.stranger))),
         ("another certificate's key", sink("MTLS", other_key)),

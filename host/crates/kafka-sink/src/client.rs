@@ -25,7 +25,7 @@ use super::{
     topic::metric,
     trouble::{Trouble, explain, suspect},
 };
-use sluicegate_config::{Delivery, KafkaSink as Settings};
+use sluicegate_config::{Delivery, KafkaSink as Settings, TopicCreation};
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_sink::Numbers;
 
@@ -205,6 +205,9 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
         .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
+    if settings.topics != TopicCreation::Automatic {
+        config.set("allow.auto.create.topics", "false");
+    }
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
         config
             .set("transactional.id", &transactions.transactional_id)

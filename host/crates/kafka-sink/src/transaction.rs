@@ -69,7 +69,7 @@ impl State {
     }
 }
 
-/// The transaction at hand.
+/// The current transaction.
 pub(super) struct Transaction {
     pub state: State,
     /// Since when it is open.
@@ -85,7 +85,7 @@ impl Transaction {
         Self { state, open: None, broken: Cell::new(false), truncate: None }
     }
 
-    /// How soon it has to be committed. `full`: no more may be kept.
+    /// How soon it has to be committed. `full`: nothing further may be kept.
     pub fn urgency(&self, full: bool) -> Urgency {
         match self.open {
             None => Urgency::Interval,
@@ -169,7 +169,7 @@ impl KafkaSink {
         }
     }
 
-    /// Whether the transaction at hand takes no more records.
+    /// Whether the current transaction takes no further records.
     pub(super) fn broken(&self) -> bool {
         self.transaction.as_ref().is_some_and(|transaction| transaction.broken.get())
     }
@@ -334,7 +334,7 @@ impl KafkaSink {
                     .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
             }
             self.client.poll(POLL);
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::{
     kafka_security::{RawKafkaTls, RawSasl},
     secret::{RawOption, RawSecret},
     source::RawStart,
+    topics::RawTopics,
 };
 
 /// What becomes of a record that cannot be delivered.
@@ -54,6 +55,7 @@ pub(crate) enum RawWhenSlow {
 /// Where changes go.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Sink")]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub(crate) enum RawSink {
     /// NDJSON files in a folder.
     #[serde(rename = "file")]
@@ -164,9 +166,17 @@ pub(crate) struct RawKafkaSink {
     pub key_password: Option<RawSecret>,
     /// The login at the brokers. Default: none.
     pub sasl: Option<RawSasl>,
-    /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:
-    /// `{database}.{table}`.
+    /// Template of the topics. `{database}`, `{schema}`, `{table}`, `{operation}`, `{date}`, `{hour}` and `{destination}` (what a plugin
+    /// chose, else `database.table`) are replaced. Default: `{database}.{table}`.
     pub topic: Option<String>,
+    /// Tables that meet in one topic because the template leaves out what they differ in: `stop`, or `allow`. A template without `{table}`
+    /// gathers tables anyway. Default: `stop`.
+    pub shared_topic: Option<RawSharedTopic>,
+    /// Letters of names in a topic: `as-is`, `lower` or `upper`. Default: `as-is`.
+    pub name_case: Option<RawNameCase>,
+    /// Topics that are not there: `automatic` (the brokers make them, if they are set to), `must-exist`, or the settings with which the
+    /// sink makes them: `{ partitions: 6, replication_factor: 3, config: { cleanup.policy: compact } }`. Default: `automatic`.
+    pub topics: Option<RawTopics>,
     /// Whether a delete is followed by a record without a value, which lets a compacted topic forget the key. Default: true.
     pub tombstones: Option<bool>,
     /// Tables without a primary key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
@@ -185,6 +195,25 @@ pub(crate) struct RawKafkaSink {
     /// Further librdkafka settings, e.g. `linger.ms`. Those that would break order or durability are refused.
     #[serde(default)]
     pub options: BTreeMap<String, RawOption>,
+}
+
+/// Tables that meet in one topic because the template leaves out what they differ in.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "SharedTopic")]
+pub(crate) enum RawSharedTopic {
+    Stop,
+    Allow,
+}
+
+/// Letters of names in a destination.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "NameCase")]
+pub(crate) enum RawNameCase {
+    AsIs,
+    Lower,
+    Upper,
 }
 
 /// What a Kafka sink promises.

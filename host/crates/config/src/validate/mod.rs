@@ -6,6 +6,7 @@ mod kafka_security;
 mod labels;
 mod limits;
 mod plugin;
+mod routing;
 mod server;
 mod sink;
 mod snapshot;
