@@ -1,4 +1,4 @@
-//! Events: what has no more for now.
+//! Events: what has been read to its end, for now.
 
 use super::server::*;
 use serde_json::Value;

@@ -60,7 +60,8 @@ impl Bench {
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let limits = Limits::default();
         let settings = Settings { format, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
-        let sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        sink.resume().unwrap();
         let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
         Self { sink, status, folder }
     }

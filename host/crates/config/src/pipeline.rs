@@ -60,7 +60,7 @@ pub struct GeneratorSource {
     pub seed: u64,
     /// Changes a second; `None` = as fast as possible.
     pub rate: Option<u64>,
-    /// How many changes in all, in each lane; `None` = for ever.
+    /// How many changes in all, in each lane; `None` = without an end.
     pub changes: Option<u64>,
     /// Lanes, each with a shop of its own.
     pub lanes: u16,

@@ -37,7 +37,7 @@ pub struct SqlServerSource {
     pub queries_per_second: Option<u64>,
     /// Tables that are read at a time.
     pub threads: usize,
-    /// Batches that are read of a table before the next has its turn; `None` = until it has no more.
+    /// Batches that are read of a table before the next has its turn; `None` = until it has no further changes.
     pub batches_per_visit: Option<u64>,
     /// Whether tables are first read in the order of their names.
     pub alphabetical: bool,
@@ -69,9 +69,9 @@ pub struct SqlServerSource {
     pub binary_limit: Option<usize>,
     /// Whether outputs get events as rows.
     pub events: bool,
-    /// How long no table has to have more before that is told.
+    /// How long all tables have to be read to their end before that is told.
     pub no_more_data_delay: Duration,
-    /// Whether the run ends once every table has no more.
+    /// Whether the run ends once no table has further changes.
     pub until_drained: bool,
 }
 

@@ -29,6 +29,8 @@ pub(super) type Client = BaseProducer<Reports>;
 
 /// Opaque number of records that are the sink's own: they are no change's, and are not counted.
 pub(super) const OWN: usize = usize::MAX;
+/// That of the record of an emptied table: no change's either.
+pub(super) const TRUNCATE: usize = usize::MAX - 1;
 
 /// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
 pub(super) struct Reports {

@@ -15,7 +15,7 @@ use sluicegate_model::{
 
 use super::{
     client::{Reports, config, connect},
-    positions,
+    positions::{self, Policy},
     topic::{Topics, metric},
 };
 
@@ -76,11 +76,12 @@ fn positions(settings: &Settings, transactions: &Transactions, limits: &Limits) 
     let topic = positions::Topic { settings, transactions, config: &config, timeout: limits.connect_timeout };
     let name = &transactions.positions_topic;
     Ok(match topic.policy()? {
-        Some(policy) => match topic.check_policy(&policy) {
+        Policy::Is(policy) => match topic.check_policy(&policy) {
             Ok(()) => Finding::pass(ITEM, format!("`{name}` keeps progress (`cleanup.policy={policy}`)")),
             Err(error) => Finding::of(ITEM, &error),
         },
-        None => Finding::pass(ITEM, format!("`{name}` is not there yet, or may not be seen; the first start makes it")),
+        Policy::Hidden | Policy::Untold => Finding::of(ITEM, &topic.hidden()),
+        Policy::Unknown => Finding::pass(ITEM, format!("`{name}` is not there yet; the first start makes it")),
     })
 }
 

@@ -40,7 +40,7 @@ pub use foresee::{Foreseen, foresee};
 pub use resume::KafkaResume;
 pub use topic::metric;
 
-use client::{Client, Failure, Reports, is_record};
+use client::{Client, Failure, Reports, TRUNCATE, is_record};
 use record::{Buffers, Place, Record, Records, insert};
 use size::Sizes;
 use topic::{Topics, bad_destination};
@@ -84,7 +84,7 @@ pub struct KafkaSink {
     versions: bool,
     policy: Policy,
     numbers: Numbers,
-    /// Where the tables of the batch at hand go.
+    /// Where the tables of the current batch go.
     routes: Vec<Route>,
     /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline, and those of the
     /// open transaction. A record's opaque number is its batch's place in here.
@@ -322,6 +322,9 @@ impl KafkaSink {
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                    if let (Code::State | Code::Fatal, Some(transaction)) = (code, &self.transaction) {
+                        transaction.broken.set(true);
+                    }
                     return Err(self.fault(code, topic));
                 }
             }
@@ -452,6 +455,14 @@ impl KafkaSink {
     }
 }
 
+/// The error when the brokers do not take the record of an emptied table. It is no change that could be set aside.
+fn truncate_refused(failure: &Failure) -> Error {
+    let what = format!("the brokers refused the record that says that a table was emptied, for topic `{}`", failure.topic);
+    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
+        "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
+    )
+}
+
 /// A key is made of values that are there.
 #[cold]
 fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
@@ -509,7 +520,7 @@ impl Sink for KafkaSink {
                     self.policy.apply(&self.numbers, error, batch, change)?;
                     self.set_aside.insert((number, place));
                 }
-                Err(error) if self.is_broken(&error) => break,
+                Err(_) if self.is_broken() => break,
                 Err(error) => return Err(error),
             }
         }
@@ -543,8 +554,13 @@ impl Sink for KafkaSink {
         self.settle()?;
         self.buffers.clear();
         self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
-        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, 0)?;
-        self.settle()
+        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, TRUNCATE)?;
+        let settled = self.wait_for_all();
+        let reports: &Reports = self.client.context();
+        match reports.failure().take() {
+            Some(failure) if is_record(failure.code) => Err(truncate_refused(&failure)),
+            _ => settled,
+        }
     }
 
     fn held(&self) -> usize {

@@ -233,7 +233,7 @@ pub const TOLD_STATEMENTS: usize = 100;
 /// How deep geometries may stand in one another; a value with more has no form but the server's own.
 pub const GEOMETRY_DEPTH: usize = 64;
 
-/// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
+/// Requests to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 
 /// Requests that wait for a running source, which answers one after the other.

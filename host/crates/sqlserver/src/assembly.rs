@@ -142,7 +142,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// The batch as it is; the next one begins empty. `ends`: whether the version of its last row has no more rows.
+    /// The batch as it is; the next one begins empty. `ends`: whether the version of its last row has no further rows.
     pub(super) fn take(&mut self, number: u64, lane: Lane, offset: Offset, ends: bool) -> Batch {
         let rows = std::mem::replace(&mut self.rows, TableRows::new(self.table.delivered.clone()));
         let mut batch = Batch::empty(number, lane, offset);

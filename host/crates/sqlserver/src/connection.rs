@@ -40,7 +40,7 @@ pub(super) struct Conn {
 
 impl Connector {
     pub(super) fn new(settings: Arc<SqlServerSource>, limits: Limits, database: &str) -> Self {
-        // one implementation for the process; whoever named it before has the same
+        // one provider for the process; the other sources name the same one
         let _ = rustls::crypto::ring::default_provider().install_default();
         let address = format!("{}:{}/{}", settings.host, settings.port, database).into();
         Self { settings, limits, database: database.into(), address }

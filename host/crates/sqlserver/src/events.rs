@@ -1,5 +1,5 @@
-//! Events: a table, a schema or everything has no more for now. Each is a line of the log, a number and a mark; by the settings it is a row
-//! of a table of its own, too, which outputs get as they get every other row.
+//! Events: a table, a schema or the whole source has been read to its end for now. Each event is a log line, a metric and a mark; with
+//! `events: true` also a row of a table of its own, which outputs get as they get every other row.
 
 use std::{
     collections::BTreeSet,
@@ -45,7 +45,7 @@ pub(super) fn table(database: &str) -> Table {
     }
 }
 
-/// What has ended, and how many changes and rows it had since it ended before.
+/// What has been read to its end, and how many changes and rows it had since the last time.
 pub(super) struct Told {
     pub(super) drained: Drained,
     pub(super) changes: u64,
@@ -61,7 +61,7 @@ impl Told {
     }
 }
 
-/// When everything has no more: what all databases of a source share.
+/// Whether everything has been read: what all databases of a source share.
 #[derive(Debug)]
 pub(super) struct Rest {
     delay: Duration,
@@ -72,7 +72,7 @@ pub(super) struct Rest {
 struct State {
     /// Databases that have something to read.
     working: BTreeSet<Arc<str>>,
-    /// Since when there is none.
+    /// Since when there has been none.
     since: Option<Instant>,
     /// Changes and rows that were read since it was told.
     news: u64,

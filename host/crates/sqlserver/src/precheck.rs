@@ -131,7 +131,7 @@ impl Checked<'_> {
         if row.number(0)? != Some(1) {
             self.findings.push(Finding::warn(
                 "retention",
-                "AUTO_CLEANUP is off: changes are kept for ever, and each poll takes longer with them",
+                "AUTO_CLEANUP is off: changes are never removed, and each poll takes longer with them",
                 "ALTER DATABASE CURRENT SET CHANGE_TRACKING (AUTO_CLEANUP = ON);",
             ));
         } else if retention < self.settings.interval.as_secs().saturating_mul(10).max(3600) {

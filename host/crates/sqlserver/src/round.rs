@@ -225,7 +225,7 @@ impl Round {
         Arc::new(Ahead { inside, copied })
     }
 
-    /// The place behind a row; `ends` = its version has no more.
+    /// The place behind a row; `ends` = its version has no further rows.
     fn behind(&self, lane: &TrackedLane, last: &Last, ends: bool) -> Result<CtPlace, Fault> {
         let mut place = CtPlace { ahead: Some(self.ahead(lane, Some(last))), inside: None, ..lane.place.clone() };
         if last.version > self.current {

@@ -62,7 +62,7 @@ pub(crate) struct RawSqlServer {
     /// Tables that are read at a time, each on a connection of its own. 1 to 64. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub threads: Option<u64>,
-    /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no more.
+    /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no further changes.
     /// Default: `switch-tables`.
     pub strategy: Option<RawVisitStrategy>,
     /// Batches of `limits.batch_changes` that are read of a table before the next has its turn. Default: 16.
@@ -101,7 +101,7 @@ pub(crate) struct RawSqlServer {
     /// Whether outputs get the events `table-finished`, `schema-finished` and `no-more-data`, as rows of the table `sluicegate.events`.
     /// Default: false; log and metrics have them in any case.
     pub events: Option<bool>,
-    /// How long no table has to have more before `no-more-data` is told. Default: `0s`.
+    /// How long all tables have to be read to their end before `no-more-data` is told. Default: `0s`.
     pub no_more_data_delay: Option<Time>,
     /// Rows a second that copies of tables read, each thread. Default: as fast as possible.
     #[schemars(range(min = 1))]
