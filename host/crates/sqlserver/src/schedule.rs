@@ -54,11 +54,11 @@ pub(super) struct Schedule {
     seen: i64,
     /// The version up to which everything is read in a run that ends once it is drained.
     goal: Option<i64>,
-    /// How many of its tables are being read or wait for it, by schema.
+    /// Its tables that are read or wait for it, by their schema.
     pending: BTreeMap<String, usize>,
-    /// Changes and rows of each schema that were read since its last event.
+    /// Changes and rows of schemas since these had no more.
     news: BTreeMap<String, u64>,
-    /// When `no-more-data` is due.
+    /// When it is to be told that nothing is left.
     tell_at: Option<Instant>,
 }
 
