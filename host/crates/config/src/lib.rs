@@ -13,6 +13,7 @@ mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kafka_option;
+pub mod keys;
 pub mod pipeline;
 mod problem;
 mod quantity;
@@ -35,10 +36,11 @@ pub use format::{
     RecordFormat, TimeMode, ValueModes,
 };
 pub use kafka_option::refused_option;
+pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
-    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
-    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation, TopicSettings,
-    Transactions, Unlogged, WhenSlow,
+    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, PathTemplate, Pipeline, Plugin,
+    PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns,
+    TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;
