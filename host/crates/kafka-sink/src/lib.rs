@@ -456,7 +456,12 @@ impl Sink for KafkaSink {
     /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
     /// before it and before everything after it.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let truncate = match &mark.kind {
+            MarkKind::Truncate(truncate) => truncate,
+            // a row follows that says so: whoever reads it has what came before it
+            MarkKind::Drained(_) if self.transaction.is_none() => return self.settle(),
+            _ => return Ok(()),
+        };
         let table = &truncate.table;
         self.topics.begin();
         let number = self.topics.table(&table.name);

@@ -172,6 +172,8 @@ pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
 /// Tables that a SQL Server source reads at a time, each on a connection of its own.
 pub const SQL_SERVER_THREADS: u64 = 64;
+/// Databases that it reads.
+pub const MOST_DATABASES: usize = 100;
 /// Entries of its `tables`.
 pub const MOST_TRACKED_ENTRIES: usize = 1000;
 /// Entries of its `ignore_context`.
@@ -180,6 +182,8 @@ pub const MOST_CONTEXTS: usize = 100;
 pub const MOST_VISIT_BATCHES: u64 = 100_000;
 /// Rows that one query for changes asks for, at most: with `drain-table`, the query is asked again.
 pub const MOST_VISIT_ROWS: u64 = 1_000_000;
+/// Characters or bytes at which large values may be cut, at most.
+pub const MOST_CUT: u64 = 1 << 30;
 /// Tables that it asks about in one batch whether they have changes: a request has 2,100 parameters at most.
 pub const QUIET_TABLES: usize = 1000;
 /// Of these, tables in one SELECT.
