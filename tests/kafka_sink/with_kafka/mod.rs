@@ -3,9 +3,11 @@
 mod delivery;
 mod exactly_once;
 mod failures;
+mod keys;
 mod meeting;
 mod routing;
 mod schema_changes;
+mod security;
 mod start;
 mod topics;
 mod whole;
@@ -18,8 +20,8 @@ use std::{
 
 use serde_json::Value;
 use sluicegate_config::{
-    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, TopicCreation,
-    WhenSlow,
+    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, Rate, RecordFormat, RecordHeaders, RecordKeys, Secret, Sink as Settings,
+    SinkKind, TopicCreation, WhenSlow,
 };
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
@@ -99,6 +101,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
         schema_changes: false,
         on_error,
         when_slow: WhenSlow::Hold,
+        rate: Rate::default(),
         kind: SinkKind::Kafka(kafka),
     }
 }
@@ -106,11 +109,14 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
+        security: None,
         topic: format!("{topic}.{{table}}").parse().unwrap(),
         schema_topic: None,
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,
+        keys: RecordKeys::default(),
+        headers: RecordHeaders::default(),
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

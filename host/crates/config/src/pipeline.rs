@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, Secret, SqlServerSource,
+    Format, KafkaSecurity, Secret, SqlServerSource,
+    keys::RecordKeys,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
     template::{NameCase, Template},
 };
@@ -309,12 +310,15 @@ pub struct Sink {
     pub on_error: OnError,
     /// Policy for the whole output.
     pub when_slow: WhenSlow,
+    /// How fast it takes changes at most.
+    pub rate: Rate,
     /// Where it writes.
     pub kind: SinkKind,
 }
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub enum SinkKind {
     /// Standard output, one record a line.
     Stdout,
@@ -333,11 +337,24 @@ pub struct Roll {
     pub every: Option<Duration>,
 }
 
+/// Where a file sink's records go inside its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate {
+    /// Template of the folders.
+    pub template: Template,
+    /// Whether tables share a folder where the template leaves out what they differ in.
+    pub shared: bool,
+    /// What becomes of the letters of names.
+    pub case: NameCase,
+}
+
 /// NDJSON files in a folder, numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSink {
     /// The folder.
     pub folder: PathBuf,
+    /// Folders inside it; `None` = none for lines, one for each table for CSV.
+    pub path: Option<PathTemplate>,
     /// File names are `{prefix}-{number:08}.ndjson` (or `.csv`), with `.zst` behind when compressed.
     pub prefix: String,
     /// When to roll.
@@ -387,6 +404,19 @@ pub struct Transactions {
     pub positions_topic: String,
 }
 
+/// Headers that tell of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordHeaders {
+    /// What happened to the row.
+    pub operation: bool,
+    /// Its lane, its place in the source's log, and its transaction.
+    pub position: bool,
+    /// When the source executed it.
+    pub source_time: bool,
+    /// The pipeline's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// What a Kafka sink does about topics that are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TopicCreation {
@@ -415,6 +445,8 @@ pub struct TopicSettings {
 pub struct KafkaSink {
     /// `host:port,…`.
     pub brokers: String,
+    /// TLS and login; `None` = plain text without a login, or what `options` say of them.
+    pub security: Option<KafkaSecurity>,
     /// Template of the topics.
     pub topic: Template,
     /// The topic to which changes of schemas are told, if they are.
@@ -425,6 +457,10 @@ pub struct KafkaSink {
     pub name_case: NameCase,
     /// What is done about topics that are not there.
     pub topics: TopicCreation,
+    /// Headers of all records.
+    pub headers: RecordHeaders,
+    /// Keys of records, and what decides their partitions.
+    pub keys: RecordKeys,
     /// Whether a delete is followed by a record without a value.
     pub tombstones: bool,
     /// Tables without a primary key.

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 
 mod format;
+mod kafka_security;
+mod routing;
 mod schema;
 mod snapshot;
 

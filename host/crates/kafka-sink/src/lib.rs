@@ -16,14 +16,21 @@
 mod client;
 mod creation;
 mod foresee;
+mod handshake;
+mod headers;
+mod key;
+mod notice;
+mod partition;
 mod positions;
 mod record;
 mod resume;
 mod route;
+mod security;
 mod size;
-mod told;
+mod token;
 mod topic;
 mod transaction;
+mod trouble;
 
 use std::{
     collections::HashSet,
@@ -44,10 +51,14 @@ pub use topic::metric;
 
 use client::{Client, Failure, Reports, is_record};
 use creation::Creation;
+use headers::{ChangeHeaders, Told};
+use key::{Key, KeyPlans, Partition, write_key};
+use notice::Notice;
+use partition::Partitions;
 use record::{Buffers, Record, Records, insert};
-use route::{Key, Route, check_key, write_key};
+use route::Route;
 use size::Sizes;
-use told::Told;
+use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
@@ -55,7 +66,7 @@ use sluicegate_config::{Field, KafkaSink as Settings};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Truncate},
 };
 use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination, route::Variant};
 
@@ -79,9 +90,13 @@ pub struct KafkaSink {
     settings: Settings,
     encoder: Encoder,
     topics: Topics,
+    partitions: Partitions,
+    keys: KeyPlans,
     sizes: Sizes,
     /// How long a look into the cluster may take when an error is to be explained.
     patience: Duration,
+    /// Of every record, where any are wanted.
+    headers: Option<ChangeHeaders>,
     /// Whether the plugins' versions are a header.
     versions: bool,
     policy: Policy,
@@ -111,10 +126,13 @@ impl KafkaSink {
     /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
         let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
-        let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
         Ok(Self {
             client,
             topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
+            partitions: Partitions::new(limits.connect_timeout),
+            keys: KeyPlans::default(),
+            headers: ChangeHeaders::new(&settings.headers),
             settings,
             encoder,
             sizes,
@@ -160,44 +178,55 @@ impl KafkaSink {
         let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
         self.buffers.clear();
         let (before, after) = (change.before != NO_IMAGE, change.after != NO_IMAGE);
-        if route.partial {
+        let plan = &route.plan;
+        if plan.may_lack(route.partial) {
             let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
-            [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
+            let images = [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE);
+            images.into_iter().try_for_each(|row| plan.check(rows, row, route.partial))?;
         }
         if after {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key)?;
+            write_key(&mut self.encoder, plan.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
+            write_key(&mut self.encoder, plan.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
         let other_key = self.buffers.key != self.buffers.old_key;
+        let mut other_shard = false;
+        if let Partition::Columns(columns) = &plan.partition {
+            let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
+            let Buffers { shard, old_shard, .. } = &mut self.buffers;
+            for (row, out) in [(change.after, &mut *shard), (change.before, &mut *old_shard)] {
+                if row != NO_IMAGE {
+                    columns.write(rows, row, out);
+                }
+            }
+            other_shard = before && after && shard != old_shard;
+        }
         let pair = self.encoder.split(batch, change);
         let leaves = match change.operation {
             Operation::Delete => true,
-            Operation::Update => after && (other_key || route.column.is_some() || pair.is_some()),
+            Operation::Update => after && (other_key || other_shard || route.column.is_some() || pair.is_some()),
             _ => false,
         };
         let old = if before && leaves { Some(self.place(batch, change, change.before, &route)?) } else { None };
         let new = if after { Some(self.place(batch, change, change.after, &route)?) } else { None };
-        let keyed = route.key != Key::None;
-        let tombstone = self.settings.tombstones && keyed;
-        let mut records = Records { keyed, tombstone, leaving: true, gone: None, came: None };
+        let mut records = Records { keyed: plan.key != Key::None, tombstone: plan.tombstones, leaving: true, gone: None, came: None };
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
                 records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
-            (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
+            (Operation::Update, Some(mut old), Some(mut new)) if other_key || other_shard || old.topic != new.topic => {
                 if route.partial {
                     destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
                 }
                 let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
                 let insertion = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
-                if self.topics.template().has(Field::Operation) {
+                if self.topics.template().has(Field::Operation) || self.settings.headers.operation {
                     old = self.place(batch, &delete, change.before, &route)?;
                     new = self.place(batch, &insertion, change.after, &route)?;
                 }
-                let Buffers { key, old_key, value, old_value } = &mut self.buffers;
+                let Buffers { key, old_key, value, old_value, .. } = &mut self.buffers;
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
@@ -235,9 +264,7 @@ impl KafkaSink {
         out.key = record.key;
         out.payload = record.value;
         out.headers = record.headers;
-        if record.key.is_none() {
-            out.partition = Some(0); // one partition, so that the order is kept
-        }
+        out.partition = record.partition;
         self.give(out, &topic)
     }
 
@@ -377,6 +404,13 @@ impl KafkaSink {
         Ok(())
     }
 
+    /// Takes the reports that are there.
+    fn look(&self) {
+        for _ in 0..POLLS_A_BATCH {
+            self.client.poll(Duration::ZERO);
+        }
+    }
+
     /// Keeps changes until they are acknowledged.
     fn retain(&mut self, batch: &Batch, sent: Range<usize>) {
         let kept = !self.policy.stops() || self.transaction.is_some();
@@ -419,17 +453,21 @@ impl Sink for KafkaSink {
             }
         }
         self.retain(batch, from..batch.changes.len());
-        for _ in 0..POLLS_A_BATCH {
-            self.client.poll(Duration::ZERO);
-        }
+        self.look();
         self.check_final()
+    }
+
+    /// Also without records, librdkafka wants to be looked at: it may need a new access token.
+    fn idle(&mut self) -> Result<()> {
+        self.look();
+        Ok(())
     }
 
     /// A table that was emptied is one record without a key in the first partition of its topic.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         let truncate = match &mark.kind {
             MarkKind::Truncate(truncate) => truncate,
-            MarkKind::Schema(change) => return self.tell_schema_change(change),
+            MarkKind::Schema(change) => return self.schema_change(change),
             // a row follows that says so: whoever reads it has what came before it
             MarkKind::Drained(_) if self.transaction.is_none() => return self.settle(),
             _ => return Ok(()),
@@ -440,9 +478,12 @@ impl Sink for KafkaSink {
         let variant = Variant::of_truncate(self.topics.template(), truncate.event.time_us);
         let topic = self.topics.topic(number, table.destination.as_deref(), variant)?;
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
+        let Truncate { event, transaction, .. } = truncate;
+        let told = Told { operation: "truncate", lane: &mark.lane, event, transaction, row: 0 };
+        let headers = self.headers.as_mut().and_then(|headers| headers.add(&told, None));
         let mut value = Vec::new();
         self.encoder.truncate_value(truncate, &mut value)?;
-        self.tell(Told { topic, key: None, value })
+        self.notify(Notice { topic, key: None, value, headers })
     }
 
     fn held(&self) -> usize {

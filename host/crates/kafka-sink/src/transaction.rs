@@ -16,6 +16,7 @@ use std::{
 
 use rdkafka::{
     error::{KafkaError, RDKafkaError},
+    message::OwnedHeaders,
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
@@ -23,9 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{Client, Failure, OWN, Reports, TOLD, is_record},
+    client::{Client, Failure, NOTICE, OWN, Reports, is_record},
+    notice::{self, Notice},
     positions::{self, PARTITION},
-    told::{self, Told},
+    trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
@@ -76,12 +78,12 @@ pub(super) struct Transaction {
     /// Nothing more can be written into it: it has to be aborted.
     pub broken: Cell<bool>,
     /// The record that stands in it by itself.
-    told: Option<Told>,
+    notice: Option<Notice>,
 }
 
 impl Transaction {
     pub fn new(state: State) -> Self {
-        Self { state, open: None, broken: Cell::new(false), told: None }
+        Self { state, open: None, broken: Cell::new(false), notice: None }
     }
 
     /// How soon it has to be committed. `full`: nothing further may be kept.
@@ -114,6 +116,11 @@ pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transac
                 client.poll(POLL);
             }
             Err(error) => {
+                let reports: &Reports = client.context();
+                let trouble = reports.last_trouble();
+                if let Some(error) = trouble.and_then(|trouble| explain(settings, &trouble, timeout)) {
+                    return Err(error.that_may_pass(true));
+                }
                 let code = error.rdkafka_error_code();
                 let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable())
                     || matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure));
@@ -205,23 +212,23 @@ impl KafkaSink {
         self.set_aside.clear();
         self.retained_bytes = 0;
         if let Some(transaction) = &mut self.transaction {
-            transaction.told = None;
+            transaction.notice = None;
         }
         Ok(())
     }
 
     /// The pipeline commits before and behind it.
-    pub(super) fn tell_in_transaction(&mut self, told: Told) -> Result<()> {
+    pub(super) fn notify_in_transaction(&mut self, notice: Notice) -> Result<()> {
         self.begin_transaction()?;
         if let Some(transaction) = &mut self.transaction {
-            transaction.told = Some(told);
+            transaction.notice = Some(notice);
         }
-        self.tell_again()
+        self.notify_again()
     }
 
-    fn tell_again(&mut self) -> Result<()> {
-        let Some(told) = self.transaction.as_ref().and_then(|transaction| transaction.told.clone()) else { return Ok(()) };
-        match self.send_told(&told) {
+    fn notify_again(&mut self) -> Result<()> {
+        let Some(notice) = self.transaction.as_ref().and_then(|transaction| transaction.notice.clone()) else { return Ok(()) };
+        match self.send_notice(&notice) {
             Err(_) if self.is_broken() => Ok(()),
             other => other,
         }
@@ -242,12 +249,12 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                TOLD if is_record(failure.code) => told::refused(&failure),
+                NOTICE if is_record(failure.code) => notice::refused(&failure),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();
             return match failure.code {
-                code if is_record(code) && !self.policy.stops() && failure.least < TOLD => aborted.map(|()| Committed::Refused(failure)),
+                code if is_record(code) && !self.policy.stops() && failure.least < NOTICE => aborted.map(|()| Committed::Refused(failure)),
                 code if may_pass(code) => aborted.map(|()| Committed::Aborted(error)),
                 // why it failed says more than that it cannot be aborted
                 _ => Err(error),
@@ -380,7 +387,7 @@ impl KafkaSink {
             }
             self.write_some(group)?;
         }
-        self.tell_again()
+        self.notify_again()
     }
 
     /// The changes since the last commit that were not set aside, in their order.

@@ -15,6 +15,12 @@ pub const KAFKA_TOPIC_TABLES: usize = 20_000;
 /// Topics of one table that a Kafka sink finds without filling its template, where that depends on the operation or the time.
 pub const KAFKA_TOPIC_VARIANTS: usize = 16;
 
+/// Tables whose folders a file sink finds without filling its `path`; past that it begins anew.
+pub const FILE_PATH_TABLES: usize = 20_000;
+
+/// Folders of one table that a file sink finds without filling its `path`, where that depends on the operation or the time.
+pub const FILE_PATH_VARIANTS: usize = 16;
+
 /// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
 pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 
@@ -29,6 +35,9 @@ pub const KAFKA_TRANSACTION_ATTEMPTS: u32 = 5;
 
 /// How long it goes by Kafka's default when it could not ask.
 pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a Kafka sink goes by an access token that does not say until when it counts: then it looks for a new one.
+pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
 
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
@@ -72,7 +81,7 @@ pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 /// Servers of one source that may take each other's place.
 pub const SOURCE_HOSTS: usize = 16;
 
-/// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
+/// Bytes of a file of certificates that a source or a sink trusts (`ca_file`), or shows, at most. The public authorities together have a quarter of it.
 pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 
 /// Files and folders of a plugin's sources that `run --watch-build` follows.

@@ -239,6 +239,7 @@ pub async fn run_with_admin(
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
+            rate: settings.rate,
         };
         let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
         let (made, reason) = match opening::begin(&pipeline, settings, sink, start, encoder, *together).await? {

@@ -6,12 +6,14 @@
 mod control;
 mod inventory;
 mod items;
+mod pace;
 mod patience;
 mod schemas;
 
 pub use control::{Control, Effective, Request};
 pub use inventory::Inventory;
 pub use items::{Closed, Items, Room};
+pub use pace::Pace;
 pub use patience::Patience;
 pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 

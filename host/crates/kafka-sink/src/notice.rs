@@ -4,31 +4,32 @@
 
 use std::sync::Arc;
 
-use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::{message::OwnedHeaders, producer::Producer as _};
 
 use super::{
     KafkaSink,
-    client::{Failure, Reports, TOLD, is_record},
+    client::{Failure, NOTICE, Reports, is_record},
     positions::PARTITION,
+    record::Record,
 };
 use sluicegate_model::{Error, ErrorKind, Result, change::SchemaChange};
 
 /// Such a record, for the first partition of its topic.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct Notice {
     pub topic: Arc<str>,
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
+    pub headers: Option<OwnedHeaders>,
 }
 
 impl KafkaSink {
-    /// Tells it.
-    pub(super) fn tell(&mut self, told: Told) -> Result<()> {
+    pub(super) fn notify(&mut self, notice: Notice) -> Result<()> {
         if self.transaction.is_some() {
-            return self.tell_in_transaction(told);
+            return self.notify_in_transaction(notice);
         }
         self.settle()?;
-        self.send_told(&told)?;
+        self.send_notice(&notice)?;
         let settled = self.wait_for_all();
         let reports: &Reports = self.client.context();
         match reports.failure().take() {
@@ -37,20 +38,20 @@ impl KafkaSink {
         }
     }
 
-    pub(super) fn send_told(&self, told: &Told) -> Result<()> {
-        let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&told.topic, TOLD);
-        (out.key, out.payload, out.partition) = (told.key.as_deref(), Some(told.value.as_slice()), Some(PARTITION));
-        self.give(out, &told.topic)
+    pub(super) fn send_notice(&self, notice: &Notice) -> Result<()> {
+        let Notice { topic, key, value, headers } = notice;
+        let (topic, headers) = (topic.clone(), headers.clone());
+        self.send(Record { topic, partition: Some(PARTITION), key: key.as_deref(), value: Some(value), headers }, NOTICE)
     }
 
-    /// Tells that a schema changed, if the sink is to tell it.
-    pub(super) fn tell_schema_change(&mut self, change: &SchemaChange) -> Result<()> {
+    /// Gives notice of a changed schema, if the sink is to do so.
+    pub(super) fn schema_change(&mut self, change: &SchemaChange) -> Result<()> {
         let Some(topic) = self.topics.of_schemas()? else { return Ok(()) };
         let (mut key, mut value) = (Vec::new(), Vec::new());
         if !self.encoder.schema_change(change, &mut key, &mut value) {
             return Ok(());
         }
-        self.tell(Told { topic, key: Some(key), value })
+        self.notify(Notice { topic, key: Some(key), value, headers: None })
     }
 }
 
