@@ -44,5 +44,8 @@ fn a_table_does_not_share_their_topic() {
     let broker = kafka::shared();
     let mut bench = Bench::open_telling(KafkaSink { schema_topic: Some("meet.orders".into()), ..settings(&broker, "meet") });
     let error = bench.sink.write(&inserts(0, [1], "")).unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r"
+    table shop.orders would share topic `meet.orders` with the changes of schemas
+      remedy: give `schema_changes` of the sink another topic, or change `topic`; then start again: nothing is lost
+    ");
 }

@@ -53,8 +53,14 @@ fn debezium_tells_the_statement_and_what_became_of_the_table() {
 #[test]
 fn flat_and_canal_tell_the_statement() {
     let change = change(SchemaEffect::Created, Some(customers("customers")), "CREATE TABLE `customers` (id INT, \"q\" TEXT)");
-    insta::assert_snapshot!(told(RecordFormat::Flat, &change), @"");
-    insta::assert_snapshot!(told(RecordFormat::Canal, &change), @"");
+    insta::assert_snapshot!(told(RecordFormat::Flat, &change), @r#"
+    {"databaseName":"inventory"}
+    {"_op":"s","_database":"inventory","_table":"customers","_ts":"2024-02-29T13:14:15.123456Z","_file":"mysql-bin.000003","_pos":219,"_row":0,"_ddl":"CREATE TABLE `customers` (id INT, \"q\" TEXT)"}
+    "#);
+    insta::assert_snapshot!(told(RecordFormat::Canal, &change), @r#"
+    {"databaseName":"inventory"}
+    {"data":null,"database":"inventory","es":1709212455123,"gtid":"","id":219,"isDdl":true,"mysqlType":null,"old":null,"pkNames":null,"sql":"CREATE TABLE `customers` (id INT, \"q\" TEXT)","sqlType":null,"table":"customers","ts":1709212456123,"type":"CREATE"}
+    "#);
 }
 
 #[test]
