@@ -252,6 +252,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// What it may use beside its rows.
     pub grants: Grants,
+    /// Whether what it treats never passes untreated, whatever becomes of its entry in the pipeline file.
+    pub fail_closed: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -263,6 +265,7 @@ impl fmt::Debug for Plugin {
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
             .field("grants", &self.grants)
+            .field("fail_closed", &self.fail_closed)
             .finish_non_exhaustive()
     }
 }

@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{any_source::AnySource, request::Requests};
 pub use check::{Report, TableReport, check};
+pub use treatments::{closed, release};
 
 use apart::Apart;
 use beginning::begins;
@@ -180,6 +181,8 @@ pub async fn run_with_admin(
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
+    treatments::admit(around.known.treatments(), &pipeline.plugins)?;
+    treatments::close(around.known.treatments(), &pipeline.plugins);
     let preparing = {
         let (pipeline, around) = (pipeline.clone(), around.clone());
         move || prepare::ready(&pipeline, &around)
@@ -194,7 +197,10 @@ pub async fn run_with_admin(
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
         let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let known = around.known.clone();
         let settling = move || {
+            // before anything is delivered: from now on no start does without what is `fail_closed`
+            treatments::store(&checkpoint, known.treatments())?;
             checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
             prepare::settle(&versions, &members, contents, &status).map(|()| versions)
         };
