@@ -35,9 +35,9 @@ pub use format::{
 };
 pub use kafka_option::refused_option;
 pub use pipeline::{
-    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
-    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions, Unlogged,
-    WhenSlow,
+    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin,
+    PluginOrigin, PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions,
+    Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;

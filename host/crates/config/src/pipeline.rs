@@ -51,6 +51,17 @@ pub enum Source {
     MySql(MySqlSource),
     /// Tables of a SQL Server database that have Change Tracking.
     SqlServer(SqlServerSource),
+    /// Changes that were set aside. No pipeline file has it: a replay does.
+    DeadLetters(Box<DeadLetterSource>),
+}
+
+/// A file of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterSource {
+    /// The file.
+    pub file: PathBuf,
+    /// The source that the changes came from.
+    pub origin: Source,
 }
 
 /// The embedded generator of a small shop's changes.

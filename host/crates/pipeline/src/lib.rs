@@ -24,6 +24,7 @@ mod prepare;
 mod reach;
 mod reached;
 mod reload;
+pub mod replay;
 pub mod request;
 mod sample;
 mod schema_store;
@@ -125,7 +126,7 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
 pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
     match &pipeline.source {
         config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
-        config::Source::Generator(_) | config::Source::SqlServer(_) => {
+        config::Source::Generator(_) | config::Source::SqlServer(_) | config::Source::DeadLetters(_) => {
             Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
                 .remedy("name a pipeline that reads a MySQL or MariaDB server"))
         }

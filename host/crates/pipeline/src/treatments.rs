@@ -52,6 +52,13 @@ pub(super) fn close<'p>(treatments: &Treatments, plugins: impl IntoIterator<Item
     plugins.into_iter().filter(|plugin| plugin.fail_closed).for_each(|plugin| treatments.close(&plugin.name));
 }
 
+/// What is stored of the plugins that are `fail_closed`, in the checkpoint of a pipeline that may be running.
+pub(super) fn stored_of_closed(checkpoint: &std::path::Path) -> Result<Vec<StoredTreatment>> {
+    let all = Checkpoint::look_at_treatments(checkpoint)?;
+    let known = read(all.clone())?;
+    Ok(all.into_iter().zip(known).filter(|(_, treatment)| treatment.closed_plugin().is_some()).map(|(stored, _)| stored).collect())
+}
+
 /// The plugins that are `fail_closed`, with the tables of the source of which they hold columns.
 pub fn closed(checkpoint: &std::path::Path) -> Result<BTreeMap<String, Vec<String>>> {
     let mut closed: BTreeMap<String, Vec<String>> = BTreeMap::new();

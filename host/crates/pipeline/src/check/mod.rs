@@ -194,7 +194,7 @@ pub(super) fn tables(
         SourceSettings::MySql(settings) => report.add(captured(&settings.tables, inventory)),
         // it tells which tables match and are tracked
         SourceSettings::SqlServer(_) => {}
-        SourceSettings::Generator(_) => return,
+        SourceSettings::Generator(_) | SourceSettings::DeadLetters(_) => return,
     }
     report.more = inventory.more;
     let Some((members, chain)) = ready else { return };
