@@ -6,6 +6,7 @@ mod failures;
 mod meeting;
 mod routing;
 mod start;
+mod topics;
 mod whole;
 
 use std::{
@@ -15,7 +16,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
+use sluicegate_config::{
+    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, TopicCreation,
+    WhenSlow,
+};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -60,7 +64,8 @@ impl Bench {
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let limits = Limits::default();
         let settings = Settings { format, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
-        let sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        sink.resume().unwrap();
         let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
         Self { sink, status, folder }
     }
@@ -86,7 +91,10 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
-        topic: format!("{topic}.{{table}}"),
+        topic: format!("{topic}.{{table}}").parse().unwrap(),
+        shared_topic: false,
+        name_case: NameCase::AsIs,
+        topics: TopicCreation::Automatic,
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

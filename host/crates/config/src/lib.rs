@@ -22,6 +22,7 @@ mod schema;
 mod secret;
 pub mod server;
 mod sqlserver;
+pub mod template;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -36,13 +37,14 @@ pub use format::{
 pub use kafka_option::refused_option;
 pub use pipeline::{
     DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin,
-    PluginOrigin, PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions,
-    Unlogged, WhenSlow,
+    PluginOrigin, PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation,
+    TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};
 pub use sqlserver::{ChangeHeaders, Isolation, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes, WholeName};
+pub use template::{Field, NameCase, Part, Template, TemplateFault};
 
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;

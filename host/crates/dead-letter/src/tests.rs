@@ -235,7 +235,7 @@ fn two_processes_write_whole_letters_into_one_file_and_keep_its_limit_together()
     std::thread::scope(|scope| {
         for letters in &all {
             scope.spawn(|| {
-                batch.changes.iter().take(10).for_each(|change| letters.record_from_sink("s", &error(), &batch, change).unwrap())
+                batch.changes.iter().take(10).for_each(|change| letters.record_from_sink("s", &error(), &batch, change).unwrap());
             });
         }
     });

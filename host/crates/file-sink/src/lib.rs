@@ -17,6 +17,7 @@ mod naming;
 mod output;
 mod place;
 mod recovery;
+mod root;
 mod stream;
 mod streams;
 
@@ -28,6 +29,7 @@ use std::{
 };
 
 use naming::Naming;
+use root::Root;
 use stream::Layout;
 use streams::{PLAIN, Streams};
 
@@ -47,7 +49,7 @@ pub struct FileSink {
     encoder: Encoder,
     policy: Policy,
     numbers: Numbers,
-    /// Where the tables of the batch at hand go.
+    /// Where the tables of the current batch go.
     routes: Vec<Route>,
     /// How records stand in the files.
     records: FileRecords,
@@ -114,7 +116,8 @@ impl FileResume {
             recovered.plain = recovered.plain.in_next_file();
             recovered.destinations = recovered.destinations.into_iter().map(|(name, start)| (name, start.in_next_file())).collect();
         }
-        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd, format };
+        let root = Root::open(settings.folder, &naming)?;
+        let layout = Layout { root, naming, roll: settings.roll, zstd: settings.zstd, format };
         Ok(FileSink {
             streams: Streams::new(layout, &recovered, &limits),
             encoder,

@@ -18,7 +18,7 @@ use rdkafka::{
 };
 
 use super::topic::metric;
-use sluicegate_config::{Delivery, KafkaSink as Settings};
+use sluicegate_config::{Delivery, KafkaSink as Settings, TopicCreation};
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_sink::Numbers;
 
@@ -29,6 +29,8 @@ pub(super) type Client = BaseProducer<Reports>;
 
 /// Opaque number of records that are the sink's own: they are no change's, and are not counted.
 pub(super) const OWN: usize = usize::MAX;
+/// That of the record of an emptied table: no change's either.
+pub(super) const TRUNCATE: usize = usize::MAX - 1;
 
 /// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
 pub(super) struct Reports {
@@ -192,6 +194,9 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
         .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
+    if settings.topics != TopicCreation::Automatic {
+        config.set("allow.auto.create.topics", "false");
+    }
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
         config
             .set("transactional.id", &transactions.transactional_id)

@@ -135,6 +135,17 @@ fn foreign() -> Error {
     )
 }
 
+/// What the brokers tell of a topic's `cleanup.policy`.
+pub(super) enum Policy {
+    Is(String),
+    /// The account may not see whether the topic is there.
+    Hidden,
+    /// The topic is there, but not its settings: the account may not see them, or the broker that was asked has not heard of it yet.
+    Untold,
+    /// The topic is not there, or not known to all brokers yet.
+    Unknown,
+}
+
 /// The topic, and how to reach it.
 pub(super) struct Topic<'a> {
     pub settings: &'a Settings,
@@ -163,9 +174,13 @@ impl Topic<'_> {
         // brokers hear of a new topic one after the other
         let deadline = Instant::now() + self.timeout;
         loop {
-            let code = match (self.policy()?, refused.filter(|code| *code != Code::TopicAlreadyExists)) {
-                (Some(policy), _) => return self.check_policy(&policy),
-                (None, code) => code,
+            let refused = refused.filter(|code| *code != Code::TopicAlreadyExists);
+            let code = match (self.policy()?, refused) {
+                (Policy::Is(policy), _) => return self.check_policy(&policy),
+                (Policy::Hidden, _) => return Err(self.hidden()),
+                (Policy::Untold, _) if Instant::now() >= deadline => return Err(self.hidden()),
+                (Policy::Untold, _) => None,
+                (Policy::Unknown, code) => code,
             };
             if let Some(code) = code {
                 return Err(Error::new(ErrorKind::Sink, format!("the positions topic `{name}` cannot be made"))
@@ -173,24 +188,42 @@ impl Topic<'_> {
                     .remedy("make it with one partition and `cleanup.policy=compact`, or grant the account CREATE on it"));
             }
             if Instant::now() >= deadline {
-                let what = format!(
-                    "the settings of the positions topic `{name}` cannot be read: whether it keeps the sink's progress is not known"
-                );
-                return Err(Error::new(ErrorKind::Sink, what).remedy("grant the account DESCRIBE_CONFIGS on it"));
+                let what = format!("the brokers do not tell the settings of the positions topic `{name}`, which is there");
+                return Err(Error::new(ErrorKind::Connection, what).remedy("see that all brokers run, then start again"));
             }
             std::thread::sleep(LOOK);
         }
     }
 
-    /// The topic's `cleanup.policy`; `None` where it is not there, or the account may not see it.
+    /// The topic's `cleanup.policy`.
     ///
     /// # Errors
     /// `Connection`: the brokers do not answer.
-    pub fn policy(&self) -> Result<Option<String>> {
+    pub fn policy(&self) -> Result<Policy> {
         let (admin, runtime) = self.admin()?;
         let topic = ResourceSpecifier::Topic(&self.transactions.positions_topic);
         let told = runtime.block_on(admin.describe_configs([&topic], &self.options())).map_err(|e| self.silent(e))?;
-        Ok(told.iter().flatten().find_map(|settings| settings.get("cleanup.policy")?.value.clone()))
+        if let Some(policy) = told.iter().flatten().find_map(|settings| settings.get("cleanup.policy")?.value.clone()) {
+            return Ok(Policy::Is(policy));
+        }
+        // why they are not told is not passed on to us; a consumer's question does not make the topic
+        let name = self.transactions.positions_topic.as_str();
+        let cluster = self.consumer("read_uncommitted")?.fetch_metadata(Some(name), self.timeout).map_err(|e| self.silent(e))?;
+        let fault = cluster.topics().iter().find(|topic| topic.name() == name).map(|topic| topic.error().map(Code::from));
+        Ok(match fault {
+            Some(None) => Policy::Untold,
+            Some(Some(Code::TopicAuthorizationFailed)) => Policy::Hidden,
+            _ => Policy::Unknown,
+        })
+    }
+
+    /// The error when the account may not see the topic's settings.
+    pub fn hidden(&self) -> Error {
+        let name = &self.transactions.positions_topic;
+        let what = format!("the account may not see whether the positions topic `{name}` keeps the sink's progress");
+        Error::new(ErrorKind::Sink, what).remedy(
+            "grant it READ, WRITE, DESCRIBE and DESCRIBE_CONFIGS on the topic; and CREATE, or make the topic with one partition and `cleanup.policy=compact`",
+        )
     }
 
     /// # Errors

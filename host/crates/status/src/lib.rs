@@ -142,6 +142,12 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
+    /// Times that a table had no more.
+    pub finished_tables: Number,
+    /// Times that all tables of a schema had no more.
+    pub finished_schemas: Number,
+    /// Times that nothing had any more.
+    pub no_more_data: Number,
 }
 
 impl SourceStatus {

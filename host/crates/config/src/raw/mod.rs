@@ -10,6 +10,7 @@ mod sink;
 mod snapshot;
 mod source;
 mod sqlserver;
+mod topics;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,8 @@ pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
-    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,
+    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,
+    RawSharedTopic, RawSink, RawWhenSlow,
 };
 pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
@@ -33,6 +35,7 @@ pub(super) use sqlserver::{
     RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder,
     RawTrackedStart, RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
 };
+pub(super) use topics::{RawTopics, RawTopicsWord};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]

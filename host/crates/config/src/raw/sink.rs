@@ -10,6 +10,7 @@ use super::{
     format::RawFormat,
     secret::RawOption,
     source::RawStart,
+    topics::RawTopics,
 };
 
 /// What becomes of a record that cannot be delivered.
@@ -149,9 +150,17 @@ pub(crate) struct RawKafkaSink {
     pub when_slow: Option<RawWhenSlow>,
     /// `host:port,…`
     pub brokers: String,
-    /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:
-    /// `{database}.{table}`.
+    /// Template of the topics. `{database}`, `{schema}`, `{table}`, `{operation}`, `{date}`, `{hour}` and `{destination}` (what a plugin
+    /// chose, else `database.table`) are replaced. Default: `{database}.{table}`.
     pub topic: Option<String>,
+    /// Tables that meet in one topic because the template leaves out what they differ in: `stop`, or `allow`. A template without `{table}`
+    /// gathers tables anyway. Default: `stop`.
+    pub shared_topic: Option<RawSharedTopic>,
+    /// Letters of names in a topic: `as-is`, `lower` or `upper`. Default: `as-is`.
+    pub name_case: Option<RawNameCase>,
+    /// Topics that are not there: `automatic` (the brokers make them, if they are set to), `must-exist`, or the settings with which the
+    /// sink makes them: `{ partitions: 6, replication_factor: 3, config: { cleanup.policy: compact } }`. Default: `automatic`.
+    pub topics: Option<RawTopics>,
     /// Whether a delete is followed by a record without a value, which lets a compacted topic forget the key. Default: true.
     pub tombstones: Option<bool>,
     /// Tables without a primary key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
@@ -170,6 +179,25 @@ pub(crate) struct RawKafkaSink {
     /// Further librdkafka settings, e.g. `security.protocol`. Those that would break order or durability are refused.
     #[serde(default)]
     pub options: BTreeMap<String, RawOption>,
+}
+
+/// Tables that meet in one topic because the template leaves out what they differ in.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "SharedTopic")]
+pub(crate) enum RawSharedTopic {
+    Stop,
+    Allow,
+}
+
+/// Letters of names in a destination.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "NameCase")]
+pub(crate) enum RawNameCase {
+    AsIs,
+    Lower,
+    Upper,
 }
 
 /// What a Kafka sink promises.

@@ -5,6 +5,7 @@ mod format;
 mod labels;
 mod limits;
 mod plugin;
+mod routing;
 mod server;
 mod sink;
 mod snapshot;

@@ -91,13 +91,12 @@ fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> Re
         }
     }
     let past_plugins = letters.kind == Kind::Sink || replay.as_is;
-    if letters.kind == Kind::Plugin && replay.as_is {
-        if let Some(plugin) = pipeline.plugins.iter().find(|plugin| plugin.fail_closed) {
-            return Err(refused(
-                format!("the plugin `{}` is `fail_closed`: no row passes without it", plugin.name),
-                "leave --as-is out, so that the letters pass the plugins",
-            ));
-        }
+    let closed = pipeline.plugins.iter().find(|plugin| plugin.fail_closed);
+    if let (Kind::Plugin, true, Some(plugin)) = (letters.kind, replay.as_is, closed) {
+        return Err(refused(
+            format!("the plugin `{}` is `fail_closed`: no row passes without it", plugin.name),
+            "leave --as-is out, so that the letters pass the plugins",
+        ));
     }
     for sink in &mut sinks {
         sink.when_slow = WhenSlow::Hold;
@@ -186,7 +185,7 @@ pub fn rehearse(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> R
         lines: Lines::open(&letters.path, begin)?,
         next: None,
         end: source::end_of(&letters.path)?,
-        limits: replaying.limits.clone(),
+        limits: replaying.limits,
         number: 0,
     };
     let mut delivered = 0;
