@@ -40,9 +40,9 @@ pub use kafka_option::refused_option;
 pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
 pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
-    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, PathTemplate, Pipeline, Plugin,
-    PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns,
-    TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
+    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, PathTemplate,
+    Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt,
+    TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;

@@ -53,6 +53,17 @@ pub enum Source {
     MySql(MySqlSource),
     /// Tables of a SQL Server database that have Change Tracking.
     SqlServer(SqlServerSource),
+    /// Changes that were set aside. No pipeline file has it: a replay does.
+    DeadLetters(Box<DeadLetterSource>),
+}
+
+/// A file of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterSource {
+    /// The file.
+    pub file: PathBuf,
+    /// The source that the changes came from.
+    pub origin: Source,
 }
 
 /// The embedded generator of a small shop's changes.
@@ -256,6 +267,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// What it may use beside its rows.
     pub grants: Grants,
+    /// Whether what it treats never passes untreated, whatever becomes of its entry in the pipeline file.
+    pub fail_closed: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -267,6 +280,7 @@ impl fmt::Debug for Plugin {
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
             .field("grants", &self.grants)
+            .field("fail_closed", &self.fail_closed)
             .finish_non_exhaustive()
     }
 }

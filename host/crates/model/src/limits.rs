@@ -115,6 +115,9 @@ pub const WATCHED_LINKS: usize = 40;
 /// How often watched files are looked at where no event tells of a change: file systems over a network have none.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long a watched file that is open for writing, and is not written to, is waited for before it is read all the same.
+pub const WRITER_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);
 
