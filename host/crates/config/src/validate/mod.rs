@@ -127,7 +127,7 @@ impl Check<'_> {
         let Some(telling) = sinks.iter().position(|sink| sink.schema_changes) else { return };
         match source {
             Source::MySql(mysql) => mysql.schema_changes = true,
-            Source::Generator(_) | Source::SqlServer(_) => self.refuse(
+            Source::Generator(_) | Source::SqlServer(_) | Source::DeadLetters(_) => self.refuse(
                 format!("sinks[{telling}].schema_changes"),
                 "this source tells no statements that change schemas",
                 "remove it: only MySQL and MariaDB log them",
