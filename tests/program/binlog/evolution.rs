@@ -165,6 +165,31 @@ fn rows_between_changes_that_nobody_saw_are_read_with_the_schema_of_their_time()
     }
 }
 
+/// The catalogue does not tell names of keys: what is known of them from the log stays.
+#[test]
+fn keys_are_known_behind_a_schema_that_the_catalogue_has_confirmed() {
+    for server in servers() {
+        let database = server.database("keys");
+        let mut client = server.client();
+        let mut told = Told::default();
+        client.sql(&format!("USE {database}; CREATE TABLE last (id INT PRIMARY KEY)"));
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        let mut process = start(&host);
+        client.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT, KEY i (a))");
+        told.insert(&mut client, &database, "t", 1);
+        client.sql("INSERT INTO last VALUES (1)");
+        wait_for(&mut process, &host, "t", "last", 1);
+        stop(process);
+        client.sql("ALTER TABLE t DROP KEY i, ADD b INT FIRST");
+        told.insert(&mut client, &database, "t", 2);
+        client.sql("ALTER TABLE t MODIFY id BIGINT, RENAME COLUMN a TO c");
+        told.insert(&mut client, &database, "t", 3);
+        client.sql("ALTER TABLE t ADD d INT; INSERT INTO last VALUES (2)");
+        run_to(&host, &["t"], 2);
+        told.compare(&host, "t");
+    }
+}
+
 #[test]
 fn an_alter_that_mariadb_logs_twice_counts_when_it_is_done() {
     let server = mariadb::start(&["--binlog-row-metadata=NO_LOG", "--binlog-alter-two-phase=ON"]);

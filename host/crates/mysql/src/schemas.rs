@@ -470,7 +470,7 @@ impl Schemas {
         // not kept open: the account may have few connections, and this is rare
         let mut conn = connector.connect().await?;
         let mut answers = Vec::new();
-        let mut names: Vec<TableName> = self.names.iter().chain(&self.wanted).cloned().collect();
+        let mut names: BTreeSet<TableName> = self.names.iter().chain(&self.wanted).cloned().collect();
         let mut all = self.all;
         if all && self.special_only {
             // mostly none or a few of them have such columns
