@@ -210,7 +210,7 @@ impl Definition {
         debug_assert!(charset.is_none_or(|charset| charset == "binary" || collations.has(charset)), "{charset:?}");
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            columns.push(column.in_table(charset)?);
+            columns.push(column.in_table(charset, None)?);
         }
         for name in &self.never_null {
             let column = columns.iter_mut().find(|column| column.name.eq_ignore_ascii_case(name))?;
