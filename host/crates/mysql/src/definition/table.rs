@@ -91,7 +91,9 @@ pub(super) fn constraint(tokens: &mut Tokens<'_>) -> Option<Option<Constraint>> 
         let (name, columns, whole) = key_of(&mut ahead)?;
         Constraint::Key(Key::unique(name.or(symbol), columns, whole))
     } else if ahead.word("INDEX") || ahead.word("KEY") || special(&mut ahead) {
-        let (name, columns, _) = key_of(&mut ahead)?;
+        // one of that name that is there already differs in nothing that counts
+        if_not_exists(&mut ahead);
+        let (name, columns, _) = key::read(&mut ahead)?;
         Constraint::Key(Key::unique(name, columns, false))
     } else if ahead.words(&["FOREIGN", "KEY"]) {
         if_not_exists(&mut ahead);
