@@ -3,9 +3,12 @@
 mod delivery;
 mod exactly_once;
 mod failures;
+mod keys;
 mod meeting;
 mod routing;
+mod security;
 mod start;
+mod topics;
 mod whole;
 
 use std::{
@@ -15,7 +18,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
+use sluicegate_config::{
+    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, Rate, RecordFormat, RecordHeaders, RecordKeys, Secret, Sink as Settings,
+    SinkKind, TopicCreation, WhenSlow,
+};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -80,6 +86,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
         plugin_versions,
         on_error,
         when_slow: WhenSlow::Hold,
+        rate: Rate::default(),
         kind: SinkKind::Kafka(kafka),
     }
 }
@@ -87,7 +94,13 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
-        topic: format!("{topic}.{{table}}"),
+        security: None,
+        topic: format!("{topic}.{{table}}").parse().unwrap(),
+        shared_topic: false,
+        name_case: NameCase::AsIs,
+        topics: TopicCreation::Automatic,
+        keys: RecordKeys::default(),
+        headers: RecordHeaders::default(),
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, Secret, SqlServerSource,
+    Format, KafkaSecurity, Secret, SqlServerSource,
+    keys::RecordKeys,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
+    template::{NameCase, Template},
 };
 use sluicegate_model::limits::{COPY_READERS, Limits, MOST_COPY_READERS};
 
@@ -51,6 +53,17 @@ pub enum Source {
     MySql(MySqlSource),
     /// Tables of a SQL Server database that have Change Tracking.
     SqlServer(SqlServerSource),
+    /// Changes that were set aside. No pipeline file has it: a replay does.
+    DeadLetters(Box<DeadLetterSource>),
+}
+
+/// A file of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterSource {
+    /// The file.
+    pub file: PathBuf,
+    /// The source that the changes came from.
+    pub origin: Source,
 }
 
 /// The embedded generator of a small shop's changes.
@@ -252,6 +265,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// What it may use beside its rows.
     pub grants: Grants,
+    /// Whether what it treats never passes untreated, whatever becomes of its entry in the pipeline file.
+    pub fail_closed: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -263,6 +278,7 @@ impl fmt::Debug for Plugin {
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
             .field("grants", &self.grants)
+            .field("fail_closed", &self.fail_closed)
             .finish_non_exhaustive()
     }
 }
@@ -304,12 +320,15 @@ pub struct Sink {
     pub on_error: OnError,
     /// Policy for the whole output.
     pub when_slow: WhenSlow,
+    /// How fast it takes changes at most.
+    pub rate: Rate,
     /// Where it writes.
     pub kind: SinkKind,
 }
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub enum SinkKind {
     /// Standard output, one record a line.
     Stdout,
@@ -328,11 +347,24 @@ pub struct Roll {
     pub every: Option<Duration>,
 }
 
+/// Where a file sink's records go inside its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate {
+    /// Template of the folders.
+    pub template: Template,
+    /// Whether tables share a folder where the template leaves out what they differ in.
+    pub shared: bool,
+    /// What becomes of the letters of names.
+    pub case: NameCase,
+}
+
 /// NDJSON files in a folder, numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSink {
     /// The folder.
     pub folder: PathBuf,
+    /// Folders inside it; `None` = none for lines, one for each table for CSV.
+    pub path: Option<PathTemplate>,
     /// File names are `{prefix}-{number:08}.ndjson` (or `.csv`), with `.zst` behind when compressed.
     pub prefix: String,
     /// When to roll.
@@ -382,13 +414,61 @@ pub struct Transactions {
     pub positions_topic: String,
 }
 
+/// Headers that tell of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordHeaders {
+    /// What happened to the row.
+    pub operation: bool,
+    /// Its lane, its place in the source's log, and its transaction.
+    pub position: bool,
+    /// When the source executed it.
+    pub source_time: bool,
+    /// The pipeline's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a Kafka sink does about topics that are not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TopicCreation {
+    /// The brokers make them with the first record, if they are set to.
+    #[default]
+    Automatic,
+    /// An error, before the first record.
+    MustExist,
+    /// The sink makes them.
+    Create(TopicSettings),
+}
+
+/// The settings of topics that a sink makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Partitions; `None` = as the brokers are set.
+    pub partitions: Option<u64>,
+    /// Brokers that hold each partition; `None` = as the brokers are set.
+    pub replication_factor: Option<u64>,
+    /// Kafka's topic configuration.
+    pub config: BTreeMap<String, String>,
+}
+
 /// A Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSink {
     /// `host:port,…`.
     pub brokers: String,
-    /// Topic template: `{database}`, `{schema}`, `{table}` are replaced.
-    pub topic: String,
+    /// TLS and login; `None` = plain text without a login, or what `options` say of them.
+    pub security: Option<KafkaSecurity>,
+    /// Template of the topics.
+    pub topic: Template,
+    /// Whether tables share a topic where the template leaves out what they differ in.
+    pub shared_topic: bool,
+    /// What becomes of the letters of names in a topic.
+    pub name_case: NameCase,
+    /// What is done about topics that are not there.
+    pub topics: TopicCreation,
+    /// Headers of all records.
+    pub headers: RecordHeaders,
+    /// Keys of records, and what decides their partitions.
+    pub keys: RecordKeys,
     /// Whether a delete is followed by a record without a value.
     pub tombstones: bool,
     /// Tables without a primary key.

@@ -14,6 +14,7 @@ mod csv;
 mod destinations;
 mod formats;
 mod full_disk;
+mod paths;
 mod taken_away;
 mod visible;
 
@@ -26,6 +27,7 @@ fn numbers() -> Numbers {
 fn settings(folder: &Path, roll: u64, zstd: Option<i32>) -> Settings {
     Settings {
         folder: folder.join("out"),
+        path: None,
         prefix: "orders".into(),
         roll: Roll { bytes: roll, every: None },
         zstd,

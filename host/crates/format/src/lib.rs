@@ -27,6 +27,7 @@ mod json;
 mod json_format;
 mod key;
 mod maxwell;
+mod partition_key;
 mod record;
 mod row;
 mod temporal;
@@ -37,6 +38,7 @@ pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};
 pub use json_format::JsonFormat;
+pub use partition_key::PartitionKey;
 
 use sluicegate_model::change::Operation;
 

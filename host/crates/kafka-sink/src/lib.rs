@@ -14,18 +14,26 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod client;
+mod creation;
 mod foresee;
+mod handshake;
+mod headers;
+mod key;
+mod partition;
 mod positions;
 mod record;
 mod resume;
+mod route;
+mod security;
 mod size;
+mod token;
 mod topic;
 mod transaction;
+mod trouble;
 
 use std::{
     collections::HashSet,
     ops::Range,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -41,26 +49,29 @@ pub use resume::KafkaResume;
 pub use topic::metric;
 
 use client::{Client, Failure, Reports, TRUNCATE, is_record};
-use record::{Buffers, Place, Record, Records, insert};
+use creation::Creation;
+use headers::{ChangeHeaders, Told};
+use key::{Key, KeyPlans, Partition, write_key};
+use partition::Partitions;
+use record::{Buffers, Record, Records, insert};
+use route::Route;
 use size::Sizes;
+use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
-use sluicegate_config::{KafkaSink as Settings, Keyless};
+use sluicegate_config::{Field, KafkaSink as Settings};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Place as ColumnPlace, TableRows},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Truncate},
 };
-use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination};
+use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination, route::Variant};
 
 /// Debezium's header on the delete of a row whose key changes: the key that it has from now on.
 const NEW_KEY: &str = "__debezium.newkey";
 /// Debezium's header on the insert that follows: the key that it had.
 const OLD_KEY: &str = "__debezium.oldkey";
-
-/// Our header that tells which plugins made the record.
-const VERSIONS: &str = "sluicegate.plugins";
 
 /// How long one look at the delivery reports waits for them.
 const POLL: Duration = Duration::from_millis(1);
@@ -77,9 +88,13 @@ pub struct KafkaSink {
     settings: Settings,
     encoder: Encoder,
     topics: Topics,
+    partitions: Partitions,
+    keys: KeyPlans,
     sizes: Sizes,
     /// How long a look into the cluster may take when an error is to be explained.
     patience: Duration,
+    /// Of every record, where any are wanted.
+    headers: Option<ChangeHeaders>,
     /// Whether the plugins' versions are a header.
     versions: bool,
     policy: Policy,
@@ -105,35 +120,17 @@ struct Retained {
     sent: Range<usize>,
 }
 
-#[derive(Clone)]
-struct Route {
-    /// The table's topic; `None` when a plugin chose one that no topic can have.
-    topic: Option<Arc<str>>,
-    key: Key,
-    /// The column that holds the rows' own topics.
-    column: Option<usize>,
-    /// Whether there are header columns.
-    headers: bool,
-    /// Whether rows of this batch may lack values.
-    partial: bool,
-}
-
-/// What the key of a table's records is.
-#[derive(Clone, Copy, PartialEq)]
-enum Key {
-    Primary,
-    WholeRow,
-    None,
-}
-
 impl KafkaSink {
     /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
         let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
-        let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
         Ok(Self {
             client,
-            topics: Topics::new(&settings.topic, limits.destinations),
+            topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
+            partitions: Partitions::new(limits.connect_timeout),
+            keys: KeyPlans::default(),
+            headers: ChangeHeaders::new(&settings.headers),
             settings,
             encoder,
             sizes,
@@ -149,38 +146,6 @@ impl KafkaSink {
             buffers: Buffers::default(),
             transaction,
         })
-    }
-
-    /// Finds the topics and kinds of key of the batch's tables.
-    fn route(&mut self, batch: &Batch) -> Result<()> {
-        self.routes.clear();
-        for rows in &batch.tables {
-            let key = match self.settings.keyless {
-                _ if rows.table.has_key() => Key::Primary,
-                Keyless::WholeRow => Key::WholeRow,
-                Keyless::NoKey => Key::None,
-                Keyless::Stop => {
-                    return Err(Error::new(
-                        ErrorKind::Sink,
-                        format!("table {} has no primary key, so its records have no key", rows.table.name),
-                    )
-                    .remedy("give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out"));
-                }
-            };
-            let table = &rows.table;
-            let topic = match &table.destination {
-                None => Some(self.topics.topic(&table.name)?),
-                Some(chosen) => self.topics.chosen(chosen)?,
-            };
-            self.routes.push(Route {
-                topic,
-                key,
-                column: table.destination_column(),
-                headers: table.has_headers(),
-                partial: rows.may_be_absent(),
-            });
-        }
-        Ok(())
     }
 
     /// Gives the records of one change to librdkafka, all or none. Answers `false` when it has given none, because the brokers may
@@ -211,54 +176,70 @@ impl KafkaSink {
         let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
         self.buffers.clear();
         let (before, after) = (change.before != NO_IMAGE, change.after != NO_IMAGE);
-        if route.partial {
+        let plan = &route.plan;
+        if plan.may_lack(route.partial) {
             let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
-            [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
+            let images = [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE);
+            images.into_iter().try_for_each(|row| plan.check(rows, row, route.partial))?;
         }
         if after {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key)?;
+            write_key(&mut self.encoder, plan.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
-            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
+            write_key(&mut self.encoder, plan.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
         let other_key = self.buffers.key != self.buffers.old_key;
+        let mut other_shard = false;
+        if let Partition::Columns(columns) = &plan.partition {
+            let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
+            let Buffers { shard, old_shard, .. } = &mut self.buffers;
+            for (row, out) in [(change.after, &mut *shard), (change.before, &mut *old_shard)] {
+                if row != NO_IMAGE {
+                    columns.write(rows, row, out);
+                }
+            }
+            other_shard = before && after && shard != old_shard;
+        }
         let pair = self.encoder.split(batch, change);
         let leaves = match change.operation {
             Operation::Delete => true,
-            Operation::Update => after && (other_key || route.column.is_some() || pair.is_some()),
+            Operation::Update => after && (other_key || other_shard || route.column.is_some() || pair.is_some()),
             _ => false,
         };
-        let old = if before && leaves { Some(self.place(batch, change.table, change.before, &route)?) } else { None };
-        let new = if after { Some(self.place(batch, change.table, change.after, &route)?) } else { None };
-        let keyed = route.key != Key::None;
-        let tombstone = self.settings.tombstones && keyed;
-        let mut records = Records { keyed, tombstone, leaving: true, gone: None, came: None };
-        let Buffers { key, old_key, value, old_value } = &mut self.buffers;
+        let old = if before && leaves { Some(self.place(batch, change, change.before, &route)?) } else { None };
+        let new = if after { Some(self.place(batch, change, change.after, &route)?) } else { None };
+        let mut records = Records { keyed: plan.key != Key::None, tombstone: plan.tombstones, leaving: true, gone: None, came: None };
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
-                records.leaving = self.encoder.value(batch, change, old_value)?;
+                records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
-            (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
+            (Operation::Update, Some(mut old), Some(mut new)) if other_key || other_shard || old.topic != new.topic => {
                 if route.partial {
                     destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
                 }
+                let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+                let insertion = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+                if self.topics.template().has(Field::Operation) || self.settings.headers.operation {
+                    old = self.place(batch, &delete, change.before, &route)?;
+                    new = self.place(batch, &insertion, change.after, &route)?;
+                }
+                let Buffers { key, old_key, value, old_value, .. } = &mut self.buffers;
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
-                let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
                 records.leaving = self.encoder.value(batch, &delete, old_value)?;
-                self.encoder.value(batch, &Change { operation: Operation::Insert, before: NO_IMAGE, ..*change }, value)?;
+                self.encoder.value(batch, &insertion, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
             }
             (Operation::Update, Some(old), Some(new)) if let Some([first, second]) = pair => {
-                self.encoder.value(batch, &first, old_value)?;
-                self.encoder.value(batch, &second, value)?;
+                self.encoder.value(batch, &first, &mut self.buffers.old_value)?;
+                self.encoder.value(batch, &second, &mut self.buffers.value)?;
                 (records.gone, records.came, records.tombstone) = (Some(old), Some(new), false);
             }
             (_, _, Some(new)) => {
-                self.encoder.value(batch, change, value)?;
+                self.encoder.value(batch, change, &mut self.buffers.value)?;
                 records.came = Some(new);
             }
             _ => return Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
@@ -274,28 +255,6 @@ impl KafkaSink {
         }
     }
 
-    /// Where the row's record goes, and its headers: those of the table's columns, then the plugins' versions.
-    fn place(&mut self, batch: &Batch, table: u32, row: u32, route: &Route) -> Result<Place> {
-        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
-        let rows = batch.tables.get(table as usize).ok_or_else(dangling)?;
-        let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
-        let topic = match own {
-            Some(own) => self.topics.chosen(own)?,
-            None => route.topic.clone(),
-        };
-        let topic = topic.ok_or_else(|| bad_destination(&rows.table.name))?;
-        let mut headers = None;
-        if route.headers {
-            self.encoder.headers(batch, table, row, |name, value| headers = Some(insert(headers.take(), name, value)))?;
-        }
-        if self.versions
-            && let Some(versions) = &batch.versions
-        {
-            headers = Some(insert(headers, VERSIONS, versions.as_bytes()));
-        }
-        Ok(Place { topic, headers })
-    }
-
     /// Gives one record to librdkafka, and waits for room in its queue if need be.
     fn send(&self, record: Record<'_>, opaque: usize) -> Result<()> {
         let topic = record.topic.clone();
@@ -303,9 +262,7 @@ impl KafkaSink {
         out.key = record.key;
         out.payload = record.value;
         out.headers = record.headers;
-        if record.key.is_none() {
-            out.partition = Some(0); // one partition, so that the order is kept
-        }
+        out.partition = record.partition;
         self.give(out, &topic)
     }
 
@@ -364,7 +321,7 @@ impl KafkaSink {
         while self.client.in_flight_count() > 0 {
             self.client.poll(POLL);
             self.check_final()?;
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         self.check_final()
     }
@@ -445,6 +402,13 @@ impl KafkaSink {
         Ok(())
     }
 
+    /// Takes the reports that are there.
+    fn look(&self) {
+        for _ in 0..POLLS_A_BATCH {
+            self.client.poll(Duration::ZERO);
+        }
+    }
+
     /// Keeps changes until they are acknowledged.
     fn retain(&mut self, batch: &Batch, sent: Range<usize>) {
         let kept = !self.policy.stops() || self.transaction.is_some();
@@ -452,44 +416,6 @@ impl KafkaSink {
             self.retained_bytes += batch.bytes;
             self.retained.push(Retained { batch: batch.clone(), sent });
         }
-    }
-}
-
-/// The error when the brokers do not take the record of an emptied table. It is no change that could be set aside.
-fn truncate_refused(failure: &Failure) -> Error {
-    let what = format!("the brokers refused the record that says that a table was emptied, for topic `{}`", failure.topic);
-    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
-        "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
-    )
-}
-
-/// A key is made of values that are there.
-#[cold]
-fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
-    let table = &rows.table;
-    let absent = match key {
-        Key::Primary => rows.first_absent(table.key(), row),
-        Key::WholeRow => {
-            rows.first_absent((0..table.columns.len()).filter(|column| table.columns[*column].place == ColumnPlace::Value), row)
-        }
-        Key::None => None,
-    };
-    match absent.and_then(|column| table.columns.get(column)) {
-        None => Ok(()),
-        Some(column) => Err(Error::new(
-            ErrorKind::Record,
-            format!("a record of table {} has no whole key: the source did not send column `{}` with the row", table.name, column.name),
-        )
-        .remedy("let the source send whole rows (mysql: binlog_row_image = FULL); for a table without a primary key, give it one, or set `keyless: no-key`")),
-    }
-}
-
-/// Writes the key of a row image.
-fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<()> {
-    match key {
-        Key::Primary => encoder.key(batch, table, row, out).map(drop),
-        Key::WholeRow => encoder.row_key(batch, table, row, out),
-        Key::None => Ok(()),
     }
 }
 
@@ -525,35 +451,47 @@ impl Sink for KafkaSink {
             }
         }
         self.retain(batch, from..batch.changes.len());
-        for _ in 0..POLLS_A_BATCH {
-            self.client.poll(Duration::ZERO);
-        }
+        self.look();
         self.check_final()
+    }
+
+    /// Also without records, librdkafka wants to be looked at: it may need a new access token.
+    fn idle(&mut self) -> Result<()> {
+        self.look();
+        Ok(())
     }
 
     /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
     /// before it and before everything after it.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
-        let table = &truncate.table;
-        let topic = match &table.destination {
-            None => Some(self.topics.topic(&table.name)?),
-            Some(chosen) => self.topics.chosen(chosen)?,
+        let truncate = match &mark.kind {
+            MarkKind::Truncate(truncate) => truncate,
+            // a row follows that says so: whoever reads it has what came before it
+            MarkKind::Drained(_) if self.transaction.is_none() => return self.settle(),
+            _ => return Ok(()),
         };
+        let table = &truncate.table;
+        self.topics.begin();
+        let number = self.topics.table(&table.name);
+        let variant = Variant::of_truncate(self.topics.template(), truncate.event.time_us);
+        let topic = self.topics.topic(number, table.destination.as_deref(), variant)?;
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
+        let Truncate { event, transaction, .. } = truncate;
+        let told = Told { operation: "truncate", lane: &mark.lane, event, transaction, row: 0 };
+        let headers = self.headers.as_mut().and_then(|headers| headers.add(&told, None));
         if self.transaction.is_some() {
             let mut value = Vec::new();
             self.encoder.truncate_value(truncate, &mut value)?;
-            return self.truncate(topic, value);
+            return self.truncate(topic, value, headers);
         }
         self.settle()?;
         self.buffers.clear();
         self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
-        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, TRUNCATE)?;
+        self.send(Record { topic, partition: Some(0), key: None, value: Some(&self.buffers.value), headers }, TRUNCATE)?;
         let settled = self.wait_for_all();
         let reports: &Reports = self.client.context();
         match reports.failure().take() {
-            Some(failure) if is_record(failure.code) => Err(truncate_refused(&failure)),
+            Some(failure) if is_record(failure.code) => Err(client::truncate_refused(&failure)),
             _ => settled,
         }
     }

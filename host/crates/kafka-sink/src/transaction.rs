@@ -16,6 +16,7 @@ use std::{
 
 use rdkafka::{
     error::{KafkaError, RDKafkaError},
+    message::OwnedHeaders,
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
@@ -23,9 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{Client, Failure, OWN, Reports, TRUNCATE, is_record},
+    client::{self, Client, Failure, OWN, Reports, TRUNCATE, is_record},
     positions::{self, PARTITION},
     record::Record,
+    trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
@@ -76,7 +78,7 @@ pub(super) struct Transaction {
     /// Nothing more can be written into it: it has to be aborted.
     pub broken: Cell<bool>,
     /// The record of an emptied table, which stands in a transaction by itself.
-    truncate: Option<(Arc<str>, Vec<u8>)>,
+    truncate: Option<(Arc<str>, Vec<u8>, Option<OwnedHeaders>)>,
 }
 
 impl Transaction {
@@ -114,6 +116,11 @@ pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transac
                 client.poll(POLL);
             }
             Err(error) => {
+                let reports: &Reports = client.context();
+                let trouble = reports.last_trouble();
+                if let Some(error) = trouble.and_then(|trouble| explain(settings, &trouble, timeout)) {
+                    return Err(error.that_may_pass(true));
+                }
                 let code = error.rdkafka_error_code();
                 let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable())
                     || matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure));
@@ -211,17 +218,20 @@ impl KafkaSink {
     }
 
     /// A table was emptied. The pipeline commits before and behind it, so that no reader of another partition is past it.
-    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>) -> Result<()> {
+    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>, headers: Option<OwnedHeaders>) -> Result<()> {
         self.begin_transaction()?;
         if let Some(transaction) = &mut self.transaction {
-            transaction.truncate = Some((topic, value));
+            transaction.truncate = Some((topic, value, headers));
         }
         self.send_truncate()
     }
 
     fn send_truncate(&mut self) -> Result<()> {
-        let Some((topic, value)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else { return Ok(()) };
-        match self.send(Record { topic: topic.clone(), key: None, value: Some(value), headers: None }, TRUNCATE) {
+        let Some((topic, value, headers)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else {
+            return Ok(());
+        };
+        let record = Record { topic: topic.clone(), partition: Some(0), key: None, value: Some(value), headers: headers.clone() };
+        match self.send(record, TRUNCATE) {
             Err(_) if self.is_broken() => Ok(()),
             other => other,
         }
@@ -242,7 +252,7 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                TRUNCATE if is_record(failure.code) => super::truncate_refused(&failure),
+                TRUNCATE if is_record(failure.code) => client::truncate_refused(&failure),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();
@@ -328,7 +338,7 @@ impl KafkaSink {
                     .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
             }
             self.client.poll(POLL);
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         Ok(())
     }

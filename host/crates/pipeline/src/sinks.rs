@@ -48,7 +48,10 @@ pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits
 pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> JsonFormat {
     let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
     let format = if sink.plugin_versions == PluginVersions::Member { format.with_versions() } else { format };
-    if matches!(sink.kind, SinkKind::Kafka(_)) { format.with_headers_beside() } else { format }
+    match &sink.kind {
+        SinkKind::Kafka(kafka) => format.with_headers_beside().with_keys(&kafka.keys),
+        SinkKind::Stdout | SinkKind::File(_) => format,
+    }
 }
 
 /// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.

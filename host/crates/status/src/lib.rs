@@ -85,6 +85,11 @@ impl Warnings {
         }
     }
 
+    /// Those there are no longer stand.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// All of them.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -137,6 +142,12 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
+    /// Times that a table had no more.
+    pub finished_tables: Number,
+    /// Times that all tables of a schema had no more.
+    pub finished_schemas: Number,
+    /// Times that nothing had any more.
+    pub no_more_data: Number,
 }
 
 impl SourceStatus {

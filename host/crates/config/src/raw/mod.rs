@@ -3,6 +3,8 @@
 
 mod format;
 mod http;
+mod kafka_security;
+mod keys;
 mod limits;
 mod plugin;
 mod secret;
@@ -10,6 +12,7 @@ mod sink;
 mod snapshot;
 mod source;
 mod sqlserver;
+mod topics;
 
 use std::collections::BTreeMap;
 
@@ -21,11 +24,14 @@ pub(super) use format::{
     RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
+pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
+pub(super) use keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
-    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,
+    RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,
+    RawShared, RawSink, RawWhenSlow,
 };
 pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
@@ -33,6 +39,7 @@ pub(super) use sqlserver::{
     RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder,
     RawTrackedStart, RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
 };
+pub(super) use topics::{RawTopics, RawTopicsWord};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]

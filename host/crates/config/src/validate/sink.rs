@@ -4,19 +4,27 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind, Transactions, WhenSlow,
+        Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordHeaders, Roll, Sink, SinkKind, Transactions,
+        WhenSlow,
         raw::{
-            RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
-            RawWhenSlow,
+            RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll,
+            RawShared, RawSink, RawWhenSlow,
         },
         refused_option,
     },
     check::Check,
+    routing::{is_topic, name_case},
 };
 
 impl Check<'_> {
-    pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
+    pub(super) fn sink(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, raw: RawSink) -> Sink {
         let mut tombstones = None;
+        let raw_rate = match &raw {
+            RawSink::Stdout(raw) => (raw.rows_per_second, raw.bytes_per_second),
+            RawSink::File(raw) => (raw.rows_per_second, raw.bytes_per_second),
+            RawSink::Kafka(raw) => (raw.rows_per_second, raw.bytes_per_second),
+        };
+        let rate = self.rate_of(path, raw_rate.0, raw_rate.1);
         let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
@@ -35,7 +43,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
                 tombstones = raw.tombstones;
-                (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, raw))
+                (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, labels, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
@@ -47,7 +55,7 @@ impl Check<'_> {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
             Some(RawWhenSlow::Apart) => WhenSlow::Apart,
         };
-        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, kind }
+        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, rate, kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
@@ -57,7 +65,16 @@ impl Check<'_> {
             self.refuse(format!("{path}.zstd"), "there is no such zstd level", "write a level from 1 (fast) to 19 (small)");
         }
         let folder = self.path(&format!("{path}.folder"), &raw.folder);
-        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd, records: FileRecords::Lines })
+        let shared = matches!(raw.shared_path, Some(RawShared::Allow));
+        let inside = self.folders(path, raw.path.as_deref(), shared, raw.name_case);
+        SinkKind::File(FileSink {
+            folder,
+            path: inside,
+            prefix,
+            roll: self.roll(path, &raw.roll),
+            zstd: raw.zstd,
+            records: FileRecords::Lines,
+        })
     }
 
     fn roll(&mut self, path: &str, raw: &RawRoll) -> Roll {
@@ -69,8 +86,9 @@ impl Check<'_> {
         Roll { bytes, every }
     }
 
-    fn kafka(&mut self, path: &str, pipeline: &str, raw: RawKafkaSink) -> SinkKind {
+    fn kafka(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
+        let security = self.kafka_security(path, &mut raw);
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
@@ -80,13 +98,25 @@ impl Check<'_> {
             let value = self.secret(&at, value.0);
             options.insert(name, value);
         }
-        let topic = raw.topic.unwrap_or_else(|| "{database}.{table}".into());
-        if let Err((what, remedy)) = topic_template(&topic) {
-            self.refuse(format!("{path}.topic"), what, remedy);
-        }
+        let topic = self.topic(&format!("{path}.topic"), raw.topic.as_deref());
+        let topics = self.topics(&format!("{path}.topics"), raw.topics);
+        let has = |header| raw.headers.contains(&header);
+        let headers = RecordHeaders {
+            operation: has(RawHeader::Operation),
+            position: has(RawHeader::Position),
+            source_time: has(RawHeader::SourceTime),
+            labels: if has(RawHeader::Labels) { labels.clone() } else { BTreeMap::new() },
+        };
+        let keys = self.keys(path, raw.key, raw.partition_by, raw.per_table);
         SinkKind::Kafka(KafkaSink {
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
+            security,
             topic,
+            shared_topic: matches!(raw.shared_topic, Some(RawShared::Allow)),
+            name_case: name_case(raw.name_case),
+            topics,
+            keys,
+            headers,
             tombstones: raw.tombstones.unwrap_or(true),
             keyless: match raw.keyless {
                 None | Some(RawKeyless::Stop) => Keyless::Stop,
@@ -117,7 +147,7 @@ impl Check<'_> {
         let sink = raw.name.as_deref().unwrap_or("kafka");
         let transactional_id = raw.transactional_id.clone().unwrap_or_else(|| format!("sluicegate.{pipeline}.{sink}"));
         let positions_topic = raw.positions_topic.clone().unwrap_or_else(|| format!("sluicegate.positions.{pipeline}.{sink}"));
-        if topic_template(&positions_topic).is_err() || positions_topic.contains('{') || positions_topic.len() > 249 {
+        if !is_topic(&positions_topic) || positions_topic.len() > 249 {
             self.refuse(format!("{path}.positions_topic"), "Kafka allows no such topic name", "use letters, digits, `.`, `_` and `-`");
         }
         Delivery::ExactlyOnce(Transactions {
@@ -140,19 +170,4 @@ fn member(raw: Option<RawMemberVersions>) -> PluginVersions {
         None | Some(RawMemberVersions::None) => PluginVersions::Omitted,
         Some(RawMemberVersions::Member) => PluginVersions::Member,
     }
-}
-
-/// Whether the template's placeholders are known and the rest can stand in a topic's name.
-fn topic_template(template: &str) -> Result<(), (&'static str, &'static str)> {
-    let mut rest = template.to_owned();
-    for placeholder in ["{database}", "{schema}", "{table}"] {
-        rest = rest.replace(placeholder, "x");
-    }
-    if rest.contains(['{', '}']) {
-        return Err(("unknown placeholder", "use only `{database}`, `{schema}` and `{table}`"));
-    }
-    if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-        return Err(("Kafka allows no such topic name", "use letters, digits, `.`, `_`, `-` and the placeholders"));
-    }
-    Ok(())
 }
