@@ -6,6 +6,7 @@ mod failures;
 mod keys;
 mod meeting;
 mod routing;
+mod security;
 mod start;
 mod topics;
 mod whole;
@@ -93,6 +94,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
+        security: None,
         topic: format!("{topic}.{{table}}").parse().unwrap(),
         shared_topic: false,
         name_case: NameCase::AsIs,

@@ -13,6 +13,7 @@ mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kafka_option;
+mod kafka_security;
 pub mod keys;
 pub mod pipeline;
 mod problem;
@@ -36,11 +37,12 @@ pub use format::{
     RecordFormat, TimeMode, ValueModes,
 };
 pub use kafka_option::refused_option;
+pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
 pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
-    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, PathTemplate, Pipeline, Plugin,
-    PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns,
-    TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
+    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, PathTemplate,
+    Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt,
+    TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use schema::schema;
 pub use secret::Secret;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, Secret, SqlServerSource,
+    Format, KafkaSecurity, Secret, SqlServerSource,
     keys::RecordKeys,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
     template::{NameCase, Template},
@@ -53,6 +53,17 @@ pub enum Source {
     MySql(MySqlSource),
     /// Tables of a SQL Server database that have Change Tracking.
     SqlServer(SqlServerSource),
+    /// Changes that were set aside. No pipeline file has it: a replay does.
+    DeadLetters(Box<DeadLetterSource>),
+}
+
+/// A file of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterSource {
+    /// The file.
+    pub file: PathBuf,
+    /// The source that the changes came from.
+    pub origin: Source,
 }
 
 /// The embedded generator of a small shop's changes.
@@ -254,6 +265,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// What it may use beside its rows.
     pub grants: Grants,
+    /// Whether what it treats never passes untreated, whatever becomes of its entry in the pipeline file.
+    pub fail_closed: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -265,6 +278,7 @@ impl fmt::Debug for Plugin {
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
             .field("grants", &self.grants)
+            .field("fail_closed", &self.fail_closed)
             .finish_non_exhaustive()
     }
 }
@@ -314,6 +328,7 @@ pub struct Sink {
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub enum SinkKind {
     /// Standard output, one record a line.
     Stdout,
@@ -440,6 +455,8 @@ pub struct TopicSettings {
 pub struct KafkaSink {
     /// `host:port,…`.
     pub brokers: String,
+    /// TLS and login; `None` = plain text without a login, or what `options` say of them.
+    pub security: Option<KafkaSecurity>,
     /// Template of the topics.
     pub topic: Template,
     /// Whether tables share a topic where the template leaves out what they differ in.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod format;
+mod kafka_security;
 mod routing;
 mod schema;
 mod snapshot;

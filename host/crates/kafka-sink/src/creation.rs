@@ -5,7 +5,6 @@ use std::{collections::HashSet, time::Duration};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    config::FromClientConfigAndContext,
     error::KafkaError,
     types::RDKafkaErrorCode as Code,
 };
@@ -13,6 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     client::{self, Reports},
+    token::Tokens,
     topic::metric,
 };
 use sluicegate_config::{KafkaSink as Settings, TopicCreation, TopicSettings};
@@ -23,6 +23,7 @@ pub(super) struct Creation {
     /// With which they are made; `None`: they have to be there.
     settings: Option<TopicSettings>,
     config: ClientConfig,
+    tokens: Tokens,
     admin: Option<(AdminClient<Reports>, Runtime)>,
     there: HashSet<Box<str>>,
     timeout: Duration,
@@ -43,7 +44,8 @@ impl Creation {
         // an administrator is no producer of the transactions
         config.remove("transactional.id");
         config.remove("transaction.timeout.ms");
-        Ok(Some(Self { settings: wanted, config, admin: None, there: HashSet::new(), timeout: limits.connect_timeout }))
+        let (tokens, there) = (Tokens::of(settings), HashSet::new());
+        Ok(Some(Self { settings: wanted, config, tokens, admin: None, there, timeout: limits.connect_timeout }))
     }
 
     /// Sees to it that a topic is there.
@@ -118,10 +120,13 @@ impl Creation {
     fn admin(&mut self) -> Result<(&AdminClient<Reports>, &Runtime)> {
         let fault = |text: &str| Error::new(ErrorKind::Sink, text);
         let admin = match self.admin.take() {
-            Some(admin) => admin,
+            Some((admin, runtime)) => {
+                // nobody polls it, so that it asks for none
+                self.tokens.give(admin.inner())?;
+                (admin, runtime)
+            }
             None => {
-                let admin = AdminClient::from_config_and_context(&self.config, Reports::new(None))
-                    .map_err(|e| fault("the Kafka client for topics cannot be set up").caused_by(e))?;
+                let admin = client::admin(&self.config, &self.tokens)?;
                 let runtime = tokio::runtime::Builder::new_current_thread().build();
                 (admin, runtime.map_err(|e| fault("no answer can be waited for").caused_by(e))?)
             }

@@ -16,6 +16,7 @@
 mod client;
 mod creation;
 mod foresee;
+mod handshake;
 mod headers;
 mod key;
 mod partition;
@@ -23,9 +24,12 @@ mod positions;
 mod record;
 mod resume;
 mod route;
+mod security;
 mod size;
+mod token;
 mod topic;
 mod transaction;
+mod trouble;
 
 use std::{
     collections::HashSet,
@@ -53,6 +57,7 @@ use partition::Partitions;
 use record::{Buffers, Record, Records, insert};
 use route::Route;
 use size::Sizes;
+use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
@@ -120,7 +125,7 @@ impl KafkaSink {
     /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
         let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
-        let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
         Ok(Self {
             client,
             topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
@@ -402,6 +407,13 @@ impl KafkaSink {
         Ok(())
     }
 
+    /// Takes the reports that are there.
+    fn look(&self) {
+        for _ in 0..POLLS_A_BATCH {
+            self.client.poll(Duration::ZERO);
+        }
+    }
+
     /// Keeps changes until they are acknowledged.
     fn retain(&mut self, batch: &Batch, sent: Range<usize>) {
         let kept = !self.policy.stops() || self.transaction.is_some();
@@ -418,14 +430,6 @@ fn untold(table: &str) -> Error {
         format!("a delete of table {table} would be told by a record without a value only, whose key would stand for other rows, too");
     Error::new(ErrorKind::Sink, what).remedy(
         "let the key hold the primary key, or set the format's `delete_tombstone_handling_mode` to another mode; then start again: nothing is lost",
-    )
-}
-
-/// The error when the brokers do not take the record of an emptied table. It is no change that could be set aside.
-fn truncate_refused(failure: &Failure) -> Error {
-    let what = format!("the brokers refused the record that says that a table was emptied, for topic `{}`", failure.topic);
-    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
-        "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
     )
 }
 
@@ -461,10 +465,14 @@ impl Sink for KafkaSink {
             }
         }
         self.retain(batch, from..batch.changes.len());
-        for _ in 0..POLLS_A_BATCH {
-            self.client.poll(Duration::ZERO);
-        }
+        self.look();
         self.check_final()
+    }
+
+    /// Also without records, librdkafka wants to be looked at: it may need a new access token.
+    fn idle(&mut self) -> Result<()> {
+        self.look();
+        Ok(())
     }
 
     /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
@@ -497,7 +505,7 @@ impl Sink for KafkaSink {
         let settled = self.wait_for_all();
         let reports: &Reports = self.client.context();
         match reports.failure().take() {
-            Some(failure) if is_record(failure.code) => Err(truncate_refused(&failure)),
+            Some(failure) if is_record(failure.code) => Err(client::truncate_refused(&failure)),
             _ => settled,
         }
     }

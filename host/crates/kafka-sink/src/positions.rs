@@ -9,7 +9,7 @@ use std::{
 use rdkafka::{
     ClientConfig, Message, Offset as KafkaOffset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    config::FromClientConfigAndContext,
+    client::OAuthToken,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode as Code,
@@ -17,7 +17,11 @@ use rdkafka::{
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use super::client::Reports;
+use super::{
+    client::{self, Reports},
+    security::{self, renewed},
+    token::Tokens,
+};
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -243,8 +247,7 @@ impl Topic<'_> {
     }
 
     fn admin(&self) -> Result<(AdminClient<Reports>, Runtime)> {
-        let admin = AdminClient::from_config_and_context(self.config, Reports::new(None))
-            .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client for questions cannot be set up").caused_by(e))?;
+        let admin = client::admin(self.config, &Tokens::of(self.settings))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::new(ErrorKind::Internal, "no answer of the brokers can be waited for").caused_by(e))?;
@@ -329,19 +332,23 @@ impl Topic<'_> {
             .set("auto.offset.reset", "earliest");
         for (name, value) in &self.settings.options {
             if CONNECTION_OPTIONS.iter().any(|prefix| name.starts_with(prefix)) {
-                config.set(name, value.reveal());
+                config.set(name, renewed(value, name)?.reveal());
             }
         }
-        config
-            .create_with_context(Quiet)
-            .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client that reads the positions topic cannot be set up").caused_by(e))
+        security::apply(&mut config, self.settings)?;
+        let tokens = Tokens::of(self.settings);
+        let consumer: BaseConsumer<Quiet> = config
+            .create_with_context(Quiet(tokens.clone()))
+            .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client that reads the positions topic cannot be set up").caused_by(e))?;
+        tokens.give(consumer.client())?;
+        Ok(consumer)
     }
 
     fn silent(&self, error: KafkaError) -> Error {
         let what = format!("no Kafka broker answered a question about the topic `{}`", self.transactions.positions_topic);
         Error::new(ErrorKind::Connection, what)
             .caused_by(error)
-            .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`")
+            .remedy("start the brokers, or correct `brokers` and, for TLS or a login, the sink's `tls` and `sasl`")
     }
 }
 
@@ -354,9 +361,15 @@ fn is_fault(error: &KafkaError) -> bool {
 }
 
 /// The consumer's log lines are the producer's, told twice.
-struct Quiet;
+struct Quiet(Tokens);
 
 impl rdkafka::ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.refreshed()
+    }
+
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "librdkafka", facility, "{message}");
     }

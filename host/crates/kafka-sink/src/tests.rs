@@ -24,6 +24,7 @@ fn numbers() -> Numbers {
 pub(crate) fn settings(brokers: &str) -> Settings {
     Settings {
         brokers: brokers.into(),
+        security: None,
         topic: "{database}.{table}".parse().unwrap(),
         shared_topic: false,
         name_case: NameCase::AsIs,

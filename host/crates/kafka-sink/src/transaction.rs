@@ -24,9 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{Client, Failure, OWN, Reports, TRUNCATE, is_record},
+    client::{self, Client, Failure, OWN, Reports, TRUNCATE, is_record},
     positions::{self, PARTITION},
     record::Record,
+    trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
@@ -115,6 +116,11 @@ pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transac
                 client.poll(POLL);
             }
             Err(error) => {
+                let reports: &Reports = client.context();
+                let trouble = reports.last_trouble();
+                if let Some(error) = trouble.and_then(|trouble| explain(settings, &trouble, timeout)) {
+                    return Err(error.that_may_pass(true));
+                }
                 let code = error.rdkafka_error_code();
                 let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable())
                     || matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure));
@@ -246,7 +252,7 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                TRUNCATE if is_record(failure.code) => super::truncate_refused(&failure),
+                TRUNCATE if is_record(failure.code) => client::truncate_refused(&failure),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();

@@ -36,6 +36,9 @@ pub const KAFKA_TRANSACTION_ATTEMPTS: u32 = 5;
 /// How long it goes by Kafka's default when it could not ask.
 pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a Kafka sink goes by an access token that does not say until when it counts: then it looks for a new one.
+pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
+
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
 pub const PLUGIN_HANDLES: usize = 4096;
@@ -78,7 +81,7 @@ pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 /// Servers of one source that may take each other's place.
 pub const SOURCE_HOSTS: usize = 16;
 
-/// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
+/// Bytes of a file of certificates that a source or a sink trusts (`ca_file`), or shows, at most. The public authorities together have a quarter of it.
 pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
@@ -111,6 +114,9 @@ pub const WATCHED_LINKS: usize = 40;
 
 /// How often watched files are looked at where no event tells of a change: file systems over a network have none.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a watched file that is open for writing, and is not written to, is waited for before it is read all the same.
+pub const WRITER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);

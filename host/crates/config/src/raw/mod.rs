@@ -3,6 +3,7 @@
 
 mod format;
 mod http;
+mod kafka_security;
 mod keys;
 mod limits;
 mod plugin;
@@ -23,6 +24,7 @@ pub(super) use format::{
     RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
+pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
 pub(super) use keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};

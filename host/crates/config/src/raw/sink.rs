@@ -8,8 +8,9 @@ use serde::Deserialize;
 use super::{
     super::quantity::{Size, Time},
     format::RawFormat,
+    kafka_security::{RawKafkaTls, RawSasl},
     keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys},
-    secret::RawOption,
+    secret::{RawOption, RawSecret},
     source::RawStart,
     topics::RawTopics,
 };
@@ -55,6 +56,7 @@ pub(crate) enum RawWhenSlow {
 /// Where changes go.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Sink")]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub(crate) enum RawSink {
     /// NDJSON files in a folder.
     #[serde(rename = "file")]
@@ -174,6 +176,20 @@ pub(crate) struct RawKafkaSink {
     pub bytes_per_second: Option<Size>,
     /// `host:port,…`
     pub brokers: String,
+    /// `disabled`, `required` (encrypted; the certificate is not checked), `verify-ca` (the certificate comes from an authority in
+    /// `ca_file`) or `verify-identity` (and is for the broker's host). Default: `disabled`; `verify-identity` where `sasl`, `ca_file` or
+    /// `cert_file` is set, except for `sasl` alone on a loopback address.
+    pub tls: Option<RawKafkaTls>,
+    /// CA certificates (PEM) for `verify-ca` and `verify-identity`. Default for `verify-identity`: the system's.
+    pub ca_file: Option<String>,
+    /// The client's certificate with its chain (PEM), for brokers that ask for one. Default: none.
+    pub cert_file: Option<String>,
+    /// The private key of `cert_file` (PEM).
+    pub key_file: Option<String>,
+    /// The password of an encrypted `key_file`. Default: none.
+    pub key_password: Option<RawSecret>,
+    /// The login at the brokers. Default: none.
+    pub sasl: Option<RawSasl>,
     /// Template of the topics. `{database}`, `{schema}`, `{table}`, `{operation}`, `{date}`, `{hour}` and `{destination}` (what a plugin
     /// chose, else `database.table`) are replaced. Default: `{database}.{table}`.
     pub topic: Option<String>,
@@ -213,7 +229,7 @@ pub(crate) struct RawKafkaSink {
     pub positions_topic: Option<String>,
     /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
     pub delivery_timeout: Option<Time>,
-    /// Further librdkafka settings, e.g. `security.protocol`. Those that would break order or durability are refused.
+    /// Further librdkafka settings, e.g. `linger.ms`. Those that would break order or durability are refused.
     #[serde(default)]
     pub options: BTreeMap<String, RawOption>,
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod format;
+mod kafka_security;
 mod keys;
 mod labels;
 mod limits;

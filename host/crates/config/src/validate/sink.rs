@@ -86,8 +86,9 @@ impl Check<'_> {
         Roll { bytes, every }
     }
 
-    fn kafka(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, raw: RawKafkaSink) -> SinkKind {
+    fn kafka(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
+        let security = self.kafka_security(path, &mut raw);
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
@@ -109,6 +110,7 @@ impl Check<'_> {
         let keys = self.keys(path, raw.key, raw.partition_by, raw.per_table);
         SinkKind::Kafka(KafkaSink {
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
+            security,
             topic,
             shared_topic: matches!(raw.shared_topic, Some(RawShared::Allow)),
             name_case: name_case(raw.name_case),
