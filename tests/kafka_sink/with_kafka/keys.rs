@@ -2,7 +2,11 @@
 
 use sluicegate_config::{KeyColumns, PartitionBy, TableKeys, TablePatterns};
 
+use sluicegate_harness::{host::Sluicegate, mariadb};
+
 use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn columns(name: &str) -> Vec<String> {
     vec![name.to_owned()]
@@ -54,6 +58,21 @@ fn records_have_the_key_that_the_settings_choose_for_their_table() {
     assert_eq!(seen(&broker, "keys.orders"), [r#"0 {"note":"a"} c"#, r#"0 {"note":"a"} d"#, r#"0 {"note":"b"} c"#, r#"0 {"note":"b"} d"#]);
     assert_eq!(seen(&broker, "keys.logs"), ["0 none c", "0 none u", "0 none d"]);
     assert_eq!(seen(&broker, "keys.lines"), [r#"0 {"id":1} c"#, r#"0 {"id":1} u"#, r#"0 {"id":1} d"#, r#"0 {"id":1} -"#]);
+}
+
+#[test]
+fn a_delete_that_only_a_tombstone_tells_is_never_lost_under_a_key_that_stands_for_several_rows() {
+    let broker = kafka::shared();
+    let keys = RecordKeys { key: KeyColumns::Columns(columns("note")), ..RecordKeys::default() };
+    let mut bench = Bench::open_in(with_keys(&broker, "untold", keys), RecordFormat::Plain.into());
+    let mut batch = batch(0, table("orders", true));
+    push(&mut batch, Some((1, "a")), None);
+    let error = fails(&mut bench, &batch);
+    assert_eq!(error.kind(), ErrorKind::Sink);
+    insta::assert_snapshot!(error, @r"
+    a delete of table shop.orders would be told by a record without a value only, whose key would stand for other rows, too
+      remedy: let the key hold the primary key, or set the format's `delete_tombstone_handling_mode` to another mode; then start again: nothing is lost
+    ");
 }
 
 #[test]
@@ -174,4 +193,69 @@ fn c41_headers_tell_of_the_change_and_of_the_pipelines_labels() {
     operation=delete lane=rows position=binlog.000001:4:1 transaction=0-1-77 source_time=2023-11-14T22:13:20.000000Z label.environment=test __debezium.newkey={"id":2}
     operation=insert lane=rows position=binlog.000001:4:1 transaction=0-1-77 source_time=2023-11-14T22:13:20.000000Z label.environment=test __debezium.oldkey={"id":1}
     "#);
+}
+
+#[test]
+fn c28_c34_c41_a_pipeline_file_chooses_topics_partitions_and_headers() {
+    let broker = kafka::shared();
+    let pipeline = format!(
+        "name: chosen
+labels: {{ environment: test }}
+source: {{ type: generator, changes: 2000, seed: 5 }}
+sinks:
+  - type: kafka
+    brokers: '{}'
+    topic: piped.{{table}}
+    name_case: upper
+    topics: {{ partitions: 5 }}
+    per_table: [{{ tables: [shop.orders], partition_by: [customer_id] }}]
+    headers: [operation, position, labels]
+    format: flat
+",
+        broker.brokers()
+    );
+    let ended =
+        Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline).run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let records = broker.records("piped.ORDERS");
+    let mut partitions: BTreeMap<String, i32> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.value.is_some()) {
+        let customer = field(record, "customer_id").unwrap().to_string();
+        assert_eq!(*partitions.entry(customer).or_insert(record.partition), record.partition);
+        let headers: BTreeMap<&str, Option<&str>> = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        assert_eq!(headers["sluicegate.label.environment"], Some("test"));
+        let operation = match field(record, "_op").unwrap().as_str().unwrap() {
+            "c" => "insert",
+            "u" => "update",
+            _ => "delete",
+        };
+        assert_eq!(headers["sluicegate.operation"], Some(operation));
+        assert!(headers.contains_key("sluicegate.lane") && headers.contains_key("sluicegate.position"));
+    }
+    let used: std::collections::BTreeSet<i32> = partitions.into_values().collect();
+    assert_eq!(used, (0..5).collect());
+}
+
+#[test]
+fn check_tells_of_key_columns_that_a_table_lacks_or_that_may_be_null() {
+    let (server, broker) = (mariadb::shared(), kafka::shared());
+    let database = server.database("keyed");
+    server.sql(&format!(
+        "CREATE TABLE {database}.orders (id INT PRIMARY KEY, note TEXT); CREATE TABLE {database}.lines (id INT PRIMARY KEY)"
+    ));
+    let check = |keys: &str| {
+        let pipeline = format!(
+            "name: p\nsource: {{ type: mysql, host: 127.0.0.1, port: {}, user: {}, password: {}, tables: ['{database}.*'] }}\n\
+             sinks: [{{ type: kafka, brokers: '{}', {keys} }}]\n",
+            server.port(),
+            server.user(),
+            server.password(),
+            broker.brokers()
+        );
+        let ended = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline).run(&["check", "pipeline.yaml"], PATIENCE);
+        let lines: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("keys: ")).collect();
+        format!("exit {}\n{}", ended.status.code().expect("a code"), lines.join("\n").replace(&database, "DB"))
+    };
+    let told = [check("key: [note]"), check(&format!("per_table: [{{ tables: [{database}.orders], key: [note] }}]")), check("key: [id]")];
+    insta::assert_snapshot!(told.join("\n\n"), @"");
 }

@@ -35,6 +35,7 @@ mod trouble;
 use std::{
     collections::HashSet,
     ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -102,7 +103,7 @@ pub struct KafkaSink {
     policy: Policy,
     numbers: Numbers,
     /// Where the tables of the current batch go.
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
     /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline, and those of the
     /// open transaction. A record's opaque number is its batch's place in here.
     retained: Vec<Retained>,
@@ -245,6 +246,10 @@ impl KafkaSink {
                 records.came = Some(new);
             }
             _ => return Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
+        }
+        if records.gone.is_some() && !records.leaving && !records.tombstone && self.settings.tombstones {
+            let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
+            return Err(untold(&table));
         }
         Ok(records)
     }
@@ -419,6 +424,15 @@ impl KafkaSink {
             self.retained.push(Retained { batch: batch.clone(), sent });
         }
     }
+}
+
+/// The error of a delete that only a record without a value could tell, under a key that stands for several rows.
+fn untold(table: &str) -> Error {
+    let what =
+        format!("a delete of table {table} would be told by a record without a value only, whose key would stand for other rows, too");
+    Error::new(ErrorKind::Sink, what).remedy(
+        "let the key hold the primary key, or set the format's `delete_tombstone_handling_mode` to another mode; then start again: nothing is lost",
+    )
 }
 
 impl Sink for KafkaSink {

@@ -19,7 +19,6 @@ use sluicegate_sink::{destination, route::Variant};
 const VERSIONS: &str = "sluicegate.plugins";
 
 /// How the records of a table are delivered.
-#[derive(Clone)]
 pub(super) struct Route {
     /// The table's number among those of the topics.
     table: usize,
@@ -34,7 +33,6 @@ pub(super) struct Route {
 }
 
 /// Which topic it is.
-#[derive(Clone)]
 enum Target {
     /// The same for all rows of the batch.
     One(Arc<str>),
@@ -61,7 +59,8 @@ impl KafkaSink {
                 }
                 _ => Target::OfRow,
             };
-            self.routes.push(Route { table: number, target, plan, column, headers: table.has_headers(), partial: rows.may_be_absent() });
+            let (headers, partial) = (table.has_headers(), rows.may_be_absent());
+            self.routes.push(Arc::new(Route { table: number, target, plan, column, headers, partial }));
         }
         Ok(())
     }

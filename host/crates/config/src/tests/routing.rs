@@ -65,6 +65,8 @@ fn what_makes_no_sense_is_told() {
         ("header", kafka(", headers: [time]")),
         ("brace", kafka(", topic: 'a{'")),
         ("path", file(", path: '/{table}'")),
+        ("CSV of several tables", file(", format: csv, path: 'all'")),
+        ("deletes without a key", kafka(", format: plain, per_table: [{ tables: [a.b], key: none }]")),
         ("case without a path", file(", name_case: lower")),
         ("rate", file(", rows_per_second: 0")),
     ]), @r"
@@ -96,6 +98,12 @@ fn what_makes_no_sense_is_told() {
     # path
     pipeline file: line 4, sinks[0].path: this is no path inside the sink's folder
       remedy: write names with `/` between them, none of which is empty, begins with `.` or holds `\`
+    # CSV of several tables
+    pipeline file: line 4, sinks[0].path: tables would share a folder, and a CSV file holds the rows of one table
+      remedy: name `{database}` and `{table}` in it, and leave `shared_path` out
+    # deletes without a key
+    pipeline file: line 4, sinks[0].key: a record without a key and without a value tells nothing, so that deletes would be lost
+      remedy: give the records a key, or set the format's `delete_tombstone_handling_mode` to another mode
     # case without a path
     pipeline file: line 4, sinks[0].name_case: it has no effect
       remedy: set `path`, or remove it

@@ -3,7 +3,7 @@
 use super::{
     super::{
         AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, EnvelopeField, FileRecords, Format, GeometryMode,
-        Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
+        KeyColumns, Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
         raw::{
             RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawFormat, RawFormatName, RawFormatOptions,
             RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
@@ -124,7 +124,16 @@ impl Check<'_> {
             return;
         }
         match kind {
-            SinkKind::File(file) => file.records = FileRecords::Csv,
+            SinkKind::File(file) => {
+                file.records = FileRecords::Csv;
+                if file.path.as_ref().is_some_and(|path| path.shared || path.template.gathers()) {
+                    self.refuse(
+                        format!("{path}.path"),
+                        "tables would share a folder, and a CSV file holds the rows of one table",
+                        "name `{database}` and `{table}` in it, and leave `shared_path` out",
+                    );
+                }
+            }
             SinkKind::Stdout | SinkKind::Kafka(_) => {
                 self.refuse(format!("{path}.format"), "CSV is for files", "use a sink of `type: file`, or another format");
             }
@@ -147,6 +156,15 @@ impl Check<'_> {
                         format!("{path}.tombstones"),
                         format!("the format `{}` decides about tombstones", format.record.name()),
                         "remove it, and set `delete_tombstone_handling_mode` of the format",
+                    );
+                }
+                let no_key = |key: &KeyColumns| *key == KeyColumns::None;
+                let rules = kafka.keys.per_table.iter().filter_map(|rule| rule.key.as_ref());
+                if format.deletes == Deletes::Tombstone && (no_key(&kafka.keys.key) || rules.into_iter().any(no_key)) {
+                    self.refuse(
+                        format!("{path}.key"),
+                        "a record without a key and without a value tells nothing, so that deletes would be lost",
+                        "give the records a key, or set the format's `delete_tombstone_handling_mode` to another mode",
                     );
                 }
                 if format.deletes == Deletes::Tombstone && kafka.keyless == Keyless::NoKey {
