@@ -1,3 +1,4 @@
+mod avro;
 mod formats;
 mod values;
 

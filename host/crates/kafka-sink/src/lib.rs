@@ -13,6 +13,7 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod aim;
 mod client;
 mod foresee;
 mod positions;
@@ -40,6 +41,7 @@ pub use foresee::{Foreseen, foresee};
 pub use resume::KafkaResume;
 pub use topic::metric;
 
+use aim::aim;
 use client::{Client, Failure, Reports, is_record};
 use record::{Buffers, Place, Record, Records, insert};
 use size::Sizes;
@@ -76,6 +78,8 @@ pub struct KafkaSink {
     client: Client,
     settings: Settings,
     encoder: Encoder,
+    /// Bytes that name a record's schema in front of it, and of its key; then the format is told the topic.
+    framing: usize,
     topics: Topics,
     sizes: Sizes,
     /// How long a look into the cluster may take when an error is to be explained.
@@ -135,6 +139,7 @@ impl KafkaSink {
             client,
             topics: Topics::new(&settings.topic, limits.destinations),
             settings,
+            framing: encoder.framing(),
             encoder,
             sizes,
             patience: limits.connect_timeout,
@@ -216,12 +221,15 @@ impl KafkaSink {
             [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
         }
         if after {
+            self.aim_at_row(batch, change.table, change.after, &route)?;
             write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
+            self.aim_at_row(batch, change.table, change.before, &route)?;
             write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
-        let other_key = self.buffers.key != self.buffers.old_key;
+        // which schema a key has may follow from its topic
+        let other_key = self.buffers.key.get(self.framing..) != self.buffers.old_key.get(self.framing..);
         let pair = self.encoder.split(batch, change);
         let leaves = match change.operation {
             Operation::Delete => true,
@@ -236,6 +244,7 @@ impl KafkaSink {
         let Buffers { key, old_key, value, old_value } = &mut self.buffers;
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
+                aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
                 records.leaving = self.encoder.value(batch, change, old_value)?;
                 records.gone = Some(old);
             }
@@ -248,7 +257,9 @@ impl KafkaSink {
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
                 let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+                aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
                 records.leaving = self.encoder.value(batch, &delete, old_value)?;
+                aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
                 self.encoder.value(batch, &Change { operation: Operation::Insert, before: NO_IMAGE, ..*change }, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
             }
@@ -258,6 +269,7 @@ impl KafkaSink {
                 (records.gone, records.came, records.tombstone) = (Some(old), Some(new), false);
             }
             (_, _, Some(new)) => {
+                aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
                 self.encoder.value(batch, change, value)?;
                 records.came = Some(new);
             }
@@ -276,14 +288,7 @@ impl KafkaSink {
 
     /// Where the row's record goes, and its headers: those of the table's columns, then the plugins' versions.
     fn place(&mut self, batch: &Batch, table: u32, row: u32, route: &Route) -> Result<Place> {
-        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
-        let rows = batch.tables.get(table as usize).ok_or_else(dangling)?;
-        let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
-        let topic = match own {
-            Some(own) => self.topics.chosen(own)?,
-            None => route.topic.clone(),
-        };
-        let topic = topic.ok_or_else(|| bad_destination(&rows.table.name))?;
+        let topic = self.topic_of(batch, table, row, route)?;
         let mut headers = None;
         if route.headers {
             self.encoder.headers(batch, table, row, |name, value| headers = Some(insert(headers.take(), name, value)))?;
@@ -530,6 +535,9 @@ impl Sink for KafkaSink {
             Some(chosen) => self.topics.chosen(chosen)?,
         };
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
+        if self.framing > 0 {
+            self.encoder.aim(table, &topic);
+        }
         if self.transaction.is_some() {
             let mut value = Vec::new();
             self.encoder.truncate_value(truncate, &mut value)?;

@@ -5,6 +5,7 @@ mod format;
 mod http;
 mod limits;
 mod plugin;
+mod registry;
 mod secret;
 mod sink;
 mod snapshot;
@@ -17,12 +18,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use format::{
-    RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawFormat, RawFormatName, RawFormatOptions,
-    RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
+    RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
+    RawFormatOptions, RawGeometryMode, RawLabelMode, RawSubject, RawTimeMode, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
+pub(super) use registry::RawRegistry;
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
     RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,

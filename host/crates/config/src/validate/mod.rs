@@ -5,6 +5,7 @@ mod format;
 mod labels;
 mod limits;
 mod plugin;
+mod registry;
 mod server;
 mod sink;
 mod snapshot;
