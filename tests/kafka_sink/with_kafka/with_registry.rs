@@ -160,7 +160,10 @@ fn a_schema_change_is_a_new_version_and_one_that_is_not_compatible_is_refused_wi
     let said = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Record);
     assert!(said.contains("refuses a new version of subject `avro-versions.orders-value`, which is not compatible"), "{said}");
-    assert!(said.to_lowercase().contains("incompatible artifact") || said.to_lowercase().contains("being registered is incompatible"), "the registry's own words are missing: {said}");
+    assert!(
+        said.to_lowercase().contains("incompatible artifact") || said.to_lowercase().contains("being registered is incompatible"),
+        "the registry's own words are missing: {said}"
+    );
 
     // other policies decide about these records alone
     let settings = Settings { format, ..sink_settings(settings(&broker, "avro-versions"), OnError::DeadLetter, PluginVersions::Omitted) };

@@ -25,16 +25,18 @@ pub enum RecordFormat {
     Csv,
     /// Avro, with its schemas in a registry: only in Kafka.
     Avro,
+    /// Parquet: only in files.
+    Parquet,
 }
 
 impl RecordFormat {
     /// Whether its records are JSON.
     pub fn is_json(self) -> bool {
-        !matches!(self, Self::Csv | Self::Avro)
+        !matches!(self, Self::Csv | Self::Avro | Self::Parquet)
     }
 
     /// Every format, with its name in the pipeline file.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("debezium", Self::Debezium),
         ("debezium-flattened", Self::DebeziumFlattened),
         ("flat", Self::Flat),
@@ -45,6 +47,7 @@ impl RecordFormat {
         ("dts", Self::Dts),
         ("csv", Self::Csv),
         ("avro", Self::Avro),
+        ("parquet", Self::Parquet),
     ];
 
     /// Its name in the pipeline file.

@@ -14,6 +14,7 @@ mod csv;
 mod destinations;
 mod formats;
 mod full_disk;
+mod parquet;
 mod taken_away;
 mod visible;
 

@@ -39,6 +39,15 @@ pub const REGISTRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Du
 /// Bytes of a registry's answer, at most: a schema comes back with its id where it has to be there already.
 pub const REGISTRY_ANSWER_BYTES: u64 = 16 << 20;
 
+/// Rows of a row group of a Parquet file, at most.
+pub const PARQUET_GROUP_ROWS: usize = 1 << 20;
+
+/// Bytes of a row group before compression, at most; one larger row is a group by itself.
+pub const PARQUET_GROUP_BYTES: usize = 16 << 20;
+
+/// Bytes of rows that a sink of Parquet files gathers for all its tables; past that the largest row group is written.
+pub const PARQUET_BYTES: usize = 64 << 20;
+
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
 pub const PLUGIN_HANDLES: usize = 4096;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sluicegate_config::{PluginVersions, Sink as Settings, SinkKind};
+use sluicegate_config::{FileRecords, PluginVersions, RecordFormat, Sink as Settings, SinkKind};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_file_sink::FileResume;
-use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat};
+use sluicegate_file_sink::{FileResume, ParquetResume};
+use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat, ParquetFormat};
 use sluicegate_kafka_sink::KafkaResume;
 use sluicegate_model::{Result, limits::Limits};
 use sluicegate_registry::Registry;
@@ -33,6 +33,9 @@ pub fn resume(
     let (row, state) = (state, state.filter(|s| !s.is_empty()));
     Ok(match &sink.kind {
         SinkKind::Stdout => Box::new(StdoutResume::new(policy, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) if file.records == FileRecords::Parquet => {
+            Box::new(ParquetResume::new(file, sink.plugin_versions == PluginVersions::Member, policy, state, limits, numbers))
+        }
         SinkKind::File(file) => Box::new(FileResume::new(file, policy, state, limits, numbers)),
         SinkKind::Kafka(kafka) => {
             Box::new(KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, row, limits, numbers))
@@ -48,6 +51,9 @@ pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits
 /// The format of the sink's records.
 pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Box<dyn Format> {
     let member = sink.plugin_versions == PluginVersions::Member;
+    if sink.format.record == RecordFormat::Parquet {
+        return Box::new(ParquetFormat);
+    }
     if let Some(registry) = registry(sink, limits) {
         let format = AvroFormat::new(&sink.format, pipeline, connector, Arc::new(registry)).bounded(limits);
         return Box::new(if member { format.with_versions() } else { format });

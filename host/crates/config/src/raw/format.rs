@@ -39,6 +39,8 @@ pub(crate) enum RawFormatName {
     Csv,
     /// Avro, with its schemas in a registry: only in Kafka.
     Avro,
+    /// Parquet: only in files.
+    Parquet,
 }
 
 /// A format with options. Each is of some formats only.

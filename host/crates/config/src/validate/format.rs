@@ -1,5 +1,7 @@
 //! A sink's format: its options belong to it, and fit the sink.
 
+use std::time::Duration;
+
 use super::{
     super::{
         AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, FileRecords, Format,
@@ -153,6 +155,29 @@ impl Check<'_> {
         }
     }
 
+    /// Has Parquet in files only, which are finished at intervals.
+    pub(super) fn parquet(&mut self, path: &str, format: &Format, kind: &mut SinkKind) {
+        if format.record != RecordFormat::Parquet {
+            return;
+        }
+        match kind {
+            SinkKind::File(file) => {
+                file.records = FileRecords::Parquet;
+                let every = *file.roll.every.get_or_insert(PARQUET_EVERY);
+                if every > LONGEST_PARQUET {
+                    self.refuse(
+                        format!("{path}.roll.every"),
+                        "the checkpoint would not move for longer than a day",
+                        "write at most `24h`: Parquet files are durable when they are finished",
+                    );
+                }
+            }
+            SinkKind::Stdout | SinkKind::Kafka(_) => {
+                self.refuse(format!("{path}.format"), "Parquet is for files", "use a sink of `type: file`, or another format");
+            }
+        }
+    }
+
     /// Has Avro in Kafka only.
     pub(super) fn avro(&mut self, path: &str, format: &Format, kind: &SinkKind) {
         if format.record == RecordFormat::Avro && !matches!(kind, SinkKind::Kafka(_)) {
@@ -185,6 +210,10 @@ impl Check<'_> {
     }
 }
 
+/// How often Parquet files are finished, and how seldom they may be.
+const PARQUET_EVERY: Duration = Duration::from_secs(60);
+const LONGEST_PARQUET: Duration = Duration::from_secs(24 * 3600);
+
 /// The member of a flattened record that says that its row was deleted.
 const DELETED: &str = "__deleted";
 
@@ -200,6 +229,7 @@ fn record(name: RawFormatName) -> RecordFormat {
         RawFormatName::Dts => RecordFormat::Dts,
         RawFormatName::Csv => RecordFormat::Csv,
         RawFormatName::Avro => RecordFormat::Avro,
+        RawFormatName::Parquet => RecordFormat::Parquet,
     }
 }
 

@@ -181,10 +181,10 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
 }
 
 /// The encoder of a table that the format cannot write.
-pub(super) struct Refused(Option<Error>);
+pub(crate) struct Refused(Option<Error>);
 
 impl Refused {
-    pub(super) fn new(error: Option<Error>) -> Self {
+    pub(crate) fn new(error: Option<Error>) -> Self {
         Self(error)
     }
 

@@ -13,6 +13,8 @@ mod schema;
 mod subject;
 mod value;
 
+pub(super) use encoder::Refused;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -159,7 +161,7 @@ impl Plan {
 impl Format for AvroFormat {
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
         if self.check(table).is_err() {
-            return Box::new(encoder::Refused::new(self.plan.check(table).and_then(|()| self.claim(table)).err()));
+            return Box::new(Refused::new(self.plan.check(table).and_then(|()| self.claim(table)).err()));
         }
         let common = encoder::Common::new(table, &self.plan, self.ids.clone(), self.header_bounds);
         match self.plan.envelope {

@@ -108,7 +108,7 @@ fn bare(value: &Avro) -> &Avro {
     if let Avro::Union(_, inner) = value { bare(inner) } else { value }
 }
 
-fn micros(text: &str) -> i64 {
+pub(super) fn micros(text: &str) -> i64 {
     let Read::Value((days, nanos)) = temporal::datetime(text.as_bytes()) else { panic!("{text}") };
     temporal::since_epoch(days, nanos, Unit::Micros).unwrap()
 }
@@ -280,7 +280,7 @@ fn push(values: &mut Values, native: &str, data_type: DataType, seed: u64) {
 }
 
 /// A table of these kinds of columns with these rows, an update between each two of them.
-fn random(kinds: &[(usize, bool)], rows: &[Vec<u64>]) -> Batch {
+pub(super) fn random(kinds: &[(usize, bool)], rows: &[Vec<u64>]) -> Batch {
     let columns = kinds.iter().enumerate().map(|(i, (kind, nullable))| {
         let (native, data_type) = KINDS[*kind];
         ColumnInfo {
@@ -313,7 +313,7 @@ fn random(kinds: &[(usize, bool)], rows: &[Vec<u64>]) -> Batch {
 }
 
 /// The record as JSON has it with the same modes; what Avro writes otherwise is made the same.
-fn json_of(batch: &Batch, record: RecordFormat, values: ValueModes) -> Vec<Value> {
+pub(super) fn json_of(batch: &Batch, record: RecordFormat, values: ValueModes) -> Vec<Value> {
     let mut encoder = encoder(Settings { values, ..record.into() });
     let parse = |change: &Change| {
         let mut out = Vec::new();
@@ -323,7 +323,7 @@ fn json_of(batch: &Batch, record: RecordFormat, values: ValueModes) -> Vec<Value
     batch.changes.iter().map(parse).collect()
 }
 
-fn random_table() -> impl Strategy<Value = (Vec<(usize, bool)>, Vec<Vec<u64>>)> {
+pub(super) fn random_table() -> impl Strategy<Value = (Vec<(usize, bool)>, Vec<Vec<u64>>)> {
     let kinds = proptest::collection::vec((0..KINDS.len(), any::<bool>()), 1..12);
     (kinds, proptest::collection::vec(proptest::collection::vec(any::<u64>(), 1..4), 1..5))
 }
