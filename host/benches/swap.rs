@@ -20,7 +20,7 @@ use std::{
 use sluicegate_config as config;
 use sluicegate_pipeline::{
     self as pipeline,
-    request::{Asked, Request, Wish},
+    request::{Action, Request, SwapRequest},
 };
 use sluicegate_plugin_host as plugin;
 use tokio::sync::oneshot;
@@ -117,9 +117,9 @@ limits: { checkpoint_interval: 10m, queue_batches: 64 }
     let mut boundaries = Vec::new();
     for number in 0..swaps + 2 {
         // a custom section that says nothing, and so the same work in other bytes
-        let wish = Wish::Replace([component, &[0, 3, 1, b'v', (number % 2) as u8]].concat());
+        let action = Action::Replace([component, &[0, 3, 1, b'v', (number % 2) as u8]].concat());
         let (answer, outcome) = oneshot::channel();
-        requests.send(Asked::Swap(Request { plugin: "hash".into(), wish, answer })).await.unwrap();
+        requests.send(Request::Swap(SwapRequest { plugin: "hash".into(), action, answer })).await.unwrap();
         let taken = outcome.await.unwrap().unwrap_or_else(|refusal| panic!("{}", refusal.error));
         // both versions have been compiled after the first two
         if number >= 2 {

@@ -49,7 +49,7 @@ const ARROWS: [(&str, &str, &str); 20] = [
     ("registry", "config format model storage", ""),
     ("sink", "config dead-letter format model status", ""),
     ("file-sink", "config format model sink storage", "dead-letter status"),
-    ("kafka-sink", "config format model sink", "dead-letter status"),
+    ("kafka-sink", "config format model sink storage", "dead-letter status"),
     ("state", "model storage", ""),
     (
         "pipeline",

@@ -2,6 +2,8 @@
 # A real Kafka broker (one KRaft node) in a folder of its own, on free ports of 127.0.0.1.
 #   kafka.sh install                 finds or downloads Kafka; ends with 3 when there is none to be had
 #   kafka.sh start DIR [KEY=VALUE…]  further lines of server.properties; prints BROKERS, PORT, PID
+#     +NAME=PROTOCOL                 a further listener with a port of its own; prints NAME=localhost:port
+#   kafka.sh tool DIR CLASS …        runs one of Kafka's tools on it, as org.apache.kafka.tools.AclCommand
 #   kafka.sh stop DIR | kill DIR     orderly | kill -9; a later start goes on with the same data and port
 # Taken in this order:
 #   SLUICEGATE_TEST_KAFKA   host:port of a broker that runs already (tests that end or configure their broker do not run on it)
@@ -79,6 +81,21 @@ P
   [ $# = 0 ] || printf '%s\n' "$@"
 }
 
+# The lines of server.properties with listeners beside those above: DIR PORT CONTROLLER NAME=PROTOCOL…
+listeners() {
+  local dir=$1 port=$2 listener own
+  local listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$3 advertised=PLAINTEXT://127.0.0.1:$port
+  local map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+  shift 3
+  for listener in "$@"; do
+    own=localhost:$(port_of "$dir" "listener-${listener%%=*}")
+    listeners=$listeners,${listener%%=*}://127.0.0.1:${own##*:}
+    advertised=$advertised,${listener%%=*}://$own
+    map=$map,${listener%%=*}:${listener#*=}
+  done
+  printf '%s\n' "listeners=$listeners" "advertised.listeners=$advertised" "listener.security.protocol.map=$map"
+}
+
 # A formatted data folder, made once and copied: formatting costs a start of the Java machine.
 template() {
   template=$CACHE/kafka-data-1-$(cksum <<<"$KAFKA_HOME" | cut -d' ' -f1)
@@ -109,9 +126,15 @@ start() {
     cp -a --reflink=auto "$template/data" "$dir/data.new"
     mv "$dir/data.new" "$dir/data"
   fi
-  local attempt
+  local attempt argument
+  local -a further=() lines=()
+  for argument in "$@"; do
+    case $argument in +*) further+=("${argument#+}") ;; *) lines+=("$argument") ;; esac
+  done
   for attempt in 1 2 3; do
-    properties "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "$@" >"$dir/server.properties"
+    [ ${#further[@]} = 0 ] || listeners "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "${further[@]}" >"$dir/listeners"
+    properties "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "${lines[@]}" >"$dir/server.properties"
+    [ ! -e "$dir/listeners" ] || cat "$dir/listeners" >>"$dir/server.properties"
     : >"$dir/server.log"
     LOG_DIR="$dir/logs" KAFKA_TIERED=1 KAFKA_HEAP_OPTS="${KAFKA_HEAP_OPTS:--Xms64m -Xmx384m}" \
       KAFKA_JVM_PERFORMANCE_OPTS='-server -XX:+UseSerialGC -XX:TieredStopAtLevel=1' \
@@ -121,16 +144,26 @@ start() {
       echo "BROKERS=127.0.0.1:$(cat "$dir/port")"
       echo "PORT=$(cat "$dir/port")"
       echo "PID=$(cat "$dir/pid")"
+      for argument in "${further[@]}"; do echo "${argument%%=*}=localhost:$(cat "$dir/listener-${argument%%=*}")"; done
       return
     fi
-    rm -f "$dir/port" "$dir/controller-port"
+    rm -f "$dir/port" "$dir/controller-port" "$dir"/listener-*
   done
   fail_with_log "$dir/server.log" "no free ports after $attempt attempts"
+}
+
+tool() {
+  local dir=$1 class=$2
+  shift 2
+  install
+  KAFKA_HEAP_OPTS='-Xmx128m' KAFKA_JVM_PERFORMANCE_OPTS='-XX:+UseSerialGC -XX:TieredStopAtLevel=1' \
+    "$KAFKA_HOME/bin/kafka-run-class.sh" "$class" --bootstrap-server "127.0.0.1:$(cat "$dir/port")" "$@"
 }
 
 case ${1-} in
   install) install ;;
   start) [ $# -ge 2 ] || usage; shift; start "$@" ;;
+  tool) [ $# -ge 3 ] || usage; shift; tool "$@" ;;
   stop) [ $# = 2 ] || usage; end "$2" TERM ;;
   kill) [ $# = 2 ] || usage; end "$2" KILL ;;
   *) usage ;;

@@ -41,7 +41,7 @@ fn d17_p22_a_database_without_snapshot_isolation_is_warned_of_or_refused() {
 }
 
 #[test]
-fn a3_g84_missing_grants_are_named() {
+fn a3_d22_g84_missing_grants_are_named() {
     let mut database = Database::new();
     database.table("t", "id int NOT NULL PRIMARY KEY");
     let Some(simulator) = database.simulator() else { return };
@@ -57,7 +57,7 @@ fn a3_g84_missing_grants_are_named() {
 }
 
 #[test]
-fn g91_a_wrong_password_and_an_unknown_database_are_told_without_the_password() {
+fn a32_g91_a_wrong_password_and_an_unknown_database_are_told_without_the_password() {
     let database = Database::new();
     let text = database.text(&[], "{ type: stdout, format: flat }", "");
     let host = sluicegate_harness::host::Sluicegate::new(BINARY, &text).env("MSSQL_PASSWORD", "Wr0ng-pass");
@@ -75,4 +75,16 @@ fn d5_change_tracking_that_is_off_for_the_database_is_told_with_the_statement() 
     database.sql("ALTER DATABASE CURRENT SET CHANGE_TRACKING = OFF");
     let text = check(&database.pipeline(&[]), 3);
     assert!(text.contains("SET CHANGE_TRACKING = ON"), "{text}");
+}
+
+#[test]
+fn d10_a_retention_that_is_short_or_without_end_is_warned_of() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    database.sql("ALTER DATABASE CURRENT SET CHANGE_TRACKING (CHANGE_RETENTION = 30 MINUTES)");
+    let text = check(&database.pipeline(&[]), 0);
+    assert!(text.contains("changes are kept for 30 minutes") && text.contains("CHANGE_RETENTION = 7 DAYS"), "{text}");
+    database.sql("ALTER DATABASE CURRENT SET CHANGE_TRACKING (AUTO_CLEANUP = OFF)");
+    let text = check(&database.pipeline(&[]), 0);
+    assert!(text.contains("AUTO_CLEANUP is off") && text.contains("AUTO_CLEANUP = ON"), "{text}");
 }

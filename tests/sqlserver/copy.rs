@@ -56,7 +56,7 @@ fn d19_what_changes_while_a_table_is_copied_ends_as_the_table_is() {
 }
 
 #[test]
-fn d3_a_copy_that_is_killed_goes_on_at_its_last_key() {
+fn d19_a_copy_that_is_killed_goes_on_at_its_last_key() {
     let mut database = Database::new();
     database.table(
         "t",

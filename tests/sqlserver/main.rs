@@ -5,9 +5,17 @@
 
 mod changes;
 mod check;
+mod connections;
 mod copy;
+mod databases;
+mod events;
+mod limits;
 mod places;
+mod plugins;
+mod polls;
 mod random;
 mod reading;
+mod requirements;
 mod server;
+mod streamsets;
 mod values;

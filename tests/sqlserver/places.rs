@@ -3,6 +3,7 @@
 use super::server::*;
 use sluicegate_mssql_simulator::Fault;
 
+const SINK: &str = "{ type: file, format: flat, folder: out, prefix: t }";
 const T: &str = "id int NOT NULL PRIMARY KEY, v int NULL";
 
 /// A table of three rows that a pipeline is up to date with.
@@ -24,7 +25,7 @@ fn stops(host: &sluicegate_harness::host::Sluicegate, why: &str) {
 }
 
 #[test]
-fn d12_p21_changes_that_were_cleaned_up_stop_the_run() {
+fn d8_d12_p21_changes_that_were_cleaned_up_stop_the_run() {
     let mut database = Database::new();
     let host = up_to_date(&mut database, &[]);
     database.sql("UPDATE dbo.t SET v = 5");
@@ -181,7 +182,7 @@ fn d18_without_snapshot_what_is_committed_during_a_round_is_not_lost() {
 }
 
 #[test]
-fn d14_an_insert_that_one_sink_has_had_is_an_update_for_all() {
+fn an_insert_that_one_sink_has_had_is_an_update_for_all() {
     let mut database = Database::new();
     database.table("t", T);
     let sinks = |second: &str| format!("{{ type: file, format: flat, folder: out, prefix: t, name: a }}{second}");
@@ -197,4 +198,33 @@ fn d14_an_insert_that_one_sink_has_had_is_an_update_for_all() {
     assert_eq!(short(&records(&host)), ["c id=1 v=1", "u id=1 v=2"]);
     let second = sluicegate_harness::files::records(&host.path("out"), "s");
     assert_eq!(short(&second), ["u id=1 v=2"]);
+}
+
+#[test]
+fn g76_a_table_that_is_found_later_never_begins_behind_what_was_cleaned_up() {
+    let mut database = Database::new();
+    let host = up_to_date(&mut database, &[]);
+    database.table("u", T);
+    database.sql("INSERT dbo.u VALUES (1, 1)");
+    database.sql("INSERT dbo.u VALUES (2, 2)");
+    let Some(simulator) = database.simulator() else { return };
+    simulator.clean(&database.name, 2);
+    // the first table is not where it gets lost
+    simulator.set_min_valid_version(&database.name, "dbo.t", 0);
+    stops(&host, "were cleaned up");
+}
+
+#[test]
+fn d12_a_table_that_is_found_later_is_copied_where_its_first_changes_were_cleaned_up() {
+    let mut database = Database::new();
+    let host = up_to_date(&mut database, &["lost_position: re-initialise"]);
+    database.table("u", T);
+    database.sql("INSERT dbo.u VALUES (1, 1)");
+    database.sql("INSERT dbo.u VALUES (2, 2)");
+    let Some(simulator) = database.simulator() else { return };
+    simulator.clean(&database.name, 2);
+    let text = database.text(&["tables: [{ start: now }]", "headers: none", "lost_position: re-initialise"], SINK, "");
+    host.write_pipeline(&text);
+    drain(&host);
+    assert_eq!(replay(&records(&host), "u", &["id"]).len(), 2);
 }

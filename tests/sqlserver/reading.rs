@@ -5,7 +5,7 @@ use super::server::*;
 const T: &str = "id int NOT NULL PRIMARY KEY, v int NULL";
 
 #[test]
-fn a13_to_a17_entries_match_by_schema_pattern_and_exclusion_and_the_first_counts() {
+fn a13_a14_a15_a17_entries_match_by_schema_pattern_and_exclusion_and_the_first_counts() {
     let mut database = Database::new();
     for name in ["orders", "orders_old", "other", "customers"] {
         database.table(name, T);
@@ -61,7 +61,7 @@ fn a4_a_table_that_is_made_while_it_runs_is_found() {
 }
 
 #[test]
-fn g71_the_place_of_a_table_at_rest_moves_with_the_database() {
+fn d11_g71_the_place_of_a_table_at_rest_moves_with_the_database() {
     let mut database = Database::new();
     database.table("quiet", T);
     database.table("busy", T);
@@ -77,7 +77,7 @@ fn g71_the_place_of_a_table_at_rest_moves_with_the_database() {
 }
 
 #[test]
-fn a8_switching_tables_is_fair_to_the_last_one() {
+fn a8_a11_switching_tables_is_fair_to_the_last_one() {
     let mut database = Database::new();
     database.table("large", T);
     database.table("small", T);
@@ -166,4 +166,31 @@ fn g138_a_connection_that_breaks_inside_of_a_result_loses_and_repeats_nothing() 
     drain(&host);
     let ids: Vec<i64> = records(&host).iter().map(|record| record["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, (0..100).collect::<Vec<i64>>());
+}
+
+#[test]
+fn a18_the_first_pass_is_in_the_order_of_the_list_or_of_the_names() {
+    let mut database = Database::new();
+    for name in ["zebra", "ape"] {
+        database.table(name, T);
+        database.sql(&format!("INSERT dbo.{name} VALUES (1, 0)"));
+    }
+    for (order, first) in [("listed", "zebra"), ("alphabetical", "ape")] {
+        let host = database.pipeline(&["tables: [{ start: 0 }]", &format!("order: {order}")]);
+        drain(&host);
+        assert_eq!(records(&host)[0]["_table"], first, "{order}");
+    }
+}
+
+#[test]
+fn a31_a_row_that_is_too_large_stops_the_run_before_it_is_fetched_and_without_its_value() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY, v nvarchar(max) NULL");
+    database.sql("INSERT dbo.t VALUES (1, N'small')");
+    database.sql("INSERT dbo.t VALUES (2, REPLICATE(CAST(N'secret' AS nvarchar(max)), 50000))");
+    let settings = ["tables: [{ start: 0 }]", "headers: none"];
+    let host = database.pipeline_with(&settings, "{ type: file, format: flat, folder: out, prefix: t }", ", row_bytes: 64KiB");
+    let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("limits.row_bytes") && !ended.stderr.contains("secret"), "{}", ended.stderr);
 }

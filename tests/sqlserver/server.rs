@@ -6,7 +6,7 @@ use std::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -48,7 +48,14 @@ pub struct Database {
     place: Place,
     simulator: Option<Simulator>,
     runtime: Runtime,
+    /// `None` where statements are run on the side of the simulator.
     client: Option<Client<Compat<TcpStream>>>,
+}
+
+/// A name that no other test has, of this run or another one, on this machine or another one.
+fn unique_name() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos();
+    format!("sluicegate_{since:x}_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Database {
@@ -62,6 +69,18 @@ impl Database {
         Self::with("")
     }
 
+    /// Of a simulator that takes nothing in clear, with one of the certificates of [`Simulator::secured`].
+    pub fn secured(certificate: &str) -> Self {
+        let simulator = Simulator::secured(certificate, true);
+        let place = Place { host: "127.0.0.1".into(), port: simulator.port(), user: "sa".into(), password: Simulator::PASSWORD.into() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let name = unique_name();
+        for text in ["CREATE DATABASE {name}", "ALTER DATABASE {name} SET CHANGE_TRACKING = ON"] {
+            simulator.run("master", &text.replace("{name}", &name)).expect("a database");
+        }
+        Self { name, place, simulator: Some(simulator), runtime, client: None }
+    }
+
     fn with(settings: &str) -> Self {
         let simulator = REAL.is_none().then(Simulator::start);
         let place = match (&*REAL, &simulator) {
@@ -72,7 +91,7 @@ impl Database {
             (None, None) => unreachable!("one of them"),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let name = format!("sluicegate_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed));
+        let name = unique_name();
         let mut database = Self { name: name.clone(), place, simulator, runtime, client: None };
         database.connect("master");
         database.sql(&format!("CREATE DATABASE {name}"));
@@ -113,7 +132,11 @@ impl Database {
     /// Runs a batch.
     #[track_caller]
     pub fn sql(&mut self, text: &str) {
-        let client = self.client.as_mut().expect("connected");
+        let Some(client) = self.client.as_mut() else {
+            let simulator = self.simulator.as_ref().expect("a simulator");
+            simulator.run(&self.name, text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+            return;
+        };
         let outcome = self.runtime.block_on(async { client.simple_query(text).await?.into_results().await });
         if let Err(error) = outcome {
             panic!("{error}\n{text}");
@@ -158,21 +181,20 @@ impl Database {
         let tls = if self.simulator.is_some() { "disabled" } else { "required" };
         let own = |name: &str| settings.iter().any(|line| line.trim_start().starts_with(&format!("{name}:")));
         let interval = if own("interval") { "" } else { "\n  interval: 20ms" };
+        let database = if own("databases") { String::new() } else { format!("\n  database: {}", self.name) };
+        let tls = if own("tls") { String::new() } else { format!("\n  tls: {tls}") };
         let settings: String = settings.iter().map(|line| format!("\n  {line}")).collect();
         format!(
             "name: t
 source:
   type: sqlserver
   host: {host}
-  port: {port}
-  database: {}
+  port: {port}{database}
   user: {user}
-  password: ${{MSSQL_PASSWORD}}
-  tls: {tls}{interval}{settings}
+  password: ${{MSSQL_PASSWORD}}{tls}{interval}{settings}
 sinks: [{sinks}]
 limits: {{ checkpoint_interval: 20ms, retry_window: 20s{limits} }}
-",
-            self.name
+"
         )
     }
 }

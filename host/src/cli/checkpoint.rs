@@ -1,7 +1,7 @@
 //! `sluicegate checkpoint`: what is stored of each sink, for operators.
 //!
-//! Whatever changes it takes the checkpoint's lock, so a running pipeline is never changed under its feet. What is given up is
-//! named, and has to be asked for twice.
+//! Commands that change it take the checkpoint's lock, so it never changes while the pipeline runs. What is given up is named, and
+//! has to be confirmed.
 
 use std::path::PathBuf;
 

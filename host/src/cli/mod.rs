@@ -94,7 +94,7 @@ enum Command {
     /// Run a pipeline until its source ends or a signal comes
     #[command(after_help = "\
 The first run starts where the source's `start` says; every further one at the checkpoint.
-A source server or Kafka broker that cannot be reached is waited for, as long as limits.retry_window says. Whatever else may pass
+A source server or Kafka broker that cannot be reached is waited for, as long as limits.retry_window says. What else may pass
 (a full disk, a login that is refused meanwhile) is tried again for limits.other_retry_window, from the checkpoint on.
 SIGTERM or Ctrl-C drains what has been read and ends with 0; a second one ends at once, which loses nothing either.
 

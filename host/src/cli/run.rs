@@ -71,7 +71,7 @@ async fn once(
 ) -> Result<()> {
     let over = CancellationToken::new();
     let _ends_the_side_tasks = over.clone().drop_guard();
-    let mut requests = None;
+    let (mut requests, mut serving) = (None, None);
     if let Some(address) = settings.http {
         let mut server = Server::bind(address).await?.with_labels(settings.labels.clone());
         tracing::info!(address = %server.address(), plugins = settings.admin, "serving /healthz, /readyz and /metrics");
@@ -81,11 +81,11 @@ async fn once(
             requests = Some(received);
         }
         let (name, limits, status, over) = (settings.name.clone(), settings.limits.clone(), status.clone(), over.clone());
-        tokio::spawn(async move {
+        serving = Some(tokio::spawn(async move {
             if let Err(error) = server.serve(&name, status, &limits, over).await {
                 tracing::error!(error = %error.chain(), "health and metrics are no longer served");
             }
-        });
+        }));
     }
     if let Some((delay, error)) = waiting {
         status.waiting.begin(AFTER_FAILURE, error.message());
@@ -108,6 +108,10 @@ async fn once(
     over.cancel();
     // the live line is gone before anything else is printed; a panic in it must not hide the result
     let _ = following.await;
+    // the next run binds the same address
+    if let Some(serving) = serving {
+        let _ = serving.await;
+    }
     let done = result?;
     if look.json {
         summary::log(&settings, status, &done);

@@ -21,19 +21,19 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::connection::Clock;
 use sluicegate_model::limits::{Limits, SWAP_REQUESTS};
-use sluicegate_pipeline::request::{Asked, CopyRequest, CopyTaken, Reason, Refusal, Request, Requests, Wish};
+use sluicegate_pipeline::request::{Action, CopyRequest, CopyTaken, Reason, Refusal, Request, Requests, SwapRequest};
 use sluicegate_status::{PluginStatus, Status, relaxed};
 
-/// The wishes, on the side of HTTP.
+/// The requests, on the side of HTTP.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    requests: mpsc::Sender<Asked>,
+    requests: mpsc::Sender<Request>,
     /// Uploads at a time: each holds a component in memory.
     uploads: Arc<Semaphore>,
-    /// Wishes that wait for their answer at a time: each keeps its connection.
+    /// Requests that wait for their answer at a time: each keeps its connection.
     waiting: Arc<Semaphore>,
     most_bytes: u64,
-    /// How long a wish waits for its answer.
+    /// How long a request waits for its answer.
     most_wait: Duration,
 }
 
@@ -117,7 +117,7 @@ async fn replace(
         move || Sha256::digest(&bytes)
     });
     match digest.await {
-        Ok(digest) if digest[..] == promised[..] => view.wish(&name, Wish::Replace(bytes.into()), &clock).await,
+        Ok(digest) if digest[..] == promised[..] => view.swap(&name, Action::Replace(bytes.into()), &clock).await,
         Ok(_) => told(StatusCode::BAD_REQUEST, "the body does not have the digest that was sent with it", "send the component again"),
         Err(_) => away(),
     }
@@ -131,7 +131,7 @@ async fn rollback(
 ) -> Response {
     match foreign(&headers) {
         Some(refused) => refused,
-        None => view.wish(&name, Wish::Rollback, &clock).await,
+        None => view.swap(&name, Action::Rollback, &clock).await,
     }
 }
 
@@ -140,21 +140,21 @@ async fn copy(State(view): State<View>, ConnectInfo(clock): ConnectInfo<Clock>, 
         return refused;
     }
     let (answer, outcome) = oneshot::channel();
-    let under_way = "the wish is still waiting for the source: the log tells when the copy begins";
-    match view.answer(Asked::Copy(CopyRequest { table, answer }), outcome, &clock, under_way).await {
+    let under_way = "the request is still waiting for the source: the log tells when the copy begins";
+    match view.answer(Request::Copy(CopyRequest { table, answer }), outcome, &clock, under_way).await {
         Ok(CopyTaken { table, copy, position }) => answered(StatusCode::OK, &json!({ "table": table, "copy": copy, "position": position })),
         Err(response) => *response,
     }
 }
 
 impl View {
-    /// Hands a wish to the pipeline and waits for what comes of it: longer than the connection may last otherwise, because the swap
+    /// Hands a swap to the pipeline and waits for the answer: longer than the connection may last otherwise, because the swap
     /// goes on whether its answer is waited for or not.
-    async fn wish(&self, name: &str, wish: Wish, clock: &Clock) -> Response {
+    async fn swap(&self, name: &str, action: Action, clock: &Clock) -> Response {
         let (answer, outcome) = oneshot::channel();
-        let request = Request { plugin: name.to_owned(), wish, answer };
+        let request = SwapRequest { plugin: name.to_owned(), action, answer };
         let under_way = "the swap is still under way: GET /plugins tells when it has taken over, or counts it as refused";
-        match self.answer(Asked::Swap(request), outcome, clock, under_way).await {
+        match self.answer(Request::Swap(request), outcome, clock, under_way).await {
             Ok(taken) => {
                 let plugin = self.status.plugins.named(name).map_or(Value::Null, |p| described(&p));
                 answered(
@@ -166,24 +166,24 @@ impl View {
         }
     }
 
-    /// Hands something to the pipeline and waits for its answer; what is answered instead where there is none.
+    /// Hands a request to the pipeline and waits for its answer; what is answered instead where there is none.
     async fn answer<T>(
         &self,
-        asked: Asked,
+        request: Request,
         outcome: oneshot::Receiver<Result<T, Refusal>>,
         clock: &Clock,
         under_way: &str,
     ) -> Result<T, Box<Response>> {
-        let busy = || told(StatusCode::SERVICE_UNAVAILABLE, "too many swaps are waiting", "try again in a moment");
+        let busy = || told(StatusCode::SERVICE_UNAVAILABLE, "too many requests are waiting", "try again in a moment");
         if !relaxed(&self.status.started) {
             return Err(away().into());
         }
         let Ok(_place) = self.admin.waiting.try_acquire() else { return Err(busy().into()) };
-        let plugin = match &asked {
-            Asked::Swap(request) => Some(request.plugin.clone()),
-            Asked::Copy(_) => None,
+        let plugin = match &request {
+            Request::Swap(request) => Some(request.plugin.clone()),
+            Request::Copy(_) => None,
         };
-        if self.admin.requests.try_send(asked).is_err() {
+        if self.admin.requests.try_send(request).is_err() {
             return Err(busy().into());
         }
         let _stopped = clock.stop();

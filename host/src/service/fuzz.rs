@@ -1,4 +1,4 @@
-//! Entrance for the fuzz target in `host/fuzz`: whatever comes in over a connection to the HTTP address, answers or its end.
+//! Entrance for the fuzz target in `host/fuzz`: whatever bytes a connection to the HTTP address brings, an answer or the connection's end.
 
 use std::{
     convert::Infallible,
@@ -36,7 +36,7 @@ pub fn http_request(data: &[u8]) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let status = Status { plugins: [PluginStatus::new("filter")].into_iter().collect(), ..Status::default() };
     status.started.store(true, Ordering::Relaxed);
-    // nobody takes the wishes: they are refused at once
+    // nobody takes the requests: they are refused at once
     let (admin, requests) = admin::channel(&Limits { plugin_file_bytes: 1000, ..Limits::default() });
     drop(requests);
     let (mut client, server) = duplex(64 << 10);
@@ -51,7 +51,7 @@ pub fn http_request(data: &[u8]) {
             let (mut reader, mut writer) = tokio::io::split(&mut client);
             let mut answers = Vec::new();
             let ask = async {
-                // a server that has closed the connection takes no more
+                // a server that has closed the connection takes nothing further
                 let _ = writer.write_all(data).await;
                 let _ = writer.shutdown().await;
             };

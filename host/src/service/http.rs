@@ -235,7 +235,7 @@ mod tests {
         drop(silent);
     }
 
-    /// A server that takes wishes, and what it is asked for.
+    /// A server that takes requests, and their receiver.
     fn with_admin(limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard, sluicegate_pipeline::request::Requests) {
         let status = status();
         status.started.store(true, Ordering::Relaxed);
@@ -261,7 +261,7 @@ mod tests {
         let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
         let (address, _guard, mut requests) = with_admin(limits);
         let client = rolled_back(address);
-        let sluicegate_pipeline::request::Asked::Swap(request) = requests.blocking_recv().unwrap() else { panic!("a swap") };
+        let sluicegate_pipeline::request::Request::Swap(request) = requests.blocking_recv().unwrap() else { panic!("a swap") };
         // begun later than the client's connection, and cut: that one's time is over, too
         let mut later = TcpStream::connect(address).unwrap();
         assert!(matches!(later.read(&mut [0]), Ok(0) | Err(_)));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipeline_that_is_starting_takes_no_wishes() {
+    fn a_pipeline_that_is_starting_takes_no_requests() {
         let (admin, mut requests) = admin::channel(&Limits::default());
         let limits = Limits { http_connection_time: Duration::from_millis(500), ..Limits::default() };
         let (address, _guard) = serving_with(status(), limits, Some(admin));

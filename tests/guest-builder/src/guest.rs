@@ -18,7 +18,7 @@ fn built(folder: &str) -> Vec<u8> {
 /// As [`build()`].
 pub fn build_guests() -> crate::Result<()> {
     crate::STANDARD.iter().for_each(|name| drop(standard(name)));
-    ["absent", "context", "evil", "granted", "naive", "route", "stamp", "wasi"]
+    ["absent", "context", "evil", "granted", "naive", "route", "stamp", "tracked", "wasi"]
         .iter()
         .map(|name| format!("tests/guests/{name}"))
         .try_for_each(|folder| build(&repository().join(folder)).map(drop))?;
@@ -74,6 +74,11 @@ pub fn granted() -> Vec<u8> {
 /// The guest that chooses destinations and sets a header: see `tests/guests/route`.
 pub fn route() -> Vec<u8> {
     built("tests/guests/route")
+}
+
+/// The guest that reads headers of a source of tracked changes: see `tests/guests/tracked`.
+pub fn tracked() -> Vec<u8> {
+    built("tests/guests/tracked")
 }
 
 /// The guest that uses WASI as its config says: see `tests/guests/wasi`.

@@ -15,8 +15,8 @@ mod source;
 pub use adapter::{go_adapter, write_go_adapter};
 pub use build::{build, target_folder, toolchain};
 pub use guest::{
-    absent, assemblyscript_host, build_guests, context, core_module, evil, granted, route, stamp, standard, truncated, wasi, wasi_c,
-    wasi_go, without_export,
+    absent, assemblyscript_host, build_guests, context, core_module, evil, granted, route, stamp, standard, tracked, truncated, wasi,
+    wasi_c, wasi_go, without_export,
 };
 pub use language::{Language, build_languages, tool};
 pub use prebuilt::{Component, Manifest, STANDARD, embed, verify};

@@ -78,6 +78,15 @@ impl Instance {
         self.end("kill");
     }
 
+    /// Has the script do something with it that ends well.
+    #[track_caller]
+    pub(crate) fn run(&self, verb: &str, arguments: &[&str]) {
+        let arguments: Vec<String> = arguments.iter().map(|s| (*s).to_owned()).collect();
+        let output = run(&self.script, verb, &self.folder, &arguments);
+        let told = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{verb} {arguments:?}: {}", String::from_utf8_lossy(&told));
+    }
+
     /// Goes on with the same data, port and options after `stop` or `kill9`.
     pub(crate) fn start_again(&mut self) {
         self.values = run_start(&self.script, &self.folder, &self.options);

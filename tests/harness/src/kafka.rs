@@ -24,7 +24,7 @@ pub fn shared() -> Broker {
     Broker(Instance::shared("kafka.sh"))
 }
 
-/// A broker of this test's own, with further lines of `server.properties` (`KEY=VALUE`).
+/// A broker of this test's own, with further listeners (`+NAME=PROTOCOL`) and lines of `server.properties` (`KEY=VALUE`).
 pub fn start(properties: &[&str]) -> Broker {
     Broker(Instance::start("kafka.sh", properties))
 }
@@ -57,6 +57,17 @@ impl Broker {
     /// TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.0.value("PORT").parse().expect("PORT is a number")
+    }
+
+    /// `localhost:port` of a further listener.
+    pub fn listener(&self, name: &str) -> &str {
+        self.0.value(name)
+    }
+
+    /// Runs one of Kafka's own tools on it, by the name of its class.
+    #[track_caller]
+    pub fn tool(&self, class: &str, arguments: &[&str]) {
+        self.0.run("tool", &[&[class], arguments].concat());
     }
 
     /// Makes a topic; one that exists already is a fault.

@@ -3,6 +3,7 @@
 //! - [`mariadb`], [`mysql`], [`kafka`], [`registry`]: servers on 127.0.0.1. `shared()` gives the one server of this test run: the first
 //!   test that asks starts it, and it ends with the run. `start(options)` gives a server of the test's own, to be
 //!   configured, stopped and killed; it ends with the test, however that ends.
+//! - [`authority`]: certificates for servers and clients.
 //! - [`host`]: the program under test.
 //! - [`files`]: what it wrote.
 //! - [`wait`]: waiting on conditions; tests never sleep.
@@ -11,6 +12,7 @@
 //! broker is to be had, `tests/run` leaves exactly those out, and says so. The same holds for a schema registry and modules
 //! `with_registry`, which stand inside of `with_kafka`.
 
+pub mod authority;
 pub mod database;
 pub mod files;
 pub mod host;

@@ -8,6 +8,8 @@ use sluicegate_harness::{
     host::{Process, Sluicegate},
 };
 
+use sluicegate_sink::Urgency;
+
 use super::*;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
@@ -246,6 +248,68 @@ fn by_default_a_refused_record_stops_the_sink_and_nothing_of_its_transaction_is_
     let error = written.and_then(|()| bench.sink.commit(&Frontier::default()).map(drop)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Record);
     assert_eq!(broker.records("once-stop.orders").len(), 0);
+}
+
+/// It is no fault of the brokers, and is not tried again.
+#[test]
+fn a_table_that_the_format_cannot_write_is_told_as_such() {
+    let broker = kafka::shared();
+    let mut bench = Bench::open_in(exactly_once(&broker, "once-clash"), RecordFormat::Dts.into());
+    let mut table = table("orders", true);
+    Arc::make_mut(&mut table).columns[1].name = "new_dts_sync_dts_db_name".into();
+    let mut batch = batch(0, table);
+    push(&mut batch, None, Some((1, "")));
+    insta::assert_snapshot!(bench.sink.write(&batch).unwrap_err(), @r"
+    column `new_dts_sync_dts_db_name` of table shop.orders would have the same name in the record as a field of the format `dts`
+      remedy: rename the column with the `map-names` plugin, or set the other `naming` of the format
+    ");
+}
+
+/// Of a batch in front of which the transaction was lost, nothing was tried yet when it is written again.
+#[test]
+fn a_change_behind_a_lost_transaction_that_cannot_be_sent_is_set_aside() {
+    let broker = kafka::shared();
+    broker.create_topic_with("once-behind.orders", 1, &[("max.message.bytes", "20000")]);
+    let mut bench = Bench::open(exactly_once(&broker, "once-behind"), OnError::Skip).unwrap();
+    bench.sink.write(&inserts(0, [-1], &"x".repeat(30_000))).unwrap(); // the broker refuses it
+    // until it is known to the sink
+    let (mut ids, nothing) = (0..800, batch(900, table("orders", true)));
+    while bench.sink.urgency() != Urgency::Now
+        && let Some(id) = ids.next()
+    {
+        bench.sink.write(&inserts(1 + id as u64, [id], "")).unwrap();
+        (0..100).for_each(|_| bench.sink.write(&nothing).unwrap());
+    }
+    let mut batch = inserts(1_000, [1_000], "");
+    push(&mut batch, None, Some((1_001, &"x".repeat(2_000_000)))); // librdkafka refuses it
+    push(&mut batch, None, Some((1_002, "")));
+    bench.sink.write(&batch).unwrap();
+    bench.sink.commit(&Frontier::of(Lane::new("rows"), Offset::from_json("9"))).unwrap();
+    let found: Vec<i64> = broker.records("once-behind.orders").iter().map(id).collect();
+    let expected: Vec<i64> = (0..ids.start).chain([1_000, 1_002]).collect();
+    assert_eq!(found, expected);
+    assert_eq!(bench.status.sinks[0].skipped.get(), 2);
+}
+
+#[test]
+fn progress_that_its_topic_does_not_take_stops_the_sink_whatever_it_does_with_refused_records() {
+    let broker = kafka::shared();
+    // librdkafka refuses the last one
+    let cases =
+        [("once-narrow", OnError::Stop, 5_000), ("once-narrow-skip", OnError::Skip, 5_000), ("once-huge", OnError::Skip, 2_000_000)];
+    for (topic, on_error, size) in cases {
+        let positions = [("cleanup.policy", "compact"), ("max.message.bytes", "2000")];
+        broker.create_topic_with(&format!("{topic}-positions"), 1, &positions);
+        let mut bench = Bench::open(exactly_once(&broker, topic), on_error).unwrap();
+        bench.sink.write(&inserts(0, [1], "")).unwrap();
+        let large = Frontier::of(Lane::new("rows"), Offset::from_json(format!("\"{}\"", "7".repeat(size))));
+        let error = bench.sink.commit(&large).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        let text = format!("the positions topic `{topic}-positions` does not take the sink's progress: ");
+        assert!(error.to_string().starts_with(&text), "{error}");
+        assert!(error.to_string().contains("remedy: raise `max.message.bytes` of the topic, and"), "{error}");
+        assert_eq!(broker.records(&format!("{topic}.orders")).len(), 0);
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What cannot be delivered, and what is said about it.
 
+use sluicegate_config::{Delivery, Transactions};
+use sluicegate_model::change::{Mark, MarkKind, Truncate};
+
 use super::*;
 
 #[test]
@@ -163,6 +166,48 @@ fn a_refused_login_and_a_missing_grant_are_told_apart_and_show_no_password() {
     the account may not write to topic `grants.orders`: TopicAuthorizationFailed (Broker: Topic authorization failed)
       remedy: grant it WRITE and DESCRIBE on the topic (and CREATE, or make the topic first), then start again: nothing is lost
     ");
+
+    let transactions = Transactions { transactional_id: "id.grants".into(), positions_topic: "grants-positions".into() };
+    let once = KafkaSink { delivery: Delivery::ExactlyOnce(transactions), ..with("r1ght", patient) };
+    insta::assert_snapshot!(Bench::open(once, OnError::Stop).err().unwrap(), @r"
+    the account may not see whether the positions topic `grants-positions` keeps the sink's progress
+      remedy: grant it READ, WRITE, DESCRIBE and DESCRIBE_CONFIGS on the topic; and CREATE, or make the topic with one partition and `cleanup.policy=compact`
+    ");
+}
+
+/// A compacted topic takes no record without a key. An emptied table is no change that could be set aside.
+#[test]
+fn a_truncate_that_the_broker_refuses_stops_the_sink_whatever_it_does_with_refused_records() {
+    let broker = kafka::shared();
+    for (topic, on_error, exactly_once) in [
+        ("emptied", OnError::Stop, false),
+        ("emptied-skip", OnError::Skip, false),
+        ("emptied-once", OnError::Stop, true),
+        ("emptied-once-skip", OnError::Skip, true),
+    ] {
+        broker.create_topic_with(&format!("{topic}.orders"), 1, &[("cleanup.policy", "compact")]);
+        let mut kafka = settings(&broker, topic);
+        if exactly_once {
+            let transactions = Transactions { transactional_id: format!("id.{topic}"), positions_topic: format!("{topic}-positions") };
+            kafka.delivery = Delivery::ExactlyOnce(transactions);
+        }
+        let mut bench = Bench::open(kafka, on_error).unwrap();
+        bench.sink.write(&inserts(0, [1], "")).unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
+        let (event, transaction) = (Event::default(), Transaction::default());
+        let kind = MarkKind::Truncate(Truncate { table: table("orders", true), event, transaction });
+        let mark = Mark { lane: Lane::new("rows"), offset: Offset::from_json("1"), kind };
+        let error = bench.sink.mark(&mark).and_then(|()| bench.sink.commit(&Frontier::default())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        let text = error.to_string().replace(&format!("{topic}.orders"), "TOPIC");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(text, @r"
+            the brokers refused the record that says that a table was emptied, for topic `TOPIC`: InvalidRecord (Broker: Broker failed to validate record)
+              remedy: let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost
+            ");
+        }
+        assert_eq!(broker.records(&format!("{topic}.orders")).len(), 1);
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@ mod exactly_once;
 mod failures;
 mod meeting;
 mod routing;
+mod security;
 mod start;
+mod topics;
 mod whole;
 mod with_registry;
 
@@ -16,7 +18,10 @@ use std::{
 };
 
 use serde_json::Value;
-use sluicegate_config::{Format, KafkaSink, Keyless, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, WhenSlow};
+use sluicegate_config::{
+    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, TopicCreation,
+    WhenSlow,
+};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
@@ -91,7 +96,11 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
 fn settings(broker: &Broker, topic: &str) -> KafkaSink {
     KafkaSink {
         brokers: broker.brokers().into(),
-        topic: format!("{topic}.{{table}}"),
+        security: None,
+        topic: format!("{topic}.{{table}}").parse().unwrap(),
+        shared_topic: false,
+        name_case: NameCase::AsIs,
+        topics: TopicCreation::Automatic,
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

@@ -3,10 +3,10 @@
 use super::*;
 
 /// A row whose plugin chose a topic and a header: id, note, topic, tenant.
-type Routed<'a> = Option<(i64, &'a str, Option<&'a str>, Option<&'a str>)>;
+pub(super) type Routed<'a> = Option<(i64, &'a str, Option<&'a str>, Option<&'a str>)>;
 
 /// Changes of `shop.orders`, each with its two images.
-fn routed<'a>(number: u64, changes: impl IntoIterator<Item = (Routed<'a>, Routed<'a>)>) -> Batch {
+pub(super) fn routed<'a>(number: u64, changes: impl IntoIterator<Item = (Routed<'a>, Routed<'a>)>) -> Batch {
     let mut orders = Table::clone(&table("orders", true));
     for (name, place) in [("where", Place::Destination), ("tenant", Place::Header)] {
         orders.columns.push(ColumnInfo { name: name.into(), place, ..orders.columns[1].clone() });

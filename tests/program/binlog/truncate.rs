@@ -31,6 +31,8 @@ fn a_truncate_is_one_record_in_its_place_in_both_formats_and_is_not_repeated() {
         let expected = ["c t 1", "c t 2", "t t null", "c t 1", "c last 1", "t t null", "c last 2"];
         assert_eq!(seen(&host, "flat"), expected);
         assert_eq!(seen(&host, "debezium"), expected);
+        let records = files::records(&host.path("out"), "flat");
+        assert!(records.iter().all(|record| record["_ts"].as_str().unwrap() > "2024"), "{records:?}");
     }
 }
 

@@ -69,3 +69,14 @@ fn several_servers_without_gtids_are_refused() {
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("without GTIDs a place in one server's log means nothing on another"), "{said}");
 }
+
+#[test]
+fn check_warns_of_servers_that_could_not_take_over() {
+    let [server, other] = shared();
+    let database = table(&server, "others");
+    let hosts = format!("hosts: ['127.0.0.1:{}', '127.0.0.1:1', '127.0.0.1:{}'], {}", server.port(), other.port(), account(&server));
+    let (code, said) = check(&Sluicegate::new(BINARY, &pipeline(&database, &hosts, "")));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("127.0.0.1:1 could not take over: cannot connect to 127.0.0.1:1"), "{said}");
+    assert!(said.contains(&format!("127.0.0.1:{} could not take over: it is mysql", other.port())), "{said}");
+}

@@ -1,44 +1,8 @@
 //! TLS with real certificates: each mode checks what it says it checks, in the connections that ask and in the one that reads.
 
-use std::{path::Path, process::Command};
+use sluicegate_harness::authority::Authority;
 
 use super::*;
-
-/// A certificate authority in a folder.
-struct Authority(tempfile::TempDir);
-
-fn openssl(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl can be run");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-
-impl Authority {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let own = ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "30"];
-        let may_sign = ["-addext", "keyUsage=critical,keyCertSign"];
-        openssl(folder.path(), &[&["req", "-x509"][..], &KEY, &own, &may_sign].concat());
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    /// Makes `name.pem` and `name.key`, valid for `subject`: `DNS:…` or `IP:…`.
-    fn issue(&self, name: &str, subject: &str) {
-        let folder = self.0.path();
-        let (key, request, certificate) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.new"));
-        openssl(folder, &[&["req"][..], &KEY, &["-keyout", &key, "-out", &request, "-subj", "/CN=certificate"]].concat());
-        fs::write(folder.join("extensions"), format!("subjectAltName={subject}\nextendedKeyUsage=serverAuth,clientAuth\n"))
-            .expect("written");
-        let signed = ["x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30", "-extfile", "extensions"];
-        openssl(folder, &[&signed[..], &["-in", &request, "-out", &certificate]].concat());
-        fs::rename(folder.join(certificate), folder.join(format!("{name}.pem"))).expect("renamed");
-    }
-}
 
 fn servers(authority: &Authority) -> [Server; 2] {
     let options = [

@@ -274,7 +274,7 @@ impl Drop for Changes {
     }
 }
 
-/// Random edits, wishes and kills under random writes: in the end both sinks have what the server has.
+/// Random edits, requests and kills under random writes: in the end both sinks have what the server has.
 fn random_edits(server: &Server, seed: u64) {
     let seed = std::env::var("COPIES_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(seed);
     let database = server.database("live_random");
@@ -341,11 +341,11 @@ fn random_edits(server: &Server, seed: u64) {
 }
 
 #[test]
-fn random_edits_wishes_and_kills_end_with_what_the_server_has_mariadb() {
+fn random_edits_requests_and_kills_end_with_what_the_server_has_mariadb() {
     random_edits(&mariadb::shared(), 21);
 }
 
 #[test]
-fn random_edits_wishes_and_kills_end_with_what_the_server_has_mysql() {
+fn random_edits_requests_and_kills_end_with_what_the_server_has_mysql() {
     random_edits(&mysql::shared(), 22);
 }

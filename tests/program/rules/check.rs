@@ -95,6 +95,26 @@ fn slips_in_patterns_conditions_and_exclusions_are_told_and_tables_that_are_refu
 }
 
 #[test]
+fn a_pattern_of_the_snapshot_that_selects_no_captured_table_is_told() {
+    let server = mariadb::shared();
+    let database = server.database("copies");
+    server.sql(&format!("CREATE TABLE {database}.orders (id INT PRIMARY KEY); CREATE TABLE {database}.lines (id INT PRIMARY KEY)"));
+    let snapshot =
+        format!("tables: ['{database}.*'], snapshot: {{ mode: initial, tables: [{database}.ordres, '{database}.*', '!{database}.line'] }}");
+    let text = pipeline(&server, &database, "[]", "").replace(&format!("tables: ['{database}.*']"), &snapshot);
+    let (code, said) = check(&host(&text), &database, &["snapshot"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+    insta::assert_snapshot!(said, @r"
+    ok  snapshot: 2 tables can be copied
+    warn  snapshot: `DB.ordres` in `snapshot.tables` matches no captured table; did you mean `DB.orders`?
+          remedy: correct the source's `snapshot.tables`, take it out, or leave it so if the table is made later
+    warn  snapshot: `!DB.line` in `snapshot.tables` matches no captured table; did you mean `DB.lines`?
+          remedy: correct the source's `snapshot.tables`, take it out, or leave it so if the table is made later
+    ready, 2 warnings
+    ");
+}
+
+#[test]
 fn the_effective_configuration_is_shown_table_by_table() {
     let plugins = "
   - use: rewrite-columns

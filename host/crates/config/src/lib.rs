@@ -13,6 +13,7 @@ mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kafka_option;
+mod kafka_security;
 pub mod pipeline;
 mod problem;
 mod quantity;
@@ -23,6 +24,7 @@ mod schema;
 mod secret;
 pub mod server;
 mod sqlserver;
+pub mod template;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -35,16 +37,18 @@ pub use format::{
     RecordFormat, TimeMode, ValueModes,
 };
 pub use kafka_option::refused_option;
+pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
 pub use pipeline::{
     Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
-    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, Transactions, Unlogged,
-    WhenSlow,
+    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation, TopicSettings,
+    Transactions, Unlogged, WhenSlow,
 };
 pub use registry::{Registry, RegistryLogin, Subject};
 pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};
 pub use sqlserver::{ChangeHeaders, Isolation, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes, WholeName};
+pub use template::{Field, NameCase, Part, Template, TemplateFault};
 
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;

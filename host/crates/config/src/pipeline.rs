@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, Secret, SqlServerSource,
+    Format, KafkaSecurity, Secret, SqlServerSource,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
+    template::{NameCase, Template},
 };
 use sluicegate_model::limits::{COPY_READERS, Limits, MOST_COPY_READERS};
 
@@ -60,7 +61,7 @@ pub struct GeneratorSource {
     pub seed: u64,
     /// Changes a second; `None` = as fast as possible.
     pub rate: Option<u64>,
-    /// How many changes in all, in each lane; `None` = for ever.
+    /// How many changes in all, in each lane; `None` = without an end.
     pub changes: Option<u64>,
     /// Lanes, each with a shop of its own.
     pub lanes: u16,
@@ -310,6 +311,7 @@ pub struct Sink {
 
 /// A sink's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub enum SinkKind {
     /// Standard output, one record a line.
     Stdout,
@@ -384,13 +386,44 @@ pub struct Transactions {
     pub positions_topic: String,
 }
 
+/// What a Kafka sink does about topics that are not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TopicCreation {
+    /// The brokers make them with the first record, if they are set to.
+    #[default]
+    Automatic,
+    /// An error, before the first record.
+    MustExist,
+    /// The sink makes them.
+    Create(TopicSettings),
+}
+
+/// The settings of topics that a sink makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Partitions; `None` = as the brokers are set.
+    pub partitions: Option<u64>,
+    /// Brokers that hold each partition; `None` = as the brokers are set.
+    pub replication_factor: Option<u64>,
+    /// Kafka's topic configuration.
+    pub config: BTreeMap<String, String>,
+}
+
 /// A Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSink {
     /// `host:port,…`.
     pub brokers: String,
-    /// Topic template: `{database}`, `{schema}`, `{table}` are replaced.
-    pub topic: String,
+    /// TLS and login; `None` = plain text without a login, or what `options` say of them.
+    pub security: Option<KafkaSecurity>,
+    /// Template of the topics.
+    pub topic: Template,
+    /// Whether tables share a topic where the template leaves out what they differ in.
+    pub shared_topic: bool,
+    /// What becomes of the letters of names in a topic.
+    pub name_case: NameCase,
+    /// What is done about topics that are not there.
+    pub topics: TopicCreation,
     /// Whether a delete is followed by a record without a value.
     pub tombstones: bool,
     /// Tables without a primary key.

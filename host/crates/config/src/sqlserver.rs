@@ -6,15 +6,15 @@ use regex_lite::Regex;
 
 use super::Secret;
 
-/// Tables of a SQL Server database that have Change Tracking.
+/// Tables of databases of a SQL Server that have Change Tracking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlServerSource {
     /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// The database.
-    pub database: String,
+    /// The databases, at least one.
+    pub databases: Vec<String>,
     /// Who connects.
     pub login: SqlLogin,
     /// Transport security.
@@ -37,7 +37,7 @@ pub struct SqlServerSource {
     pub queries_per_second: Option<u64>,
     /// Tables that are read at a time.
     pub threads: usize,
-    /// Batches that are read of a table before the next has its turn; `None` = until it has no more.
+    /// Batches that are read of a table before the next has its turn; `None` = until it has no further changes.
     pub batches_per_visit: Option<u64>,
     /// Whether tables are first read in the order of their names.
     pub alphabetical: bool,
@@ -57,8 +57,29 @@ pub struct SqlServerSource {
     pub replace_invalid_text: bool,
     /// Rows a second that copies read, each thread.
     pub copy_rows_per_second: Option<u64>,
-    /// Whether the run ends once every table has no more.
+    /// Rows that one query asks for, at most.
+    pub fetch_rows: u64,
+    /// How long a connection may wait for work before it is closed.
+    pub idle_timeout: Duration,
+    /// How long a connection is used before another one is made.
+    pub max_lifetime: Duration,
+    /// Characters at which large texts are cut.
+    pub text_limit: Option<usize>,
+    /// Bytes at which large binary values are cut.
+    pub binary_limit: Option<usize>,
+    /// Whether outputs get events as rows.
+    pub events: bool,
+    /// How long all tables have to be read to their end before that is told.
+    pub no_more_data_delay: Duration,
+    /// Whether the run ends once no table has further changes.
     pub until_drained: bool,
+}
+
+impl SqlServerSource {
+    /// The entries of `tables` that are for a database of the source.
+    pub fn tables_of(&self, database: &str) -> Vec<TrackedTables> {
+        self.tables.iter().filter(|tables| tables.database.as_deref().is_none_or(|of| of == database)).cloned().collect()
+    }
 }
 
 /// Who connects.
@@ -91,6 +112,8 @@ pub enum SqlTls {
 /// Tables by their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackedTables {
+    /// The one of the source's databases; `None` = each of them.
+    pub database: Option<String>,
     /// The schema.
     pub schema: String,
     /// A LIKE pattern of the server.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod format;
+mod kafka_security;
 mod schema;
 mod snapshot;
 
@@ -268,8 +269,8 @@ fn plugins_sinks_and_bounds_are_checked() {
     pipeline file: line 5, sinks[1]: another sink writes files of this prefix into this folder
       remedy: give it another `folder` or `prefix`
     # topic
-    pipeline file: line 4, sinks[0].topic: unknown placeholder
-      remedy: use only `{database}`, `{schema}` and `{table}`
+    pipeline file: line 4, sinks[0].topic: there is no placeholder `{db}`
+      remedy: use only `{database}`, `{schema}`, `{table}`, `{destination}`, `{operation}`, `{date}`, `{hour}`
     # topic's characters
     pipeline file: line 4, sinks[0].topic: Kafka allows no such topic name
       remedy: use letters, digits, `.`, `_`, `-` and the placeholders
@@ -331,7 +332,7 @@ fn defaults_are_as_documented() {
     assert_eq!(file.roll, Roll { bytes: 256 << 20, every: None });
     let kafka = loaded(&sink("{ type: kafka, brokers: 'b:9092' }")).unwrap();
     let SinkKind::Kafka(kafka) = &kafka.sinks[0].kind else { panic!("not a Kafka sink") };
-    assert_eq!((kafka.topic.as_str(), kafka.tombstones, kafka.keyless), ("{database}.{table}", true, Keyless::Stop));
+    assert_eq!((kafka.topic.text(), kafka.tombstones, kafka.keyless), ("{database}.{table}", true, Keyless::Stop));
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl DeadLetters {
         Self { folder: folder.into(), max_bytes, files, closed: AtomicBool::new(false), syncing }
     }
 
-    /// Takes no more: the run has ended, and another one may write here.
+    /// Refuses further letters: the run has ended, and another one may write here.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     naming::Naming,
     recovery::recover,
+    root::Root,
     stream::Layout,
     streams::{PLAIN, Streams},
 };
@@ -58,7 +59,8 @@ fn go_on(root: &Path, state: Option<&str>) -> Result<String> {
     let limits = Limits::default();
     let naming = Naming { prefix: "x".into(), records: FileRecords::Lines, zstd: false };
     let recovered = recover(root, &naming, state)?;
-    let layout = Layout { root: root.to_owned(), naming, roll: Roll { bytes: 1 << 20, every: None }, zstd: None, format: Box::new(Lines) };
+    let opened = Root::open(root.to_owned(), &naming)?;
+    let layout = Layout { root: opened, naming, roll: Roll { bytes: 1 << 20, every: None }, zstd: None, format: Box::new(Lines) };
     let mut streams = Streams::new(layout, &recovered, &limits);
     let eu = streams.find("eu")?;
     for stream in [Some(PLAIN), eu].into_iter().flatten() {

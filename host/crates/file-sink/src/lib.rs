@@ -18,6 +18,7 @@ mod output;
 mod parquet;
 mod place;
 mod recovery;
+mod root;
 mod stream;
 mod streams;
 
@@ -31,6 +32,7 @@ use std::{
 pub use parquet::ParquetResume;
 
 use naming::Naming;
+use root::Root;
 use stream::Layout;
 use streams::{PLAIN, Streams};
 
@@ -50,7 +52,7 @@ pub struct FileSink {
     encoder: Encoder,
     policy: Policy,
     numbers: Numbers,
-    /// Where the tables of the batch at hand go.
+    /// Where the tables of the current batch go.
     routes: Vec<Route>,
     /// How records stand in the files.
     records: FileRecords,
@@ -118,7 +120,8 @@ impl FileResume {
             recovered.plain = recovered.plain.in_next_file();
             recovered.destinations = recovered.destinations.into_iter().map(|(name, start)| (name, start.in_next_file())).collect();
         }
-        let layout = Layout { root: settings.folder, naming, roll: settings.roll, zstd: settings.zstd, format };
+        let root = Root::open(settings.folder, &naming)?;
+        let layout = Layout { root, naming, roll: settings.roll, zstd: settings.zstd, format };
         Ok(FileSink {
             streams: Streams::new(layout, &recovered, &limits),
             encoder,

@@ -1,4 +1,4 @@
-//! Places in the files: what the checkpoint keeps of each stream, and how one is gone on from.
+//! Places in the files: what the checkpoint keeps of each stream, and how writing goes on from there.
 
 use std::{
     collections::BTreeMap,

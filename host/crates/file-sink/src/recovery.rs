@@ -11,6 +11,7 @@ use super::{
     naming::{Naming, is_folder},
     place::{self, Place, Start, State, cut},
     remove_file,
+    root::{begin_there, lock_path},
 };
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::{Lock, LockFault, file, folder};
@@ -102,15 +103,26 @@ fn refuse_another_folder(root: &Path, state: &State, written: &Naming) -> Result
                 place.bytes,
                 lock.display()
             );
-            let remedy = format!(
-                "mount its file system, or set `folder` back; to go on in new files there, run `mkdir -p '{}' && touch '{}'`",
-                root.display(),
-                lock.display()
-            );
-            return Err(Error::new(ErrorKind::Sink, what).remedy(remedy));
+            return Err(another_folder(root, &lock, what));
         }
     }
+    // nothing durable in the newest files: complete ones may be gone, but then the lock file is there
+    let has_written = iter::once(&state.plain).chain(state.destinations.values()).any(|place| place.number > 1);
+    let mut folders = iter::once(root.to_owned()).chain(state.destinations.keys().map(|destination| root.join(destination)));
+    let is_empty = |folder: &Path| Ok(list(folder, |n, _| n.prefix == written.prefix)?.is_empty());
+    if has_written && folders.try_fold(true, |empty, folder| Ok::<_, Error>(empty && is_empty(&folder)?))? {
+        let what = format!(
+            "{} holds none of the files that were written before, and {} is missing: this is not the folder that the sink wrote to",
+            root.display(),
+            lock.display()
+        );
+        return Err(another_folder(root, &lock, what));
+    }
     Ok(())
+}
+
+fn another_folder(root: &Path, lock: &Path, what: String) -> Error {
+    Error::new(ErrorKind::Sink, what).remedy(format!("mount its file system, or set `folder` back; {}", begin_there(root, lock)))
 }
 
 /// Removes the files of the prefix from destinations that its journal names, but not the state: they were begun after it.
@@ -155,10 +167,6 @@ fn restore(folder: &Path, naming: &Naming, place: &Place, written: &Naming) -> R
         return Ok(Start { number: place.number + 1, ..fresh });
     }
     Ok(Start { bytes: place.bytes, records: place.records, opened_us: place.opened_us, ..fresh })
-}
-
-pub(super) fn lock_path(root: &Path, naming: &Naming) -> PathBuf {
-    root.join(format!(".{}.lock", naming.prefix))
 }
 
 pub(super) fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {

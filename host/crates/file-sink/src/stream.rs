@@ -7,16 +7,16 @@ use super::{
     naming::Naming,
     output::Output,
     place::{self, Place, Start},
+    root::Root,
 };
 use sluicegate_config::Roll;
 use sluicegate_format::FileFormat;
-use sluicegate_model::{Result, now_us};
+use sluicegate_model::{Error, Result, now_us};
 use sluicegate_storage::{file::Whereabouts, folder};
 
 /// What all streams of a sink have in common.
 pub(super) struct Layout {
-    /// The sink's folder.
-    pub root: PathBuf,
+    pub root: Root,
     pub naming: Naming,
     pub roll: Roll,
     /// zstd level, if compressed.
@@ -28,7 +28,8 @@ pub(super) struct Layout {
 impl Layout {
     /// The folder of a destination; of the records without one, when it is empty.
     pub fn folder(&self, destination: &str) -> PathBuf {
-        if destination.is_empty() { self.root.clone() } else { self.root.join(destination) }
+        let root = self.root.path();
+        if destination.is_empty() { root.to_owned() } else { root.join(destination) }
     }
 }
 
@@ -115,7 +116,7 @@ impl Stream {
             self.opened_us = now_us();
             file.map_err(|e| fault(&path, "the file cannot be made", e))?
         } else {
-            place::cut(&path, self.bytes)?.ok_or_else(|| place::taken_away(&path, self.durable))?
+            place::cut(&path, self.bytes)?.map_or_else(|| Err(self.taken_away(layout)), Ok)?
         };
         self.output = Some(Output::new(file, self.bytes, layout.zstd).map_err(|e| fault(&path, "the file cannot be used", e))?);
         if self.bytes == 0 {
@@ -170,7 +171,7 @@ impl Stream {
             self.dirty = true;
             written.map_err(|e| fault(&self.path(layout), "the file cannot be written", e))?;
             self.buffer.clear();
-            self.buffer.shrink_to(keep); // one huge record does not hold its memory for ever
+            self.buffer.shrink_to(keep); // one huge record does not keep its memory
         }
         self.roll_full(layout)
     }
@@ -184,6 +185,16 @@ impl Stream {
         self.roll_full(layout)
     }
 
+    /// The error when the current file is not where it was.
+    fn taken_away(&self, layout: &Layout) -> Error {
+        let error = place::taken_away(&self.path(layout), self.durable);
+        match layout.root.remedy_if_gone() {
+            Ok(Some(remedy)) => error.remedy(remedy),
+            Ok(None) => error,
+            Err(error) => error,
+        }
+    }
+
     /// Makes everything that was written durable, where it can be found.
     pub fn sync(&mut self, layout: &Layout) -> Result<()> {
         if self.dirty {
@@ -192,7 +203,7 @@ impl Stream {
                 output.sync().map_err(|e| fault(&path, "the file cannot be synced", e))?;
                 match output.whereabouts(&path).map_err(|e| fault(&path, "it cannot be told where the file is", e))? {
                     Whereabouts::InPlace => {}
-                    Whereabouts::Moved | Whereabouts::Removed => return Err(place::taken_away(&path, self.durable)),
+                    Whereabouts::Moved | Whereabouts::Removed => return Err(self.taken_away(layout)),
                 }
                 self.refuse_changed(layout)?;
             }

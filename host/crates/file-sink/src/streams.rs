@@ -47,7 +47,7 @@ impl Streams {
         let mut streams = Self {
             list: vec![Stream::new("", &recovered.plain, &layout)],
             by_destination: HashMap::new(),
-            journal: Journal::new(&layout.root, &layout.naming),
+            journal: Journal::new(layout.root.path(), &layout.naming),
             layout,
             buffered: 0,
             buffer_bytes: limits.sink_buffer_bytes,
@@ -192,6 +192,7 @@ impl Streams {
         }
         self.buffered -= stream.buffer.len();
         if !stream.is_open() {
+            self.layout.root.check()?;
             self.make_room()?;
             self.record(number)?;
             self.list[number].open(&self.layout)?;
@@ -262,6 +263,8 @@ impl Streams {
         }
         self.hidden_since = None;
         self.roll_aged()?;
+        // also where all files were complete
+        self.layout.root.check()?;
         self.journal.settle()?;
         let plain = self.list[PLAIN].place(&self.layout);
         let places = self.list.iter_mut().skip(1).filter(|s| s.recorded);

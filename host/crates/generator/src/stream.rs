@@ -61,7 +61,7 @@ impl Stream {
         Self { tables: Tables::new(database), file, lane, ..Self::new(seed, 0, limits) }
     }
 
-    /// A batch of changes that are picked one by one: at most `limit`, and no more than a batch may hold. `number` is that of the
+    /// A batch of changes that are picked one by one: at most `limit`, and at most what a batch may hold. `number` is that of the
     /// batch. Whoever picks says where the lane is after it. `None` if there is none to pick.
     pub(super) fn pick(&mut self, limit: u64, number: u64, mut next: impl FnMut(&Schedule) -> Option<Picked>) -> Option<Batch> {
         let (most, mut filling) = self.begin(limit);
@@ -109,7 +109,7 @@ impl Stream {
         self.change
     }
 
-    /// A batch of the next changes: at most `limit`, and no more than a batch may hold.
+    /// A batch of the next changes: at most `limit`, and at most what a batch may hold.
     pub(super) fn batch(&mut self, limit: u64) -> Batch {
         let (most, mut filling) = self.begin(limit);
         while filling.has_room(most, self.batch_bytes) {

@@ -2,32 +2,38 @@
 
 use std::sync::Arc;
 
-use super::{KafkaSink, Route, topic::bad_destination};
+use super::{
+    KafkaSink,
+    route::{Key, Route, write_key},
+};
 use sluicegate_format::Encoder;
-use sluicegate_model::{Error, ErrorKind, Result, change::Batch};
-use sluicegate_sink::destination;
+use sluicegate_model::{
+    Result,
+    change::{Batch, Change},
+};
 
 impl KafkaSink {
-    /// The topic of the row's record.
-    pub(super) fn topic_of(&mut self, batch: &Batch, table: u32, row: u32, route: &Route) -> Result<Arc<str>> {
-        let dangling = || Error::new(ErrorKind::Internal, "a change of a table that the batch does not have");
-        let rows = batch.tables.get(table as usize).ok_or_else(dangling)?;
-        let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
-        let topic = match own {
-            Some(own) => self.topics.chosen(own)?,
-            None => route.topic.clone(),
-        };
-        topic.ok_or_else(|| bad_destination(&rows.table.name))
-    }
-
     /// Tells the format which topic the row's record goes to, if that matters to it.
     #[inline]
-    pub(super) fn aim_at_row(&mut self, batch: &Batch, table: u32, row: u32, route: &Route) -> Result<()> {
+    pub(super) fn aim_at_row(&mut self, batch: &Batch, change: &Change, row: u32, route: &Route) -> Result<()> {
         if self.framing > 0 {
-            let topic = self.topic_of(batch, table, row, route)?;
-            self.encoder.table(batch, table).aim(&topic);
+            let topic = self.topic_of(batch, change, row, route)?;
+            self.encoder.table(batch, change.table).aim(&topic);
         }
         Ok(())
+    }
+
+    /// Writes the keys of both images again, for the topics that a delete and an insert in place of an update go to.
+    pub(super) fn write_keys_again(&mut self, batch: &Batch, change: &Change, key: Key, old: &Arc<str>, new: &Arc<str>) -> Result<()> {
+        if self.framing == 0 {
+            return Ok(());
+        }
+        self.buffers.old_key.clear();
+        self.buffers.key.clear();
+        aim(&mut self.encoder, self.framing, batch, change.table, old);
+        write_key(&mut self.encoder, key, batch, change.table, change.before, &mut self.buffers.old_key)?;
+        aim(&mut self.encoder, self.framing, batch, change.table, new);
+        write_key(&mut self.encoder, key, batch, change.table, change.after, &mut self.buffers.key)
     }
 }
 

@@ -5,11 +5,13 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientConfig, ClientContext, Message,
+    admin::AdminClient,
+    client::OAuthToken,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     error::KafkaError,
     message::DeliveryResult,
@@ -17,18 +19,30 @@ use rdkafka::{
     types::{RDKafkaConfRes, RDKafkaErrorCode as Code},
 };
 
-use super::topic::metric;
-use sluicegate_config::{Delivery, KafkaSink as Settings};
+use super::{
+    security::{self, renewed},
+    token::Tokens,
+    topic::metric,
+    trouble::{Trouble, explain, suspect},
+};
+use sluicegate_config::{Delivery, KafkaSink as Settings, TopicCreation};
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_sink::Numbers;
 
 /// Kafka's default for the time after which brokers abort a transaction.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long one question at a start waits before reports are looked at.
+const STEP: Duration = Duration::from_millis(250);
+/// How long other brokers have to answer when one keeps us out.
+const OTHERS: Duration = Duration::from_secs(3);
+
 pub(super) type Client = BaseProducer<Reports>;
 
 /// Opaque number of records that are the sink's own: they are no change's, and are not counted.
 pub(super) const OWN: usize = usize::MAX;
+/// That of the record of an emptied table: no change's either.
+pub(super) const TRUNCATE: usize = usize::MAX - 1;
 
 /// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
 pub(super) struct Reports {
@@ -39,6 +53,7 @@ pub(super) struct Reports {
     open: (AtomicU64, AtomicU64),
     failure: Mutex<Option<Failure>>,
     trouble: Mutex<Option<Trouble>>,
+    tokens: Tokens,
 }
 
 /// Records that were not delivered.
@@ -52,11 +67,6 @@ pub(super) struct Failure {
     pub least: usize,
 }
 
-struct Trouble {
-    code: Code,
-    text: String,
-}
-
 impl Reports {
     pub(super) fn new(numbers: Option<Numbers>) -> Self {
         Self {
@@ -65,6 +75,7 @@ impl Reports {
             open: (AtomicU64::new(0), AtomicU64::new(0)),
             failure: Mutex::new(None),
             trouble: Mutex::new(None),
+            tokens: Tokens::default(),
         }
     }
 
@@ -96,9 +107,20 @@ impl Reports {
     fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What was last reported of the connections.
+    pub(super) fn last_trouble(&self) -> Option<Trouble> {
+        self.trouble().clone()
+    }
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.tokens.refreshed()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::*;
         match level {
@@ -112,9 +134,10 @@ impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
         tracing::warn!(target: "librdkafka", code = ?code, "{reason}");
+        let told = Trouble { code, text: reason.to_owned() };
         let mut trouble = self.trouble();
-        if trouble.as_ref().is_none_or(|known| weight(code) >= weight(known.code)) {
-            *trouble = Some(Trouble { code, text: reason.to_owned() });
+        if trouble.as_ref().is_none_or(|known| told.outweighs(known)) {
+            *trouble = Some(told);
         }
     }
 
@@ -160,16 +183,6 @@ impl ProducerContext for Reports {
     }
 }
 
-/// How much a report says: that a login was refused is not forgotten when the connection that follows is cut, and that all
-/// brokers are down says less than why one of them is.
-fn weight(code: Code) -> u8 {
-    match code {
-        Code::AllBrokersDown => 0,
-        Code::Authentication | Code::SaslAuthenticationFailed => 2,
-        _ => 1,
-    }
-}
-
 /// Whether the record is at fault, not the sink as a whole.
 pub(super) fn is_record(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord)
@@ -192,6 +205,9 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
         .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
+    if settings.topics != TopicCreation::Automatic {
+        config.set("allow.auto.create.topics", "false");
+    }
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
         config
             .set("transactional.id", &transactions.transactional_id)
@@ -202,15 +218,31 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         if let Some(reason) = sluicegate_config::refused_option(name) {
             return Err(Error::new(ErrorKind::Config, format!("the Kafka option `{name}` cannot be set: {reason}")).remedy("remove it"));
         }
-        config.set(name, value.reveal());
+        config.set(name, renewed(value, name)?.reveal());
     }
+    security::apply(&mut config, settings)?;
     Ok(config)
 }
 
 /// A producer.
 pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) -> Result<Client> {
-    let config = config(settings, limits)?;
-    Client::from_config_and_context(&config, reports).map_err(|e| match e {
+    let (config, tokens) = (config(settings, limits)?, Tokens::of(settings));
+    let reports = Reports { tokens: tokens.clone(), ..reports };
+    let client = Client::from_config_and_context(&config, reports).map_err(|e| not_set_up(settings, e))?;
+    tokens.give(client.client())?;
+    Ok(client)
+}
+
+/// A client for questions, with the producer's settings.
+pub(super) fn admin(config: &ClientConfig, tokens: &Tokens) -> Result<AdminClient<Reports>> {
+    let admin = AdminClient::from_config_and_context(config, Reports::new(None))
+        .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client for questions cannot be set up").caused_by(e))?;
+    tokens.give(admin.inner())?;
+    Ok(admin)
+}
+
+fn not_set_up(settings: &Settings, error: KafkaError) -> Error {
+    match error {
         // the library's text would show the value
         KafkaError::ClientConfig(result, _, name, _) => {
             let what = match result {
@@ -220,24 +252,31 @@ pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) ->
             Error::new(ErrorKind::Config, format!("the Kafka option `{name}` {what}"))
                 .remedy("look it up in librdkafka's CONFIGURATION.md, and correct or remove it")
         }
+        KafkaError::ClientCreation(text) if text.contains("ssl.") && settings.security.is_some() => {
+            Error::new(ErrorKind::Precheck, "the sink's certificates cannot be used").caused_by(text).remedy(
+                "see that `ca_file` and `cert_file` hold certificates, and that `key_file` belongs to `cert_file`, and `key_password` to it (PEM)",
+            )
+        }
         KafkaError::ClientCreation(text) => {
             Error::new(ErrorKind::Config, "the Kafka client cannot be set up").caused_by(text).remedy("correct the sink's `options`")
         }
         other => Error::new(ErrorKind::Sink, "the Kafka client cannot be set up").caused_by(other),
-    })
+    }
 }
 
 /// The error of a record, or of the sink, that librdkafka gave up on. `patience` bounds a look into the cluster for the cause.
 pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, code: Code, topic: &str) -> Error {
     let reports: &Reports = client.context();
-    let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
+    let trouble = reports.last_trouble();
     let sink = |text: String, remedy: &str| {
         let error = Error::new(ErrorKind::Sink, text).remedy(remedy);
         match &trouble {
-            Some((_, text)) => error.caused_by(text.clone()),
+            Some(trouble) => error.caused_by(trouble.text.clone()),
             None => error.caused_by(code),
         }
     };
+    // passwords, tokens and certificates are renewed, on either side
+    let kept_out = || Some(explain(settings, trouble.as_ref()?, patience)?.with_kind(ErrorKind::Sink).that_may_pass(true));
     let forbidden = |code: Code| {
         Error::new(ErrorKind::Sink, format!("the account may not write to topic `{topic}`"))
             .caused_by(code)
@@ -283,9 +322,11 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
         Code::InvalidTopic => Error::new(ErrorKind::Sink, format!("Kafka does not allow the topic name `{topic}`"))
             .caused_by(code)
             .remedy("change the sink's `topic` template"),
-        Code::Authentication | Code::SaslAuthenticationFailed => refused(&settings.brokers, &trouble),
-        _ if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) => refused(&settings.brokers, &trouble),
+        _ if trouble.as_ref().is_some_and(Trouble::is_login) && let Some(error) = kept_out() => error,
         Code::MessageTimedOut | Code::TimedOutQueue | Code::RequestTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown => {
+            if let Some(error) = kept_out() {
+                return error;
+            }
             let told = || {
                 sink(
                     format!("{} did not acknowledge records for topic `{topic}` within {:?}", settings.brokers, settings.delivery_timeout),
@@ -307,6 +348,14 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
     }
 }
 
+/// The error when the brokers do not take the record of an emptied table. It is no change that could be set aside.
+pub(super) fn truncate_refused(failure: &Failure) -> Error {
+    let what = format!("the brokers refused the record that says that a table was emptied, for topic `{}`", failure.topic);
+    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
+        "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
+    )
+}
+
 /// The topic that keeps the brokers from making this one, if there is one: they tell it to their log only.
 fn same_for_metrics(client: &Client, topic: &str, patience: Duration) -> Option<String> {
     let cluster = client.client().fetch_metadata(None, patience).inspect_err(|error| {
@@ -320,42 +369,41 @@ fn is_forbidden(code: Code) -> bool {
     matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed | Code::TransactionalIdAuthorizationFailed)
 }
 
-fn refused(brokers: &str, trouble: &Option<(Code, String)>) -> Error {
-    let error = Error::new(ErrorKind::Sink, format!("{brokers} refused the login"))
-        .remedy("correct `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password` in the sink's `options`");
-    match trouble {
-        Some((_, text)) => error.caused_by(text.clone()),
-        None => error,
-    }
-}
-
 /// Checks that a broker answers within the connect timeout.
 ///
 /// # Errors
-/// `Connection`: none answers, and another attempt may work. `Precheck`: the login is refused.
+/// `Connection`: none answers, and another attempt may work. `Precheck`: TLS or the login keeps us out.
 pub fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
     let client = connect(settings, limits, Reports::new(None))?;
-    let Err(error) = client.client().fetch_metadata(None, limits.connect_timeout) else { return Ok(()) };
     let reports: &Reports = client.context();
-    // brings in why, if anything is known
+    let begin = Instant::now();
+    let error = loop {
+        let left = limits.connect_timeout.saturating_sub(begin.elapsed());
+        let Err(error) = client.client().fetch_metadata(None, left.min(STEP)) else { return Ok(()) };
+        // brings in why, if anything is known
+        client.poll(Duration::from_millis(10));
+        let kept_out = reports.last_trouble().is_some_and(|trouble| trouble.is_final());
+        if left <= STEP || (kept_out && (begin.elapsed() >= OTHERS || !settings.brokers.contains(','))) {
+            break error;
+        }
+    };
     for _ in 0..20 {
         client.poll(Duration::from_millis(10));
         if reports.trouble().is_some() {
             break;
         }
     }
-    let trouble = reports.trouble().as_ref().map(|t| (t.code, t.text.clone()));
-    if trouble.as_ref().is_some_and(|(code, _)| *code == Code::Authentication) {
-        let refused = refused(&settings.brokers, &trouble);
-        return Err(Error::new(ErrorKind::Precheck, refused.message())
-            .remedy(refused.remedy_text().unwrap_or_default())
-            .caused_by(refused));
+    let trouble = reports.last_trouble();
+    let patience = limits.connect_timeout;
+    let explained = trouble.as_ref().and_then(|trouble| explain(settings, trouble, patience)).or_else(|| suspect(settings, patience));
+    if let Some(error) = explained {
+        return Err(error);
     }
     let failed =
         Error::new(ErrorKind::Connection, format!("no Kafka broker answered at {} within {:?}", settings.brokers, limits.connect_timeout))
-            .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`");
+            .remedy("start the brokers, or correct `brokers` and, for TLS or a login, the sink's `tls` and `sasl`");
     Err(match trouble {
-        Some((_, text)) => failed.caused_by(text),
+        Some(trouble) => failed.caused_by(trouble.text),
         None => failed.caused_by(error),
     })
 }

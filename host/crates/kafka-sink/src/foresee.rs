@@ -4,18 +4,19 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rdkafka::producer::Producer as _;
 
-use sluicegate_config::{Delivery, KafkaSink as Settings, Keyless, Transactions};
+use sluicegate_config::{Delivery, Field, KafkaSink as Settings, Keyless, TopicCreation, TopicSettings, Transactions};
 use sluicegate_model::{
     Result,
-    change::Table,
-    finding::Finding,
-    finding::listed,
+    change::{Operation, Table},
+    finding::{Finding, Verdict, listed},
     limits::{CHECK_NAMES, Limits},
+    now_us,
 };
+use sluicegate_sink::route::Variant;
 
 use super::{
     client::{Reports, config, connect},
-    positions,
+    positions::{self, Policy},
     topic::{Topics, metric},
 };
 
@@ -33,22 +34,34 @@ pub struct Foreseen {
 /// The brokers cannot be asked.
 pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> Result<Foreseen> {
     let mut findings = Vec::new();
-    let mut topics = Topics::new(&settings.topic, 0);
+    let mut topics = Topics::new(settings, usize::MAX, None);
     let mut given = Vec::with_capacity(tables.len());
+    let mut wanted = BTreeSet::new();
+    // a change of each kind, now
+    let variants: Vec<Variant> = match settings.topic.has(Field::Operation) {
+        true => [Operation::Insert, Operation::Update, Operation::Delete].map(|what| Variant::of(&settings.topic, what, now_us())).into(),
+        false => vec![Variant::of(&settings.topic, Operation::Insert, now_us())],
+    };
     for table in tables {
-        // topics that plugins choose are taken as they are
-        given.push(match &table.destination {
-            Some(chosen) => Some(Arc::from(chosen.as_str())),
-            None => match topics.topic(&table.name) {
-                Ok(topic) => Some(topic),
+        let number = topics.table(&table.name);
+        let mut first = None;
+        for variant in &variants {
+            match topics.topic(number, table.destination.as_deref(), *variant) {
+                Ok(Some(topic)) => {
+                    first.get_or_insert(topic.clone());
+                    wanted.insert(topic);
+                }
+                // the policy decides
+                Ok(None) => {}
                 Err(error) => {
                     if findings.len() < CHECK_NAMES {
                         findings.push(Finding::of("topics", &error));
                     }
-                    None
+                    break;
                 }
-            },
-        });
+            }
+        }
+        given.push(first);
     }
     let keyless: Vec<String> = tables.iter().filter(|table| !table.has_key()).map(|table| table.name.to_string()).collect();
     if settings.keyless == Keyless::Stop && !keyless.is_empty() {
@@ -64,8 +77,7 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> R
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
         findings.push(positions(settings, transactions, limits)?);
     }
-    let wanted: BTreeSet<&str> = given.iter().flatten().map(|topic| &**topic).collect();
-    there(settings, &wanted, limits, &mut findings)?;
+    there(settings, &wanted.iter().map(|topic| &**topic).collect(), limits, &mut findings)?;
     Ok(Foreseen { findings, topics: given })
 }
 
@@ -76,11 +88,12 @@ fn positions(settings: &Settings, transactions: &Transactions, limits: &Limits) 
     let topic = positions::Topic { settings, transactions, config: &config, timeout: limits.connect_timeout };
     let name = &transactions.positions_topic;
     Ok(match topic.policy()? {
-        Some(policy) => match topic.check_policy(&policy) {
+        Policy::Is(policy) => match topic.check_policy(&policy) {
             Ok(()) => Finding::pass(ITEM, format!("`{name}` keeps progress (`cleanup.policy={policy}`)")),
             Err(error) => Finding::of(ITEM, &error),
         },
-        None => Finding::pass(ITEM, format!("`{name}` is not there yet, or may not be seen; the first start makes it")),
+        Policy::Hidden | Policy::Untold => Finding::of(ITEM, &topic.hidden()),
+        Policy::Unknown => Finding::pass(ITEM, format!("`{name}` is not there yet; the first start makes it")),
     })
 }
 
@@ -102,18 +115,44 @@ fn there(settings: &Settings, wanted: &BTreeSet<&str>, limits: &Limits, findings
             ));
         }
     }
+    let found =
+        metadata.topics().iter().filter(|topic| wanted.contains(topic.name())).map(|topic| (topic.name(), topic.partitions().len()));
+    findings.extend(other_partitions(&settings.topics, found));
     if missing.is_empty() {
         findings.push(Finding::pass("topics", format!("all {} are there", wanted.len())));
-    } else if !findings.iter().any(|finding| finding.item == "topics") {
+    } else if settings.topics == TopicCreation::MustExist {
+        findings.push(Finding::fail(
+            "topics",
+            format!("topics that are not there, or that the account may not see: {}", listed(missing.iter().copied(), CHECK_NAMES)),
+            "make them, grant the account DESCRIBE on them, or let the sink make topics: `topics: { partitions: … }`",
+        ));
+    } else if !findings.iter().any(|finding| finding.item == "topics" && finding.verdict == Verdict::Fail) {
         findings.push(Finding::pass(
             "topics",
             format!(
-                "{} of {} are not there yet, and are made with their first record if the brokers make topics by themselves: {}",
+                "{} of {} are not there yet, and are made with their first record{}: {}",
                 missing.len(),
                 wanted.len(),
+                if settings.topics == TopicCreation::Automatic { " if the brokers make topics by themselves" } else { "" },
                 listed(missing.iter().copied(), CHECK_NAMES)
             ),
         ));
     }
     Ok(())
+}
+
+/// Topics that have another number of partitions than those that the sink makes: they keep it.
+fn other_partitions<'a>(topics: &TopicCreation, found: impl Iterator<Item = (&'a str, usize)>) -> Option<Finding> {
+    let TopicCreation::Create(TopicSettings { partitions: Some(wanted), .. }) = topics else { return None };
+    let other: Vec<String> = found.filter(|(_, count)| *count as u64 != *wanted).map(|(name, count)| format!("{name} ({count})")).collect();
+    (!other.is_empty()).then(|| {
+        Finding::warn(
+            "topics",
+            format!(
+                "topics that exist have another number of partitions than {wanted}, and keep it: {}",
+                listed(other.iter().map(String::as_str), CHECK_NAMES)
+            ),
+            "leave them so, or change them with Kafka's tools: records of a key then go to another partition",
+        )
+    })
 }

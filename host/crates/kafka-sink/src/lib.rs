@@ -15,18 +15,23 @@
 
 mod aim;
 mod client;
+mod creation;
 mod foresee;
+mod handshake;
 mod positions;
 mod record;
 mod resume;
+mod route;
+mod security;
 mod size;
+mod token;
 mod topic;
 mod transaction;
+mod trouble;
 
 use std::{
     collections::HashSet,
     ops::Range,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -42,27 +47,27 @@ pub use resume::KafkaResume;
 pub use topic::metric;
 
 use aim::aim;
-use client::{Client, Failure, Reports, is_record};
-use record::{Buffers, Place, Record, Records, insert};
+use client::{Client, Failure, Reports, TRUNCATE, is_record};
+use creation::Creation;
+use record::{Buffers, Record, Records, insert};
+use route::{Key, Route, check_key, write_key};
 use size::Sizes;
+use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
-use sluicegate_config::{KafkaSink as Settings, Keyless};
+use sluicegate_config::{Field, KafkaSink as Settings};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Place as ColumnPlace, TableRows},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
 };
-use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination};
+use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination, route::Variant};
 
 /// Debezium's header on the delete of a row whose key changes: the key that it has from now on.
 const NEW_KEY: &str = "__debezium.newkey";
 /// Debezium's header on the insert that follows: the key that it had.
 const OLD_KEY: &str = "__debezium.oldkey";
-
-/// Our header that tells which plugins made the record.
-const VERSIONS: &str = "sluicegate.plugins";
 
 /// How long one look at the delivery reports waits for them.
 const POLL: Duration = Duration::from_millis(1);
@@ -88,7 +93,7 @@ pub struct KafkaSink {
     versions: bool,
     policy: Policy,
     numbers: Numbers,
-    /// Where the tables of the batch at hand go.
+    /// Where the tables of the current batch go.
     routes: Vec<Route>,
     /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline, and those of the
     /// open transaction. A record's opaque number is its batch's place in here.
@@ -109,35 +114,14 @@ struct Retained {
     sent: Range<usize>,
 }
 
-#[derive(Clone)]
-struct Route {
-    /// The table's topic; `None` when a plugin chose one that no topic can have.
-    topic: Option<Arc<str>>,
-    key: Key,
-    /// The column that holds the rows' own topics.
-    column: Option<usize>,
-    /// Whether there are header columns.
-    headers: bool,
-    /// Whether rows of this batch may lack values.
-    partial: bool,
-}
-
-/// What the key of a table's records is.
-#[derive(Clone, Copy, PartialEq)]
-enum Key {
-    Primary,
-    WholeRow,
-    None,
-}
-
 impl KafkaSink {
     /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
         let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
-        let sizes = Sizes::new(client::config(&settings, &limits)?, limits.connect_timeout)?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
         Ok(Self {
             client,
-            topics: Topics::new(&settings.topic, limits.destinations),
+            topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
             settings,
             framing: encoder.framing(),
             encoder,
@@ -154,38 +138,6 @@ impl KafkaSink {
             buffers: Buffers::default(),
             transaction,
         })
-    }
-
-    /// Finds the topics and kinds of key of the batch's tables.
-    fn route(&mut self, batch: &Batch) -> Result<()> {
-        self.routes.clear();
-        for rows in &batch.tables {
-            let key = match self.settings.keyless {
-                _ if rows.table.has_key() => Key::Primary,
-                Keyless::WholeRow => Key::WholeRow,
-                Keyless::NoKey => Key::None,
-                Keyless::Stop => {
-                    return Err(Error::new(
-                        ErrorKind::Sink,
-                        format!("table {} has no primary key, so its records have no key", rows.table.name),
-                    )
-                    .remedy("give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out"));
-                }
-            };
-            let table = &rows.table;
-            let topic = match &table.destination {
-                None => Some(self.topics.topic(&table.name)?),
-                Some(chosen) => self.topics.chosen(chosen)?,
-            };
-            self.routes.push(Route {
-                topic,
-                key,
-                column: table.destination_column(),
-                headers: table.has_headers(),
-                partial: rows.may_be_absent(),
-            });
-        }
-        Ok(())
     }
 
     /// Gives the records of one change to librdkafka, all or none. Answers `false` when it has given none, because the brokers may
@@ -221,11 +173,11 @@ impl KafkaSink {
             [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
         }
         if after {
-            self.aim_at_row(batch, change.table, change.after, &route)?;
+            self.aim_at_row(batch, change, change.after, &route)?;
             write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
-            self.aim_at_row(batch, change.table, change.before, &route)?;
+            self.aim_at_row(batch, change, change.before, &route)?;
             write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
         // which schema a key has may follow from its topic
@@ -236,41 +188,47 @@ impl KafkaSink {
             Operation::Update => after && (other_key || route.column.is_some() || pair.is_some()),
             _ => false,
         };
-        let old = if before && leaves { Some(self.place(batch, change.table, change.before, &route)?) } else { None };
-        let new = if after { Some(self.place(batch, change.table, change.after, &route)?) } else { None };
+        let old = if before && leaves { Some(self.place(batch, change, change.before, &route)?) } else { None };
+        let new = if after { Some(self.place(batch, change, change.after, &route)?) } else { None };
         let keyed = route.key != Key::None;
         let tombstone = self.settings.tombstones && keyed;
         let mut records = Records { keyed, tombstone, leaving: true, gone: None, came: None };
-        let Buffers { key, old_key, value, old_value } = &mut self.buffers;
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
-                records.leaving = self.encoder.value(batch, change, old_value)?;
+                records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
             (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
                 if route.partial {
                     destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
                 }
+                let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+                let insertion = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+                if self.topics.template().has(Field::Operation) {
+                    old = self.place(batch, &delete, change.before, &route)?;
+                    new = self.place(batch, &insertion, change.after, &route)?;
+                }
+                self.write_keys_again(batch, change, route.key, &old.topic, &new.topic)?;
+                let Buffers { key, old_key, value, old_value } = &mut self.buffers;
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
-                let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
                 records.leaving = self.encoder.value(batch, &delete, old_value)?;
                 aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
-                self.encoder.value(batch, &Change { operation: Operation::Insert, before: NO_IMAGE, ..*change }, value)?;
+                self.encoder.value(batch, &insertion, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
             }
             (Operation::Update, Some(old), Some(new)) if let Some([first, second]) = pair => {
-                self.encoder.value(batch, &first, old_value)?;
-                self.encoder.value(batch, &second, value)?;
+                self.encoder.value(batch, &first, &mut self.buffers.old_value)?;
+                self.encoder.value(batch, &second, &mut self.buffers.value)?;
                 (records.gone, records.came, records.tombstone) = (Some(old), Some(new), false);
             }
             (_, _, Some(new)) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
-                self.encoder.value(batch, change, value)?;
+                self.encoder.value(batch, change, &mut self.buffers.value)?;
                 records.came = Some(new);
             }
             _ => return Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
@@ -284,21 +242,6 @@ impl KafkaSink {
             Some(record) => Err(self.fault(Code::MessageSizeTooLarge, &record.topic)),
             None => Ok(()),
         }
-    }
-
-    /// Where the row's record goes, and its headers: those of the table's columns, then the plugins' versions.
-    fn place(&mut self, batch: &Batch, table: u32, row: u32, route: &Route) -> Result<Place> {
-        let topic = self.topic_of(batch, table, row, route)?;
-        let mut headers = None;
-        if route.headers {
-            self.encoder.headers(batch, table, row, |name, value| headers = Some(insert(headers.take(), name, value)))?;
-        }
-        if self.versions
-            && let Some(versions) = &batch.versions
-        {
-            headers = Some(insert(headers, VERSIONS, versions.as_bytes()));
-        }
-        Ok(Place { topic, headers })
     }
 
     /// Gives one record to librdkafka, and waits for room in its queue if need be.
@@ -327,6 +270,9 @@ impl KafkaSink {
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+                    if let (Code::State | Code::Fatal, Some(transaction)) = (code, &self.transaction) {
+                        transaction.broken.set(true);
+                    }
                     return Err(self.fault(code, topic));
                 }
             }
@@ -366,7 +312,7 @@ impl KafkaSink {
         while self.client.in_flight_count() > 0 {
             self.client.poll(POLL);
             self.check_final()?;
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         self.check_final()
     }
@@ -447,6 +393,13 @@ impl KafkaSink {
         Ok(())
     }
 
+    /// Takes the reports that are there.
+    fn look(&self) {
+        for _ in 0..POLLS_A_BATCH {
+            self.client.poll(Duration::ZERO);
+        }
+    }
+
     /// Keeps changes until they are acknowledged.
     fn retain(&mut self, batch: &Batch, sent: Range<usize>) {
         let kept = !self.policy.stops() || self.transaction.is_some();
@@ -454,36 +407,6 @@ impl KafkaSink {
             self.retained_bytes += batch.bytes;
             self.retained.push(Retained { batch: batch.clone(), sent });
         }
-    }
-}
-
-/// A key is made of values that are there.
-#[cold]
-fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
-    let table = &rows.table;
-    let absent = match key {
-        Key::Primary => rows.first_absent(table.key(), row),
-        Key::WholeRow => {
-            rows.first_absent((0..table.columns.len()).filter(|column| table.columns[*column].place == ColumnPlace::Value), row)
-        }
-        Key::None => None,
-    };
-    match absent.and_then(|column| table.columns.get(column)) {
-        None => Ok(()),
-        Some(column) => Err(Error::new(
-            ErrorKind::Record,
-            format!("a record of table {} has no whole key: the source did not send column `{}` with the row", table.name, column.name),
-        )
-        .remedy("let the source send whole rows (mysql: binlog_row_image = FULL); for a table without a primary key, give it one, or set `keyless: no-key`")),
-    }
-}
-
-/// Writes the key of a row image.
-fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<()> {
-    match key {
-        Key::Primary => encoder.key(batch, table, row, out).map(drop),
-        Key::WholeRow => encoder.row_key(batch, table, row, out),
-        Key::None => Ok(()),
     }
 }
 
@@ -514,26 +437,35 @@ impl Sink for KafkaSink {
                     self.policy.apply(&self.numbers, error, batch, change)?;
                     self.set_aside.insert((number, place));
                 }
-                Err(error) if self.is_broken(&error) => break,
+                Err(_) if self.is_broken() => break,
                 Err(error) => return Err(error),
             }
         }
         self.retain(batch, from..batch.changes.len());
-        for _ in 0..POLLS_A_BATCH {
-            self.client.poll(Duration::ZERO);
-        }
+        self.look();
         self.check_final()
+    }
+
+    /// Also without records, librdkafka wants to be looked at: it may need a new access token.
+    fn idle(&mut self) -> Result<()> {
+        self.look();
+        Ok(())
     }
 
     /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
     /// before it and before everything after it.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
-        let table = &truncate.table;
-        let topic = match &table.destination {
-            None => Some(self.topics.topic(&table.name)?),
-            Some(chosen) => self.topics.chosen(chosen)?,
+        let truncate = match &mark.kind {
+            MarkKind::Truncate(truncate) => truncate,
+            // a row follows that says so: whoever reads it has what came before it
+            MarkKind::Drained(_) if self.transaction.is_none() => return self.settle(),
+            _ => return Ok(()),
         };
+        let table = &truncate.table;
+        self.topics.begin();
+        let number = self.topics.table(&table.name);
+        let variant = Variant::of_truncate(self.topics.template(), truncate.event.time_us);
+        let topic = self.topics.topic(number, table.destination.as_deref(), variant)?;
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
         if self.framing > 0 {
             self.encoder.aim(table, &topic);
@@ -546,8 +478,13 @@ impl Sink for KafkaSink {
         self.settle()?;
         self.buffers.clear();
         self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
-        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, 0)?;
-        self.settle()
+        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, TRUNCATE)?;
+        let settled = self.wait_for_all();
+        let reports: &Reports = self.client.context();
+        match reports.failure().take() {
+            Some(failure) if is_record(failure.code) => Err(client::truncate_refused(&failure)),
+            _ => settled,
+        }
     }
 
     fn held(&self) -> usize {

@@ -9,7 +9,7 @@ use std::{
 use rdkafka::{
     ClientConfig, Message, Offset as KafkaOffset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    config::FromClientConfigAndContext,
+    client::OAuthToken,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode as Code,
@@ -17,7 +17,11 @@ use rdkafka::{
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use super::client::Reports;
+use super::{
+    client::{self, Reports},
+    security::{self, renewed},
+    token::Tokens,
+};
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -135,6 +139,17 @@ fn foreign() -> Error {
     )
 }
 
+/// What the brokers tell of a topic's `cleanup.policy`.
+pub(super) enum Policy {
+    Is(String),
+    /// The account may not see whether the topic is there.
+    Hidden,
+    /// The topic is there, but not its settings: the account may not see them, or the broker that was asked has not heard of it yet.
+    Untold,
+    /// The topic is not there, or not known to all brokers yet.
+    Unknown,
+}
+
 /// The topic, and how to reach it.
 pub(super) struct Topic<'a> {
     pub settings: &'a Settings,
@@ -163,9 +178,13 @@ impl Topic<'_> {
         // brokers hear of a new topic one after the other
         let deadline = Instant::now() + self.timeout;
         loop {
-            let code = match (self.policy()?, refused.filter(|code| *code != Code::TopicAlreadyExists)) {
-                (Some(policy), _) => return self.check_policy(&policy),
-                (None, code) => code,
+            let refused = refused.filter(|code| *code != Code::TopicAlreadyExists);
+            let code = match (self.policy()?, refused) {
+                (Policy::Is(policy), _) => return self.check_policy(&policy),
+                (Policy::Hidden, _) => return Err(self.hidden()),
+                (Policy::Untold, _) if Instant::now() >= deadline => return Err(self.hidden()),
+                (Policy::Untold, _) => None,
+                (Policy::Unknown, code) => code,
             };
             if let Some(code) = code {
                 return Err(Error::new(ErrorKind::Sink, format!("the positions topic `{name}` cannot be made"))
@@ -173,24 +192,42 @@ impl Topic<'_> {
                     .remedy("make it with one partition and `cleanup.policy=compact`, or grant the account CREATE on it"));
             }
             if Instant::now() >= deadline {
-                let what = format!(
-                    "the settings of the positions topic `{name}` cannot be read: whether it keeps the sink's progress is not known"
-                );
-                return Err(Error::new(ErrorKind::Sink, what).remedy("grant the account DESCRIBE_CONFIGS on it"));
+                let what = format!("the brokers do not tell the settings of the positions topic `{name}`, which is there");
+                return Err(Error::new(ErrorKind::Connection, what).remedy("see that all brokers run, then start again"));
             }
             std::thread::sleep(LOOK);
         }
     }
 
-    /// The topic's `cleanup.policy`; `None` where it is not there, or the account may not see it.
+    /// The topic's `cleanup.policy`.
     ///
     /// # Errors
     /// `Connection`: the brokers do not answer.
-    pub fn policy(&self) -> Result<Option<String>> {
+    pub fn policy(&self) -> Result<Policy> {
         let (admin, runtime) = self.admin()?;
         let topic = ResourceSpecifier::Topic(&self.transactions.positions_topic);
         let told = runtime.block_on(admin.describe_configs([&topic], &self.options())).map_err(|e| self.silent(e))?;
-        Ok(told.iter().flatten().find_map(|settings| settings.get("cleanup.policy")?.value.clone()))
+        if let Some(policy) = told.iter().flatten().find_map(|settings| settings.get("cleanup.policy")?.value.clone()) {
+            return Ok(Policy::Is(policy));
+        }
+        // why they are not told is not passed on to us; a consumer's question does not make the topic
+        let name = self.transactions.positions_topic.as_str();
+        let cluster = self.consumer("read_uncommitted")?.fetch_metadata(Some(name), self.timeout).map_err(|e| self.silent(e))?;
+        let fault = cluster.topics().iter().find(|topic| topic.name() == name).map(|topic| topic.error().map(Code::from));
+        Ok(match fault {
+            Some(None) => Policy::Untold,
+            Some(Some(Code::TopicAuthorizationFailed)) => Policy::Hidden,
+            _ => Policy::Unknown,
+        })
+    }
+
+    /// The error when the account may not see the topic's settings.
+    pub fn hidden(&self) -> Error {
+        let name = &self.transactions.positions_topic;
+        let what = format!("the account may not see whether the positions topic `{name}` keeps the sink's progress");
+        Error::new(ErrorKind::Sink, what).remedy(
+            "grant it READ, WRITE, DESCRIBE and DESCRIBE_CONFIGS on the topic; and CREATE, or make the topic with one partition and `cleanup.policy=compact`",
+        )
     }
 
     /// # Errors
@@ -210,8 +247,7 @@ impl Topic<'_> {
     }
 
     fn admin(&self) -> Result<(AdminClient<Reports>, Runtime)> {
-        let admin = AdminClient::from_config_and_context(self.config, Reports::new(None))
-            .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client for questions cannot be set up").caused_by(e))?;
+        let admin = client::admin(self.config, &Tokens::of(self.settings))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::new(ErrorKind::Internal, "no answer of the brokers can be waited for").caused_by(e))?;
@@ -296,19 +332,23 @@ impl Topic<'_> {
             .set("auto.offset.reset", "earliest");
         for (name, value) in &self.settings.options {
             if CONNECTION_OPTIONS.iter().any(|prefix| name.starts_with(prefix)) {
-                config.set(name, value.reveal());
+                config.set(name, renewed(value, name)?.reveal());
             }
         }
-        config
-            .create_with_context(Quiet)
-            .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client that reads the positions topic cannot be set up").caused_by(e))
+        security::apply(&mut config, self.settings)?;
+        let tokens = Tokens::of(self.settings);
+        let consumer: BaseConsumer<Quiet> = config
+            .create_with_context(Quiet(tokens.clone()))
+            .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client that reads the positions topic cannot be set up").caused_by(e))?;
+        tokens.give(consumer.client())?;
+        Ok(consumer)
     }
 
     fn silent(&self, error: KafkaError) -> Error {
         let what = format!("no Kafka broker answered a question about the topic `{}`", self.transactions.positions_topic);
         Error::new(ErrorKind::Connection, what)
             .caused_by(error)
-            .remedy("start the brokers, or correct `brokers` and, for TLS or SASL, `security.protocol` in the sink's `options`")
+            .remedy("start the brokers, or correct `brokers` and, for TLS or a login, the sink's `tls` and `sasl`")
     }
 }
 
@@ -321,9 +361,15 @@ fn is_fault(error: &KafkaError) -> bool {
 }
 
 /// The consumer's log lines are the producer's, told twice.
-struct Quiet;
+struct Quiet(Tokens);
 
 impl rdkafka::ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.refreshed()
+    }
+
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "librdkafka", facility, "{message}");
     }

@@ -74,7 +74,7 @@ impl KafkaResume {
                     state.positions_topic, state.transactional_id
                 );
                 return Err(Error::new(ErrorKind::Sink, what).remedy(
-                    "set `positions_topic` and `transactional_id` back; or run once with `delivery: at-least-once` and the old names, stop, then change them",
+                    "set `positions_topic` and `transactional_id` back; or run with `delivery: at-least-once` and neither of them until changes were delivered, then set all three",
                 ));
             }
             (Some(state), _) if found.frontier(&state.incarnation).is_none() => return Err(lost(transactions)),

@@ -9,12 +9,14 @@ use std::{
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    config::FromClientConfigAndContext,
     error::KafkaError,
     producer::Producer,
 };
 
-use super::client::{Client, Reports};
+use super::{
+    client::{self, Client, Reports},
+    token::Tokens,
+};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{KAFKA_TOPIC_LIMIT_AGE, KAFKA_TOPIC_LIMIT_PAUSE},
@@ -33,6 +35,7 @@ pub(super) struct Sizes {
     /// The client's: `message.max.bytes`.
     pub client: usize,
     config: ClientConfig,
+    tokens: Tokens,
     admin: Option<AdminClient<Reports>>,
     /// Each topic's, and until when that counts.
     topics: HashMap<Arc<str>, (usize, Instant)>,
@@ -43,14 +46,14 @@ pub(super) struct Sizes {
 
 impl Sizes {
     /// `timeout` bounds the wait for a topic's limit.
-    pub(super) fn new(config: ClientConfig, timeout: Duration) -> Result<Self> {
+    pub(super) fn new(config: ClientConfig, tokens: Tokens, timeout: Duration) -> Result<Self> {
         let unknown = |error: Error| error.context("the client's `message.max.bytes`");
         let text = config
             .create_native_config()
             .and_then(|config| config.get("message.max.bytes"))
             .map_err(|e| unknown(Error::new(ErrorKind::Internal, "it cannot be read").caused_by(e)))?;
         let client = text.parse().map_err(|e| unknown(Error::new(ErrorKind::Internal, "it is no number").caused_by(e)))?;
-        Ok(Self { client, config, admin: None, topics: HashMap::new(), silent: None, timeout })
+        Ok(Self { client, config, tokens, admin: None, topics: HashMap::new(), silent: None, timeout })
     }
 
     /// How large a batch of records may be in a topic. Where that cannot be found out, what is so by default.
@@ -85,9 +88,12 @@ impl Sizes {
         let fault = |text: &str| Error::new(ErrorKind::Sink, text);
         let silent = |e: KafkaError| fault("the brokers did not answer").caused_by(e);
         let admin = match self.admin.take() {
-            Some(admin) => admin,
-            None => AdminClient::from_config_and_context(&self.config, Reports::new(None))
-                .map_err(|e| fault("the Kafka client for questions cannot be set up").caused_by(e))?,
+            Some(admin) => {
+                // nobody polls it, so that it asks for none
+                self.tokens.give(admin.inner())?;
+                admin
+            }
+            None => client::admin(&self.config, &self.tokens)?,
         };
         let admin = self.admin.insert(admin);
         let runtime =

@@ -9,7 +9,7 @@ use rdkafka::{
 use sluicegate_model::limits::Limits;
 
 use super::*;
-use sluicegate_config::{Delivery, OnError, RecordFormat, Secret};
+use sluicegate_config::{Delivery, Keyless, NameCase, OnError, RecordFormat, Secret, TopicCreation};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::change::Image;
 use sluicegate_samples::orders::{self as samples, inserts};
@@ -21,10 +21,14 @@ fn numbers() -> Numbers {
     Numbers::new(Arc::new(status), 0).unwrap()
 }
 
-fn settings(brokers: &str) -> Settings {
+pub(crate) fn settings(brokers: &str) -> Settings {
     Settings {
         brokers: brokers.into(),
-        topic: "{database}.{table}".into(),
+        security: None,
+        topic: "{database}.{table}".parse().unwrap(),
+        shared_topic: false,
+        name_case: NameCase::AsIs,
+        topics: TopicCreation::Automatic,
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: Delivery::AtLeastOnce,

@@ -1,56 +1,136 @@
-//! From a table's name to its topic.
+//! From a table, and what plugins chose, to a topic.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
+use sluicegate_config::{Field, KafkaSink as Settings, NameCase, Part, Template};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
-    limits::{KAFKA_TOPIC_TABLES, KAFKA_TOPICS},
+    limits::{KAFKA_TOPIC_TABLES, KAFKA_TOPIC_VARIANTS, KAFKA_TOPICS},
 };
-use sluicegate_sink::destination;
+use sluicegate_sink::{
+    destination,
+    route::{Claim, Given, GivenNames, Piece, Subject, Variant},
+};
+
+use super::creation::Creation;
 
 /// The longest topic name that Kafka allows, in characters.
 const MAX_NAME: usize = 249;
 
 /// The topic template with the topics it has given so far.
 pub(super) struct Topics {
-    template: String,
-    /// Topics of the tables seen last.
-    by_table: HashMap<TableName, Arc<str>>,
-    /// Every topic that the template has given, by its name in Kafka's metrics: never forgotten, or tables could meet in a topic.
-    given: HashMap<Box<str>, Given>,
+    case: NameCase,
+    /// The tables seen last.
+    tables: Vec<Known>,
+    by_table: HashMap<TableName, usize>,
+    /// Every topic that the template has given, by its name in Kafka's metrics.
+    given: GivenNames,
     most_given: usize,
-    /// Topics that plugins have chosen. librdkafka remembers each for good.
+    /// What plugins have chosen. librdkafka remembers each topic for good.
     chosen: HashSet<Arc<str>>,
     most_chosen: usize,
+    /// Sees to it that they are there.
+    creation: Option<Creation>,
 }
 
-/// A topic, and the first table that has got it.
-struct Given {
-    topic: Arc<str>,
-    table: TableName,
+/// A table's topics.
+struct Known {
+    name: TableName,
+    /// Where no plugin chose anything.
+    plain: Variants,
+    /// By what plugins chose, where that is part of the template.
+    chosen: HashMap<Box<str>, Variants>,
 }
+
+/// The topics of the variants seen last.
+type Variants = Vec<(Variant, Arc<str>)>;
 
 impl Topics {
-    pub(super) fn new(template: &str, most_chosen: usize) -> Self {
+    pub(super) fn new(settings: &Settings, most_chosen: usize, creation: Option<Creation>) -> Self {
         Self {
-            template: template.to_owned(),
+            case: settings.name_case,
+            tables: Vec::new(),
             by_table: HashMap::new(),
-            given: HashMap::new(),
+            given: GivenNames::new(settings.topic.clone(), settings.shared_topic),
             most_given: KAFKA_TOPICS,
             chosen: HashSet::new(),
             most_chosen,
+            creation,
         }
+    }
+
+    pub(super) fn template(&self) -> &Template {
+        self.given.template()
+    }
+
+    /// A batch begins: numbers of tables that [`Self::table`] gave are void.
+    pub(super) fn begin(&mut self) {
+        if self.tables.len() >= KAFKA_TOPIC_TABLES {
+            self.tables.clear();
+            self.by_table.clear();
+        }
+    }
+
+    /// The number of a table, until the next [`Self::begin`].
+    pub(super) fn table(&mut self, table: &TableName) -> usize {
+        if let Some(number) = self.by_table.get(table) {
+            return *number;
+        }
+        self.tables.push(Known { name: table.clone(), plain: Vec::new(), chosen: HashMap::new() });
+        self.by_table.insert(table.clone(), self.tables.len() - 1);
+        self.tables.len() - 1
+    }
+
+    /// The topic of a table's records, where plugins chose `chosen`; `None` when they chose what can be no topic's name. In what the
+    /// template gives, characters that Kafka does not allow become `_`.
+    ///
+    /// # Errors
+    /// `Sink` when no topic can have the name, when the table would share a topic by accident, when Kafka cannot have the topic
+    /// beside that of another table, when it is one topic too many, or when it is not there.
+    pub(super) fn topic(&mut self, table: usize, chosen: Option<&str>, variant: Variant) -> Result<Option<Arc<str>>> {
+        if let (Some(chosen), false) = (chosen, self.template().has(Field::Destination)) {
+            return self.chosen(chosen);
+        }
+        let unknown = || Error::new(ErrorKind::Internal, "a topic of a table that the sink does not know");
+        let known = self.tables.get(table).ok_or_else(unknown)?;
+        let variants = match chosen {
+            None => Some(&known.plain),
+            Some(chosen) => known.chosen.get(chosen),
+        };
+        if let Some((_, topic)) = variants.and_then(|variants| variants.iter().find(|(of, _)| *of == variant)) {
+            return Ok(Some(topic.clone()));
+        }
+        let name = known.name.clone();
+        let subject = Subject { table: &name, chosen, variant };
+        if let Some(chosen) = chosen {
+            let can_be = !chosen.is_empty() && chosen.chars().all(allowed) && fits(&self::name(self.template(), self.case, &subject));
+            if !can_be {
+                return Ok(None);
+            }
+            self.count_chosen(chosen)?;
+        }
+        let topic = self.find(&subject)?;
+        let known = self.tables.get_mut(table).ok_or_else(unknown)?;
+        let variants = match chosen {
+            None => &mut known.plain,
+            Some(chosen) => known.chosen.entry(chosen.into()).or_default(),
+        };
+        if variants.len() >= KAFKA_TOPIC_VARIANTS {
+            variants.remove(0);
+        }
+        variants.push((variant, topic.clone()));
+        Ok(Some(topic))
     }
 
     /// The topic that a plugin has chosen; `None` when no topic can have that name.
     ///
     /// # Errors
-    /// `Sink` when it is one too many.
-    pub(super) fn chosen(&mut self, name: &str) -> Result<Option<Arc<str>>> {
+    /// `Sink` when it is one too many, or not there.
+    fn chosen(&mut self, name: &str) -> Result<Option<Arc<str>>> {
         if let Some(topic) = self.chosen.get(name) {
             return Ok(Some(topic.clone()));
         }
@@ -60,30 +140,27 @@ impl Topics {
         if self.chosen.len() >= self.most_chosen {
             return Err(destination::too_many(self.most_chosen));
         }
-        let topic: Arc<str> = name.into();
-        self.chosen.insert(topic.clone());
-        Ok(Some(topic))
+        if let Some(creation) = &mut self.creation {
+            creation.ensure(name)?;
+        }
+        self.count_chosen(name).map(Some)
     }
 
-    /// The topic of a table. Characters that Kafka does not allow become `_`.
-    ///
-    /// # Errors
-    /// `Sink` when no topic can have the name, when the template names two tables apart that would share a topic all the same,
-    /// when Kafka cannot have the topic beside that of another table, or when it is one topic too many.
-    pub(super) fn topic(&mut self, table: &TableName) -> Result<Arc<str>> {
-        if let Some(topic) = self.by_table.get(table) {
-            return Ok(topic.clone());
+    /// Notes what a plugin has chosen.
+    fn count_chosen(&mut self, chosen: &str) -> Result<Arc<str>> {
+        if let Some(known) = self.chosen.get(chosen) {
+            return Ok(known.clone());
         }
-        let topic = self.find(table)?;
-        if self.by_table.len() >= KAFKA_TOPIC_TABLES {
-            self.by_table.clear();
+        if self.chosen.len() >= self.most_chosen {
+            return Err(destination::too_many(self.most_chosen));
         }
-        self.by_table.insert(table.clone(), topic.clone());
-        Ok(topic)
+        let chosen: Arc<str> = chosen.into();
+        self.chosen.insert(chosen.clone());
+        Ok(chosen)
     }
 
-    fn find(&mut self, table: &TableName) -> Result<Arc<str>> {
-        let name = name(&self.template, table);
+    fn find(&mut self, subject: &Subject<'_>) -> Result<Arc<str>> {
+        let (table, name) = (subject.table, name(self.template(), self.case, subject));
         if !fits(&name) {
             return Err(Error::new(
                 ErrorKind::Sink,
@@ -91,39 +168,58 @@ impl Topics {
             )
             .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
         }
-        if let Some(given) = self.given.get(&*metric(&name)) {
-            return match given.topic.as_ref() == name {
-                // the template leaves out what they differ in: they are meant to flow together
-                true if values(&self.template, &given.table).eq(values(&self.template, table)) => Ok(given.topic.clone()),
-                _ => Err(self.meets(given, table, &name)),
-            };
+        let key = metric(&name);
+        match self.given.claim(subject, &key, &name) {
+            Claim::Shared(given) => return Ok(given.name.clone()),
+            Claim::LeftOut(given) => return Err(self.left_out(given, table)),
+            Claim::Meets(given) => return Err(self.meets(given, subject, &name)),
+            Claim::New => {}
         }
-        if self.given.len() >= self.most_given {
+        if self.given.count() >= self.most_given {
             return Err(Error::new(ErrorKind::Sink, format!("the sink's `topic` template gives more than {} topics", self.most_given))
                 .remedy("let tables share topics by leaving `{table}` out of it, or divide the tables among several pipelines; then start again: nothing is lost"));
         }
-        let topic: Arc<str> = name.as_str().into();
-        self.given.insert(metric(&name), Given { topic: topic.clone(), table: table.clone() });
+        if let Some(creation) = &mut self.creation {
+            creation.ensure(&name)?;
+        }
+        let topic: Arc<str> = name.into();
+        self.given.give(subject, key, topic.clone());
         Ok(topic)
     }
 
+    /// The error of a table that the template does not tell from another one.
+    fn left_out(&self, given: &Given, table: &TableName) -> Error {
+        let (first, topic, template) = (&given.table, &given.name, self.template());
+        let field = given.left_out(template, table).name();
+        let what = format!(
+            "tables {first} and {table} would share topic `{topic}`, because `{template}` leaves out `{{{field}}}`, in which they differ"
+        );
+        Error::new(ErrorKind::Sink, what).remedy(format!(
+            "add `{{{field}}}` to the sink's `topic`; or, if they are meant to share it, set `shared_topic: allow`; then start again: nothing is lost"
+        ))
+    }
+
     /// The error of a table whose topic another table has, or whose topic Kafka cannot have beside that of another table.
-    fn meets(&self, given: &Given, table: &TableName, name: &str) -> Error {
-        let (first, topic, template) = (&given.table, &given.topic, &self.template);
+    fn meets(&self, given: &Given, subject: &Subject<'_>, name: &str) -> Error {
+        let (first, table, topic, template) = (&given.table, subject.table, &given.name, self.template());
+        let as_is = |table| filled(template, NameCase::AsIs, &Subject { table, ..*subject });
+        let cased = |table| filled(template, self.case, &Subject { table, ..*subject });
         let what = if topic.as_ref() != name {
             format!(
                 "tables {first} and {table} would have the topics `{topic}` and `{name}`, and Kafka cannot have both: it takes `.` and `_` \
                  for the same in the names of its metrics"
             )
-        } else if fill(template, first) != fill(template, table) {
+        } else if cased(first) != cased(table) {
             format!("tables {first} and {table} would share topic `{topic}`, because characters that Kafka does not allow become `_`")
+        } else if as_is(first) != as_is(table) {
+            format!("tables {first} and {table} would share topic `{topic}`, because the sink's `name_case` makes their names the same")
         } else {
             format!("tables {first} and {table} would share topic `{topic}`, because the parts of their names run together in `{template}`")
         };
         let other = hyphenated(template);
-        let apart = metric(&self::name(&other, first)) != metric(&self::name(&other, table));
+        let named = |table| metric(&self::name(&other, self.case, &Subject { table, ..*subject }));
         let remedy = "give one of the tables another name with the `map-names` plugin";
-        let template = if apart { format!(", or write `{other}` as the sink's `topic`") } else { String::new() };
+        let template = if named(first) != named(table) { format!(", or write `{other}` as the sink's `topic`") } else { String::new() };
         Error::new(ErrorKind::Sink, what).remedy(format!("{remedy}{template}; then start again: nothing is lost"))
     }
 }
@@ -149,71 +245,25 @@ fn allowed(c: char) -> bool {
 }
 
 /// The topic's name, with the characters replaced that Kafka does not allow.
-fn name(template: &str, table: &TableName) -> String {
-    fill(template, table).chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+fn name(template: &Template, case: NameCase, subject: &Subject<'_>) -> String {
+    filled(template, case, subject).chars().map(|c| if allowed(c) { c } else { '_' }).collect()
 }
 
-/// What stands for a placeholder.
-type Value = fn(&TableName) -> &str;
-
-/// A part of a template.
-enum Part<'t> {
-    Text(&'t str),
-    Placeholder(Value),
-}
-
-/// The parts of a template, found in one pass, so that a table's name cannot bring in a placeholder.
-fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
-    const PLACEHOLDERS: [(&str, Value); 3] = [
-        ("{database}", |table| &table.database),
-        ("{schema}", |table| table.schema.as_deref().unwrap_or_default()),
-        ("{table}", |table| &table.table),
-    ];
-    let mut rest = template;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        for (placeholder, value) in PLACEHOLDERS {
-            if let Some(behind) = rest.strip_prefix(placeholder) {
-                rest = behind;
-                return Some(Part::Placeholder(value));
-            }
-        }
-        // at least one character, so that a brace that begins no placeholder is text
-        let end = rest.char_indices().skip(1).find(|(_, c)| *c == '{').map_or(rest.len(), |(at, _)| at);
-        let (text, behind) = rest.split_at(end);
-        rest = behind;
-        Some(Part::Text(text))
-    })
-}
-
-/// The template with the table's names in place of its placeholders.
-fn fill(template: &str, table: &TableName) -> String {
-    let text = |part| match part {
-        Part::Text(text) => text,
-        Part::Placeholder(value) => value(table),
-    };
-    parts(template).map(text).collect()
-}
-
-/// What the template takes of a table's name.
-fn values<'t>(template: &'t str, table: &'t TableName) -> impl Iterator<Item = &'t str> {
-    parts(template).filter_map(|part| match part {
-        Part::Text(_) => None,
-        Part::Placeholder(value) => Some(value(table)),
-    })
+/// The template with what its placeholders stand for.
+fn filled(template: &Template, case: NameCase, subject: &Subject<'_>) -> String {
+    let mut out = String::new();
+    subject.fill(template, case, |piece| match piece {
+        Piece::Text(text) | Piece::Name(text) | Piece::Chosen(text) => out.push_str(text),
+    });
+    out
 }
 
 /// The template with `-` between names instead of `.` and `_`.
-fn hyphenated(template: &str) -> String {
-    let text = |part| match part {
-        Part::Text(text) => text.replace(['.', '_'], "-"),
-        Part::Placeholder(value) => {
-            value(&TableName { database: "{database}".into(), schema: Some("{schema}".into()), table: "{table}".into() }).to_owned()
-        }
-    };
-    parts(template).map(text).collect()
+fn hyphenated(template: &Template) -> Template {
+    Template::of(template.parts().iter().map(|part| match part {
+        Part::Text(text) => Part::Text(text.replace(['.', '_'], "-")),
+        field => field.clone(),
+    }))
 }
 
 #[cfg(test)]

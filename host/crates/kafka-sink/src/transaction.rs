@@ -9,6 +9,7 @@
 //! [`Sink::commit`]: sluicegate_sink::Sink::commit
 
 use std::{
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,9 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{Client, Failure, Reports, is_record},
+    client::{self, Client, Failure, OWN, Reports, TRUNCATE, is_record},
     positions::{self, PARTITION},
     record::Record,
+    trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_model::{
@@ -67,27 +69,27 @@ impl State {
     }
 }
 
-/// The transaction at hand.
+/// The current transaction.
 pub(super) struct Transaction {
     pub state: State,
     /// Since when it is open.
     open: Option<Instant>,
     /// Nothing more can be written into it: it has to be aborted.
-    broken: bool,
+    pub broken: Cell<bool>,
     /// The record of an emptied table, which stands in a transaction by itself.
     truncate: Option<(Arc<str>, Vec<u8>)>,
 }
 
 impl Transaction {
     pub fn new(state: State) -> Self {
-        Self { state, open: None, broken: false, truncate: None }
+        Self { state, open: None, broken: Cell::new(false), truncate: None }
     }
 
-    /// How soon it has to be committed. `full`: no more may be kept.
+    /// How soon it has to be committed. `full`: nothing further may be kept.
     pub fn urgency(&self, full: bool) -> Urgency {
         match self.open {
             None => Urgency::Interval,
-            Some(_) if full || self.broken => Urgency::Now,
+            Some(_) if full || self.broken.get() => Urgency::Now,
             Some(open) if open.elapsed() >= KAFKA_TRANSACTION => Urgency::Now,
             Some(_) => Urgency::Idle,
         }
@@ -113,6 +115,11 @@ pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transac
                 client.poll(POLL);
             }
             Err(error) => {
+                let reports: &Reports = client.context();
+                let trouble = reports.last_trouble();
+                if let Some(error) = trouble.and_then(|trouble| explain(settings, &trouble, timeout)) {
+                    return Err(error.that_may_pass(true));
+                }
                 let code = error.rdkafka_error_code();
                 let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable())
                     || matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure));
@@ -150,21 +157,21 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// After a record could not be given to librdkafka: whether that is because the transaction is lost, which its commit mends.
-    pub(super) fn is_broken(&mut self, error: &Error) -> bool {
+    /// After a change could not be sent: whether that is because the transaction is lost, which its commit mends.
+    pub(super) fn is_broken(&self) -> bool {
         let failed = self.failure().is_some() && !self.numbers.has_ended();
-        match &mut self.transaction {
-            Some(transaction) if transaction.broken || failed || error.kind() != ErrorKind::Record => {
-                transaction.broken = true;
+        match &self.transaction {
+            Some(transaction) if failed || transaction.broken.get() => {
+                transaction.broken.set(true);
                 true
             }
             _ => false,
         }
     }
 
-    /// Whether the transaction at hand takes no more records.
+    /// Whether the current transaction takes no further records.
     pub(super) fn broken(&self) -> bool {
-        self.transaction.as_ref().is_some_and(|transaction| transaction.broken)
+        self.transaction.as_ref().is_some_and(|transaction| transaction.broken.get())
     }
 
     /// Commits the records since the last commit with the progress that they make, in one transaction.
@@ -220,8 +227,8 @@ impl KafkaSink {
 
     fn send_truncate(&mut self) -> Result<()> {
         let Some((topic, value)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else { return Ok(()) };
-        match self.send(Record { topic: topic.clone(), key: None, value: Some(value), headers: None }, 0) {
-            Err(error) if self.is_broken(&error) => Ok(()),
+        match self.send(Record { topic: topic.clone(), key: None, value: Some(value), headers: None }, TRUNCATE) {
+            Err(_) if self.is_broken() => Ok(()),
             other => other,
         }
     }
@@ -229,34 +236,44 @@ impl KafkaSink {
     fn try_commit(&mut self, progress: &Frontier) -> Result<Committed> {
         let Some(transaction) = &self.transaction else { return Ok(Committed::Yes) };
         let state = transaction.state.clone();
-        let mut lost = None;
-        if !transaction.broken {
+        let mut unsent = None;
+        if !transaction.broken.get() {
             let records = positions::records(&state.transactional_id, &state.incarnation, progress)?;
-            lost = records.iter().find_map(|record| self.send_position(&state, record).err());
+            unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
             self.flush()?;
         }
-        if lost.is_some() || self.broken() {
+        if self.broken() {
             self.learn_why();
         }
         if let Some(failure) = self.failure() {
-            self.abort()?;
-            let error = self.fault(failure.code, &failure.topic);
+            let error = match failure.least {
+                OWN if is_record(failure.code) => position_refused(&state, failure.code),
+                TRUNCATE if is_record(failure.code) => client::truncate_refused(&failure),
+                _ => self.fault(failure.code, &failure.topic),
+            };
+            let aborted = self.abort();
             return match failure.code {
-                code if is_record(code) && !self.policy.stops() => Ok(Committed::Refused(failure)),
-                code if may_pass(code) => Ok(Committed::Aborted(error)),
+                code if is_record(code) && !self.policy.stops() && failure.least < TRUNCATE => {
+                    aborted.map(|()| Committed::Refused(failure))
+                }
+                code if may_pass(code) => aborted.map(|()| Committed::Aborted(error)),
+                // why it failed says more than that it cannot be aborted
                 _ => Err(error),
             };
         }
-        if lost.is_some() || self.broken() {
+        let broken = self.broken();
+        if let Some(error) = unsent.filter(|_| !broken) {
             self.abort()?;
-            let unknown = || {
-                Error::new(ErrorKind::Sink, "the brokers gave a transaction up")
-                    .remedy("see the brokers' log, then start again: nothing is lost or repeated")
+            return match error.kind() {
+                ErrorKind::Record => Err(position_refused(&state, error)),
+                _ => Ok(Committed::Aborted(error)),
             };
-            return Ok(Committed::Aborted(lost.unwrap_or_else(unknown)));
         }
-        // a dead letter counts as delivered with this transaction
-        self.policy.sync()?;
+        if !broken {
+            // a dead letter counts as delivered with this transaction
+            self.policy.sync()?;
+        }
+        // when it is broken, librdkafka commits nothing, and says why
         let deadline = Instant::now() + patience(&self.settings);
         loop {
             if self.numbers.has_ended() {
@@ -265,9 +282,10 @@ impl KafkaSink {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.client.commit_transaction(left.min(Duration::from_secs(1))) {
+                Ok(()) if broken => return Err(Error::new(ErrorKind::Internal, "a transaction was committed that had failed")),
                 Ok(()) => {
                     if let Some(transaction) = &mut self.transaction {
-                        (transaction.open, transaction.broken) = (None, false);
+                        transaction.open = None;
                     }
                     let reports: &Reports = self.client.context();
                     reports.count_committed();
@@ -277,9 +295,10 @@ impl KafkaSink {
                     self.client.poll(POLL);
                 }
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                    let forbidden = error.code() == Code::TopicAuthorizationFailed;
                     let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
-                    self.abort()?;
-                    return Ok(Committed::Aborted(fault));
+                    let aborted = self.abort();
+                    return if forbidden { Err(fault) } else { aborted.map(|()| Committed::Aborted(fault)) };
                 }
                 Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
             }
@@ -288,7 +307,7 @@ impl KafkaSink {
 
     /// A record of the positions topic.
     fn send_position(&self, state: &State, record: &positions::Record) -> Result<()> {
-        let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&state.positions_topic, super::client::OWN);
+        let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&state.positions_topic, OWN);
         out.key = Some(record.key.as_bytes());
         out.payload = record.value.as_deref().map(str::as_bytes);
         out.partition = Some(PARTITION);
@@ -315,7 +334,7 @@ impl KafkaSink {
                     .remedy("nothing is lost: the next start goes on at the sink's last transaction"));
             }
             self.client.poll(POLL);
-            self.check_deadline(&deadline, &self.settings.topic)?;
+            self.check_deadline(&deadline, self.settings.topic.text())?;
         }
         Ok(())
     }
@@ -331,7 +350,8 @@ impl KafkaSink {
     /// Ends the transaction so that nobody sees it.
     fn abort(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_some()) else { return Ok(()) };
-        (transaction.open, transaction.broken) = (None, false);
+        transaction.open = None;
+        transaction.broken.set(false);
         let id = transaction.state.transactional_id.clone();
         let deadline = Instant::now() + patience(&self.settings);
         loop {
@@ -381,6 +401,9 @@ impl KafkaSink {
     fn write_some(&mut self, changes: &[At]) -> Result<()> {
         let mut routed = usize::MAX;
         for (number, place) in changes {
+            if self.set_aside.contains(&(*number, *place)) {
+                continue;
+            }
             let Some(Retained { batch, .. }) = self.retained.get(*number) else { continue };
             let batch = batch.clone();
             if routed != *number {
@@ -389,7 +412,12 @@ impl KafkaSink {
             }
             let Some(change) = batch.changes.get(*place) else { continue };
             match self.send_change(&batch, change, *number) {
-                Err(error) if self.is_broken(&error) => return Ok(()),
+                Err(_) if self.is_broken() => return Ok(()),
+                // it was not tried before: the transaction was lost in front of it
+                Err(error) if error.kind() == ErrorKind::Record => {
+                    self.policy.apply(&self.numbers, error, &batch, change)?;
+                    self.set_aside.insert((*number, *place));
+                }
                 other => other.map(drop)?,
             }
         }
@@ -449,6 +477,14 @@ fn may_pass(code: Code) -> bool {
     )
 }
 
+/// The error of progress that its topic does not take.
+fn position_refused(state: &State, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let what = format!("the positions topic `{}` does not take the sink's progress", state.positions_topic);
+    Error::new(ErrorKind::Sink, what).caused_by(why).remedy(
+        "raise `max.message.bytes` of the topic, and `message.max.bytes` in the sink's `options`; then start again: nothing is lost or repeated",
+    )
+}
+
 /// What became of a transaction.
 enum Committed {
     Yes,
@@ -471,6 +507,10 @@ fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
         Some(Code::TransactionalIdAuthorizationFailed) => (
             format!("the account may not use the transactional id `{id}`"),
             "grant it WRITE and DESCRIBE on the id, or set another `transactional_id`",
+        ),
+        Some(Code::TopicAuthorizationFailed) => (
+            format!("the account may not write to a topic in a transaction of `{id}`"),
+            "grant it WRITE and DESCRIBE on the positions topic and on the sink's topics (the log names the one that was refused), then start again: nothing is lost or repeated",
         ),
         _ if matches!(&error, KafkaError::Transaction(error) if is_fatal(error)) || fatal.is_some() => (
             format!("the transactions of `{id}` cannot go on"),

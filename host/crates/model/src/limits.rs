@@ -12,6 +12,9 @@ pub const KAFKA_TOPICS: usize = 100_000;
 /// Tables whose topics a Kafka sink finds without filling its template; past that it begins anew.
 pub const KAFKA_TOPIC_TABLES: usize = 20_000;
 
+/// Topics of one table that a Kafka sink finds without filling its template, where that depends on the operation or the time.
+pub const KAFKA_TOPIC_VARIANTS: usize = 16;
+
 /// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
 pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 
@@ -26,6 +29,9 @@ pub const KAFKA_TRANSACTION_ATTEMPTS: u32 = 5;
 
 /// How long it goes by Kafka's default when it could not ask.
 pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a Kafka sink goes by an access token that does not say until when it counts: then it looks for a new one.
+pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
 
 /// Schemas whose ids in a registry a sink remembers; past this it asks anew.
 pub const REGISTRY_IDS: usize = 10_000;
@@ -90,7 +96,7 @@ pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 /// Servers of one source that may take each other's place.
 pub const SOURCE_HOSTS: usize = 16;
 
-/// Bytes of a file of certificates that a source trusts (`ca_file`), at most. The public authorities together have a quarter of it.
+/// Bytes of a file of certificates that a source or a sink trusts (`ca_file`), or shows, at most. The public authorities together have a quarter of it.
 pub const CERTIFICATE_FILE_BYTES: u64 = 1 << 20;
 
 /// Files and folders of a plugin's sources that `run --watch-build` follows.
@@ -184,6 +190,8 @@ pub const DUMP_QUEUE_BYTES: usize = 512 << 10;
 
 /// Tables that a SQL Server source reads at a time, each on a connection of its own.
 pub const SQL_SERVER_THREADS: u64 = 64;
+/// Databases that it reads.
+pub const MOST_DATABASES: usize = 100;
 /// Entries of its `tables`.
 pub const MOST_TRACKED_ENTRIES: usize = 1000;
 /// Entries of its `ignore_context`.
@@ -192,6 +200,8 @@ pub const MOST_CONTEXTS: usize = 100;
 pub const MOST_VISIT_BATCHES: u64 = 100_000;
 /// Rows that one query for changes asks for, at most: with `drain-table`, the query is asked again.
 pub const MOST_VISIT_ROWS: u64 = 1_000_000;
+/// Characters or bytes at which large values may be cut, at most.
+pub const MOST_CUT: u64 = 1 << 30;
 /// Tables that it asks about in one batch whether they have changes: a request has 2,100 parameters at most.
 pub const QUIET_TABLES: usize = 1000;
 /// Of these, tables in one SELECT.
@@ -250,7 +260,7 @@ pub const TOLD_STATEMENTS: usize = 100;
 /// How deep geometries may stand in one another; a value with more has no form but the server's own.
 pub const GEOMETRY_DEPTH: usize = 64;
 
-/// Wishes to swap that wait for the thread that prepares chains; further ones are refused.
+/// Requests to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
 
 /// Requests that wait for a running source, which answers one after the other.

@@ -256,10 +256,15 @@ impl Assembly {
                 _ => &[Image::After],
             };
             let mut copied = 0;
-            outcome = images.iter().try_for_each(|image| {
-                copied += decode(plan, partial, rows, held, *image, self.max_row)?;
-                Ok(())
-            });
+            for image in images {
+                match decode(plan, partial, rows, held, *image, self.max_row) {
+                    Ok(bytes) => copied += bytes,
+                    Err(error) => {
+                        outcome = Err(error);
+                        break;
+                    }
+                }
+            }
             if outcome.is_err() {
                 // what was read before it is whole, and is delivered
                 held.truncate(row);
@@ -320,7 +325,8 @@ fn unknown() -> Offset {
 }
 
 /// Reads one row image into the table's columns. Answers how many bytes were not logged with it, but copied.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a call for each row")]
 fn decode(
     plan: &Plan,
     partial: Option<&Presence>,

@@ -57,7 +57,7 @@ pub struct Server {
 impl Connector {
     /// From the pipeline file's settings; requests wait at most `wait`.
     pub fn new(settings: &MySqlSource, wait: Duration) -> Self {
-        // the clients take the process's, which has to be named where several are linked; whoever did so before has the same
+        // the clients take the process's provider, which has to be named where several are linked; the other sources name the same one
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             access: Arc::new(Access::new(settings)),
@@ -82,12 +82,18 @@ impl Connector {
         self.addresses.get(self.turn()).map_or("the server", String::as_str)
     }
 
+    /// The connector of one of the servers, which stays the present one of it.
+    pub fn only(&self, number: usize) -> Self {
+        Self { turn: Arc::new(AtomicUsize::new(number)), plain: Arc::default(), ..self.clone() }
+    }
+
     /// How many servers may take each other's place.
     pub fn servers(&self) -> usize {
         self.addresses.len()
     }
 
-    fn turn(&self) -> usize {
+    /// The number of the present one.
+    pub fn turn(&self) -> usize {
         self.turn.load(Ordering::Relaxed)
     }
 
@@ -207,8 +213,8 @@ impl Connector {
             ),
             mysql_async::Error::Io(io) if is_certificate_fault(io) => (
                 ErrorKind::Precheck,
-                "Check the server's certificate against ca_file and the host name (`tls: verify-ca` takes any name), and cert_file where the \
-                 server asks for one."
+                "Check the server's certificate against ca_file and the host name (`tls: verify-ca` takes any name), and that cert_file and \
+                 key_file belong together and are from an authority that the server trusts, where it asks for a certificate."
                     .to_owned(),
             ),
             _ => (ErrorKind::Connection, "Check host, port and firewall, and that the server is running.".to_owned()),
@@ -232,9 +238,26 @@ async fn reading<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 's
 fn is_certificate_fault(error: &mysql_async::IoError) -> bool {
     match error {
         mysql_async::IoError::Tls(_) => true,
-        mysql_async::IoError::Io(io) => {
-            io.kind() == std::io::ErrorKind::InvalidData && io.get_ref().is_some_and(|e| e.to_string().contains("certificate"))
-        }
+        mysql_async::IoError::Io(io) => match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            // what the server says of our certificate
+            Some(rustls::Error::AlertReceived(alert)) => {
+                use rustls::AlertDescription::*;
+                matches!(
+                    alert,
+                    BadCertificate
+                        | UnsupportedCertificate
+                        | CertificateRevoked
+                        | CertificateExpired
+                        | CertificateUnknown
+                        | CertificateRequired
+                        | UnknownCA
+                        | AccessDenied
+                        | DecryptError
+                )
+            }
+            Some(fault) => fault.to_string().contains("certificate"),
+            None => false,
+        },
     }
 }
 
@@ -244,7 +267,7 @@ const PASSING: &str = "A running pipeline tries again by itself; if it goes on, 
 /// Server error codes: <https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html>.
 fn explain_code(code: u16, message: &str, user: &str) -> (ErrorKind, String) {
     match code {
-        1045 | 1698 => (ErrorKind::Precheck, format!("Check the source's user and password; the account is '{user}'.")),
+        1045 | 1698 => (ErrorKind::Precheck, format!("Check the source's user and password; the account is '{user}'. If it requires TLS or a certificate, set tls, cert_file and key_file.")),
         1044 | 1142 | 1227 => (
             ErrorKind::Precheck,
             format!("Grant the account what it lacks: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'…'."),

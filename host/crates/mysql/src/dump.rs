@@ -86,7 +86,7 @@ impl Dump {
         };
         if let Some(opts) = blocking {
             // the other library makes a connection of its own; the account may have no second one. Whether the server hears the
-            // farewell makes no difference
+            // COM_QUIT makes no difference
             let _ = connector.within("leave", conn.disconnect()).await;
             return on_thread(connector, opts, server, request).await.map(Dump::Thread);
         }

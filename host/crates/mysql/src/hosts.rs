@@ -1,13 +1,16 @@
 //! Several servers that may take each other's place: the first one that is up and holds the place is read from. The one that was
-//! read from last is asked first, so that nothing changes hands without need.
+//! read from last is asked first, so that the server does not change without need.
 
 use mysql_async::Conn;
 
 use super::{
     connection::{Connector, Server},
-    position::BinlogPosition,
+    logging,
+    position::{BinlogPosition, Flavour},
+    precheck::{self, Faults},
     proof, stream,
 };
+use sluicegate_config::MySqlSource;
 use sluicegate_model::{Error, ErrorKind, Result};
 
 /// Connects to the first server, from the present one on, that can go on from a place.
@@ -31,12 +34,52 @@ async fn try_present(connector: &Connector, place: &BinlogPosition) -> Result<(C
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
     stream::check_same_server(place, &server, connector.address())?;
+    if connector.servers() > 1 {
+        // the first one was looked at when the run began
+        let mut faults = Faults::default();
+        logging::passed_on(connector, &mut conn, &mut faults).await?;
+        faults.result(connector.address())?;
+    }
     proof::prove(connector, &mut conn, &server, place).await.map_err(|error| match error.may_pass() {
         // it may catch up
         true => error.with_kind(ErrorKind::Connection),
         false => error,
     })?;
     Ok((conn, server))
+}
+
+/// Looks whether the servers beside the present one, which is of this flavour, could take its place. What speaks against it is a warning:
+/// a run begins without them.
+pub(super) async fn look_at_others(connector: &Connector, configured: &MySqlSource, flavour: Flavour, faults: &mut Faults) {
+    faults.item("hosts");
+    for number in (0..connector.servers()).filter(|number| *number != connector.turn()) {
+        let other = connector.only(number);
+        let mut own = Faults::default();
+        match look_at(&other, configured, flavour, &mut own).await {
+            Ok(()) => {}
+            Err(error) => own.add(error.chain(), error.remedy_text().unwrap_or_default()),
+        }
+        for (what, remedy) in own.faults() {
+            faults.warn(format!("{} could not take over: {what}", other.address()), remedy);
+        }
+    }
+    faults.pass(format!("{} servers could take over", connector.servers().saturating_sub(1)));
+}
+
+async fn look_at(other: &Connector, configured: &MySqlSource, flavour: Flavour, faults: &mut Faults) -> Result<()> {
+    let mut conn = other.connect().await?;
+    let server = other.identify(&mut conn).await?;
+    if server.flavour != flavour {
+        let what = format!("it is {}, where a place in the log of {} means nothing", server.flavour.connector(), flavour.connector());
+        faults.add(what, "Name servers that replicate from each other.");
+        return Ok(());
+    }
+    if !server.gtids {
+        faults.add("gtid_mode is not ON", "Switch gtid_mode to ON on all servers.");
+    }
+    precheck::settings(other, &mut conn, &server, configured.row_image, faults).await?;
+    precheck::grants(other, &mut conn, faults).await?;
+    logging::passed_on(other, &mut conn, faults).await
 }
 
 /// Why no server was taken, in the order in which they were tried.

@@ -265,7 +265,7 @@ pub fn schema_of_dump(table: &str, place: &str, dump: &str) -> Result<(TableName
     Ok((table, schema))
 }
 
-/// What a pipeline keeps of captures, with the wish that a table is copied anew at its next start, for every sink; these are at
+/// What a pipeline keeps of captures, with the request that a table is copied anew at its next start, for every sink; these are at
 /// `sinks`. `kept` is what it keeps now.
 ///
 /// # Errors
@@ -317,9 +317,13 @@ impl Source for MySql {
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let mut faults = precheck::Faults::default();
         let outcome = self.beginning(sinks, &mut faults).await;
+        let flavour = outcome.as_ref().ok().and_then(|(beginning, _)| beginning.positions.first()).map(|position| position.flavour);
+        if let Some(flavour) = flavour.filter(|_| self.thorough && self.connector.servers() > 1) {
+            hosts::look_at_others(&self.connector, &self.settings, flavour, &mut faults).await;
+        }
         self.findings = faults.into_findings();
-        let (positions, frontiers) = outcome?;
-        self.flavour = positions.positions.first().map(|position| position.flavour);
+        let (_, frontiers) = outcome?;
+        self.flavour = flavour;
         Ok(frontiers)
     }
 
@@ -328,7 +332,7 @@ impl Source for MySql {
         let start = ledger::meet(&places)?.ok_or_else(|| Error::new(ErrorKind::Internal, "a source without a sink"))?;
         let kept = std::mem::take(&mut self.kept);
         let elsewhere = kept.versions.iter().map(|version| Captured::new(version.tables.clone())).collect();
-        // whoever asks has a way of his own
+        // callers hold clones of it
         self.control = None;
         let (capturing, tables) = Capturing::begin(kept, &start, &self.settings, &sinks, places);
         let (connector, catalogue) = self.connect(&tables, elsewhere, stop.clone());

@@ -74,7 +74,7 @@ async fn retention(connector: &Connector, conn: &mut Conn, faults: &mut Faults) 
 }
 
 /// Whether a replica logs what it replicates.
-async fn passed_on(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<()> {
+pub(super) async fn passed_on(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<()> {
     faults.item("log_replica_updates");
     let mut on = None;
     for name in ["log_replica_updates", "log_slave_updates"] {

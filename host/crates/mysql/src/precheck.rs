@@ -74,7 +74,7 @@ impl Faults {
         self.findings
     }
 
-    fn faults(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let failed = self.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
         failed.map(|finding| (finding.found.as_str(), finding.remedy.as_deref().unwrap_or_default()))
     }
@@ -209,7 +209,13 @@ pub(super) async fn variable(connector: &Connector, conn: &mut Conn, name: &str)
 }
 
 /// Checks how the server logs; returns whether it logs at all.
-async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wanted: RowImage, faults: &mut Faults) -> Result<bool> {
+pub(super) async fn settings(
+    connector: &Connector,
+    conn: &mut Conn,
+    server: &Server,
+    wanted: RowImage,
+    faults: &mut Faults,
+) -> Result<bool> {
     let on = variable(connector, conn, "log_bin").await?.is_some_and(|v| v == "ON" || v == "1");
     if !on {
         faults.add("the binlog is off (log_bin = OFF)", "Start the server with log_bin and a server_id.");
@@ -270,7 +276,7 @@ async fn settings(connector: &Connector, conn: &mut Conn, server: &Server, wante
 }
 
 /// Checks whether the account may read the log; returns whether it may ask where the log begins and ends.
-async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<bool> {
+pub(super) async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<bool> {
     let rows: Vec<Row> = connector.within("query", conn.query("SHOW GRANTS")).await?;
     let lines = rows.into_iter().filter_map(|mut r| r.take_opt::<String, _>(0).and_then(std::result::Result::ok));
     // only privileges on *.* count; the part before ON lists them
@@ -307,12 +313,13 @@ async fn can_give(connector: &Connector, conn: &mut Conn, server: &Server, posit
         (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await?,
         (_, None) => file(connector, conn, position, faults).await?,
     }
-    // what is told already needs no second word
+    // a fault that is told already is not told twice
     if faults.findings.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
 }
 
-const ANEW: &str = "The changes between are lost for this pipeline: keep binlogs longer (binlog_expire_logs_seconds), and start anew with a new \
-    state file from a position that exists.";
+const ANEW: &str = "The changes between are lost for the sinks that have not read them: keep binlogs longer (binlog_expire_logs_seconds). To go \
+    on, write `snapshot: when-needed` at the source, which copies the tables anew; or `sluicegate checkpoint drop` these sinks, and set their \
+    `start`.";
 
 async fn mysql_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faults: &mut Faults) -> Result<()> {
     let query = "SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, ?), GTID_SUBTRACT(?, @@GLOBAL.gtid_executed)";

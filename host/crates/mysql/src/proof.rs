@@ -34,7 +34,7 @@ pub(super) async fn prove(connector: &Connector, conn: &mut Conn, server: &Serve
                 false => Err(behind(connector, &format!("it has logged '{own}' only"))),
             }
         }
-        // what it has purged the server compares by itself
+        // the server itself compares what it has purged
         (Flavour::MySql, Some(set)) if !here => {
             let query = "SELECT GTID_SUBTRACT(?, @@GLOBAL.gtid_executed)";
             let lacks: Option<String> = connector.within("query", conn.exec_first(query, (set.to_string(),))).await?;

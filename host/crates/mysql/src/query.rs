@@ -5,7 +5,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use mysql_async::binlog::events::Event as RawEvent;
+use mysql_async::binlog::events::{BinlogEventHeader, Event as RawEvent};
 
 use self::reach::Reached;
 pub(super) use self::watch::Watch;
@@ -213,13 +213,14 @@ impl Stream {
         if !same_schemas {
             self.note_schema_change(Some(logged), touched, start).await?;
         }
-        self.on_emptied(emptied, start, event.header().server_id()).await
+        self.on_emptied(emptied, start, &event.header()).await
     }
 
     /// Tables were emptied, in a transaction that does nothing else.
-    async fn on_emptied(&mut self, tables: Vec<Arc<Table>>, start: u64, server_id: u32) -> Result<(), Halt> {
+    async fn on_emptied(&mut self, tables: Vec<Arc<Table>>, start: u64, header: &BinlogEventHeader) -> Result<(), Halt> {
         let open = self.place.transaction(start);
-        let time_us = open.time_us.unwrap_or_default();
+        let time_us = open.time_us.unwrap_or_else(|| i64::from(header.timestamp()) * 1_000_000);
+        let server_id = header.server_id();
         let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
         let single = !open.begun;
         let last = tables.len().saturating_sub(1);

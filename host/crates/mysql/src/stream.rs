@@ -296,7 +296,7 @@ impl Stream {
         Ok(dump)
     }
 
-    /// The next event. While none is there: flushes, sends the position, notices a dead connection and the wish to stop.
+    /// The next event. While none is there: flushes, sends the position, notices a dead connection and the request to stop.
     async fn next(&mut self, stream: &mut Dump) -> Result<RawEvent, Halt> {
         // the usual case under load costs no timer
         if let Some(event) = AssertUnwindSafe(stream.next()).catch_unwind().now_or_never() {

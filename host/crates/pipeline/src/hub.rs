@@ -153,7 +153,7 @@ impl Hub {
             let begin = Instant::now();
             let may_leave = |queue: &Queue| queue.due && queue.may_leave;
             let patience = state.queues.iter().filter(|queue| may_leave(queue)).map(|queue| self.patience.saturating_sub(queue.held)).min();
-            // what is alone is waited for without an end: one that joins wakes the sender
+            // the only one is waited for without a bound: one that joins wakes the sender
             let patience = patience.filter(|_| state.attached() > 1).map(|patience| patience.max(Duration::from_millis(1)));
             state = Self::wait(&self.room, state, patience);
             let waited = begin.elapsed();
@@ -234,7 +234,7 @@ impl Hub {
         if let Some(queue) = state.queues.get_mut(index) {
             *queue = Queue { attached: true, may_leave: queue.may_leave, ..Queue::default() };
         }
-        // here, since it may leave again before its thread has a say
+        // here, since it may leave again before its thread runs
         if let Some(sink) = self.status.sinks.get(index) {
             sink.apart.stand(Standing::Together);
         }
@@ -315,7 +315,7 @@ impl Queue {
 pub(super) struct Sinks(Arc<Hub>);
 
 impl Sinks {
-    /// Hands an item to every sink; `false` when one takes no more (its own error says why).
+    /// Hands an item to every sink; `false` when one has ended (its own error says why).
     pub fn send(&self, item: &Arc<Item>) -> bool {
         self.0.send(item)
     }

@@ -171,7 +171,7 @@ pub async fn run_with_admin(
     let memory = Memory::of(&pipeline, can_swap)?;
     let budget = Budget::new(memory.of_batches(pipeline.plugins.len())?);
     let budget = status.budget.get_or_init(|| budget).clone();
-    // what writes is waited for, whatever comes; what only computes or waits is left when the stop comes
+    // what writes is always waited for; what only computes or waits is abandoned at a stop
     let opening = {
         let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
         move || Checkpoint::open(&state, &name)

@@ -1,5 +1,5 @@
 //! Several workers, each with a chain of its own. Batches are dealt out in turn and collected in the same turn, so that they
-//! leave in the order in which they came, whoever is faster.
+//! leave in the order in which they came, whichever is faster.
 //!
 //! A swap is dealt out in the same queues between the same two batches, so that it takes over at one boundary for all
 //! workers. The first batch in order that fails is the error; nothing behind it is delivered.

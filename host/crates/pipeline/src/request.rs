@@ -1,28 +1,28 @@
-//! Wishes to swap plugins that come from outside of the pipeline, and what becomes of them.
+//! Requests to a running pipeline that come from outside, and their answers.
 
 use sluicegate_model::Error;
 use tokio::sync::{mpsc, oneshot};
 
-/// A wish to swap one plugin, for the pipeline.
+/// A request to swap one plugin.
 #[derive(Debug)]
-pub struct Request {
+pub struct SwapRequest {
     /// The plugin's name in the pipeline file.
     pub plugin: String,
-    /// What is wished.
-    pub wish: Wish,
-    /// Where the pipeline says what came of it.
+    /// Which version takes its place.
+    pub action: Action,
+    /// Takes the pipeline's answer.
     pub answer: oneshot::Sender<Result<Taken, Refusal>>,
 }
 
-/// What may be wished of a plugin.
-pub enum Wish {
+/// What may be requested for a plugin.
+pub enum Action {
     /// This component takes its place.
     Replace(Vec<u8>),
     /// The version before takes its place.
     Rollback,
 }
 
-impl std::fmt::Debug for Wish {
+impl std::fmt::Debug for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Replace(bytes) => write!(f, "Replace({} bytes)", bytes.len()),
@@ -42,7 +42,7 @@ pub struct Taken {
     pub position: String,
 }
 
-/// Why a wish was not granted; the old version runs on, but for [`Reason::NotStored`].
+/// Why a request was refused; the old version runs on, but for [`Reason::NotStored`].
 #[derive(Debug)]
 pub struct Refusal {
     /// What kind of refusal.
@@ -66,12 +66,12 @@ pub enum Reason {
     NotStored,
 }
 
-/// A wish to copy a table anew.
+/// A request to copy a table anew.
 #[derive(Debug)]
 pub struct CopyRequest {
     /// The table with its database, as a pipeline file writes it.
     pub table: String,
-    /// Where the pipeline says what came of it.
+    /// Takes the pipeline's answer.
     pub answer: oneshot::Sender<Result<CopyTaken, Refusal>>,
 }
 
@@ -86,14 +86,14 @@ pub struct CopyTaken {
     pub position: String,
 }
 
-/// Something that is wished of the pipeline.
+/// A request to the pipeline.
 #[derive(Debug)]
-pub enum Asked {
+pub enum Request {
     /// To swap a plugin.
-    Swap(Request),
+    Swap(SwapRequest),
     /// To copy a table anew.
     Copy(CopyRequest),
 }
 
-/// The wishes, on the pipeline's side.
-pub type Requests = mpsc::Receiver<Asked>;
+/// The requests, on the pipeline's side.
+pub type Requests = mpsc::Receiver<Request>;

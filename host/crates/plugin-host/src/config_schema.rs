@@ -23,7 +23,7 @@ pub(super) fn check(description: &Description, config: &str) -> Result<()> {
     }
     let (schema, config) = (text.to_owned(), config.to_owned());
     let (answer, answered) = mpsc::sync_channel(1);
-    // a thread of its own: a schema can be made so that checking takes for ever, and needs a deep stack
+    // a thread of its own: a schema can be made so that checking never ends, and needs a deep stack
     thread::Builder::new()
         .name("config-schema".into())
         .stack_size(64 << 20)

@@ -5,6 +5,7 @@
 
 pub mod destination;
 mod policy;
+pub mod route;
 mod stdout;
 
 use std::sync::{Arc, atomic::Ordering};

@@ -63,7 +63,7 @@ impl<W: Write> Print<W> {
     fn write_out(&mut self) -> Result<()> {
         self.out.write_all(&self.buffer).and_then(|()| self.out.flush()).map_err(fault)?;
         self.buffer.clear();
-        self.buffer.shrink_to(2 * self.buffer_bytes); // one huge record does not hold its memory for ever
+        self.buffer.shrink_to(2 * self.buffer_bytes); // one huge record does not keep its memory
         self.whole = 0;
         Ok(())
     }

@@ -13,14 +13,14 @@ pub enum Request {
         tables: TablePatterns,
         /// Which of those that come are copied first.
         snapshot: Snapshot,
-        /// Takes what came of it.
+        /// Takes the answer.
         answer: oneshot::Sender<Result<Effective>>,
     },
     /// To copy a captured table anew.
     Copy {
         /// The table.
         table: TableName,
-        /// Takes what came of it.
+        /// Takes the answer.
         answer: oneshot::Sender<Result<Effective>>,
     },
 }

@@ -1,6 +1,6 @@
 //! A batch while it is filled with rows of one table.
 
-use std::sync::Arc;
+use std::{io::Write as _, sync::Arc};
 
 use tiberius::ColumnData;
 
@@ -14,7 +14,7 @@ use super::{
 use sluicegate_model::{
     Error, ErrorKind,
     change::{Batch, Change, Column, Event, Image, Lane, NO_IMAGE, Offset, Operation, TableRows, Transaction},
-    now_us,
+    json, now_us,
 };
 
 /// The rows of a batch that is filled.
@@ -25,6 +25,8 @@ pub(super) struct Assembly {
     events: Vec<Event>,
     transactions: Vec<Transaction>,
     bytes: usize,
+    /// Of the row that is added: its values that are cut, with how long they are, as members of a JSON object.
+    cut: Vec<u8>,
     /// Changes that are in one batch, and their bytes, at most.
     most: (usize, usize),
     row_bytes: usize,
@@ -51,6 +53,7 @@ impl Assembly {
             events: Vec::new(),
             transactions: Vec::new(),
             bytes: 0,
+            cut: Vec::new(),
             most,
             row_bytes,
             version: None,
@@ -105,29 +108,41 @@ impl Assembly {
 
     fn append(&mut self, row: &Row<'_>, tracked: Option<&Tracked<'_>>) -> Result<(), Unfit> {
         let (columns, headers) = self.rows.columns.split_at_mut(self.table.columns.len());
+        self.cut.clear();
         match row {
             Row::Whole(cells) => {
                 let mut at = 0;
                 for (column, out) in self.table.columns.iter().zip(columns) {
                     let width = column.width();
-                    value::append(column, cells.get(at..at + width).ok_or(Unfit::Type)?, out)?;
+                    if let Some(whole) = value::append(column, cells.get(at..at + width).ok_or(Unfit::Type)?, out)? {
+                        self.cut.push(if self.cut.is_empty() { b'{' } else { b',' });
+                        json::string(column.name.as_bytes(), &mut self.cut);
+                        // writing to a Vec cannot fail
+                        let _ = write!(self.cut, ":{whole}");
+                    }
                     at += width;
                 }
             }
             Row::Key(cells) => {
                 for (number, (column, out)) in self.table.columns.iter().zip(columns).enumerate() {
                     match self.table.key.iter().position(|key| *key == number) {
-                        Some(part) => value::append(column, cells.get(part..=part).ok_or(Unfit::Type)?, out)?,
+                        Some(part) => {
+                            // no type of a key is cut
+                            value::append(column, cells.get(part..=part).ok_or(Unfit::Type)?, out)?;
+                        }
                         None => out.push_absent(),
                     }
                 }
             }
         }
-        self.table.headers.append(tracked, headers);
+        if !self.cut.is_empty() {
+            self.cut.push(b'}');
+        }
+        self.table.headers.append(tracked, &self.cut, headers);
         Ok(())
     }
 
-    /// The batch as it is; the next one begins empty. `ends`: whether the version of its last row has no more rows.
+    /// The batch as it is; the next one begins empty. `ends`: whether the version of its last row has no further rows.
     pub(super) fn take(&mut self, number: u64, lane: Lane, offset: Offset, ends: bool) -> Batch {
         let rows = std::mem::replace(&mut self.rows, TableRows::new(self.table.delivered.clone()));
         let mut batch = Batch::empty(number, lane, offset);

@@ -60,13 +60,22 @@ pub(super) fn off() -> Error {
 
 pub(super) const ENABLE_DATABASE: &str = "ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 7 DAYS, AUTO_CLEANUP = ON);";
 
+/// Since when a table is tracked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tracking {
+    /// The version at which it began.
+    pub(super) begin: i64,
+    /// The minimum valid version; `None` where the account may not know.
+    pub(super) minimum: Option<i64>,
+}
+
 /// A table that an entry of the settings matches.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
     pub(super) name: TableName,
     pub(super) object: i32,
-    /// When tracking began, and the minimum valid version; `None` where it is not tracked.
-    pub(super) tracked: Option<(i64, i64)>,
+    /// `None` where it is not tracked.
+    pub(super) tracked: Option<Tracking>,
     /// Where it begins without progress.
     pub(super) start: TrackedStart,
 }
@@ -84,10 +93,8 @@ pub(super) async fn discover(conn: &mut Conn, database: &str, entries: &[Tracked
             if entry.exclude.as_ref().is_some_and(|exclude| exclude.matches(table)) || !objects.insert(object) {
                 continue;
             }
-            let tracked = match (row.number(3)?, row.number(4)?) {
-                (Some(begin), minimum) => Some((begin, minimum.unwrap_or(begin))),
-                (None, _) => None,
-            };
+            let minimum = row.number(4)?;
+            let tracked = row.number(3)?.map(|begin| Tracking { begin, minimum });
             let name = TableName { database: database.to_owned(), schema: Some(schema.to_owned()), table: table.to_owned() };
             found.push(Listed { name, object, tracked, start: entry.start });
             if found.len() > most {

@@ -1,7 +1,7 @@
 //! A column of a tracked table: what its values are, how they are asked for, and how its part of a key is compared.
 
 use super::sql::quoted;
-use sluicegate_config::UnknownTypes;
+use sluicegate_config::{SqlServerSource, UnknownTypes};
 use sluicegate_model::change::{DataType, NativeType};
 
 /// What the catalogue says of a column.
@@ -45,7 +45,7 @@ pub(super) enum Form {
     DateTime2(u8),
     DateTimeOffset(u8),
     Bytes,
-    /// Two columns of the result: the base type and the value.
+    /// Three columns of the result: the base type, the value, and the text of a value that is one.
     Variant,
 }
 
@@ -55,7 +55,7 @@ enum Asked {
     Itself,
     /// The driver reads money as a floating-point number.
     Decimal(u8),
-    /// The driver reads text of a UTF-8 collation in another code page; xml strictly; and knows no later types.
+    /// Text of a code page that the driver does not read exactly; xml, which it reads strictly; and later types, which it does not know.
     Text,
     Path,
     Bytes,
@@ -81,9 +81,38 @@ pub(super) struct Column {
     pub(super) digits: Option<(u32, u32)>,
     /// Bytes that a value may have, where the server does not bound them: larger ones do not come.
     pub(super) most: Option<usize>,
+    /// Where longer values are cut.
+    pub(super) cut: Option<Cut>,
     asked: Asked,
     /// How a parameter becomes a value of the key's type; `{}` stands for the parameter. Empty where it can be in no key.
     cast: String,
+}
+
+/// Where values are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Characters of a text, or bytes.
+    pub(super) at: usize,
+    /// Bytes that the server counts for each.
+    unit: usize,
+}
+
+impl Cut {
+    /// How long a value is, by its bytes as the server counts them; `None` where it is not cut.
+    pub(super) fn whole(self, bytes: i64) -> Option<usize> {
+        usize::try_from(bytes).ok().map(|bytes| bytes / self.unit).filter(|whole| *whole > self.at)
+    }
+
+    /// The part of an expression that is delivered.
+    fn part(self, asked: &str) -> String {
+        let Self { at, unit } = self;
+        // where the collation counts UTF-16's units, a pair of surrogates is not cut in two
+        let less = match unit {
+            1 => String::new(),
+            _ => format!(" - CASE WHEN UNICODE(SUBSTRING({asked}, {at}, 1)) BETWEEN 55296 AND 56319 THEN 1 ELSE 0 END"),
+        };
+        format!("SUBSTRING({asked}, 1, {at}{less})")
+    }
 }
 
 /// A column that cannot be read.
@@ -97,13 +126,24 @@ pub(super) enum Unusable {
     Key(String),
 }
 
+/// Types of text that a variant may hold.
+const TEXTS: &str = "('char', 'varchar', 'nchar', 'nvarchar')";
+
+/// Whether the driver reads `char` and `varchar` of a collation as the server does. Those of Western Europe's code page it does. It takes
+/// UTF-8 for another code page, knows 437 and 850 not at all, refuses bytes that are undefined in others, and takes what users defined in
+/// those of East Asia for other characters: text of these comes as `nvarchar`.
+fn is_read_exactly(collation: &str) -> bool {
+    let collation = collation.to_ascii_uppercase();
+    !collation.contains("_UTF8") && ["LATIN1_GENERAL_", "SQL_LATIN1_GENERAL_CP1_"].iter().any(|of| collation.starts_with(of))
+}
+
 impl Column {
     /// `most`: bytes that a value may have.
-    pub(super) fn new(from: &CatalogueColumn, unknown: UnknownTypes, most: usize) -> Result<Self, Unusable> {
+    pub(super) fn new(from: &CatalogueColumn, settings: &SqlServerSource, most: usize) -> Result<Self, Unusable> {
         let length = |unit: i32| if from.length < 0 { "max".to_owned() } else { (from.length / unit).to_string() };
         let (precision, scale) = (from.precision.unsigned_abs(), from.scale.unsigned_abs());
         let digits = from.scale.clamp(0, 38) as u8;
-        let utf8 = from.collation.as_deref().is_some_and(|collation| collation.to_ascii_uppercase().contains("_UTF8"));
+        let readable = from.collation.as_deref().is_some_and(is_read_exactly);
         let name = from.base.as_deref().unwrap_or(&from.declared).to_ascii_lowercase();
         let sized = |unit: i32| format!("{name}({})", length(unit));
         let collation = from.collation.as_deref().filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
@@ -129,12 +169,12 @@ impl Column {
             }
             "char" | "varchar" => {
                 let cast = collation.map_or_else(String::new, |collation| format!("CAST({{}} COLLATE {collation} AS {})", sized(1)));
-                let asked = if utf8 { Text } else { Itself };
+                let asked = if readable { Itself } else { Text };
                 (DataType::Text, sized(1), Form::Text, asked, cast, if name == "char" { 1 } else { 12 })
             }
             "nchar" => (DataType::Text, sized(2), Form::Text, Itself, own("{}"), -15),
             "nvarchar" => (DataType::Text, sized(2), Form::Text, Itself, own("{}"), -9),
-            "text" => (DataType::Text, name.clone(), Form::Text, if utf8 { Text } else { Modern("varchar(max)") }, String::new(), -1),
+            "text" => (DataType::Text, name.clone(), Form::Text, if readable { Modern("varchar(max)") } else { Text }, String::new(), -1),
             "ntext" => (DataType::Text, name.clone(), Form::Text, Modern("nvarchar(max)"), String::new(), -16),
             "xml" => (DataType::Text, name.clone(), Form::Text, Text, String::new(), -16),
             "json" => (DataType::Json, name.clone(), Form::Text, Text, String::new(), -9),
@@ -169,7 +209,7 @@ impl Column {
             "geography" => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -158),
             // a CLR type of the database's own, as it is stored
             _ if from.base.is_none() => (DataType::Bytes, name.clone(), Form::Bytes, Bytes, String::new(), -3),
-            _ => match unknown {
+            _ => match settings.unknown_types {
                 UnknownTypes::Stop => return Err(Unusable::Unknown(name)),
                 UnknownTypes::Skip if from.key.is_none() => return Err(Unusable::Skipped),
                 UnknownTypes::Skip => return Err(Unusable::Key(name)),
@@ -179,6 +219,17 @@ impl Column {
         if from.key.is_some() && cast.is_empty() {
             return Err(Unusable::Key(name));
         }
+        let large = from.length < 0 || matches!(name.as_str(), "text" | "ntext" | "image" | "xml" | "json");
+        let cut = match name.as_str() {
+            _ if !large => None,
+            // half of a JSON text is none
+            "varchar" | "text" | "nvarchar" | "ntext" | "xml" => {
+                let unit = if matches!((name.as_str(), asked), ("varchar", Itself) | ("text", Modern(_))) { 1 } else { 2 };
+                settings.text_limit.map(|at| Cut { at: at.min(most), unit })
+            }
+            "varbinary" | "image" => settings.binary_limit.map(|at| Cut { at: at.min(most), unit: 1 }),
+            _ => None,
+        };
         Ok(Self {
             id: from.id,
             name: from.name.clone(),
@@ -194,7 +245,8 @@ impl Column {
                 DataType::Int64 | DataType::Float32 | DataType::Float64 => Some((precision, 0)),
                 _ => None,
             },
-            most: (from.length < 0 || matches!(name.as_str(), "text" | "ntext" | "image" | "xml" | "json")).then_some(most),
+            most: large.then_some(most),
+            cut,
             asked,
             cast,
         })
@@ -210,14 +262,19 @@ impl Column {
             Asked::Text => format!("CAST({column} AS nvarchar(max))"),
             Asked::Path => format!("{column}.ToString()"),
             Asked::Bytes => format!("CAST({column} AS varbinary(max))"),
-            Asked::Variant => format!(
-                "CAST(SQL_VARIANT_PROPERTY({column}, 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY({column}, 'BaseType') \
-                 IN ('money', 'smallmoney') THEN CAST(CAST({column} AS money) AS decimal(19,4)) ELSE {column} END"
-            ),
+            Asked::Variant => {
+                let base = format!("SQL_VARIANT_PROPERTY({column}, 'BaseType')");
+                format!(
+                    "CAST({base} AS nvarchar(128)), CASE WHEN {base} IN ('money', 'smallmoney') THEN CAST(CAST({column} AS money) AS \
+                     decimal(19,4)) WHEN {base} IN {TEXTS} THEN NULL ELSE {column} END, CASE WHEN {base} IN {TEXTS} THEN CAST({column} AS \
+                     nvarchar(max)) END"
+                )
+            }
         };
-        match self.most {
-            None => asked,
-            Some(most) => {
+        match (self.most, self.cut) {
+            (None, _) => asked,
+            (Some(_), Some(cut)) => format!("CAST(DATALENGTH({asked}) AS bigint), {}", cut.part(&asked)),
+            (Some(most), None) => {
                 format!("CAST(DATALENGTH({column}) AS bigint), CASE WHEN DATALENGTH({column}) > {most} THEN NULL ELSE {asked} END")
             }
         }
@@ -225,7 +282,11 @@ impl Column {
 
     /// Columns of the result that its value takes.
     pub(super) fn width(&self) -> usize {
-        if self.form == Form::Variant || self.most.is_some() { 2 } else { 1 }
+        match self.form {
+            Form::Variant => 3,
+            _ if self.most.is_some() => 2,
+            _ => 1,
+        }
     }
 
     /// The value of a key's part that is parameter number `number`.

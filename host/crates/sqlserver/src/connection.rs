@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use super::{
-    fault::{Fault, explain},
+    fault::{CONNECT, Fault, explain},
     sql,
     value::Parameter,
 };
@@ -22,11 +22,12 @@ use sluicegate_storage::file;
 /// Rows that an answer of the catalogue has at most.
 const CATALOGUE_ROWS: usize = 200_000;
 
-/// Makes connections.
+/// Makes connections to a database.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     settings: Arc<SqlServerSource>,
     limits: Limits,
+    database: Arc<str>,
     address: Arc<str>,
 }
 
@@ -38,11 +39,16 @@ pub(super) struct Conn {
 }
 
 impl Connector {
-    pub(super) fn new(settings: Arc<SqlServerSource>, limits: Limits) -> Self {
+    pub(super) fn new(settings: Arc<SqlServerSource>, limits: Limits, database: &str) -> Self {
         // one implementation for the process; whoever named it before has the same
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let address = format!("{}:{}/{}", settings.host, settings.port, settings.database).into();
-        Self { settings, limits, address }
+        let address = format!("{}:{}/{}", settings.host, settings.port, database).into();
+        Self { settings, limits, database: database.into(), address }
+    }
+
+    /// The database, as the settings name it.
+    pub(super) fn database(&self) -> &str {
+        &self.database
     }
 
     /// `host:port/database`, for messages.
@@ -53,7 +59,7 @@ impl Connector {
     async fn config(&self) -> Result<Config, Error> {
         let settings = &self.settings;
         let mut config = Config::new();
-        config.database(&settings.database);
+        config.database(&self.database);
         config.application_name("sluicegate");
         config.authentication(match &settings.login {
             SqlLogin::Password { user, password } => AuthMethod::sql_server(user, password.reveal()),
@@ -110,7 +116,7 @@ impl Connector {
             match Client::connect(config, stream.compat_write()).await {
                 // the listener of an availability group sends on to the replica that answers
                 Err(tiberius::error::Error::Routing { host: other, port: other_port }) => (host, port) = (other, other_port),
-                Err(error) => return Err(explain(&self.address, "connect to", error)),
+                Err(error) => return Err(explain(&self.address, CONNECT, error)),
                 Ok(client) => {
                     let mut conn = Conn { client, address: self.address.clone() };
                     conn.batch(sql::SESSION).await?;
@@ -120,7 +126,7 @@ impl Connector {
                         Isolation::Auto | Isolation::Snapshot | Isolation::ReadCommitted => None,
                     };
                     if let Some(level) = level {
-                        conn.batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}")).await?;
+                        conn.batch(&sql::isolation(level)).await?;
                     }
                     if let Some(text) = &self.settings.initial_query {
                         conn.batch(text).await.map_err(|fault| fault.context("the source's `initial_query`"))?;

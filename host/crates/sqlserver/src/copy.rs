@@ -46,7 +46,7 @@ impl Visitor {
         let most = self.settings.batches_per_visit.map_or(u64::MAX, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
         let mut rows = 0;
         while rows < most && !lane.place.is_copied() {
-            let chunk = most.saturating_sub(rows).min(COPY_CHUNK_ROWS as u64);
+            let chunk = most.saturating_sub(rows).min(COPY_CHUNK_ROWS as u64).min(self.settings.fetch_rows);
             match self.chunk(session, lane, chunk).await? {
                 Some(0) if !lane.place.is_copied() => return Ok(Visited::More),
                 Some(read) => rows += read,
@@ -62,7 +62,7 @@ impl Visitor {
 
     /// Reads up to `most` rows; `None` where the table is not there.
     async fn chunk(&self, session: &mut Session, lane: &mut TrackedLane, most: u64) -> Result<Option<u64>, Fault> {
-        self.pace.wait().await;
+        self.shared.pace.wait().await;
         let snapshot = self.begin(session).await?;
         let standing = catalogue::standing(&mut session.conn, &lane.quoted).await?;
         let settled = self.settle(&session.facts, lane, standing.as_ref()).await?;
@@ -79,6 +79,7 @@ impl Visitor {
             }
         };
         let table = self.table(&mut session.conn, lane, &standing).await?;
+        lane.place.known = lane.place.known.max(current);
         if !lane.said_copy {
             lane.said_copy = true;
             self.mark(lane, MarkKind::Copy { table: table.delivered.clone(), ends: false }).await?;
@@ -128,8 +129,9 @@ impl Visitor {
         if let Some(last) = &last {
             lane.place = chunk.behind(lane, last)?;
         }
+        lane.place.known = lane.place.known.max(current);
         if done {
-            (lane.place.copied, lane.place.known) = (Copied::All, current);
+            lane.place.copied = Copied::All;
         }
         if !assembly.is_empty() {
             let batch = assembly.take(0, lane.lane.clone(), Offset::new(lane.place.clone()), true);

@@ -45,7 +45,13 @@ impl Fault {
 /// What to do about errors of the server.
 const PERMISSION: &str = "GRANT VIEW CHANGE TRACKING ON SCHEMA::… TO the account, and GRANT SELECT on the tables (with `record: tracking-only` on \
                           the columns of the key).";
+const SERVER: &str = "Check host, port and firewall, and that the server is running.";
+const QUERY: &str = "Raise the source's `query_timeout`, or look for what the query waits for: locks, or old statistics of the table's \
+                     sys.change_tracking_<object id>.";
 const LOGIN: &str = "Check user, password and database at the source, and that the login may connect to the database.";
+
+/// What is done when a connection is made.
+pub(super) const CONNECT: &str = "connect to";
 
 /// An error of the driver while `doing` something at `address`.
 pub(super) fn explain(address: &str, doing: &str, error: tiberius::error::Error) -> Fault {
@@ -60,11 +66,17 @@ pub(super) fn explain(address: &str, doing: &str, error: tiberius::error::Error)
                 .remedy("Check the server's certificate against `ca_file` and the host name, or set `tls` to what the server offers.");
             error.into()
         }
-        Driver::Io { message: text, .. } => Fault::Broken(
-            Error::new(ErrorKind::Connection, format!("{message}: {text}"))
-                .remedy("Check host, port and firewall, and that the server is running."),
+        Driver::Io { kind: std::io::ErrorKind::TimedOut, .. } => {
+            let remedy = if doing == CONNECT { SERVER } else { QUERY };
+            Fault::Broken(Error::new(ErrorKind::Connection, format!("{message}: no answer in time")).remedy(remedy))
+        }
+        Driver::Io { message: text, .. } => Fault::Broken(Error::new(ErrorKind::Connection, format!("{message}: {text}")).remedy(SERVER)),
+        // of `char` and `varchar` in a code page
+        Driver::Encoding(_) => Fault::Final(
+            Error::new(ErrorKind::Source, format!("{message}: it gave text that is not of its collation's code page"))
+                .remedy("Correct the rows, or leave the table out with `exclude`."),
         ),
-        Driver::Utf16 | Driver::Utf8 | Driver::Encoding(_) => Fault::Final(
+        Driver::Utf16 | Driver::Utf8 => Fault::Final(
             Error::new(ErrorKind::Source, format!("{message}: it gave text that is no valid Unicode"))
                 .remedy("Write `invalid_text: replace` at the source, correct the rows, or leave the table out with `exclude`."),
         ),
@@ -147,7 +159,11 @@ fn server(message: String, token: &tiberius::error::TokenError) -> Fault {
     } else {
         format!("{message}: error {code}, severity {}", token.class())
     };
-    // severity 20 and more ends the connection
-    let error = Error::new(if token.class() >= 20 { ErrorKind::Connection } else { kind }, text).remedy(remedy);
-    error.into()
+    match token.class() {
+        // it ends the connection
+        20.. => Fault::Broken(Error::new(ErrorKind::Connection, text).remedy(remedy)),
+        // whatever it is, it may pass: memory, storage, another session
+        _ if !told => Fault::Transient(Error::new(kind, text).remedy(remedy)),
+        _ => Fault::Final(Error::new(kind, text).remedy(remedy)),
+    }
 }

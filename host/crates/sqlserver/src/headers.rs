@@ -4,7 +4,7 @@ use super::{
     column::{CatalogueColumn, Column},
     value,
 };
-use sluicegate_config::ChangeHeaders;
+use sluicegate_config::{ChangeHeaders, SqlServerSource};
 use sluicegate_model::{
     change::{self, ColumnInfo, DataType, NativeType, Place},
     json,
@@ -32,6 +32,8 @@ enum Header {
     Letter,
     Mask,
     TextContext,
+    /// Which values are cut.
+    Cut,
 }
 
 /// The headers of a table's records.
@@ -59,10 +61,11 @@ pub(super) struct Tracked<'a> {
 }
 
 impl Headers {
-    pub(super) fn new(kind: ChangeHeaders, table: &str, columns: &[Column], catalogue: &[CatalogueColumn]) -> Self {
+    pub(super) fn new(settings: &SqlServerSource, table: &str, columns: &[Column], catalogue: &[CatalogueColumn]) -> Self {
         use Header::*;
+        let kind = settings.headers;
         let named = |name: &str, header: Header| (name.to_owned(), header);
-        let headers = match kind {
+        let mut headers = match kind {
             ChangeHeaders::None => Vec::new(),
             ChangeHeaders::Plain => vec![
                 named("change_version", Version),
@@ -93,6 +96,9 @@ impl Headers {
                 all
             }
         };
+        if kind != ChangeHeaders::None && (settings.text_limit.is_some() || settings.binary_limit.is_some()) {
+            headers.push(named("change_truncated", Cut));
+        }
         Self { headers, names: catalogue.iter().map(|column| (column.id, column.name.clone())).collect() }
     }
 
@@ -113,13 +119,18 @@ impl Headers {
     }
 
     /// Appends those of a change to the columns; of a copied row those that are the same for every row.
-    pub(super) fn append(&self, tracked: Option<&Tracked<'_>>, columns: &mut [change::Column]) {
+    /// `cut`: which values are cut, as a JSON object; or nothing.
+    pub(super) fn append(&self, tracked: Option<&Tracked<'_>>, cut: &[u8], columns: &mut [change::Column]) {
         for ((_, header), column) in self.headers.iter().zip(columns) {
             let mut text = Vec::new();
             let given = match (header, tracked) {
                 (Header::Constant(constant), _) => {
                     text.extend_from_slice(constant.as_bytes());
                     true
+                }
+                (Header::Cut, _) => {
+                    text.extend_from_slice(cut);
+                    !cut.is_empty()
                 }
                 (Header::TextCode, None) => {
                     text.push(b'1');
@@ -153,7 +164,7 @@ impl Headers {
             None => out.extend_from_slice(b"NULL"),
         };
         match header {
-            Header::Version | Header::Code => {}
+            Header::Version | Header::Code | Header::Cut => {}
             Header::Creation => return tracked.creation.is_some(),
             Header::Columns => return self.changed(tracked, out),
             Header::Context => match tracked.context {
@@ -227,7 +238,7 @@ mod tests {
     }
 
     fn changed(tracked: &Tracked<'_>) -> Option<String> {
-        let headers = Headers::new(ChangeHeaders::Plain, "t", &[], &catalogue());
+        let headers = Headers { headers: Vec::new(), names: catalogue().into_iter().map(|column| (column.id, column.name)).collect() };
         let mut out = Vec::new();
         headers.changed(tracked, &mut out).then(|| String::from_utf8(out).unwrap())
     }

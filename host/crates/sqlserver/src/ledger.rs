@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::place::{self, CtPlace};
+use super::place::{self, Copied, CtPlace};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Offset, Operation, Transaction},
@@ -25,7 +25,12 @@ impl Ledger for Versions {
         }
         // a batch of a copy holds nothing else
         if batch.changes.iter().all(|change| change.operation == Operation::Snapshot) {
-            return Ok(if sink.covers_copy(&stream)? { vec![all] } else { Vec::new() });
+            // the last batch says that all is copied, also where it ends before the key of the sink
+            let is_before = match (&sink.copied, &stream.ahead) {
+                (Copied::Key(key), Some(ahead)) => ahead.copied.contains(key),
+                _ => false,
+            };
+            return Ok(if is_before || sink.covers_copy(&stream)? { vec![all] } else { Vec::new() });
         }
         // the version of which the sink has a part; no batch crosses that part's end
         let part = match &sink.inside {

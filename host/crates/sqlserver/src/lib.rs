@@ -12,6 +12,7 @@ mod catalogue;
 mod column;
 mod connection;
 mod copy;
+mod events;
 mod fault;
 mod headers;
 mod ledger;
@@ -32,18 +33,24 @@ mod visit;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock},
 };
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    connection::Connector, ledger::Versions, pace::Pace, place::CtPlace, precheck::Checked, schedule::Schedule, tracked_lane::TrackedLane,
-    visit::Visitor,
+    connection::Connector,
+    ledger::Versions,
+    place::CtPlace,
+    precheck::Checked,
+    schedule::Schedule,
+    tracked_lane::TrackedLane,
+    visit::{Shared, Visitor},
 };
 use sluicegate_config::{SqlServerSource, TrackedStart};
 use sluicegate_model::{
-    Result,
+    Error, ErrorKind, Result,
     change::{BeforeImages, Capabilities, Frontier, TableName},
     finding::Finding,
     limits::Limits,
@@ -57,7 +64,10 @@ pub struct SqlServer {
     settings: Arc<SqlServerSource>,
     limits: Limits,
     status: Arc<Status>,
-    connector: Connector,
+    /// Of each database.
+    connectors: Vec<Connector>,
+    /// What the server calls the databases, once they were checked.
+    names: Vec<String>,
     findings: Vec<Finding>,
 }
 
@@ -65,14 +75,15 @@ impl SqlServer {
     /// A source that reads as `settings` say.
     pub fn new(settings: SqlServerSource, limits: Limits, status: Arc<Status>) -> Self {
         let settings = Arc::new(settings);
-        let connector = Connector::new(settings.clone(), limits.clone());
-        Self { settings, limits, status, connector, findings: Vec::new() }
+        let connector = |database: &String| Connector::new(settings.clone(), limits.clone(), database);
+        let connectors = settings.databases.iter().map(connector).collect();
+        Self { settings, limits, status, connectors, names: Vec::new(), findings: Vec::new() }
     }
 
     /// Another session of the same run, that counts in `status`.
     pub fn beside(&self, status: Arc<Status>) -> Self {
-        let (settings, connector) = (self.settings.clone(), self.connector.clone());
-        Self { settings, limits: self.limits.clone(), status, connector, findings: Vec::new() }
+        let (settings, connectors, names) = (self.settings.clone(), self.connectors.clone(), self.names.clone());
+        Self { settings, limits: self.limits.clone(), status, connectors, names, findings: Vec::new() }
     }
 
     /// What the last check found, item by item, also when it failed.
@@ -80,12 +91,12 @@ impl SqlServer {
         std::mem::take(&mut self.findings)
     }
 
-    /// The tables that the database has today.
+    /// The tables that the databases have today.
     ///
     /// # Errors
     /// The server cannot be reached, or refuses.
     pub async fn inventory(&self) -> Result<Inventory> {
-        precheck::inventory(&self.connector, &self.settings, &self.limits).await
+        precheck::inventory(&self.connectors, &self.settings, &self.limits).await
     }
 }
 
@@ -99,9 +110,9 @@ impl Source for SqlServer {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let mut checked = Checked { settings: &self.settings, limits: &self.limits, findings: Vec::new() };
-        let outcome = checked.check(&self.connector, sinks).await;
-        self.findings = checked.findings;
+        let mut checked = Checked { settings: &self.settings, limits: &self.limits, findings: Vec::new(), names: Vec::new() };
+        let outcome = checked.check(&self.connectors, sinks).await;
+        (self.findings, self.names) = (checked.findings, checked.names);
         outcome
     }
 
@@ -112,17 +123,36 @@ impl Source for SqlServer {
                 places.entry(name).or_default().push(CtPlace::of(offset)?.into_owned());
             }
         }
-        let lanes = places.into_iter().filter_map(|(name, places)| TrackedLane::meeting(name, &places, TrackedStart::Now)).collect();
+        let lanes = places.into_iter().filter_map(|(name, places)| TrackedLane::meeting(name, &places, TrackedStart::Now));
+        let mut of_databases: BTreeMap<String, Vec<TrackedLane>> = BTreeMap::new();
+        for lane in lanes {
+            of_databases.entry(lane.name.database.clone()).or_default().push(lane);
+        }
         out.begin();
-        let visitor = Visitor {
-            pace: Pace::new(self.settings.queries_per_second),
-            settings: self.settings,
-            limits: self.limits,
-            status: self.status,
-            connector: self.connector,
-            out,
-            given: AtomicU64::new(0),
-        };
-        Schedule::new(Arc::new(visitor), lanes, stop).run().await
+        let shared = Shared::new(&self.settings, of_databases.keys().map(|name| name.as_str().into()));
+        let mut schedules = JoinSet::new();
+        for (at, connector) in self.connectors.into_iter().enumerate() {
+            let visitor = Visitor {
+                entries: self.settings.tables_of(connector.database()),
+                events: OnceLock::new(),
+                shared: shared.clone(),
+                settings: self.settings.clone(),
+                limits: self.limits.clone(),
+                status: self.status.clone(),
+                connector,
+                out: out.clone(),
+            };
+            let lanes = self.names.get(at).and_then(|name| of_databases.remove(name)).unwrap_or_default();
+            schedules.spawn(Schedule::new(Arc::new(visitor), lanes, stop.clone()).run());
+        }
+        for database in of_databases.keys() {
+            tracing::warn!(database, "tables of it have progress, and it is none of the source's databases: nothing of it is read");
+        }
+        drop(out);
+        // the first error ends the others
+        while let Some(ended) = schedules.join_next().await {
+            ended.map_err(|error| Error::new(ErrorKind::Internal, "the reader of a database failed").caused_by(error))??;
+        }
+        Ok(())
     }
 }

@@ -82,7 +82,7 @@ pub(super) struct CtPlace {
     pub(super) inside: Option<Inside>,
     /// The copy.
     pub(super) copied: Copied,
-    /// A row that was inserted up to this version may have been delivered by the copy.
+    /// A row that was inserted up to this version may have been delivered, by the copy or before its version's turn.
     pub(super) known: i64,
     /// Places of sinks that this one has not reached; `None` for a place that was not made by this run.
     pub(super) ahead: Option<Arc<Ahead>>,
@@ -150,6 +150,11 @@ impl CtPlace {
     /// At the beginning of a copy, behind the version that was the current one before it.
     pub(super) fn copy(identity: Identity, version: i64, generation: u32) -> Self {
         Self { generation, copied: Copied::Nothing, ..Self::behind(identity, version) }
+    }
+
+    /// The last version of which something was delivered: a part of it, rows that came early, or rows of a copy.
+    pub(super) fn reached(&self) -> i64 {
+        self.version.max(self.known).max(self.inside.as_ref().map_or(0, |inside| inside.version))
     }
 
     /// Whether nothing is left to copy.

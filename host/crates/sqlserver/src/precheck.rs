@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing},
+    catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing, Tracking},
     column::CatalogueColumn,
     connection::{Conn, Connector},
+    events,
     fault::Fault,
     place::{self, CtPlace},
     row::{Cells, unexpected},
@@ -34,6 +35,14 @@ pub(super) struct Checked<'a> {
     pub(super) settings: &'a SqlServerSource,
     pub(super) limits: &'a Limits,
     pub(super) findings: Vec<Finding>,
+    /// What the server calls the databases, in the order of the settings.
+    pub(super) names: Vec<String>,
+}
+
+/// A database that was looked at.
+struct Looked {
+    facts: Facts,
+    found: Vec<Listed>,
 }
 
 /// Faults of a query, as errors.
@@ -43,20 +52,42 @@ fn told(fault: Fault) -> Error {
 
 impl Checked<'_> {
     /// Checks everything; answers where each sink begins.
-    pub(super) async fn check(&mut self, connector: &Connector, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let mut conn = connector.connect().await.map_err(told)?;
-        let facts = catalogue::facts(&mut conn).await.map_err(told)?;
-        self.server(connector.address(), &facts);
-        let tracked = self.database(&mut conn, &facts).await.map_err(told)?;
-        let found = catalogue::discover(&mut conn, &facts.database, &self.settings.tables, self.limits.known_tables).await.map_err(told)?;
-        if tracked {
-            self.tables(&mut conn, &found).await.map_err(told)?;
+    pub(super) async fn check(&mut self, connectors: &[Connector], sinks: &[Begin]) -> Result<Vec<Frontier>> {
+        let mut databases = Vec::new();
+        for connector in connectors {
+            let before = self.findings.len();
+            let looked = self.look(connector).await;
+            if connectors.len() > 1 {
+                for finding in self.findings.iter_mut().skip(before) {
+                    finding.found = format!("database {}: {}", connector.database(), finding.found);
+                }
+            }
+            let looked = looked?;
+            if self.names.contains(&looked.facts.database) {
+                return Err(Error::new(ErrorKind::Config, format!("the source's `databases` name `{}` twice", looked.facts.database))
+                    .remedy("Name it once."));
+            }
+            self.names.push(looked.facts.database.clone());
+            databases.push(looked);
         }
-        let frontiers = self.positions(&facts, &found, sinks)?;
+        let frontiers = self.positions(&databases, sinks)?;
         match Finding::error(&self.findings) {
             Some(error) => Err(error),
             None => Ok(frontiers),
         }
+    }
+
+    async fn look(&mut self, connector: &Connector) -> Result<Looked> {
+        let mut conn = connector.connect().await.map_err(told)?;
+        let facts = catalogue::facts(&mut conn).await.map_err(told)?;
+        self.server(connector.address(), &facts);
+        let tracked = self.database(&mut conn, &facts).await.map_err(told)?;
+        let entries = self.settings.tables_of(connector.database());
+        let found = catalogue::discover(&mut conn, &facts.database, &entries, self.limits.known_tables).await.map_err(told)?;
+        if tracked {
+            self.tables(&mut conn, &found).await.map_err(told)?;
+        }
+        Ok(Looked { facts, found })
     }
 
     fn server(&mut self, address: &str, facts: &Facts) {
@@ -100,7 +131,7 @@ impl Checked<'_> {
         if row.number(0)? != Some(1) {
             self.findings.push(Finding::warn(
                 "retention",
-                "AUTO_CLEANUP is off: changes are kept for ever, and each poll takes longer with them",
+                "AUTO_CLEANUP is off: changes are never removed, and each poll takes longer with them",
                 "ALTER DATABASE CURRENT SET CHANGE_TRACKING (AUTO_CLEANUP = ON);",
             ));
         } else if retention < self.settings.interval.as_secs().saturating_mul(10).max(3600) {
@@ -209,16 +240,19 @@ impl Checked<'_> {
     }
 
     /// Where each sink begins.
-    fn positions(&mut self, facts: &Facts, found: &[Listed], sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let current = facts.current.unwrap_or_default();
+    fn positions(&mut self, databases: &[Looked], sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let beginning = |start: Option<StartAt>| -> Result<Frontier> {
-            let tracked = found.iter().filter_map(|listed| listed.tracked.map(|tracked| (listed, tracked)));
-            let place = |(listed, (begin, minimum)): (&Listed, (i64, i64))| {
+            let all = databases.iter().flat_map(|looked| looked.found.iter().map(|listed| (&looked.facts, listed)));
+            let tracked = all.filter_map(|(facts, listed)| listed.tracked.map(|tracked| (facts, listed, tracked)));
+            let place = |(facts, listed, Tracking { begin, minimum }): (&Facts, &Listed, Tracking)| {
+                let current = facts.current.unwrap_or_default();
                 let identity = catalogue::identity(facts, listed.object, begin);
                 let place = match (&start, listed.start) {
                     (Some(StartAt::Now), _) | (None, TrackedStart::Now) => CtPlace::behind(identity, current),
-                    (Some(StartAt::Earliest), _) => CtPlace::behind(identity, minimum),
+                    (Some(StartAt::Earliest), _) => CtPlace::behind(identity, minimum.unwrap_or(begin)),
                     (Some(StartAt::Copy), _) | (None, TrackedStart::Copy) => CtPlace::copy(identity, current, 1),
+                    // everything that was ever tracked of it
+                    (None, TrackedStart::After(0)) => CtPlace::behind(identity, begin),
                     (None, TrackedStart::After(version)) => CtPlace::behind(identity, version),
                     (Some(StartAt::File { .. } | StartAt::Gtid(_)), _) => {
                         return Err(Error::new(ErrorKind::Config, "SQL Server has no binlog positions to start at")
@@ -247,7 +281,7 @@ impl Checked<'_> {
                     frontier.set(lane, offset);
                 }
             }
-            self.look_at(facts, found, &frontier)?;
+            self.look_at(databases, &frontier)?;
             frontiers.push(frontier);
         }
         if !self.findings.iter().any(|finding| finding.item == "position") {
@@ -257,26 +291,28 @@ impl Checked<'_> {
     }
 
     /// Whether the server has what comes after the places of a sink.
-    fn look_at(&mut self, facts: &Facts, found: &[Listed], frontier: &Frontier) -> Result<()> {
-        let by_name: BTreeMap<&TableName, &Listed> = found.iter().map(|listed| (&listed.name, listed)).collect();
+    fn look_at(&mut self, databases: &[Looked], frontier: &Frontier) -> Result<()> {
+        let all = databases.iter().flat_map(|looked| looked.found.iter().map(|listed| (&listed.name, (&looked.facts, listed))));
+        let by_name: BTreeMap<&TableName, (&Facts, &Listed)> = all.collect();
         for (lane, offset) in frontier.lanes() {
             let Some(name) = place::table_of(lane.name()) else {
                 return Err(Error::new(ErrorKind::State, "the checkpoint holds progress of another source than a SQL Server")
                     .remedy("Use the state file that belongs to this pipeline, or a new one."));
             };
             let place = CtPlace::of(offset)?;
-            let Some(listed) = by_name.get(&name) else { continue };
-            let Some((begin, minimum)) = listed.tracked else { continue };
+            let Some((facts, listed)) = by_name.get(&name) else { continue };
+            let Some(Tracking { begin, minimum }) = listed.tracked else { continue };
             let standing = Standing {
                 current: facts.current,
                 object: listed.object,
                 begin: Some(begin),
-                minimum: Some(minimum),
+                minimum,
                 tracks_columns: false,
                 modified: "".into(),
             };
             if let Verdict::Lost(reason) = judge(&place, &facts.identity, Some(&standing)) {
-                if self.findings.iter().any(|finding| finding.item == "position" && finding.found.contains(&name.to_string())) {
+                let said = format!("table {name}: ");
+                if self.findings.iter().any(|finding| finding.item == "position" && finding.found.starts_with(&said)) {
                     continue;
                 }
                 self.findings.push(if self.settings.re_initialise {
@@ -308,13 +344,23 @@ fn generations(sinks: &[Begin]) -> Result<Option<BTreeMap<String, u32>>> {
     Ok((!all.is_empty()).then_some(all))
 }
 
-/// The tables that the database has today.
-pub(super) async fn inventory(connector: &Connector, settings: &SqlServerSource, limits: &Limits) -> Result<Inventory> {
+/// The tables that the databases have today.
+pub(super) async fn inventory(connectors: &[Connector], settings: &SqlServerSource, limits: &Limits) -> Result<Inventory> {
+    let mut inventory = Inventory { ignores_case: true, ..Inventory::default() };
+    for connector in connectors {
+        list(connector, settings, limits, &mut inventory).await?;
+    }
+    inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(inventory)
+}
+
+/// Adds the tables of a database.
+async fn list(connector: &Connector, settings: &SqlServerSource, limits: &Limits, inventory: &mut Inventory) -> Result<()> {
     let mut conn = connector.connect().await.map_err(told)?;
     let facts = catalogue::facts(&mut conn).await.map_err(told)?;
-    let found = catalogue::discover(&mut conn, &facts.database, &settings.tables, limits.known_tables).await.map_err(told)?;
-    let mut inventory = Inventory { ignores_case: true, ..Inventory::default() };
-    for entry in &settings.tables {
+    let entries = settings.tables_of(connector.database());
+    let found = catalogue::discover(&mut conn, &facts.database, &entries, limits.known_tables).await.map_err(told)?;
+    for entry in &entries {
         let parameters = [Parameter::Text(entry.schema.as_str().into()), Parameter::Text(entry.like.as_str().into())];
         for row in conn.rows(sql::VIEWS, &parameters).await.map_err(told)? {
             let row = Cells::from(row);
@@ -341,6 +387,8 @@ pub(super) async fn inventory(connector: &Connector, settings: &SqlServerSource,
             inventory.captured.push(table.delivered);
         }
     }
-    inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(inventory)
+    if settings.events {
+        inventory.captured.push(events::table(&facts.database).into());
+    }
+    Ok(())
 }

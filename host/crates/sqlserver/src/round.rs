@@ -23,7 +23,7 @@ use super::{
 };
 use sluicegate_model::{
     change::{MarkKind, Offset, Operation},
-    limits::{MOST_VISIT_ROWS, QUIET_INTERVAL},
+    limits::QUIET_INTERVAL,
     now_us,
 };
 
@@ -52,7 +52,7 @@ struct Round {
 impl Visitor {
     /// Reads changes, up to as many as a visit may have.
     pub(super) async fn changes(&self, session: &mut Session, lane: &mut TrackedLane) -> Result<Visited, Fault> {
-        self.pace.wait().await;
+        self.shared.pace.wait().await;
         let snapshot = self.begin(session).await?;
         let standing = catalogue::standing(&mut session.conn, &lane.quoted).await?;
         let settled = self.settle(&session.facts, lane, standing.as_ref()).await?;
@@ -70,9 +70,8 @@ impl Visitor {
         };
         let table = self.table(&mut session.conn, lane, &standing).await?;
         let round = Round::new(table, lane, current, snapshot, self.settings.tracking_only);
-        let most =
-            self.settings.batches_per_visit.map_or(MOST_VISIT_ROWS, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
-        let most = most.min(MOST_VISIT_ROWS);
+        let most = self.settings.batches_per_visit.map_or(u64::MAX, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
+        let most = most.min(self.settings.fetch_rows);
         let (text, parameters) = round.query(lane, most)?;
         let mut assembly = Assembly::new(round.table.clone(), (self.limits.batch_changes, self.limits.batch_bytes), self.limits.row_bytes);
         let (mut last, mut rows): (Option<Last>, u64) = (None, 0);
@@ -226,7 +225,7 @@ impl Round {
         Arc::new(Ahead { inside, copied })
     }
 
-    /// The place behind a row; `ends` = its version has no more.
+    /// The place behind a row; `ends` = its version has no further rows.
     fn behind(&self, lane: &TrackedLane, last: &Last, ends: bool) -> Result<CtPlace, Fault> {
         let mut place = CtPlace { ahead: Some(self.ahead(lane, Some(last))), inside: None, ..lane.place.clone() };
         if last.version > self.current {

@@ -8,13 +8,15 @@ use std::{
 
 use tokio::{
     select,
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalogue::{self, Facts, Listed},
+    catalogue::{self, Facts, Listed, Tracking},
+    events::Told,
     fault::Fault,
     place::CtPlace,
     row::Cells,
@@ -26,7 +28,7 @@ use super::{
 use sluicegate_config::TrackedStart;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{LaneEvent, MarkKind, TableName},
+    change::{Drained, LaneEvent, MarkKind, TableName},
     limits::{QUIET_BRANCHES, QUIET_INTERVAL, QUIET_TABLES},
 };
 use sluicegate_source::Patience;
@@ -44,12 +46,20 @@ pub(super) struct Schedule {
     /// Connections that are free.
     free: Vec<Session>,
     watcher: Option<Session>,
+    /// The database, once it was looked at.
+    database: Option<Arc<str>>,
     /// Tables that match and are not tracked, of which that was said.
     untracked: HashSet<TableName>,
+    /// The version of the last look, that of an earlier run included.
+    seen: i64,
     /// The version up to which everything is read in a run that ends once it is drained.
     goal: Option<i64>,
-    /// Whether nothing was left at the last look.
-    drained: bool,
+    /// How many of its tables are being read or wait for it, by schema.
+    pending: BTreeMap<String, usize>,
+    /// Changes and rows of each schema that were read since its last event.
+    news: BTreeMap<String, u64>,
+    /// When `no-more-data` is due.
+    tell_at: Option<Instant>,
 }
 
 /// A visit that has ended.
@@ -57,6 +67,8 @@ struct Done {
     lane: TrackedLane,
     session: Option<Session>,
     outcome: Result<Visited, Fault>,
+    /// Kept until its connection is free for the next visit.
+    thread: OwnedSemaphorePermit,
 }
 
 /// What a look at all tables found.
@@ -73,6 +85,7 @@ struct Look {
 
 impl Schedule {
     pub(super) fn new(visitor: Arc<Visitor>, lanes: Vec<TrackedLane>, stop: CancellationToken) -> Self {
+        let seen = lanes.iter().map(|lane| lane.place.version).max().unwrap_or_default();
         let idle = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
         Self {
             visitor,
@@ -82,9 +95,13 @@ impl Schedule {
             busy: HashSet::new(),
             free: Vec::new(),
             watcher: None,
+            database: None,
             untracked: HashSet::new(),
+            seen,
             goal: None,
-            drained: false,
+            pending: BTreeMap::new(),
+            news: BTreeMap::new(),
+            tell_at: None,
         }
     }
 
@@ -110,17 +127,20 @@ impl Schedule {
                 due = Instant::now() + self.visitor.settings.interval;
                 self.look().await?;
             }
+            self.note_rest();
             if self.is_over() {
-                return Ok(());
+                return self.tell_rest().await;
             }
-            while visits.len() < self.visitor.settings.threads
-                && let Some(lane) = self.next()
-            {
-                let (visitor, session) = (self.visitor.clone(), self.free.pop());
-                visits.spawn(visit(visitor, lane, session));
-            }
+            let threads = self.visitor.shared.threads.clone();
             select! {
                 () = sleep_until(due) => {}
+                () = sleep_until(self.close_old().unwrap_or(due)) => {}
+                Ok(thread) = threads.acquire_owned(), if !self.ready.is_empty() => {
+                    if let Some(lane) = self.next() {
+                        visits.spawn(visit(self.visitor.clone(), lane, self.free.pop(), thread));
+                    }
+                }
+                () = sleep_until(self.tell_at.unwrap_or(due)), if self.tell_at.is_some() => self.tell_rest().await?,
                 Some(done) = visits.join_next() => {
                     let done = done.map_err(|error| {
                         Fault::Final(Error::new(ErrorKind::Internal, "a table's reader failed").caused_by(error))
@@ -135,30 +155,86 @@ impl Schedule {
     fn next(&mut self) -> Option<TrackedLane> {
         loop {
             let name = self.ready.pop_front()?;
-            if let Some(lane) = self.idle.remove(&name) {
-                self.busy.insert(name);
-                return Some(lane);
+            match self.idle.remove(&name) {
+                Some(lane) => {
+                    self.busy.insert(name);
+                    return Some(lane);
+                }
+                None => self.end_turn(&name),
             }
         }
     }
 
     async fn finish(&mut self, done: Done) -> Result<(), Fault> {
-        let Done { mut lane, session, outcome } = done;
+        let Done { mut lane, session, outcome, thread } = done;
         self.busy.remove(&lane.name);
-        self.free.extend(session);
+        self.free.extend(session.map(Session::rest));
+        drop(thread);
         let visited = outcome?;
-        if visited == Visited::More {
-            self.ready.push_back(lane.name.clone());
-        } else if visited == Visited::Drained && lane.has_news {
-            lane.has_news = false;
-            self.visitor.mark(&mut lane, MarkKind::Drained).await?;
+        let schema = lane.name.schema.clone().unwrap_or_default();
+        match visited {
+            Visited::More => self.ready.push_back(lane.name.clone()),
+            Visited::Drained | Visited::Absent => self.end_turn(&lane.name),
+        }
+        if visited == Visited::Drained && lane.news > 0 {
+            let changes = std::mem::take(&mut lane.news);
+            *self.news.entry(schema.clone()).or_default() += changes;
+            let drained = Drained::Table(lane.name.clone());
+            self.visitor.tell(&mut lane, Told { drained, changes }).await?;
+        }
+        if !self.pending.contains_key(&schema)
+            && let Some(changes) = self.news.remove(&schema)
+        {
+            let of = |other: &&TrackedLane| other.name.schema == lane.name.schema && !other.said_absent;
+            let mut tables: Vec<String> = self.idle.values().filter(of).map(|other| other.name.table.clone()).collect();
+            tables.push(lane.name.table.clone());
+            tables.sort();
+            let drained = Drained::Schema { database: lane.name.database.clone(), schema, tables };
+            self.visitor.tell(&mut lane, Told { drained, changes }).await?;
         }
         self.idle.insert(lane.name.clone(), lane);
-        if self.busy.is_empty() && self.ready.is_empty() && !self.drained {
-            self.drained = true;
-            tracing::info!("no more data");
-        }
         Ok(())
+    }
+
+    /// A table has nothing to read.
+    fn end_turn(&mut self, name: &TableName) {
+        let schema = name.schema.as_deref().unwrap_or_default();
+        if let Some(left) = self.pending.get_mut(schema) {
+            *left -= 1;
+            if *left == 0 {
+                self.pending.remove(schema);
+            }
+        }
+    }
+
+    /// Notes whether anything is left to read; if not, when that is to be told.
+    fn note_rest(&mut self) {
+        let Some(database) = &self.database else { return };
+        if !self.busy.is_empty() || !self.ready.is_empty() {
+            self.visitor.shared.rest.work(database);
+            self.tell_at = None;
+        } else {
+            // without a table there is nothing to tell it with: another database does
+            self.tell_at = self.visitor.shared.rest.rest(database).filter(|_| !self.idle.is_empty());
+        }
+    }
+
+    /// Tells that nothing is left, unless another database has something, or it was told before.
+    async fn tell_rest(&mut self) -> Result<(), Fault> {
+        self.tell_at = None;
+        let Some(mut lane) = self.idle.first_entry() else { return Ok(()) };
+        match self.visitor.shared.rest.take() {
+            Some(changes) => self.visitor.tell(lane.get_mut(), Told { drained: Drained::Everything, changes }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Closes connections that have waited, or were used, for as long as they may. When the next one is due.
+    fn close_old(&mut self) -> Option<Instant> {
+        let (settings, now) = (&self.visitor.settings, Instant::now());
+        self.free.retain(|session| session.ends(settings) > now);
+        self.watcher = self.watcher.take().filter(|session| session.ends(settings) > now);
+        self.free.iter().chain(&self.watcher).map(|session| session.ends(settings)).min()
     }
 
     /// Whether everything up to the goal is read.
@@ -174,7 +250,9 @@ impl Schedule {
         if self.visitor.settings.until_drained {
             self.goal.get_or_insert(look.current);
         }
+        self.database.get_or_insert_with(|| look.facts.database.as_str().into());
         self.begin_new(&look).await?;
+        self.seen = look.current;
         let listed: BTreeMap<&TableName, &Listed> = look.listed.iter().map(|listed| (&listed.name, listed)).collect();
         let waiting: HashSet<TableName> = self.ready.iter().cloned().collect();
         let (mut ready, mut quiet, mut gone) = (Vec::new(), Vec::new(), Vec::new());
@@ -184,11 +262,11 @@ impl Schedule {
             }
             let is_same = |listed: &&Listed| {
                 let own = &lane.place.identity;
-                listed.object == own.object
-                    && listed.tracked.is_some_and(|(begin, minimum)| begin == own.begin && minimum <= lane.place.version)
+                let has_all = |of: Tracking| of.begin == own.begin && of.minimum.is_some_and(|minimum| minimum <= lane.place.version);
+                listed.object == own.object && listed.tracked.is_some_and(has_all)
             };
             let unchanged =
-                lane.void.is_none() && lane.place.identity.database == look.facts.identity && lane.place.version <= look.current;
+                lane.void.is_none() && lane.place.identity.database == look.facts.identity && lane.place.reached() <= look.current;
             let is_known = lane.place.version == look.current || look.asked.contains(name);
             let is_quiet = unchanged && is_known && lane.place.is_copied() && lane.place.inside.is_none() && !look.changed.contains(name);
             match listed.get(name) {
@@ -215,8 +293,8 @@ impl Schedule {
         if !self.visitor.settings.alphabetical {
             ready.sort_by_key(|name| order.get(name).copied().unwrap_or(usize::MAX));
         }
-        if !ready.is_empty() {
-            self.drained = false;
+        for name in &ready {
+            *self.pending.entry(name.schema.clone().unwrap_or_default()).or_default() += 1;
         }
         self.ready.extend(ready);
         self.visitor.status.source.hear();
@@ -240,7 +318,7 @@ impl Schedule {
             };
             let fault = match (session, asked) {
                 (Ok(session), Ok(look)) => {
-                    self.watcher = Some(session);
+                    self.watcher = Some(session.rest());
                     self.visitor.status.source.connect();
                     return Ok(look);
                 }
@@ -292,20 +370,16 @@ impl Schedule {
                 Err(fault) => return Err(fault),
             }
         }
-        let listed = catalogue::discover(
-            &mut session.conn,
-            &session.facts.database,
-            &self.visitor.settings.tables,
-            self.visitor.limits.known_tables,
-        )
-        .await?;
+        let listed =
+            catalogue::discover(&mut session.conn, &session.facts.database, &self.visitor.entries, self.visitor.limits.known_tables)
+                .await?;
         Ok(Look { current, asked, changed, listed, facts: session.facts.clone() })
     }
 
     /// Begins the lanes of tables that are new.
     async fn begin_new(&mut self, look: &Look) -> Result<(), Fault> {
         for listed in &look.listed {
-            let Some((begin, minimum)) = listed.tracked else {
+            let Some(Tracking { begin, minimum }) = listed.tracked else {
                 if self.untracked.insert(listed.name.clone()) {
                     tracing::warn!(table = %listed.name, "the table matches and has no Change Tracking: {}", enable(&listed.name));
                 }
@@ -323,9 +397,12 @@ impl Schedule {
             let identity = catalogue::identity(&look.facts, listed.object, begin);
             let place = match listed.start {
                 TrackedStart::Copy => CtPlace::copy(identity, look.current, 1),
-                TrackedStart::After(version) => CtPlace::behind(identity, version.max(minimum)),
-                // it came while nobody looked: everything since it is tracked is new
-                TrackedStart::Now => CtPlace::behind(identity, minimum),
+                // what was cleaned up of the rest is missed, and told to be
+                TrackedStart::After(version) => CtPlace::behind(identity, version.max(begin)),
+                // it is tracked since the last look, when everything of it was new
+                TrackedStart::Now if begin >= self.seen => CtPlace::behind(identity, begin),
+                // it was there, under another name or without an entry: what the server still has may be new
+                TrackedStart::Now => CtPlace::behind(identity, minimum.unwrap_or(begin)),
             };
             tracing::info!(table = %listed.name, "a table was found");
             let mut lane = TrackedLane::new(listed.name.clone(), place, listed.start);
@@ -351,13 +428,14 @@ pub(super) fn enable(name: &TableName) -> String {
     format!("ALTER TABLE {table} ENABLE CHANGE_TRACKING WITH (TRACK_COLUMNS_UPDATED = ON);")
 }
 
-async fn visit(visitor: Arc<Visitor>, mut lane: TrackedLane, mut session: Option<Session>) -> Done {
+/// Visits a table.
+async fn visit(visitor: Arc<Visitor>, mut lane: TrackedLane, mut session: Option<Session>, thread: OwnedSemaphorePermit) -> Done {
     let outcome = loop {
         let outcome = visitor.visit(&mut session, &mut lane).await;
-        // `drain-table`: the table keeps its thread until it has no more
+        // `drain-table`: the table keeps its thread until it has no further changes
         if !matches!(outcome, Ok(Visited::More)) || visitor.settings.batches_per_visit.is_some() {
             break outcome;
         }
     };
-    Done { lane, session, outcome }
+    Done { lane, session, outcome, thread }
 }

@@ -47,8 +47,8 @@ CHANGE_TRACKING_MIN_VALID_VERSION(t.object_id), CAST(c.is_track_columns_updated_
 FROM sys.tables AS t LEFT JOIN sys.change_tracking_tables AS c ON c.object_id = t.object_id WHERE t.object_id = OBJECT_ID(@P1)";
 
 /// The columns of a table, by its object id.
-pub(super) const COLUMNS: &str = "SELECT c.column_id, c.name, u.name, b.name, CAST(c.max_length AS int), CAST(c.precision AS int), \
-CAST(c.scale AS int), CAST(c.is_nullable AS int), CAST(c.is_computed AS int), c.collation_name, CAST(k.key_ordinal AS int) \
+pub(super) const COLUMNS: &str = "SELECT c.column_id, c.name, u.name, b.name, CAST(c.max_length AS int), CAST(c.[precision] AS int), \
+CAST(c.[scale] AS int), CAST(c.is_nullable AS int), CAST(c.is_computed AS int), c.collation_name, CAST(k.key_ordinal AS int) \
 FROM sys.columns AS c JOIN sys.types AS u ON u.user_type_id = c.user_type_id \
 LEFT JOIN sys.types AS b ON b.user_type_id = c.system_type_id \
 LEFT JOIN (SELECT ic.object_id, ic.column_id, ic.key_ordinal FROM sys.indexes AS i JOIN sys.index_columns AS ic \
@@ -61,6 +61,11 @@ pub(super) const PERMISSIONS: &str =
 
 pub(super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION";
 pub(super) const COMMIT: &str = "COMMIT TRANSACTION; SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// Sets another isolation level for all that follows.
+pub(super) fn isolation(level: &str) -> String {
+    format!("SET TRANSACTION ISOLATION LEVEL {level}")
+}
 
 /// Which of some tables have changes after a version: the number of each that has. Parameter n is the version of table n. SELECTs of at
 /// most `branches` tables each.

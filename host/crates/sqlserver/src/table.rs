@@ -51,7 +51,7 @@ impl TrackedTable {
             if settings.tracking_only && from.key.is_none() {
                 continue;
             }
-            match Column::new(from, settings.unknown_types, row_bytes) {
+            match Column::new(from, settings, row_bytes) {
                 Ok(column) => {
                     ordinals.push(from.key);
                     columns.push(column);
@@ -70,7 +70,7 @@ impl TrackedTable {
             columns = key.iter().map(|at| columns[*at].clone()).collect();
             key = (0..columns.len()).collect();
         }
-        let headers = Headers::new(settings.headers, &name.table, &columns, catalogue);
+        let headers = Headers::new(settings, &name.table, &columns, catalogue);
         let info = |(at, column): (usize, &Column)| ColumnInfo {
             name: column.name.clone(),
             data_type: column.data_type,
@@ -125,6 +125,6 @@ pub(super) fn skips(settings: &SqlServerSource, columns: &[CatalogueColumn]) -> 
     if settings.unknown_types != UnknownTypes::Skip {
         return Vec::new();
     }
-    let skipped = |column: &&CatalogueColumn| Column::new(column, settings.unknown_types, 0) == Err(Unusable::Skipped);
+    let skipped = |column: &&CatalogueColumn| Column::new(column, settings, 0) == Err(Unusable::Skipped);
     columns.iter().filter(skipped).map(|column| column.name.clone()).collect()
 }

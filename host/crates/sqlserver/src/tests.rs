@@ -1,5 +1,8 @@
 //! The texts that are sent, and how places compare.
 
+mod dialect;
+mod items;
+
 use std::sync::Arc;
 
 use super::{
@@ -18,12 +21,12 @@ fn settings() -> SqlServerSource {
     SqlServerSource {
         host: "localhost".into(),
         port: 1433,
-        database: "sales".into(),
+        databases: vec!["sales".into()],
         login: SqlLogin::Password { user: "u".into(), password: Secret::new("p") },
         tls: SqlTls::Disabled,
         ca_file: None,
         read_only_intent: false,
-        tables: vec![TrackedTables { schema: "dbo".into(), like: "%".into(), exclude: None, start: TrackedStart::Now }],
+        tables: vec![TrackedTables { database: None, schema: "dbo".into(), like: "%".into(), exclude: None, start: TrackedStart::Now }],
         tracking_only: false,
         headers: ChangeHeaders::Plain,
         re_initialise: false,
@@ -40,6 +43,13 @@ fn settings() -> SqlServerSource {
         unknown_types: UnknownTypes::Stop,
         replace_invalid_text: false,
         copy_rows_per_second: None,
+        fetch_rows: 1_000_000,
+        idle_timeout: std::time::Duration::from_secs(60),
+        max_lifetime: std::time::Duration::from_secs(60),
+        text_limit: None,
+        binary_limit: None,
+        events: false,
+        no_more_data_delay: std::time::Duration::ZERO,
         until_drained: false,
     }
 }
@@ -56,9 +66,9 @@ fn name() -> TableName {
     TableName { database: "sales".into(), schema: Some("dbo".into()), table: "odd]name".into() }
 }
 
-/// A table whose key's order is not the columns' order.
-fn table(settings: &SqlServerSource) -> TrackedTable {
-    let columns = [
+/// Columns of a table whose key's order is not theirs.
+fn columns() -> [CatalogueColumn; 7] {
+    [
         keyed(CatalogueColumn { length: 20, collation: Some("Latin1_General_CI_AS".into()), ..column(1, "code", "varchar") }, 2),
         keyed(CatalogueColumn { precision: 19, scale: 4, ..column(2, "price", "money") }, 1),
         CatalogueColumn { length: -1, collation: Some("Latin1_General_100_CI_AS_SC_UTF8".into()), ..column(3, "note", "varchar") },
@@ -66,15 +76,18 @@ fn table(settings: &SqlServerSource) -> TrackedTable {
         CatalogueColumn { base: None, ..column(5, "path", "hierarchyid") },
         CatalogueColumn { base: None, ..column(6, "shape", "geometry") },
         column(7, "doc", "xml"),
-    ];
-    TrackedTable::new(&name(), &columns, true, "", settings, 1000).unwrap()
+    ]
+}
+
+fn table(settings: &SqlServerSource) -> TrackedTable {
+    TrackedTable::new(&name(), &columns(), true, "", settings, 1000).unwrap()
 }
 
 #[test]
 fn the_round_of_a_table() {
     let table = table(&settings());
-    insta::assert_snapshot!(sql::changes(&table, false, false, 0), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CAST(c.[price] AS decimal(19,4)), c.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c LEFT OUTER JOIN [dbo].[odd]]name] AS t ON t.[price] = c.[price] AND t.[code] = c.[code] ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
-    insta::assert_snapshot!(sql::changes(&table, false, true, 1), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CASE WHEN (c.[price] > CAST(CAST(@P6 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P6 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P7 COLLATE Latin1_General_CI_AS AS varchar(20))) THEN 0 ELSE 1 END, CAST(c.[price] AS decimal(19,4)), c.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c LEFT OUTER JOIN [dbo].[odd]]name] AS t ON t.[price] = c.[price] AND t.[code] = c.[code] WHERE c.SYS_CHANGE_VERSION > @P3 OR (c.SYS_CHANGE_VERSION = @P3 AND ((c.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))))) ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
+    insta::assert_snapshot!(sql::changes(&table, false, false, 0), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CAST(c.[price] AS decimal(19,4)), c.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN NULL ELSE t.[anything] END, CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN CAST(t.[anything] AS nvarchar(max)) END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c LEFT OUTER JOIN [dbo].[odd]]name] AS t ON t.[price] = c.[price] AND t.[code] = c.[code] ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
+    insta::assert_snapshot!(sql::changes(&table, false, true, 1), @r#"SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, c.SYS_CHANGE_CONTEXT, CASE WHEN (c.[price] > CAST(CAST(@P6 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P6 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P7 COLLATE Latin1_General_CI_AS AS varchar(20))) THEN 0 ELSE 1 END, CAST(c.[price] AS decimal(19,4)), c.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN NULL ELSE t.[anything] END, CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN CAST(t.[anything] AS nvarchar(max)) END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM CHANGETABLE(CHANGES [dbo].[odd]]name], @P1) AS c LEFT OUTER JOIN [dbo].[odd]]name] AS t ON t.[price] = c.[price] AND t.[code] = c.[code] WHERE c.SYS_CHANGE_VERSION > @P3 OR (c.SYS_CHANGE_VERSION = @P3 AND ((c.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (c.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND c.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))))) ORDER BY c.SYS_CHANGE_VERSION, c.[price], c.[code]"#);
 }
 
 #[test]
@@ -86,8 +99,8 @@ fn the_round_of_a_table_in_tracking_only() {
 #[test]
 fn the_chunks_of_a_copy() {
     let table = table(&settings());
-    insta::assert_snapshot!(sql::rows(&table, false, false, 0), @r#"SELECT TOP (@P1) CAST(t.[price] AS decimal(19,4)), t.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM [dbo].[odd]]name] AS t ORDER BY t.[price], t.[code]"#);
-    insta::assert_snapshot!(sql::rows(&table, false, true, 1), @r#"SELECT TOP (@P1) CASE WHEN (t.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (t.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND t.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))) THEN 0 ELSE 1 END, CAST(t.[price] AS decimal(19,4)), t.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) ELSE t.[anything] END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM [dbo].[odd]]name] AS t WHERE (t.[price] > CAST(CAST(@P2 AS decimal(19,4)) AS money)) OR (t.[price] = CAST(CAST(@P2 AS decimal(19,4)) AS money) AND t.[code] > CAST(@P3 COLLATE Latin1_General_CI_AS AS varchar(20))) ORDER BY t.[price], t.[code]"#);
+    insta::assert_snapshot!(sql::rows(&table, false, false, 0), @r#"SELECT TOP (@P1) CAST(t.[price] AS decimal(19,4)), t.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN NULL ELSE t.[anything] END, CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN CAST(t.[anything] AS nvarchar(max)) END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM [dbo].[odd]]name] AS t ORDER BY t.[price], t.[code]"#);
+    insta::assert_snapshot!(sql::rows(&table, false, true, 1), @r#"SELECT TOP (@P1) CASE WHEN (t.[price] > CAST(CAST(@P4 AS decimal(19,4)) AS money)) OR (t.[price] = CAST(CAST(@P4 AS decimal(19,4)) AS money) AND t.[code] > CAST(@P5 COLLATE Latin1_General_CI_AS AS varchar(20))) THEN 0 ELSE 1 END, CAST(t.[price] AS decimal(19,4)), t.[code], t.[code], CAST(t.[price] AS decimal(19,4)), CAST(DATALENGTH(t.[note]) AS bigint), CASE WHEN DATALENGTH(t.[note]) > 1000 THEN NULL ELSE CAST(t.[note] AS nvarchar(max)) END, CAST(SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') AS nvarchar(128)), CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('money', 'smallmoney') THEN CAST(CAST(t.[anything] AS money) AS decimal(19,4)) WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN NULL ELSE t.[anything] END, CASE WHEN SQL_VARIANT_PROPERTY(t.[anything], 'BaseType') IN ('char', 'varchar', 'nchar', 'nvarchar') THEN CAST(t.[anything] AS nvarchar(max)) END, t.[path].ToString(), CAST(t.[shape] AS varbinary(max)), CAST(DATALENGTH(t.[doc]) AS bigint), CASE WHEN DATALENGTH(t.[doc]) > 1000 THEN NULL ELSE CAST(t.[doc] AS nvarchar(max)) END FROM [dbo].[odd]]name] AS t WHERE (t.[price] > CAST(CAST(@P2 AS decimal(19,4)) AS money)) OR (t.[price] = CAST(CAST(@P2 AS decimal(19,4)) AS money) AND t.[code] > CAST(@P3 COLLATE Latin1_General_CI_AS AS varchar(20))) ORDER BY t.[price], t.[code]"#);
 }
 
 #[test]
@@ -99,11 +112,11 @@ fn g99_which_of_many_tables_changed() {
     "#);
 }
 
-#[test]
-fn every_type_of_a_key_is_compared_in_its_own_type() {
+/// A column of each type that may be in a key.
+fn key_types() -> [CatalogueColumn; 17] {
     let collated = |base: &str, length| CatalogueColumn { length, collation: Some("Latin1_General_BIN2".into()), ..column(1, "k", base) };
     let scaled = |base: &str, precision, scale| CatalogueColumn { precision, scale, ..column(1, "k", base) };
-    let columns = [
+    [
         column(1, "k", "bigint"),
         column(1, "k", "bit"),
         column(1, "k", "float"),
@@ -111,6 +124,7 @@ fn every_type_of_a_key_is_compared_in_its_own_type() {
         column(1, "k", "smallmoney"),
         collated("char", 10),
         collated("nvarchar", 40),
+        CatalogueColumn { collation: Some("Japanese_CI_AS".into()), ..collated("varchar", 10) },
         column(1, "k", "uniqueidentifier"),
         column(1, "k", "date"),
         scaled("time", 16, 7),
@@ -120,13 +134,17 @@ fn every_type_of_a_key_is_compared_in_its_own_type() {
         scaled("datetimeoffset", 34, 7),
         CatalogueColumn { length: 16, ..column(1, "k", "varbinary") },
         CatalogueColumn { base: None, ..column(1, "k", "hierarchyid") },
-    ];
+    ]
+}
+
+#[test]
+fn every_type_of_a_key_is_compared_in_its_own_type() {
     let text = |from: CatalogueColumn| {
         let table = TrackedTable::new(&name(), &[keyed(from, 1)], false, "", &settings(), 1000).unwrap();
         let column = &table.columns[0];
         format!("{:24} {:50} {}", column.native.to_string(), column.parameter(4), column.select("t"))
     };
-    insta::assert_snapshot!(columns.map(text).join("\n"), @r#"
+    insta::assert_snapshot!(key_types().map(text).join("\n"), @r#"
     bigint                   @P4                                                t.[k]
     bit                      @P4                                                t.[k]
     float                    @P4                                                t.[k]
@@ -134,6 +152,7 @@ fn every_type_of_a_key_is_compared_in_its_own_type() {
     smallmoney               CAST(CAST(@P4 AS decimal(10,4)) AS smallmoney)     CAST(t.[k] AS decimal(10,4))
     char(10)                 CAST(@P4 COLLATE Latin1_General_BIN2 AS char(10))  t.[k]
     nvarchar(20)             @P4                                                t.[k]
+    varchar(10)              CAST(@P4 COLLATE Japanese_CI_AS AS varchar(10))    CAST(t.[k] AS nvarchar(max))
     uniqueidentifier         CAST(@P4 AS uniqueidentifier)                      t.[k]
     date                     CAST(@P4 AS date)                                  t.[k]
     time(7)                  CAST(@P4 AS time(7))                               t.[k]
@@ -205,7 +224,7 @@ fn a_place_is_stored_as_text_that_an_operator_can_read() {
 }
 
 #[test]
-fn d31_a_lane_names_database_schema_and_table_and_gives_them_back() {
+fn a_lane_names_database_schema_and_table_and_gives_them_back() {
     let odd = TableName { database: "a.b".into(), schema: Some("c`d".into()), table: "e".into() };
     assert_eq!(place::lane(&odd).name(), "ct:`a.b`.`c``d`.e");
     assert_eq!(place::table_of(place::lane(&odd).name()), Some(odd));
@@ -268,6 +287,38 @@ fn what_a_sink_had_inside_of_a_version_is_known_by_the_places_ahead() {
 }
 
 #[test]
+fn a_sink_that_had_the_last_rows_of_a_copy_does_not_get_them_again() {
+    let key = |text: &str| -> place::KeyText { Arc::from([Box::from(text)]) };
+    let copied = |copied| CtPlace { copied, ..CtPlace::copy(identity(), 9, 1) };
+    let mut rows = batch(&[9, 9], &copied(Copied::All));
+    rows.changes.iter_mut().for_each(|change| change.operation = Operation::Snapshot);
+    let sink = offset(&copied(Copied::Key(key("m"))));
+    // the rows behind the sink's key are gone: the batch that ends the copy is one that the sink had
+    let ahead = |keys: &[place::KeyText]| Some(Arc::new(Ahead { inside: Vec::new(), copied: keys.to_vec() }));
+    rows.offset = offset(&CtPlace { ahead: ahead(&[key("m")]), ..copied(Copied::All) });
+    assert_eq!(Versions.had(&sink, &rows).unwrap(), [0..2; 1]);
+    rows.offset = offset(&CtPlace { ahead: ahead(&[]), ..copied(Copied::All) });
+    assert_eq!(Versions.had(&sink, &rows).unwrap(), [0..0; 0]);
+}
+
+#[test]
+fn g134_text_comes_as_unicode_where_the_driver_does_not_read_its_code_page_exactly() {
+    let select = |collation: &str| {
+        let text = CatalogueColumn { length: 10, collation: Some(collation.into()), ..column(2, "v", "varchar") };
+        let table = TrackedTable::new(&name(), &[keyed(column(1, "id", "int"), 1), text], false, "", &settings(), 1000).unwrap();
+        table.columns[1].select("t")
+    };
+    for collation in ["Latin1_General_CI_AS", "Latin1_General_100_BIN2", "SQL_Latin1_General_CP1_CI_AS", "sql_latin1_general_cp1_cs_as"] {
+        assert_eq!(select(collation), "t.[v]", "{collation}");
+    }
+    let others =
+        ["Latin1_General_100_CI_AS_SC_UTF8", "SQL_Latin1_General_CP850_CI_AS", "SQL_Latin1_General_CP1253_CI_AI", "Chinese_PRC_CI_AS"];
+    for collation in others {
+        assert_eq!(select(collation), "CAST(t.[v] AS nvarchar(max))", "{collation}");
+    }
+}
+
+#[test]
 fn d12_a_place_of_a_later_beginning_covers_every_earlier_one() {
     let anew = CtPlace::copy(identity(), 5, 2);
     assert!(Versions.covers(&offset(&anew), &offset(&at(100))).unwrap());
@@ -292,7 +343,7 @@ fn a_lane_begins_at_the_least_of_its_sinks() {
     let met = lane(&[at(100), at(90), at_inside(95, "k")]);
     assert_eq!((met.place.version, &met.place.inside, met.known), (90, &None, 100));
     assert_eq!(met.sinks.inside, [inside(95, "k")]);
-    assert!(met.knows(95) && !met.knows(101), "an insert that one sink is past is an update (D14)");
+    assert!(met.knows(95) && !met.knows(101), "an insert that one sink is past is an update");
     // places inside of one version: only the server knows which is less, so it is read from its beginning
     assert_eq!(lane(&[at_inside(95, "k"), at_inside(95, "c")]).place.inside, None);
     assert_eq!(lane(&[at_inside(95, "k"), at_inside(95, "k")]).place.inside, Some(inside(95, "k")));

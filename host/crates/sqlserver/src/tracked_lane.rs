@@ -27,14 +27,16 @@ pub(super) struct TrackedLane {
     /// The last version of which a sink has something: a row that was inserted up to it is no news to all of them.
     pub(super) known: i64,
     pub(super) table: Option<Arc<TrackedTable>>,
+    /// Whether its columns are read anew, even if it was not altered.
+    pub(super) read_columns: bool,
     /// Where it begins anew.
     pub(super) start: TrackedStart,
     /// Why the stored place does not hold, known before the server is asked.
     pub(super) void: Option<String>,
     /// When its place was told last, microseconds since 1970.
     pub(super) told_us: i64,
-    /// Whether changes or rows were read since it was told to be drained.
-    pub(super) has_news: bool,
+    /// Changes and rows that were read since it was told to be drained.
+    pub(super) news: u64,
     /// Whether it was said that the table is not there, or not tracked.
     pub(super) said_absent: bool,
     /// Whether the beginning of its copy was told in this run.
@@ -59,10 +61,11 @@ impl TrackedLane {
             sinks: Ahead::default(),
             known: 0,
             table: None,
+            read_columns: false,
             start,
             void: None,
             told_us: 0,
-            has_news: false,
+            news: 0,
             said_absent: false,
             said_copy: false,
             polled_us: 0,
@@ -181,10 +184,10 @@ pub(super) fn judge(place: &CtPlace, database: &Arc<str>, standing: Option<&Stan
     if minimum > current {
         return Verdict::Incoherent;
     }
-    if current < place.version {
+    if current < place.reached() {
         return Verdict::Lost(format!(
             "the database's version {current} is before the place's {}: an older copy of it was restored",
-            place.version
+            place.reached()
         ));
     }
     if place.version < minimum {
@@ -233,6 +236,16 @@ mod tests {
     fn g38_g39_d20_a_counter_that_went_back_and_another_database_are_lost_places() {
         assert!(lost(12, &standing(7, Some(3), Some(3), 11)));
         assert!(matches!(judge(&place(12), &"6 2024".into(), Some(&standing(7, Some(3), Some(3), 12))), Verdict::Lost(_)));
+    }
+
+    #[test]
+    fn d20_rows_of_a_version_that_is_gone_are_lost_also_where_they_were_a_part_of_it_came_early_or_were_copied() {
+        let standing = standing(7, Some(3), Some(3), 12);
+        let part = Inside { version: 13, key: Arc::from([Box::from("k")]) };
+        for place in [CtPlace { inside: Some(part), ..place(12) }, CtPlace { known: 13, ..place(12) }] {
+            assert!(matches!(judge(&place, &"5 2024".into(), Some(&standing)), Verdict::Lost(_)), "{place:?}");
+        }
+        assert_eq!(judge(&CtPlace { known: 12, ..place(9) }, &"5 2024".into(), Some(&standing)), Verdict::Fine(12));
     }
 
     #[test]

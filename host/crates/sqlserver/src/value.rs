@@ -22,17 +22,27 @@ pub(super) enum Unfit {
     Size,
 }
 
-/// Appends the value of a column, which may be NULL. `cells` are the columns of the result that it takes.
-pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut change::Column) -> Result<(), Unfit> {
-    let [.., cell] = cells else { return Err(Unfit::Type) };
-    if let (Some(most), [length, _]) = (column.most, cells)
-        && integer(length).is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > most))
-    {
-        return Err(Unfit::Size);
+/// Appends the value of a column, which may be NULL. `cells` are the columns of the result that it takes. Answers how long the whole value
+/// is where it was cut.
+pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut change::Column) -> Result<Option<usize>, Unfit> {
+    // of a variant the second or the third cell is NULL
+    let cell = match cells {
+        [_, value, text] if is_null(text) => value,
+        [.., cell] => cell,
+        [] => return Err(Unfit::Type),
+    };
+    let mut whole = None;
+    if let (Some(most), [length, _]) = (column.most, cells) {
+        let length = integer(length);
+        match column.cut {
+            Some(cut) => whole = length.and_then(|length| cut.whole(length)),
+            None if length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > most)) => return Err(Unfit::Size),
+            None => {}
+        }
     }
     if is_null(cell) {
         out.push_null();
-        return Ok(());
+        return Ok(None);
     }
     match &mut out.values {
         Values::Boolean(values) => match cell {
@@ -55,7 +65,7 @@ pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut c
         },
         Values::Text(strings) => {
             let written = match (column.form, cells) {
-                (Form::Variant, [base, cell]) => variant(base, cell, &mut strings.data),
+                (Form::Variant, [base, ..]) => variant(base, cell, &mut strings.data),
                 (form, _) => text(form, cell, &mut strings.data),
             };
             strings.finish_row();
@@ -63,7 +73,7 @@ pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut c
         }
         Values::UInt64(_) => return Err(Unfit::Type),
     }
-    Ok(())
+    Ok(whole)
 }
 
 pub(super) fn integer(cell: &ColumnData<'_>) -> Option<i64> {

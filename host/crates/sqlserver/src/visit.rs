@@ -2,17 +2,19 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     catalogue::{self, Facts, Standing},
     connection::{Conn, Connector},
+    events::Rest,
     fault::Fault,
     pace::Pace,
     place::KeyText,
@@ -21,32 +23,72 @@ use super::{
     tracked_lane::{TrackedLane, Verdict, judge},
     value::Parameter,
 };
-use sluicegate_config::{Isolation, SqlServerSource};
+use sluicegate_config::{Isolation, SqlServerSource, TrackedTables};
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Transaction, Truncate},
+    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Table, Transaction, Truncate},
     limits::{Limits, QUERY_RETRY_PAUSE},
     now_us,
 };
 use sluicegate_source::{Items, Patience};
 use sluicegate_status::{CopyState, Status};
 
-/// What all visits share.
+/// What all visits of a database share.
 pub(super) struct Visitor {
     pub(super) settings: Arc<SqlServerSource>,
     pub(super) limits: Limits,
     pub(super) status: Arc<Status>,
     pub(super) connector: Connector,
     pub(super) out: Items,
+    /// The entries of `tables` that are for its database.
+    pub(super) entries: Vec<TrackedTables>,
+    /// The table whose rows events are, once there was one.
+    pub(super) events: OnceLock<Arc<Table>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the visits of all databases share.
+pub(super) struct Shared {
     pub(super) pace: Pace,
+    pub(super) rest: Rest,
+    /// One for each table that is read at a time.
+    pub(super) threads: Arc<Semaphore>,
     /// Changes that were given.
-    pub(super) given: AtomicU64,
+    given: AtomicU64,
+}
+
+impl Shared {
+    /// `working`: databases with tables.
+    pub(super) fn new(settings: &SqlServerSource, working: impl Iterator<Item = Arc<str>>) -> Arc<Self> {
+        Arc::new(Self {
+            pace: Pace::new(settings.queries_per_second),
+            rest: Rest::new(settings, working),
+            threads: Arc::new(Semaphore::new(settings.threads)),
+            given: AtomicU64::new(0),
+        })
+    }
 }
 
 /// A connection, and what it is connected to.
 pub(super) struct Session {
     pub(super) conn: Conn,
     pub(super) facts: Facts,
+    /// When it was made, and when it was used last.
+    opened: Instant,
+    used: Instant,
+}
+
+impl Session {
+    /// When it is to be closed if nothing uses it.
+    pub(super) fn ends(&self, settings: &SqlServerSource) -> Instant {
+        (self.used + settings.idle_timeout).min(self.opened + settings.max_lifetime)
+    }
+
+    /// It waits for work from now on.
+    pub(super) fn rest(mut self) -> Self {
+        self.used = Instant::now();
+        self
+    }
 }
 
 /// How a visit ended.
@@ -77,7 +119,8 @@ impl Visitor {
         if !facts.writable {
             return Err(Fault::Final(read_only()));
         }
-        Ok(Session { conn, facts })
+        let now = Instant::now();
+        Ok(Session { conn, facts, opened: now, used: now })
     }
 
     /// Whether rounds run under SNAPSHOT.
@@ -107,6 +150,8 @@ impl Visitor {
             let (pause, error) = match fault {
                 Fault::Transient(error) if tries < self.settings.retries => {
                     tries += 1;
+                    // a column may have another name although nothing says that the table was altered
+                    lane.read_columns = true;
                     (pauses.next().unwrap_or(QUERY_RETRY_PAUSE), error)
                 }
                 Fault::Broken(error) => {
@@ -193,9 +238,13 @@ impl Visitor {
         Ok(Settled::Anew)
     }
 
-    /// Tells that a table begins anew.
+    /// Tells that a table begins anew. The truncate is the first mark of the new generation, whatever else changed: a sink that has any
+    /// other is taken to have had it.
     pub(super) async fn empty(&self, session: &mut Session, lane: &mut TrackedLane, standing: &Standing) -> Result<(), Fault> {
-        let table = self.table(&mut session.conn, lane, standing).await?;
+        let mut table = catalogue::table(&mut session.conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        if let Some(before) = lane.table.as_ref().filter(|before| before.delivered == table.delivered) {
+            table.delivered = before.delivered.clone();
+        }
         let generation = u64::from(lane.place.generation);
         let transaction = Transaction { position: generation, complete: true, ..Transaction::default() };
         let event = Event { time_us: now_us(), position: lane.place.version.cast_unsigned(), ..Event::default() };
@@ -203,18 +252,25 @@ impl Visitor {
         lane.polled_us = now_us();
         self.mark(lane, kind).await?;
         lane.must_empty = false;
+        self.take_table(lane, table).await?;
         Ok(())
     }
 
     /// The table as it is now. A change of its columns is told before the first row that has it.
     pub(super) async fn table(&self, conn: &mut Conn, lane: &mut TrackedLane, standing: &Standing) -> Result<Arc<TrackedTable>, Fault> {
         if let Some(table) = &lane.table
+            && !lane.read_columns
             && table.modified == standing.modified
             && table.tracks_columns == standing.tracks_columns
         {
             return Ok(table.clone());
         }
-        let mut table = catalogue::table(conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        let table = catalogue::table(conn, &lane.name, standing, &self.settings, self.limits.row_bytes).await?;
+        self.take_table(lane, table).await
+    }
+
+    /// Goes on with a table as it was just read.
+    async fn take_table(&self, lane: &mut TrackedLane, mut table: TrackedTable) -> Result<Arc<TrackedTable>, Fault> {
         if let Some(before) = &lane.table {
             if before.delivered == table.delivered {
                 // one version is one pointer
@@ -225,7 +281,7 @@ impl Visitor {
             }
         }
         let table = Arc::new(table);
-        lane.table = Some(table.clone());
+        (lane.table, lane.read_columns) = (Some(table.clone()), false);
         Ok(table)
     }
 
@@ -235,10 +291,17 @@ impl Visitor {
         self.out.send(Item::Mark(mark)).await.map_err(|_| Fault::Closed)
     }
 
-    pub(super) async fn send(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
-        batch.number = self.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
+    pub(super) async fn send(&self, lane: &mut TrackedLane, batch: Batch) -> Result<(), Fault> {
+        lane.news += u64::from(batch.taken);
+        self.shared.rest.note_news(batch.taken.into());
+        self.give(lane, batch).await
+    }
+
+    /// Sends a batch that may be no news.
+    pub(super) async fn give(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
+        batch.number = self.shared.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
         self.status.source.hear();
-        (lane.told_us, lane.has_news) = (now_us(), true);
+        lane.told_us = now_us();
         self.out.send(Item::Rows(batch)).await.map_err(|_| Fault::Closed)
     }
 

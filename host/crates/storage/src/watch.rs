@@ -21,7 +21,7 @@ use std::{
 
 use notify::{RecursiveMode, Watcher as _};
 
-/// A change is waited out at most so many times as long as it has to be quiet: a folder that is never quiet holds nothing up.
+/// A change is waited out at most so many times as long as it has to be quiet: a folder that is never quiet delays nothing longer.
 const MOST_QUIET_TIMES: u32 = 20;
 
 /// A folder that cannot be watched.
@@ -139,7 +139,7 @@ impl Changes {
         self.0.swap(false, Ordering::AcqRel)
     }
 
-    /// Waits until nothing has changed for as long as `quiet`, but not for ever. `wait` waits until a time, and ends the waiting
+    /// Waits until nothing has changed for as long as `quiet`, within a bound. `wait` waits until a time, and ends the waiting
     /// with `false`.
     pub fn until_quiet(&self, quiet: Duration, mut wait: impl FnMut(Instant) -> bool) {
         let begin = Instant::now();
@@ -153,7 +153,7 @@ impl Watch {
     /// Notes in `changes` when something may have changed, and calls `wake` when that is news.
     ///
     /// # Errors
-    /// The system gives no more watches.
+    /// The system gives no further watches.
     pub fn new(changes: Changes, wake: impl Fn() + Send + 'static) -> Result<Self, WatchFault> {
         let folders = Arc::new(Mutex::new(Folders::new()));
         let watcher = notify::recommended_watcher({

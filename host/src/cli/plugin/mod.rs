@@ -63,7 +63,7 @@ Without --expect it ends with 1 when the plugin refused a change or failed on it
     /// Measure what a plugin costs a row
     #[command(after_help = "\
 Prints nanoseconds a change, in batches of 1, 16, 256 and 1024 changes: a copy of the rows in native code, a plugin that
-reads every column and changes nothing, and the plugin. A stream at rest sends small batches, a busy one large ones.
+reads every column and changes nothing, and the plugin. An idle stream sends small batches, a busy one large ones.
 
 The fastest of seven rounds counts; how far the middle one was above it says how noisy the machine was.")]
     Bench(bench::Bench),

@@ -13,7 +13,7 @@ use std::{
 
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 use super::fault::{Fault, Faults};
@@ -181,6 +181,9 @@ impl Simulator {
     /// The password of `sa` when none is given.
     pub const PASSWORD: &'static str = "Sluice-gate-1";
 
+    /// A file with the certificate of the authority of [`Self::secured`].
+    pub const AUTHORITY: &'static str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/ca.pem");
+
     /// What it is started with.
     pub fn builder() -> Builder {
         Builder::default()
@@ -189,6 +192,15 @@ impl Simulator {
     /// Starts one on a free port of 127.0.0.1.
     pub fn start() -> Self {
         Builder::default().start().expect("a free port")
+    }
+
+    /// Starts one with a certificate of [`Self::AUTHORITY`]: `right` names 127.0.0.1 and localhost, `wrong` another host. `required`: nothing in
+    /// clear.
+    pub fn secured(certificate: &str, required: bool) -> Self {
+        let path = |end: &str| format!("{}/tests/certificates/{certificate}.{end}", env!("CARGO_MANIFEST_DIR"));
+        let chain = vec![CertificateDer::from_pem_file(path("pem")).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_file(path("key")).expect("a key");
+        Builder::default().certificate(chain, key, required).expect("a certificate").start().expect("a free port")
     }
 
     /// Where it listens.

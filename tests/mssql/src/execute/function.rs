@@ -173,6 +173,20 @@ pub fn compile(name: &Name, mut arguments: Vec<Typed>, run: &Run<'_>) -> Result<
             count(3, 3)?;
             substring(arguments)
         }
+        "UNICODE" => {
+            count(1, 1)?;
+            let argument = as_text(arguments.remove(0))?;
+            let body: Body = |c| {
+                let units = units(c.values.first());
+                let pair = c.types[0].collation.counts_pairs().then(|| char::decode_utf16(units.iter().copied()).next()).flatten();
+                let first = match pair {
+                    Some(Ok(character)) => Some(i64::from(u32::from(character))),
+                    _ => units.first().map(|unit| i64::from(*unit)),
+                };
+                Ok(first.map_or(Datum::Null, Datum::Int))
+            };
+            Ok(made(body, true, vec![argument], Kind::Int, true))
+        }
         "LEFT" | "RIGHT" => {
             count(2, 2)?;
             let length = arguments.pop().ok_or_else(|| SqlError::unsupported("no length"))?.assigned(Kind::Int.into())?;

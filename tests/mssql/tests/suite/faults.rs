@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sluicegate_mssql_simulator::{Fault, Simulator, SqlError};
 use tiberius::{AuthMethod, EncryptionLevel, error::Error};
 
@@ -88,35 +87,25 @@ async fn a_cleanup_or_truncate_comes_between_two_queries() {
     assert_eq!(client.value("SELECT COUNT(*) FROM t").await, "0");
 }
 
-fn path(name: &str) -> String {
-    format!("{}/tests/certificates/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn secured(name: &str, required: bool) -> Simulator {
-    let chain = vec![CertificateDer::from_pem_file(path(&format!("{name}.pem"))).expect("a certificate")];
-    let key = PrivateKeyDer::from_pem_file(path(&format!("{name}.key"))).expect("a key");
-    Simulator::builder().certificate(chain, key, required).expect("a certificate").start().expect("a port")
-}
-
 #[tokio::test]
 async fn g121_tls_is_shaken_inside_of_packets_and_a_wrong_certificate_is_refused() {
-    let right = secured("right", true);
+    let right = Simulator::secured("right", true);
     let with = |simulator: &Simulator, level: EncryptionLevel| {
         let mut config = config(simulator, "master");
         config.encryption(level);
-        config.trust_cert_ca(path("ca.pem"));
+        config.trust_cert_ca(Simulator::AUTHORITY);
         config
     };
     let mut client = Client { driver: driver(with(&right, EncryptionLevel::Required)).await.expect("a login over TLS") };
     let long = "SELECT REPLICATE(CAST('x' AS varchar(max)), 100000)";
     assert_eq!(client.value(long).await.len(), 100_000);
     assert!(driver(with(&right, EncryptionLevel::NotSupported)).await.is_err(), "nothing in clear");
-    let wrong = secured("wrong", true);
+    let wrong = Simulator::secured("wrong", true);
     assert!(driver(with(&wrong, EncryptionLevel::Required)).await.is_err(), "a certificate of another host");
     let mut untrusting = config(&right, "master");
     untrusting.encryption(EncryptionLevel::Required);
     assert!(driver(untrusting).await.is_err(), "a certificate of an unknown authority");
-    let offered = secured("right", false);
+    let offered = Simulator::secured("right", false);
     for level in [EncryptionLevel::Off, EncryptionLevel::On, EncryptionLevel::NotSupported] {
         let mut client = Client { driver: driver(with(&offered, level)).await.unwrap_or_else(|e| panic!("{level:?}: {e}")) };
         assert_eq!(client.value("SELECT 1").await, "1");

@@ -3,6 +3,7 @@
 
 mod format;
 mod http;
+mod kafka_security;
 mod limits;
 mod plugin;
 mod registry;
@@ -11,6 +12,7 @@ mod sink;
 mod snapshot;
 mod source;
 mod sqlserver;
+mod topics;
 
 use std::collections::BTreeMap;
 
@@ -22,12 +24,14 @@ pub(super) use format::{
     RawFormatOptions, RawGeometryMode, RawLabelMode, RawSubject, RawTimeMode, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
+pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use registry::RawRegistry;
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
-    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink, RawWhenSlow,
+    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,
+    RawSharedTopic, RawSink, RawWhenSlow,
 };
 pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};
@@ -35,6 +39,7 @@ pub(super) use sqlserver::{
     RawChangeHeaders, RawInvalidText, RawIsolation, RawLostPosition, RawRecordMode, RawSqlServer, RawSqlTls, RawTableOrder,
     RawTrackedStart, RawTrackedTables, RawUnknownTypes, RawVisitStrategy,
 };
+pub(super) use topics::{RawTopics, RawTopicsWord};
 
 /// One pipeline: a source, plugins in order, sinks.
 #[derive(Deserialize, JsonSchema)]

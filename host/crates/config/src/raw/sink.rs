@@ -8,8 +8,10 @@ use serde::Deserialize;
 use super::{
     super::quantity::{Size, Time},
     format::RawFormat,
-    secret::RawOption,
+    kafka_security::{RawKafkaTls, RawSasl},
+    secret::{RawOption, RawSecret},
     source::RawStart,
+    topics::RawTopics,
 };
 
 /// What becomes of a record that cannot be delivered.
@@ -53,6 +55,7 @@ pub(crate) enum RawWhenSlow {
 /// Where changes go.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(tag = "type", rename = "Sink")]
+#[allow(clippy::large_enum_variant, reason = "a few values a process")]
 pub(crate) enum RawSink {
     /// NDJSON files in a folder.
     #[serde(rename = "file")]
@@ -149,9 +152,31 @@ pub(crate) struct RawKafkaSink {
     pub when_slow: Option<RawWhenSlow>,
     /// `host:port,…`
     pub brokers: String,
-    /// Topic; `{database}`, `{schema}` and `{table}` are replaced. Tables that it names apart never share a topic. Default:
-    /// `{database}.{table}`.
+    /// `disabled`, `required` (encrypted; the certificate is not checked), `verify-ca` (the certificate comes from an authority in
+    /// `ca_file`) or `verify-identity` (and is for the broker's host). Default: `disabled`; `verify-identity` where `sasl`, `ca_file` or
+    /// `cert_file` is set, except for `sasl` alone on a loopback address.
+    pub tls: Option<RawKafkaTls>,
+    /// CA certificates (PEM) for `verify-ca` and `verify-identity`. Default for `verify-identity`: the system's.
+    pub ca_file: Option<String>,
+    /// The client's certificate with its chain (PEM), for brokers that ask for one. Default: none.
+    pub cert_file: Option<String>,
+    /// The private key of `cert_file` (PEM).
+    pub key_file: Option<String>,
+    /// The password of an encrypted `key_file`. Default: none.
+    pub key_password: Option<RawSecret>,
+    /// The login at the brokers. Default: none.
+    pub sasl: Option<RawSasl>,
+    /// Template of the topics. `{database}`, `{schema}`, `{table}`, `{operation}`, `{date}`, `{hour}` and `{destination}` (what a plugin
+    /// chose, else `database.table`) are replaced. Default: `{database}.{table}`.
     pub topic: Option<String>,
+    /// Tables that meet in one topic because the template leaves out what they differ in: `stop`, or `allow`. A template without `{table}`
+    /// gathers tables anyway. Default: `stop`.
+    pub shared_topic: Option<RawSharedTopic>,
+    /// Letters of names in a topic: `as-is`, `lower` or `upper`. Default: `as-is`.
+    pub name_case: Option<RawNameCase>,
+    /// Topics that are not there: `automatic` (the brokers make them, if they are set to), `must-exist`, or the settings with which the
+    /// sink makes them: `{ partitions: 6, replication_factor: 3, config: { cleanup.policy: compact } }`. Default: `automatic`.
+    pub topics: Option<RawTopics>,
     /// Whether a delete is followed by a record without a value, which lets a compacted topic forget the key. Default: true.
     pub tombstones: Option<bool>,
     /// Tables without a primary key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
@@ -167,9 +192,28 @@ pub(crate) struct RawKafkaSink {
     pub positions_topic: Option<String>,
     /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
     pub delivery_timeout: Option<Time>,
-    /// Further librdkafka settings, e.g. `security.protocol`. Those that would break order or durability are refused.
+    /// Further librdkafka settings, e.g. `linger.ms`. Those that would break order or durability are refused.
     #[serde(default)]
     pub options: BTreeMap<String, RawOption>,
+}
+
+/// Tables that meet in one topic because the template leaves out what they differ in.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "SharedTopic")]
+pub(crate) enum RawSharedTopic {
+    Stop,
+    Allow,
+}
+
+/// Letters of names in a destination.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "NameCase")]
+pub(crate) enum RawNameCase {
+    AsIs,
+    Lower,
+    Upper,
 }
 
 /// What a Kafka sink promises.

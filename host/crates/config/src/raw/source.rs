@@ -43,7 +43,7 @@ pub(crate) struct RawGenerator {
     pub seed: Option<u64>,
     /// Changes a second. Default: as fast as possible.
     pub rate: Option<u64>,
-    /// How many changes in all; with `lanes` or `turbulence` in each lane, up to the end of a transaction. Default: for ever.
+    /// How many changes in all; with `lanes` or `turbulence` in each lane, up to the end of a transaction. Default: without an end.
     pub changes: Option<u64>,
     /// Lanes, each with a shop of its own: with more than one, the databases are `shop_1`, `shop_2` and so on. Meant for tests.
     /// Default: 1.

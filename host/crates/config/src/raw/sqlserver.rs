@@ -9,7 +9,10 @@ use serde::{
 };
 use std::borrow::Cow;
 
-use super::{super::quantity::Time, secret::RawSecret};
+use super::{
+    super::quantity::{Size, Time},
+    secret::RawSecret,
+};
 
 /// Tables of a SQL Server database that have Change Tracking.
 #[derive(Deserialize, JsonSchema)]
@@ -21,7 +24,10 @@ pub(crate) struct RawSqlServer {
     /// TCP port. Default: 1433.
     pub port: Option<u16>,
     /// The database.
-    pub database: String,
+    pub database: Option<String>,
+    /// Several databases of the server, in place of `database`. The login needs its grants in each.
+    #[serde(default)]
+    pub databases: Vec<String>,
     /// Login of the server. It needs VIEW CHANGE TRACKING on the tables, and SELECT on them (in `record: tracking-only` on their key).
     pub user: Option<String>,
     /// Its password.
@@ -56,7 +62,7 @@ pub(crate) struct RawSqlServer {
     /// Tables that are read at a time, each on a connection of its own. 1 to 64. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub threads: Option<u64>,
-    /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no more.
+    /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no further changes.
     /// Default: `switch-tables`.
     pub strategy: Option<RawVisitStrategy>,
     /// Batches of `limits.batch_changes` that are read of a table before the next has its turn. Default: 16.
@@ -80,6 +86,23 @@ pub(crate) struct RawSqlServer {
     pub unknown_types: Option<RawUnknownTypes>,
     /// Text that is no valid Unicode (half of a surrogate pair): `stop`, or `replace` with U+FFFD. Default: `stop`.
     pub invalid_text: Option<RawInvalidText>,
+    /// Rows that one query for changes or rows asks for, at most. Default: 1000000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub fetch_rows: Option<u64>,
+    /// How long a connection may wait for work before it is closed. Default: `10m`.
+    pub idle_timeout: Option<Time>,
+    /// How long a connection is used before another one takes its place. Default: `30m`.
+    pub max_lifetime: Option<Time>,
+    /// Characters at which values of `varchar(max)`, `nvarchar(max)`, `text`, `ntext` and `xml` are cut. The header `change_truncated`
+    /// names the columns, and how long their whole values are. Default: they are never cut.
+    pub text_limit: Option<u64>,
+    /// Bytes at which values of `varbinary(max)` and `image` are cut, in the same way. Default: they are never cut.
+    pub binary_limit: Option<Size>,
+    /// Whether outputs get the events `table-finished`, `schema-finished` and `no-more-data`, as rows of the table `sluicegate.events`.
+    /// Default: false; log and metrics have them in any case.
+    pub events: Option<bool>,
+    /// How long all tables have to be read to their end before `no-more-data` is told. Default: `0s`.
+    pub no_more_data_delay: Option<Time>,
     /// Rows a second that copies of tables read, each thread. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub copy_rows_per_second: Option<u64>,
@@ -90,6 +113,8 @@ pub(crate) struct RawSqlServer {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TrackedTables")]
 pub(crate) struct RawTrackedTables {
+    /// The one of `databases` that it is for. Default: each of them.
+    pub database: Option<String>,
     /// The schema. Default: `dbo`.
     pub schema: Option<String>,
     /// A LIKE pattern of the server. Default: `%`, all.

@@ -37,7 +37,7 @@ fn copies_that_would_never_end_and_tables_without_a_name_are_refused() {
         ("queries_per_second: 0", "source.snapshot.queries_per_second", "no rows at all"),
         ("readers: 0", "source.snapshot.readers", "not from 1 to 16"),
         ("readers: 17", "source.snapshot.readers", "not from 1 to 16"),
-        ("pause_above: { threads_running: 0 }", "source.snapshot.pause_above.threads_running", "wait for ever"),
+        ("pause_above: { threads_running: 0 }", "source.snapshot.pause_above.threads_running", "always wait"),
         ("where: { orders: 'id > 7' }", "source.snapshot.where.orders", "not the name of one table"),
         ("where: { 'shop.orders': ' ' }", "source.snapshot.where.shop.orders", "an empty condition"),
     ] {

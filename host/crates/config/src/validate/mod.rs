@@ -2,10 +2,12 @@
 
 mod check;
 mod format;
+mod kafka_security;
 mod labels;
 mod limits;
 mod plugin;
 mod registry;
+mod routing;
 mod server;
 mod sink;
 mod snapshot;

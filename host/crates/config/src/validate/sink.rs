@@ -6,12 +6,13 @@ use super::{
     super::{
         Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind, Transactions, WhenSlow,
         raw::{
-            RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSink,
-            RawWhenSlow,
+            RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSharedTopic,
+            RawSink, RawWhenSlow,
         },
         refused_option,
     },
     check::Check,
+    routing::{is_topic, name_case},
 };
 
 impl Check<'_> {
@@ -71,8 +72,9 @@ impl Check<'_> {
         Roll { bytes, every }
     }
 
-    fn kafka(&mut self, path: &str, pipeline: &str, raw: RawKafkaSink) -> SinkKind {
+    fn kafka(&mut self, path: &str, pipeline: &str, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
+        let security = self.kafka_security(path, &mut raw);
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
@@ -82,13 +84,15 @@ impl Check<'_> {
             let value = self.secret(&at, value.0);
             options.insert(name, value);
         }
-        let topic = raw.topic.unwrap_or_else(|| "{database}.{table}".into());
-        if let Err((what, remedy)) = topic_template(&topic) {
-            self.refuse(format!("{path}.topic"), what, remedy);
-        }
+        let topic = self.topic(&format!("{path}.topic"), raw.topic.as_deref());
+        let topics = self.topics(&format!("{path}.topics"), raw.topics);
         SinkKind::Kafka(KafkaSink {
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
+            security,
             topic,
+            shared_topic: matches!(raw.shared_topic, Some(RawSharedTopic::Allow)),
+            name_case: name_case(raw.name_case),
+            topics,
             tombstones: raw.tombstones.unwrap_or(true),
             keyless: match raw.keyless {
                 None | Some(RawKeyless::Stop) => Keyless::Stop,
@@ -119,7 +123,7 @@ impl Check<'_> {
         let sink = raw.name.as_deref().unwrap_or("kafka");
         let transactional_id = raw.transactional_id.clone().unwrap_or_else(|| format!("sluicegate.{pipeline}.{sink}"));
         let positions_topic = raw.positions_topic.clone().unwrap_or_else(|| format!("sluicegate.positions.{pipeline}.{sink}"));
-        if topic_template(&positions_topic).is_err() || positions_topic.contains('{') || positions_topic.len() > 249 {
+        if !is_topic(&positions_topic) || positions_topic.len() > 249 {
             self.refuse(format!("{path}.positions_topic"), "Kafka allows no such topic name", "use letters, digits, `.`, `_` and `-`");
         }
         Delivery::ExactlyOnce(Transactions {
@@ -142,19 +146,4 @@ fn member(raw: Option<RawMemberVersions>) -> PluginVersions {
         None | Some(RawMemberVersions::None) => PluginVersions::Omitted,
         Some(RawMemberVersions::Member) => PluginVersions::Member,
     }
-}
-
-/// Whether the template's placeholders are known and the rest can stand in a topic's name.
-fn topic_template(template: &str) -> Result<(), (&'static str, &'static str)> {
-    let mut rest = template.to_owned();
-    for placeholder in ["{database}", "{schema}", "{table}"] {
-        rest = rest.replace(placeholder, "x");
-    }
-    if rest.contains(['{', '}']) {
-        return Err(("unknown placeholder", "use only `{database}`, `{schema}` and `{table}`"));
-    }
-    if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-        return Err(("Kafka allows no such topic name", "use letters, digits, `.`, `_`, `-` and the placeholders"));
-    }
-    Ok(())
 }

@@ -34,7 +34,7 @@ impl Check<'_> {
         let pause = settings.pause_above.unwrap_or_default();
         if pause.threads_running == Some(0) {
             let way = "write 1 or more: the statement that asks for it is one of them";
-            self.refuse("source.snapshot.pause_above.threads_running", "the copy would wait for ever", way);
+            self.refuse("source.snapshot.pause_above.threads_running", "the copy would always wait", way);
         }
         let mut conditions = BTreeMap::new();
         for (table, condition) in settings.conditions {

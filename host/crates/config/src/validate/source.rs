@@ -24,7 +24,7 @@ impl Check<'_> {
             self.refuse("source.rate", "no changes a second", "write 1 or more, or leave it out to go as fast as possible");
         }
         if raw.changes == Some(0) {
-            self.refuse("source.changes", "no changes at all", "write 1 or more, or leave it out to go on for ever");
+            self.refuse("source.changes", "no changes at all", "write 1 or more, or leave it out to go on without an end");
         }
         let lanes = raw.lanes.unwrap_or(1);
         if !(1..=GENERATOR_LANES).contains(&lanes) {

@@ -13,8 +13,12 @@ use super::{
     check::Check,
     server::is_loopback,
 };
-use sluicegate_model::limits::{MOST_CONTEXTS, MOST_TRACKED_ENTRIES, MOST_VISIT_BATCHES, SQL_SERVER_THREADS};
+use sluicegate_model::limits::{
+    MOST_CONTEXTS, MOST_CUT, MOST_DATABASES, MOST_TRACKED_ENTRIES, MOST_VISIT_BATCHES, MOST_VISIT_ROWS, SQL_SERVER_THREADS,
+};
 
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of a context, as the server bounds it.
 const CONTEXT_BYTES: usize = 128;
@@ -60,10 +64,13 @@ impl Check<'_> {
                 format!("write at most {MOST_TRACKED_ENTRIES}"),
             );
         }
-        let mut tables: Vec<TrackedTables> =
-            raw.tables.into_iter().enumerate().map(|(i, tables)| self.tracked(&format!("source.tables[{i}]"), tables)).collect();
+        let databases = self.databases(raw.database, raw.databases);
+        let mut tables: Vec<TrackedTables> = Vec::new();
+        for (i, entry) in raw.tables.into_iter().enumerate() {
+            tables.push(self.tracked(&format!("source.tables[{i}]"), entry, &databases));
+        }
         if tables.is_empty() {
-            tables.push(TrackedTables { schema: "dbo".into(), like: "%".into(), exclude: None, start: TrackedStart::Now });
+            tables.push(TrackedTables { database: None, schema: "dbo".into(), like: "%".into(), exclude: None, start: TrackedStart::Now });
         }
         let tracking_only = matches!(raw.record, Some(RawRecordMode::TrackingOnly));
         let re_initialise = matches!(raw.lost_position, Some(RawLostPosition::ReInitialise));
@@ -79,11 +86,18 @@ impl Check<'_> {
                 self.refuse(format!("source.{name}"), "nothing at all", "write 1 or more, or leave it out to go as fast as possible");
             }
         }
+        let cuts = raw.text_limit.is_some() || raw.binary_limit.is_some();
+        if cuts && matches!(raw.headers, Some(RawChangeHeaders::None)) {
+            let remedy = "write `headers: plain`, or leave `text_limit` and `binary_limit` out";
+            self.refuse("source.headers", "values that are cut have to say so, which a header does", remedy);
+        }
+        let text_limit = raw.text_limit.map(|limit| self.count("source.text_limit", Some(limit), 1, 1, MOST_CUT) as usize);
+        let binary_limit = raw.binary_limit.map(|limit| self.size("source.binary_limit", Some(limit), 1, 1, MOST_CUT) as usize);
         let batches = self.count("source.batches_per_visit", raw.batches_per_visit, 16, 1, MOST_VISIT_BATCHES);
         SqlServerSource {
             host,
             port,
-            database: self.text("source.database".into(), raw.database, "the database's name"),
+            databases,
             login,
             tls,
             ca_file,
@@ -120,11 +134,52 @@ impl Check<'_> {
             },
             replace_invalid_text: matches!(raw.invalid_text, Some(RawInvalidText::Replace)),
             copy_rows_per_second: raw.copy_rows_per_second,
+            fetch_rows: self.count("source.fetch_rows", raw.fetch_rows, MOST_VISIT_ROWS, 1, MOST_VISIT_ROWS),
+            idle_timeout: self.time("source.idle_timeout", raw.idle_timeout, 10 * MINUTE, SECOND, DAY),
+            max_lifetime: self.time("source.max_lifetime", raw.max_lifetime, 30 * MINUTE, SECOND, DAY),
+            text_limit,
+            binary_limit,
+            events: raw.events.unwrap_or(false),
+            no_more_data_delay: self.time("source.no_more_data_delay", raw.no_more_data_delay, Duration::ZERO, Duration::ZERO, DAY),
             until_drained: false,
         }
     }
 
-    fn tracked(&mut self, path: &str, raw: RawTrackedTables) -> TrackedTables {
+    fn databases(&mut self, one: Option<String>, several: Vec<String>) -> Vec<String> {
+        const EXAMPLE: &str = "the database's name";
+        let databases: Vec<String> = match (one, several.is_empty()) {
+            (Some(one), true) => vec![self.text("source.database".into(), one, EXAMPLE)],
+            (None, false) => {
+                several.into_iter().enumerate().map(|(i, name)| self.text(format!("source.databases[{i}]"), name, EXAMPLE)).collect()
+            }
+            (Some(_), false) => {
+                self.refuse("source.databases", "`database` says it, too", "write one of the two");
+                Vec::new()
+            }
+            (None, true) => {
+                self.refuse("source.database", "no database is named", "write `database`, or several as `databases: [a, b]`");
+                Vec::new()
+            }
+        };
+        if databases.len() > MOST_DATABASES {
+            self.refuse("source.databases", format!("there are {}", databases.len()), format!("write at most {MOST_DATABASES}"));
+        }
+        for (i, name) in databases.iter().enumerate() {
+            if databases.iter().take(i).any(|other| other.eq_ignore_ascii_case(name)) {
+                self.refuse(format!("source.databases[{i}]"), format!("`{name}` is named twice"), "name it once");
+            }
+        }
+        databases
+    }
+
+    fn tracked(&mut self, path: &str, raw: RawTrackedTables, databases: &[String]) -> TrackedTables {
+        if let Some(database) = &raw.database
+            && !databases.is_empty()
+            && !databases.contains(database)
+        {
+            let remedy = "write one of the source's `databases`, or leave it out for all of them";
+            self.refuse(format!("{path}.database"), format!("the source does not read the database `{database}`"), remedy);
+        }
         let exclude = raw.exclude.and_then(|text| {
             let exclude = WholeName::new(&text);
             if exclude.is_none() {
@@ -137,6 +192,7 @@ impl Check<'_> {
             exclude
         });
         TrackedTables {
+            database: raw.database,
             schema: self.text(format!("{path}.schema"), raw.schema.unwrap_or_else(|| "dbo".into()), "the schema's name"),
             like: self.text(format!("{path}.like"), raw.like.unwrap_or_else(|| "%".into()), "a LIKE pattern, e.g. `ord%`"),
             exclude,

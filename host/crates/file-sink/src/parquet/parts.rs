@@ -13,6 +13,7 @@ use super::super::{
     fault,
     naming::{Naming, is_folder},
     recovery, remove_file,
+    root::{self, Root},
 };
 use sluicegate_config::{FileRecords, FileSink as Settings};
 use sluicegate_model::{Error, ErrorKind, Result};
@@ -44,7 +45,7 @@ pub(super) struct Part {
 
 /// The hidden folder of files that are written.
 pub(super) struct Parts {
-    root: PathBuf,
+    root: Root,
     naming: Naming,
     hidden: PathBuf,
     next: BTreeMap<String, u64>,
@@ -67,7 +68,7 @@ fn hidden(settings: &Settings) -> PathBuf {
 /// Looks whether the folder is the one that `state` speaks of. Changes nothing.
 pub(super) fn look(settings: &Settings, state: Option<&str>) -> Result<()> {
     let Some(state) = state.map(|text| parse(text, settings)).transpose()? else { return Ok(()) };
-    let lock = recovery::lock_path(&settings.folder, &naming(settings));
+    let lock = root::lock_path(&settings.folder, &naming(settings));
     let there = lock.try_exists().map_err(|e| fault(&lock, "it cannot be told whether the file is there", e))?;
     if there || state.next.is_empty() {
         return Ok(());
@@ -112,23 +113,26 @@ impl Parts {
         let lock = recovery::lock(&root, &naming)?;
         let hidden = hidden(settings);
         folder::make(&hidden).map_err(|e| fault(&hidden, "the folder cannot be made", e))?;
+        let opened = Root::open(root, &naming)?;
         let (next, committed) = state.map(|state| (state.next, state.ended)).unwrap_or_default();
-        let mut parts = Self { root, naming, hidden, next, ended: Vec::new(), committed, made: 0, _lock: lock };
+        let mut parts = Self { root: opened, naming, hidden, next, ended: Vec::new(), committed, made: 0, _lock: lock };
         parts.publish()?;
         let unreadable = |e| fault(&parts.hidden, "the folder cannot be read", e);
         for entry in fs::read_dir(&parts.hidden).map_err(unreadable)? {
             remove_file(&entry.map_err(unreadable)?.path())?;
         }
-        folder::sync(&parts.root).map_err(|e| fault(&parts.root, "the folder cannot be synced", e))?;
+        let root = parts.root.path();
+        folder::sync(root).map_err(|e| fault(root, "the folder cannot be synced", e))?;
         Ok(parts)
     }
 
     fn target(&self, part: &Part) -> PathBuf {
-        self.root.join(&part.folder).join(self.naming.file(part.number))
+        self.root.path().join(&part.folder).join(self.naming.file(part.number))
     }
 
     /// A new file, which gets the next number of its folder.
     pub fn make(&mut self, folder: &str) -> Result<(File, Part)> {
+        self.root.check()?;
         let next = self.next.entry(folder.to_owned()).or_insert(1);
         let number = *next;
         *next += 1;
@@ -152,6 +156,7 @@ impl Parts {
 
     /// What the checkpoint has to keep. Every file that it names is durable.
     pub fn commit(&mut self) -> Result<State> {
+        self.root.check()?;
         self.publish()?;
         if !self.ended.is_empty() {
             folder::sync(&self.hidden).map_err(|e| fault(&self.hidden, "the folder cannot be synced", e))?;
@@ -173,7 +178,7 @@ impl Parts {
                 }
                 continue;
             }
-            let above = self.root.join(&part.folder);
+            let above = self.root.path().join(&part.folder);
             folder::make(&above).map_err(|e| fault(&above, "the folder cannot be made", e))?;
             if there(&to)? {
                 return Err(taken(&to));

@@ -45,7 +45,7 @@ enum Step {
     Idle,
     /// Flush, and store the state as the pipeline would.
     Checkpoint,
-    /// Flush, and die before the state is stored.
+    /// Flush, and crash before the state is stored.
     FlushAndCrash,
     /// Die.
     Crash,

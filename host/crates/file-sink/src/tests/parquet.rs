@@ -26,7 +26,7 @@ fn parquet_ids(settings: &Settings, table: &str) -> Vec<Vec<i64>> {
     let Ok(entries) = fs::read_dir(settings.folder.join(table)) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let ids = |path: &std::path::PathBuf| {
+    let ids = |path: &PathBuf| {
         let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
         let rows = reader.get_row_iter(None).unwrap();
         let id = |row: ::parquet::record::Row| match row.get_column_iter().find(|(name, _)| *name == "id") {

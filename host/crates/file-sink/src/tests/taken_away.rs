@@ -210,3 +210,83 @@ fn a_folder_that_is_not_the_one_written_to_is_refused_and_left_alone() {
     go_on(&settings, &state);
     assert_eq!(ids(&settings), (0..30).collect::<Vec<_>>());
 }
+
+/// Puts another folder, or none, in the place of the sink's.
+fn take_folder(settings: &Settings, away: &Path, how: &str) {
+    fs::rename(&settings.folder, away).unwrap();
+    if how == "replace" {
+        fs::create_dir(&settings.folder).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_written_to_another_folder_of_the_same_name_also_between_two_files() {
+    for how in ["move", "replace"] {
+        let folder = tempfile::tempdir().unwrap();
+        // each record fills a file
+        let settings = settings(folder.path(), 1, None);
+        let mut sink = open(&settings, None).unwrap();
+        sink.write(&inserts(0, 0..10, "")).unwrap();
+        let state = sink.commit(&Frontier::default()).unwrap();
+        assert_eq!(serde_json::from_str::<Place>(&state).unwrap().bytes, 0);
+        let away = folder.path().join("away");
+        take_folder(&settings, &away, how);
+        let error = sink.write(&inserts(10, 10..20, "")).and_then(|()| sink.idle()).unwrap_err();
+        insta::allow_duplicates!(insta::assert_snapshot!(text(&settings, &error), @r"
+        /out is no longer the folder that the sink began to write to: it was moved, removed, replaced or unmounted
+          remedy: put the folder back, or mount its file system, and start again; to go on in new files there, run `mkdir -p '/out' && touch '/out/.orders.lock'` and start again: what came after the last checkpoint is then written again there, also where a file that was moved away holds it
+        "));
+        drop(sink);
+        let is_empty = || fs::read_dir(&settings.folder).map_or(true, |mut entries| entries.next().is_none());
+        assert!(is_empty());
+        // a start does not take it for the sink's folder either
+        let refused = text(&settings, &open(&settings, Some(&state)).err().unwrap());
+        insta::allow_duplicates!(insta::assert_snapshot!(refused, @r"
+        /out holds none of the files that were written before, and /out/.orders.lock is missing: this is not the folder that the sink wrote to
+          remedy: mount its file system, or set `folder` back; to go on in new files there, run `mkdir -p '/out' && touch '/out/.orders.lock'`
+        "));
+        assert!(is_empty());
+        if how == "move" {
+            fs::rename(&away, &settings.folder).unwrap();
+            go_on(&settings, &state);
+            assert_eq!(ids(&settings), (0..30).collect::<Vec<_>>());
+        } else {
+            // as the error says
+            fs::write(settings.folder.join(".orders.lock"), "").unwrap();
+            go_on(&settings, &state);
+            assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn no_checkpoint_is_made_when_the_folder_was_taken_away_although_all_files_are_complete() {
+    for how in ["move", "replace"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path(), 1, None);
+        let mut sink = open(&settings, None).unwrap();
+        sink.write(&inserts(0, 0..10, "")).unwrap();
+        sink.idle().unwrap();
+        take_folder(&settings, &folder.path().join("away"), how);
+        let error = sink.commit(&Frontier::default()).unwrap_err();
+        assert!(error.message().contains("no longer the folder that the sink began to write to"), "{how}: {error}");
+    }
+}
+
+#[test]
+fn the_remedy_for_a_file_that_went_with_its_folder_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), 1 << 20, None);
+    let (mut sink, state) = half_way(&settings);
+    take_folder(&settings, &folder.path().join("away"), "move");
+    let error = text(&settings, &sink.commit(&Frontier::default()).unwrap_err());
+    assert!(
+        error.contains("/out/orders-00000001.ndjson was moved away") && error.contains("mkdir -p '/out' && touch '/out/.orders.lock'"),
+        "{error}"
+    );
+    drop(sink);
+    fs::create_dir(&settings.folder).unwrap();
+    fs::write(settings.folder.join(".orders.lock"), "").unwrap();
+    go_on(&settings, &state);
+    assert_eq!(ids(&settings), (10..30).collect::<Vec<_>>());
+}

@@ -1,10 +1,10 @@
 //! Parquet, read back with the reader of the library.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ::parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
     record::Field,
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     avro::{json_of, micros, random, random_table},

@@ -61,8 +61,8 @@ pub enum MarkKind {
         /// Whether it ends here.
         ends: bool,
     },
-    /// A source that ends by itself has given everything of the lane.
-    Drained,
+    /// Everything that there is of a table, a schema or the source has been given.
+    Drained(Drained),
 }
 
 /// A table was emptied as a whole.
@@ -83,6 +83,24 @@ pub struct SchemaChange {
     pub name: TableName,
     /// The table after it; `None` = it was dropped.
     pub table: Option<Arc<Table>>,
+}
+
+/// What has been read to its end, for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// A table, named as the source names it.
+    Table(TableName),
+    /// All tables of a schema that are read.
+    Schema {
+        /// The schema's database.
+        database: String,
+        /// The schema.
+        schema: String,
+        /// The tables' names.
+        tables: Vec<String>,
+    },
+    /// Everything that is read.
+    Everything,
 }
 
 /// What happens to a lane.

@@ -123,7 +123,7 @@ impl Stream {
         };
         let (added, removed) = (only(&after, &before), only(&before, &after));
         let to_copy: Vec<TableName> = added.iter().filter(|name| snapshot.added && copied.captures(name)).cloned().collect();
-        // whoever asks has tried them: of many, that is not done again while the stream waits
+        // the caller has tried them: with many, that is not done again while the stream waits
         if to_copy.len() <= SCHEMA_QUERIES {
             self.can_copy(&snapshot, &to_copy).await?;
         }

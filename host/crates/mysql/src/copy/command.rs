@@ -28,7 +28,7 @@ pub enum Command {
         /// Takes where the stream is.
         answer: oneshot::Sender<Recorded>,
     },
-    /// To record no more for a chunk that is not delivered.
+    /// To stop recording for a chunk that is not delivered.
     Forget(u64),
     /// To deliver a chunk.
     Merge(Box<Merge>),

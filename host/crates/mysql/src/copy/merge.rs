@@ -128,7 +128,7 @@ impl Copying {
     }
 }
 
-/// Waits until copies ask for something; for ever where there are none.
+/// Waits until copies ask for something; never returns where there are none.
 pub async fn asked(copying: &mut Option<Box<Copying>>) {
     match copying {
         Some(copying) => copying.asked().await,

@@ -67,7 +67,7 @@ impl Readers {
             };
             // the stream's own connection is not at fault
             let error = if error.kind() == ErrorKind::Connection { error.with_kind(ErrorKind::Source) } else { error };
-            // a stream that is gone needs no more
+            // a stream that has ended needs nothing further
             let _ = self.commands.send(Command::Failed(error)).await;
             return;
         }

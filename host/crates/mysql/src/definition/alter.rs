@@ -56,6 +56,13 @@ pub(in super::super) enum Clause {
     Unversioned,
 }
 
+impl Clause {
+    /// Whether it gives the table the default character set of its database.
+    pub fn needs_default(&self) -> bool {
+        matches!(self, Self::Convert(Characters::Default) | Self::Default(Characters::Default))
+    }
+}
+
 /// Takes all clauses, behind the table's name, and the table's new name.
 pub(super) fn read(tokens: &mut Tokens<'_>, session: &Session<'_>, table: &TableName) -> Option<(Vec<Clause>, Option<TableName>)> {
     let (mut clauses, mut to) = (Vec::new(), None);

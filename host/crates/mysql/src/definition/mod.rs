@@ -107,10 +107,11 @@ impl Step {
         one.into_iter().chain(other)
     }
 
-    /// The database whose default character set it may need.
+    /// The database whose default character set it needs.
     pub fn database(&self) -> Option<&str> {
         match self {
-            Self::Create { table, body: Body::Columns(_), .. } | Self::Alter { table, .. } => Some(&table.database),
+            Self::Create { table, body: Body::Columns(definition), .. } if definition.needs_default() => Some(&table.database),
+            Self::Alter { table, clauses, .. } if clauses.iter().any(Clause::needs_default) => Some(&table.database),
             _ => None,
         }
     }

@@ -196,6 +196,11 @@ pub(super) fn merge(before: Option<Characters>, said: Characters) -> Option<Char
 }
 
 impl Definition {
+    /// Whether the table has the default character set of its database.
+    pub fn needs_default(&self) -> bool {
+        !matches!(self.charset, Some(Characters::Set(_)))
+    }
+
     /// The schema of the new table, in a database of this default character set.
     pub fn schema(&self, database: Option<&str>, collations: &Collations) -> Option<Schema> {
         let charset = match &self.charset {

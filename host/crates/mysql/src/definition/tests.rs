@@ -226,3 +226,34 @@ proptest::proptest! {
         let _ = read(Flavour::MariaDb, &text);
     }
 }
+
+/// To know the default, the log has to be read ahead. A step that says that it needs none gives the same with any.
+#[test]
+fn a_step_needs_the_default_of_the_database_only_where_it_makes_a_difference() {
+    let statements = [
+        ("CREATE TABLE t (a VARCHAR(5)) CHARSET utf8mb4", false),
+        ("CREATE TABLE t (a VARCHAR(5) CHARACTER SET ucs2) COLLATE utf8mb4_bin", false),
+        ("CREATE TABLE t (a VARCHAR(5))", true),
+        ("CREATE TABLE t (a INT)", true),
+        ("CREATE TABLE t LIKE u", false),
+        ("ALTER TABLE t ADD b VARCHAR(5)", false),
+        ("ALTER TABLE t CONVERT TO CHARACTER SET gbk", false),
+        ("ALTER TABLE t CONVERT TO CHARACTER SET DEFAULT", true),
+        ("ALTER TABLE t ADD b INT, CHARACTER SET DEFAULT", true),
+        ("RENAME TABLE t TO v", false),
+    ];
+    for (statement, needs) in statements {
+        for flavour in [Flavour::MySql, Flavour::MariaDb] {
+            let steps = read(flavour, statement).unwrap();
+            assert_eq!(steps.iter().any(|step| step.database() == Some("d")), needs, "{statement}");
+            let before = after(flavour, &["CREATE TABLE t (z VARCHAR(5)) CHARSET gbk"]);
+            let with = |default: Option<&str>| {
+                let mut changed = Vec::new();
+                let find = |_: &TableName| before.clone();
+                steps.iter().for_each(|step| apply(step, default, &collations(), find, |table, presence| changed.push((table, presence))));
+                changed
+            };
+            assert_eq!(with(Some("latin1")) != with(Some("ucs2")), needs, "{statement}");
+        }
+    }
+}

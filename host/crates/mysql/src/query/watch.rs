@@ -109,7 +109,7 @@ impl Watch {
         if self.told.len() >= TOLD_STATEMENTS {
             self.told.retain(|_, told| now.duration_since(*told) < TOLD_FOR);
         }
-        // many at a time say no more than a few; all are counted
+        // only a few at a time are logged; all are counted
         if self.told.len() < TOLD_STATEMENTS {
             self.told.insert(key, now);
             tracing::warn!(table, by, "{message}");

@@ -33,7 +33,7 @@ pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, sta
         Ok(findings) => {
             for Finding { item, found, remedy, .. } in findings {
                 match item {
-                    "rules" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
+                    "rules" | "snapshot" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
                     _ => tracing::warn!(item, remedy, "the first row of a table would stop the pipeline: {found}"),
                 }
                 status.warnings.add(found);

@@ -187,7 +187,10 @@ pub(super) fn tables(
     reached: &BTreeSet<usize>,
 ) {
     match &pipeline.source {
-        SourceSettings::MySql(settings) => report.add(captured(&settings.tables, inventory)),
+        SourceSettings::MySql(settings) => {
+            report.add(captured(&settings.tables, inventory));
+            report.add(copied(&settings.snapshot.tables, inventory));
+        }
         // it tells which tables match and are tracked
         SourceSettings::SqlServer(_) => {}
         SourceSettings::Generator(_) => return,
@@ -305,6 +308,36 @@ fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
         found.push(Finding::pass("views", format!("views and sequences that the patterns select are left out: {list}")));
     }
     found
+}
+
+/// Patterns of the source's `snapshot` that select no captured table.
+fn copied(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
+    // it may be one of those that were not looked at, and where none is captured that was told
+    if inventory.more > 0 || inventory.captured.is_empty() {
+        return Vec::new();
+    }
+    let all = || inventory.captured.iter().map(|table| &table.name);
+    let selects = |one: &TablePatterns, name: &TableName| match inventory.ignores_case {
+        true => one.selects(&TableName::new(name.database.to_lowercase(), name.table.to_lowercase())),
+        false => one.selects(name),
+    };
+    let is_useless = |pattern: &str| {
+        let text = if inventory.ignores_case { pattern.to_lowercase() } else { pattern.to_owned() };
+        TablePatterns::new(&[text]).is_ok_and(|one| !all().any(|name| selects(&one, name)))
+    };
+    let included = patterns.include().iter().map(|pattern| (pattern, ""));
+    let excluded = patterns.exclude().iter().filter(|pattern| pattern.is_exact()).map(|pattern| (pattern, "!"));
+    let useless = included.chain(excluded).filter(|(pattern, _)| is_useless(pattern.as_str()));
+    useless
+        .map(|(pattern, mark)| {
+            let (text, hint) = (pattern.as_str(), meant(pattern.as_str(), pattern.is_exact(), all()));
+            Finding::warn(
+                "snapshot",
+                format!("`{mark}{text}` in `snapshot.tables` matches no captured table{hint}"),
+                "correct the source's `snapshot.tables`, take it out, or leave it so if the table is made later",
+            )
+        })
+        .collect()
 }
 
 /// Patterns of a plugin that select none of the tables that arrive at it.

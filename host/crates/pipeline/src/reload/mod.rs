@@ -1,4 +1,4 @@
-//! Hot swap: finds out that plugin files or the pipeline file changed, or takes wishes from HTTP, prepares whole new chains
+//! Hot swap: finds out that plugin files or the pipeline file changed, or takes requests from HTTP, prepares whole new chains
 //! off the hot path, and hands them to the worker.
 //!
 //! The whole chain is replaced, not one plugin, because the plans of the plugins behind it depend on the columns it delivers.
@@ -25,7 +25,7 @@ use std::{
 use tokio::{sync::mpsc as queue, task::JoinHandle};
 
 use super::{in_force::InForce, memory::Memory, sample::Samples, swap::Swap, versions::Versions};
-use crate::request::{Asked, Requests};
+use crate::request::{Request, Requests};
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -36,7 +36,7 @@ use sluicegate_storage::watch::{Changes, Look, Watch, WatchFault};
 pub(super) use tables::Capture;
 use tables::Tables;
 
-/// Watches and serves wishes until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
+/// Watches and serves requests until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
 pub(super) struct Reloader {
     events: mpsc::SyncSender<Event>,
     flags: Arc<Flags>,
@@ -62,7 +62,7 @@ pub(super) struct Setup {
 enum Event {
     /// Something in a watched folder may have changed.
     Files,
-    Wish(Asked),
+    Request(Request),
 }
 
 #[derive(Default)]
@@ -100,7 +100,7 @@ impl Reloader {
         });
         match watching {
             Err(error) if has_files => return Err(error),
-            // nothing that the pipeline needs: it could not be edited while it runs, no more
+            // the pipeline runs without it: only edits do not take effect
             Err(error) => {
                 reload.watch = None;
                 tracing::warn!(error = %error.chain(), remedy = error.remedy_text().unwrap_or(""), "edits of the pipeline file take effect at the next start");
@@ -119,7 +119,7 @@ impl Reloader {
             tokio::spawn(async move {
                 while let Some(request) = requests.recv().await {
                     // a request that is dropped is answered with "busy"
-                    let _ = events.try_send(Event::Wish(request));
+                    let _ = events.try_send(Event::Request(request));
                 }
             })
         });
@@ -179,7 +179,7 @@ impl Reload {
         loop {
             match events.recv_timeout(WATCH_INTERVAL) {
                 Ok(Event::Files) => {}
-                Ok(Event::Wish(request)) => waiting.push(request),
+                Ok(Event::Request(request)) => waiting.push(request),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.glance();
                     if self.unreached {
@@ -194,8 +194,8 @@ impl Reload {
             }
             for request in waiting.drain(..) {
                 match request {
-                    Asked::Swap(request) => self.grant(request),
-                    Asked::Copy(request) => self.grant_copy(request),
+                    Request::Swap(request) => self.grant(request),
+                    Request::Copy(request) => self.grant_copy(request),
                 }
             }
             if flags.closing.load(Ordering::Acquire) {
@@ -204,15 +204,15 @@ impl Reload {
         }
     }
 
-    /// Quiet for a moment, but not put off for ever by a folder that is never quiet. Wishes that come meanwhile are kept: no
-    /// more than HTTP has connections.
-    fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Asked>) {
+    /// Waits until nothing changes for a moment, but not longer than a bound where a folder is never quiet. Requests that come meanwhile are
+    /// kept: at most as many as HTTP has connections.
+    fn wait_until_quiet(&self, events: &mpsc::Receiver<Event>, flags: &Flags, waiting: &mut Vec<Request>) {
         flags.changes.until_quiet(self.setup.around.limits.plugin_debounce, |quiet_at| {
             loop {
-                // one event at most tells of files in this time: whoever writes a lot in the folder does not wake us more often
+                // one event at most tells of files in this time: many writes in the folder do not wake this thread more often
                 match events.recv_timeout(quiet_at.saturating_duration_since(Instant::now())) {
                     Ok(Event::Files) => {}
-                    Ok(Event::Wish(request)) => waiting.push(request),
+                    Ok(Event::Request(request)) => waiting.push(request),
                     Err(_) => return !flags.closing.load(Ordering::Acquire),
                 }
             }

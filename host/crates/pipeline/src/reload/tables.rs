@@ -1,7 +1,7 @@
-//! Which tables are captured, changed while the stream runs: by an edit of the pipeline file, or by a wish to copy one anew.
+//! Which tables are captured, changed while the stream runs: by an edit of the pipeline file, or by a request to copy one anew.
 //!
 //! What the file asks for is tried first, as a start would: the source checks itself, and every table that comes is planned by the
-//! plugins. Only then the source is asked. A table that will not do leaves everything as it was.
+//! plugins. Only then the source is asked. A table that is refused leaves everything as it was.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -153,12 +153,12 @@ impl Reload {
         }
     }
 
-    /// Grants a wish to copy a table anew, or says why not.
+    /// Copies a table anew on request, or says why not.
     pub(super) fn grant_copy(&mut self, request: CopyRequest) {
         let CopyRequest { table, answer } = request;
         let granted = self.copied(&table);
         if let Err(refusal) = &granted {
-            tracing::warn!(error = %refusal.error.chain(), "a wish to copy a table is refused");
+            tracing::warn!(error = %refusal.error.chain(), "a request to copy a table is refused");
         }
         // who asked may have gone
         let _ = answer.send(granted);
@@ -183,9 +183,9 @@ impl Reload {
         if !settings.snapshot.overwrites {
             self.can_be_emptied(&name).map_err(refusal(Reason::Unusable))?;
         }
-        let wished = name.clone();
+        let requested = name.clone();
         let asked = self.setup.capture.ask(self.setup.around.limits.swap_answer(), async move {
-            control.ask(|answer| Request::Copy { table: wished, answer }).await
+            control.ask(|answer| Request::Copy { table: requested, answer }).await
         });
         let effective = asked.map_err(|error| {
             let reason = match error.kind() {

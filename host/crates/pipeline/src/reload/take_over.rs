@@ -1,4 +1,4 @@
-//! One swap: from the wished plugins and contents to a chain that has taken over.
+//! One swap: from the requested plugins and contents to a chain that has taken over.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     prepare,
-    request::{Reason, Refusal, Request, Taken, Wish},
+    request::{Action, Reason, Refusal, SwapRequest, Taken},
     sample::recent,
     swap::Swap,
     versions::Replacement,
@@ -190,14 +190,14 @@ impl Reload {
         }
     }
 
-    /// Grants a wish that came over HTTP, or says why not.
-    pub(super) fn grant(&mut self, request: Request) {
-        let Request { plugin, wish, answer } = request;
-        let (granted, done) = match self.granted(&plugin, wish) {
+    /// Does what a request over HTTP asks for, or says why not.
+    pub(super) fn grant(&mut self, request: SwapRequest) {
+        let SwapRequest { plugin, action, answer } = request;
+        let (granted, done) = match self.granted(&plugin, action) {
             Ok(done) => (Ok(done.taken.clone()), Some(done)),
             Err(refused) => {
                 let Refused { refusal, done } = refused;
-                tracing::warn!(%plugin, error = %refusal.error.chain(), "a wish to swap is refused");
+                tracing::warn!(%plugin, error = %refusal.error.chain(), "a request to swap is refused");
                 (Err(refusal), done)
             }
         };
@@ -208,7 +208,7 @@ impl Reload {
         }
     }
 
-    fn granted(&mut self, name: &str, wish: Wish) -> Result<Done, Refused> {
+    fn granted(&mut self, name: &str, action: Action) -> Result<Done, Refused> {
         let member =
             self.running(name).ok_or_else(|| refused(Reason::Unknown, "there is no such plugin", "GET /plugins lists the names"))?;
         let PluginOrigin::File(path) = &member.settings.origin else {
@@ -222,9 +222,9 @@ impl Reload {
         let Some(file) = plugin_file(&member.settings.origin) else {
             return Err(refused(Reason::NotStored, "the folder of the plugin's file is gone", "make it again"));
         };
-        let bytes = match wish {
-            Wish::Replace(bytes) => bytes,
-            Wish::Rollback => match self.setup.versions.previous(name, &self.setup.around.limits) {
+        let bytes = match action {
+            Action::Replace(bytes) => bytes,
+            Action::Rollback => match self.setup.versions.previous(name, &self.setup.around.limits) {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return Err(refused(Reason::Conflict, "there is no version before this one", "PUT the version that you want")),
                 Err(error) => return Err(Reason::NotStored.with(error)),
@@ -259,7 +259,7 @@ impl Reload {
     }
 }
 
-/// A wish that was not granted, with the swap that took over all the same.
+/// A request that was refused, with the swap that took over all the same.
 struct Refused {
     refusal: Refusal,
     done: Option<Done>,

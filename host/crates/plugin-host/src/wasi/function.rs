@@ -161,7 +161,7 @@ fn datetime(since_1970: Duration) -> Val {
     Val::Record(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }
 
-/// No more than a write may hold.
+/// At most as much as a write may hold.
 fn within(name: &str, count: u64) -> wasmtime::Result<()> {
     if count <= PLUGIN_WRITE_BYTES as u64 {
         return Ok(());

@@ -1,6 +1,6 @@
 //! What a guest writes to stdout and stderr, cut into lines for the log.
 
-/// The beginning of a line whose end has not come yet, with no more of it than is logged.
+/// The beginning of a line whose end has not come yet: at most as much of it as is logged.
 #[derive(Default)]
 pub(super) struct Line {
     bytes: Vec<u8>,

@@ -1,0 +1,121 @@
+//! The order of items, against the simulator.
+
+use std::time::Duration;
+
+use sluicegate_model::{
+    change::{Item, Mark, MarkKind},
+    limits::Limits,
+};
+use sluicegate_mssql_simulator::Simulator;
+use sluicegate_source::{Begin, Items, Source as _};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::SqlServer;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn run(simulator: &Simulator, database: &'static str, sql: &'static str) {
+    let simulator = simulator.clone();
+    let outcome = tokio::task::spawn_blocking(move || simulator.run(database, sql).map(drop));
+    outcome.await.expect("it runs").unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+}
+
+/// A simulator with a tracked table.
+async fn tracked(columns: &'static str) -> Simulator {
+    let simulator = Simulator::start();
+    run(&simulator, "master", "CREATE DATABASE sales").await;
+    run(&simulator, "master", "ALTER DATABASE sales SET CHANGE_TRACKING = ON").await;
+    run(&simulator, "sales", columns).await;
+    run(&simulator, "sales", "ALTER TABLE dbo.t ENABLE CHANGE_TRACKING").await;
+    simulator
+}
+
+/// Reads all of it from its first version on.
+fn reading(simulator: &Simulator) -> SqlServerSource {
+    SqlServerSource {
+        port: simulator.port(),
+        host: "127.0.0.1".into(),
+        login: SqlLogin::Password { user: "sa".into(), password: Secret::new(Simulator::PASSWORD) },
+        tables: vec![TrackedTables {
+            database: None,
+            schema: "dbo".into(),
+            like: "%".into(),
+            exclude: None,
+            start: TrackedStart::After(0),
+        }],
+        re_initialise: true,
+        interval: Duration::from_millis(10),
+        retries: 10,
+        query_timeout: PATIENCE,
+        ..settings()
+    }
+}
+
+/// A source that runs.
+struct Running {
+    items: mpsc::Receiver<Item>,
+    stop: CancellationToken,
+    ends: tokio::task::JoinHandle<sluicegate_model::Result<()>>,
+}
+
+impl Running {
+    async fn start(settings: SqlServerSource, limits: Limits) -> Self {
+        let mut source = SqlServer::new(settings, limits, Arc::default());
+        let frontiers = source.check(&[Begin::First]).await.unwrap();
+        let (out, items) = mpsc::channel(16);
+        let stop = CancellationToken::new();
+        let ends = tokio::spawn(source.run(frontiers, Items::from(out), stop.clone()));
+        Self { items, stop, ends }
+    }
+
+    async fn next(&mut self) -> Item {
+        timeout(PATIENCE, self.items.recv()).await.expect("an item in time").expect("it reads")
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        drop(self.items);
+        self.ends.await.expect("it ends").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a10_no_batch_holds_more_changes_than_the_limit() {
+    let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY)").await;
+    run(&simulator, "sales", "INSERT dbo.t VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10)").await;
+    let settings = SqlServerSource { batches_per_visit: Some(100), ..reading(&simulator) };
+    let mut running = Running::start(settings, Limits { batch_changes: 4, ..Limits::default() }).await;
+    let mut sizes = Vec::new();
+    while sizes.iter().sum::<usize>() < 10 {
+        if let Item::Rows(batch) = running.next().await {
+            sizes.push(batch.changes.len());
+        }
+    }
+    assert_eq!(sizes, [4, 4, 2]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn d12_a_truncate_is_the_first_of_the_items_of_a_table_that_begins_anew_with_other_columns() {
+    let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY, a int)").await;
+    run(&simulator, "sales", "INSERT dbo.t VALUES (1, 1)").await;
+    let mut running = Running::start(reading(&simulator), Limits::default()).await;
+    while !matches!(running.next().await, Item::Rows(_)) {}
+    run(&simulator, "sales", "DROP TABLE dbo.t").await;
+    run(&simulator, "sales", "CREATE TABLE dbo.t (id int PRIMARY KEY, b int, c int)").await;
+    run(&simulator, "sales", "ALTER TABLE dbo.t ENABLE CHANGE_TRACKING").await;
+    let first = loop {
+        let item = running.next().await;
+        if CtPlace::of(item.offset()).unwrap().generation == 2 {
+            break item;
+        }
+    };
+    let Item::Mark(Mark { kind: MarkKind::Truncate(truncate), .. }) = first else { panic!("{first:?}") };
+    assert!(truncate.table.columns.iter().any(|column| column.name == "c"));
+    // and the next says what else is new
+    let second = running.next().await;
+    assert!(matches!(&second, Item::Mark(Mark { kind: MarkKind::Schema(_), .. })), "{second:?}");
+    running.stop().await;
+}
