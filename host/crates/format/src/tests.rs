@@ -1,4 +1,6 @@
+mod avro;
 mod formats;
+mod parquet;
 mod values;
 
 use std::sync::Arc;

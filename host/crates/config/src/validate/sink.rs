@@ -50,6 +50,8 @@ impl Check<'_> {
         let format = self.format(&format!("{path}.format"), format, matches!(kind, SinkKind::Kafka(_)));
         let mut kind = self.tombstones(path, &format, kind, tombstones);
         self.csv(path, &format, plugin_versions, &mut kind);
+        self.parquet(path, &format, &mut kind);
+        self.avro(path, &format, &kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         let when_slow = match when_slow {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
