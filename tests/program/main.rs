@@ -11,6 +11,7 @@ mod file_sink;
 mod hot_swap;
 mod kill_and_restart;
 mod memory;
+mod parquet;
 mod readme;
 mod rules;
 mod servers_start;

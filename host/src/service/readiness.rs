@@ -126,8 +126,10 @@ impl Watch {
         let source = &status.source;
         let silent = Duration::from_micros(now_us().saturating_sub(source.heard_us()).max(0).unsigned_abs());
         let patience = self.patience.as_secs();
-        let stuck =
-            self.sinks.iter().zip(&status.sinks).find(|(w, _)| w.owes_since.is_some_and(|since| now.duration_since(since) > self.patience));
+        let stuck = self.sinks.iter().zip(&status.sinks).find(|(w, sink)| {
+            let patience = self.patience + Duration::from_millis(sink.gathers_ms.get());
+            w.owes_since.is_some_and(|since| now.duration_since(since) > patience)
+        });
         let (state, reason) = if relaxed(&status.stopping) {
             (State::Stopping, "the pipeline drains and ends".to_owned())
         } else if !relaxed(&status.started) {
@@ -200,6 +202,9 @@ mod tests {
         // nothing became durable for longer than the patience
         assert_eq!(state(&watch, 61), State::Stalled);
         assert!(watch.readiness(&status, begin + Duration::from_secs(61)).reason.contains("`file`"));
+        // one that gathers for longer is given that time, too
+        status.sinks[0].gathers_ms.set(100_000);
+        assert_eq!((state(&watch, 160), state(&watch, 161)), (State::Idle, State::Stalled));
         status.sinks[0].durable.set(10);
         watch.look(&status, begin + Duration::from_secs(62));
         assert_eq!(state(&watch, 300), State::Idle);

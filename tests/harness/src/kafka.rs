@@ -40,6 +40,10 @@ pub struct Record {
     pub key: Option<String>,
     /// Value; `None` is a tombstone.
     pub value: Option<String>,
+    /// The key's bytes, whatever they are.
+    pub raw_key: Option<Vec<u8>>,
+    /// The value's.
+    pub raw_value: Option<Vec<u8>>,
     /// Headers in order.
     pub headers: Vec<(String, Option<String>)>,
 }
@@ -198,6 +202,8 @@ fn record(message: &impl Message) -> Record {
         offset: message.offset(),
         key: message.key().map(text),
         value: message.payload().map(text),
+        raw_key: message.key().map(<[u8]>::to_vec),
+        raw_value: message.payload().map(<[u8]>::to_vec),
         headers: message
             .headers()
             .map_or_else(Vec::new, |headers| headers.iter().map(|header| (header.key.to_owned(), header.value.map(text))).collect()),

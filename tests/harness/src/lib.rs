@@ -1,6 +1,6 @@
 //! Real servers and the real program, for the whole-program tests.
 //!
-//! - [`mariadb`], [`mysql`], [`kafka`]: servers on 127.0.0.1. `shared()` gives the one server of this test run: the first
+//! - [`mariadb`], [`mysql`], [`kafka`], [`registry`]: servers on 127.0.0.1. `shared()` gives the one server of this test run: the first
 //!   test that asks starts it, and it ends with the run. `start(options)` gives a server of the test's own, to be
 //!   configured, stopped and killed; it ends with the test, however that ends.
 //! - [`authority`]: certificates for servers and clients.
@@ -9,7 +9,8 @@
 //! - [`wait`]: waiting on conditions; tests never sleep.
 //!
 //! A test that needs a Kafka broker stands in a test binary whose name holds `kafka`, or in a module `with_kafka`: where no
-//! broker is to be had, `tests/run` leaves exactly those out, and says so.
+//! broker is to be had, `tests/run` leaves exactly those out, and says so. The same holds for a schema registry and modules
+//! `with_registry`, which stand inside of `with_kafka`.
 
 pub mod authority;
 pub mod database;
@@ -17,6 +18,7 @@ pub mod files;
 pub mod host;
 mod instance;
 pub mod kafka;
+pub mod registry;
 pub mod wait;
 mod watchdog;
 

@@ -11,6 +11,7 @@ mod security;
 mod start;
 mod topics;
 mod whole;
+mod with_registry;
 
 use std::{
     collections::BTreeMap,
@@ -62,11 +63,14 @@ impl Bench {
 
     /// A sink whose records have this format.
     fn open_in(settings: KafkaSink, format: Format) -> Self {
+        Self::open_settings(Settings { format, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) })
+    }
+
+    fn open_settings(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
         let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
         let limits = Limits::default();
-        let settings = Settings { format, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
         let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
         sink.resume().unwrap();
         let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();

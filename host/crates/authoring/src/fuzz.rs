@@ -20,7 +20,7 @@ pub fn rows_file(data: &[u8]) {
     let told = told(&batch);
     let again = Rows::from_batches([&batch]);
     assert!(again.batch(0, again.len()).is_ok_and(|again| self::told(&again) == told), "a batch's change is told otherwise");
-    for (_, format) in RecordFormat::ALL.into_iter().filter(|(_, format)| *format != RecordFormat::Csv) {
+    for (_, format) in RecordFormat::ALL.into_iter().filter(|(_, format)| format.is_json()) {
         let mut encoder = Encoder::new(format, "fuzz", "mysql");
         for change in &batch.changes {
             let parts = encoder.split(&batch, change).map_or_else(|| vec![*change], Vec::from);

@@ -1,5 +1,7 @@
 //! The form of delivered records: which format, and how it writes values.
 
+use super::registry::Registry;
+
 /// The form of a delivered record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordFormat {
@@ -21,11 +23,20 @@ pub enum RecordFormat {
     Dts,
     /// CSV: only in files.
     Csv,
+    /// Avro, with its schemas in a registry: only in Kafka.
+    Avro,
+    /// Parquet: only in files.
+    Parquet,
 }
 
 impl RecordFormat {
+    /// Whether its records are JSON.
+    pub fn is_json(self) -> bool {
+        !matches!(self, Self::Csv | Self::Avro | Self::Parquet)
+    }
+
     /// Every format, with its name in the pipeline file.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("debezium", Self::Debezium),
         ("debezium-flattened", Self::DebeziumFlattened),
         ("flat", Self::Flat),
@@ -35,6 +46,8 @@ impl RecordFormat {
         ("cloudevents", Self::CloudEvents),
         ("dts", Self::Dts),
         ("csv", Self::Csv),
+        ("avro", Self::Avro),
+        ("parquet", Self::Parquet),
     ];
 
     /// Whether it has a record of a changed schema.
@@ -63,6 +76,10 @@ pub struct Format {
     pub add_fields: Vec<AddedField>,
     /// DTS: how its own fields and the row's columns are called.
     pub naming: DtsNaming,
+    /// Avro: what stands around a row's values.
+    pub envelope: Envelope,
+    /// Avro: where its schemas are.
+    pub registry: Option<Box<Registry>>,
 }
 
 impl From<RecordFormat> for Format {
@@ -74,8 +91,20 @@ impl From<RecordFormat> for Format {
             deletes: Deletes::default(),
             add_fields: Vec::new(),
             naming: DtsNaming::default(),
+            envelope: Envelope::default(),
+            registry: None,
         }
     }
+}
+
+/// What stands around the values of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// Debezium's, with both images of the row.
+    #[default]
+    Debezium,
+    /// A few fields beside the columns.
+    Flat,
 }
 
 /// How values are written where a format leaves it open. The names are those of Debezium's settings.
@@ -107,6 +136,17 @@ impl ValueModes {
         labels: LabelMode::Labels,
         geometry: GeometryMode::Debezium,
         debezium: true,
+    };
+
+    /// The types of a typed format where they lose nothing.
+    pub const TYPED: Self = Self {
+        decimal: DecimalMode::Precise,
+        time: TimeMode::AdaptiveMicroseconds,
+        bigint_unsigned: BigintUnsignedMode::Precise,
+        binary: BinaryMode::Bytes,
+        labels: LabelMode::Labels,
+        geometry: GeometryMode::Ewkb,
+        debezium: false,
     };
 }
 

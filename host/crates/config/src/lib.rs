@@ -20,6 +20,7 @@ mod problem;
 mod quantity;
 mod raw;
 mod reader;
+mod registry;
 mod schema;
 mod secret;
 pub mod server;
@@ -33,7 +34,7 @@ use std::{io, path::Path};
 
 pub use document::MOST_BYTES;
 pub use format::{
-    AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, EnvelopeField, Format, GeometryMode, LabelMode,
+    AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, Format, GeometryMode, LabelMode,
     RecordFormat, TimeMode, ValueModes,
 };
 pub use kafka_option::refused_option;
@@ -44,6 +45,7 @@ pub use pipeline::{
     Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt,
     TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
+pub use registry::{Registry, RegistryLogin, Subject};
 pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};

@@ -387,6 +387,8 @@ pub enum FileRecords {
     Lines,
     /// CSV, with a folder for each table.
     Csv,
+    /// Parquet, with a folder for each table; files are finished together.
+    Parquet,
 }
 
 /// What a Kafka sink does with tables without a primary key.

@@ -1,4 +1,4 @@
-//! NDJSON or CSV files in a folder: rolled by size and time, optionally compressed, each change in them exactly once.
+//! NDJSON or CSV files in a folder (Parquet: [`parquet`]): rolled by size and time, optionally compressed, each change in them exactly once.
 //!
 //! Where a plugin chooses destinations, each has a folder inside the sink's, with rolled files of its own: a stream. An update
 //! whose row goes from one destination to another is a delete in the one and an insert in the other.
@@ -15,6 +15,7 @@ pub mod fuzz;
 mod journal;
 mod naming;
 mod output;
+mod parquet;
 mod paths;
 mod place;
 mod recovery;
@@ -29,6 +30,8 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+
+pub use parquet::ParquetResume;
 
 use naming::Naming;
 use paths::Paths;
@@ -120,6 +123,7 @@ impl FileResume {
         let format: Box<dyn FileFormat> = match settings.records {
             FileRecords::Lines => Box::new(Lines),
             FileRecords::Csv => Box::new(CsvLines),
+            FileRecords::Parquet => return Err(Error::new(ErrorKind::Internal, "Parquet files have a sink of their own")),
         };
         if settings.records == FileRecords::Csv {
             recovered.plain = recovered.plain.in_next_file();

@@ -18,6 +18,7 @@ fn extension(records: FileRecords) -> &'static str {
     match records {
         FileRecords::Lines => ".ndjson",
         FileRecords::Csv => ".csv",
+        FileRecords::Parquet => ".parquet",
     }
 }
 
@@ -41,7 +42,7 @@ impl Naming {
     pub fn parse(name: &str) -> Option<(Self, u64)> {
         let (rest, zstd) = name.strip_suffix(".zst").map_or((name, false), |rest| (rest, true));
         let of = |records| rest.strip_suffix(extension(records)).map(|stem| (stem, records));
-        let (stem, records) = of(FileRecords::Lines).or_else(|| of(FileRecords::Csv))?;
+        let (stem, records) = of(FileRecords::Lines).or_else(|| of(FileRecords::Csv)).or_else(|| of(FileRecords::Parquet))?;
         let (prefix, digits) = stem.rsplit_once('-')?;
         if digits.len() < 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
@@ -63,7 +64,7 @@ pub(super) fn is_folder(destination: &str) -> bool {
         !name.is_empty()
             && name.len() <= MOST_BYTES.1
             && !name.starts_with('.')
-            && ![".ndjson", ".ndjson.zst", ".csv", ".csv.zst"].iter().any(|end| name.ends_with(end))
+            && ![".ndjson", ".ndjson.zst", ".csv", ".csv.zst", ".parquet"].iter().any(|end| name.ends_with(end))
             && !name.contains('\\')
             && !name.contains(char::is_control)
     };

@@ -176,7 +176,7 @@ fn restore(folder: &Path, naming: &Naming, place: &Place, written: &Naming) -> R
     Ok(Start { bytes: place.bytes, records: place.records, opened_us: place.opened_us, ..fresh })
 }
 
-fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
+pub(super) fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
     let path = lock_path(folder, naming);
     Lock::take(&path).map_err(|e| match e {
         LockFault::Held(pid) => Error::new(

@@ -14,6 +14,7 @@ mod csv;
 mod destinations;
 mod formats;
 mod full_disk;
+mod parquet;
 mod paths;
 mod taken_away;
 mod visible;

@@ -15,12 +15,12 @@ use sluicegate_model::{
 };
 
 /// The type of values.
-struct Kind {
+pub(super) struct Kind {
     /// Connect's type.
-    of: &'static str,
+    pub(super) of: &'static str,
     /// Its name and version, if it is more than that.
-    name: Option<(&'static str, u8)>,
-    parameters: Vec<(&'static str, String)>,
+    pub(super) name: Option<(&'static str, u8)>,
+    pub(super) parameters: Vec<(&'static str, String)>,
 }
 
 impl Kind {
@@ -43,7 +43,7 @@ impl Kind {
 }
 
 /// The type of a column's values, unless it is an object.
-fn kind(column: &ColumnInfo, modes: &ValueModes) -> Kind {
+pub(super) fn kind(column: &ColumnInfo, modes: &ValueModes) -> Kind {
     use DataType::*;
     let native = &column.native_type;
     let connect = modes.time == TimeMode::Connect;
@@ -181,18 +181,18 @@ fn columns<'a>(columns: impl Iterator<Item = &'a ColumnInfo>, key: bool, modes: 
 }
 
 /// What the schemas of a table are called, without what is behind the last dot.
-fn base(table: &Table, origin: &Origin) -> String {
+pub(super) fn base(table: &Table, origin: &Origin) -> String {
     let name = &table.name;
     let parts = [Some(origin.pipeline.as_str()), Some(&name.database), name.schema.as_deref(), Some(&name.table)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(".")
 }
 
 /// The fields of `source` around those of the name and of the place in the log: type, whether it is optional, name.
-const SOURCE: [(&str, bool, &str); 4] =
+pub(super) const SOURCE: [(&str, bool, &str); 4] =
     [("string", false, "version"), ("string", false, "connector"), ("string", false, "name"), ("int64", false, "ts_ms")];
-const TIMES: [(&str, bool, &str); 4] =
+pub(super) const TIMES: [(&str, bool, &str); 4] =
     [("string", false, "db"), ("string", true, "sequence"), ("int64", true, "ts_us"), ("int64", true, "ts_ns")];
-const PLACE: [(&str, bool, &str); 8] = [
+pub(super) const PLACE: [(&str, bool, &str); 8] = [
     ("string", true, "table"),
     ("int64", false, "server_id"),
     ("string", true, "gtid"),
@@ -202,10 +202,13 @@ const PLACE: [(&str, bool, &str); 8] = [
     ("int64", true, "thread"),
     ("string", true, "query"),
 ];
-const TRANSACTION: [(&str, bool, &str); 3] =
+pub(super) const TRANSACTION: [(&str, bool, &str); 3] =
     [("string", false, "id"), ("int64", false, "total_order"), ("int64", false, "data_collection_order")];
-const ENVELOPE: [(&str, bool, &str); 4] =
+pub(super) const ENVELOPE: [(&str, bool, &str); 4] =
     [("string", false, "op"), ("int64", true, "ts_ms"), ("int64", true, "ts_us"), ("int64", true, "ts_ns")];
+
+/// What `snapshot` in `source` may be.
+pub(super) const SNAPSHOTS: &str = "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
 
 const SNAPSHOT: &str = "{\"type\":\"string\",\"optional\":true,\"name\":\"io.debezium.data.Enum\",\"version\":1,\"parameters\":{\"allowed\":\
     \"true,first,first_in_data_collection,last_in_data_collection,last,false,incremental\"},\"default\":\"false\",\"field\":\"snapshot\"}";

@@ -25,6 +25,11 @@ pub trait Format: Send {
     fn check(&self, _table: &Table) -> Result<()> {
         Ok(())
     }
+
+    /// Bytes in front of each record and each key that name its schema. Then [`TableEncoder::aim`] has to be called.
+    fn framing(&self) -> usize {
+        0
+    }
 }
 
 /// Turns the changes of one table version into records. Everything that is constant for the table is made with it, so that for each row
@@ -44,6 +49,9 @@ pub trait TableEncoder: Send {
     fn split(&self, _change: &Change) -> Option<[Change; 2]> {
         None
     }
+
+    /// The topic that what is encoded next goes to: of a format whose records depend on it.
+    fn aim(&mut self, _topic: &Arc<str>) {}
 
     /// What a file of such records begins with. Then a file holds records of tables with the same beginning only.
     fn file_header(&self) -> Option<&[u8]> {
@@ -136,7 +144,23 @@ impl Encoder {
 
     /// The encoders of a format.
     pub fn of(format: impl Format + 'static) -> Self {
-        Self { format: Box::new(format), tables: Vec::new(), by_address: HashMap::new(), recent: Vec::new() }
+        Self::boxed(Box::new(format))
+    }
+
+    /// The same.
+    pub fn boxed(format: Box<dyn Format>) -> Self {
+        Self { format, tables: Vec::new(), by_address: HashMap::new(), recent: Vec::new() }
+    }
+
+    /// As [`Format::framing`].
+    pub fn framing(&self) -> usize {
+        self.format.framing()
+    }
+
+    /// As [`TableEncoder::aim`], of a table.
+    pub fn aim(&mut self, table: &Arc<Table>, topic: &Arc<str>) {
+        let number = self.look_up(table, usize::MAX);
+        self.tables[number].1.aim(topic);
     }
 
     /// The encoder of `batch.tables[index]`.

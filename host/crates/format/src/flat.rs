@@ -117,6 +117,12 @@ fn place(table: &[u8], versions: &[u8], stamp: &Stamp<'_>, out: &mut Vec<u8>) {
 
 /// A column's name, moved out of the way of ours.
 pub(super) fn member_name(column: &str) -> String {
+    member_name_beside(column, &[])
+}
+
+/// The same beside further members of ours.
+pub(super) fn member_name_beside(column: &str, further: &[&str]) -> String {
     let bare = column.trim_start_matches('_');
-    if bare.len() < column.len() && RESERVED.contains(&bare) { format!("_{column}") } else { column.to_owned() }
+    let ours = RESERVED.contains(&bare) || further.contains(&bare);
+    if bare.len() < column.len() && ours { format!("_{column}") } else { column.to_owned() }
 }

@@ -78,6 +78,17 @@ pub(super) enum Width {
     Wide,
 }
 
+impl Width {
+    /// Whether a number has room.
+    pub(super) fn holds(self, number: i64) -> bool {
+        match self {
+            Self::Narrow => i32::try_from(number).is_ok(),
+            Self::Day => (0..86_400_000).contains(&number),
+            Self::Wide => true,
+        }
+    }
+}
+
 /// What is written of a geometry.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum GeometryForm {
@@ -90,7 +101,7 @@ pub(super) enum GeometryForm {
 }
 
 /// The unit that so many digits of a fraction ask for.
-fn unit(digits: u32) -> Unit {
+pub(super) fn unit(digits: u32) -> Unit {
     match digits {
         0..=3 => Unit::Millis,
         4..=6 => Unit::Micros,
@@ -99,7 +110,7 @@ fn unit(digits: u32) -> Unit {
 }
 
 /// Digits of a second's fraction that a column's values may have.
-fn fraction_digits(column: &ColumnInfo) -> u32 {
+pub(super) fn fraction_digits(column: &ColumnInfo) -> u32 {
     let native = &column.native_type;
     native.fraction_digits().unwrap_or_else(|| match native.name() {
         "" => 6,
@@ -231,6 +242,11 @@ impl Form {
             return true;
         }
         name.before_literal(out);
+        self.literal(column, row, nullable, out)
+    }
+
+    /// The same without a name, of a form that is not [`Self::Own`].
+    pub(super) fn literal(&self, column: &Column, row: usize, nullable: bool, out: &mut Vec<u8>) -> bool {
         match &column.values {
             Values::Text(text) => self.text(text.get(row), nullable, out),
             Values::Bytes(bytes) => self.bytes(bytes.get(row), out),
@@ -295,12 +311,7 @@ impl Form {
             },
             Self::Time(unit, width) => {
                 let number = temporal::time(value)? / unit.nanos();
-                let fits = match width {
-                    Width::Narrow => i32::try_from(number).is_ok(),
-                    Width::Day => (0..86_400_000).contains(&number),
-                    Width::Wide => true,
-                };
-                signed(fits.then_some(number)?, out);
+                signed(width.holds(number).then_some(number)?, out);
             }
             Self::SinceEpoch(unit) => match temporal::datetime(value) {
                 Read::Value((days, nanos)) => signed(temporal::since_epoch(days, nanos, *unit)?, out),

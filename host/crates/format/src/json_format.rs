@@ -130,6 +130,7 @@ impl Format for JsonFormat {
             RecordFormat::CloudEvents => self.encoder_of(table, CloudEvents::new(table, options)),
             RecordFormat::Dts => self.encoder_of(table, Dts::new(table, options.format.naming)),
             RecordFormat::Csv => CsvFormat.table(table),
+            RecordFormat::Avro | RecordFormat::Parquet => Box::new(Refused { format: self.clone(), table: table.clone() }),
         }
     }
 

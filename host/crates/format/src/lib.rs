@@ -2,11 +2,12 @@
 //!
 //! A [`Format`] makes a [`TableEncoder`] for each table version; a [`FileFormat`] says how records stand in a file. The program's own
 //! formats are JSON: [`json`] and [`form`] say how values are written, a [`record::Record`] (`debezium`, `flat`, `maxwell`, …) what stands
-//! around them. `docs/formats.md` tells users the same with examples.
+//! around them. [`avro`] has schemas of its own, and [`parquet`] no records one by one. `docs/formats.md` tells users the same with examples.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod avro;
 mod canal;
 mod cloud_events;
 mod connect;
@@ -27,6 +28,7 @@ mod json;
 mod json_format;
 mod key;
 mod maxwell;
+mod parquet;
 mod partition_key;
 mod record;
 mod row;
@@ -35,10 +37,12 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 
+pub use avro::{AvroFormat, SchemaIds};
 pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};
 pub use json_format::JsonFormat;
+pub use parquet::{ParquetFile, ParquetFormat, ParquetRows, ParquetTable};
 pub use partition_key::PartitionKey;
 
 use sluicegate_model::change::Operation;

@@ -1,4 +1,6 @@
+mod avro;
 mod formats;
+mod parquet;
 mod schema_changes;
 mod values;
 

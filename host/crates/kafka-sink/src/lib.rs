@@ -13,6 +13,7 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod aim;
 mod client;
 mod creation;
 mod foresee;
@@ -50,6 +51,7 @@ pub use foresee::{Foreseen, foresee};
 pub use resume::KafkaResume;
 pub use topic::metric;
 
+use aim::aim;
 use client::{Client, Failure, Reports, is_record};
 use creation::Creation;
 use headers::{ChangeHeaders, Told};
@@ -90,6 +92,8 @@ pub struct KafkaSink {
     client: Client,
     settings: Settings,
     encoder: Encoder,
+    /// Bytes that name a record's schema in front of it, and of its key; then the format is told the topic.
+    framing: usize,
     topics: Topics,
     partitions: Partitions,
     keys: KeyPlans,
@@ -135,6 +139,7 @@ impl KafkaSink {
             keys: KeyPlans::default(),
             headers: ChangeHeaders::new(&settings.headers),
             settings,
+            framing: encoder.framing(),
             encoder,
             sizes,
             patience: limits.connect_timeout,
@@ -186,12 +191,15 @@ impl KafkaSink {
             images.into_iter().try_for_each(|row| plan.check(rows, row, route.partial))?;
         }
         if after {
+            self.aim_at_row(batch, change, change.after, &route)?;
             write_key(&mut self.encoder, plan.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
+            self.aim_at_row(batch, change, change.before, &route)?;
             write_key(&mut self.encoder, plan.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
-        let other_key = self.buffers.key != self.buffers.old_key;
+        // which schema a key has may follow from its topic
+        let other_key = self.buffers.key.get(self.framing..) != self.buffers.old_key.get(self.framing..);
         let mut other_shard = false;
         if let Partition::Columns(columns) = &plan.partition {
             let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
@@ -214,6 +222,7 @@ impl KafkaSink {
         let mut records = Records { keyed: plan.key != Key::None, tombstone: plan.tombstones, leaving: true, gone: None, came: None };
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
+                aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
                 records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
@@ -227,12 +236,15 @@ impl KafkaSink {
                     old = self.place(batch, &delete, change.before, &route)?;
                     new = self.place(batch, &insertion, change.after, &route)?;
                 }
+                self.write_keys_again(batch, change, plan.key, &old.topic, &new.topic)?;
                 let Buffers { key, old_key, value, old_value, .. } = &mut self.buffers;
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
+                aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
                 records.leaving = self.encoder.value(batch, &delete, old_value)?;
+                aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
                 self.encoder.value(batch, &insertion, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
             }
@@ -242,6 +254,7 @@ impl KafkaSink {
                 (records.gone, records.came, records.tombstone) = (Some(old), Some(new), false);
             }
             (_, _, Some(new)) => {
+                aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
                 self.encoder.value(batch, change, &mut self.buffers.value)?;
                 records.came = Some(new);
             }
@@ -492,6 +505,9 @@ impl Sink for KafkaSink {
         let variant = Variant::of_truncate(self.topics.template(), truncate.event.time_us);
         let topic = self.topics.topic(number, table.destination.as_deref(), variant)?;
         let topic = topic.ok_or_else(|| bad_destination(&table.name).with_kind(ErrorKind::Sink))?;
+        if self.framing > 0 {
+            self.encoder.aim(table, &topic);
+        }
         let Truncate { event, transaction, .. } = truncate;
         let told = Told { operation: "truncate", lane: &mark.lane, event, transaction, row: 0 };
         let headers = self.headers.as_mut().and_then(|headers| headers.add(&told, None));

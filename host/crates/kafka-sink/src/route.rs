@@ -65,8 +65,8 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// Where the row's record goes, and its headers: those of the table's columns, then the plugins' versions.
-    pub(super) fn place(&mut self, batch: &Batch, change: &Change, row: u32, route: &Route) -> Result<Place> {
+    /// The topic of the row's record.
+    pub(super) fn topic_of(&mut self, batch: &Batch, change: &Change, row: u32, route: &Route) -> Result<Arc<str>> {
         let dangling = || Error::new(ErrorKind::Internal, "a change of a table or an event that the batch does not have");
         let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
         let topic = match &route.target {
@@ -79,7 +79,13 @@ impl KafkaSink {
                 self.topics.topic(route.table, own.or(rows.table.destination.as_deref()), variant)?
             }
         };
-        let topic = topic.ok_or_else(|| bad_destination(&rows.table.name))?;
+        topic.ok_or_else(|| bad_destination(&rows.table.name))
+    }
+
+    /// Where the row's record goes, and its headers: those of the table's columns, those of the change, then the plugins' versions.
+    pub(super) fn place(&mut self, batch: &Batch, change: &Change, row: u32, route: &Route) -> Result<Place> {
+        let dangling = || Error::new(ErrorKind::Internal, "a change of an event that the batch does not have");
+        let topic = self.topic_of(batch, change, row, route)?;
         let partition = match &route.plan.partition {
             Partition::Key => None,
             Partition::First => Some(0),

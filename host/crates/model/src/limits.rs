@@ -39,6 +39,27 @@ pub const KAFKA_TOPIC_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a Kafka sink goes by an access token that does not say until when it counts: then it looks for a new one.
 pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
 
+/// Schemas whose ids in a registry a sink remembers; past this it asks anew.
+pub const REGISTRY_IDS: usize = 10_000;
+
+/// How long a sink goes by a registry's refusal of a schema before it asks again.
+pub const REGISTRY_REFUSAL: Duration = Duration::from_secs(30);
+
+/// The first and the longest pause between two requests to a registry that is away; pauses double.
+pub const REGISTRY_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Bytes of a registry's answer, at most: a schema comes back with its id where it has to be there already.
+pub const REGISTRY_ANSWER_BYTES: u64 = 16 << 20;
+
+/// Rows of a row group of a Parquet file, at most.
+pub const PARQUET_GROUP_ROWS: usize = 1 << 20;
+
+/// Bytes of a row group before compression, at most; one larger row is a group by itself.
+pub const PARQUET_GROUP_BYTES: usize = 16 << 20;
+
+/// Bytes of rows that a sink of Parquet files gathers for all its tables; past that the largest row group is written.
+pub const PARQUET_BYTES: usize = 64 << 20;
+
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.
 pub const PLUGIN_HANDLES: usize = 4096;

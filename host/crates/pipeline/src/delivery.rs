@@ -129,7 +129,8 @@ impl Delivery {
                         self.commit()?;
                     }
                     let wait = match self.has_moved() {
-                        true => Some(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
+                        true if self.sink.is_ripe() => Some(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
+                        true => Some(SINK_IDLE_INTERVAL),
                         false => every,
                     };
                     match rest {
@@ -176,7 +177,8 @@ impl Delivery {
                     Turn::Joined => return Ok(Outcome::Joined),
                 }
             }
-            let due_now = ended.is_some() || Instant::now() >= due || (self.budget.is_waited_for() && self.sink.held() > 0);
+            let due_now =
+                ended.is_some() || (Instant::now() >= due && self.sink.is_ripe()) || (self.budget.is_waited_for() && self.sink.held() > 0);
             if due_now {
                 if self.reached.has_moved() {
                     self.commit()?;

@@ -2,10 +2,13 @@
 
 mod found;
 
-use sluicegate_config::{OnError, Pipeline, SinkKind, Source, WhenSlow};
+use sluicegate_config::{FileRecords, OnError, Pipeline, SinkKind, Source, WhenSlow};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    limits::{self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, MACHINE_SHARE, PROCESS_BYTES},
+    limits::{
+        self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, MACHINE_SHARE, PARQUET_BYTES,
+        PARQUET_GROUP_BYTES, PROCESS_BYTES,
+    },
 };
 
 /// The shares of a pipeline's process.
@@ -119,6 +122,8 @@ pub(super) fn of_one_apart(limits: &bounds::Limits) -> usize {
 /// Buffers of a sink.
 fn sink_bytes(kind: &SinkKind, on_error: OnError, limits: &bounds::Limits) -> usize {
     match kind {
+        // what is gathered, and once more while a row group is written
+        SinkKind::File(file) if file.records == FileRecords::Parquet => PARQUET_BYTES + PARQUET_GROUP_BYTES,
         SinkKind::Stdout | SinkKind::File(_) => 2 * limits.sink_buffer_bytes + ENCODED_BYTES,
         // where a record may fail without stopping the pipeline, the batches are kept, too
         SinkKind::Kafka(_) => limits.kafka_queue_bytes * if on_error == OnError::Stop { 1 } else { 2 } + ENCODED_BYTES,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sluicegate_config::{PluginVersions, Sink as Settings, SinkKind};
+use sluicegate_config::{FileRecords, PluginVersions, RecordFormat, Sink as Settings, SinkKind};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_file_sink::FileResume;
-use sluicegate_format::{Encoder, JsonFormat};
+use sluicegate_file_sink::{FileResume, ParquetResume};
+use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat, ParquetFormat};
 use sluicegate_kafka_sink::KafkaResume;
 use sluicegate_model::{Result, limits::Limits};
+use sluicegate_registry::Registry;
 use sluicegate_sink::{Numbers, Policy, Resume, StdoutResume};
 use sluicegate_status::Status;
 
@@ -32,6 +33,9 @@ pub fn resume(
     let (row, state) = (state, state.filter(|s| !s.is_empty()));
     Ok(match &sink.kind {
         SinkKind::Stdout => Box::new(StdoutResume::new(policy, limits.sink_buffer_bytes, numbers)),
+        SinkKind::File(file) if file.records == FileRecords::Parquet => {
+            Box::new(ParquetResume::new(file, sink.plugin_versions == PluginVersions::Member, policy, state, limits, numbers))
+        }
         SinkKind::File(file) => Box::new(FileResume::new(file, policy, state, limits, numbers)),
         SinkKind::Kafka(kafka) => {
             Box::new(KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, row, limits, numbers))
@@ -41,21 +45,37 @@ pub fn resume(
 
 /// What makes the sink's records. `pipeline` and `connector` stand in them.
 pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Encoder {
-    format(sink, pipeline, connector, limits).encoder()
+    Encoder::boxed(format(sink, pipeline, connector, limits))
 }
 
 /// The format of the sink's records.
-pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> JsonFormat {
+pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Box<dyn Format> {
+    let member = sink.plugin_versions == PluginVersions::Member;
+    if sink.format.record == RecordFormat::Parquet {
+        return Box::new(ParquetFormat);
+    }
+    if let Some(registry) = registry(sink, limits) {
+        let format = AvroFormat::new(&sink.format, pipeline, connector, Arc::new(registry)).bounded(limits);
+        return Box::new(if member { format.with_versions() } else { format });
+    }
     let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
-    let format = if sink.plugin_versions == PluginVersions::Member { format.with_versions() } else { format };
+    let format = if member { format.with_versions() } else { format };
     let format = if sink.schema_changes { format.with_schema_changes() } else { format };
-    match &sink.kind {
+    Box::new(match &sink.kind {
         SinkKind::Kafka(kafka) => format.with_headers_beside().with_keys(&kafka.keys),
         SinkKind::Stdout | SinkKind::File(_) => format,
+    })
+}
+
+/// The registry of a sink's schemas: it may be away for as long as a broker.
+fn registry(sink: &Settings, limits: &Limits) -> Option<Registry> {
+    match (&sink.format.registry, &sink.kind) {
+        (Some(settings), SinkKind::Kafka(kafka)) => Some(Registry::new(settings, kafka.delivery_timeout, limits.connect_timeout)),
+        _ => None,
     }
 }
 
-/// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers.
+/// Checks, without a trace, that the sink can be used: the folder can be written, a broker answers, and a registry if there is one.
 ///
 /// # Errors
 /// `Precheck`, with what to do about it.
@@ -63,6 +83,9 @@ pub fn precheck(sink: &Settings, limits: &Limits) -> Result<()> {
     match &sink.kind {
         SinkKind::Stdout => Ok(()),
         SinkKind::File(file) => sluicegate_file_sink::precheck(file),
-        SinkKind::Kafka(kafka) => sluicegate_kafka_sink::precheck(kafka, limits),
+        SinkKind::Kafka(kafka) => {
+            sluicegate_kafka_sink::precheck(kafka, limits)?;
+            registry(sink, limits).map_or(Ok(()), |registry| registry.precheck())
+        }
     }
 }

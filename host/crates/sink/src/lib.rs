@@ -91,6 +91,12 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Whether the pipeline's interval is enough for a `commit`: one ends what takes a while to be worth it. The end of the stream asks for
+    /// one in any case.
+    fn is_ripe(&self) -> bool {
+        true
+    }
+
     /// The state of a sink that keeps its progress itself.
     fn first_state(&self) -> Result<Option<SinkState>> {
         Ok(None)
@@ -157,6 +163,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn stored(&mut self) -> Result<()> {
         self.guard(S::stored)
+    }
+
+    fn is_ripe(&self) -> bool {
+        self.sink.is_ripe()
     }
 
     fn first_state(&self) -> Result<Option<SinkState>> {

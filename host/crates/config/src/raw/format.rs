@@ -11,6 +11,8 @@ use serde::{
     },
 };
 
+use super::registry::RawRegistry;
+
 /// The form of a record.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +37,10 @@ pub(crate) enum RawFormatName {
     Dts,
     /// CSV: only in files.
     Csv,
+    /// Avro, with its schemas in a registry: only in Kafka.
+    Avro,
+    /// Parquet: only in files.
+    Parquet,
 }
 
 /// A format with options. Each is of some formats only.
@@ -48,7 +54,7 @@ pub(crate) struct RawFormatOptions {
     /// Of `debezium`: whether each record carries its schema (`schema` and `payload`). Default: false.
     pub schemas: Option<bool>,
     /// What the settings of values below are that are not set: `sluicegate` (text) or `debezium` (the defaults of its MySQL
-    /// connector). Default: `debezium` with `schemas`, otherwise `sluicegate`.
+    /// connector). Default: `debezium` with `schemas` and in `avro`, otherwise `sluicegate`.
     pub value_defaults: Option<RawValueDefaults>,
     /// DECIMAL: `string`, `precise` (bytes of the unscaled number) or `double`.
     pub decimal_handling_mode: Option<RawDecimalMode>,
@@ -76,6 +82,31 @@ pub(crate) struct RawFormatOptions {
     /// Of `dts`: `new` (`new_dts_sync_dts_record_id`) or `previous` (`dts_record_id`, and `dts_` in front of the columns).
     /// Default: `new`.
     pub naming: Option<RawDtsNaming>,
+    /// Of `avro`: `debezium` (its envelope) or `flat` (the row's columns and a few `_` fields). Default: `debezium`.
+    pub envelope: Option<RawEnvelope>,
+    /// Of `avro`: the registry of its schemas.
+    pub registry: Option<RawRegistry>,
+    /// Of `avro`: what a schema's subject is made of: the `topic`, the `record`'s name or both, `topic-record`. Default: `topic`.
+    pub subject: Option<RawSubject>,
+}
+
+/// What stands around the values of a row.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Envelope")]
+pub(crate) enum RawEnvelope {
+    Debezium,
+    Flat,
+}
+
+/// What the subject of a schema is made of.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Subject")]
+pub(crate) enum RawSubject {
+    Topic,
+    Record,
+    TopicRecord,
 }
 
 /// What the settings of values are that are not set.
@@ -193,6 +224,9 @@ impl RawFormat {
             add_fields: Vec::new(),
             add_fields_prefix: None,
             naming: None,
+            envelope: None,
+            registry: None,
+            subject: None,
         })
     }
 }

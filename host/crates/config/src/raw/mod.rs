@@ -7,6 +7,7 @@ mod kafka_security;
 mod keys;
 mod limits;
 mod plugin;
+mod registry;
 mod secret;
 mod sink;
 mod snapshot;
@@ -20,14 +21,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use format::{
-    RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawFormat, RawFormatName, RawFormatOptions,
-    RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
+    RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
+    RawFormatOptions, RawGeometryMode, RawLabelMode, RawSubject, RawTimeMode, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
 pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
 pub(super) use keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
+pub(super) use registry::RawRegistry;
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
     RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,

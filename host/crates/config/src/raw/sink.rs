@@ -140,7 +140,7 @@ pub(crate) struct RawFileSink {
     /// When a file is closed and the next one begun.
     #[serde(default)]
     pub roll: RawRoll,
-    /// zstd level, 1 to 19; files then end in `.zst`. Default: no compression.
+    /// zstd level, 1 to 19; files then end in `.zst`, but for Parquet. Default: no compression; Parquet: Snappy.
     #[schemars(range(min = 1, max = 19))]
     pub zstd: Option<i32>,
 }
@@ -152,7 +152,7 @@ pub(crate) struct RawFileSink {
 pub(crate) struct RawRoll {
     /// After this many bytes on disk. Default: `256MiB`.
     pub bytes: Option<Size>,
-    /// After this time, if it holds anything. Default: never.
+    /// After this time, if it holds anything. Parquet: when all files are finished. Default: never; Parquet: `60s`.
     pub every: Option<Time>,
 }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    AddedField, BinaryMode, DecimalMode, Deletes, DtsNaming, EnvelopeField, Format, GeometryMode, LabelMode, RecordFormat, TimeMode,
-    ValueModes,
+    AddedField, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, Format, GeometryMode, LabelMode, RecordFormat,
+    RegistryLogin, Secret, Subject, TimeMode, ValueModes,
 };
 
 fn of_sink(kind: &str, format: &str) -> Result<Format> {
@@ -22,7 +22,7 @@ fn refused(kind: &str, format: &str, what: &str) {
 
 #[test]
 fn a_format_is_a_word_or_a_mapping_with_its_options() {
-    for (name, record) in RecordFormat::ALL.into_iter().filter(|(_, record)| *record != RecordFormat::Csv) {
+    for (name, record) in RecordFormat::ALL.into_iter().filter(|(_, record)| record.is_json()) {
         assert_eq!(kafka(name), Format::from(record), "{name}");
         assert_eq!(kafka(&format!("{{ type: {name} }}")), Format::from(record), "{name}");
         assert_eq!(record.name(), name);
@@ -116,4 +116,41 @@ fn changes_of_schemas_are_told_where_the_source_logs_them_and_the_format_has_a_r
     let text = text.replace(", schema_changes: told", "");
     let Source::MySql(source) = loaded(&text).unwrap().source else { panic!("not MySQL") };
     assert!(!source.schema_changes);
+}
+
+#[test]
+fn avro_has_a_registry_and_an_envelope() {
+    let given = kafka(
+        "{ type: avro, registry: { url: 'https://one:8081/, http://two/api', user: u, password: p, register: false }, subject: topic-record }",
+    );
+    let registry = given.registry.as_deref().unwrap();
+    assert_eq!(registry.urls, ["https://one:8081", "http://two/api"]);
+    assert_eq!(registry.login, RegistryLogin::Basic { user: "u".into(), password: Secret::new("p") });
+    assert_eq!((registry.register, registry.subject), (false, Subject::TopicRecord));
+    assert_eq!((given.envelope, given.values), (Envelope::Debezium, ValueModes::DEBEZIUM));
+    let flat = kafka("{ type: avro, envelope: flat, registry: { url: 'http://r', token: t } }");
+    assert_eq!((flat.envelope, flat.values), (Envelope::Flat, ValueModes::TYPED));
+    assert_eq!(flat.registry.unwrap().login, RegistryLogin::Bearer(Secret::new("t")));
+    for (sink, format, what) in [
+        ("kafka", "avro", "none is named"),
+        ("file", "{ type: avro, registry: { url: 'http://r' } }", "is for Kafka"),
+        ("stdout", "{ type: avro, registry: { url: 'http://r' } }", "is for Kafka"),
+        ("kafka", "{ type: flat, registry: { url: 'http://r' } }", "has no such option"),
+        ("kafka", "{ type: flat, envelope: flat }", "has no such option"),
+        ("kafka", "{ type: avro, registry: { url: r } }", "not the address"),
+        ("kafka", "{ type: avro, registry: { url: 'http://u:p@r' } }", "stands in logs"),
+        ("kafka", "{ type: avro, registry: { url: 'http://r', user: u } }", "password is missing"),
+        ("kafka", "{ type: avro, registry: { url: 'http://r', password: p } }", "account is missing"),
+        ("kafka", "{ type: avro, registry: { url: 'http://r', user: u, password: p, token: t } }", "an account, too"),
+        ("kafka", "{ type: avro, registry: { url: 'http://r', ca_file: ca.pem } }", "not encrypted"),
+        ("kafka", "{ type: avro, registry: { url: 'https://r', cert_file: c.pem } }", "private key is missing"),
+        ("kafka", "{ type: avro, bigint_unsigned_handling_mode: exact, registry: { url: 'http://r' } }", "no type of unsigned numbers"),
+    ] {
+        let sink = match sink {
+            "kafka" => "type: kafka, brokers: b",
+            "file" => "type: file, folder: f",
+            other => &format!("type: {other}"),
+        };
+        refused(sink, format, what);
+    }
 }

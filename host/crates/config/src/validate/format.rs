@@ -1,20 +1,28 @@
 //! A sink's format: its options belong to it, and fit the sink.
 
+use std::time::Duration;
+
 use super::{
     super::{
-        AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, EnvelopeField, FileRecords, Format, GeometryMode,
-        KeyColumns, Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
+        AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, FileRecords, Format,
+        GeometryMode, KeyColumns, Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
         raw::{
-            RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawFormat, RawFormatName, RawFormatOptions,
-            RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
+            RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
+            RawFormatOptions, RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
         },
     },
     check::Check,
 };
 
 /// Formats that write values as the settings of values say.
-const WITH_VALUE_MODES: [RecordFormat; 5] =
-    [RecordFormat::Debezium, RecordFormat::DebeziumFlattened, RecordFormat::Flat, RecordFormat::Plain, RecordFormat::CloudEvents];
+const WITH_VALUE_MODES: [RecordFormat; 6] = [
+    RecordFormat::Debezium,
+    RecordFormat::DebeziumFlattened,
+    RecordFormat::Flat,
+    RecordFormat::Plain,
+    RecordFormat::CloudEvents,
+    RecordFormat::Avro,
+];
 
 impl Check<'_> {
     /// The format of a sink. `kafka`: whether it is one that has records without values.
@@ -23,12 +31,16 @@ impl Check<'_> {
         let record = record(raw.name);
         self.belong(path, record, &raw);
         let schemas = raw.schemas.unwrap_or_default();
-        let values = value_modes(&raw, schemas);
-        if schemas && values.bigint_unsigned == BigintUnsignedMode::Exact {
+        let envelope = match raw.envelope {
+            None | Some(RawEnvelope::Debezium) => Envelope::Debezium,
+            Some(RawEnvelope::Flat) => Envelope::Flat,
+        };
+        let values = value_modes(&raw, schemas || record == RecordFormat::Avro, envelope);
+        if (schemas || record == RecordFormat::Avro) && values.bigint_unsigned == BigintUnsignedMode::Exact {
             self.refuse(
                 format!("{path}.bigint_unsigned_handling_mode"),
                 "a schema has no type of unsigned numbers of 64 bits",
-                "write `long` or `precise`, or leave `schemas` out",
+                if schemas { "write `long` or `precise`, or leave `schemas` out" } else { "write `long` or `precise`" },
             );
         }
         Format {
@@ -41,13 +53,15 @@ impl Check<'_> {
                 None | Some(RawDtsNaming::New) => DtsNaming::New,
                 Some(RawDtsNaming::Previous) => DtsNaming::Previous,
             },
+            envelope,
+            registry: self.registry(path, record, raw.registry, raw.subject).map(Box::new),
         }
     }
 
     /// Refuses options of other formats.
     fn belong(&mut self, path: &str, record: RecordFormat, raw: &RawFormatOptions) {
-        use RecordFormat::{Debezium, DebeziumFlattened, Dts, Plain};
-        let given: [(&str, bool, &[RecordFormat]); 12] = [
+        use RecordFormat::{Avro, Debezium, DebeziumFlattened, Dts, Plain};
+        let given: [(&str, bool, &[RecordFormat]); 15] = [
             ("schemas", raw.schemas.is_some(), &[Debezium]),
             ("value_defaults", raw.value_defaults.is_some(), &WITH_VALUE_MODES),
             ("decimal_handling_mode", raw.decimal_handling_mode.is_some(), &WITH_VALUE_MODES),
@@ -60,6 +74,9 @@ impl Check<'_> {
             ("add_fields", !raw.add_fields.is_empty(), &[DebeziumFlattened]),
             ("add_fields_prefix", raw.add_fields_prefix.is_some(), &[DebeziumFlattened]),
             ("naming", raw.naming.is_some(), &[Dts]),
+            ("envelope", raw.envelope.is_some(), &[Avro]),
+            ("registry", raw.registry.is_some(), &[Avro]),
+            ("subject", raw.subject.is_some(), &[Avro]),
         ];
         for (option, _, formats) in given.into_iter().filter(|(_, given, formats)| *given && !formats.contains(&record)) {
             let names: Vec<String> = formats.iter().map(|format| format!("`{}`", format.name())).collect();
@@ -147,6 +164,49 @@ impl Check<'_> {
         }
     }
 
+    /// Has Parquet in files only, which are finished at intervals.
+    pub(super) fn parquet(&mut self, path: &str, format: &Format, kind: &mut SinkKind) {
+        if format.record != RecordFormat::Parquet {
+            return;
+        }
+        match kind {
+            SinkKind::File(file) => {
+                file.records = FileRecords::Parquet;
+                let every = *file.roll.every.get_or_insert(PARQUET_EVERY);
+                if every > LONGEST_PARQUET {
+                    self.refuse(
+                        format!("{path}.roll.every"),
+                        "the checkpoint would not move for longer than a day",
+                        "write at most `24h`: Parquet files are durable when they are finished",
+                    );
+                }
+            }
+            SinkKind::Stdout | SinkKind::Kafka(_) => {
+                self.refuse(format!("{path}.format"), "Parquet is for files", "use a sink of `type: file`, or another format");
+            }
+        }
+    }
+
+    /// Has Avro in Kafka only, with the primary key as the key.
+    pub(super) fn avro(&mut self, path: &str, format: &Format, kind: &SinkKind) {
+        if format.record != RecordFormat::Avro {
+            return;
+        }
+        let SinkKind::Kafka(kafka) = kind else {
+            self.refuse(format!("{path}.format"), "Avro with a registry is for Kafka", "use a sink of `type: kafka`, or another format");
+            return;
+        };
+        let chosen = |key: &KeyColumns| matches!(key, KeyColumns::Columns(_));
+        let mut rules = kafka.keys.per_table.iter().filter_map(|rule| rule.key.as_ref());
+        if chosen(&kafka.keys.key) || rules.any(chosen) {
+            self.refuse(
+                format!("{path}.key"),
+                "records of `avro` have the primary key as their key",
+                "remove the columns, or use another format",
+            );
+        }
+    }
+
     /// Lets the format decide about tombstones where it does.
     pub(super) fn tombstones(&mut self, path: &str, format: &Format, kind: SinkKind, given: Option<bool>) -> SinkKind {
         match kind {
@@ -181,6 +241,10 @@ impl Check<'_> {
     }
 }
 
+/// How often Parquet files are finished, and how seldom they may be.
+const PARQUET_EVERY: Duration = Duration::from_secs(60);
+const LONGEST_PARQUET: Duration = Duration::from_secs(24 * 3600);
+
 /// The member of a flattened record that says that its row was deleted.
 const DELETED: &str = "__deleted";
 
@@ -195,12 +259,15 @@ fn record(name: RawFormatName) -> RecordFormat {
         RawFormatName::CloudEvents => RecordFormat::CloudEvents,
         RawFormatName::Dts => RecordFormat::Dts,
         RawFormatName::Csv => RecordFormat::Csv,
+        RawFormatName::Avro => RecordFormat::Avro,
+        RawFormatName::Parquet => RecordFormat::Parquet,
     }
 }
 
-fn value_modes(raw: &RawFormatOptions, schemas: bool) -> ValueModes {
+fn value_modes(raw: &RawFormatOptions, schemas: bool, envelope: Envelope) -> ValueModes {
     let defaults = match raw.value_defaults {
         Some(RawValueDefaults::Debezium) => ValueModes::DEBEZIUM,
+        None if schemas && envelope == Envelope::Flat => ValueModes::TYPED,
         None if schemas => ValueModes::DEBEZIUM,
         None | Some(RawValueDefaults::Sluicegate) => ValueModes::default(),
     };

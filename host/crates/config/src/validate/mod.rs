@@ -7,6 +7,7 @@ mod keys;
 mod labels;
 mod limits;
 mod plugin;
+mod registry;
 mod routing;
 mod server;
 mod sink;

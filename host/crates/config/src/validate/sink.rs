@@ -61,6 +61,8 @@ impl Check<'_> {
                 "use `debezium`, `debezium-flattened`, `flat` or `canal`; or remove it",
             );
         }
+        self.parquet(path, &format, &mut kind);
+        self.avro(path, &format, &kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         let when_slow = match when_slow {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,

@@ -383,7 +383,7 @@ fn absent_values_have_no_member_in_any_format() {
         vec![typed("id", "int", DataType::Int64), typed("name", "varchar(20)", DataType::Text), typed("v", "int", DataType::Int64)];
     let mut batch = update("t", columns, vec![plain(Values::Int64(vec![1, 1])), text(&[None, None]), plain(Values::Int64(vec![1, 2]))]);
     batch.tables[0].columns[1].absent = Nulls(vec![0b11]);
-    for (name, record) in RecordFormat::ALL.into_iter().filter(|(_, record)| *record != RecordFormat::Csv) {
+    for (name, record) in RecordFormat::ALL.into_iter().filter(|(_, record)| record.is_json()) {
         let mut encoder = encoder(record);
         let parts = encoder.split(&batch, &batch.changes[0]).map_or_else(|| vec![batch.changes[0]], Vec::from);
         for part in parts {

@@ -15,7 +15,6 @@ use super::{
 };
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_format::Format as _;
 use sluicegate_kafka_sink as kafka;
 use sluicegate_model::{
     Error, ErrorKind, Result,

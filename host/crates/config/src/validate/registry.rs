@@ -1,0 +1,110 @@
+//! The registry of a format's schemas.
+
+use super::{
+    super::{
+        ClientCertificate, RecordFormat, Registry, RegistryLogin, Subject,
+        raw::{RawRegistry, RawSubject},
+    },
+    check::Check,
+};
+
+impl Check<'_> {
+    /// The registry of a format that has one.
+    pub(super) fn registry(
+        &mut self,
+        path: &str,
+        record: RecordFormat,
+        raw: Option<RawRegistry>,
+        subject: Option<RawSubject>,
+    ) -> Option<Registry> {
+        if record != RecordFormat::Avro {
+            return None; // a setting that does not belong is refused already
+        }
+        let path = &format!("{path}.registry");
+        let Some(raw) = raw else {
+            self.refuse(
+                path,
+                "the schemas of Avro are in a registry, and none is named",
+                "write `format: { type: avro, registry: { url: 'https://…' } }`",
+            );
+            return None;
+        };
+        let urls: Vec<String> = raw.url.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+        for url in &urls {
+            if let Err((what, remedy)) = address(url) {
+                self.refuse(format!("{path}.url"), what, remedy);
+            }
+        }
+        let secure = urls.iter().any(|url| url.starts_with("https://"));
+        for (name, set) in [("ca_file", &raw.ca_file), ("cert_file", &raw.cert_file), ("key_file", &raw.key_file)] {
+            if set.is_some() && !secure {
+                self.refuse(format!("{path}.{name}"), "the connection is not encrypted", "write `https://` in `url`, or leave this out");
+            }
+        }
+        let client = match (&raw.cert_file, &raw.key_file) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate {
+                certificate: self.path(&format!("{path}.cert_file"), certificate),
+                key: self.path(&format!("{path}.key_file"), key),
+            }),
+            (Some(_), None) => {
+                self.refuse(format!("{path}.cert_file"), "its private key is missing", "add `key_file`, or leave this out");
+                None
+            }
+            (None, Some(_)) => {
+                self.refuse(format!("{path}.key_file"), "its certificate is missing", "add `cert_file`, or leave this out");
+                None
+            }
+            (None, None) => None,
+        };
+        let ca_file = raw.ca_file.as_ref().map(|file| self.path(&format!("{path}.ca_file"), file));
+        let register = raw.register.unwrap_or(true);
+        let subject = match subject {
+            None | Some(RawSubject::Topic) => Subject::Topic,
+            Some(RawSubject::Record) => Subject::Record,
+            Some(RawSubject::TopicRecord) => Subject::TopicRecord,
+        };
+        Some(Registry { urls, login: self.registry_login(path, raw), ca_file, client, register, subject })
+    }
+
+    fn registry_login(&mut self, path: &str, raw: RawRegistry) -> RegistryLogin {
+        match (raw.user, raw.password, raw.token) {
+            (None, None, None) => RegistryLogin::Anonymous,
+            (None, None, Some(token)) => RegistryLogin::Bearer(self.secret(&format!("{path}.token"), token)),
+            (Some(user), Some(password), None) => {
+                if user.contains(':') {
+                    self.refuse(format!("{path}.user"), "an account of HTTP Basic has no `:` in its name", "correct it, or use a `token`");
+                }
+                RegistryLogin::Basic { user, password: self.secret(&format!("{path}.password"), password) }
+            }
+            (_, _, Some(_)) => {
+                self.refuse(format!("{path}.token"), "there is an account, too", "keep either `user` and `password`, or `token`");
+                RegistryLogin::Anonymous
+            }
+            (Some(_), None, None) => {
+                self.refuse(format!("{path}.user"), "its password is missing", "add `password`, or leave this out");
+                RegistryLogin::Anonymous
+            }
+            (None, Some(_), None) => {
+                self.refuse(format!("{path}.password"), "its account is missing", "add `user`, or leave this out");
+                RegistryLogin::Anonymous
+            }
+        }
+    }
+}
+
+/// Whether it is an address with nothing in it that is to be secret.
+fn address(url: &str) -> Result<(), (&'static str, &'static str)> {
+    const EXAMPLE: &str = "write `http://` or `https://`, a host and a port: `https://registry.example:8081`";
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
+        return Err(("this is not the address of a registry", EXAMPLE));
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(("an account does not belong into the address, which stands in logs", "write it as `user` and `password`"));
+    }
+    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '"' | '<' | '>' | '\\');
+    if host.is_empty() || host.starts_with(':') || !rest.chars().all(fits) {
+        return Err(("this is not the address of a registry", EXAMPLE));
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Parquet files: a folder for each table, a file for each version of it, all of them finished together.
+//!
+//! A Parquet file can be read once it has been ended, so nothing is durable before. The sink therefore ends its files at intervals
+//! (`roll.every`), or early where they are full, and only then can the checkpoint move: what was written since is written again after a
+//! crash, into new files. Files are written in a hidden folder. The checkpoint names those that were ended with it and where they belong; then
+//! they are renamed into place. A start renames what the checkpoint names, and removes the rest. So a reader sees whole files only, each
+//! change in them once, and a file that it has seen stays as it is.
+
+mod parts;
+mod stream;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{bad_destination, dangling, naming};
+use parts::{Parts, State};
+use stream::Stream;
+
+use sluicegate_config::FileSink as Settings;
+use sluicegate_format::Encoder;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
+    limits::{Limits, PARQUET_BYTES},
+};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
+
+/// A Parquet sink before it begins. Nothing of its folder has been changed.
+pub struct ParquetResume {
+    settings: Settings,
+    versions: bool,
+    policy: Policy,
+    state: Option<String>,
+    limits: Limits,
+    numbers: Numbers,
+}
+
+impl ParquetResume {
+    /// A sink that goes on at `state`, what its last stored commit answered. `versions`: whether rows tell which plugins made them.
+    pub fn new(settings: &Settings, versions: bool, policy: Policy, state: Option<&str>, limits: &Limits, numbers: Numbers) -> Self {
+        Self { settings: settings.clone(), versions, policy, state: state.map(str::to_owned), limits: limits.clone(), numbers }
+    }
+}
+
+impl Resume for ParquetResume {
+    fn resume(&mut self) -> Result<Option<Frontier>> {
+        parts::look(&self.settings, self.state.as_deref()).map(|()| None)
+    }
+
+    fn begin(self: Box<Self>, _frontier: &Frontier, _encoder: Encoder) -> Result<Box<dyn Sink>> {
+        let Self { settings, versions, policy, state, limits, numbers } = *self;
+        let parts = Parts::recover(&settings, state.as_deref())?;
+        let every = settings.roll.every.unwrap_or(Duration::ZERO);
+        numbers.get().gathers_ms.set(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+        Ok(Final::boxed(ParquetSink {
+            every,
+            settings,
+            versions,
+            policy,
+            numbers,
+            most_streams: limits.destinations,
+            most_open: limits.open_files,
+            parts,
+            streams: Vec::new(),
+            by_folder: HashMap::new(),
+            routes: Vec::new(),
+            since: None,
+            writes: 0,
+        }))
+    }
+}
+
+/// A sink of Parquet files.
+struct ParquetSink {
+    settings: Settings,
+    every: Duration,
+    versions: bool,
+    policy: Policy,
+    numbers: Numbers,
+    most_streams: usize,
+    most_open: usize,
+    parts: Parts,
+    streams: Vec<Stream>,
+    by_folder: HashMap<String, usize>,
+    /// Where the tables of the batch at hand go.
+    routes: Vec<Route>,
+    /// When the first row came that is not durable.
+    since: Option<Instant>,
+    writes: u64,
+}
+
+#[derive(Clone)]
+struct Route {
+    /// The folder in the sink's, or in a destination's.
+    folder: Arc<str>,
+    /// The table's stream; `None` when a plugin chose a destination that cannot be a folder.
+    stream: Option<usize>,
+    /// The column that holds the rows' own destinations.
+    column: Option<usize>,
+}
+
+impl ParquetSink {
+    fn route(&mut self, batch: &Batch) -> Result<()> {
+        self.routes.clear();
+        for rows in &batch.tables {
+            let folder: Arc<str> = naming::table_folder(&rows.table.name).into();
+            let stream = self.stream_in(rows.table.destination.as_deref(), &folder, &rows.table)?;
+            self.routes.push(Route { folder, stream, column: rows.table.destination_column() });
+        }
+        Ok(())
+    }
+
+    /// The stream of a table in a destination, if there is one; `None`: it cannot be a folder.
+    fn stream_in(&mut self, destination: Option<&str>, folder: &str, table: &Arc<Table>) -> Result<Option<usize>> {
+        let folder = destination.map_or_else(|| folder.to_owned(), |destination| format!("{destination}/{folder}"));
+        let number = match self.by_folder.get(&folder) {
+            Some(number) => *number,
+            None if !naming::is_folder(&folder) => return Ok(None),
+            None => {
+                if self.streams.len() >= self.most_streams {
+                    return Err(destination::too_many(self.most_streams));
+                }
+                self.streams.push(Stream::new(&folder, table, self.versions)?);
+                self.by_folder.insert(folder, self.streams.len() - 1);
+                self.streams.len() - 1
+            }
+        };
+        Ok(Some(number))
+    }
+
+    /// The stream that a row's own destination, or its table's, names.
+    fn stream_of(&mut self, batch: &Batch, change: &Change, row: u32) -> Result<usize> {
+        let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
+        let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
+        let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
+        let stream = match own {
+            Some(own) => self.stream_in(Some(own), &route.folder, &rows.table)?,
+            None => route.stream,
+        };
+        stream.ok_or_else(|| bad_destination(batch, change))
+    }
+
+    /// Appends the row of a change. An update whose row goes to another destination is a delete in the one and an insert in the other.
+    fn deliver(&mut self, batch: &Batch, change: &Change) -> Result<usize> {
+        let row = if change.after == NO_IMAGE { change.before } else { change.after };
+        let entered = self.stream_of(batch, change, row)?;
+        let moves = change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE;
+        let left = if moves { self.stream_of(batch, change, change.before)? } else { entered };
+        if left == entered {
+            self.push(entered, batch, change)?;
+            return Ok(1);
+        }
+        if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
+            destination::check_whole(rows, change.after)?;
+        }
+        let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+        let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+        // a value that does not fit in one image may fit in the other: both are tried before either is kept
+        self.streams[entered].fits(batch, &came)?;
+        self.push(left, batch, &gone)?;
+        self.push(entered, batch, &came)?;
+        Ok(2)
+    }
+
+    fn push(&mut self, number: usize, batch: &Batch, change: &Change) -> Result<()> {
+        let table = &batch.tables.get(change.table as usize).ok_or_else(dangling)?.table;
+        self.follow(number, table)?;
+        self.streams[number].push(batch, change)?;
+        self.settle(number)
+    }
+
+    /// A version of a table has files of its own.
+    fn follow(&mut self, number: usize, table: &Arc<Table>) -> Result<()> {
+        if !self.streams[number].is_of(table) {
+            self.streams[number].end(&mut self.parts, &self.settings)?;
+            self.streams[number].follow(table, self.versions)?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows out where there are too many in memory.
+    fn settle(&mut self, number: usize) -> Result<()> {
+        self.since.get_or_insert_with(Instant::now);
+        self.writes += 1;
+        self.streams[number].used = self.writes;
+        if self.streams[number].is_full() {
+            self.write_out(number)?;
+        }
+        // the sum costs as much as a row: not for each
+        if self.writes % 256 == 0 {
+            while self.streams.iter().map(Stream::bytes).sum::<usize>() > PARQUET_BYTES {
+                let Some(largest) = (0..self.streams.len()).max_by_key(|number| self.streams[*number].bytes()) else { break };
+                self.write_out(largest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_out(&mut self, number: usize) -> Result<()> {
+        if !self.streams[number].is_open() && self.streams.iter().filter(|stream| stream.is_open()).count() >= self.most_open {
+            let open = (0..self.streams.len()).filter(|number| self.streams[*number].is_open());
+            if let Some(oldest) = open.min_by_key(|number| self.streams[*number].used) {
+                self.streams[oldest].end(&mut self.parts, &self.settings)?;
+            }
+        }
+        self.streams[number].write_out(&mut self.parts, &self.settings)?;
+        if self.streams[number].file_bytes() >= self.settings.roll.bytes {
+            self.streams[number].end(&mut self.parts, &self.settings)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for ParquetSink {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.route(batch)?;
+        let mut rows = 0;
+        for change in &batch.changes {
+            match self.deliver(batch, change) {
+                Ok(count) => rows += count,
+                Err(error) => self.policy.apply(&self.numbers, error, batch, change)?,
+            }
+        }
+        self.numbers.count(rows, batch.bytes);
+        Ok(())
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Result<()> {
+        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let folder = naming::table_folder(&truncate.table.name);
+        let stream = self.stream_in(truncate.table.destination.as_deref(), &folder, &truncate.table)?.ok_or_else(|| {
+            Error::new(ErrorKind::Sink, format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name))
+                .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
+        })?;
+        self.follow(stream, &truncate.table)?;
+        self.streams[stream].push_truncate(truncate);
+        self.numbers.count(1, 0);
+        self.settle(stream)
+    }
+
+    fn is_ripe(&self) -> bool {
+        self.since.is_none_or(|since| since.elapsed() >= self.every)
+    }
+
+    fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
+        for stream in &mut self.streams {
+            stream.end(&mut self.parts, &self.settings)?;
+        }
+        self.since = None;
+        let state: State = self.parts.commit()?;
+        serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
+    }
+
+    fn stored(&mut self) -> Result<()> {
+        self.parts.publish()
+    }
+}

@@ -1,0 +1,98 @@
+//! The files of one table in one folder.
+
+use std::{fs::File, sync::Arc};
+
+use super::parts::{Part, Parts};
+use sluicegate_config::FileSink as Settings;
+use sluicegate_format::{ParquetFile, ParquetRows, ParquetTable};
+use sluicegate_model::{
+    Result,
+    change::{Batch, Change, Table, Truncate},
+};
+
+/// A table's rows on their way into files.
+pub(super) struct Stream {
+    /// In the sink's folder.
+    folder: String,
+    table: ParquetTable,
+    rows: ParquetRows,
+    file: Option<(ParquetFile<File>, Part)>,
+    /// When it was last written to, in writes of the sink.
+    pub used: u64,
+}
+
+impl Stream {
+    pub fn new(folder: &str, table: &Arc<Table>, versions: bool) -> Result<Self> {
+        let table = ParquetTable::new(table, versions)?;
+        let rows = ParquetRows::new(&table);
+        Ok(Self { folder: folder.to_owned(), table, rows, file: None, used: 0 })
+    }
+
+    /// Whether its files have the columns of this version.
+    pub fn is_of(&self, table: &Arc<Table>) -> bool {
+        Arc::ptr_eq(self.table.table(), table) || self.table.table() == table
+    }
+
+    /// Goes on with another version; there are no rows and no file of the one before.
+    pub fn follow(&mut self, table: &Arc<Table>, versions: bool) -> Result<()> {
+        self.table = ParquetTable::new(table, versions)?;
+        self.rows = ParquetRows::new(&self.table);
+        Ok(())
+    }
+
+    pub fn push(&mut self, batch: &Batch, change: &Change) -> Result<()> {
+        self.rows.push(&self.table, batch, change)
+    }
+
+    /// Whether the row of a change can be written.
+    pub fn fits(&self, batch: &Batch, change: &Change) -> Result<()> {
+        let rows = &batch.tables[change.table as usize];
+        let table = ParquetTable::new(&rows.table, false)?;
+        ParquetRows::new(&table).push(&table, batch, change)
+    }
+
+    pub fn push_truncate(&mut self, truncate: &Truncate) {
+        self.rows.push_truncate(truncate);
+    }
+
+    /// Bytes of rows in memory.
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.rows.is_full()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    pub fn file_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, |(file, _)| file.bytes())
+    }
+
+    /// Writes the rows in memory as a row group.
+    pub fn write_out(&mut self, parts: &mut Parts, settings: &Settings) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let (file, _) = match &mut self.file {
+            Some(open) => open,
+            None => {
+                let (file, part) = parts.make(&self.folder)?;
+                self.file.insert((ParquetFile::begin(file, &self.table, settings.zstd)?, part))
+            }
+        };
+        file.write(&self.table, &mut self.rows)
+    }
+
+    /// Ends the file, if there is anything for it.
+    pub fn end(&mut self, parts: &mut Parts, settings: &Settings) -> Result<()> {
+        self.write_out(parts, settings)?;
+        match self.file.take() {
+            Some((file, part)) => parts.end(&file.end()?, part),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The encoder of one table version: what its records and keys have in common, whatever the envelope.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    super::{
+        encoder::{Records, TableEncoder},
+        head::Stamp,
+        headers,
+    },
+    FRAMING, Plan, SchemaIds,
+    row::{Misfit, Row},
+    schema,
+    subject::Registered,
+};
+use sluicegate_config::Envelope;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Batch, Change, ColumnInfo, Place, Table, TableRows, Truncate},
+};
+
+/// What an envelope adds to [`AvroEncoder`].
+pub(super) trait Body: Send {
+    /// Its schema and the full name of its record.
+    fn schema(&self) -> (Value, String);
+
+    /// The plugins' versions that the following records tell.
+    fn versions(&mut self, versions: Option<&str>);
+
+    /// Renders what is the same for all records of a batch.
+    fn begin(&mut self, now_us: i64);
+
+    /// Appends the record of a change.
+    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, out: &mut Vec<u8>) -> Result<(), Misfit>;
+
+    /// Appends the record of a table that was emptied.
+    fn truncate(&mut self, stamp: &Stamp<'_>, out: &mut Vec<u8>);
+}
+
+/// Everything but the body.
+pub(super) struct Common {
+    ids: Arc<dyn SchemaIds>,
+    topic: Option<Arc<str>>,
+    key: Key,
+    row_key: Key,
+    headers: headers::Plan,
+    header_bounds: headers::Bounds,
+    clock: fn() -> i64,
+    begun: Option<u64>,
+    versions_inside: bool,
+    versions: Option<Arc<str>>,
+    subject: sluicegate_config::Subject,
+}
+
+struct Key {
+    row: Row,
+    registered: Registered,
+}
+
+impl Key {
+    fn new(table: &Table, plan: &Plan, chosen: impl Fn(&ColumnInfo) -> bool) -> Self {
+        let columns = table.columns.iter().enumerate().filter(|(_, column)| column.place == Place::Value && chosen(column));
+        let columns: Vec<usize> = columns.map(|(index, _)| index).collect();
+        let optional = |column: &ColumnInfo| column.nullable && !column.primary_key;
+        let (row, fields) = Row::new(table, &columns, |column| super::name::field(&column.name), optional, &plan.values, plan.envelope);
+        let name = format!("{}.Key", plan.base(table));
+        let schema = schema::record(&name, fields, None, plan.envelope == Envelope::Debezium);
+        Self { row, registered: Registered::new(schema::text(schema), name, "key", plan.subject) }
+    }
+}
+
+impl Common {
+    pub(super) fn new(table: &Table, plan: &Plan, ids: Arc<dyn SchemaIds>, header_bounds: headers::Bounds) -> Self {
+        Self {
+            ids,
+            topic: None,
+            key: Key::new(table, plan, |column| column.primary_key),
+            row_key: Key::new(table, plan, |_| true),
+            headers: headers::Plan::new(table),
+            header_bounds,
+            clock: plan.clock,
+            begun: None,
+            versions_inside: plan.versions,
+            versions: None,
+            subject: plan.subject,
+        }
+    }
+}
+
+/// The encoder of a table version.
+pub(super) struct AvroEncoder<B> {
+    common: Common,
+    body: B,
+    value: Registered,
+}
+
+impl<B: Body> AvroEncoder<B> {
+    pub(super) fn new(common: Common, body: B) -> Self {
+        let (schema, name) = body.schema();
+        let value = Registered::new(schema::text(schema), name, "value", common.subject);
+        Self { common, body, value }
+    }
+
+    /// Renders what is the same for all records of a batch.
+    #[cold]
+    fn begin(&mut self, batch: &Batch) {
+        self.common.begun = Some(batch.number);
+        if self.common.versions_inside && self.common.versions != batch.versions {
+            self.common.versions = batch.versions.clone();
+            self.body.versions(self.common.versions.as_deref());
+        }
+        self.body.begin((self.common.clock)());
+    }
+}
+
+/// Appends a key, or nothing.
+fn write_key(key: &mut Key, topic: Option<&Arc<str>>, ids: &dyn SchemaIds, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
+    let start = out.len();
+    out.extend_from_slice(&key.registered.front(topic, ids)?);
+    key.row.write(&rows.columns, row, false, out).map_err(|misfit| {
+        out.truncate(start);
+        misfit.error(&rows.table)
+    })
+}
+
+impl<B: Body> TableEncoder for AvroEncoder<B> {
+    fn encode(&mut self, batch: &Batch, changes: &[Change], out: &mut dyn Records) -> Result<()> {
+        if self.common.begun != Some(batch.number) {
+            self.begin(batch);
+        }
+        let front: [u8; FRAMING] = self.value.front(self.common.topic.as_ref(), &*self.common.ids)?;
+        for change in changes {
+            let rows = &batch.tables[change.table as usize];
+            let buffer = out.buffer();
+            let start = buffer.len();
+            buffer.extend_from_slice(&front);
+            if let Err(misfit) = self.body.write(batch, rows, change, buffer) {
+                buffer.truncate(start);
+                return Err(misfit.error(&rows.table));
+            }
+            out.end(1)?;
+        }
+        Ok(())
+    }
+
+    fn aim(&mut self, topic: &Arc<str>) {
+        if !self.common.topic.as_ref().is_some_and(|known| Arc::ptr_eq(known, topic)) {
+            self.common.topic = Some(topic.clone());
+        }
+    }
+
+    fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()> {
+        let stamp = Stamp::of_event(&truncate.event, &truncate.transaction);
+        let front = self.value.front(self.common.topic.as_ref(), &*self.common.ids)?;
+        self.common.begun = None;
+        self.body.begin((self.common.clock)());
+        let buffer = out.buffer();
+        buffer.extend_from_slice(&front);
+        self.body.truncate(&stamp, buffer);
+        out.end(0)
+    }
+
+    fn key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<bool> {
+        let Common { key, topic, ids, .. } = &mut self.common;
+        if key.row.is_empty() {
+            return Ok(false);
+        }
+        write_key(key, topic.as_ref(), &**ids, rows, row, out).map(|()| true)
+    }
+
+    fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        let Common { row_key, topic, ids, .. } = &mut self.common;
+        write_key(row_key, topic.as_ref(), &**ids, rows, row, out)
+    }
+
+    fn headers(&mut self, rows: &TableRows, row: u32, each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
+        self.common.headers.each(&rows.columns, row, self.common.header_bounds, |name, value, _| each(name, value))
+    }
+}
+
+/// The encoder of a table that the format cannot write.
+pub(crate) struct Refused(Option<Error>);
+
+impl Refused {
+    pub(crate) fn new(error: Option<Error>) -> Self {
+        Self(error)
+    }
+
+    /// The error, and after the first time that there was one.
+    fn error(&mut self) -> Error {
+        self.0.take().unwrap_or_else(|| Error::new(ErrorKind::Sink, "a table was refused that Avro cannot write; see the error before"))
+    }
+}
+
+impl TableEncoder for Refused {
+    fn encode(&mut self, _batch: &Batch, _changes: &[Change], _out: &mut dyn Records) -> Result<()> {
+        Err(self.error())
+    }
+
+    fn truncate(&mut self, _truncate: &Truncate, _out: &mut dyn Records) -> Result<()> {
+        Err(self.error())
+    }
+
+    fn key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<bool> {
+        Err(self.error())
+    }
+
+    fn row_key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<()> {
+        Err(self.error())
+    }
+
+    fn headers(&mut self, _rows: &TableRows, _row: u32, _each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
+        Err(self.error())
+    }
+}
