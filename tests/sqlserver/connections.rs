@@ -113,3 +113,31 @@ fn a5_a_table_is_read_while_another_one_waits_for_its_answer() {
     stop(process);
     assert_eq!(records(&host)[0]["_table"], "quick");
 }
+
+#[test]
+fn a38_g89_a_listener_sends_readers_on_to_the_replica_that_answers_and_a_read_only_one_is_refused() {
+    let mut database = Database::new();
+    database.table("t", T);
+    database.sql("INSERT dbo.t VALUES (1, 0)");
+    let Some(listener) = database.simulator().cloned() else { return };
+    let replica = Simulator::start();
+    let name = database.name.clone();
+    let run = |database: &str, text: &str| {
+        replica.run(database, text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+    };
+    run("master", &format!("CREATE DATABASE {name}"));
+    run(&name, "ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON");
+    run(&name, &format!("CREATE TABLE dbo.t ({T})"));
+    run(&name, "ALTER TABLE dbo.t ENABLE CHANGE_TRACKING");
+    run(&name, "INSERT dbo.t VALUES (2, 0)");
+    listener.faults().route_read_only(Some(("127.0.0.1".to_owned(), replica.port())));
+    let settings = ["tables: [{ start: 0 }]", "headers: none"];
+    let host = database.pipeline(&[settings[0], settings[1], "read_only_intent: true"]);
+    drain(&host);
+    assert_eq!(short(&records(&host)), ["c id=2 v=0"]);
+    let host = database.pipeline(&settings);
+    drain(&host);
+    assert_eq!(short(&records(&host)), ["c id=1 v=0"]);
+    replica.set_secondary(&name, true);
+    refused(&database, &["read_only_intent: true"], &["secondary replica", "read_only_intent"]);
+}

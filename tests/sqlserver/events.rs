@@ -1,4 +1,4 @@
-//! Events: what has no more for now.
+//! Events: what has been read to its end, for now.
 
 use super::server::*;
 use serde_json::Value;
@@ -11,7 +11,7 @@ const T: &str = "id int NOT NULL PRIMARY KEY, v int NULL";
 
 /// The events among the records, in short.
 fn events(host: &Sluicegate) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map_or_else(String::new, |text| format!(" {text}"));
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!(" {text}"));
     let all = records(host);
     let events = all.iter().filter(|record| record["_table"] == "events");
     events.map(|e| format!("{}{}{} {}", e["event"].as_str().unwrap(), text(&e["schema"]), text(&e["table"]), e["changes"])).collect()
@@ -108,4 +108,30 @@ fn events_are_lines_of_the_log_where_outputs_do_not_get_them() {
         assert!(ended.stderr.contains(part), "{part}\n{}", ended.stderr);
     }
     assert_eq!(short(&records(&host)), ["c id=1 v=1"]);
+}
+
+mod with_kafka {
+    use super::*;
+    use sluicegate_harness::kafka;
+
+    #[test]
+    fn a25_events_are_records_of_a_topic_of_their_own() {
+        let mut database = Database::new();
+        database.table("t", T);
+        database.sql("INSERT dbo.t VALUES (1, 1), (2, 2)");
+        let broker = kafka::shared();
+        let topic = "{database}.{schema}.{table}";
+        let sink = format!("{{ type: kafka, brokers: '{}', topic: '{topic}', format: flat }}", broker.brokers());
+        let host = database.pipeline_with(&["tables: [{ start: 0 }]", "headers: none", "events: true"], &sink, "");
+        drain(&host);
+        let told: Vec<String> = broker
+            .wait_for_records(&format!("{}.sluicegate.events", database.name), 3, PATIENCE)
+            .into_iter()
+            .map(|record| {
+                serde_json::from_str::<Value>(&record.value.expect("a value")).expect("JSON")["event"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(told, ["table-finished", "schema-finished", "no-more-data"]);
+        assert_eq!(broker.records(&format!("{}.dbo.t", database.name)).len(), 2);
+    }
 }

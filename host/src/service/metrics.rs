@@ -62,9 +62,9 @@ impl Collector for StatusCollector {
         out.counter("source_heartbeats", "Times that the heartbeat statement was run", None, &source.heartbeats)?;
         out.counter("source_heartbeat_failures", "Times that the heartbeat statement failed", None, &source.heartbeat_failures)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
-        out.counter("source_finished_tables", "Times that a table had no more changes", None, &source.finished_tables)?;
-        out.counter("source_finished_schemas", "Times that no table of a schema had more changes", None, &source.finished_schemas)?;
-        out.counter("source_no_more_data", "Times that no table had more changes", None, &source.no_more_data)?;
+        out.counter("source_finished_tables", "Times that a table was read to its end", None, &source.finished_tables)?;
+        out.counter("source_finished_schemas", "Times that all tables of a schema were read to their end", None, &source.finished_schemas)?;
+        out.counter("source_no_more_data", "Times that all tables were read to their end", None, &source.no_more_data)?;
         out.counter("schema_changes", "Tables whose delivered name or columns a swap changed", None, &self.status.schema_changes)?;
         self.copies(&mut out)?;
         self.memory(&mut out)?;

@@ -274,7 +274,8 @@ impl Compiler<'_> {
         let escape = match escape {
             None => Some('\\'),
             Some(expr) => match &expr.kind {
-                Kind::Literal(Literal::Text(text)) if text.len() <= 1 => text.chars().next(),
+                // of an empty one MySQL takes none, and MariaDB the backslash
+                Kind::Literal(Literal::Text(text)) if text.len() == 1 => text.chars().next(),
                 _ => return Err(format!("ESCAPE takes one ASCII character; `{expr}` is none")),
             },
         };

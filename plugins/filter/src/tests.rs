@@ -210,6 +210,7 @@ fn a_wrong_condition_is_refused_with_its_offending_part() {
         // what a server would judge otherwise
         ("at LIKE '2024-%'", "`at` is a timestamp, whose text depends on the session's time zone"),
         ("status LIKE 'aéb' ESCAPE 'é'", "ESCAPE takes one ASCII character"),
+        ("status LIKE 'a%' ESCAPE ''", "ESCAPE takes one ASCII character"),
         ("day = '2023-02-29'", "`day` is a date; write 'YYYY-MM-DD'"),
         ("at > '2024-02-30 10:00:00'", "`at` is a timestamp; write"),
         ("at = '2024-02-29 13:14:15.0000004'", "`at` is a timestamp; write"),

@@ -69,7 +69,7 @@ pub struct SqlServerSource {
     pub binary_limit: Option<usize>,
     /// Whether outputs get events as rows.
     pub events: bool,
-    /// How long no table has to have more before that is told.
+    /// How long all tables have to be read to their end before that is told.
     pub no_more_data_delay: Duration,
     /// Whether the run ends once no table has further changes.
     pub until_drained: bool,

@@ -40,6 +40,7 @@ mod hosts;
 mod internal;
 mod inventory;
 mod json;
+mod labels;
 mod ledger;
 mod logging;
 mod native;

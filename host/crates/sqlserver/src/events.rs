@@ -1,5 +1,5 @@
-//! Events: a table, a schema or everything has no more for now. Each is a line of the log, a number and a mark; by the settings it is a row
-//! of a table of its own, too, which outputs get as they get every other row.
+//! Events: a table, a schema or the whole source has been read to its end for now. Each event is a log line, a metric and a mark; with
+//! `events: true` also a row of a table of its own, which outputs get as they get every other row.
 
 use std::{
     collections::BTreeSet,
@@ -24,28 +24,28 @@ const NAME: [&str; 2] = ["sluicegate", "events"];
 
 /// The table whose rows events are.
 pub(super) fn table(database: &str) -> Table {
-    let column = |name: &str, data_type, nullable| ColumnInfo {
+    let column = |name: &str, data_type, primary_key| ColumnInfo {
         name: name.into(),
         data_type,
         native_type: NativeType::default(),
-        nullable,
-        primary_key: false,
+        nullable: data_type == DataType::Json,
+        primary_key,
         place: Place::Value,
     };
     Table {
         name: TableName { database: database.into(), schema: Some(NAME[0].into()), table: NAME[1].into() },
         destination: None,
         columns: vec![
-            column("event", DataType::Text, false),
+            column("event", DataType::Text, true),
             column("schema", DataType::Text, true),
             column("table", DataType::Text, true),
-            column("tables", DataType::Json, true),
+            column("tables", DataType::Json, false),
             column("changes", DataType::Int64, false),
         ],
     }
 }
 
-/// What has ended, and how many changes and rows it had since it ended before.
+/// What has been read to its end, and how many changes and rows it had since the last time.
 pub(super) struct Told {
     pub(super) drained: Drained,
     pub(super) changes: u64,
@@ -61,7 +61,7 @@ impl Told {
     }
 }
 
-/// When everything has no more: what all databases of a source share.
+/// Whether everything has been read: what all databases of a source share.
 #[derive(Debug)]
 pub(super) struct Rest {
     delay: Duration,
@@ -72,7 +72,7 @@ pub(super) struct Rest {
 struct State {
     /// Databases that have something to read.
     working: BTreeSet<Arc<str>>,
-    /// Since when there is none.
+    /// Since when there has been none.
     since: Option<Instant>,
     /// Changes and rows that were read since it was told.
     news: u64,
@@ -162,19 +162,13 @@ fn row(table: &Arc<Table>, lane: &TrackedLane, told: &Told) -> Batch {
         (Values::Text(strings), Some(text)) => strings.push(text),
         _ => column.push_null(),
     };
-    let (mut schema, mut name, mut tables) = (None, None, None);
-    match &told.drained {
-        Drained::Table(table) => {
-            schema = table.schema.as_deref();
-            name = Some(table.table.as_bytes());
-        }
-        Drained::Schema { schema: of, tables: all, .. } => {
-            schema = Some(of.as_str());
-            tables = Some(list(all));
-        }
-        Drained::Everything => {}
-    }
-    let texts = [Some(told.name().as_bytes()), schema.map(str::as_bytes), name, tables.as_deref()];
+    // texts of a key are never null: what an event is not about is empty
+    let (schema, name, tables) = match &told.drained {
+        Drained::Table(table) => (table.schema.as_deref().unwrap_or_default(), table.table.as_str(), None),
+        Drained::Schema { schema, tables, .. } => (schema.as_str(), "", Some(list(tables))),
+        Drained::Everything => ("", "", None),
+    };
+    let texts = [Some(told.name().as_bytes()), Some(schema.as_bytes()), Some(name.as_bytes()), tables.as_deref()];
     for (column, value) in rows.columns.iter_mut().zip(texts) {
         text(column, value);
     }

@@ -54,11 +54,11 @@ pub(super) struct Schedule {
     seen: i64,
     /// The version up to which everything is read in a run that ends once it is drained.
     goal: Option<i64>,
-    /// Its tables that are read or wait for it, by their schema.
+    /// How many of its tables are being read or wait for it, by schema.
     pending: BTreeMap<String, usize>,
-    /// Changes and rows of schemas since these had no more.
+    /// Changes and rows of each schema that were read since its last event.
     news: BTreeMap<String, u64>,
-    /// When it is to be told that nothing is left.
+    /// When `no-more-data` is due.
     tell_at: Option<Instant>,
 }
 

@@ -142,11 +142,11 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
-    /// Times that a table had no more.
+    /// Times that a table was read to its end.
     pub finished_tables: Number,
-    /// Times that all tables of a schema had no more.
+    /// Times that all tables of a schema were read to their end.
     pub finished_schemas: Number,
-    /// Times that nothing had any more.
+    /// Times that all tables were read to their end.
     pub no_more_data: Number,
 }
 

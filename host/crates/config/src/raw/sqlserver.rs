@@ -101,7 +101,7 @@ pub(crate) struct RawSqlServer {
     /// Whether outputs get the events `table-finished`, `schema-finished` and `no-more-data`, as rows of the table `sluicegate.events`.
     /// Default: false; log and metrics have them in any case.
     pub events: Option<bool>,
-    /// How long no table has to have more before `no-more-data` is told. Default: `0s`.
+    /// How long all tables have to be read to their end before `no-more-data` is told. Default: `0s`.
     pub no_more_data_delay: Option<Time>,
     /// Rows a second that copies of tables read, each thread. Default: as fast as possible.
     #[schemars(range(min = 1))]

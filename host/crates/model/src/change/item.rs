@@ -61,7 +61,7 @@ pub enum MarkKind {
         /// Whether it ends here.
         ends: bool,
     },
-    /// Everything that there was of something has been given.
+    /// Everything that there is of a table, a schema or the source has been given.
     Drained(Drained),
 }
 
@@ -85,7 +85,7 @@ pub struct SchemaChange {
     pub table: Option<Arc<Table>>,
 }
 
-/// What has no more for now.
+/// What has been read to its end, for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// A table, named as the source names it.
