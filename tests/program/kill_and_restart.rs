@@ -124,7 +124,8 @@ fn a_run_killed_ten_times_writes_the_same_files_in_every_chosen_folder() {
 
 #[test]
 fn a_run_killed_ten_times_writes_the_same_files_in_every_folder_of_the_template() {
-    const FOLDERS: [&str; 7] = [
+    const FOLDERS: [&str; 9] = [
+        "SHOP/CUSTOMERS/delete",
         "SHOP/CUSTOMERS/insert",
         "SHOP/CUSTOMERS/update",
         "SHOP/ORDERS/delete",
@@ -132,6 +133,7 @@ fn a_run_killed_ten_times_writes_the_same_files_in_every_folder_of_the_template(
         "SHOP/ORDERS/update",
         "SHOP/ORDER_LINES/delete",
         "SHOP/ORDER_LINES/insert",
+        "SHOP/ORDER_LINES/update",
     ];
     let pipeline = pipeline("", ", path: '{database}/{table}/{operation}', name_case: upper").replace("20ms }", "20ms, open_files: 2 }");
     killed_ten_times_with(&pipeline, None, &FOLDERS);

@@ -253,9 +253,18 @@ fn check_tells_of_key_columns_that_a_table_lacks_or_that_may_be_null() {
             broker.brokers()
         );
         let ended = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline).run(&["check", "pipeline.yaml"], PATIENCE);
-        let lines: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("keys: ")).collect();
+        let lines: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("keys: sink")).collect();
         format!("exit {}\n{}", ended.status.code().expect("a code"), lines.join("\n").replace(&database, "DB"))
     };
     let told = [check("key: [note]"), check(&format!("per_table: [{{ tables: [{database}.orders], key: [note] }}]")), check("key: [id]")];
-    insta::assert_snapshot!(told.join("\n\n"), @"");
+    insta::assert_snapshot!(told.join("\n\n"), @r"
+    exit 3
+    fail  keys: sink `kafka`: table DB.lines has no column `note`, which the sink's `key` names
+    warn  keys: sink `kafka`: columns of keys may be NULL, and such rows cannot be delivered: DB.orders.note
+
+    exit 0
+    warn  keys: sink `kafka`: columns of keys may be NULL, and such rows cannot be delivered: DB.orders.note
+
+    exit 0
+    ");
 }
