@@ -90,7 +90,7 @@ fn a_statement_is_told_once_whatever_is_killed() {
         let mut process = host.spawn();
         for lines in [1, 3, 5, 400, 1500] {
             process.wait_until("records", PATIENCE, || seen_lines(&host) >= lines);
-            process.kill();
+            process.kill9();
             process = host.spawn();
         }
         wait_for(&mut process, &host, "flat", "last", 1);

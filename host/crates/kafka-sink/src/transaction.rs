@@ -10,13 +10,11 @@
 
 use std::{
     cell::Cell,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
     error::{KafkaError, RDKafkaError},
-    message::OwnedHeaders,
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
