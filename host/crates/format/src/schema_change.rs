@@ -101,13 +101,13 @@ fn described(table: &Table) -> Value {
         .enumerate()
         .map(|(i, column)| {
             let native = &column.native_type;
-            let (name, whole) = (native.name().to_uppercase(), native.to_string().to_uppercase());
+            let name = format!("{}{}", native.name().to_uppercase(), if native.is_unsigned() { " UNSIGNED" } else { "" });
             json!({
                 "name": column.name,
                 "jdbcType": jdbc(column),
                 "nativeType": null,
-                "typeName": if native.is_unsigned() { format!("{name} UNSIGNED") } else { name.clone() },
-                "typeExpression": if native.labels().is_some() { name } else { whole.split('(').next().unwrap_or_default().to_owned() },
+                "typeName": &name,
+                "typeExpression": &name,
                 "charsetName": native.character_set(),
                 "length": native.precision().or(native.length()).or(native.fraction_digits()),
                 "scale": native.scale(),
