@@ -211,6 +211,7 @@ fn chain(plugins: &[(&str, &str)]) -> Chain {
                 config: (*config).to_owned(),
                 on_error: OnError::Stop,
                 grants: Default::default(),
+                fail_closed: false,
             };
             Member { settings: Arc::new(settings), compiled: engine.compile(embedded(name).unwrap(), &limits).unwrap() }
         })

@@ -63,6 +63,7 @@ fn chain(compiled: &Compiled) -> Chain {
         config: "null".into(),
         on_error: OnError::Stop,
         grants: Default::default(),
+        fail_closed: false,
     };
     let limits = Limits::default();
     let around = Surroundings {

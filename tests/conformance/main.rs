@@ -55,6 +55,7 @@ pub fn chain_within(compiled: &Compiled, config: &str, on_error: OnError, limits
         config: config.into(),
         on_error,
         grants: config::Grants::default(),
+        fail_closed: false,
     };
     Chain::new(&[Member { settings: Arc::new(settings), compiled: compiled.clone() }], around)
 }

@@ -299,6 +299,9 @@ const PARTIAL: &[&str] = &[
     "k = NULL",
     "k = '[1, 2, 3, {\"some\": \"document that is long enough for a part of it\"}]'",
     "k = JSON_SET(k, '$[3].some', 1)",
+    "k = JSON_SET(k, '$[last].some', 'again, with a text of its own', '$[last-3]', 9)",
+    "k = JSON_SET(k, '$[0][last]', 7, '$[1][0]', 8)",
+    "k = JSON_REMOVE(k, '$[last-1]')",
     "j = NULL",
 ];
 

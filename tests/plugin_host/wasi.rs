@@ -41,6 +41,7 @@ fn chain(component: &[u8], config: &str, grants: Grants, limits: &Limits) -> slu
         config: config.into(),
         on_error: OnError::Stop,
         grants,
+        fail_closed: false,
     };
     let member = Member { settings: Arc::new(settings), compiled: engine().compile(component, limits)? };
     let around = Surroundings {

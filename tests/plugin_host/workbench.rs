@@ -151,6 +151,7 @@ pub fn chain_behind(
                 config: (*config).to_owned(),
                 on_error,
                 grants: config::Grants::default(),
+                fail_closed: false,
             };
             Ok(Member { settings: Arc::new(settings), compiled: engine.compile(bytes, &limits)? })
         })

@@ -6,6 +6,7 @@ mod binlog;
 mod cli;
 mod connect;
 mod copies;
+mod dlq;
 mod file_sink;
 mod hot_swap;
 mod kill_and_restart;

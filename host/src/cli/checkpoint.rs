@@ -32,11 +32,26 @@ What a sink keeps beside its place (the length of its files, say) goes with `--f
     Set(Set),
     /// Forget a sink and how far it was
     Drop(Drop),
+    /// Give up the protection of a plugin that is `fail_closed`
+    #[command(after_help = "\
+The plugin may then be removed, lose its `fail_closed`, or treat fewer columns: what it hid is delivered as it is. As long as its entry
+says `fail_closed: true`, the next start remembers it anew, with what its `config` treats then.")]
+    Release(Release),
     /// Copy a table anew at the next start, for every sink
     #[command(after_help = "\
 The copy begins with a truncate, unless the source's `snapshot` says `again: overwrite`. While the pipeline runs, ask it instead:
   curl -X POST http://127.0.0.1:8080/tables/shop.orders/copy    with http: { listen: '127.0.0.1:8080', admin: true }")]
     Copy(CopyTable),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Release {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    /// The plugin, as `show` names it
+    #[arg(long, value_name = "NAME")]
+    plugin: String,
 }
 
 #[derive(Debug, Args)]
@@ -97,6 +112,7 @@ pub(super) fn checkpoint(command: CheckpointCommand) -> Result<()> {
         CheckpointCommand::Show(show) => self::show(&config::load(&show.path)?),
         CheckpointCommand::Set(set) => self::set(&config::load(&set.path)?, &set),
         CheckpointCommand::Drop(drop) => forget(&config::load(&drop.path)?, &drop),
+        CheckpointCommand::Release(release) => self::release(&config::load(&release.path)?, &release.plugin),
         CheckpointCommand::Copy(copy) => copy_table(&config::load(&copy.path)?, &copy.table),
     }
 }
@@ -124,7 +140,11 @@ fn show(pipeline: &Pipeline) -> Result<()> {
         let used = pipeline.sinks.iter().any(|sink| sink.name == name);
         json!({ "sink": name, "in_pipeline": used, "lanes": lanes, "state": as_json(&progress.state) })
     });
-    let shown = json!({ "pipeline": pipeline.name, "checkpoint": pipeline.state, "sinks": sinks.collect::<Vec<_>>() });
+    let closed = pipeline::closed(&pipeline.state)?.into_iter().map(|(plugin, tables)| json!({ "plugin": plugin, "tables": tables }));
+    let mut shown = json!({ "pipeline": pipeline.name, "checkpoint": pipeline.state, "sinks": sinks.collect::<Vec<_>>() });
+    if closed.len() > 0 {
+        shown["fail_closed"] = closed.collect::<Vec<_>>().into();
+    }
     print_out(&format!("{shown:#}\n"))
 }
 
@@ -179,6 +199,18 @@ fn forget(pipeline: &Pipeline, drop: &Drop) -> Result<()> {
         return Err(refused(format!("the checkpoint has no sink `{}`", drop.sink), "`sluicegate checkpoint show` lists those that it has"));
     }
     print_out(&format!("the sink `{}` is forgotten\n", drop.sink))
+}
+
+fn release(pipeline: &Pipeline, plugin: &str) -> Result<()> {
+    exists(pipeline)?;
+    let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
+    if !pipeline::release(&checkpoint, plugin)? {
+        return Err(refused(
+            format!("the checkpoint knows no plugin `{plugin}` that is `fail_closed`"),
+            "`sluicegate checkpoint show` lists those that it knows",
+        ));
+    }
+    print_out(&format!("the plugin `{plugin}` is released: what it hid may be delivered as it is\n"))
 }
 
 fn copy_table(pipeline: &Pipeline, table: &str) -> Result<()> {

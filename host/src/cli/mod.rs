@@ -3,6 +3,7 @@
 mod again;
 mod check;
 mod checkpoint;
+mod dlq;
 mod failure;
 mod logging;
 mod plugin;
@@ -117,6 +118,9 @@ each is tried once.")]
     /// Show and change what a pipeline's checkpoint says of its sinks, while the pipeline does not run
     #[command(subcommand, arg_required_else_help = true)]
     Checkpoint(checkpoint::CheckpointCommand),
+    /// List, show and replay changes that plugins or sinks set aside
+    #[command(subcommand, arg_required_else_help = true)]
+    Dlq(dlq::DlqCommand),
     /// Write, build, try, measure and look at plugins
     #[command(subcommand, arg_required_else_help = true)]
     Plugin(plugin::PluginCommand),
@@ -181,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run, &console, look),
         Command::Check(arguments) => check::check(&arguments),
         Command::Checkpoint(command) => checkpoint::checkpoint(command),
+        Command::Dlq(command) => dlq::dlq(command),
         Command::Plugin(command) => plugin::plugin(command, cli.output.color),
         Command::Schema { command } => schema::schema(command),
     };

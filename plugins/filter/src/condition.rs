@@ -59,6 +59,8 @@ pub struct Operand {
     pub name: String,
     /// Type.
     pub data_type: DataType,
+    /// Whether it is a year: for the server, one of two digits is in this century or the last.
+    pub is_year: bool,
 }
 
 /// What a column is compared with, in the column's own form.
@@ -143,6 +145,9 @@ impl Compiler<'_> {
             Kind::IsNull(inner) => Ok(Condition::IsNull(self.operand(inner)?)),
             Kind::Is(inner, truth) => Ok(Condition::Is(Box::new(self.condition(inner)?), *truth)),
             Kind::Between(inner, low, high) => {
+                if [low, high].iter().any(|bound| matches!(bound.kind, Kind::Literal(Literal::Double(_)))) {
+                    exact_as_doubles(expression, &self.operand(inner)?, [low, high])?;
+                }
                 let low = self.comparison(expression, inner, Operator::GreaterOrEqual, low)?;
                 let high = self.comparison(expression, inner, Operator::LessOrEqual, high)?;
                 Ok(between(low, high))
@@ -173,8 +178,10 @@ impl Compiler<'_> {
             _ => return Err(format!("`{expression}` stands where a column has to be")),
         };
         let place = self.table.read(name)?;
-        let data_type = self.table.column(name).map_or(DataType::Text, |column| column.data_type);
-        Ok(Operand { place, name: name.clone(), data_type })
+        let column = self.table.column(name);
+        let data_type = column.map_or(DataType::Text, |column| column.data_type);
+        let is_year = column.is_some_and(|column| column.native_type == "year");
+        Ok(Operand { place, name: name.clone(), data_type, is_year })
     }
 
     fn comparison(&mut self, whole: &Expression, left: &Expression, operator: Operator, right: &Expression) -> Result<Condition, String> {
@@ -227,6 +234,9 @@ impl Compiler<'_> {
                 Kind::Literal(literal) => literal,
                 _ => return Err(format!("`{item}` in the list after IN is no literal")),
             };
+            if let Literal::Number(number, _) = literal {
+                beyond(item, &operand, number)?;
+            }
             match constant(item, operand.clone(), Comparison::Equal, literal)? {
                 Condition::Int(_, low, _) => integers.push(i128::from(low)),
                 Condition::UInt(_, low, _) => integers.push(i128::from(low)),
@@ -253,14 +263,20 @@ impl Compiler<'_> {
         if !sluicegate_plugin::is_textual(operand.data_type) {
             return Err(format!("LIKE needs a text; `{expression}` is {}", name_of(operand.data_type)));
         }
+        if operand.data_type == DataType::Timestamp {
+            return Err(format!(
+                "`{expression}` is a timestamp, whose text depends on the session's time zone; compare it with =, <, >, BETWEEN instead of LIKE"
+            ));
+        }
         let Kind::Literal(Literal::Text(text)) = &pattern.kind else {
             return Err(format!("the pattern after LIKE has to be a text; `{pattern}` is none"));
         };
         let escape = match escape {
             None => Some('\\'),
             Some(expr) => match &expr.kind {
-                Kind::Literal(Literal::Text(text)) if text.chars().count() <= 1 => text.chars().next(),
-                _ => return Err(format!("ESCAPE takes one character; `{expr}` is none")),
+                // of an empty one MySQL takes none, and MariaDB the backslash
+                Kind::Literal(Literal::Text(text)) if text.len() == 1 => text.chars().next(),
+                _ => return Err(format!("ESCAPE takes one ASCII character; `{expr}` is none")),
             },
         };
         Ok(Condition::Like(operand, Like::compile(text, escape)?))
@@ -276,10 +292,40 @@ fn between(low: Condition, high: Condition) -> Condition {
     }
 }
 
+/// Of a range with a double in it, servers compare some values as doubles and some exactly: only where that is the same, it is judged.
+fn exact_as_doubles(whole: &Expression, operand: &Operand, bounds: [&Expression; 2]) -> Result<(), String> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_small = |bound: &&Expression| match &bound.kind {
+        Kind::Literal(Literal::Number(_, float) | Literal::Double(float)) => float.abs() < EXACT,
+        _ => true,
+    };
+    match operand.data_type {
+        DataType::Int64 | DataType::Uint64 if bounds.iter().all(is_small) => Ok(()),
+        DataType::Int64 | DataType::Uint64 | DataType::Decimal => {
+            Err(format!("`{whole}`: servers do not agree on a range with an exponent; write the numbers without one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// In a list, servers confuse numbers beyond the range of a column's type with others: -1 with 18446744073709551615.
+fn beyond(whole: &Expression, operand: &Operand, number: &Decimal) -> Result<(), String> {
+    let fits = match (operand.data_type, number.floor()) {
+        (DataType::Int64, floor) => floor.is_some_and(|(floor, _)| i64::try_from(floor).is_ok()),
+        (DataType::Uint64, floor) => floor.is_some_and(|(floor, _)| u64::try_from(floor).is_ok()),
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(format!("`{whole}` in the list after IN is beyond the range of `{}`; leave it out", operand.name)) }
+}
+
 /// A column compared with a literal, which has to be of the column's kind.
 fn constant(whole: &Expression, operand: Operand, comparison: Comparison, literal: &Literal) -> Result<Condition, String> {
     use DataType::*;
+    if operand.is_year && !is_whole_year(literal) {
+        return Err(format!("`{whole}`: `{}` is a year; write it with four digits", operand.name));
+    }
     let constant = match (operand.data_type, literal) {
+        (Int64 | Uint64 | Float32 | Float64 | Decimal, Literal::Double(float)) => Constant::Float(*float),
         (Int64, Literal::Number(number, _)) => return Ok(integers(operand, comparison, number)),
         (Uint64, Literal::Number(number, _)) => return Ok(integers(operand, comparison, number)),
         (Int64 | Uint64, Literal::Bool(value)) => {
@@ -294,7 +340,7 @@ fn constant(whole: &Expression, operand: Operand, comparison: Comparison, litera
         }
         (Text, Literal::Text(text)) => Constant::Bytes(text.clone().into_bytes()),
         (Bytes, Literal::Bytes(bytes)) => Constant::Bytes(bytes.clone()),
-        (data_type @ (Date | Time | Datetime | Timestamp), Literal::Text(text)) => Constant::Temporal(
+        (data_type @ (Date | Time | Datetime | Timestamp), Literal::Text(text) | Literal::Temporal(text)) => Constant::Temporal(
             temporal::canonical(text, data_type)
                 .ok_or_else(|| format!("`{whole}`: `{}` is {}; write {}", operand.name, name_of(data_type), temporal_form(data_type)))?,
         ),
@@ -310,6 +356,11 @@ fn constant(whole: &Expression, operand: Operand, comparison: Comparison, litera
         }
     };
     Ok(Condition::Compare(operand, comparison, constant))
+}
+
+/// Whether a literal is a year that a server takes for itself: others become one of two digits, or the nearest that there is.
+fn is_whole_year(literal: &Literal) -> bool {
+    matches!(literal, Literal::Number(number, _) if matches!(number.floor(), Some((0 | 1901..=2155, true))))
 }
 
 /// A comparison of an integer column with any number, as the range of integers for which it holds.
@@ -362,7 +413,7 @@ fn comparable(a: DataType, b: DataType) -> bool {
 fn temporal_form(data_type: DataType) -> &'static str {
     match data_type {
         DataType::Date => "'YYYY-MM-DD'",
-        DataType::Time => "'HH:MM:SS'",
+        DataType::Time => "'HH:MM:SS', up to '838:59:59'",
         DataType::Timestamp => "'YYYY-MM-DD HH:MM:SS' in UTC",
         _ => "'YYYY-MM-DD HH:MM:SS'",
     }

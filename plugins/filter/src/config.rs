@@ -30,6 +30,8 @@ pub struct Entry {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MissingColumn {
     /// It is an error: the pipeline stops before the table's first row.
+    Error,
+    /// The same, as earlier versions had it.
     Stop,
     /// The condition is left out for this table: all its rows are kept.
     Ignore,
@@ -37,12 +39,12 @@ pub(crate) enum MissingColumn {
 
 impl Entry {
     /// Whether the condition is not for a table that has `there` of the `all` columns that it names. A rule for many tables is
-    /// for those that have its columns; a table that has only some of them is a slip, and is neither kept nor dropped unjudged.
+    /// for those that have all of its columns.
     pub fn leaves_out(&self, name: &TableName, there: usize, all: usize) -> bool {
         match self.missing {
-            Some(MissingColumn::Stop) => false,
+            Some(MissingColumn::Error | MissingColumn::Stop) => false,
             Some(MissingColumn::Ignore) => there < all,
-            None => there == 0 && all > 0 && !self.tables.include().is_empty() && !self.tables.names(name),
+            None => there < all && !self.tables.include().is_empty() && !self.tables.names(name),
         }
     }
 
@@ -70,7 +72,9 @@ pub(crate) struct Raw {
     condition: Option<String>,
     /// For every table: the operations that are delivered. Default: all.
     operations: Option<Vec<Operation>>,
-    /// For every table: what to do where it does not have the columns of `where`. Default: stop.
+    /// For every table: what to do where it does not have the columns of `where`. Default: error.
+    missing: Option<MissingColumn>,
+    /// The same as `missing`, as earlier versions had it.
     missing_column: Option<MissingColumn>,
 }
 
@@ -84,8 +88,10 @@ struct RawEntry {
     condition: Option<String>,
     /// Operations that are delivered. Default: all.
     operations: Option<Vec<Operation>>,
-    /// What to do where a table does not have the columns of the condition. Default: stop for tables that are named without
-    /// wildcards, and where a table has only some of the columns; else ignore.
+    /// What to do where a table does not have the columns of the condition. Default: error for tables that are named without
+    /// wildcards, else ignore.
+    missing: Option<MissingColumn>,
+    /// The same as `missing`, as earlier versions had it.
     missing_column: Option<MissingColumn>,
 }
 
@@ -108,15 +114,28 @@ impl Config {
         })?;
         let mut entries = Vec::new();
         if raw.condition.is_some() || raw.operations.is_some() {
-            entries.push(entry("for every table", TablePatterns::default(), raw.condition, raw.operations, raw.missing_column)?);
+            let missing = either("for every table", raw.missing, raw.missing_column)?;
+            entries.push(entry("for every table", TablePatterns::default(), raw.condition, raw.operations, missing)?);
         }
-        for RawEntry { table, condition, operations, missing_column } in raw.tables {
-            entries.push(entry(&format!("for {table}"), table, condition, operations, missing_column)?);
+        for RawEntry { table, condition, operations, missing, missing_column } in raw.tables {
+            let which = format!("for {table}");
+            let missing = either(&which, missing, missing_column)?;
+            entries.push(entry(&which, table, condition, operations, missing)?);
         }
         if entries.is_empty() {
             return Err("nothing to filter: give `where`, `operations`, or `tables` with a list of them".into());
         }
         Ok(Self { entries })
+    }
+}
+
+/// What is said under one of the two names.
+fn either(which: &str, missing: Option<MissingColumn>, earlier: Option<MissingColumn>) -> Result<Option<MissingColumn>, String> {
+    match (missing, earlier) {
+        (Some(_), Some(_)) => {
+            Err(format!("the entry {which} has both `missing` and `missing_column`, which mean the same; keep `missing`"))
+        }
+        (missing, earlier) => Ok(missing.or(earlier)),
     }
 }
 

@@ -159,6 +159,14 @@ impl Evaluation<'_> {
         match (constant, values) {
             (Constant::Float(constant), Values::Float64s(values)) => fill(out, values, |v| float(v, *constant)),
             (Constant::Float(constant), Values::Float32s(values)) => fill(out, values, |v| float(f64::from(v), *constant)),
+            (Constant::Float(constant), Values::Int64s(values)) => fill(out, values, |v| float(v as f64, *constant)),
+            (Constant::Float(constant), Values::Uint64s(values)) => fill(out, values, |v| float(v as f64, *constant)),
+            (Constant::Float(constant), Values::Texts(texts)) => {
+                self.ordered(operand, column, comparison, out, |i| {
+                    let text = std::str::from_utf8(text_at(texts, i)).ok().filter(|text| !text.is_empty())?;
+                    text.parse::<f64>().ok()?.partial_cmp(constant)
+                });
+            }
             (Constant::Bool(constant), Values::Booleans(values)) => {
                 fill(out, values, |v| comparison.accepts((v != 0).cmp(constant)));
             }

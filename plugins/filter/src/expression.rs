@@ -190,7 +190,10 @@ fn reduce(expr: &Expr) -> Result<Expression, String> {
             _ => return Err(unsupported(&expr.to_string())),
         },
         Expr::Value(value) => Kind::Literal(literal(&value.value)?),
-        Expr::TypedString(typed) if is_temporal(&typed.data_type) => Kind::Literal(literal(&typed.value.value)?),
+        Expr::TypedString(typed) if is_temporal(&typed.data_type) => match literal(&typed.value.value)? {
+            Literal::Text(text) => Kind::Literal(Literal::Temporal(text)),
+            _ => return Err(unsupported(&expr.to_string())),
+        },
         Expr::UnaryOp { op: UnaryOperator::Not | UnaryOperator::BangNot, expr } => Kind::Not(boxed(expr)?),
         Expr::UnaryOp { op: sign @ (UnaryOperator::Minus | UnaryOperator::Plus), expr: operand } => match &**operand {
             Expr::Value(value) => match &value.value {

@@ -12,16 +12,16 @@
 //! `where` and `operations` may also stand alone, without `tables`, for every table that the plugin sees. When several
 //! entries stand for one table, all of them apply.
 //!
-//! A condition is for the tables that have its columns. Where a table is named without wildcards, and where `where` stands without
-//! `tables`, a column that a table does not have is an error; so it is where a table has only some of the columns. Else a pattern
-//! leaves such a table as it is. `missing_column: stop` or `ignore` beside `where` decides otherwise.
+//! A condition is for the tables that have all of its columns. Where a table is named without wildcards, and where `where` stands
+//! without `tables`, a column that a table does not have is an error; a pattern leaves such a table as it is. `missing: error` or `ignore` beside `where` decides otherwise.
 //!
 //! Both images of an update are judged: a row that leaves the condition is delivered as a delete, one that enters it as an
 //! insert. A row is kept when the condition is true, not when it is unknown (SQL's three-valued logic).
 //!
 //! Conditions: `=`, `<>`, `!=`, `<`, `<=`, `>`, `>=`, `<=>`, `AND`, `OR`, `NOT`, `[NOT] IN (…)`, `[NOT] LIKE … [ESCAPE …]`,
 //! `[NOT] BETWEEN`, `IS [NOT] NULL`, `IS [NOT] TRUE | FALSE | UNKNOWN`, on columns and literals. Integers and decimals are
-//! compared exactly; text byte by byte, so case counts; timestamps in UTC.
+//! compared exactly; text byte by byte, so case counts; timestamps in UTC. `docs/conditions.md` has the rules: what a server would
+//! judge otherwise is refused, but for text under collations that ignore case or trailing spaces.
 
 // a guest that panics is dropped by the host: faults are answers (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -77,13 +77,17 @@ impl Plugin for Filter {
                 let there = columns.iter().filter(|column| table.has(column)).count();
                 if entry.leaves_out(&name, there, columns.len()) {
                     let lacks: Vec<_> = columns.into_iter().filter(|column| !table.has(column)).collect();
-                    log!(
-                        Info,
-                        "table {} has no column `{}`: the condition for {} does not apply to it",
-                        display_name(&name),
-                        lacks.join("`, `"),
-                        entry.tables()
-                    );
+                    let (lacks, table) = (lacks.join("`, `"), display_name(&name));
+                    match there {
+                        0 => log!(Info, "table {table} has no column `{lacks}`: the condition for {} does not apply to it", entry.tables()),
+                        // perhaps a slip: all its rows are kept
+                        _ => log!(
+                            Warn,
+                            "table {table} has only some columns of the condition for {}, and no `{lacks}`: the condition does not apply to it; \
+                             say `missing: error` beside `where` if it should",
+                            entry.tables()
+                        ),
+                    }
                     continue;
                 }
                 conditions.push(condition::compile(&expression, table).map_err(of_table)?);

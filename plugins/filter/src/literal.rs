@@ -2,6 +2,11 @@
 
 use crate::decimal::Decimal;
 
+/// Digits of a decimal, at most, as MySQL and MariaDB have them.
+const MOST_DIGITS: usize = 65;
+/// Digits behind its point.
+const MOST_FRACTION: usize = 30;
+
 /// A literal as written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
@@ -11,8 +16,12 @@ pub enum Literal {
     Bool(bool),
     /// `-12.50`: exact, and as the nearest double.
     Number(Decimal, f64),
-    /// `'text'`, also `DATE '2024-02-29'`.
+    /// `1.5e3`: a double, as for the server. What is compared with it is compared as a double.
+    Double(f64),
+    /// `'text'`.
     Text(String),
+    /// `DATE '2024-02-29'`, also of `TIME` and `TIMESTAMP`.
+    Temporal(String),
     /// `X'00ff'`.
     Bytes(Vec<u8>),
 }
@@ -20,8 +29,18 @@ pub enum Literal {
 impl Literal {
     /// A number from its digits, with a sign, a fraction and an exponent if it has them.
     pub fn number(text: &str) -> Result<Self, String> {
-        let parsed = Decimal::parse(text).zip(text.parse::<f64>().ok()).map(|(exact, float)| Literal::Number(exact, float));
-        parsed.ok_or_else(|| format!("`{text}` is out of range for a number"))
+        let out_of_range = || format!("`{text}` is out of range for a number");
+        let float = text.parse::<f64>().ok().filter(|float| float.is_finite()).ok_or_else(out_of_range)?;
+        if text.contains(['e', 'E']) {
+            return Ok(Literal::Double(float));
+        }
+        let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+        if digits(text) > MOST_DIGITS || text.split_once('.').is_some_and(|(_, fraction)| digits(fraction) > MOST_FRACTION) {
+            return Err(format!(
+                "`{text}` has more digits than a decimal of the server: at most {MOST_DIGITS}, {MOST_FRACTION} of them behind the point"
+            ));
+        }
+        Decimal::parse(text).map(|exact| Literal::Number(exact, float)).ok_or_else(out_of_range)
     }
 
     /// Bytes from hexadecimal digits.
@@ -44,8 +63,9 @@ impl Literal {
         match self {
             Literal::Null => "NULL",
             Literal::Bool(_) => "a boolean",
-            Literal::Number(..) => "a number",
+            Literal::Number(..) | Literal::Double(_) => "a number",
             Literal::Text(_) => "a text",
+            Literal::Temporal(_) => "a date or time",
             Literal::Bytes(_) => "bytes",
         }
     }

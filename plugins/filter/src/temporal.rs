@@ -4,19 +4,23 @@ use std::cmp::Ordering;
 
 use sluicegate_plugin::DataType;
 
+/// The longest TIME of MySQL and MariaDB, in microseconds: 838:59:59.
+const LONGEST: i64 = (838 * 3600 + 59 * 60 + 59) * 1_000_000;
+
 /// A literal in the form in which `data_type` is carried, so that it compares with [`compare`]; `None` when it is none.
 /// A date stands for its midnight; a timestamp is in UTC.
 pub fn canonical(literal: &str, data_type: DataType) -> Option<String> {
-    let literal = literal.trim();
     if data_type == DataType::Time {
-        return microseconds(literal.as_bytes()).map(|_| literal.to_string());
+        let fraction = literal.split_once('.').map(|(_, fraction)| fraction);
+        let fits = microseconds(literal.as_bytes())?.abs() <= LONGEST && fraction.is_none_or(|fraction| (1..=6).contains(&fraction.len()));
+        return fits.then(|| literal.to_string());
     }
     let (date, rest) = (literal.get(..10)?, literal.get(10..)?);
     let digits = |text: &str, shape: &[u8]| {
         text.len() == shape.len()
             && text.bytes().zip(shape).all(|(byte, want)| if *want == b'0' { byte.is_ascii_digit() } else { byte == *want })
     };
-    if !digits(date, b"0000-00-00") || date.get(5..7)? > "12" || date.get(8..10)? > "31" {
+    if !digits(date, b"0000-00-00") || !is_in_the_calendar(date)? {
         return None;
     }
     let time = match rest.as_bytes().first() {
@@ -30,7 +34,7 @@ pub fn canonical(literal: &str, data_type: DataType) -> Option<String> {
                 return None;
             }
             match fraction {
-                Some(f) if f.is_empty() || f.len() > 9 || !f.bytes().all(|b| b.is_ascii_digit()) => return None,
+                Some(f) if f.is_empty() || f.len() > 6 || !f.bytes().all(|b| b.is_ascii_digit()) => return None,
                 Some(fraction) => format!("{clock}.{fraction}"),
                 None => clock,
             }
@@ -43,6 +47,22 @@ pub fn canonical(literal: &str, data_type: DataType) -> Option<String> {
         DataType::Timestamp => format!("{date}T{time}Z"),
         _ => return None,
     })
+}
+
+/// Whether there is such a day. The server's zero dates are: without a day, or without a month and a day.
+fn is_in_the_calendar(date: &str) -> Option<bool> {
+    let number = |from: usize, to: usize| date.get(from..to)?.parse::<u32>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) && year > 0;
+    let days = match month {
+        0 => 0,
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return Some(false),
+    };
+    Some(day <= days)
 }
 
 /// Compares two values of the same temporal type; fractions of different length compare by what they mean. `None` when a
@@ -114,6 +134,17 @@ mod tests {
             ("-838:59:59", Time, Some("-838:59:59")),
             ("29.02.2024", Date, None),
             ("2024-13-01", Date, None),
+            ("2023-02-29", Date, None),
+            ("2000-02-29", Date, Some("2000-02-29")),
+            ("1900-02-29", Date, None),
+            ("2024-04-31", Datetime, None),
+            ("2024-00-00", Date, Some("2024-00-00")),
+            ("2024-00-01", Date, None),
+            (" 2024-02-29", Date, None),
+            ("2024-02-29 13:14:15.1234567", Datetime, None),
+            ("2024-02-29 13:14:15.", Datetime, None),
+            ("838:59:59.000001", Time, None),
+            ("10:00:00.", Time, None),
             ("yesterday", Timestamp, None),
         ] {
             assert_eq!(canonical(literal, data_type).as_deref(), expected, "{literal}");

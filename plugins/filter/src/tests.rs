@@ -7,7 +7,7 @@ use sluicegate_plugin::{Column, ColumnBuilder, DataType, Instance, Operations, P
 
 use super::*;
 
-const COLUMNS: [(&str, DataType); 13] = [
+const COLUMNS: [(&str, DataType); 14] = [
     ("id", DataType::Int64),
     ("big", DataType::Uint64),
     ("price", DataType::Decimal),
@@ -21,13 +21,14 @@ const COLUMNS: [(&str, DataType); 13] = [
     ("doc", DataType::Json),
     ("span", DataType::Time),
     ("old_price", DataType::Decimal),
+    ("founded", DataType::Int64),
 ];
 
 fn table() -> Table {
     let column = |(name, data_type): &(&str, DataType)| Column {
         name: name.to_string(),
         data_type: *data_type,
-        native_type: String::new(),
+        native_type: if *name == "founded" { "year".into() } else { String::new() },
         nullable: true,
         primary_key: *name == "id",
         place: Place::Value,
@@ -75,6 +76,7 @@ fn row() -> Vec<Value<'static>> {
         r#"{"a": 1}"#.into(),
         "-01:30:00".into(),
         "12.5".into(),
+        1999i64.into(),
     ]
 }
 
@@ -143,6 +145,13 @@ fn a_condition_keeps_the_row_for_which_it_is_true() {
         ("NOT status = 'new' AND NOT (id = 1)", true),
         ("id = 1 OR id = 2 OR status = 'paid' AND price > 1", true),
         ("(id) = (7)", true),
+        ("founded = 1999 AND founded <> 0", true),
+        ("founded BETWEEN 1999 AND 2024 AND founded IN (1999, 2000)", true),
+        ("day = DATE '2024-02-29' AND span = TIME '-01:30'", true),
+        // with an exponent it is a double, and so is what it is compared with
+        ("price = 1.25e1 AND id = 7e0 AND id IN (1, 70e-1)", true),
+        ("big = 18446744073709551616e0", true),
+        ("id BETWEEN 1.5e0 AND 9", true),
         ("FALSE OR id = 7", true),
     ] {
         assert_eq!(kept(condition, &[row()]), Ok(vec![expected]), "{condition}");
@@ -198,6 +207,25 @@ fn a_wrong_condition_is_refused_with_its_offending_part() {
         ("1 = 1", "compares two literals"),
         ("customers.id = 1", "names another table"),
         ("id LIKE '7%'", "LIKE needs a text"),
+        // what a server would judge otherwise
+        ("at LIKE '2024-%'", "`at` is a timestamp, whose text depends on the session's time zone"),
+        ("status LIKE 'aéb' ESCAPE 'é'", "ESCAPE takes one ASCII character"),
+        ("status LIKE 'a%' ESCAPE ''", "ESCAPE takes one ASCII character"),
+        ("day = '2023-02-29'", "`day` is a date; write 'YYYY-MM-DD'"),
+        ("at > '2024-02-30 10:00:00'", "`at` is a timestamp; write"),
+        ("at = '2024-02-29 13:14:15.0000004'", "`at` is a timestamp; write"),
+        ("span = '838:59:59.5'", "`span` is a time; write 'HH:MM:SS', up to '838:59:59'"),
+        ("span = ' 10:00'", "`span` is a time; write"),
+        ("status = DATE '2024-02-29'", "with a date or time; write it in quotes"),
+        ("big BETWEEN 1e0 AND 18446744073709551615", "servers do not agree on a range with an exponent"),
+        ("price BETWEEN 1e0 AND 2", "servers do not agree on a range with an exponent"),
+        ("founded = 99", "`founded` is a year; write it with four digits"),
+        ("founded BETWEEN 70 AND 2024", "`founded` is a year"),
+        ("founded IN (1999, 24)", "`founded` is a year"),
+        ("founded < 1999e0", "`founded` is a year"),
+        ("id NOT IN (7, 18446744073709551615)", "beyond the range of `id`"),
+        ("big IN (-1)", "beyond the range of `big`"),
+        ("price < 0.0000000000000000000000000000001", "more digits than a decimal of the server"),
         ("status LIKE 'x\\\\'", "ends with its escape character"),
         ("id = 1e999", "out of range"),
         ("raw = X'abc'", "hexadecimal"),
@@ -224,16 +252,23 @@ fn a_condition_of_a_pattern_is_for_the_tables_that_have_its_columns() {
         assert_eq!(judges(serde_json::json!({"table": pattern, "where": "tenant <> 'x'"})), Ok(false), "{pattern}");
         assert_eq!(judges(serde_json::json!({"table": pattern, "where": "STATUS <> 'x'"})), Ok(true), "{pattern}");
     }
-    // neither kept nor dropped unjudged
+    // nor because of another column that it names
+    assert_eq!(judges(serde_json::json!({"table": "shop.*", "where": "status <> 'x' AND tenant IN ('y')"})), Ok(false));
     let half = "the condition for table shop.orders: table shop.orders has no column `tenant`";
-    assert!(told(serde_json::json!({"table": "shop.*", "where": "status <> 'x' AND tenant IN ('y')"})).starts_with(half));
     assert!(told(serde_json::json!({"table": "shop.orders", "where": "tenant <> 'x'"})).starts_with(half));
     assert!(told(serde_json::json!({"table": ["shop.*", "shop.orders"], "where": "tenant <> 'x'"})).starts_with(half));
+    assert!(told(serde_json::json!({"table": "shop.*", "where": "tenant <> 'x' OR id = 1", "missing": "error"})).starts_with(half));
     assert!(told(serde_json::json!({"table": "shop.*", "where": "tenant <> 'x'", "missing_column": "stop"})).starts_with(half));
-    let ignored = serde_json::json!({"table": "shop.orders", "where": "status <> 'x' AND tenant = 'y'", "missing_column": "ignore"});
-    assert_eq!(judges(ignored), Ok(false));
-    let mut alone = configured(&serde_json::json!({"where": "tenant <> 'x'", "missing_column": "ignore"})).unwrap();
-    assert_eq!(alone.plan(1, table()), Ok(None));
+    let ignored = serde_json::json!({"table": "shop.orders", "where": "status <> 'x' AND tenant = 'y'", "missing": "ignore"});
+    assert_eq!(judges(ignored.clone()), Ok(false));
+    for word in ["missing", "missing_column"] {
+        let mut alone = configured(&serde_json::json!({"where": "tenant <> 'x'", word: "ignore"})).unwrap();
+        assert_eq!(alone.plan(1, table()), Ok(None));
+    }
+    let mut both = ignored;
+    both["missing_column"] = "ignore".into();
+    let error = configured(&serde_json::json!({"tables": [both]})).unwrap_err();
+    assert!(error.contains("both `missing` and `missing_column`"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The plugin's configuration.
 
 use serde::Deserialize;
-use sluicegate_plugin::{TableName, TablePattern, TablePatterns, display_name, name_parts};
+use sluicegate_plugin::{TableName, TablePattern, TablePatterns, display_name, find_name, name_parts};
 
 use crate::rename::Rename;
 
@@ -69,8 +69,10 @@ struct RawColumn {
     pattern: Option<String>,
     /// The new name; `$1` and `${name}` stand for groups of the pattern.
     to: String,
-    /// What to do where a table has no column of the name in `from`. Default: stop for tables that are named without wildcards,
+    /// What to do where a table has no column of the name in `from`. Default: error for tables that are named without wildcards,
     /// else ignore.
+    missing: Option<MissingColumn>,
+    /// The same as `missing`, as earlier versions had it.
     missing_column: Option<MissingColumn>,
 }
 
@@ -80,6 +82,8 @@ struct RawColumn {
 #[serde(rename_all = "lowercase")]
 enum MissingColumn {
     /// It is an error: the pipeline stops before the table's first row.
+    Error,
+    /// The same, as earlier versions had it.
     Stop,
     /// The entry is left out for this table.
     Ignore,
@@ -143,16 +147,17 @@ impl Column {
     /// Whether it is a slip that this table, which the entry selects, does not have the column.
     fn needs(&self, table: &TableName) -> bool {
         match self.missing {
-            Some(missing) => missing == MissingColumn::Stop,
+            Some(missing) => missing != MissingColumn::Ignore,
             None => self.tables.names(table),
         }
     }
 
-    /// The column's new name, if the entry is for it: databases do not tell the names of columns apart by case.
-    fn apply(&self, old: &str) -> Option<String> {
+    /// The one column of `all` that an entry without a pattern is for. Names have no case, unless the table has two columns that
+    /// differ in nothing else.
+    fn one(&self, all: &[String]) -> Option<usize> {
         match &self.rename {
-            Rename::Exact(from, to) => (from.to_lowercase() == old.to_lowercase()).then(|| to.clone()),
-            rename => rename.apply(old),
+            Rename::Exact(from, _) => find_name(from, all.iter().map(String::as_str)),
+            _ => None,
         }
     }
 }
@@ -214,11 +219,11 @@ impl Config {
             Ok(Table { from, rename: Rename::new(entry.from, entry.pattern, entry.to)?, merge: entry.merge })
         });
         let columns = raw.columns.into_iter().map(|entry| {
-            Rename::new(entry.from, entry.pattern, entry.to).map(|rename| Column {
-                tables: entry.table,
-                rename,
-                missing: entry.missing_column,
-            })
+            if entry.missing.is_some() && entry.missing_column.is_some() {
+                return Err("an entry has both `missing` and `missing_column`, which mean the same; keep `missing`".to_owned());
+            }
+            let missing = entry.missing.or(entry.missing_column);
+            Rename::new(entry.from, entry.pattern, entry.to).map(|rename| Column { tables: entry.table, rename, missing })
         });
         let case = match raw.case {
             RawCase::All(case) => Cases { databases: case, schemas: case, tables: case, columns: case },
@@ -271,20 +276,32 @@ impl Config {
         Ok((new, merge))
     }
 
-    /// A column's new name. `table` is the table's name as it arrives.
-    pub fn column(&self, table: &TableName, old: &str) -> Result<String, String> {
-        let renamed = self.columns.iter().filter(|entry| entry.tables.selects(table)).find_map(|entry| entry.apply(old));
-        let new = self.case.columns.of(renamed.unwrap_or_else(|| old.to_string()));
-        if new.is_empty() {
-            return Err(format!("column `{old}` of table {} would have an empty name", display_name(table)));
+    /// The new names of a table's columns. `table` is the table's name as it arrives.
+    pub fn columns(&self, table: &TableName, old: &[String]) -> Result<Vec<String>, String> {
+        let mut renamed: Vec<Option<String>> = vec![None; old.len()];
+        for entry in self.columns.iter().filter(|entry| entry.tables.selects(table)) {
+            let one = entry.one(old);
+            for (index, (renamed, column)) in renamed.iter_mut().zip(old).enumerate().filter(|(_, (renamed, _))| renamed.is_none()) {
+                *renamed = match &entry.rename {
+                    Rename::Exact(_, to) => (one == Some(index)).then(|| to.clone()),
+                    rename => rename.apply(column),
+                };
+            }
         }
-        Ok(new)
+        let named = renamed.into_iter().zip(old).map(|(renamed, old)| {
+            let new = self.case.columns.of(renamed.unwrap_or_else(|| old.clone()));
+            if new.is_empty() {
+                return Err(format!("column `{old}` of table {} would have an empty name", display_name(table)));
+            }
+            Ok(new)
+        });
+        named.collect()
     }
 
     /// A column that an entry names for exactly this table, and that the table does not have: a slip.
     pub fn missing_column(&self, table: &TableName, columns: &[String]) -> Option<&str> {
         self.columns.iter().filter(|entry| entry.tables.selects(table) && entry.needs(table)).find_map(|entry| match &entry.rename {
-            Rename::Exact(from, _) if !columns.iter().any(|column| entry.apply(column).is_some()) => Some(from.as_str()),
+            Rename::Exact(from, _) if entry.one(columns).is_none() => Some(from.as_str()),
             _ => None,
         })
     }

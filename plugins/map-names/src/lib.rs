@@ -94,8 +94,7 @@ impl MapNames {
             return Err(format!("table {} has no column `{missing}`{}", display_name(&name), near.unwrap_or_default()));
         }
         let mut taken: BTreeMap<String, &str> = BTreeMap::new();
-        for column in &old {
-            let new = self.config.column(&name, column)?;
+        for (column, new) in old.iter().zip(self.config.columns(&name, &old)?) {
             if let Some(other) = taken.insert(new.clone(), column) {
                 return Err(format!("columns `{other}` and `{column}` of table {} would both be called `{new}`", display_name(&name)));
             }

@@ -154,12 +154,28 @@ fn a_renaming_is_for_the_tables_that_have_the_column_and_its_case_does_not_matte
         assert_eq!(renamed(entry.clone(), &["id", "mail"]), Ok("id,email".into()));
         assert_eq!(renamed(entry, &["id"]), Ok("id".into()));
     }
-    let stop = serde_json::json!({"table": "shop.*", "from": "mail", "to": "email", "missing_column": "stop"});
+    let stop = serde_json::json!({"table": "shop.*", "from": "mail", "to": "email", "missing": "error"});
     assert!(renamed(stop, &["id"]).unwrap_err().contains("no column `mail`"));
     let named = serde_json::json!({"table": ["*", "shop.orders"], "from": "mail", "to": "email"});
     assert!(renamed(named, &["id"]).unwrap_err().contains("no column `mail`"));
-    let ignore = serde_json::json!({"table": "shop.orders", "from": "mail", "to": "email", "missing_column": "ignore"});
-    assert_eq!(renamed(ignore, &["id"]), Ok("id".into()));
+    for word in ["missing", "missing_column"] {
+        let ignore = serde_json::json!({"table": "shop.orders", "from": "mail", "to": "email", word: "ignore"});
+        assert_eq!(renamed(ignore, &["id"]), Ok("id".into()));
+    }
+    let both = serde_json::json!({"table": "shop.orders", "from": "mail", "to": "email", "missing": "error", "missing_column": "stop"});
+    assert!(renamed(both, &["id"]).unwrap_err().contains("both `missing` and `missing_column`"));
+}
+
+#[test]
+fn a_table_with_two_columns_of_one_name_in_different_case_is_not_refused_because_of_the_other_one() {
+    let renamed = |from: &str, columns: &[&str]| {
+        let mut plugin = configured(serde_json::json!({"columns": [{"table": "*", "from": from, "to": "address"}]})).unwrap();
+        plugin.plan(1, table("shop", None, "orders", columns)).map(|plan| plan.map(|plan| names(&plan).1.join(",")))
+    };
+    assert_eq!(renamed("mail", &["id", "Mail", "mail"]), Ok(Some("id,Mail,address".into())));
+    assert_eq!(renamed("MAIL", &["id", "Mail"]), Ok(Some("id,address".into())));
+    // neither of them is meant more than the other
+    assert_eq!(renamed("MAIL", &["id", "Mail", "mail"]), Ok(None));
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Entry {
     /// What it means that this table has no column of a step.
     pub fn missing(&self, step: &Step, table: &TableName) -> Missing {
         match step.missing.or(self.missing) {
-            Some(MissingColumn::Stop) => Missing::Stop,
+            Some(MissingColumn::Error | MissingColumn::Stop) => Missing::Stop,
             Some(MissingColumn::Ignore) => Missing::Ignore,
             None if self.tables.names(table) => Missing::Stop,
             None => Missing::Pattern,
@@ -52,6 +52,8 @@ pub enum Missing {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MissingColumn {
     /// It is an error: the pipeline stops before the table's first row.
+    Error,
+    /// The same, as earlier versions had it.
     Stop,
     /// The step is left out for this table.
     Ignore,
@@ -127,7 +129,9 @@ struct RawEntry {
     table: TablePatterns,
     /// Steps, in the order in which they run; each sees what the ones before it made.
     columns: Vec<RawStep>,
-    /// What to do where a table has no column of a step. Default: stop for tables that are named without wildcards, else ignore.
+    /// What to do where a table has no column of a step. Default: error for tables that are named without wildcards, else ignore.
+    missing: Option<MissingColumn>,
+    /// The same as `missing`, as earlier versions had it.
     missing_column: Option<MissingColumn>,
 }
 
@@ -159,6 +163,8 @@ struct RawStep {
     /// It changes its type; a value that cannot be represented exactly rejects its row.
     cast: Option<RawType>,
     /// What to do where a table has no such column, if not what the entry says.
+    missing: Option<MissingColumn>,
+    /// The same as `missing`, as earlier versions had it.
     missing_column: Option<MissingColumn>,
 }
 
@@ -230,15 +236,25 @@ impl Config {
         let entries = raw.tables.into_iter().map(|entry| {
             let steps =
                 entry.columns.into_iter().map(step).collect::<Result<_, _>>().map_err(|error| format!("for {}: {error}", entry.table))?;
-            Ok(Entry { tables: entry.table, steps, missing: entry.missing_column })
+            let missing = either(entry.missing, entry.missing_column).map_err(|error| format!("for {}: {error}", entry.table))?;
+            Ok(Entry { tables: entry.table, steps, missing })
         });
         Ok(Self { entries: entries.collect::<Result<_, String>>()? })
     }
 }
 
+/// What is said under one of the two names.
+fn either(missing: Option<MissingColumn>, earlier: Option<MissingColumn>) -> Result<Option<MissingColumn>, &'static str> {
+    match (missing, earlier) {
+        (Some(_), Some(_)) => Err("both `missing` and `missing_column` are there, which mean the same; keep `missing`"),
+        (missing, earlier) => Ok(missing.or(earlier)),
+    }
+}
+
 fn step(raw: RawStep) -> Result<Step, String> {
-    let (column, missing) = (raw.column, raw.missing_column);
+    let column = raw.column;
     let of = |problem: &str| format!("column `{column}`: {problem}");
+    let missing = either(raw.missing, raw.missing_column).map_err(&of)?;
     let mut actions = Vec::new();
     match raw.drop {
         Some(true) => actions.push(Action::Drop),

@@ -18,8 +18,7 @@
 //! ```
 //!
 //! A step is for the tables that have its column. Where a table is named without wildcards, a column that it does not have is an
-//! error; a pattern leaves such a table as it is. `missing_column: stop` or `ignore`, at an entry or a step, decides otherwise: with
-//! `ignore`, one configuration may name the column as it was called before and after a change of the table.
+//! error; a pattern leaves such a table as it is. `missing: error` or `ignore`, at an entry or a step, decides otherwise: with `ignore`, one configuration may name the column as it was called before and after a change of the table.
 //!
 //! Steps run in order; each sees what the ones before it made, under its current name. `mask` keeps the first and last
 //! characters, or none of a value that is not longer than both together; `hash` is HMAC-SHA-256 with the salt as its key, as

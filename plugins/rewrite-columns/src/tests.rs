@@ -262,16 +262,22 @@ fn a_table_that_is_named_without_wildcards_has_to_have_the_column_also_beside_pa
 
 #[test]
 fn the_configuration_decides_what_a_missing_column_means() {
-    let both = serde_json::json!({"table": "shop.orders", "missing_column": "ignore", "columns": [{"column": "email", "mask": {}}, {"column": "e_mail", "mask": {}}]});
+    let both = serde_json::json!({"table": "shop.orders", "missing": "ignore", "columns": [{"column": "email", "mask": {}}, {"column": "e_mail", "mask": {}}]});
     assert_eq!(delivered(&both, "orders", &["id", "email"]).unwrap(), ["id", "email*"]);
     assert_eq!(delivered(&both, "orders", &["id", "e_mail"]).unwrap(), ["id", "e_mail*"]);
-    let one = serde_json::json!({"table": "shop.orders", "columns": [{"column": "email", "mask": {}, "missing_column": "ignore"}, {"column": "note", "drop": true}]});
+    let one = serde_json::json!({"table": "shop.orders", "columns": [{"column": "email", "mask": {}, "missing": "ignore"}, {"column": "note", "drop": true}]});
     assert_eq!(delivered(&one, "orders", &["id", "note"]).unwrap(), ["id"]);
     assert!(delivered(&one, "orders", &["id", "email"]).unwrap_err().contains("no column `note`"));
-    let strict = serde_json::json!({"table": "shop.*", "missing_column": "stop", "columns": [{"column": "email", "mask": {}}]});
-    assert!(delivered(&strict, "orders", &["id"]).unwrap_err().contains("no column `email`"));
-    let unknown = serde_json::json!({"table": "shop.*", "missing_column": "skip", "columns": []});
-    assert!(delivered(&unknown, "orders", &["id"]).unwrap_err().contains("unknown variant `skip`, expected `stop` or `ignore`"));
+    for (word, says) in [("missing", "error"), ("missing_column", "stop")] {
+        let strict = serde_json::json!({"table": "shop.*", word: says, "columns": [{"column": "email", "mask": {}}]});
+        assert!(delivered(&strict, "orders", &["id"]).unwrap_err().contains("no column `email`"));
+    }
+    let unknown = serde_json::json!({"table": "shop.*", "missing": "skip", "columns": []});
+    assert!(
+        delivered(&unknown, "orders", &["id"]).unwrap_err().contains("unknown variant `skip`, expected one of `error`, `stop`, `ignore`")
+    );
+    let twice = serde_json::json!({"table": "shop.*", "columns": [{"column": "email", "drop": true, "missing": "ignore", "missing_column": "ignore"}]});
+    assert!(delivered(&twice, "orders", &["id"]).unwrap_err().contains("column `email`: both `missing` and `missing_column`"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod delivery;
 mod exactly_once;
 mod failures;
+mod keys;
 mod meeting;
 mod routing;
 mod security;
@@ -19,8 +20,8 @@ use std::{
 
 use serde_json::Value;
 use sluicegate_config::{
-    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, RecordFormat, Secret, Sink as Settings, SinkKind, TopicCreation,
-    WhenSlow,
+    Format, KafkaSink, Keyless, NameCase, OnError, PluginVersions, Rate, RecordFormat, RecordHeaders, RecordKeys, Secret, Sink as Settings,
+    SinkKind, TopicCreation, WhenSlow,
 };
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_harness::kafka::{self, Broker, Record};
@@ -89,6 +90,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
         plugin_versions,
         on_error,
         when_slow: WhenSlow::Hold,
+        rate: Rate::default(),
         kind: SinkKind::Kafka(kafka),
     }
 }
@@ -101,6 +103,8 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,
+        keys: RecordKeys::default(),
+        headers: RecordHeaders::default(),
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,

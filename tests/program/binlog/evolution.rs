@@ -129,7 +129,7 @@ fn follows(server: &Server, statements: &str) {
 }
 
 /// Statements that both servers know; `ROW` is a row into `t`, `DB` the database, and `ONLY t` captures that table alone.
-const SEQUENCES: [&str; 14] = [
+const SEQUENCES: [&str; 15] = [
     "CREATE TABLE t (id INT, a INT, b INT) | ROW | ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a | ROW | ALTER TABLE t ADD c INT FIRST, DROP a | ROW",
     "CREATE TABLE t (id INT, e ENUM('1','x','2')) | ROW | ALTER TABLE t MODIFY e ENUM('x','1','2') | ROW | ALTER TABLE t CHANGE e f ENUM('2','1') AFTER id | ROW",
     "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)) | ROW | ALTER TABLE t CONVERT TO CHARACTER SET latin1 | ROW | ALTER TABLE t ADD w TEXT | ROW | ALTER TABLE t MODIFY w BLOB | ROW",
@@ -143,17 +143,19 @@ const SEQUENCES: [&str; 14] = [
     "CREATE TABLE t (id INT, a INT, g INT GENERATED ALWAYS AS (a + 1) STORED, h INT AS (a + 2)) | ROW | ALTER TABLE t MODIFY g INT GENERATED ALWAYS AS (a + 1) STORED FIRST | ROW | ALTER TABLE t DROP h | ROW",
     "CREATE TABLE t (id INT NOT NULL, a INT NOT NULL, UNIQUE (a), UNIQUE (id)) | ROW | ALTER TABLE t ADD PRIMARY KEY (id) | ROW | ALTER TABLE t DROP PRIMARY KEY, DROP INDEX a | ROW | ALTER TABLE t ADD b INT FIRST | ROW",
     "CREATE TABLE t (id INT, a INT) PARTITION BY HASH (id) PARTITIONS 2 | ROW | ALTER TABLE t ADD PARTITION PARTITIONS 1 | ROW | ALTER TABLE t REMOVE PARTITIONING | ALTER TABLE t RENAME COLUMN a TO b | ROW | ALTER TABLE t ADD a INT, ALGORITHM=INSTANT | ROW",
+    "CREATE TABLE t (id INT, v VARCHAR(9)) CHARSET latin1 | ROW | ALTER TABLE t CONVERT TO CHARACTER SET latin2, ADD w VARCHAR(9) CHARACTER SET utf8mb4, ADD x TEXT(100) CHARACTER SET utf8mb4 | ROW | ALTER TABLE t ADD y INT FIRST | ROW",
     "CREATE TABLE u (id INT, a INT); INSERT INTO u VALUES (100, 1); CREATE TABLE t SELECT id, a, 'x' AS b FROM u WHERE id = 0 | ROW | ALTER TABLE t DROP a | ROW | ALTER TABLE t ADD c INT AFTER id | ROW",
 ];
 
 /// Those that only MariaDB knows.
-const OF_MARIADB: [&str; 7] = [
+const OF_MARIADB: [&str; 8] = [
     "CREATE OR REPLACE TABLE t (id INT, a INT) | ROW | CREATE OR REPLACE TABLE t (id INT, b INT, u UUID) | ROW | ALTER TABLE t ADD COLUMN IF NOT EXISTS b INT FIRST, ADD COLUMN IF NOT EXISTS c INT FIRST, DROP COLUMN IF EXISTS x, MODIFY IF EXISTS u BINARY(16) | ROW | ALTER TABLE IF EXISTS t DROP c | ROW",
     "CREATE TABLE t (id INT, a INT, j JSON, u INET6) | ROW | SET STATEMENT lock_wait_timeout=5 FOR ALTER TABLE t WAIT 5 RENAME COLUMN a TO b | ROW | ALTER TABLE t MODIFY u BINARY(16), CONVERT TO CHARACTER SET latin1 | ROW | RENAME TABLE IF EXISTS t WAIT 5 TO u, nothing TO nowhere | RENAME TABLE u TO t | ROW",
     "CREATE TABLE t (id INT, a INT) WITH SYSTEM VERSIONING | ROW | SET system_versioning_alter_history = KEEP | ALTER TABLE t ADD b INT AFTER id | ROW | ALTER TABLE t DROP a | ROW",
     "CREATE TABLE t (id INT, b BLOB, a INT, UNIQUE (b)) | ROW | DELETE FROM t | ALTER TABLE t RENAME COLUMN a TO c | ROW | DELETE FROM t | ALTER TABLE t ADD d INT FIRST | ROW",
     "CREATE TABLE t (id INT, s DATE DEFAULT '2020-01-01', e DATE DEFAULT '2021-01-01', PERIOD FOR p (s, e)) | ROW | ALTER TABLE t ADD a INT FIRST | ROW | ALTER TABLE t DROP a | ROW",
     "SET sql_mode = 'ORACLE' | CREATE TABLE t (id INT, a VARCHAR2(9)) | SET sql_mode = '' | DROP TABLE t | CREATE TABLE t (id INT, a INT) | ROW | ALTER TABLE t RENAME COLUMN a TO b | ROW | ALTER TABLE t ADD a INT | ROW",
+    "CREATE TABLE t (id INT PRIMARY KEY, a INT) | ROW | ALTER TABLE t ADD INDEX IF NOT EXISTS i (a), ADD b INT FIRST | ROW | CREATE INDEX IF NOT EXISTS i ON t (b) | CREATE OR REPLACE INDEX i ON t (b) | ALTER TABLE t RENAME COLUMN a TO c | ROW",
     "CREATE TABLE t (id INT, a INT INVISIBLE, v VARCHAR(9) COMPRESSED) | ROW | ALTER TABLE t MODIFY v VARCHAR(20) COMPRESSED FIRST | ROW | ALTER TABLE t DROP a | ROW",
 ];
 
@@ -162,6 +164,31 @@ fn rows_between_changes_that_nobody_saw_are_read_with_the_schema_of_their_time()
     for server in servers() {
         let of_mariadb: &[&str] = if server.flavor() == Flavor::MariaDb { &OF_MARIADB } else { &[] };
         SEQUENCES.iter().chain(of_mariadb).for_each(|statements| follows(&server, statements));
+    }
+}
+
+/// The catalogue does not tell names of keys: what is known of them from the log stays.
+#[test]
+fn keys_are_known_behind_a_schema_that_the_catalogue_has_confirmed() {
+    for server in servers() {
+        let database = server.database("keys");
+        let mut client = server.client();
+        let mut told = Told::default();
+        client.sql(&format!("USE {database}; CREATE TABLE last (id INT PRIMARY KEY)"));
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        let mut process = start(&host);
+        client.sql("CREATE TABLE t (id INT PRIMARY KEY, a INT, KEY i (a))");
+        told.insert(&mut client, &database, "t", 1);
+        client.sql("INSERT INTO last VALUES (1)");
+        wait_for(&mut process, &host, "t", "last", 1);
+        stop(process);
+        client.sql("ALTER TABLE t DROP KEY i, ADD b INT FIRST");
+        told.insert(&mut client, &database, "t", 2);
+        client.sql("ALTER TABLE t MODIFY id BIGINT, RENAME COLUMN a TO c");
+        told.insert(&mut client, &database, "t", 3);
+        client.sql("ALTER TABLE t ADD d INT; INSERT INTO last VALUES (2)");
+        run_to(&host, &["t"], 2);
+        told.compare(&host, "t");
     }
 }
 

@@ -410,3 +410,28 @@ fn a_change_that_was_not_logged_is_noticed_where_the_rows_contradict_what_is_kno
         assert_eq!(rows(&host, "t", "t"), [json!({ "id": 1, "a": 10 }), json!({ "id": 2, "a": 30, "c": "x" })]);
     }
 }
+
+/// The catalogue is in utf8mb3, and shows a question mark for each character beyond that.
+#[test]
+fn labels_that_the_catalogue_cannot_show_are_read_as_they_are() {
+    for server in [mariadb::start(&["--binlog-row-metadata=NO_LOG"]), mysql::start(&["--binlog-row-metadata=MINIMAL"])] {
+        let database = server.database("labels");
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE last (id INT PRIMARY KEY);
+             CREATE TABLE t (id INT PRIMARY KEY, e ENUM('😀','b?','日😀?') CHARACTER SET utf8mb4 NOT NULL, s SET('a','y😀') CHARACTER SET utf16);
+             INSERT INTO t VALUES (1, 1, 3)"
+        ));
+        let text = pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t")));
+        let host = Sluicegate::new(BINARY, &text.replace("heartbeat: 1s", "heartbeat: 1s, snapshot: initial"));
+        let mut process = start(&host);
+        process.wait_until("the row that is copied", PATIENCE, || ids(&host, "t", "t") == [1]);
+        server.sql(&format!("USE {database}; INSERT INTO t VALUES (2, 2, 2), (3, 3, 1); INSERT INTO last VALUES (1)"));
+        wait_for(&mut process, &host, "t", "last", 1);
+        stop(process);
+        let records = files::records(&host.path("out"), "t");
+        let delivered: Vec<Value> =
+            records.iter().filter(|r| r["_table"] == "t").map(|r| json!([r["_op"], r["id"], r["e"], r["s"]])).collect();
+        let expected = [json!(["r", 1, "😀", "a,y😀"]), json!(["c", 2, "b?", "y😀"]), json!(["c", 3, "日😀?", "a"])];
+        assert_eq!(delivered, expected);
+    }
+}

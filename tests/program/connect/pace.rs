@@ -48,6 +48,23 @@ fn c15_c16_c43_a_heartbeat_statement_moves_an_idle_log_and_without_one_nothing_i
 }
 
 #[test]
+fn c40_a_sink_takes_no_more_changes_a_second_than_its_settings_say_and_commits_meanwhile() {
+    let text = "name: paced\nsource: { type: generator, changes: 250, seed: 3 }\nsinks:\n  \
+         - { type: file, name: t, format: flat, folder: out, prefix: t, rows_per_second: 100 }\n  \
+         - { type: file, name: u, format: flat, folder: out, prefix: u, bytes_per_second: 1GiB }\nlimits: { checkpoint_interval: 20ms }\n";
+    let host = Sluicegate::new(BINARY, text);
+    let begin = Instant::now();
+    let mut process = host.spawn();
+    // what it has taken is there while it rests
+    process.wait_until("records", PATIENCE, || files::count_so_far(&host.path("out"), "t") > 0);
+    let ended = process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    // the last batch is not waited for, and a tenth of a second comes at once
+    assert!(begin.elapsed() >= Duration::from_millis(2200), "{:?}", begin.elapsed());
+    assert_eq!([files::records(&host.path("out"), "t").len(), files::records(&host.path("out"), "u").len()], [250, 250]);
+}
+
+#[test]
 fn c40_no_more_rows_a_second_are_read_than_the_settings_say() {
     for server in shared() {
         let database = table(&server, "rate");

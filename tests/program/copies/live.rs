@@ -168,7 +168,7 @@ fn added_and_removed(server: &Server) {
     let reason = refused(&mut process, 1);
     assert!(reason.contains(&format!("{} cannot be copied", table("keyless"))), "{reason}");
     let filter =
-        format!("plugins: [{{ use: filter, config: {{ tables: [{{ table: '{database}.*', where: v > 0, missing_column: stop }}] }} }}]\n");
+        format!("plugins: [{{ use: filter, config: {{ tables: [{{ table: '{database}.*', where: v > 0, missing: error }}] }} }}]\n");
     edit(&host, &format!("{}{filter}", with(&format!("{three}, {}", table("bad")), "initial")));
     let reason = refused(&mut process, 2);
     assert!(reason.contains("bad") && reason.contains('v'), "{reason}");

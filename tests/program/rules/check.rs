@@ -19,7 +19,7 @@ fn check(host: &Sluicegate, database: &str, items: &[&str], arguments: &[&str]) 
     (ended.status.code(), shown.join("\n").replace(database, "DB"))
 }
 
-const ITEMS: [&str; 4] = ["tables", "views", "plan", "rules"];
+const ITEMS: [&str; 5] = ["tables", "views", "plan", "rules", "collations"];
 
 #[test]
 fn names_that_match_nothing_are_told_with_the_one_that_was_meant() {
@@ -83,13 +83,15 @@ fn slips_in_patterns_conditions_and_exclusions_are_told_and_tables_that_are_refu
         "[{ use: rewrite-columns, tables: ['DB.*', '!DB.custmers'], config: { tables: [{ table: ['DB.*', '!DB.ordrs', '!DB.tmp_*', '!DB.sessions'], columns: [{ column: id, cast: text }] }] } }]",
     ));
     say(plugins("[{ use: filter, config: { tables: [{ table: 'DB.*', where: \"tennant <> 'emial'\" }] } }]"));
+    say(plugins("[{ use: filter, config: { tables: [{ table: 'DB.*', where: \"tenant <> 'x' AND id > 0\" }] } }]"));
+    say(plugins("[{ use: filter, config: { tables: [{ table: 'DB.*', where: \"tenant <> 'x' AND id > 0\", missing: ignore }] } }]"));
     say(plugins(
         "[{ use: map-names, config: { databases: [{ pattern: 'no(.*)', to: 'x$1' }], tables: [{ pattern: 'DB.cust(.*)', to: 'DB.k$1' }], columns: [{ table: 'DB.*', pattern: 'no_(.*)', to: '$1' }] } }]",
     ));
     // told once, by `plan`: another rule has the column of the table that is refused
     say(plugins("[{ use: rewrite-columns, config: { tables: [{ table: 'DB.*', columns: [{ column: email, mask: {} }] }] } }]"));
     say(plugins(
-        "[{ use: rewrite-columns, config: { tables: [{ table: 'DB.*', missing_column: ignore, columns: [{ column: emial, drop: true }] }] } }]",
+        "[{ use: rewrite-columns, config: { tables: [{ table: 'DB.*', missing: ignore, columns: [{ column: emial, drop: true }] }] } }]",
     ));
     insta::assert_snapshot!(told.join("\n\n"));
 }
@@ -180,13 +182,21 @@ fn a_run_tells_what_of_its_configuration_has_no_effect() {
     server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40))"));
     let plugins = "[{ use: rewrite-columns, config: { tables: [{ table: DB.custmers, columns: [{ column: email, mask: {} }] }] } }]";
     let port = free_port();
-    let host = host(&pipeline(&server, &database, plugins, &format!("http: 127.0.0.1:{port}\n")));
+    let http = format!("http: 127.0.0.1:{port}\n");
+    let host = host(&pipeline(&server, &database, plugins, &http));
     let mut process = host.spawn();
     let line = process.wait_for_line("the configuration has no effect", PATIENCE);
     assert!(line.contains("custmers` matches no captured table") && line.contains("did you mean"), "{line}");
-    process.wait_until("it is in /readyz", PATIENCE, || {
-        http_get(port, "/readyz").is_some_and(|(_, body)| body.contains("custmers` matches no"))
-    });
+    let readyz = |tells: &dyn Fn(&str) -> bool| http_get(port, "/readyz").is_some_and(|(_, body)| tells(&body));
+    process.wait_until("it is in /readyz", PATIENCE, || readyz(&|body| body.contains("custmers` matches no")));
+    // an edit is looked at, too: a good one takes the warning back
+    host.write_pipeline(&pipeline(&server, &database, &plugins.replace("custmers", "customers"), &http));
+    process.wait_until("it is no longer in /readyz", PATIENCE, || readyz(&|body| !body.contains("custmers")));
+    let edited = plugins.replace("table: DB.custmers", "table: 'DB.*'").replace("column: email", "column: emial");
+    host.write_pipeline(&pipeline(&server, &database, &edited, &http));
+    let line = process.wait_for_line("mask `emial` applies to nothing", PATIENCE);
+    assert!(line.contains("did you mean `email`?"), "{line}");
+    process.wait_until("it is in /readyz", PATIENCE, || readyz(&|body| body.contains("emial` applies to nothing")));
     stop(process);
 }
 

@@ -8,7 +8,8 @@ fn mask(table: &str, columns: &str) -> String {
 
 const EMAIL: &str = "columns: [{ column: email, mask: { first: 1 } }]";
 const E_MAIL: &str = "columns: [{ column: e_mail, mask: { first: 1 } }]";
-const BOTH: &str = "missing_column: ignore, columns: [{ column: email, mask: { first: 1 } }, { column: e_mail, mask: { first: 1 } }]";
+const BOTH: &str =
+    "columns: [{ column: email, mask: { first: 1 }, missing: ignore }, { column: e_mail, mask: { first: 1 }, missing: ignore }]";
 
 /// Two rows, the renaming, two more changes: behind the reader, so that they fit in one batch.
 const RENAMED: &str = "USE DB; INSERT INTO customers VALUES (1, 'ada@example.org'), (2, 'bob@example.org');
@@ -45,6 +46,33 @@ fn what_came_before_a_version_that_cannot_be_planned_is_delivered_and_the_next_s
         run_to(&host, 4);
         assert_eq!(delivered(&host), expected());
         nothing_in_clear(&host);
+    }
+}
+
+#[test]
+fn rows_of_other_tables_before_a_version_that_cannot_be_planned_are_delivered() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("others");
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, email VARCHAR(40)); CREATE TABLE orders (id INT PRIMARY KEY)"
+        ));
+        let host = host(&pipeline(&server, &database, &mask("DB.customers", EMAIL), ""));
+        begin(&host);
+        // behind the reader; also in the transaction of the row that cannot be planned
+        server.sql(&format!(
+            "USE {database}; INSERT INTO orders VALUES (1); ALTER TABLE customers RENAME COLUMN email TO e_mail; INSERT INTO orders VALUES (2);
+             BEGIN; INSERT INTO orders VALUES (3); SAVEPOINT s; INSERT INTO orders VALUES (4); ROLLBACK TO s;
+             INSERT INTO customers VALUES (1, 'ada@example.org'); INSERT INTO orders VALUES (5); COMMIT; INSERT INTO orders VALUES (6)"
+        ));
+        let order = |id: u32| json!({"_op": "c", "_table": "orders", "id": id});
+        for _ in 0..2 {
+            assert!(stops(&host, &database).contains("there is no column `email`"));
+            assert_eq!(delivered(&host), [order(1), order(2), order(3)]);
+        }
+        host.write_pipeline(&pipeline(&server, &database, &mask("DB.customers", E_MAIL), ""));
+        run_to(&host, 6);
+        let masked = json!({"_op": "c", "_table": "customers", "id": 1, "e_mail": "a**************"});
+        assert_eq!(delivered(&host), [order(1), order(2), order(3), masked, order(5), order(6)]);
     }
 }
 
@@ -105,7 +133,7 @@ fn a_rule_for_many_tables_never_passes_on_a_masked_column_under_another_name() {
             insta::allow_duplicates! {
                 insta::assert_snapshot!(stops(&host, &database), @r"
                 error: plugin `rewrite-columns`: table DB.customers no longer has the column `email` that the plugin treated until now, and has `e_mail`, which the plugin would pass on as it is
-                remedy: what came before is delivered; if it is the same column under another name, name it in the plugin's `config`, too; if not, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again
+                remedy: what came before is delivered; if it is the same column under another name, name it in the plugin's `config`, too; if not, say so with any other change of that `config`, e.g. `missing: ignore` in the entry; then start again
                 ");
             }
             assert_eq!(delivered(&host), expected()[..2]);
@@ -125,7 +153,7 @@ fn a_rule_for_many_tables_never_passes_on_a_masked_column_under_another_name() {
         // a column that goes takes nothing with it
         server
             .sql(&format!("USE {database}; CREATE TABLE leads (id INT PRIMARY KEY, email VARCHAR(40)); INSERT INTO leads VALUES (1, 'x')"));
-        let all = format!("{both}, missing_column: ignore");
+        let all = format!("{both}, missing: ignore");
         host.write_pipeline(&pipeline(&server, &database, &mask("[DB.leads, DB.*]", &all), ""));
         run_to(&host, 6);
         server.sql(&format!("USE {database}; ALTER TABLE leads DROP COLUMN email; INSERT INTO leads VALUES (2)"));

@@ -1,7 +1,9 @@
 //! The rules that plugins are given in a pipeline file: for many tables, for tables that change, and for names that do not exist.
 
 mod check;
+mod closed;
 mod columns;
+mod conditions;
 
 use std::{fs, time::Duration};
 

@@ -1,5 +1,7 @@
 //! Edits of the pipeline file while the stream runs.
 
+use std::io::Write as _;
+
 use super::*;
 use sluicegate_harness::host::metric;
 
@@ -54,6 +56,28 @@ fn what_only_a_start_takes_up_is_told_and_left() {
     end(process);
     assert!(files::list(&host.path("out"), "other").is_empty());
     assert!(all_in_order(&host).last().expect("records")["b"].is_string());
+}
+
+#[test]
+fn a_pipeline_file_is_read_when_its_writer_has_closed_it() {
+    let plugins = "  - { file: stamp.wasm }";
+    let host = host(&pipeline(plugins));
+    let mut process = started(&host);
+    // the first part is a good file by itself, and has no plugins
+    let text = format!("{}\nplugins:\n  - {{ file: stamp.wasm, config: {{ column: b }} }}\n", pipeline("").replace("plugins:\n", ""));
+    let (begin, end_of_it) = text.split_at(text.find("plugins:").expect("there"));
+    let mut file = fs::File::create(host.path("pipeline.yaml")).expect("opened");
+    file.write_all(begin.as_bytes()).expect("written");
+    wait_for_lines(&mut process, "the file is being written", 1);
+    more_records(&host, &mut process);
+    assert!(lines(&process, "pipeline edited").is_empty());
+    file.write_all(end_of_it.as_bytes()).expect("written");
+    drop(file);
+    let edited = wait_for_lines(&mut process, "pipeline edited", 1);
+    assert_eq!((&edited[0]["removed"], &edited[0]["changed"]), (&Value::from(""), &Value::from("stamp")));
+    more_records(&host, &mut process);
+    end(process);
+    assert!(all_in_order(&host).iter().all(|record| record["plugin_version"].is_string() || record["b"].is_string()));
 }
 
 #[test]

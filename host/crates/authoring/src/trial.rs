@@ -50,6 +50,7 @@ impl Subject {
             config: config.to_owned(),
             on_error: OnError::Stop,
             grants: compiled.needs,
+            fail_closed: false,
         };
         Ok(Self { settings: Arc::new(settings), compiled, limits, folder: std::env::temp_dir() })
     }

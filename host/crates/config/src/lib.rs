@@ -14,6 +14,7 @@ mod format;
 pub mod fuzz;
 mod kafka_option;
 mod kafka_security;
+pub mod keys;
 pub mod pipeline;
 mod problem;
 mod quantity;
@@ -38,10 +39,11 @@ pub use format::{
 };
 pub use kafka_option::refused_option;
 pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
+pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
-    Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, Pipeline, Plugin, PluginOrigin,
-    PluginVersions, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation, TopicSettings,
-    Transactions, Unlogged, WhenSlow,
+    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, KafkaSink, Keyless, MySqlSource, OnError, PathTemplate,
+    Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt,
+    TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use registry::{Registry, RegistryLogin, Subject};
 pub use schema::schema;

@@ -6,6 +6,7 @@ pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
     Format, KafkaSecurity, Secret, SqlServerSource,
+    keys::RecordKeys,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
     template::{NameCase, Template},
 };
@@ -52,6 +53,17 @@ pub enum Source {
     MySql(MySqlSource),
     /// Tables of a SQL Server database that have Change Tracking.
     SqlServer(SqlServerSource),
+    /// Changes that were set aside. No pipeline file has it: a replay does.
+    DeadLetters(Box<DeadLetterSource>),
+}
+
+/// A file of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterSource {
+    /// The file.
+    pub file: PathBuf,
+    /// The source that the changes came from.
+    pub origin: Source,
 }
 
 /// The embedded generator of a small shop's changes.
@@ -253,6 +265,8 @@ pub struct Plugin {
     pub on_error: OnError,
     /// What it may use beside its rows.
     pub grants: Grants,
+    /// Whether what it treats never passes untreated, whatever becomes of its entry in the pipeline file.
+    pub fail_closed: bool,
 }
 
 impl fmt::Debug for Plugin {
@@ -264,6 +278,7 @@ impl fmt::Debug for Plugin {
             .field("tables", &self.tables)
             .field("on_error", &self.on_error)
             .field("grants", &self.grants)
+            .field("fail_closed", &self.fail_closed)
             .finish_non_exhaustive()
     }
 }
@@ -305,6 +320,8 @@ pub struct Sink {
     pub on_error: OnError,
     /// Policy for the whole output.
     pub when_slow: WhenSlow,
+    /// How fast it takes changes at most.
+    pub rate: Rate,
     /// Where it writes.
     pub kind: SinkKind,
 }
@@ -330,11 +347,24 @@ pub struct Roll {
     pub every: Option<Duration>,
 }
 
+/// Where a file sink's records go inside its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate {
+    /// Template of the folders.
+    pub template: Template,
+    /// Whether tables share a folder where the template leaves out what they differ in.
+    pub shared: bool,
+    /// What becomes of the letters of names.
+    pub case: NameCase,
+}
+
 /// NDJSON files in a folder, numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSink {
     /// The folder.
     pub folder: PathBuf,
+    /// Folders inside it; `None` = none for lines, one for each table for CSV.
+    pub path: Option<PathTemplate>,
     /// File names are `{prefix}-{number:08}.ndjson` (or `.csv`), with `.zst` behind when compressed.
     pub prefix: String,
     /// When to roll.
@@ -386,6 +416,19 @@ pub struct Transactions {
     pub positions_topic: String,
 }
 
+/// Headers that tell of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordHeaders {
+    /// What happened to the row.
+    pub operation: bool,
+    /// Its lane, its place in the source's log, and its transaction.
+    pub position: bool,
+    /// When the source executed it.
+    pub source_time: bool,
+    /// The pipeline's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// What a Kafka sink does about topics that are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TopicCreation {
@@ -424,6 +467,10 @@ pub struct KafkaSink {
     pub name_case: NameCase,
     /// What is done about topics that are not there.
     pub topics: TopicCreation,
+    /// Headers of all records.
+    pub headers: RecordHeaders,
+    /// Keys of records, and what decides their partitions.
+    pub keys: RecordKeys,
     /// Whether a delete is followed by a record without a value.
     pub tombstones: bool,
     /// Tables without a primary key.

@@ -7,7 +7,10 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod letter;
 pub mod row;
+
+pub use letter::{Kind, Letter, LetterFile, Line, Lines, files};
 
 use std::{
     collections::BTreeMap,
@@ -99,6 +102,9 @@ impl DeadLetters {
                 files.entry(name).or_insert(letters)
             }
         };
+        let file = letters.file.clone();
+        let _alone = Alone::with(&file).map_err(|e| fault(&letters.path, "cannot be locked", e))?;
+        letters.catch_up().map_err(|e| fault(&letters.path, "cannot be read", e))?;
         if letters.bytes.saturating_add(line.len() as u64) > self.max_bytes {
             return Err(Error::new(
                 ErrorKind::Sink,
@@ -106,7 +112,7 @@ impl DeadLetters {
             )
             .remedy("deal with what is in it, move it away, and start again; or raise `limits.dead_letter_bytes`"));
         }
-        (&*letters.file).write_all(&line).map_err(|e| fault(&letters.path, "cannot be written", e))?;
+        (&*file).write_all(&line).map_err(|e| fault(&letters.path, "cannot be written", e))?;
         letters.bytes += line.len() as u64;
         letters.dirty = true;
         Ok(())
@@ -197,18 +203,48 @@ impl Letters {
         let path = folder.join(name);
         let open = || {
             // only the account that runs the pipeline may read whole rows; a file that is there keeps its mode
-            let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
-            let bytes = cut_torn_line(&mut file)?;
+            let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+            let alone = Alone::with(&file)?;
+            let bytes = cut_torn_line(&file)?;
+            drop(alone);
             folder::sync(folder)?;
             Ok((file, bytes))
         };
         let (file, bytes) = open().map_err(|e| fault(&path, "cannot be opened", e))?;
         Ok(Self { file: Arc::new(file), path, bytes, dirty: false })
     }
+
+    /// Sees what another process of this pipeline wrote into the file meanwhile, a replay say.
+    fn catch_up(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() != self.bytes {
+            self.bytes = cut_torn_line(&self.file)?;
+        }
+        Ok(())
+    }
+}
+
+/// While it lives, no other process writes to the file.
+struct Alone<'f>(&'f File);
+
+impl<'f> Alone<'f> {
+    fn with(file: &'f File) -> io::Result<Self> {
+        match file.lock() {
+            // a file system without locks: then one process has to do
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(Self(file)),
+            locked => locked.map(|()| Self(file)),
+        }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // it goes with the file at the latest
+        let _ = self.0.unlock();
+    }
 }
 
 /// A crash may leave half a line, whose change comes again: cuts it off. Answers the length that is left, in bytes.
-fn cut_torn_line(file: &mut File) -> io::Result<u64> {
+fn cut_torn_line(mut file: &File) -> io::Result<u64> {
     const CHUNK: u64 = 64 << 10;
     let length = file.metadata()?.len();
     let mut end = length;
@@ -217,7 +253,7 @@ fn cut_torn_line(file: &mut File) -> io::Result<u64> {
         let start = end.saturating_sub(CHUNK);
         file.seek(SeekFrom::Start(start))?;
         chunk.clear();
-        Read::by_ref(file).take(end - start).read_to_end(&mut chunk)?;
+        Read::by_ref(&mut file).take(end - start).read_to_end(&mut chunk)?;
         if let Some(at) = memchr::memrchr(b'\n', &chunk) {
             end = start + at as u64 + 1;
             break;
@@ -252,6 +288,9 @@ fn letter(stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<
         "schema": name.schema,
         "table": name.table,
         "operation": change.operation.name(),
+        "plugins": batch.versions.as_deref(),
+        "destination": rows.table.destination.as_deref(),
+        "columns": rows.table.columns.iter().map(letter::column).collect::<Vec<_>>(),
         "before": image(rows, change.before),
         "after": image(rows, change.after),
     }))

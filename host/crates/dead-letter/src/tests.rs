@@ -20,6 +20,7 @@ fn a_dead_letter_holds_the_whole_change_and_the_reason() {
     batch.tables[0].columns[1].nulls.set(0);
     push(&mut batch, Operation::Update, before, after);
     push(&mut batch, Operation::Delete, before, NO_IMAGE);
+    batch.versions = Some("mask@1.0+abc".into());
     for change in &batch.changes {
         letters.record_from_plugin("mask/1", &error(), &batch, change).unwrap();
     }
@@ -46,6 +47,23 @@ fn a_dead_letter_holds_the_whole_change_and_the_reason() {
   "schema": null,
   "table": "orders",
   "operation": "update",
+  "plugins": "mask@1.0+abc",
+  "destination": null,
+  "columns": [
+    {
+      "name": "id",
+      "type": "int64",
+      "native": "",
+      "nullable": false,
+      "key": true
+    },
+    {
+      "name": "note",
+      "type": "text",
+      "native": "",
+      "nullable": true
+    }
+  ],
   "before": {
     "id": 7,
     "note": null
@@ -56,6 +74,27 @@ fn a_dead_letter_holds_the_whole_change_and_the_reason() {
   }
 }
 "#);
+    // and is read back as it was
+    let path = folder.path().join("dead/plugin.mask%2F1.ndjson");
+    assert_eq!(
+        files(&folder.path().join("dead")).unwrap(),
+        [LetterFile { kind: Kind::Plugin, stage: "mask/1".into(), path: path.clone() }]
+    );
+    let mut rows = TableRows::new(batch.tables[0].table.clone());
+    let mut read = Lines::open(&path, 0).unwrap();
+    for change in &batch.changes {
+        let line = read.next_line().unwrap().unwrap();
+        let letter = Letter::read(&line.text).unwrap();
+        assert_eq!(letter.described().unwrap(), *batch.tables[0].table);
+        assert_eq!(letter.operation().unwrap(), change.operation);
+        assert_eq!(letter.push(&mut rows).unwrap(), (change.before != NO_IMAGE, change.after != NO_IMAGE));
+        let (event, transaction, row) = letter.place();
+        let (before, of) = batch.event(change).unwrap();
+        assert_eq!((event.position, event.time_us, event.server_id, row), (before.position, before.time_us, before.server_id, change.row));
+        assert_eq!((&*transaction.file, &transaction.id), (&*of.file, &of.id));
+    }
+    assert!(read.next_line().unwrap().is_none());
+    assert_eq!((rows.len(), rows.columns[1].nulls.get(0), rows.columns[1].nulls.get(1)), (3, true, false));
     assert_eq!((&lines[1]["operation"], &lines[1]["after"], &lines[1]["source"]["row"]), (&json!("delete"), &Value::Null, &json!(1)));
 }
 
@@ -186,6 +225,39 @@ fn a_file_that_was_moved_away_keeps_its_letters_and_the_next_ones_begin_a_new_on
     record(3);
     letters.sync().unwrap();
     assert_eq!(rows(&path), [3]);
+}
+
+#[test]
+fn two_processes_write_whole_letters_into_one_file_and_keep_its_limit_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = [DeadLetters::new(folder.path(), 20_000), DeadLetters::new(folder.path(), 20_000)];
+    let batch = inserts(0, 0..40, "");
+    std::thread::scope(|scope| {
+        for letters in &all {
+            scope.spawn(|| {
+                batch.changes.iter().take(10).for_each(|change| letters.record_from_sink("s", &error(), &batch, change).unwrap());
+            });
+        }
+    });
+    let path = folder.path().join("sink.s.ndjson");
+    assert_eq!(rows(&path).len(), 20);
+    // half a line of a process that was killed is cut off by the next one that writes
+    let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+    torn.write_all(b"{\"stage\"").unwrap();
+    all[0].record_from_sink("s", &error(), &batch, &batch.changes[0]).unwrap();
+    assert_eq!(rows(&path).len(), 21);
+    let full = batch.changes.iter().cycle().find_map(|change| all[1].record_from_sink("s", &error(), &batch, change).err()).unwrap();
+    assert!(full.message().contains("has reached its limit") && fs::metadata(&path).unwrap().len() <= 20_000);
+}
+
+#[test]
+fn a_letter_of_an_earlier_version_is_told_from_others() {
+    let text = r#"{"stage":"m","error":"e","time":"t","source":{"file":"f","position":1,"row":0,"transaction":null,"server_id":1,"time":null},
+        "database":"d","schema":null,"table":"t","operation":"insert","before":null,"after":{"id":1}}"#;
+    let letter = Letter::read(text.as_bytes()).unwrap();
+    assert_eq!(letter.described().unwrap_err().message(), "the letter has no types of columns, which earlier versions did not note");
+    let error = Letter::read(b"{\"secret\": 1}").unwrap_err();
+    assert!(error.message().starts_with("it is no dead letter") && !error.message().contains("secret"));
 }
 
 #[test]

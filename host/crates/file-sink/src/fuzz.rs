@@ -61,7 +61,7 @@ fn go_on(root: &Path, state: Option<&str>) -> Result<String> {
     let recovered = recover(root, &naming, state)?;
     let opened = Root::open(root.to_owned(), &naming)?;
     let layout = Layout { root: opened, naming, roll: Roll { bytes: 1 << 20, every: None }, zstd: None, format: Box::new(Lines) };
-    let mut streams = Streams::new(layout, &recovered, &limits);
+    let mut streams = Streams::new(layout, &recovered, &limits, false);
     let eu = streams.find("eu")?;
     for stream in [Some(PLAIN), eu].into_iter().flatten() {
         streams.append(stream, |out| {

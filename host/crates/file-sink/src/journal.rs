@@ -73,6 +73,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether it still names a destination.
+    pub fn holds(&self, destination: &str) -> bool {
+        self.answered.iter().chain(&self.added).any(|held| held == destination)
+    }
+
     /// A flush is about to answer everything added so far; the answer before it is in the checkpoint by now, so what that one
     /// named goes.
     pub fn settle(&mut self) -> Result<()> {

@@ -16,8 +16,10 @@ mod journal;
 mod naming;
 mod output;
 mod parquet;
+mod paths;
 mod place;
 mod recovery;
+mod retired;
 mod root;
 mod stream;
 mod streams;
@@ -32,23 +34,26 @@ use std::{
 pub use parquet::ParquetResume;
 
 use naming::Naming;
+use paths::Paths;
 use root::Root;
 use stream::Layout;
 use streams::{PLAIN, Streams};
 
-use sluicegate_config::{FileRecords, FileSink as Settings};
+use sluicegate_config::{Field, FileRecords, FileSink as Settings};
 use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
     limits::Limits,
 };
-use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, route::Variant};
 use sluicegate_storage::Lock;
 
 /// A file sink.
 pub struct FileSink {
     streams: Streams,
+    /// By the sink's template, if it has one.
+    paths: Option<Paths>,
     encoder: Encoder,
     policy: Policy,
     numbers: Numbers,
@@ -66,6 +71,10 @@ struct Route {
     stream: Option<usize>,
     /// The table's own folder in that of its destination, where files hold records of one table.
     folder: Option<Arc<str>>,
+    /// The table's number among those of the paths.
+    table: usize,
+    /// Whether rows of it may go to different streams.
+    varies: bool,
     /// The column that holds the rows' own destinations.
     column: Option<usize>,
 }
@@ -120,10 +129,14 @@ impl FileResume {
             recovered.plain = recovered.plain.in_next_file();
             recovered.destinations = recovered.destinations.into_iter().map(|(name, start)| (name, start.in_next_file())).collect();
         }
-        let root = Root::open(settings.folder, &naming)?;
+        let root = Root::open(settings.folder.clone(), &naming)?;
+        let paths = Paths::new(&settings, root.ignores_case()?);
         let layout = Layout { root, naming, roll: settings.roll, zstd: settings.zstd, format };
+        // new folders come with the time
+        let retires = paths.as_ref().is_some_and(|paths| [Field::Date, Field::Hour].into_iter().any(|field| paths.template().has(field)));
         Ok(FileSink {
-            streams: Streams::new(layout, &recovered, &limits),
+            streams: Streams::new(layout, &recovered, &limits, retires),
+            paths,
             encoder,
             policy,
             numbers,
@@ -150,12 +163,35 @@ impl FileSink {
     /// Finds the streams of the batch's tables.
     fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
+        if let Some(paths) = &mut self.paths {
+            paths.begin();
+        }
         for rows in &batch.tables {
             let folder = self.table_folder(&rows.table);
-            let stream = self.stream_in(rows.table.destination.as_deref(), folder.as_deref())?;
-            self.routes.push(Route { stream, folder, column: rows.table.destination_column() });
+            let column = rows.table.destination_column();
+            let (mut table, mut varies) = (0, column.is_some());
+            if let Some(paths) = &mut self.paths {
+                table = paths.table(&rows.table.name);
+                varies |= paths.template().varies();
+            }
+            let mut route = Route { stream: None, folder, table, varies, column };
+            if !varies {
+                route.stream = self.stream_for(&route, rows.table.destination.as_deref(), Variant::default())?;
+            }
+            self.routes.push(route);
         }
         Ok(())
+    }
+
+    /// The stream of a table's records for which a plugin chose this, if anything; `None`: it cannot be a folder.
+    fn stream_for(&mut self, route: &Route, chosen: Option<&str>, variant: Variant) -> Result<Option<usize>> {
+        match &mut self.paths {
+            Some(paths) if paths.covers(chosen) => match paths.folder(route.table, chosen, variant)? {
+                Some(folder) => self.streams.find(&folder),
+                None => Ok(None),
+            },
+            _ => self.stream_in(chosen, route.folder.as_deref()),
+        }
     }
 
     /// The folder of the table's own, where files hold records of one table.
@@ -180,7 +216,7 @@ impl FileSink {
     fn deliver(&mut self, batch: &Batch, changes: &[Change], written: &mut Written) -> Result<()> {
         let Some(change) = changes.first() else { return Ok(()) };
         let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
-        let (stream, changes) = if route.column.is_none() {
+        let (stream, changes) = if !route.varies {
             (route.stream.ok_or_else(|| bad_destination(batch, change))?, changes)
         } else {
             let row = if change.after == NO_IMAGE { change.before } else { change.after };
@@ -188,10 +224,19 @@ impl FileSink {
             if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
                 let left = self.stream_of(batch, change, &route, change.before)?;
                 if left != stream {
+                    let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+                    let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+                    let left = self.stream_of(batch, &gone, &route, change.before)?;
+                    let stream = self.stream_of(batch, &came, &route, change.after)?;
                     return self.deliver_move(batch, change, left, stream, written);
                 }
             }
-            (stream, &changes[..1])
+            // those that follow go to the same one if nothing of the rows decides
+            let same = match route.column {
+                Some(_) => 1,
+                None => changes.iter().take_while(|other| self.variant(batch, other) == self.variant(batch, change)).count(),
+            };
+            (stream, &changes[..same])
         };
         let encoder = self.encoder.table(batch, change.table);
         if let Some(header) = encoder.file_header() {
@@ -202,16 +247,20 @@ impl FileSink {
         encoded.inspect_err(|_| appending.undo())
     }
 
+    /// What the sink's template takes of a change.
+    fn variant(&self, batch: &Batch, change: &Change) -> Variant {
+        match (&self.paths, batch.event(change)) {
+            (Some(paths), Some((event, _))) => Variant::of(paths.template(), change.operation, event.time_us),
+            _ => Variant::default(),
+        }
+    }
+
     /// The stream that a row's own destination, or its table's, names.
     fn stream_of(&mut self, batch: &Batch, change: &Change, route: &Route, row: u32) -> Result<usize> {
-        let own = match (route.column, batch.tables.get(change.table as usize)) {
-            (Some(column), Some(rows)) => destination::of_row(rows, column, row)?,
-            _ => None,
-        };
-        let stream = match own {
-            Some(own) => self.stream_in(Some(own), route.folder.as_deref())?,
-            None => route.stream,
-        };
+        let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
+        let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
+        let chosen = own.or(rows.table.destination.as_deref());
+        let stream = self.stream_for(route, chosen, self.variant(batch, change))?;
         stream.ok_or_else(|| bad_destination(batch, change))
     }
 
@@ -272,7 +321,14 @@ impl Sink for FileSink {
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
         let folder = self.table_folder(&truncate.table);
-        let stream = self.stream_in(truncate.table.destination.as_deref(), folder.as_deref())?.ok_or_else(|| {
+        let (mut table, mut variant) = (0, Variant::default());
+        if let Some(paths) = &mut self.paths {
+            paths.begin();
+            table = paths.table(&truncate.table.name);
+            variant = Variant::of_truncate(paths.template(), truncate.event.time_us);
+        }
+        let route = Route { stream: None, folder, table, varies: true, column: None };
+        let stream = self.stream_for(&route, truncate.table.destination.as_deref(), variant)?.ok_or_else(|| {
             Error::new(ErrorKind::Sink, format!("the destination that a plugin chose for table {} cannot be a folder", truncate.table.name))
                 .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
         })?;
@@ -287,6 +343,11 @@ impl Sink for FileSink {
 
     fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         let state = self.streams.flush()?;
+        if self.streams.retires()
+            && let Some(paths) = &mut self.paths
+        {
+            paths.forget();
+        }
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
     }
 

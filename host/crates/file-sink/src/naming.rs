@@ -76,14 +76,7 @@ pub(super) fn is_folder(destination: &str) -> bool {
 pub(super) fn table_folder(table: &TableName) -> String {
     let escaped = |part: &str, first: bool| {
         let mut out = String::new();
-        for (i, c) in part.chars().enumerate() {
-            if matches!(c, '.' | '%' | '/' | '\\') || c.is_control() || (first && i == 0) {
-                let mut bytes = [0; 4];
-                c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
-            } else {
-                out.push(c);
-            }
-        }
+        escaped(part, first, &mut out);
         out
     };
     let named = |first| {
@@ -93,6 +86,18 @@ pub(super) fn table_folder(table: &TableName) -> String {
     let name = named(false);
     // a table `csv` would have a folder that looks like a file
     if is_folder(&name) { name } else { named(true) }
+}
+
+/// Appends a part of a table's name, without what a folder's name cannot hold; `first`: its first character is written so, too.
+pub(super) fn escaped(part: &str, first: bool, out: &mut String) {
+    for (i, c) in part.chars().enumerate() {
+        if matches!(c, '.' | '%' | '/' | '\\') || c.is_control() || (first && i == 0) {
+            let mut bytes = [0; 4];
+            c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
+        } else {
+            out.push(c);
+        }
+    }
 }
 
 #[cfg(test)]

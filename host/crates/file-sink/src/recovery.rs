@@ -10,7 +10,7 @@ use super::{
     journal::Journal,
     naming::{Naming, is_folder},
     place::{self, Place, Start, State, cut},
-    remove_file,
+    remove_file, retired,
     root::{begin_there, lock_path},
 };
 use sluicegate_model::{Error, ErrorKind, Result};
@@ -65,9 +65,10 @@ pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Resu
     let known = state.as_ref().is_some_and(|(_, written)| written.prefix == naming.prefix);
     if !known && !marker.try_exists().map_err(|e| fault(root, "the folder cannot be read", e))? {
         // files of a checkpoint that was lost: nothing may be removed
-        refuse_others(root, naming)?;
+        refuse_others(root, naming, 0)?;
         for destination in Journal::new(root, naming).read()? {
-            refuse_others(&root.join(destination), naming)?;
+            let folder = root.join(destination);
+            refuse_others(&folder, naming, first_new(&folder, naming)?)?;
         }
     }
     undo_new(root, naming, state.as_ref())?;
@@ -133,12 +134,18 @@ fn undo_new(root: &Path, naming: &Naming, state: Option<&(State, Naming)>) -> Re
     };
     for destination in journal.read()?.iter().filter(|d| !known(d)) {
         let folder = root.join(destination);
-        remove(&folder, |n, _| n.prefix == naming.prefix)?;
+        let first = first_new(&folder, naming)?;
+        remove(&folder, |n, number| n.prefix == naming.prefix && number >= first)?;
         if folder.is_dir() {
             folder::sync(&folder).map_err(|e| fault(&folder, "the folder cannot be synced", e))?;
         }
     }
     journal.clear()
+}
+
+/// The number of the first file in a folder that the checkpoint does not name which came after it.
+fn first_new(folder: &Path, naming: &Naming) -> Result<u64> {
+    Ok(retired::next_number(folder, naming)?.unwrap_or_default())
 }
 
 /// Brings one stream's folder back to its place. `written` is how the files of the place were called, which may have been
@@ -205,13 +212,14 @@ fn begin(folder: &Path, naming: &Naming, marker: &Path) -> Result<()> {
     if marker.try_exists().map_err(|e| fault(folder, "the folder cannot be read", e))? {
         return remove(folder, |n, _| n.prefix == naming.prefix);
     }
-    refuse_others(folder, naming)?;
+    refuse_others(folder, naming, 0)?;
     file::make(marker).and_then(|f| f.sync_all()).map_err(|e| fault(marker, "the file cannot be made", e))
 }
 
-/// Makes sure that there are no files of the sink's prefix in a folder that it does not know yet.
-pub(super) fn refuse_others(folder: &Path, naming: &Naming) -> Result<()> {
-    match list(folder, |n, _| n.prefix == naming.prefix)?.into_iter().min() {
+/// Makes sure that there are no files of the sink's prefix, from number `first` on, in a folder that it does not know yet.
+pub(super) fn refuse_others(folder: &Path, naming: &Naming, first: u64) -> Result<()> {
+    let first = if first == 1 { 0 } else { first };
+    match list(folder, |n, number| n.prefix == naming.prefix && number >= first)?.into_iter().min() {
         None => Ok(()),
         Some(found) => {
             Err(Error::new(ErrorKind::Sink, format!("{} is there already, but the checkpoint knows nothing of it", found.display()))

@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -33,6 +34,21 @@ impl Root {
         let folder = File::open(&path).map_err(|e| fault(&path, "the folder cannot be opened", e))?;
         let lock = lock_path(&path, naming);
         Ok(Self { path, folder, lock })
+    }
+
+    /// Whether its file system takes capital letters for small ones.
+    pub fn ignores_case(&self) -> Result<bool> {
+        let Some(name) = self.lock.file_name().map(|name| name.to_string_lossy().to_uppercase()) else { return Ok(false) };
+        let other = self.path.join(name);
+        if other == self.lock {
+            return Ok(false);
+        }
+        let told = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        match (told(&self.lock), told(&other)) {
+            (Ok(lock), Ok(other)) => Ok(lock == other),
+            (_, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            (Err(e), _) | (_, Err(e)) => Err(fault(&self.path, "it cannot be told whether the file system ignores case", e)),
+        }
     }
 
     pub fn path(&self) -> &Path {

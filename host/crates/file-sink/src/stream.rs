@@ -37,7 +37,7 @@ impl Layout {
 pub(super) struct Stream {
     pub destination: String,
     /// Number of the current file, or of the next one.
-    number: u64,
+    pub number: u64,
     /// Records in it, those in `buffer` included.
     pub records: u64,
     /// Its length on disk while it is closed.

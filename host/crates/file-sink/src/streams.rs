@@ -11,6 +11,7 @@ use super::{
     naming::is_folder,
     place::{Start, State},
     recovery::{self, Recovered},
+    retired,
     stream::{Layout, Stream},
 };
 use sluicegate_format::{Durable, Records};
@@ -40,10 +41,14 @@ pub(super) struct Streams {
     writes: u64,
     /// When the batch of the oldest record came that no reader can see yet.
     hidden_since: Option<Instant>,
+    /// Whether streams are forgotten that nothing was written to for long, because new ones come with the time.
+    retires: bool,
+    /// `writes` at the last flush.
+    flushed: u64,
 }
 
 impl Streams {
-    pub fn new(layout: Layout, recovered: &Recovered, limits: &Limits) -> Self {
+    pub fn new(layout: Layout, recovered: &Recovered, limits: &Limits, retires: bool) -> Self {
         let mut streams = Self {
             list: vec![Stream::new("", &recovered.plain, &layout)],
             by_destination: HashMap::new(),
@@ -56,6 +61,8 @@ impl Streams {
             most: limits.destinations,
             writes: 0,
             hidden_since: None,
+            retires,
+            flushed: 0,
         };
         for (destination, start) in &recovered.destinations {
             streams.add(destination, start);
@@ -89,7 +96,48 @@ impl Streams {
         if self.by_destination.len() >= self.most {
             return Err(destination::too_many(self.most));
         }
-        Ok(Some(self.add(destination, &Start::new())))
+        let next = match self.retires {
+            true => retired::next_number(&self.layout.folder(destination), &self.layout.naming)?,
+            false => None,
+        };
+        let start = next.map_or_else(Start::new, |number| Start { number, ..Start::new() });
+        Ok(Some(self.add(destination, &start)))
+    }
+
+    /// Whether streams are forgotten after a while.
+    pub fn retires(&self) -> bool {
+        self.retires
+    }
+
+    /// Completes the files of the streams that were written to longest ago, and forgets them, so that there is room for as many new ones.
+    /// What no checkpoint names yet stays: a start after a crash would take its files for new ones.
+    fn retire(&mut self) -> Result<()> {
+        let excess = self.by_destination.len().saturating_sub(self.most / 2);
+        if !self.retires || excess == 0 {
+            return Ok(());
+        }
+        let mut idle: Vec<usize> = (PLAIN + 1..self.list.len())
+            .filter(|number| self.list[*number].used <= self.flushed && !self.journal.holds(&self.list[*number].destination))
+            .collect();
+        idle.sort_by_key(|number| self.list[*number].used);
+        idle.truncate(excess);
+        for number in &idle {
+            let stream = &mut self.list[*number];
+            if stream.has_begun() {
+                self.open -= usize::from(stream.is_open());
+                stream.roll(&self.layout)?;
+            }
+            if stream.recorded {
+                retired::note(&self.layout.folder(&stream.destination), &self.layout.naming, stream.number)?;
+            }
+        }
+        let mut number = 0;
+        self.list.retain(|_| {
+            number += 1;
+            !idle.contains(&(number - 1))
+        });
+        self.by_destination = self.list.iter().enumerate().skip(1).map(|(number, stream)| (stream.destination.clone(), number)).collect();
+        Ok(())
     }
 
     /// Lets `write` append a record to a stream's buffer, and ends its line. Answers its bytes; 0 when `write` answers that there is
@@ -222,7 +270,7 @@ impl Streams {
     fn record(&mut self, number: usize) -> Result<()> {
         let stream = &mut self.list[number];
         if !stream.recorded {
-            recovery::refuse_others(&self.layout.folder(&stream.destination), &self.layout.naming)?;
+            recovery::refuse_others(&self.layout.folder(&stream.destination), &self.layout.naming, stream.number)?;
             self.journal.add(&stream.destination)?;
             stream.recorded = true;
         }
@@ -266,6 +314,8 @@ impl Streams {
         // also where all files were complete
         self.layout.root.check()?;
         self.journal.settle()?;
+        self.retire()?;
+        self.flushed = self.writes;
         let plain = self.list[PLAIN].place(&self.layout);
         let places = self.list.iter_mut().skip(1).filter(|s| s.recorded);
         Ok(State { plain, destinations: places.map(|s| (s.destination.clone(), s.place(&self.layout))).collect() })

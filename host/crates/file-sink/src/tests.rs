@@ -15,6 +15,7 @@ mod destinations;
 mod formats;
 mod full_disk;
 mod parquet;
+mod paths;
 mod taken_away;
 mod visible;
 
@@ -27,6 +28,7 @@ fn numbers() -> Numbers {
 fn settings(folder: &Path, roll: u64, zstd: Option<i32>) -> Settings {
     Settings {
         folder: folder.join("out"),
+        path: None,
         prefix: "orders".into(),
         roll: Roll { bytes: roll, every: None },
         zstd,

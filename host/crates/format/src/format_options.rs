@@ -5,7 +5,7 @@ use super::{
     json::{Field, Name},
     row::Row,
 };
-use sluicegate_config::Format;
+use sluicegate_config::{Format, KeyColumns, RecordKeys};
 use sluicegate_model::change::{ColumnInfo, Place, Table};
 
 /// The format with its options, and what stands in records beside rows.
@@ -13,6 +13,7 @@ use sluicegate_model::change::{ColumnInfo, Place, Table};
 pub(super) struct Options {
     pub(super) format: Format,
     pub(super) origin: Origin,
+    pub(super) keys: RecordKeys,
 }
 
 /// Where the records come from.
@@ -33,6 +34,15 @@ impl Options {
     /// A row of these fields, in the forms that the options say.
     pub(super) fn row(&self, table: &Table, fields: Vec<Field>) -> Row {
         Row::new(fields, table, |column| Form::of(column, &self.format.values))
+    }
+
+    /// Whether a column of the table belongs to the keys of its records.
+    pub(super) fn is_key(&self, table: &Table, column: &ColumnInfo) -> bool {
+        match self.keys.key(&table.name) {
+            KeyColumns::Primary => column.primary_key,
+            KeyColumns::None => false,
+            KeyColumns::Columns(names) => names.contains(&column.name),
+        }
     }
 
     /// A row of all columns that are delivered in the record, in the forms that the options say.

@@ -18,7 +18,7 @@ use super::{
     maxwell::Maxwell,
     record::{Context, Record, Written},
 };
-use sluicegate_config::{Format as Settings, RecordFormat};
+use sluicegate_config::{Format as Settings, RecordFormat, RecordKeys};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, NO_IMAGE, Place, Table, TableRows, Truncate},
@@ -41,7 +41,7 @@ impl JsonFormat {
     pub fn new(format: impl Into<Settings>, pipeline: &str, connector: &str) -> Self {
         let origin = Origin { pipeline: pipeline.to_owned(), connector: connector.to_owned() };
         Self {
-            options: Options { format: format.into(), origin },
+            options: Options { format: format.into(), origin, keys: RecordKeys::default() },
             clock: now_us,
             header_bounds: headers::Bounds::from(&Limits::default()),
             headers_inside: true,
@@ -58,6 +58,12 @@ impl JsonFormat {
     /// Leaves header columns out of the records, because the sink delivers them beside: see [`TableEncoder::headers`].
     pub fn with_headers_beside(mut self) -> Self {
         self.headers_inside = false;
+        self
+    }
+
+    /// Makes keys of the columns that these settings name.
+    pub fn with_keys(mut self, keys: &RecordKeys) -> Self {
+        self.options.keys = keys.clone();
         self
     }
 
@@ -87,7 +93,7 @@ impl JsonFormat {
     fn encoder_of<R: Record + 'static>(&self, table: &Table, record: R) -> Box<dyn TableEncoder> {
         Box::new(JsonEncoder {
             record,
-            key: Key::new(table, &self.options, |column| column.primary_key),
+            key: Key::new(table, &self.options, |column| self.options.is_key(table, column)),
             row_key: Key::new(table, &self.options, |_| true),
             headers: headers::Plan::new(table),
             header_bounds: self.header_bounds,

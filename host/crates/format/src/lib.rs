@@ -29,6 +29,7 @@ mod json_format;
 mod key;
 mod maxwell;
 mod parquet;
+mod partition_key;
 mod record;
 mod row;
 mod temporal;
@@ -41,6 +42,7 @@ pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};
 pub use json_format::JsonFormat;
 pub use parquet::{ParquetFile, ParquetFormat, ParquetRows, ParquetTable};
+pub use partition_key::PartitionKey;
 
 use sluicegate_model::change::Operation;
 

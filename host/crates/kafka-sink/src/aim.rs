@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     KafkaSink,
-    route::{Key, Route, write_key},
+    key::{Key, write_key},
+    route::Route,
 };
 use sluicegate_format::Encoder;
 use sluicegate_model::{

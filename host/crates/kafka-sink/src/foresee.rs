@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rdkafka::producer::Producer as _;
 
-use sluicegate_config::{Delivery, Field, KafkaSink as Settings, Keyless, TopicCreation, TopicSettings, Transactions};
+use sluicegate_config::{Delivery, Field, KafkaSink as Settings, KeyColumns, Keyless, TopicCreation, TopicSettings, Transactions};
 use sluicegate_model::{
     Result,
     change::{Operation, Table},
@@ -16,6 +16,7 @@ use sluicegate_sink::route::Variant;
 
 use super::{
     client::{Reports, config, connect},
+    key::KeyPlan,
     positions::{self, Policy},
     topic::{Topics, metric},
 };
@@ -63,7 +64,19 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> R
         }
         given.push(first);
     }
-    let keyless: Vec<String> = tables.iter().filter(|table| !table.has_key()).map(|table| table.name.to_string()).collect();
+    keys(settings, tables, &mut findings);
+    if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
+        findings.push(positions(settings, transactions, limits)?);
+    }
+    there(settings, &wanted.iter().map(|topic| &**topic).collect(), limits, &mut findings)?;
+    Ok(Foreseen { findings, topics: given })
+}
+
+/// Tables that would stop the pipeline at their first row for want of a key, and columns of keys that may be NULL.
+fn keys(settings: &Settings, tables: &[Arc<Table>], findings: &mut Vec<Finding>) {
+    let by_primary = |table: &Table| *settings.keys.key(&table.name) == KeyColumns::Primary;
+    let keyless: Vec<String> =
+        tables.iter().filter(|table| by_primary(table) && !table.has_key()).map(|table| table.name.to_string()).collect();
     if settings.keyless == Keyless::Stop && !keyless.is_empty() {
         findings.push(Finding::fail(
             "keyless tables",
@@ -74,11 +87,24 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> R
             "give them a primary key, set `keyless` of the sink to `whole-row` or `no-key`, or leave the tables out",
         ));
     }
-    if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
-        findings.push(positions(settings, transactions, limits)?);
+    let mut nullable = Vec::new();
+    for table in tables.iter().filter(|table| !by_primary(table) || table.has_key()) {
+        match KeyPlan::new(table, settings) {
+            Ok(plan) => nullable.extend(plan.nullable(table)),
+            Err(error) if findings.len() < CHECK_NAMES => findings.push(Finding::of("keys", &error)),
+            Err(_) => {}
+        }
     }
-    there(settings, &wanted.iter().map(|topic| &**topic).collect(), limits, &mut findings)?;
-    Ok(Foreseen { findings, topics: given })
+    if !nullable.is_empty() {
+        findings.push(Finding::warn(
+            "keys",
+            format!(
+                "columns of keys may be NULL, and such rows cannot be delivered: {}",
+                listed(nullable.iter().map(String::as_str), CHECK_NAMES)
+            ),
+            "make keys of columns that are NOT NULL, or set `on_error` of the sink",
+        ));
+    }
 }
 
 /// Whether the topic that is to hold the sink's progress keeps it.

@@ -18,6 +18,9 @@ mod client;
 mod creation;
 mod foresee;
 mod handshake;
+mod headers;
+mod key;
+mod partition;
 mod positions;
 mod record;
 mod resume;
@@ -32,6 +35,7 @@ mod trouble;
 use std::{
     collections::HashSet,
     ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -49,8 +53,11 @@ pub use topic::metric;
 use aim::aim;
 use client::{Client, Failure, Reports, TRUNCATE, is_record};
 use creation::Creation;
+use headers::{ChangeHeaders, Told};
+use key::{Key, KeyPlans, Partition, write_key};
+use partition::Partitions;
 use record::{Buffers, Record, Records, insert};
-use route::{Key, Route, check_key, write_key};
+use route::Route;
 use size::Sizes;
 use token::Tokens;
 use topic::{Topics, bad_destination};
@@ -60,7 +67,7 @@ use sluicegate_config::{Field, KafkaSink as Settings};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Truncate},
 };
 use sluicegate_sink::{Numbers, Policy, Sink, SinkState, Urgency, destination, route::Variant};
 
@@ -86,15 +93,19 @@ pub struct KafkaSink {
     /// Bytes that name a record's schema in front of it, and of its key; then the format is told the topic.
     framing: usize,
     topics: Topics,
+    partitions: Partitions,
+    keys: KeyPlans,
     sizes: Sizes,
     /// How long a look into the cluster may take when an error is to be explained.
     patience: Duration,
+    /// Of every record, where any are wanted.
+    headers: Option<ChangeHeaders>,
     /// Whether the plugins' versions are a header.
     versions: bool,
     policy: Policy,
     numbers: Numbers,
     /// Where the tables of the current batch go.
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
     /// Batches of which something may be unacknowledged: kept only where a failed record does not stop the pipeline, and those of the
     /// open transaction. A record's opaque number is its batch's place in here.
     retained: Vec<Retained>,
@@ -122,6 +133,9 @@ impl KafkaSink {
         Ok(Self {
             client,
             topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
+            partitions: Partitions::new(limits.connect_timeout),
+            keys: KeyPlans::default(),
+            headers: ChangeHeaders::new(&settings.headers),
             settings,
             framing: encoder.framing(),
             encoder,
@@ -168,49 +182,60 @@ impl KafkaSink {
         let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
         self.buffers.clear();
         let (before, after) = (change.before != NO_IMAGE, change.after != NO_IMAGE);
-        if route.partial {
+        let plan = &route.plan;
+        if plan.may_lack(route.partial) {
             let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
-            [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE).try_for_each(|row| check_key(rows, route.key, row))?;
+            let images = [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE);
+            images.into_iter().try_for_each(|row| plan.check(rows, row, route.partial))?;
         }
         if after {
             self.aim_at_row(batch, change, change.after, &route)?;
-            write_key(&mut self.encoder, route.key, batch, change.table, change.after, &mut self.buffers.key)?;
+            write_key(&mut self.encoder, plan.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
             self.aim_at_row(batch, change, change.before, &route)?;
-            write_key(&mut self.encoder, route.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
+            write_key(&mut self.encoder, plan.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
         // which schema a key has may follow from its topic
         let other_key = self.buffers.key.get(self.framing..) != self.buffers.old_key.get(self.framing..);
+        let mut other_shard = false;
+        if let Partition::Columns(columns) = &plan.partition {
+            let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
+            let Buffers { shard, old_shard, .. } = &mut self.buffers;
+            for (row, out) in [(change.after, &mut *shard), (change.before, &mut *old_shard)] {
+                if row != NO_IMAGE {
+                    columns.write(rows, row, out);
+                }
+            }
+            other_shard = before && after && shard != old_shard;
+        }
         let pair = self.encoder.split(batch, change);
         let leaves = match change.operation {
             Operation::Delete => true,
-            Operation::Update => after && (other_key || route.column.is_some() || pair.is_some()),
+            Operation::Update => after && (other_key || other_shard || route.column.is_some() || pair.is_some()),
             _ => false,
         };
         let old = if before && leaves { Some(self.place(batch, change, change.before, &route)?) } else { None };
         let new = if after { Some(self.place(batch, change, change.after, &route)?) } else { None };
-        let keyed = route.key != Key::None;
-        let tombstone = self.settings.tombstones && keyed;
-        let mut records = Records { keyed, tombstone, leaving: true, gone: None, came: None };
+        let mut records = Records { keyed: plan.key != Key::None, tombstone: plan.tombstones, leaving: true, gone: None, came: None };
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
                 records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
-            (Operation::Update, Some(mut old), Some(mut new)) if other_key || old.topic != new.topic => {
+            (Operation::Update, Some(mut old), Some(mut new)) if other_key || other_shard || old.topic != new.topic => {
                 if route.partial {
                     destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
                 }
                 let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
                 let insertion = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
-                if self.topics.template().has(Field::Operation) {
+                if self.topics.template().has(Field::Operation) || self.settings.headers.operation {
                     old = self.place(batch, &delete, change.before, &route)?;
                     new = self.place(batch, &insertion, change.after, &route)?;
                 }
-                self.write_keys_again(batch, change, route.key, &old.topic, &new.topic)?;
-                let Buffers { key, old_key, value, old_value } = &mut self.buffers;
+                self.write_keys_again(batch, change, plan.key, &old.topic, &new.topic)?;
+                let Buffers { key, old_key, value, old_value, .. } = &mut self.buffers;
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
@@ -233,6 +258,10 @@ impl KafkaSink {
             }
             _ => return Err(Error::new(ErrorKind::Internal, "a change without the image that its operation has")),
         }
+        if records.gone.is_some() && !records.leaving && !records.tombstone && self.settings.tombstones {
+            let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
+            return Err(untold(&table));
+        }
         Ok(records)
     }
 
@@ -251,9 +280,7 @@ impl KafkaSink {
         out.key = record.key;
         out.payload = record.value;
         out.headers = record.headers;
-        if record.key.is_none() {
-            out.partition = Some(0); // one partition, so that the order is kept
-        }
+        out.partition = record.partition;
         self.give(out, &topic)
     }
 
@@ -410,6 +437,15 @@ impl KafkaSink {
     }
 }
 
+/// The error of a delete that only a record without a value could tell, under a key that stands for several rows.
+fn untold(table: &str) -> Error {
+    let what =
+        format!("a delete of table {table} would be told by a record without a value only, whose key would stand for other rows, too");
+    Error::new(ErrorKind::Sink, what).remedy(
+        "let the key hold the primary key, or set the format's `delete_tombstone_handling_mode` to another mode; then start again: nothing is lost",
+    )
+}
+
 impl Sink for KafkaSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let full = self.retained_bytes + batch.bytes > self.retained_max || self.retained.len() >= RETAINED_BATCHES;
@@ -470,15 +506,18 @@ impl Sink for KafkaSink {
         if self.framing > 0 {
             self.encoder.aim(table, &topic);
         }
+        let Truncate { event, transaction, .. } = truncate;
+        let told = Told { operation: "truncate", lane: &mark.lane, event, transaction, row: 0 };
+        let headers = self.headers.as_mut().and_then(|headers| headers.add(&told, None));
         if self.transaction.is_some() {
             let mut value = Vec::new();
             self.encoder.truncate_value(truncate, &mut value)?;
-            return self.truncate(topic, value);
+            return self.truncate(topic, value, headers);
         }
         self.settle()?;
         self.buffers.clear();
         self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
-        self.send(Record { topic, key: None, value: Some(&self.buffers.value), headers: None }, TRUNCATE)?;
+        self.send(Record { topic, partition: Some(0), key: None, value: Some(&self.buffers.value), headers }, TRUNCATE)?;
         let settled = self.wait_for_all();
         let reports: &Reports = self.client.context();
         match reports.failure().take() {

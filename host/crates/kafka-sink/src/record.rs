@@ -12,6 +12,8 @@ const BATCH: usize = 61;
 /// Where one image of a row goes, and with what.
 pub(super) struct Place {
     pub topic: Arc<str>,
+    /// `None`: the key decides.
+    pub partition: Option<i32>,
     pub headers: Option<OwnedHeaders>,
 }
 
@@ -24,12 +26,15 @@ pub(super) struct Buffers {
     /// Of the row that was there before it.
     pub old_key: Vec<u8>,
     pub old_value: Vec<u8>,
+    /// What decides the partition of the one, where columns do, and of the other.
+    pub shard: Vec<u8>,
+    pub old_shard: Vec<u8>,
 }
 
 impl Buffers {
     pub(super) fn clear(&mut self) {
-        let Self { key, value, old_key, old_value } = self;
-        [key, value, old_key, old_value].into_iter().for_each(Vec::clear);
+        let Self { key, value, old_key, old_value, shard, old_shard } = self;
+        [key, value, old_key, old_value, shard, old_shard].into_iter().for_each(Vec::clear);
     }
 }
 
@@ -50,6 +55,8 @@ pub(super) struct Records {
 /// A record to be sent.
 pub(super) struct Record<'a> {
     pub topic: Arc<str>,
+    /// `None`: the key decides.
+    pub partition: Option<i32>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub headers: Option<OwnedHeaders>,
@@ -61,13 +68,14 @@ impl Records {
         let key = self.keyed.then_some(buffers.key.as_slice());
         let old_key = self.keyed.then_some(buffers.old_key.as_slice());
         let (mut gone, mut tombstone) = (None, None);
-        if let Some(Place { topic, headers }) = self.gone {
+        if let Some(Place { topic, partition, headers }) = self.gone {
             if self.tombstone {
-                tombstone = Some(Record { topic: topic.clone(), key: old_key, value: None, headers: headers.clone() });
+                tombstone = Some(Record { topic: topic.clone(), partition, key: old_key, value: None, headers: headers.clone() });
             }
-            gone = self.leaving.then_some(Record { topic, key: old_key, value: Some(&buffers.old_value), headers });
+            gone = self.leaving.then_some(Record { topic, partition, key: old_key, value: Some(&buffers.old_value), headers });
         }
-        let came = self.came.map(|Place { topic, headers }| Record { topic, key, value: Some(&buffers.value), headers });
+        let came =
+            self.came.map(|Place { topic, partition, headers }| Record { topic, partition, key, value: Some(&buffers.value), headers });
         [gone, tombstone, came]
     }
 }

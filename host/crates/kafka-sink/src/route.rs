@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{
     KafkaSink,
+    headers::Told,
+    key::{KeyPlan, Partition},
     record::{Place, insert},
     topic::bad_destination,
 };
-use sluicegate_config::Keyless;
-use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Place as ColumnPlace, TableRows},
+    change::{Batch, Change},
 };
 use sluicegate_sink::{destination, route::Variant};
 
@@ -19,12 +19,11 @@ use sluicegate_sink::{destination, route::Variant};
 const VERSIONS: &str = "sluicegate.plugins";
 
 /// How the records of a table are delivered.
-#[derive(Clone)]
 pub(super) struct Route {
     /// The table's number among those of the topics.
     table: usize,
     target: Target,
-    pub key: Key,
+    pub plan: Arc<KeyPlan>,
     /// The column that holds the rows' own destinations.
     pub column: Option<usize>,
     /// Whether there are header columns.
@@ -34,7 +33,6 @@ pub(super) struct Route {
 }
 
 /// Which topic it is.
-#[derive(Clone)]
 enum Target {
     /// The same for all rows of the batch.
     One(Arc<str>),
@@ -44,33 +42,14 @@ enum Target {
     OfRow,
 }
 
-/// What the key of a table's records is.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Key {
-    Primary,
-    WholeRow,
-    None,
-}
-
 impl KafkaSink {
     /// Finds the topics and kinds of key of the batch's tables.
     pub(super) fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
         self.topics.begin();
         for rows in &batch.tables {
-            let key = match self.settings.keyless {
-                _ if rows.table.has_key() => Key::Primary,
-                Keyless::WholeRow => Key::WholeRow,
-                Keyless::NoKey => Key::None,
-                Keyless::Stop => {
-                    return Err(Error::new(
-                        ErrorKind::Sink,
-                        format!("table {} has no primary key, so its records have no key", rows.table.name),
-                    )
-                    .remedy("give the table a primary key, set `keyless` to `whole-row` or `no-key`, or leave the table out"));
-                }
-            };
             let table = &rows.table;
+            let plan = self.keys.of(table, &self.settings)?;
             let number = self.topics.table(&table.name);
             let column = table.destination_column();
             let target = match column {
@@ -80,7 +59,8 @@ impl KafkaSink {
                 }
                 _ => Target::OfRow,
             };
-            self.routes.push(Route { table: number, target, key, column, headers: table.has_headers(), partial: rows.may_be_absent() });
+            let (headers, partial) = (table.has_headers(), rows.may_be_absent());
+            self.routes.push(Arc::new(Route { table: number, target, plan, column, headers, partial }));
         }
         Ok(())
     }
@@ -102,48 +82,33 @@ impl KafkaSink {
         topic.ok_or_else(|| bad_destination(&rows.table.name))
     }
 
-    /// Where the row's record goes, and its headers: those of the table's columns, then the plugins' versions.
+    /// Where the row's record goes, and its headers: those of the table's columns, those of the change, then the plugins' versions.
     pub(super) fn place(&mut self, batch: &Batch, change: &Change, row: u32, route: &Route) -> Result<Place> {
+        let dangling = || Error::new(ErrorKind::Internal, "a change of an event that the batch does not have");
         let topic = self.topic_of(batch, change, row, route)?;
+        let partition = match &route.plan.partition {
+            Partition::Key => None,
+            Partition::First => Some(0),
+            Partition::Columns(_) => {
+                let decides = if row == change.after { &self.buffers.shard } else { &self.buffers.old_shard };
+                let partition = self.partitions.of(&self.client, &topic, decides);
+                Some(partition?)
+            }
+        };
         let mut headers = None;
         if route.headers {
             self.encoder.headers(batch, change.table, row, |name, value| headers = Some(insert(headers.take(), name, value)))?;
+        }
+        if let Some(own) = &mut self.headers {
+            let (event, transaction) = batch.event(change).ok_or_else(dangling)?;
+            headers =
+                own.add(&Told { operation: change.operation.name(), lane: &batch.lane, event, transaction, row: change.row }, headers);
         }
         if self.versions
             && let Some(versions) = &batch.versions
         {
             headers = Some(insert(headers, VERSIONS, versions.as_bytes()));
         }
-        Ok(Place { topic, headers })
-    }
-}
-
-/// A key is made of values that are there.
-#[cold]
-pub(super) fn check_key(rows: &TableRows, key: Key, row: u32) -> Result<()> {
-    let table = &rows.table;
-    let absent = match key {
-        Key::Primary => rows.first_absent(table.key(), row),
-        Key::WholeRow => {
-            rows.first_absent((0..table.columns.len()).filter(|column| table.columns[*column].place == ColumnPlace::Value), row)
-        }
-        Key::None => None,
-    };
-    match absent.and_then(|column| table.columns.get(column)) {
-        None => Ok(()),
-        Some(column) => Err(Error::new(
-            ErrorKind::Record,
-            format!("a record of table {} has no whole key: the source did not send column `{}` with the row", table.name, column.name),
-        )
-        .remedy("let the source send whole rows (mysql: binlog_row_image = FULL); for a table without a primary key, give it one, or set `keyless: no-key`")),
-    }
-}
-
-/// Writes the key of a row image.
-pub(super) fn write_key(encoder: &mut Encoder, key: Key, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<()> {
-    match key {
-        Key::Primary => encoder.key(batch, table, row, out).map(drop),
-        Key::WholeRow => encoder.row_key(batch, table, row, out),
-        Key::None => Ok(()),
+        Ok(Place { topic, partition, headers })
     }
 }

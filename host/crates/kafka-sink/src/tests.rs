@@ -9,7 +9,7 @@ use rdkafka::{
 use sluicegate_model::limits::Limits;
 
 use super::*;
-use sluicegate_config::{Delivery, Keyless, NameCase, OnError, RecordFormat, Secret, TopicCreation};
+use sluicegate_config::{Delivery, Keyless, NameCase, OnError, RecordFormat, RecordHeaders, RecordKeys, Secret, TopicCreation};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::change::Image;
 use sluicegate_samples::orders::{self as samples, inserts};
@@ -29,6 +29,8 @@ pub(crate) fn settings(brokers: &str) -> Settings {
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,
+        keys: RecordKeys::default(),
+        headers: RecordHeaders::default(),
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: Delivery::AtLeastOnce,
@@ -161,7 +163,8 @@ fn a_records_size_is_the_one_that_the_client_holds_against_its_limit() {
         for (key, value) in [(None, 5000), (Some(7), 5000), (Some(3000), 0)] {
             let (key, value) = (key.map(|length| vec![b'k'; length]), vec![b'v'; value]);
             let headers = header.map(|length| insert(None, "tenant", &vec![b'h'; length]));
-            let record = || Record { topic: "t".into(), key: key.as_deref(), value: Some(&value), headers: headers.clone() };
+            let record =
+                || Record { topic: "t".into(), partition: None, key: key.as_deref(), value: Some(&value), headers: headers.clone() };
             let size = record().size();
             for (limit, taken) in [(size, true), (size - 1, false)] {
                 let options = BTreeMap::from([("message.max.bytes".to_owned(), Secret::new(limit.to_string()))]);

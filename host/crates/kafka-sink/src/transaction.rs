@@ -16,6 +16,7 @@ use std::{
 
 use rdkafka::{
     error::{KafkaError, RDKafkaError},
+    message::OwnedHeaders,
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
@@ -77,7 +78,7 @@ pub(super) struct Transaction {
     /// Nothing more can be written into it: it has to be aborted.
     pub broken: Cell<bool>,
     /// The record of an emptied table, which stands in a transaction by itself.
-    truncate: Option<(Arc<str>, Vec<u8>)>,
+    truncate: Option<(Arc<str>, Vec<u8>, Option<OwnedHeaders>)>,
 }
 
 impl Transaction {
@@ -217,17 +218,20 @@ impl KafkaSink {
     }
 
     /// A table was emptied. The pipeline commits before and behind it, so that no reader of another partition is past it.
-    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>) -> Result<()> {
+    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>, headers: Option<OwnedHeaders>) -> Result<()> {
         self.begin_transaction()?;
         if let Some(transaction) = &mut self.transaction {
-            transaction.truncate = Some((topic, value));
+            transaction.truncate = Some((topic, value, headers));
         }
         self.send_truncate()
     }
 
     fn send_truncate(&mut self) -> Result<()> {
-        let Some((topic, value)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else { return Ok(()) };
-        match self.send(Record { topic: topic.clone(), key: None, value: Some(value), headers: None }, TRUNCATE) {
+        let Some((topic, value, headers)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else {
+            return Ok(());
+        };
+        let record = Record { topic: topic.clone(), partition: Some(0), key: None, value: Some(value), headers: headers.clone() };
+        match self.send(record, TRUNCATE) {
             Err(_) if self.is_broken() => Ok(()),
             other => other,
         }

@@ -15,6 +15,12 @@ pub const KAFKA_TOPIC_TABLES: usize = 20_000;
 /// Topics of one table that a Kafka sink finds without filling its template, where that depends on the operation or the time.
 pub const KAFKA_TOPIC_VARIANTS: usize = 16;
 
+/// Tables whose folders a file sink finds without filling its `path`; past that it begins anew.
+pub const FILE_PATH_TABLES: usize = 20_000;
+
+/// Folders of one table that a file sink finds without filling its `path`, where that depends on the operation or the time.
+pub const FILE_PATH_VARIANTS: usize = 16;
+
 /// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
 pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 
@@ -129,6 +135,9 @@ pub const WATCHED_LINKS: usize = 40;
 
 /// How often watched files are looked at where no event tells of a change: file systems over a network have none.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a watched file that is open for writing, and is not written to, is waited for before it is read all the same.
+pub const WRITER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long such sources have to be quiet before they are built again.
 pub const SOURCE_QUIET: Duration = Duration::from_millis(200);

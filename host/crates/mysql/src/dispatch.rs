@@ -285,6 +285,15 @@ impl Stream {
         if number >= skip.events {
             self.place.pass_counted();
         }
+        if !cursor.is_empty() && plan.begins() {
+            // what stands before the open transaction, then what is held of that
+            while !self.assembly.is_empty() {
+                self.make_room().await?;
+            }
+            if self.group.takes_back(number) {
+                return Ok(());
+            }
+        }
         if !cursor.is_empty() && self.assembly.holds_another_version(&plan.table) {
             self.send().await?;
             if self.assembly.holds_another_version(&plan.table) {

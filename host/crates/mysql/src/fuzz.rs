@@ -20,9 +20,7 @@ use super::{
     decoder, event,
     gtid::GtidSet,
     internal::Internals,
-    json,
-    pace::Pace,
-    partial_json,
+    json, partial_json,
     place::Place,
     plan,
     position::{BinlogPosition, Flavour, LONGEST_FILE, Skip},
@@ -38,6 +36,7 @@ use sluicegate_model::{
     change::{Column, Item, LanePlace as _, Offset, TableName},
     limits::Limits,
 };
+use sluicegate_source::Pace;
 use sluicegate_status::Status;
 
 fn collations() -> Collations {

@@ -51,7 +51,9 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue, most: 
     }
     for (database, tables) in captured {
         let keys = primary_keys(connector, &mut conn, &database).await?;
-        inventory.captured.extend(columns(connector, &mut conn, &database, &tables, &keys).await?);
+        let (tables, collations) = columns(connector, &mut conn, &database, &tables, &keys).await?;
+        inventory.captured.extend(tables);
+        inventory.collations.extend(collations);
     }
     inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(inventory)
@@ -64,6 +66,14 @@ async fn primary_keys(connector: &Connector, conn: &mut Conn, database: &str) ->
     Ok(rows.into_iter().collect())
 }
 
+/// Columns of text with their collations, by table.
+type Collations = BTreeMap<TableName, Vec<(String, String)>>;
+
+/// Whether texts are the same under a collation only if they are so byte by byte.
+fn is_exact(collation: &str) -> bool {
+    collation == "binary" || collation.ends_with("_nopad_bin") || collation.ends_with("_0900_bin")
+}
+
 /// Some tables of a database, with their columns.
 async fn columns(
     connector: &Connector,
@@ -71,9 +81,9 @@ async fn columns(
     database: &str,
     tables: &[String],
     keys: &HashSet<(String, String)>,
-) -> Result<Vec<Arc<Table>>> {
+) -> Result<(Vec<Arc<Table>>, Collations)> {
     let query = "SELECT table_name, column_name, data_type, column_type, character_set_name, \
-         CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END') \
+         CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END', '/', COALESCE(collation_name, 'binary')) \
          FROM information_schema.columns WHERE table_schema = ?";
     type Row = (String, String, String, String, Option<String>, String);
     let wanted: HashSet<&str> = tables.iter().map(String::as_str).collect();
@@ -100,9 +110,14 @@ async fn columns(
         }
     }
     let mut found: BTreeMap<String, Vec<ColumnInfo>> = BTreeMap::new();
+    let mut collations = Collations::new();
     for (table, name, data_type, column_type, charset, nullable) in rows.into_iter().filter(|row| wanted.contains(row.0.as_str())) {
         // the server itself adds the end of versioned rows to the key
-        let (nullable, row_end) = nullable.split_once('/').unwrap_or((&nullable, "0"));
+        let mut parts = nullable.split('/');
+        let (nullable, row_end) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if let Some(collation) = parts.next().filter(|collation| !is_exact(collation)) {
+            collations.entry(TableName::new(database, table.clone())).or_default().push((name.clone(), collation.to_owned()));
+        }
         let primary_key = row_end != "1" && keys.contains(&(table.clone(), name.clone()));
         let nullable = nullable == "YES";
         let column = CatalogueColumn { name, data_type, column_type, charset, key: String::new(), nullable: Some(nullable), bytes: None };
@@ -116,7 +131,7 @@ async fn columns(
         });
     }
     let table = |(table, columns)| Arc::new(Table { name: TableName::new(database, table), destination: None, columns });
-    Ok(found.into_iter().map(table).collect())
+    Ok((found.into_iter().map(table).collect(), collations))
 }
 
 /// Captured tables whose rows change with those of another table, which no server logs: the storage engine does it by itself.

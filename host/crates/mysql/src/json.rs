@@ -176,7 +176,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// As the server's `my_gcvt`: shortest digits that read back the same, plain up to 15 places, else with an exponent.
+    /// As the server's `my_gcvt`: shortest digits that read back the same, plain up to 15 places or with digits of a fraction, else with
+    /// an exponent.
     fn double(&mut self, value: f64) -> Result<(), Fault> {
         if !value.is_finite() {
             return Err(Fault::Invalid("a JSON number that is not finite"));
@@ -184,7 +185,9 @@ impl Writer<'_> {
         let text = format!("{value:e}");
         let (mantissa, exponent) = text.split_once('e').ok_or(Fault::Invalid("a JSON number"))?;
         let exponent: i32 = exponent.parse().map_err(|_| Fault::Invalid("a JSON number"))?;
-        if (-15..15).contains(&exponent) {
+        let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+        let has_fraction = usize::try_from(exponent).is_ok_and(|exponent| digits > exponent + 1);
+        if (-15..15).contains(&exponent) || has_fraction {
             let plain = format!("{value}");
             self.out.extend_from_slice(plain.as_bytes());
             if !plain.contains('.') {
@@ -404,6 +407,9 @@ mod tests {
         assert_eq!(double(-0.5), "-0.5");
         assert_eq!(double(1e14), "100000000000000.0");
         assert_eq!(double(1e15), "1e15");
+        assert_eq!(double(-1_039_514_241_563_211.8), "-1039514241563211.8");
+        assert_eq!(double(1_039_514_241_563_211.0), "1.039514241563211e15");
+        assert_eq!(double(12_345_678_901_234_568.0), "1.2345678901234568e16");
         assert_eq!(double(1.5e300), "1.5e300");
         assert_eq!(double(1e-15), "0.000000000000001");
         assert_eq!(double(1.25e-16), "1.25e-16");

@@ -40,11 +40,11 @@ mod hosts;
 mod internal;
 mod inventory;
 mod json;
+mod labels;
 mod ledger;
 mod logging;
 mod native;
 mod outcome;
-mod pace;
 mod partial_json;
 mod payload;
 mod place;
@@ -82,7 +82,6 @@ use self::{
     history::Milestone,
     hosts::Refusals,
     ledger::BinlogLedger,
-    pace::Pace,
     position::{BinlogPosition, Flavour, LANE},
     query::Watch,
     schemas::{InMemory, Surroundings},
@@ -95,7 +94,7 @@ use sluicegate_model::{
     finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, Request, SchemaStore, Source};
+use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, Pace, Request, SchemaStore, Source};
 use sluicegate_status::Status;
 use sluicegate_table_pattern::name_parts;
 

@@ -101,6 +101,18 @@ pub fn is_geometry(data_type: &str) -> bool {
     )
 }
 
+/// Labels as the catalogue writes them.
+pub fn list<'a>(labels: impl IntoIterator<Item = &'a str>) -> String {
+    let mut list = String::new();
+    for label in labels {
+        let label = label.replace('\\', "\\\\").replace('\'', "''").replace('\n', "\\n").replace('\r', "\\r").replace('\0', "\\0");
+        list.push_str(if list.is_empty() { "'" } else { ",'" });
+        list.push_str(&label);
+        list.push('\'');
+    }
+    list
+}
+
 /// The labels of `enum('a','b''c')`, as the server escapes them: quotes doubled, `\\`, `\n`, `\r` and `\0` with a backslash.
 fn labels(column_type: &str) -> Arc<[Box<str>]> {
     let mut labels: Vec<Box<str>> = Vec::new();

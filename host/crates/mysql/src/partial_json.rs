@@ -140,7 +140,43 @@ const REMOVE: u8 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Leg {
     Member(String),
-    Cell(usize),
+    Cell(Cell),
+}
+
+/// Which of an array's cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    /// From the beginning.
+    At(usize),
+    /// So many before the last one.
+    Last(usize),
+}
+
+impl Cell {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let Some(behind) = text.strip_prefix("last") else { return text.parse().ok().map(Self::At) };
+        match behind.trim_start().strip_prefix('-') {
+            Some(number) => number.trim().parse().ok().map(Self::Last),
+            None => behind.trim().is_empty().then_some(Self::Last(0)),
+        }
+    }
+
+    /// Its place in an array of so many cells, if it is there.
+    fn of(self, cells: usize) -> Option<usize> {
+        match self {
+            Self::At(at) => Some(at).filter(|at| *at < cells),
+            Self::Last(before) => cells.checked_sub(1)?.checked_sub(before),
+        }
+    }
+
+    /// Where a new cell goes: what is beyond either end stands there.
+    fn to_insert(self, cells: usize) -> usize {
+        match self {
+            Self::At(at) => at.min(cells),
+            Self::Last(before) => cells.saturating_sub(1).saturating_sub(before),
+        }
+    }
 }
 
 /// The steps of a path such as `$.a[3]."b c"`.
@@ -150,7 +186,7 @@ fn legs(path: &str) -> Result<Vec<Leg>, Fault> {
     while let Some(first) = rest.chars().next() {
         if first == '[' {
             let (number, tail) = rest[1..].split_once(']').ok_or(BROKEN)?;
-            legs.push(Leg::Cell(number.trim().parse().map_err(|_| BROKEN)?));
+            legs.push(Leg::Cell(Cell::read(number).ok_or(BROKEN)?));
             rest = tail;
         } else if let Some(quoted) = rest.strip_prefix(".\"") {
             let end = closing_quote(quoted).ok_or(BROKEN)?;
@@ -186,7 +222,7 @@ fn seek<'n, 'a>(root: &'n mut Node<'a>, legs: &[Leg]) -> Result<&'n mut Node<'a>
     let mut node = root;
     for leg in legs {
         node = match (node, leg) {
-            (Node::Array(cells), Leg::Cell(at)) => cells.get_mut(*at),
+            (Node::Array(cells), Leg::Cell(cell)) => cell.of(cells.len()).and_then(|at| cells.get_mut(at)),
             (Node::Object(members), Leg::Member(name)) => {
                 let at = member(members, name).map_err(|_| BROKEN)?;
                 members.get_mut(at).map(|(_, value)| value)
@@ -206,9 +242,11 @@ fn apply<'a>(parent: &mut Node<'a>, leg: Leg, operation: u8, value: Option<Node<
             (Ok(at), None) => drop(members.remove(at)),
             _ => return Err(BROKEN),
         },
-        (Node::Array(cells), Leg::Cell(at), Some(value)) if operation == INSERT => cells.insert(at.min(cells.len()), value),
-        (Node::Array(cells), Leg::Cell(at), Some(value)) => *cells.get_mut(at).ok_or(BROKEN)? = value,
-        (Node::Array(cells), Leg::Cell(at), None) if at < cells.len() => drop(cells.remove(at)),
+        (Node::Array(cells), Leg::Cell(cell), Some(value)) if operation == INSERT => cells.insert(cell.to_insert(cells.len()), value),
+        (Node::Array(cells), Leg::Cell(cell), Some(value)) => {
+            *cell.of(cells.len()).and_then(|at| cells.get_mut(at)).ok_or(BROKEN)? = value;
+        }
+        (Node::Array(cells), Leg::Cell(cell), None) => drop(cells.remove(cell.of(cells.len()).ok_or(BROKEN)?)),
         _ => return Err(BROKEN),
     }
     Ok(())
@@ -285,11 +323,27 @@ mod tests {
 
     #[test]
     fn paths_have_members_cells_and_quoted_names() {
-        let expected = [Leg::Member("a".into()), Leg::Cell(3), Leg::Member("b \"]. c".into()), Leg::Member("ü".into())];
+        let expected = [Leg::Member("a".into()), Leg::Cell(Cell::At(3)), Leg::Member("b \"]. c".into()), Leg::Member("ü".into())];
         assert_eq!(legs(r#"$.a[3]."b \"]. c".ü"#).unwrap(), expected);
+        let expected = [Leg::Cell(Cell::Last(0)), Leg::Cell(Cell::Last(2)), Leg::Cell(Cell::At(1))];
+        assert_eq!(legs("$[last][ last - 2 ][ 1 ]").unwrap(), expected);
+        assert!(legs("$[last+1]").is_err());
+        assert!(legs("$[lastly]").is_err());
         assert!(legs("a").is_err());
         assert!(legs("$[x]").is_err());
         assert!(legs(r#"$."a"#).is_err());
+    }
+
+    #[test]
+    fn cells_are_counted_from_either_end() {
+        let cell = |text| Cell::read(text).unwrap();
+        assert_eq!([0, 1, 3].map(|cells| cell("last").of(cells)), [None, Some(0), Some(2)]);
+        assert_eq!([1, 2, 3].map(|cells| cell("last-1").of(cells)), [None, Some(0), Some(1)]);
+        assert_eq!([0, 1, 3].map(|cells| cell("1").of(cells)), [None, None, Some(1)]);
+        assert_eq!([0, 1, 3].map(|cells| cell("last-1").to_insert(cells)), [0, 0, 1]);
+        assert_eq!([0, 1, 3].map(|cells| cell("5").to_insert(cells)), [0, 1, 3]);
+        let last = rebuild(&bytes(BEFORE), &bytes("000b242e615b6c6173742d315d03050900")).unwrap();
+        assert!(text(&last).starts_with(r#"{"a": [1, 9, {"b": "xxx"#), "{}", text(&last));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From a table map to the decoders of its columns, once for each version of a table.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     charset::{self, Charset, Collations},
@@ -30,6 +33,16 @@ pub struct Plan {
     pub expanding: Vec<usize>,
     /// The column that tells which rows of a versioned table are current.
     pub row_end: Option<usize>,
+    /// Whether rows of it have come.
+    begun: AtomicBool,
+}
+
+impl Plan {
+    /// Whether its first rows come now. They begin a batch: a plugin may not be able to plan this version of the table, and everything
+    /// before its first row is delivered all the same.
+    pub fn begins(&self) -> bool {
+        !self.begun.load(Ordering::Relaxed) && !self.begun.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// What the table map's columns do not say by themselves, from the optional metadata or from the catalogue.
@@ -122,7 +135,7 @@ pub fn build(name: TableName, map: &TableMap<'_>, descriptions: &[Description], 
     let expanding = (0..decoders.len()).filter(|column| expands(&decoders[*column])).collect();
     let table = Table { name, destination: None, columns };
     let counted = Arc::from(ledger::counted_name(&table.name, table.has_key()));
-    Ok(Plan { table: Arc::new(table), decoders, counted, row_bytes, expanding, row_end: internals.row_end })
+    Ok(Plan { table: Arc::new(table), decoders, counted, row_bytes, expanding, row_end: internals.row_end, begun: AtomicBool::new(false) })
 }
 
 /// How a column is passed over that no query shows.

@@ -21,6 +21,7 @@ use super::{
     connection::{Connector, Server},
     definition::Step,
     history::{History, Milestone},
+    labels,
     position::{BinlogPosition, Flavour},
     proof,
     schema::Schema,
@@ -470,7 +471,7 @@ impl Schemas {
         // not kept open: the account may have few connections, and this is rare
         let mut conn = connector.connect().await?;
         let mut answers = Vec::new();
-        let mut names: Vec<TableName> = self.names.iter().chain(&self.wanted).cloned().collect();
+        let mut names: BTreeSet<TableName> = self.names.iter().chain(&self.wanted).cloned().collect();
         let mut all = self.all;
         if all && self.special_only {
             // mostly none or a few of them have such columns
@@ -491,7 +492,8 @@ impl Schemas {
                 // not joined: MariaDB would open every table
                 let query = "SELECT table_collation FROM information_schema.tables WHERE table_schema = ? AND table_name = ?";
                 let collation: Option<Option<String>> = connector.within("query", conn.exec_first(query, key)).await?;
-                let columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<_>>()?;
+                let mut columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<Vec<_>>>()?;
+                labels::complete(connector, &mut conn, &name, &mut columns).await?;
                 let schema = Schema { charset: collation.flatten().map(|collation| charset_of(&collation)), ..Schema::of(columns) };
                 if !schema.columns.is_empty() {
                     answers.push((name, schema));
@@ -531,6 +533,9 @@ impl Schemas {
             Ok(())
         };
         connector.within_catalogue(reading).await?;
+        for (name, schema) in &mut tables {
+            labels::complete(connector, conn, name, &mut schema.columns).await?;
+        }
         // one that was made between the two queries comes with its own schema change
         Ok(tables.into_iter().filter(|(_, schema)| !schema.columns.is_empty()).collect())
     }

@@ -20,7 +20,6 @@ use super::{
     group::Group,
     gtid::GtidSet,
     hosts,
-    pace::Pace,
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
     query::Watch,
@@ -32,7 +31,7 @@ use sluicegate_model::{
     change::{Batch, Item, Lane, Mark, MarkKind, Offset},
     limits::{Limits, POSITION_INTERVAL},
 };
-use sluicegate_source::{Items, Patience};
+use sluicegate_source::{Items, Pace, Patience};
 use sluicegate_status::Status;
 
 /// After this long without an event everything has been read.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::replay::Letters;
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
 use sluicegate_model::{
@@ -24,6 +25,8 @@ pub enum AnySource {
     MySql(Box<MySql>),
     /// Tables of a SQL Server database.
     SqlServer(Box<SqlServer>),
+    /// A file of dead letters.
+    Letters(Box<Letters>),
 }
 
 impl AnySource {
@@ -33,6 +36,10 @@ impl AnySource {
         match &pipeline.source {
             config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
             config::Source::SqlServer(settings) => Self::SqlServer(Box::new(SqlServer::new(settings.clone(), limits, status))),
+            config::Source::DeadLetters(settings) => {
+                let origin = Self::new(&Pipeline { source: settings.origin.clone(), ..pipeline.clone() }, &status);
+                Self::Letters(Box::new(Letters::new(&settings.file, limits, status, origin.connector(), origin.capabilities())))
+            }
             config::Source::MySql(settings) => {
                 // two pipelines on one machine differ in their state file, so their server ids differ, too
                 let seed = format!("{} {}", pipeline.name, pipeline.state.display());
@@ -44,6 +51,8 @@ impl AnySource {
     /// Another session of the same run, for the sink of this name, that counts in `status`.
     pub fn beside(&self, pipeline: &Pipeline, sink: &str, status: &Arc<Status>) -> Self {
         match self {
+            // it never goes apart
+            Self::Letters(_) => Self::new(pipeline, status),
             Self::Generator(source) => Self::Generator(Box::new(source.beside(status.clone()))),
             Self::SqlServer(source) => Self::SqlServer(Box::new(source.beside(status.clone()))),
             Self::MySql(source) => {
@@ -57,7 +66,7 @@ impl AnySource {
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         match self {
             // each of its batches says what it holds
-            Self::Generator(_) | Self::SqlServer(_) => {}
+            Self::Generator(_) | Self::SqlServer(_) | Self::Letters(_) => {}
             Self::MySql(source) => source.keep_schemas(store),
         }
     }
@@ -67,6 +76,7 @@ impl AnySource {
         match self {
             Self::Generator(_) => "generator",
             Self::SqlServer(_) => "sqlserver",
+            Self::Letters(source) => source.connector(),
             Self::MySql(source) => source.connector(),
         }
     }
@@ -74,7 +84,7 @@ impl AnySource {
     /// What the last check found, item by item.
     pub fn take_findings(&mut self) -> Vec<Finding> {
         match self {
-            Self::Generator(_) => Vec::new(),
+            Self::Generator(_) | Self::Letters(_) => Vec::new(),
             Self::SqlServer(source) => source.take_findings(),
             Self::MySql(source) => source.take_findings(),
         }
@@ -83,7 +93,7 @@ impl AnySource {
     /// The next check looks at everything, also where that takes long.
     pub fn look_at_everything(&mut self) {
         match self {
-            Self::Generator(_) | Self::SqlServer(_) => {}
+            Self::Generator(_) | Self::SqlServer(_) | Self::Letters(_) => {}
             Self::MySql(source) => source.look_at_everything(),
         }
     }
@@ -91,7 +101,7 @@ impl AnySource {
     /// The tables that the source has today, with the columns of at most so many captured ones; `None` for one that has no catalogue.
     pub async fn inventory(&self, most: usize) -> Result<Option<Inventory>> {
         match self {
-            Self::Generator(_) => Ok(None),
+            Self::Generator(_) | Self::Letters(_) => Ok(None),
             Self::SqlServer(source) => source.inventory().await.map(Some),
             Self::MySql(source) => source.inventory(most).await.map(Some),
         }
@@ -102,6 +112,7 @@ impl Source for AnySource {
     fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
             Self::Generator(source) => source.ledger(),
+            Self::Letters(source) => source.ledger(),
             Self::SqlServer(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
         }
@@ -110,6 +121,7 @@ impl Source for AnySource {
     fn capabilities(&self) -> Capabilities {
         match self {
             Self::Generator(source) => source.capabilities(),
+            Self::Letters(source) => source.capabilities(),
             Self::SqlServer(source) => source.capabilities(),
             Self::MySql(source) => source.capabilities(),
         }
@@ -118,6 +130,7 @@ impl Source for AnySource {
     fn control(&mut self) -> Option<Control> {
         match self {
             Self::Generator(source) => source.control(),
+            Self::Letters(source) => source.control(),
             Self::SqlServer(source) => source.control(),
             Self::MySql(source) => source.control(),
         }
@@ -126,6 +139,7 @@ impl Source for AnySource {
     fn reads_twice(&self) -> bool {
         match self {
             Self::Generator(source) => source.reads_twice(),
+            Self::Letters(source) => source.reads_twice(),
             Self::SqlServer(source) => source.reads_twice(),
             Self::MySql(source) => source.reads_twice(),
         }
@@ -134,6 +148,7 @@ impl Source for AnySource {
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
         match self {
             Self::Generator(source) => source.check(sinks).await,
+            Self::Letters(source) => source.check(sinks).await,
             Self::SqlServer(source) => source.check(sinks).await,
             Self::MySql(source) => source.check(sinks).await,
         }
@@ -142,6 +157,7 @@ impl Source for AnySource {
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         match self {
             Self::Generator(source) => source.run(sinks, out, stop).await,
+            Self::Letters(source) => source.run(sinks, out, stop).await,
             Self::SqlServer(source) => source.run(sinks, out, stop).await,
             Self::MySql(source) => source.run(sinks, out, stop).await,
         }

@@ -11,6 +11,7 @@ use super::{
     hub::{Next, Reader},
     reached::{self, Reached},
 };
+use sluicegate_config::Rate;
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, Result,
@@ -19,6 +20,7 @@ use sluicegate_model::{
     limits::{ENCODED_BYTES, ENCODED_GROWTH, SINK_IDLE_INTERVAL},
 };
 use sluicegate_sink::{Sink, SinkState, Urgency};
+use sluicegate_source::Pace;
 use sluicegate_status::{Standing, Status};
 
 /// How a delivery from one stream ended.
@@ -53,6 +55,8 @@ pub(super) struct Context {
     pub status: Arc<Status>,
     /// Time between two commits.
     pub interval: Duration,
+    /// How fast the sink takes changes at most.
+    pub rate: Rate,
 }
 
 pub(super) struct Delivery {
@@ -69,6 +73,11 @@ pub(super) struct Delivery {
     committed: bool,
     /// What is durable in a sink that keeps its progress itself, and not in the checkpoint yet.
     unstored: Option<Unstored>,
+    pace: Pace,
+    /// Until when nothing is taken.
+    rests: Option<Instant>,
+    /// Bytes that the sink had written when they were counted last.
+    written: u64,
 }
 
 /// Progress that the checkpoint does not have.
@@ -87,7 +96,10 @@ fn encoded(batch: &Batch) -> Option<usize> {
 
 impl Delivery {
     pub fn new(context: Context, sink: Box<dyn Sink>, reached: Reached, budget: Arc<Budget>) -> Self {
-        Self { context, sink, reached, budget, delivered: 0, failed: false, committed: false, unstored: None }
+        let pace = Pace::new(context.rate);
+        let (delivered, failed, committed) = (0, false, false);
+        let written = context.status.sinks.get(context.index).map_or(0, |numbers| numbers.bytes.get());
+        Self { context, sink, reached, budget, delivered, failed, committed, unstored: None, pace, rests: None, written }
     }
 
     /// Whether it was the sink that failed.
@@ -109,7 +121,8 @@ impl Delivery {
             self.unstored = Some(Unstored { moved: Frontier::default(), state });
         }
         loop {
-            let next = match items.next(Some(Duration::ZERO)) {
+            let rest = self.rest();
+            let next = match if rest.is_some() { Next::Nothing } else { items.next(Some(Duration::ZERO)) } {
                 Next::Nothing => {
                     self.call(|sink| sink.idle())?;
                     if self.sink.urgency() != Urgency::Interval {
@@ -120,7 +133,13 @@ impl Delivery {
                         true => Some(SINK_IDLE_INTERVAL),
                         false => every,
                     };
-                    items.next(wait)
+                    match rest {
+                        Some(rest) => {
+                            std::thread::sleep(wait.map_or(rest, |wait| rest.min(wait)).min(SINK_IDLE_INTERVAL));
+                            Next::Nothing
+                        }
+                        None => items.next(wait),
+                    }
                 }
                 other => other,
             };
@@ -143,6 +162,7 @@ impl Delivery {
                     }
                     if let Item::Rows(batch) = &*item {
                         self.delivered = batch.next_number();
+                        self.pay(batch.changes.len());
                     }
                     None
                 }
@@ -169,6 +189,27 @@ impl Delivery {
                 return Ok(outcome);
             }
         }
+    }
+
+    /// How much longer nothing is taken, because the sink has a rate.
+    fn rest(&mut self) -> Option<Duration> {
+        let left = self.rests?.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.rests = None;
+        }
+        self.rests.map(|_| left)
+    }
+
+    /// Pays for changes, and for what the sink has written since the last time.
+    fn pay(&mut self, changes: usize) {
+        if self.context.rate == Rate::default() {
+            return;
+        }
+        let written = self.context.status.sinks.get(self.context.index).map_or(0, |numbers| numbers.bytes.get());
+        let bytes = usize::try_from(written.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        self.written = written;
+        let now = Instant::now();
+        self.rests = self.pace.after(changes, bytes, now).map(|wait| now + wait);
     }
 
     /// Has the sink do something; notes that it was the sink that failed.

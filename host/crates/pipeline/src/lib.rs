@@ -24,6 +24,7 @@ mod prepare;
 mod reach;
 mod reached;
 mod reload;
+pub mod replay;
 pub mod request;
 mod sample;
 mod schema_store;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{any_source::AnySource, request::Requests};
 pub use check::{Report, TableReport, check};
+pub use treatments::{closed, release};
 
 use apart::Apart;
 use beginning::begins;
@@ -124,7 +126,7 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
 pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
     match &pipeline.source {
         config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
-        config::Source::Generator(_) | config::Source::SqlServer(_) => {
+        config::Source::Generator(_) | config::Source::SqlServer(_) | config::Source::DeadLetters(_) => {
             Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
                 .remedy("name a pipeline that reads a MySQL or MariaDB server"))
         }
@@ -180,6 +182,8 @@ pub async fn run_with_admin(
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
+    treatments::admit(around.known.treatments(), &pipeline.plugins)?;
+    treatments::close(around.known.treatments(), &pipeline.plugins);
     let preparing = {
         let (pipeline, around) = (pipeline.clone(), around.clone());
         move || prepare::ready(&pipeline, &around)
@@ -194,7 +198,10 @@ pub async fn run_with_admin(
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
         let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let known = around.known.clone();
         let settling = move || {
+            // before anything is delivered: from now on no start does without what is `fail_closed`
+            treatments::store(&checkpoint, known.treatments())?;
             checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
             prepare::settle(&versions, &members, contents, &status).map(|()| versions)
         };
@@ -239,6 +246,7 @@ pub async fn run_with_admin(
             dead_letters: dead_letters.clone(),
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
+            rate: settings.rate,
         };
         let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
         let (made, reason) = match opening::begin(&pipeline, settings, sink, start, encoder, *together).await? {

@@ -56,6 +56,7 @@ impl Memory {
         let sinks: usize = pipeline.sinks.iter().map(|sink| sink_bytes(&sink.kind, sink.on_error, limits)).sum();
         let source = match pipeline.source {
             Source::Generator(_) => 0,
+            Source::DeadLetters(_) => limits.batch_bytes,
             // each reader fills a batch
             Source::SqlServer(ref settings) => settings.threads * limits.batch_bytes,
             Source::MySql(_) => 2 * DUMP_QUEUE_BYTES + HELD_BYTES,

@@ -60,7 +60,10 @@ pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits)
     }
     let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
     let format = if member { format.with_versions() } else { format };
-    Box::new(if matches!(sink.kind, SinkKind::Kafka(_)) { format.with_headers_beside() } else { format })
+    Box::new(match &sink.kind {
+        SinkKind::Kafka(kafka) => format.with_headers_beside().with_keys(&kafka.keys),
+        SinkKind::Stdout | SinkKind::File(_) => format,
+    })
 }
 
 /// The registry of a sink's schemas: it may be away for as long as a broker.

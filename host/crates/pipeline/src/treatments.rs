@@ -1,9 +1,10 @@
 //! What plugins do to the columns of tables, between the plugin host and the checkpoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use sluicegate_config::Plugin;
 use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
 use sluicegate_plugin_host::{Treatment, Treatments};
 use sluicegate_state::{Checkpoint, StoredTreatment};
@@ -41,6 +42,53 @@ pub(super) fn read(stored: Vec<StoredTreatment>) -> Result<Vec<Treatment>> {
     stored.into_iter().map(treatment).collect::<Result<_, serde_json::Error>>().map_err(broken)
 }
 
+/// Refuses plugins among which one is missing that is to hide something: see `fail_closed`.
+pub(super) fn admit<'p>(treatments: &Treatments, plugins: impl IntoIterator<Item = &'p Plugin>) -> Result<()> {
+    treatments.admit(plugins.into_iter().map(|plugin| (plugin.name.as_str(), plugin.fail_closed)))
+}
+
+/// Takes note of the plugins that are `fail_closed`.
+pub(super) fn close<'p>(treatments: &Treatments, plugins: impl IntoIterator<Item = &'p Plugin>) {
+    plugins.into_iter().filter(|plugin| plugin.fail_closed).for_each(|plugin| treatments.close(&plugin.name));
+}
+
+/// What is stored of the plugins that are `fail_closed`, in the checkpoint of a pipeline that may be running.
+pub(super) fn stored_of_closed(checkpoint: &std::path::Path) -> Result<Vec<StoredTreatment>> {
+    let all = Checkpoint::look_at_treatments(checkpoint)?;
+    let known = read(all.clone())?;
+    Ok(all.into_iter().zip(known).filter(|(_, treatment)| treatment.closed_plugin().is_some()).map(|(stored, _)| stored).collect())
+}
+
+/// The plugins that are `fail_closed`, with the tables of the source of which they hold columns.
+pub fn closed(checkpoint: &std::path::Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let mut closed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for treatment in read(Checkpoint::look_at_treatments(checkpoint)?)? {
+        if let Some(plugin) = treatment.closed_plugin() {
+            let tables = closed.entry(plugin.to_owned()).or_default();
+            if treatment.is_of_table() {
+                tables.push(treatment.table.to_string());
+            }
+        }
+    }
+    Ok(closed)
+}
+
+/// Forgets that a plugin is `fail_closed`, and what it held. Answers whether it was.
+///
+/// # Errors
+/// `State` when the checkpoint cannot be read or written.
+pub fn release(checkpoint: &Checkpoint, plugin: &str) -> Result<bool> {
+    let all = checkpoint.treatments()?;
+    let known = read(all.clone())?;
+    let of_plugin = all.into_iter().zip(known).filter(|(_, treatment)| treatment.closed_plugin() == Some(plugin));
+    let gone: Vec<StoredTreatment> = of_plugin.map(|(stored, _)| StoredTreatment { columns: None, ..stored }).collect();
+    if gone.is_empty() {
+        return Ok(false);
+    }
+    checkpoint.store_treatments(&gone)?;
+    Ok(true)
+}
+
 /// Stores what has come since the last time.
 pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<()> {
     let news = treatments.take_news();
@@ -55,7 +103,7 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
             lost: treatment.lost.clone(),
             order: treatment.order.clone(),
         };
-        let columns = if treatment.treated.is_empty() && treatment.lost.is_empty() { None } else { Some(serde_json::to_string(&columns)?) };
+        let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
         Ok(StoredTreatment { rule: treatment.rule.clone(), table: serde_json::to_string(&Name { database, schema, table })?, columns })
     };
     let rows = news

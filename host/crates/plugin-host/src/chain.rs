@@ -5,9 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     composition::{ChainPlan, compose, deliver},
+    known::KnownTables,
     passage::{Passage, Passed},
     stage::{Member, Stage},
     surroundings::Surroundings,
+    treatment::closed_rule,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -104,7 +106,20 @@ impl Chain {
 
     /// What stands for each plugin's name and configuration: see [`super::Treatment`].
     pub fn rules(&self) -> Vec<String> {
-        self.stages.iter().map(|stage| stage.rule().to_owned()).collect()
+        let closed = self.stages.iter().filter(|stage| stage.is_closed()).map(|stage| closed_rule(stage.name()));
+        self.stages.iter().map(|stage| stage.rule().to_owned()).chain(closed).collect()
+    }
+
+    /// Shares what is known of tables from now on: a chain that was prepared beside others noted what it does for itself.
+    ///
+    /// # Errors
+    /// It would do what a plugin that is `fail_closed` forbids.
+    pub fn share(&mut self, known: Arc<KnownTables>) -> Result<()> {
+        self.around.known = known;
+        // the plugins have answered: their plans are only composed anew
+        self.plans.clear();
+        self.planned = None;
+        self.plan_known()
     }
 
     /// Who the plugins say they are.

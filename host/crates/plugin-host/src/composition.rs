@@ -74,11 +74,15 @@ pub(super) fn compose(
     let mut ends = Vec::new();
     let (mut identity, mut truncates) = (true, true);
     for (index, stage) in stages.iter_mut().enumerate() {
-        if !stage.sees(&view) {
+        let sees = stage.sees(&view);
+        let answer = if sees { stage.plan(&view)? } else { None };
+        if let (Some(treatments), true) = (treatments, stage.is_closed()) {
+            treatments.guard(stage.name(), source, &held(source.columns.len(), &columns, answer.as_ref().map(|(_, plan)| &**plan)))?;
+        }
+        if !sees {
             continue;
         }
-        let answer = stage.plan(&view)?;
-        if let Some(treatments) = treatments {
+        if let Some(treatments) = treatments.filter(|_| !stage.is_closed()) {
             let plan = answer.as_ref().map(|(_, plan)| &**plan);
             treatments.follow(stage.rule(), &view, plan).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
         }
@@ -129,6 +133,18 @@ pub(super) fn compose(
     }
     let tells_row = columns.iter().map(|column| column.tells_row).collect();
     Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity, truncates, tells_row, keyed })
+}
+
+/// Which of the source's columns, of which there are `count`, a plugin does not pass on as they are, or do not arrive at it.
+fn held(count: usize, arriving: &[View], plan: Option<&Plan>) -> Vec<bool> {
+    let mut held = vec![true; count];
+    for (index, column) in arriving.iter().enumerate() {
+        let passes = plan.is_none_or(|plan| plan.origins.contains(&Origin::Input(index)) && !plan.reads.contains(&index));
+        if let (true, Some(held)) = (passes, held.get_mut(column.slot)) {
+            *held = false;
+        }
+    }
+    held
 }
 
 /// Whether the column says where a record goes: it is of the key, or is the destination.

@@ -26,6 +26,14 @@ impl KnownTables {
         Self { tables: Mutex::default(), most, changes: AtomicU64::new(0), treatments: Treatments::default() }
     }
 
+    /// The same tables and treatments, for a chain that is prepared: what it notes is its own.
+    pub fn copied(&self) -> Self {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let treatments = Treatments::default();
+        treatments.remember(self.treatments.all());
+        Self { tables: Mutex::new(tables), most: self.most, changes: AtomicU64::new(self.changes()), treatments }
+    }
+
     /// Notes a table.
     pub fn add(&self, table: &Arc<Table>) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);

@@ -100,6 +100,11 @@ impl Stage {
         &self.rule
     }
 
+    /// Whether what it treats never passes untreated, whatever becomes of its entry.
+    pub fn is_closed(&self) -> bool {
+        self.member.settings.fail_closed
+    }
+
     /// Which plugin this is: `name@version+hash`. What a version should not have in it becomes `_`.
     pub fn version(&self) -> String {
         const MOST: usize = 64;

@@ -4,6 +4,10 @@
 //! also when the change came between two runs, and when it came in two steps. So does one whose columns may have exchanged their names,
 //! and the copy that a tool for schema changes makes of such a table. Another configuration of the plugin is the answer, whatever it says.
 
+mod guard;
+
+pub(crate) use guard::closed_rule;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
@@ -73,7 +77,11 @@ impl Treatments {
     /// # Errors
     /// The version lost a column that the plugin treated, and has a new one that it does not treat.
     pub(super) fn follow(&self, rule: &str, table: &Table, plan: Option<&Plan>) -> Result<()> {
-        let mut now = treatment(rule, table, plan);
+        self.note(treatment(rule, table, plan), table, |_, _| Ok(()))
+    }
+
+    /// Takes note of a treatment that is as good as the one before, and passes what else is asked of the two.
+    fn note(&self, mut now: Treatment, table: &Table, asked: impl FnOnce(&Treatment, &Treatment) -> Result<()>) -> Result<()> {
         let key = (now.rule.clone(), now.table.clone());
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match inner.known.get(&key) {
@@ -85,6 +93,7 @@ impl Treatments {
             return Ok(());
         }
         if let Some(before) = before {
+            asked(before, &now)?;
             // names of columns have no case
             let lower = |columns: &BTreeSet<String>| columns.iter().map(|column| column.to_lowercase()).collect::<BTreeSet<_>>();
             let (here, there, treated) = (lower(&now.columns), lower(&before.columns), lower(&now.treated));
@@ -185,7 +194,7 @@ fn names_may_be_exchanged(table: &TableName, one: &str, other: &str) -> Error {
     )
     .remedy(
         "what came before is delivered; if the names were exchanged, treat the columns by their new names in the plugin's `config`; if the columns \
-         only have another order, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again",
+         only have another order, say so with any other change of that `config`, e.g. `missing: ignore` in the entry; then start again",
     )
 }
 
@@ -200,7 +209,7 @@ fn lost_its_treatment(table: &TableName, lost: &[String], new: &[&str]) -> Error
     )
     .remedy(
         "what came before is delivered; if it is the same column under another name, name it in the plugin's `config`, too; if not, say so with any \
-         other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again",
+         other change of that `config`, e.g. `missing: ignore` in the entry; then start again",
     )
 }
 
@@ -251,7 +260,7 @@ mod tests {
         let error = follow(&treatments, "r", &["id", "e_mail"], &[]).unwrap_err();
         insta::assert_snapshot!(error, @r"
         table shop.customers no longer has the column `email` that the plugin treated until now, and has `e_mail`, which the plugin would pass on as it is
-          remedy: what came before is delivered; if it is the same column under another name, name it in the plugin's `config`, too; if not, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again
+          remedy: what came before is delivered; if it is the same column under another name, name it in the plugin's `config`, too; if not, say so with any other change of that `config`, e.g. `missing: ignore` in the entry; then start again
         ");
         // again and again, until the configuration is another one
         follow(&treatments, "r", &["id", "e_mail"], &[]).unwrap_err();
@@ -301,7 +310,7 @@ mod tests {
         let error = follow(&treatments, "r", &["id", "note", "email", "n_points"], &["email"]).unwrap_err();
         insta::assert_snapshot!(error, @r"
         in table shop.customers, the column `note`, which the plugin would pass on as it is, has come into the place of `email`, which it treats: they may have exchanged their names
-          remedy: what came before is delivered; if the names were exchanged, treat the columns by their new names in the plugin's `config`; if the columns only have another order, say so with any other change of that `config`, e.g. `missing_column: ignore` in the entry; then start again
+          remedy: what came before is delivered; if the names were exchanged, treat the columns by their new names in the plugin's `config`; if the columns only have another order, say so with any other change of that `config`, e.g. `missing: ignore` in the entry; then start again
         ");
         // both are treated; another type
         follow(&treatments, "r", &["id", "note", "email", "n_points"], &["email", "note"]).unwrap();

@@ -46,8 +46,8 @@ pub fn check_whole(rows: &TableRows, row: u32) -> Result<()> {
     }
 }
 
-/// The error when plugins have chosen more destinations than a sink may have.
+/// The error when there are more destinations than a sink may have.
 pub fn too_many(most: usize) -> Error {
-    Error::new(ErrorKind::Sink, format!("the plugins have chosen more than {most} different destinations"))
-        .remedy("let them choose fewer, or raise `limits.destinations`; then start again: nothing is lost")
+    Error::new(ErrorKind::Sink, format!("plugins or the sink's template gave more than {most} different destinations"))
+        .remedy("let them give fewer, or raise `limits.destinations`; then start again: nothing is lost")
 }

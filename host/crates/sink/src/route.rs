@@ -182,6 +182,11 @@ impl GivenNames {
         if given.table == *subject.table || self.shared || chosen { Claim::Shared(given) } else { Claim::LeftOut(given) }
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.by_key.clear();
+    }
+
     /// Notes that a table has a name.
     pub fn give(&mut self, subject: &Subject<'_>, key: Box<str>, name: Arc<str>) {
         let given = Given { name, table: subject.table.clone(), chosen: subject.chosen.is_some() };

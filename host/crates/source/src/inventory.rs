@@ -1,6 +1,6 @@
 //! The tables that a source has today, for a check: nothing of them is read.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sluicegate_model::change::{Table, TableName};
 
@@ -17,4 +17,6 @@ pub struct Inventory {
     pub no_tables: Vec<TableName>,
     /// Whether names of tables that differ in case only are the same.
     pub ignores_case: bool,
+    /// By captured table: columns of text with their collations, under which texts that differ may be the same.
+    pub collations: BTreeMap<TableName, Vec<(String, String)>>,
 }

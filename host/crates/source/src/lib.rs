@@ -6,12 +6,14 @@
 mod control;
 mod inventory;
 mod items;
+mod pace;
 mod patience;
 mod schemas;
 
 pub use control::{Control, Effective, Request};
 pub use inventory::Inventory;
 pub use items::{Closed, Items, Room};
+pub use pace::Pace;
 pub use patience::Patience;
 pub use schemas::{KeptChange, KeptVersion, SchemaStore};
 
@@ -49,8 +51,8 @@ pub enum Begin {
 /// - Broken connections are retried inside with backoff, for [`sluicegate_model::limits::Limits::retry_window`]; an error that is
 ///   returned is final. What was read before it has been sent.
 /// - The place is proven at each connection: a log that was cut or reset is an error, and never "caught up".
-/// - A batch holds one version of each table: a plugin that cannot plan a later one stops the pipeline before its first row, and
-///   everything before that is delivered and committed.
+/// - The first rows of each version of a table begin a batch, and a batch holds one version of each table: a plugin that cannot plan
+///   one stops the pipeline before its first row, and everything before that is delivered and committed.
 /// - A batch waits for more changes no longer than [`sluicegate_model::limits::Limits::batch_wait`].
 pub trait Source: Send + 'static {
     /// How places of this source compare.

@@ -85,6 +85,11 @@ impl Warnings {
         }
     }
 
+    /// Those there are no longer stand.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// All of them.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

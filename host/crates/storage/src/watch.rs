@@ -19,7 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use notify::{RecursiveMode, Watcher as _};
+use notify::{
+    Event, EventKind, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+};
+
+/// Files that are being written, at most: of further ones it is not known.
+const MOST_WRITTEN: usize = 1024;
 
 /// A change is waited out at most so many times as long as it has to be quiet: a folder that is never quiet delays nothing longer.
 const MOST_QUIET_TIMES: u32 = 20;
@@ -115,6 +121,42 @@ pub struct Watch {
     changes: Changes,
     /// By file: what it looked like the last time, so that an event elsewhere in the folder costs no reading.
     seen: HashMap<PathBuf, Stamp>,
+    written: Arc<Mutex<Written>>,
+}
+
+/// Files in the watched folders that somebody has written to and not closed since, with the time of the last write.
+#[derive(Debug, Default)]
+struct Written(HashMap<PathBuf, Instant>);
+
+impl Written {
+    /// Takes note of what happened. Answers whether a file was closed that had been written to.
+    fn follow(&mut self, event: &Event) -> bool {
+        if event.need_rescan() {
+            self.0.clear();
+        }
+        match (event.kind, event.paths.as_slice()) {
+            // also when the file is opened to be written anew
+            (EventKind::Modify(ModifyKind::Data(_)), [path]) if self.0.contains_key(path) || self.0.len() < MOST_WRITTEN => {
+                self.0.insert(path.clone(), Instant::now());
+            }
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), [path]) => return self.0.remove(path).is_some(),
+            // who writes goes on in the file under its new name
+            (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) => match self.0.remove(from) {
+                Some(last) => {
+                    self.0.insert(to.clone(), last);
+                }
+                None => {
+                    self.0.remove(to);
+                }
+            },
+            // another file stands under this name, or none
+            (EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To)), paths) => {
+                self.0.retain(|path, _| !paths.contains(path));
+            }
+            _ => {}
+        }
+        false
+    }
 }
 
 type Folders = BTreeMap<PathBuf, Option<BTreeSet<OsString>>>;
@@ -156,12 +198,14 @@ impl Watch {
     /// The system gives no further watches.
     pub fn new(changes: Changes, wake: impl Fn() + Send + 'static) -> Result<Self, WatchFault> {
         let folders = Arc::new(Mutex::new(Folders::new()));
+        let written = Arc::new(Mutex::new(Written::default()));
         let watcher = notify::recommended_watcher({
-            let (folders, changes) = (folders.clone(), changes.clone());
-            move |event: notify::Result<notify::Event>| {
+            let (folders, changes, written) = (folders.clone(), changes.clone(), written.clone());
+            move |event: notify::Result<Event>| {
+                let closed = event.as_ref().is_ok_and(|event| written.lock().unwrap_or_else(PoisonError::into_inner).follow(event));
                 let counts = match event {
                     // reading a file is an event too: only what may have changed it counts
-                    Ok(event) if event.kind.is_access() => false,
+                    Ok(event) if event.kind.is_access() && !closed => false,
                     Ok(event) if event.need_rescan() || event.paths.is_empty() => true,
                     Ok(event) => {
                         let folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,7 +219,7 @@ impl Watch {
             }
         })
         .map_err(|cause| WatchFault { folder: PathBuf::from("."), cause })?;
-        Ok(Self { watcher, folders, changes, seen: HashMap::new() })
+        Ok(Self { watcher, folders, changes, seen: HashMap::new(), written })
     }
 
     /// Watches the ways of these files and nothing else: see [`way`]. A folder that cannot be watched does not hinder the others.
@@ -228,6 +272,19 @@ impl Watch {
         outcome
     }
 
+    /// Whether somebody is writing the file, which leads over links perhaps: it was written to, and not closed since. A file that
+    /// was not written to for as long as `patience` counts as closed: not every way of changing a file ends with one.
+    pub fn is_written(&self, path: &Path, patience: Duration) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.0.get(&path).is_some_and(|last| last.elapsed() < patience)
+    }
+
+    /// Whether a file still looks as at the last [`Self::look`].
+    pub fn is_as_seen(&self, path: &Path) -> bool {
+        stamp(path).as_ref() == self.seen.get(path)
+    }
+
     /// Looks at a file that is followed.
     pub fn look(&mut self, path: &Path) -> Look {
         match stamp(path) {
@@ -243,7 +300,7 @@ impl Watch {
 
     /// Whether one of the files looks otherwise than at the last [`Self::look`], though no event may have told. Then that is noted.
     pub fn glance<'a>(&self, files: impl IntoIterator<Item = &'a Path>) {
-        if files.into_iter().any(|file| stamp(file).as_ref() != self.seen.get(file)) {
+        if files.into_iter().any(|file| !self.is_as_seen(file)) {
             self.changes.note();
         }
     }

@@ -62,7 +62,7 @@ pub(crate) struct RawLimits {
     pub record_headers: Option<u64>,
     /// Names and values of those headers. Default: `64KiB`.
     pub record_header_bytes: Option<Size>,
-    /// Different destinations that plugins may choose for one sink; one more stops the pipeline. Default: 1000.
+    /// Different destinations that plugins may choose for one sink, and folders that a file sink's `path` gives; one more stops the pipeline. Default: 1000.
     pub destinations: Option<u64>,
     /// Files that one file sink keeps open, one for each destination. Default: 64.
     pub open_files: Option<u64>,

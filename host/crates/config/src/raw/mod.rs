@@ -4,6 +4,7 @@
 mod format;
 mod http;
 mod kafka_security;
+mod keys;
 mod limits;
 mod plugin;
 mod registry;
@@ -25,13 +26,14 @@ pub(super) use format::{
 };
 pub(super) use http::RawHttp;
 pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
+pub(super) use keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use registry::RawRegistry;
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
-    RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,
-    RawSharedTopic, RawSink, RawWhenSlow,
+    RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,
+    RawShared, RawSink, RawWhenSlow,
 };
 pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};

@@ -27,6 +27,10 @@ pub(crate) struct RawPlugin {
     /// What becomes of a change that it cannot handle: `stop`, `skip` (and count), `dead-letter`, or `pass-through`: deliver
     /// it with the columns null that the plugin computes. Default: `stop`.
     pub on_error: Option<RawPluginOnError>,
+    /// Whether it hides what must not be seen: the checkpoint then remembers the plugin and the columns that it treats, and no start
+    /// and no edit lets one of them pass as it is, also when the plugin's entry is changed or gone. Default: false.
+    #[serde(default, alias = "fail-closed")]
+    pub fail_closed: bool,
     /// What it may use beside its rows: `clock` (the time of day) and `random` (random bytes). Default: nothing.
     #[serde(default)]
     pub grants: Vec<RawGrant>,

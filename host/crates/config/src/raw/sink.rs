@@ -9,6 +9,7 @@ use super::{
     super::quantity::{Size, Time},
     format::RawFormat,
     kafka_security::{RawKafkaTls, RawSasl},
+    keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys},
     secret::{RawOption, RawSecret},
     source::RawStart,
     topics::RawTopics,
@@ -87,6 +88,11 @@ pub(crate) struct RawStdoutSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Changes that it takes in a second, at most. Default: as fast as possible.
+    #[schemars(range(min = 1))]
+    pub rows_per_second: Option<u64>,
+    /// Bytes of records that it writes in a second, at most. Default: as fast as possible.
+    pub bytes_per_second: Option<Size>,
 }
 
 /// NDJSON files in a folder.
@@ -108,8 +114,21 @@ pub(crate) struct RawFileSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Changes that it takes in a second, at most. Default: as fast as possible.
+    #[schemars(range(min = 1))]
+    pub rows_per_second: Option<u64>,
+    /// Bytes of records that it writes in a second, at most. Default: as fast as possible.
+    pub bytes_per_second: Option<Size>,
     /// The folder; made when it is not there.
     pub folder: String,
+    /// Template of folders inside it: `{database}/{table}/{date}`. `{database}`, `{schema}`, `{table}`, `{operation}`, `{date}`, `{hour}` and
+    /// `{destination}` (what a plugin chose, else `database.table`) are replaced. Default: no folders; for CSV one for each table.
+    pub path: Option<String>,
+    /// Tables that meet in one folder because the template leaves out what they differ in: `stop`, or `allow`. A template without
+    /// `{table}` gathers tables anyway. Default: `stop`.
+    pub shared_path: Option<RawShared>,
+    /// Letters of names in a folder: `as-is`, `lower` or `upper`. Default: `as-is`.
+    pub name_case: Option<RawNameCase>,
     /// File names are `<prefix>-<number>.ndjson`. Default: the pipeline's name.
     pub prefix: Option<String>,
     /// When a file is closed and the next one begun.
@@ -150,6 +169,11 @@ pub(crate) struct RawKafkaSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Changes that it takes in a second, at most. Default: as fast as possible.
+    #[schemars(range(min = 1))]
+    pub rows_per_second: Option<u64>,
+    /// Bytes of records that it writes in a second, at most. Default: as fast as possible.
+    pub bytes_per_second: Option<Size>,
     /// `host:port,…`
     pub brokers: String,
     /// `disabled`, `required` (encrypted; the certificate is not checked), `verify-ca` (the certificate comes from an authority in
@@ -171,7 +195,7 @@ pub(crate) struct RawKafkaSink {
     pub topic: Option<String>,
     /// Tables that meet in one topic because the template leaves out what they differ in: `stop`, or `allow`. A template without `{table}`
     /// gathers tables anyway. Default: `stop`.
-    pub shared_topic: Option<RawSharedTopic>,
+    pub shared_topic: Option<RawShared>,
     /// Letters of names in a topic: `as-is`, `lower` or `upper`. Default: `as-is`.
     pub name_case: Option<RawNameCase>,
     /// Topics that are not there: `automatic` (the brokers make them, if they are set to), `must-exist`, or the settings with which the
@@ -179,7 +203,20 @@ pub(crate) struct RawKafkaSink {
     pub topics: Option<RawTopics>,
     /// Whether a delete is followed by a record without a value, which lets a compacted topic forget the key. Default: true.
     pub tombstones: Option<bool>,
-    /// Tables without a primary key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
+    /// The key of records: `primary-key`, `none`, or columns, by the names under which they are delivered: `[customer_id]`. A key that lacks
+    /// a column of the primary key gets no tombstones. Default: `primary-key`.
+    pub key: Option<RawColumns<RawKeyWord>>,
+    /// What decides the partition of records: their `key`, as the Java client has it; `one` partition for all; or columns: a record goes
+    /// where one would go that has them as its key. Default: `key`.
+    pub partition_by: Option<RawColumns<RawPartitionWord>>,
+    /// Keys and partitions of single tables; the first entry that selects a table and says something of it counts.
+    #[serde(default)]
+    pub per_table: Vec<RawTableKeys>,
+    /// Headers of all records that tell of the change: `operation`, `position` (lane, place in the log, transaction), `source-time`, and
+    /// `labels` (those of the pipeline). Default: none.
+    #[serde(default)]
+    pub headers: Vec<RawHeader>,
+    /// Tables without a primary key, where that is to be the key: `stop`, `whole-row` (all columns are the key) or `no-key` (one partition). Default: `stop`.
     pub keyless: Option<RawKeyless>,
     /// `at-least-once`: after a crash, the records since the last checkpoint come again, in the same order. `exactly-once`: records are
     /// written in transactions together with the sink's progress; consumers have to read with `isolation.level=read_committed`.
@@ -197,13 +234,24 @@ pub(crate) struct RawKafkaSink {
     pub options: BTreeMap<String, RawOption>,
 }
 
-/// Tables that meet in one topic because the template leaves out what they differ in.
+/// Tables that meet because a template leaves out what they differ in.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(rename = "SharedTopic")]
-pub(crate) enum RawSharedTopic {
+#[schemars(rename = "Shared")]
+pub(crate) enum RawShared {
     Stop,
     Allow,
+}
+
+/// A header that tells of a change.
+#[derive(Clone, Copy, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "RecordHeader")]
+pub(crate) enum RawHeader {
+    Operation,
+    Position,
+    SourceTime,
+    Labels,
 }
 
 /// Letters of names in a destination.

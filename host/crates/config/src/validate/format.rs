@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::{
         AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, FileRecords, Format,
-        GeometryMode, Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
+        GeometryMode, KeyColumns, Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
         raw::{
             RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
             RawFormatOptions, RawGeometryMode, RawLabelMode, RawTimeMode, RawValueDefaults,
@@ -141,7 +141,16 @@ impl Check<'_> {
             return;
         }
         match kind {
-            SinkKind::File(file) => file.records = FileRecords::Csv,
+            SinkKind::File(file) => {
+                file.records = FileRecords::Csv;
+                if file.path.as_ref().is_some_and(|path| path.shared || path.template.gathers()) {
+                    self.refuse(
+                        format!("{path}.path"),
+                        "tables would share a folder, and a CSV file holds the rows of one table",
+                        "name `{database}` and `{table}` in it, and leave `shared_path` out",
+                    );
+                }
+            }
             SinkKind::Stdout | SinkKind::Kafka(_) => {
                 self.refuse(format!("{path}.format"), "CSV is for files", "use a sink of `type: file`, or another format");
             }
@@ -178,10 +187,23 @@ impl Check<'_> {
         }
     }
 
-    /// Has Avro in Kafka only.
+    /// Has Avro in Kafka only, with the primary key as the key.
     pub(super) fn avro(&mut self, path: &str, format: &Format, kind: &SinkKind) {
-        if format.record == RecordFormat::Avro && !matches!(kind, SinkKind::Kafka(_)) {
+        if format.record != RecordFormat::Avro {
+            return;
+        }
+        let SinkKind::Kafka(kafka) = kind else {
             self.refuse(format!("{path}.format"), "Avro with a registry is for Kafka", "use a sink of `type: kafka`, or another format");
+            return;
+        };
+        let chosen = |key: &KeyColumns| matches!(key, KeyColumns::Columns(_));
+        let mut rules = kafka.keys.per_table.iter().filter_map(|rule| rule.key.as_ref());
+        if chosen(&kafka.keys.key) || rules.any(chosen) {
+            self.refuse(
+                format!("{path}.key"),
+                "records of `avro` have the primary key as their key",
+                "remove the columns, or use another format",
+            );
         }
     }
 
@@ -194,6 +216,15 @@ impl Check<'_> {
                         format!("{path}.tombstones"),
                         format!("the format `{}` decides about tombstones", format.record.name()),
                         "remove it, and set `delete_tombstone_handling_mode` of the format",
+                    );
+                }
+                let no_key = |key: &KeyColumns| *key == KeyColumns::None;
+                let rules = kafka.keys.per_table.iter().filter_map(|rule| rule.key.as_ref());
+                if format.deletes == Deletes::Tombstone && (no_key(&kafka.keys.key) || rules.into_iter().any(no_key)) {
+                    self.refuse(
+                        format!("{path}.key"),
+                        "a record without a key and without a value tells nothing, so that deletes would be lost",
+                        "give the records a key, or set the format's `delete_tombstone_handling_mode` to another mode",
                     );
                 }
                 if format.deletes == Deletes::Tombstone && kafka.keyless == Keyless::NoKey {

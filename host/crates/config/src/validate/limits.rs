@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{
+        Rate,
         quantity::{Size, Time},
         raw::RawLimits,
     },
@@ -97,4 +98,20 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &RawLimits) -> Limits {
         apart_after: timed("apart_after", raw.apart_after, d.apart_after, 10 * MS, HOUR),
         drain_timeout: timed("drain_timeout", raw.drain_timeout, d.drain_timeout, SECOND, HOUR),
     }
+}
+
+/// Parts of a second's changes that make a batch for a sink with a rate, so that they come evenly.
+const PARTS: u64 = 10;
+
+/// Batches are small where a sink takes few changes a second.
+pub(super) fn paced(limits: Limits, rates: impl Iterator<Item = Rate>) -> Limits {
+    let part = |most: usize, least: u64, rate: Option<u64>| match rate {
+        Some(rate) => usize::try_from((rate / PARTS).max(least)).map_or(most, |part| part.min(most)),
+        None => most,
+    };
+    rates.fold(limits, |limits, rate| Limits {
+        batch_changes: part(limits.batch_changes, 1, rate.rows),
+        batch_bytes: part(limits.batch_bytes, 64 * KIB, rate.bytes),
+        ..limits
+    })
 }

@@ -3,6 +3,7 @@
 mod check;
 mod format;
 mod kafka_security;
+mod keys;
 mod labels;
 mod limits;
 mod plugin;
@@ -70,7 +71,8 @@ impl Check<'_> {
             self.refuse("sinks", format!("there are {} sinks", raw.sinks.len()), format!("use at most {MOST_SINKS}"));
         }
         let name = raw.name;
-        let sinks: Vec<Sink> = raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, s)).collect();
+        let sinks: Vec<Sink> =
+            raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, &raw.labels, s)).collect();
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
         self.copies_have_one_stream(&source, &sinks);
@@ -88,6 +90,7 @@ impl Check<'_> {
             self.refuse("workers", "this number is out of bounds", format!("write a number from 1 to {MOST_WORKERS}"));
         }
         let limits = limits::limits(self, &raw.limits);
+        let limits = limits::paced(limits, sinks.iter().map(|sink| sink.rate));
         // just held below a bound that fits
         let workers = workers as usize;
         Pipeline { file: None, name, labels: raw.labels, source, plugins, sinks, state, dead_letter, cache, http, admin, workers, limits }

@@ -35,6 +35,13 @@ impl Check<'_> {
         };
         let name = raw.name.unwrap_or(default_name);
         self.name(&format!("{path}.name"), &name);
+        if raw.fail_closed && matches!(raw.on_error, Some(RawPluginOnError::PassThrough)) {
+            self.refuse(
+                format!("{path}.on_error"),
+                "a plugin that is `fail_closed` cannot pass on what it did not handle",
+                "write `on_error: stop`, `skip` or `dead-letter`",
+            );
+        }
         Plugin {
             name,
             origin,
@@ -50,6 +57,7 @@ impl Check<'_> {
                 clock: raw.grants.iter().any(|g| matches!(g, RawGrant::Clock)),
                 random: raw.grants.iter().any(|g| matches!(g, RawGrant::Random)),
             },
+            fail_closed: raw.fail_closed,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        TopicCreation, TopicSettings,
+        PathTemplate, TopicCreation, TopicSettings,
         raw::{RawNameCase, RawTopics, RawTopicsWord},
         template::{Field, NameCase, Part, Template, TemplateFault},
     },
@@ -30,6 +30,37 @@ impl Check<'_> {
             }
             Err(fault) => self.no_template(path, &fault),
         }
+    }
+
+    /// The template of the folders inside a file sink's.
+    pub(super) fn folders(&mut self, path: &str, text: Option<&str>, shared: bool, case: Option<RawNameCase>) -> Option<PathTemplate> {
+        let Some(text) = text else {
+            for (name, set) in [("shared_path", shared), ("name_case", case.is_some())] {
+                if set {
+                    self.refuse(format!("{path}.{name}"), "it has no effect", "set `path`, or remove it");
+                }
+            }
+            return None;
+        };
+        let path = format!("{path}.path");
+        let template = match text.parse::<Template>() {
+            Ok(template) => template,
+            Err(fault) => self.no_template(&path, &fault),
+        };
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Field(_) => "x".to_owned(),
+        };
+        let example: String = template.parts().iter().map(text).collect();
+        let is_name = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(|c: char| c == '\\' || c.is_control());
+        if !example.split('/').all(is_name) {
+            self.refuse(
+                path,
+                "this is no path inside the sink's folder",
+                "write names with `/` between them, none of which is empty, begins with `.` or holds `\\`",
+            );
+        }
+        Some(PathTemplate { template, shared, case: name_case(case) })
     }
 
     fn no_template(&mut self, path: &str, fault: &TemplateFault) -> Template {

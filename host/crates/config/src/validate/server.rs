@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
     super::{
+        quantity::Size,
         raw::{RawHeartbeat, RawMySql, RawTls},
         server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
     },
@@ -133,12 +134,17 @@ impl Check<'_> {
     }
 
     pub(super) fn rate(&mut self, raw: &RawMySql) -> Rate {
-        let rate = Rate { rows: raw.rows_per_second, bytes: raw.bytes_per_second.map(|size| size.0) };
+        self.rate_of("source", raw.rows_per_second, raw.bytes_per_second)
+    }
+
+    /// How fast a source or a sink goes at most.
+    pub(super) fn rate_of(&mut self, path: &str, rows: Option<u64>, bytes: Option<Size>) -> Rate {
+        let rate = Rate { rows, bytes: bytes.map(|size| size.0) };
         for (key, value) in [("rows_per_second", rate.rows), ("bytes_per_second", rate.bytes)] {
             if value == Some(0) {
                 self.refuse(
-                    format!("source.{key}"),
-                    "nothing would be read at all",
+                    format!("{path}.{key}"),
+                    "nothing would pass at all",
                     "write 1 or more, or leave it out to go as fast as possible",
                 );
             }

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, Roll, Sink, SinkKind, Transactions, WhenSlow,
+        Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordHeaders, Roll, Sink, SinkKind, Transactions,
+        WhenSlow,
         raw::{
-            RawDelivery, RawFileSink, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll, RawSharedTopic,
-            RawSink, RawWhenSlow,
+            RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll,
+            RawShared, RawSink, RawWhenSlow,
         },
         refused_option,
     },
@@ -16,8 +17,14 @@ use super::{
 };
 
 impl Check<'_> {
-    pub(super) fn sink(&mut self, path: &str, pipeline: &str, raw: RawSink) -> Sink {
+    pub(super) fn sink(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, raw: RawSink) -> Sink {
         let mut tombstones = None;
+        let raw_rate = match &raw {
+            RawSink::Stdout(raw) => (raw.rows_per_second, raw.bytes_per_second),
+            RawSink::File(raw) => (raw.rows_per_second, raw.bytes_per_second),
+            RawSink::Kafka(raw) => (raw.rows_per_second, raw.bytes_per_second),
+        };
+        let rate = self.rate_of(path, raw_rate.0, raw_rate.1);
         let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
@@ -36,7 +43,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
                 tombstones = raw.tombstones;
-                (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, raw))
+                (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, labels, raw))
             }
         };
         self.name(&format!("{path}.name"), &name);
@@ -50,7 +57,7 @@ impl Check<'_> {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
             Some(RawWhenSlow::Apart) => WhenSlow::Apart,
         };
-        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, kind }
+        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, rate, kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
@@ -60,7 +67,16 @@ impl Check<'_> {
             self.refuse(format!("{path}.zstd"), "there is no such zstd level", "write a level from 1 (fast) to 19 (small)");
         }
         let folder = self.path(&format!("{path}.folder"), &raw.folder);
-        SinkKind::File(FileSink { folder, prefix, roll: self.roll(path, &raw.roll), zstd: raw.zstd, records: FileRecords::Lines })
+        let shared = matches!(raw.shared_path, Some(RawShared::Allow));
+        let inside = self.folders(path, raw.path.as_deref(), shared, raw.name_case);
+        SinkKind::File(FileSink {
+            folder,
+            path: inside,
+            prefix,
+            roll: self.roll(path, &raw.roll),
+            zstd: raw.zstd,
+            records: FileRecords::Lines,
+        })
     }
 
     fn roll(&mut self, path: &str, raw: &RawRoll) -> Roll {
@@ -72,7 +88,7 @@ impl Check<'_> {
         Roll { bytes, every }
     }
 
-    fn kafka(&mut self, path: &str, pipeline: &str, mut raw: RawKafkaSink) -> SinkKind {
+    fn kafka(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
         let security = self.kafka_security(path, &mut raw);
         let mut options = BTreeMap::new();
@@ -86,13 +102,23 @@ impl Check<'_> {
         }
         let topic = self.topic(&format!("{path}.topic"), raw.topic.as_deref());
         let topics = self.topics(&format!("{path}.topics"), raw.topics);
+        let has = |header| raw.headers.contains(&header);
+        let headers = RecordHeaders {
+            operation: has(RawHeader::Operation),
+            position: has(RawHeader::Position),
+            source_time: has(RawHeader::SourceTime),
+            labels: if has(RawHeader::Labels) { labels.clone() } else { BTreeMap::new() },
+        };
+        let keys = self.keys(path, raw.key, raw.partition_by, raw.per_table);
         SinkKind::Kafka(KafkaSink {
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
             security,
             topic,
-            shared_topic: matches!(raw.shared_topic, Some(RawSharedTopic::Allow)),
+            shared_topic: matches!(raw.shared_topic, Some(RawShared::Allow)),
             name_case: name_case(raw.name_case),
             topics,
+            keys,
+            headers,
             tombstones: raw.tombstones.unwrap_or(true),
             keyless: match raw.keyless {
                 None | Some(RawKeyless::Stop) => Keyless::Stop,

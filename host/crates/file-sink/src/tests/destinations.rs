@@ -247,8 +247,8 @@ fn one_destination_more_than_allowed_stops_the_sink() {
     let error = sink.write(&routed(42, [(42, Some("d40"))])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Sink);
     insta::assert_snapshot!(error, @r#"
-    the plugins have chosen more than 40 different destinations
-      remedy: let them choose fewer, or raise `limits.destinations`; then start again: nothing is lost
+    plugins or the sink's template gave more than 40 different destinations
+      remedy: let them give fewer, or raise `limits.destinations`; then start again: nothing is lost
     "#);
     drop(sink);
     // those that the checkpoint knows count

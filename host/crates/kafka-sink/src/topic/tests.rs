@@ -194,8 +194,8 @@ fn a_chosen_topic_is_taken_as_it_is_or_not_at_all_and_they_are_bounded() {
         let chosen = topics.chosen(good);
         if good == &long[1..] {
             insta::assert_snapshot!(chosen.unwrap_err(), @r#"
-            the plugins have chosen more than 2 different destinations
-              remedy: let them choose fewer, or raise `limits.destinations`; then start again: nothing is lost
+            plugins or the sink's template gave more than 2 different destinations
+              remedy: let them give fewer, or raise `limits.destinations`; then start again: nothing is lost
             "#);
         } else {
             assert_eq!(chosen.unwrap().as_deref(), Some(good));

@@ -31,5 +31,6 @@ mod values;
 mod whole;
 
 pub(crate) use beginning::{can_copy, check, tables};
+pub(crate) use key::quoted;
 pub use lanes::Lanes;
 pub use merge::{Copying, asked};

@@ -8,7 +8,7 @@ use super::{
         connection::Connector,
         decoder::Decoder,
         internal::Internals,
-        native,
+        labels, native,
         plan::{self, Plan},
         position::Flavour,
         schema::CatalogueColumn,
@@ -146,12 +146,21 @@ pub async fn find(connector: &Connector, conn: &mut Conn, flavour: Flavour, name
     // first, so that a change of the table after it is noticed
     let Some(statement) = statement(connector, conn, name).await? else { return Ok(Found::Nothing) };
     let Some(described) = ask(connector, conn, name).await? else { return Ok(Found::Nothing) };
+    let of_catalogue = described.columns.iter().cloned().map(|(name, data_type, column_type, charset, key, ..)| CatalogueColumn {
+        name,
+        data_type,
+        column_type,
+        charset,
+        key,
+        nullable: None,
+        bytes: None,
+    });
+    let mut of_catalogue: Vec<CatalogueColumn> = of_catalogue.collect();
+    labels::complete(connector, conn, name, &mut of_catalogue).await?;
     let mut columns = Vec::with_capacity(described.columns.len());
     let mut descriptions = Vec::with_capacity(described.columns.len());
-    for raw in &described.columns {
-        let (column, data_type, column_type, charset, key, ..) = raw.clone();
-        let of_catalogue = CatalogueColumn { name: column, data_type, column_type, charset, key, nullable: None, bytes: None };
-        let description = of_catalogue.describe();
+    for (raw, column) in described.columns.iter().zip(of_catalogue) {
+        let description = column.describe();
         let map = column_map(raw, description.labels.len(), flavour)
             .ok_or_else(|| plan::unsupported(name, &description.name, &format!("the type {}", raw.1)))?;
         columns.push(map);

@@ -88,7 +88,9 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
             continue;
         };
         let mut new = match change.column {
-            Some(definition) => definition.in_table(charset.as_deref())?,
+            // MySQL makes a type of it that follows from the old one
+            Some(definition) if converted.is_some() && definition.is_text() => return None,
+            Some(definition) => definition.in_table(charset.as_deref(), converted.as_deref())?,
             None => convert(CatalogueColumn { name: change.name.to_owned(), ..column.clone() }, converted.as_deref())?,
         };
         if key::is_marked(column) {
@@ -109,7 +111,7 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
                     }
                     continue;
                 }
-                (column.in_table(charset.as_deref())?, seat.as_ref())
+                (column.in_table(charset.as_deref(), converted.as_deref())?, seat.as_ref())
             }
             Clause::Change { old, seat: Some(seat), .. } => {
                 let Some(at) = moved.iter().position(|(name, _)| same(name, old)) else { continue };

@@ -31,8 +31,9 @@ impl Column {
         Some(Self { name, of, attributes, nullable })
     }
 
-    /// As the catalogue has it in a table of this character set, but for its keys.
-    pub fn in_table(&self, default: Option<&str>) -> Option<CatalogueColumn> {
+    /// As the catalogue has it in a table of this character set, but for its keys. `converted` is the character set that the same statement
+    /// converts the table to, which goes before what the column says.
+    pub fn in_table(&self, default: Option<&str>, converted: Option<&str>) -> Option<CatalogueColumn> {
         let Attributes { unsigned, charset, counts, row_limit, row_end, bytes, .. } = &self.attributes;
         let textual = !matches!(self.of.kind, Kind::Plain { .. });
         let charset = match (charset, self.of.charset, bytes) {
@@ -45,6 +46,7 @@ impl Column {
             (Some(_), Some(_), _) => return None,
             (None | Some(Characters::Default), None, _) => Some(default?),
         };
+        let charset = charset.map(|own| converted.filter(|_| own != "binary").unwrap_or(own));
         let (data_type, mut column_type, bytes) = data_type::declare(&self.of.kind, charset)?;
         if *unsigned && !column_type.ends_with("unsigned") {
             column_type.push_str(" unsigned");
@@ -61,6 +63,11 @@ impl Column {
             nullable,
             bytes,
         })
+    }
+
+    /// Whether it is of one of the TEXT types, without a length of its own.
+    pub fn is_text(&self) -> bool {
+        matches!(self.of.kind, Kind::Text(_, None)) && self.of.charset != Some("binary")
     }
 
     /// The keys that it makes.

@@ -12,6 +12,8 @@ const BLOBS: [(&str, &str, u64); 4] = [
     ("mediumtext", "mediumblob", (1 << 24) - 1),
     ("longtext", "longblob", u32::MAX as u64),
 ];
+/// What the servers' latin1 holds beside ISO 8859-1.
+const CP1252: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
 /// Bytes of a VARCHAR or VARBINARY, at most.
 const VARCHAR_BYTES: u64 = u16::MAX as u64;
 
@@ -254,26 +256,18 @@ pub(super) fn declare(kind: &Kind, charset: Option<&str>) -> Option<(&'static st
 
 /// Labels as the catalogue writes them.
 fn listed(labels: &[String], charset: &str) -> Option<String> {
-    let mut list = String::new();
-    for label in labels {
-        if !holds(charset, label) {
-            return None;
-        }
-        let label = if charset == "binary" { label } else { label.trim_end_matches(' ') };
-        let label = label.replace('\\', "\\\\").replace('\'', "''").replace('\n', "\\n").replace('\r', "\\r").replace('\0', "\\0");
-        list.push_str(if list.is_empty() { "'" } else { ",'" });
-        list.push_str(&label);
-        list.push('\'');
-    }
-    Some(list)
+    labels
+        .iter()
+        .all(|label| holds(charset, label))
+        .then(|| native::list(labels.iter().map(|label| if charset == "binary" { label.as_str() } else { label.trim_end_matches(' ') })))
 }
 
 /// Whether a character set certainly holds a text. Without strict mode, a server replaces characters that it does not hold.
 fn holds(charset: &str, text: &str) -> bool {
     match charset {
-        "utf8mb4" => true,
-        "utf8mb3" | "utf8" => text.chars().all(|c| u32::from(c) <= 0xffff),
-        "latin1" => text.chars().all(|c| c.is_ascii() || ('\u{a0}'..='\u{ff}').contains(&c)),
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" => true,
+        "utf8mb3" | "utf8" | "ucs2" => text.chars().all(|c| u32::from(c) <= 0xffff),
+        "latin1" => text.chars().all(|c| c.is_ascii() || ('\u{a0}'..='\u{ff}').contains(&c) || CP1252.contains(c)),
         _ => text.is_ascii(),
     }
 }

@@ -78,7 +78,7 @@ fn create(mut tokens: Tokens<'_>, session: &Session<'_>) -> Option<Vec<Step>> {
         tokens.word("SPATIAL");
     }
     tokens.word("INDEX").then_some(())?;
-    if table::if_not_exists(&mut tokens) || replace {
+    if table::if_not_exists(&mut tokens) && unique {
         return None;
     }
     let name = tokens.name()?;
@@ -88,7 +88,8 @@ fn create(mut tokens: Tokens<'_>, session: &Session<'_>) -> Option<Vec<Step>> {
     tokens.word("ON").then_some(())?;
     let table = tokens.table(session.database)?;
     let (_, columns, whole) = super::key::read(&mut tokens)?;
-    let clauses = vec![Clause::AddKey(super::Key::unique(Some(name), columns, whole && unique))];
+    let before = replace.then(|| Clause::DropKey(name.clone()));
+    let clauses = before.into_iter().chain([Clause::AddKey(super::Key::unique(Some(name), columns, whole && unique))]).collect();
     Some(vec![Step::Alter { table, clauses, to: None }])
 }
 

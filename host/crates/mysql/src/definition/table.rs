@@ -91,7 +91,9 @@ pub(super) fn constraint(tokens: &mut Tokens<'_>) -> Option<Option<Constraint>> 
         let (name, columns, whole) = key_of(&mut ahead)?;
         Constraint::Key(Key::unique(name.or(symbol), columns, whole))
     } else if ahead.word("INDEX") || ahead.word("KEY") || special(&mut ahead) {
-        let (name, columns, _) = key_of(&mut ahead)?;
+        // one of that name that is there already differs in nothing that counts
+        if_not_exists(&mut ahead);
+        let (name, columns, _) = key::read(&mut ahead)?;
         Constraint::Key(Key::unique(name, columns, false))
     } else if ahead.words(&["FOREIGN", "KEY"]) {
         if_not_exists(&mut ahead);
@@ -210,7 +212,7 @@ impl Definition {
         debug_assert!(charset.is_none_or(|charset| charset == "binary" || collations.has(charset)), "{charset:?}");
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            columns.push(column.in_table(charset)?);
+            columns.push(column.in_table(charset, None)?);
         }
         for name in &self.never_null {
             let column = columns.iter_mut().find(|column| column.name.eq_ignore_ascii_case(name))?;

@@ -154,6 +154,17 @@ fn a_conversion_takes_every_text_along() {
             "h char(2) utf8mb4",
         ]
     );
+    // it goes before what a column says, but for bytes
+    let alter = "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4, ADD b VARCHAR(5) CHARACTER SET gbk, ADD c TEXT(100) CHARACTER SET ascii, \
+        ADD d NATIONAL CHAR(2), ADD e CHAR(2) CHARACTER SET binary, ADD f ENUM('x') COLLATE latin1_bin, MODIFY a VARCHAR(3) CHARACTER SET latin1";
+    for flavour in [Flavour::MySql, Flavour::MariaDb] {
+        assert_eq!(
+            columns(flavour, &["CREATE TABLE t (a VARCHAR(5))", alter]),
+            ["a varchar(3) utf8mb4", "b varchar(5) utf8mb4", "c text utf8mb4", "d char(2) utf8mb4", "e binary(2)", "f enum('x') utf8mb4",]
+        );
+    }
+    let text = ["CREATE TABLE t (a TEXT)", "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4, MODIFY a TINYTEXT CHARACTER SET latin1"];
+    assert_eq!(after(Flavour::MySql, &text), Presence::Unknown);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Beside a running pipeline: whether its configuration has an effect on the tables of today. What has none is told in the log and
+//! Beside a running pipeline, at its start and after each edit: whether its configuration has an effect on the tables of today. What has none is told in the log and
 //! in `/readyz`; it may be meant for tables that are made later, so the pipeline runs on.
 
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use sluicegate_model::{
 use sluicegate_plugin_host::Member;
 use sluicegate_status::Status;
 
-/// Looks once, unless the pipeline ends before.
+/// Looks once, unless the pipeline ends before. What was told before no longer stands then.
 pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, status: Arc<Status>, stop: CancellationToken) {
     if members.is_empty() {
-        return;
+        return status.warnings.clear();
     }
     let found = tokio::select! {
         biased;
@@ -31,6 +31,7 @@ pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, sta
     };
     match found {
         Ok(findings) => {
+            status.warnings.clear();
             for Finding { item, found, remedy, .. } in findings {
                 match item {
                     "rules" | "snapshot" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
@@ -65,7 +66,9 @@ async fn findings(pipeline: Pipeline, members: Vec<Member>) -> Result<Vec<Findin
         }
         // of a name among the source's tables the precheck has told; rules for tables that were not looked at may have an effect
         let told = |finding: &Finding| {
-            finding.verdict != Verdict::Pass && finding.item != "tables" && (inventory.more == 0 || finding.item != "rules")
+            finding.verdict != Verdict::Pass
+                && !["tables", "collations"].contains(&finding.item)
+                && (inventory.more == 0 || finding.item != "rules")
         };
         Ok(report.findings.into_iter().filter(told).collect())
     };

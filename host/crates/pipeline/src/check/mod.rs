@@ -136,6 +136,9 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     } else {
         (Vec::new(), None)
     };
+    if let Err(error) = treatments::admit(around.known.treatments(), &pipeline.plugins) {
+        report.failed("plugins", error.not_ready());
+    }
     let begins = begins(&progress, &[], &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     source.look_at_everything();
@@ -193,7 +196,7 @@ pub(super) fn tables(
         }
         // it tells which tables match and are tracked
         SourceSettings::SqlServer(_) => {}
-        SourceSettings::Generator(_) => return,
+        SourceSettings::Generator(_) | SourceSettings::DeadLetters(_) => return,
     }
     report.more = inventory.more;
     let Some((members, chain)) = ready else { return };
@@ -229,7 +232,8 @@ pub(super) fn tables(
             let arriving: Vec<&Table> = effects.iter().filter_map(|effect| effect.arriving.get(index)).collect();
             let all = [arriving.as_slice(), &refused].concat();
             let found = without_effect(member, &description.config_schema, &all);
-            report.add(found.into_iter().chain(steps::look(member, &arriving, &refused, around)));
+            let compared = steps::compared_otherwise(member, &arriving, &inventory.collations);
+            report.add(found.into_iter().chain(steps::look(member, &arriving, &refused, around)).chain(compared));
         }
     }
     let mut topics = vec![Vec::new(); effects.len()];

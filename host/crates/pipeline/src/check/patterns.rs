@@ -73,6 +73,7 @@ mod tests {
             config: config.into(),
             on_error: OnError::Stop,
             grants: Grants::default(),
+            fail_closed: false,
         };
         let mut told: Vec<String> = of(&settings, schema).iter().map(ToString::to_string).collect();
         told.sort();

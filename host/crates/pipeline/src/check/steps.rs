@@ -1,14 +1,18 @@
 //! Steps of the standard plugins that apply to nothing: a mask of a column that no table has, a condition that judges no table.
 //! Where a table is named without wildcards, planning it is an error already; what is left are the rules for many tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::{near, patterns};
 use crate::prepare;
 use sluicegate_config::{PluginOrigin, TablePatterns};
-use sluicegate_model::{change::Table, finding::Finding};
+use sluicegate_model::{
+    change::{Table, TableName},
+    finding::{Finding, listed},
+    limits::CHECK_NAMES,
+};
 use sluicegate_plugin_host::{Chain, KnownTables, Member, Surroundings};
 
 /// Entries of a configuration that are looked at, at most.
@@ -76,6 +80,11 @@ fn columns<'t>(entry: &Value, seen: &Seen<'t>) -> Option<(TablePatterns, BTreeSe
     Some((patterns, there))
 }
 
+/// What an entry or a step says of tables without its column.
+fn missing(of: &Value) -> Option<&Value> {
+    of.get("missing").or(of.get("missing_column")).filter(|missing| !missing.is_null())
+}
+
 fn is_in(name: &str, columns: &BTreeSet<&str>) -> bool {
     columns.iter().any(|column| column.to_lowercase() == name.to_lowercase())
 }
@@ -97,7 +106,7 @@ fn rewrite_columns(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding
     for entry in &entries {
         let Some((tables, there)) = columns(entry, seen) else { continue };
         for step in steps(entry) {
-            let ignored = step.get("missing_column").or(entry.get("missing_column")).is_some_and(|missing| missing == "ignore");
+            let ignored = missing(&step).or(missing(entry)).is_some_and(|missing| missing == "ignore");
             let action = ACTIONS.iter().find(|action| step.get(**action).is_some()).copied().unwrap_or("step");
             let needs: Vec<&str> = match action {
                 "constant" => Vec::new(),
@@ -116,7 +125,7 @@ fn map_names(plugin: &str, config: &Value, seen: &Seen<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for entry in config["columns"].as_array().into_iter().flatten().take(MOST) {
         let Some((tables, there)) = columns(entry, seen) else { continue };
-        let ignored = entry["missing_column"] == "ignore";
+        let ignored = missing(entry).is_some_and(|missing| missing == "ignore");
         if let Some(column) = entry["from"].as_str().filter(|name| !is_in(name, &there)) {
             found.push(nothing(plugin, &format!("rename `{column}`"), column, &tables, &there, ignored));
         }
@@ -200,17 +209,85 @@ fn filter(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surrounding
                 format!("plugin `{name}`: the condition `{}` for {tables} judges no table: none has its columns{hint}", clipped(condition)),
                 "correct the columns in the plugin's `config`, or its tables",
             ));
+        } else if missing(entry).is_none() {
+            found.extend(judged_in_part(name, condition, &tables, seen, &mut chain));
         }
     }
     found
 }
 
-/// The column that a word of a condition was probably meant to be.
-fn slip<'t>(condition: &str, there: &BTreeSet<&'t str>) -> Option<&'t str> {
+/// Tables that a condition for many leaves alone although they have some of its columns.
+fn judged_in_part(plugin: &str, condition: &str, tables: &TablePatterns, seen: &Seen<'_>, chain: &mut Chain) -> Option<Finding> {
+    let has_some =
+        |table: &Table| words(condition).any(|word| table.columns.iter().any(|column| column.name.to_lowercase() == word.to_lowercase()));
+    let selected = seen.planned.iter().filter(|table| tables.selects(&table.name) && has_some(table));
+    let left: Vec<String> = selected.filter(|table| !judges(chain, table)).map(|table| table.name.to_string()).collect();
+    let list = listed(left.iter().map(String::as_str), CHECK_NAMES);
+    (!left.is_empty()).then(|| {
+        Finding::warn(
+            "rules",
+            format!(
+                "plugin `{plugin}`: the condition `{}` for {tables} does not apply to tables that have only some of its columns: {list}",
+                clipped(condition)
+            ),
+            "say `missing: ignore` beside `where` if that is meant, or `missing: error` to refuse such tables",
+        )
+    })
+}
+
+/// Columns that the conditions of `filter` compare byte by byte, and the server under a collation that takes other texts for the same.
+pub(super) fn compared_otherwise(
+    member: &Member,
+    arriving: &[&Table],
+    collations: &BTreeMap<TableName, Vec<(String, String)>>,
+) -> Option<Finding> {
+    if standard(member) != Some("filter") {
+        return None;
+    }
+    let config = serde_json::from_str::<Value>(&member.settings.config).ok()?;
+    let seen = arriving.iter().filter(|table| member.settings.tables.selects(&table.name));
+    let entries: Vec<&Value> = config["tables"].as_array().into_iter().flatten().take(MOST).chain([&config]).collect();
+    let mut found = BTreeSet::new();
+    for table in seen {
+        let folded = collations.get(&table.name).into_iter().flatten();
+        let entries = entries.iter().filter(|entry| patterns_of(entry).selects(&table.name));
+        let compared: BTreeSet<String> = entries.filter_map(|entry| entry["where"].as_str()).flat_map(compared).collect();
+        found.extend(
+            folded
+                .filter(|(column, _)| compared.contains(&column.to_lowercase()))
+                .map(|(column, collation)| format!("{}.{column} ({collation})", table.name)),
+        );
+    }
+    let list = listed(found.iter().map(String::as_str), CHECK_NAMES);
+    (!found.is_empty()).then(|| {
+        Finding::warn(
+            "collations",
+            format!(
+                "plugin `{}`: conditions compare text byte by byte, with case, accents and trailing spaces, which the server does not in {list}",
+                member.settings.name
+            ),
+            "name each spelling that occurs, `status IN ('paid', 'Paid')`, or leave the warning out with `--ignore collations`",
+        )
+    })
+}
+
+/// The words of a condition that may be columns whose values are compared, in lower case: not those before IS.
+fn compared(condition: &str) -> Vec<String> {
+    let words: Vec<String> = words(condition).map(str::to_lowercase).collect();
+    let next = words.iter().skip(1).map(Some).chain([None]);
+    words.iter().zip(next).filter(|(_, next)| next.is_none_or(|next| next != "is")).map(|(word, _)| word.clone()).collect()
+}
+
+/// The words of a condition, but not those of its texts.
+fn words(condition: &str) -> impl Iterator<Item = &str> {
     // what stands between single quotes is a text
     let code = condition.split('\'').step_by(2);
-    let words = code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$'));
-    words.filter(|word| !word.is_empty() && !is_in(word, there)).find_map(|word| near(word, there.iter().copied()))
+    code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')).filter(|word| !word.is_empty())
+}
+
+/// The column that a word of a condition was probably meant to be.
+fn slip<'t>(condition: &str, there: &BTreeSet<&'t str>) -> Option<&'t str> {
+    words(condition).filter(|word| !is_in(word, there)).find_map(|word| near(word, there.iter().copied()))
 }
 
 fn judges(chain: &mut Chain, table: &Table) -> bool {
@@ -232,7 +309,7 @@ fn nothing(plugin: &str, step: &str, column: &str, tables: &TablePatterns, there
     let found = format!("plugin `{plugin}`: {step} applies to nothing: no table{of} has the column `{column}`{hint}");
     let remedy = match ignored {
         true => "correct the column in the plugin's `config`, take the rule out, or leave it so if a table is to get the column",
-        false => "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing_column: ignore`",
+        false => "correct the column in the plugin's `config`; if it is meant for tables that are made later, say `missing: ignore`",
     };
     if near.is_some() && !ignored { Finding::fail("rules", found, remedy) } else { Finding::warn("rules", found, remedy) }
 }

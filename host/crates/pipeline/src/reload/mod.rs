@@ -23,13 +23,14 @@ use std::{
 };
 
 use tokio::{sync::mpsc as queue, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{in_force::InForce, memory::Memory, sample::Samples, swap::Swap, versions::Versions};
+use super::{check, in_force::InForce, memory::Memory, sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Request, Requests};
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    limits::{SWAP_REQUESTS, WATCH_INTERVAL, WATCHED_LINKS},
+    limits::{SWAP_REQUESTS, WATCH_INTERVAL, WATCHED_LINKS, WRITER_PATIENCE},
 };
 use sluicegate_plugin_host::{self as plugin, Engine, Member, Surroundings, sha256};
 use sluicegate_storage::watch::{Changes, Look, Watch, WatchFault};
@@ -93,6 +94,8 @@ impl Reloader {
             pending: BTreeMap::new(),
             reported: HashMap::new(),
             left: Vec::new(),
+            awaited: BTreeSet::new(),
+            looking: None,
         };
         let watching = watch.map_err(fault).and_then(|watch| {
             reload.watch = Some(watch);
@@ -156,6 +159,10 @@ struct Reload {
     reported: HashMap<PathBuf, String>,
     /// What only a start takes up, as it was told last.
     left: Vec<&'static str>,
+    /// Files that somebody is writing.
+    awaited: BTreeSet<PathBuf>,
+    /// Ends the look at what an edit has an effect on.
+    looking: Option<DropGuard>,
 }
 
 struct Edit {
@@ -246,6 +253,17 @@ impl Reload {
         }
     }
 
+    /// Whether somebody has the file open and writes it: half a file may be a good one. It is looked at when it is closed.
+    fn is_written(&mut self, file: &Path) -> bool {
+        let is_written = self.watch.as_ref().is_some_and(|watch| watch.is_written(file, WRITER_PATIENCE));
+        if !is_written {
+            self.awaited.remove(file);
+        } else if self.awaited.insert(file.to_owned()) {
+            tracing::info!(file = %file.display(), "the file is being written: it is read when it is closed");
+        }
+        is_written
+    }
+
     /// Looks at every file, and swaps what is new.
     fn look(&mut self) {
         let edited = self.look_at_the_pipeline();
@@ -259,7 +277,11 @@ impl Reload {
 
     /// Whether the pipeline file now wants other plugins than those that run.
     fn look_at_the_pipeline(&mut self) -> bool {
-        let (Some(file), Some(watch)) = (self.file.clone(), &mut self.watch) else { return false };
+        let Some(file) = self.file.clone() else { return false };
+        if self.is_written(&file) {
+            return false;
+        }
+        let Some(watch) = &mut self.watch else { return false };
         match watch.look(&file) {
             Look::Same => return false,
             Look::Gone => {
@@ -279,6 +301,11 @@ impl Reload {
                 return false;
             }
         };
+        if !watch.is_as_seen(&file) || watch.is_written(&file, WRITER_PATIENCE) {
+            // somebody began to write while it was read: what comes of that is another event
+            watch.forget(&file);
+            return false;
+        }
         let takes = self.setup.capture.control.is_some();
         let source = if takes { tables::live(&self.setup.started.source, &edited.source) } else { self.setup.started.source.clone() };
         let left = edit::at_the_next_start(&Pipeline { source: source.clone(), ..self.setup.started.clone() }, &edited);
@@ -302,6 +329,9 @@ impl Reload {
     fn look_at_the_plugins(&mut self) -> bool {
         let mut news = false;
         for file in self.plugin_files() {
+            if self.is_written(&file) {
+                continue;
+            }
             let Some(watch) = &mut self.watch else { return false };
             match watch.look(&file) {
                 Look::Same => continue,
@@ -415,8 +445,22 @@ impl Reload {
                 self.reported.remove(file);
             }
             self.finish(done);
+            if plugins.is_some() {
+                self.look_at_effect();
+            }
         }
         Ok(())
+    }
+
+    /// Has it told, beside the stream, what of the edited configuration has no effect.
+    fn look_at_effect(&mut self) {
+        let stop = CancellationToken::new();
+        let plugins = self.setup.members.iter().map(|member| config::Plugin::clone(&member.settings)).collect();
+        let pipeline = Pipeline { plugins, ..self.setup.started.clone() };
+        let looking = check::at_start::look(pipeline, self.setup.members.clone(), self.setup.around.status.clone(), stop.clone());
+        self.setup.capture.runtime.spawn(looking);
+        // of an edit before this one nobody wants to know any more
+        self.looking = Some(stop.drop_guard());
     }
 
     fn content_of(&self, part: &Part) -> String {

@@ -138,6 +138,7 @@ impl Reload {
             Ok(effective) => {
                 self.setup.started.source = source;
                 self.reported.remove(&self.file.clone().unwrap_or_default());
+                self.look_at_effect();
                 match effective {
                     Some(effective) => tracing::info!(
                         added = names(&effective.added),

@@ -16,11 +16,12 @@ use crate::{
     request::{Action, Reason, Refusal, SwapRequest, Taken},
     sample::recent,
     swap::Swap,
+    treatments,
     versions::Replacement,
 };
 use sluicegate_config::{self as config, PluginOrigin};
 use sluicegate_model::{Error, ErrorKind, Result, budget::Budget, change::Batch};
-use sluicegate_plugin_host::{Chain, Member};
+use sluicegate_plugin_host::{Chain, Member, Surroundings};
 use sluicegate_status::{ComponentId, PluginStatus};
 
 /// A swap that took over.
@@ -57,7 +58,9 @@ impl Reload {
 
     fn replace(&mut self, candidates: Candidates, budget: &Arc<Budget>) -> Result<Option<Done>> {
         let around = &self.setup.around;
-        let mut chains = prepare::chains(&candidates.members, around, self.setup.started.workers)?;
+        // what is refused leaves no trace in what is known of the plugins that run
+        let beside = Surroundings { known: Arc::new(around.known.copied()), ..around.clone() };
+        let mut chains = prepare::chains(&candidates.members, &beside, self.setup.started.workers)?;
         let [first, ..] = chains.as_mut_slice() else { return Ok(None) };
         if let Some(batch) = recent(&self.setup.samples) {
             let mut copy = Batch::clone(&batch);
@@ -75,6 +78,7 @@ impl Reload {
         for (name, bytes) in &candidates.new {
             self.setup.versions.prepare(name, bytes)?;
         }
+        chains.iter_mut().try_for_each(|chain| chain.share(around.known.clone()))?;
         let (retired_to, retired) = mpsc::sync_channel(chains.len());
         let (answer, answered) = mpsc::sync_channel(1);
         // both channels are closed only when the pipeline is ending
@@ -110,6 +114,7 @@ impl Reload {
             }
             candidates.members.push(member);
         }
+        treatments::admit(self.setup.around.known.treatments(), candidates.members.iter().map(|member| &*member.settings))?;
         Ok(candidates)
     }
 
@@ -157,6 +162,7 @@ impl Reload {
             }
         }
         self.setup.around.status.plugins.replace(numbers);
+        treatments::close(self.setup.around.known.treatments(), &settings);
         if edited != Difference::default() {
             tracing::info!(
                 added = edited.added.join(", "),

@@ -101,6 +101,56 @@ fn other_files_of_a_folder_wake_nobody() {
     assert!(concerns(&watch.folders.lock().unwrap(), &root.join("f")) && changes.any());
 }
 
+/// Waits until the file is, or is not, being written as far as the watch knows.
+fn until_written(watch: &Watch, file: &Path, is_written: bool) {
+    let begin = Instant::now();
+    while watch.is_written(file, Duration::from_secs(60)) != is_written {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{is_written}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_file_that_was_written_to_is_being_written_until_it_is_closed_or_another_one_takes_its_name() {
+    use std::io::Write as _;
+    let (_folder, root) = root();
+    let (file, link) = (root.join("f"), root.join("link"));
+    fs::write(&file, "1").unwrap();
+    symlink("f", &link).unwrap();
+    let mut watch = Watch::new(Changes::default(), || {}).unwrap();
+    watch.follow_files([&*file, &*link], 40).unwrap();
+    watch.look(&file);
+    assert!(!watch.is_written(&file, Duration::from_secs(60)));
+    let mut open = fs::File::create(&file).unwrap();
+    until_written(&watch, &file, true);
+    assert!(watch.is_written(&link, Duration::from_secs(60)) && !watch.is_written(&link, Duration::ZERO));
+    open.write_all(b"2").unwrap();
+    drop(open);
+    until_written(&watch, &file, false);
+    // who writes may rename the file before the end
+    let mut open = fs::File::create(root.join("new")).unwrap();
+    open.write_all(b"3").unwrap();
+    until_written(&watch, &root.join("new"), true);
+    fs::rename(root.join("new"), &file).unwrap();
+    until_written(&watch, &file, true);
+    fs::write(root.join("whole"), "4").unwrap();
+    fs::rename(root.join("whole"), &file).unwrap();
+    until_written(&watch, &file, false);
+    assert_eq!(watch.look(&file), Look::Changed);
+}
+
+#[test]
+fn the_end_of_writing_is_news_and_reading_is_none() {
+    let mut written = Written::default();
+    let data = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+    let closed = |mode| EventKind::Access(AccessKind::Close(mode));
+    let mut follow = |kind| written.follow(&Event::new(kind).add_path("/f".into()));
+    assert!(!follow(closed(AccessMode::Write)), "it was not written to");
+    assert!(!follow(data) && !follow(closed(AccessMode::Read)) && follow(closed(AccessMode::Write)));
+    assert!(!follow(closed(AccessMode::Write)));
+    assert!(!follow(data) && !follow(EventKind::Remove(notify::event::RemoveKind::File)) && !follow(closed(AccessMode::Write)));
+}
+
 #[test]
 fn what_no_event_tells_is_seen_at_a_glance() {
     let (_folder, root) = root();

@@ -1,4 +1,4 @@
-//! Reads no faster than the settings say: what was read is paid for with waiting.
+//! No faster than the settings say: what came is paid for with waiting.
 
 use std::time::{Duration, Instant};
 
@@ -10,25 +10,25 @@ const BURST: Duration = Duration::from_millis(100);
 const PARTS: u64 = 10;
 
 /// When the next batch may come.
-#[derive(Debug)]
-pub(super) struct Pace {
+#[derive(Clone, Debug)]
+pub struct Pace {
     rate: Rate,
     paid: Instant,
 }
 
 impl Pace {
     /// As fast as `rate` says.
-    pub(super) fn new(rate: Rate) -> Self {
+    pub fn new(rate: Rate) -> Self {
         Self { rate, paid: Instant::now() }
     }
 
     /// Changes of a batch, at most, of the number that the limits allow.
-    pub(super) fn batch(rate: Rate, most: usize) -> usize {
+    pub fn batch(rate: Rate, most: usize) -> usize {
         rate.rows.map_or(most, |rows| most.min(usize::try_from(rows / PARTS).unwrap_or(most)).max(1))
     }
 
     /// How long to wait after a batch that was handed on at `now`.
-    pub(super) fn after(&mut self, rows: usize, bytes: usize, now: Instant) -> Option<Duration> {
+    pub fn after(&mut self, rows: usize, bytes: usize, now: Instant) -> Option<Duration> {
         let seconds = |count: usize, rate: Option<u64>| rate.map_or(0.0, |rate| count as f64 / rate.max(1) as f64);
         let cost = seconds(rows, self.rate.rows).max(seconds(bytes, self.rate.bytes));
         if cost == 0.0 {

@@ -1,0 +1,253 @@
+//! `sluicegate dlq`: changes that plugins or sinks set aside, for operators.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{block_on, print_out};
+use sluicegate_config::{self as config, Pipeline};
+use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_pipeline::replay::{self, Kind, Letter, LetterFile, Lines, Replay};
+
+/// Reasons that are listed of a file, at most.
+const MOST_REASONS: usize = 50;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DlqCommand {
+    /// Count the letters, by who set them aside, table and reason; also while the pipeline runs
+    List(List),
+    /// Print one letter, without the row's values unless asked for
+    Show(Show),
+    /// Deliver what was set aside
+    #[command(after_help = "\
+Letters of a plugin pass all plugins of today, and go to every sink. Letters of a sink are as the plugins made them, and go to that
+sink. Each is delivered once, whatever is killed: a replay goes on where the last one of the file ended, with the promise of each sink.
+What fails again is set aside again, behind the letters that are replayed. Files are written as PREFIX-replay-….
+
+A replay may run beside the pipeline. A letter is as old as it is: rows may have changed since, and its change comes after theirs.")]
+    Replay(Again),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whose letters.
+#[derive(Debug, Args)]
+struct Stage {
+    /// The plugin that set them aside
+    #[arg(long, value_name = "NAME", conflicts_with = "sink")]
+    plugin: Option<String>,
+    /// The sink that set them aside
+    #[arg(long, value_name = "NAME")]
+    sink: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    #[command(flatten)]
+    stage: Stage,
+    /// Which letter of the file: 1 is the first
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    letter: u64,
+    /// With the values of the row, which plugins may be there to hide
+    #[arg(long)]
+    values: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Again {
+    /// The pipeline file
+    #[arg(value_name = "PIPELINE.yaml")]
+    path: PathBuf,
+    #[command(flatten)]
+    stage: Stage,
+    /// Only to this sink
+    #[arg(long, value_name = "SINK")]
+    to: Option<String>,
+    /// Letters of a plugin as the source sent them, past all plugins: nothing is hidden
+    #[arg(long, requires = "plugin")]
+    as_is: bool,
+    /// Only tell what would become of the letters
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs one of them.
+pub(super) fn dlq(command: DlqCommand) -> Result<()> {
+    match command {
+        DlqCommand::List(arguments) => list(&config::load(&arguments.path)?, arguments.json),
+        DlqCommand::Show(arguments) => show(&config::load(&arguments.path)?, &arguments),
+        DlqCommand::Replay(arguments) => replay(&config::load(&arguments.path)?, &arguments),
+    }
+}
+
+fn refused(what: impl Into<String>, remedy: &str) -> Error {
+    Error::new(ErrorKind::Config, what).remedy(remedy)
+}
+
+/// The files that are asked for.
+fn files(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<LetterFile>> {
+    let mut files = replay::files(&pipeline.dead_letter)?;
+    let asked = stage.plugin.as_ref().map(|name| (Kind::Plugin, name)).or(stage.sink.as_ref().map(|name| (Kind::Sink, name)));
+    if let Some((kind, name)) = asked {
+        files.retain(|file| file.kind == kind && file.stage == *name);
+        if files.is_empty() {
+            return Err(refused(
+                format!("nothing was set aside by a {} `{name}` in {}", kind.name(), pipeline.dead_letter.display()),
+                "`sluicegate dlq list` tells what was",
+            ));
+        }
+    }
+    Ok(files)
+}
+
+/// What a file holds.
+#[derive(Default)]
+struct Counted {
+    letters: u64,
+    waiting: u64,
+    unreadable: u64,
+    first: Option<String>,
+    last: Option<String>,
+    /// By table and reason.
+    reasons: BTreeMap<(String, String), u64>,
+    /// Letters whose reason is not among these.
+    others: u64,
+}
+
+fn count(pipeline: &Pipeline, file: &LetterFile) -> Result<Counted> {
+    let replayed = replay::replayed(pipeline, file)?;
+    let mut counted = Counted::default();
+    let mut lines = Lines::open(&file.path, 0)?;
+    while let Some(line) = lines.next_line()? {
+        counted.letters += 1;
+        counted.waiting += u64::from(line.begin >= replayed);
+        let Ok(letter) = Letter::read(&line.text) else {
+            counted.unreadable += 1;
+            continue;
+        };
+        let key = (letter.name().to_string(), letter.error);
+        let is_full = counted.reasons.len() >= MOST_REASONS;
+        match counted.reasons.get_mut(&key) {
+            Some(count) => *count += 1,
+            None if !is_full => drop(counted.reasons.insert(key, 1)),
+            None => counted.others += 1,
+        }
+        counted.first.get_or_insert_with(|| letter.time.clone());
+        counted.last = Some(letter.time);
+    }
+    Ok(counted)
+}
+
+fn list(pipeline: &Pipeline, as_json: bool) -> Result<()> {
+    let files = files(pipeline, &Stage { plugin: None, sink: None })?;
+    let counted = files.iter().map(|file| count(pipeline, file)).collect::<Result<Vec<_>>>()?;
+    if as_json {
+        let document = files.iter().zip(&counted).map(|(file, counted)| {
+            let reasons = counted.reasons.iter().map(|((table, error), count)| json!({ "table": table, "error": error, "letters": count }));
+            json!({
+                file.kind.name(): file.stage, "file": file.path, "letters": counted.letters, "waiting": counted.waiting,
+                "unreadable": counted.unreadable, "first": counted.first, "last": counted.last,
+                "reasons": reasons.collect::<Vec<_>>(), "other_reasons": counted.others,
+            })
+        });
+        return print_out(&format!("{:#}\n", json!({ "folder": pipeline.dead_letter, "files": document.collect::<Vec<_>>() })));
+    }
+    if files.is_empty() {
+        return print_out(&format!("nothing was set aside: there are no letters in {}\n", pipeline.dead_letter.display()));
+    }
+    let mut out = String::new();
+    for (file, counted) in files.iter().zip(&counted) {
+        // writing into a String cannot fail
+        let _ = writeln!(out, "{} `{}`: {} letters, {} not replayed", file.kind.name(), file.stage, counted.letters, counted.waiting);
+        let _ = writeln!(out, "  {}", file.path.display());
+        if let (Some(first), Some(last)) = (&counted.first, &counted.last) {
+            let _ = writeln!(out, "  from {first} to {last}");
+        }
+        for ((table, error), count) in &counted.reasons {
+            let _ = writeln!(out, "  {count} of {table}: {error}");
+        }
+        if counted.others > 0 {
+            let _ = writeln!(out, "  {} for other reasons", counted.others);
+        }
+        if counted.unreadable > 0 {
+            let _ = writeln!(out, "  {} lines are no letters", counted.unreadable);
+        }
+    }
+    print_out(&out)
+}
+
+fn show(pipeline: &Pipeline, arguments: &Show) -> Result<()> {
+    let files = files(pipeline, &arguments.stage)?;
+    let [file] = files.as_slice() else {
+        return Err(match files.is_empty() {
+            true => refused("nothing was set aside", "`sluicegate dlq list` tells what was"),
+            false => refused("several plugins or sinks set changes aside", "name one with --plugin or --sink"),
+        });
+    };
+    let mut lines = Lines::open(&file.path, 0)?;
+    let mut number = 0;
+    while let Some(line) = lines.next_line()? {
+        number += 1;
+        if number < arguments.letter {
+            continue;
+        }
+        Letter::read(&line.text)?;
+        let mut letter: Value = serde_json::from_slice(&line.text)
+            .map_err(|e| Error::new(ErrorKind::Internal, "a letter was read and cannot be").caused_by(e))?;
+        if !arguments.values {
+            hide(&mut letter);
+        }
+        return print_out(&format!("{letter:#}\n"));
+    }
+    Err(refused(format!("{} has {number} letters", file.path.display()), "name one of them with --letter"))
+}
+
+/// Takes the row's values out; their columns stay.
+fn hide(letter: &mut Value) {
+    for image in ["before", "after"] {
+        if let Some(columns) = letter.get_mut(image).and_then(Value::as_object_mut) {
+            columns.values_mut().for_each(|value| *value = if value.is_null() { Value::Null } else { "…".into() });
+        }
+    }
+}
+
+fn replay(pipeline: &Pipeline, arguments: &Again) -> Result<()> {
+    let wished = Replay { to: arguments.to.clone(), as_is: arguments.as_is };
+    let files = files(pipeline, &arguments.stage)?;
+    if files.is_empty() {
+        return print_out("nothing was set aside\n");
+    }
+    for file in files {
+        let of = format!("{} `{}`", file.kind.name(), file.stage);
+        let line = if arguments.dry_run {
+            let (done, delivered) = replay::rehearse(pipeline, &file, &wished)?;
+            format!(
+                "{of}: {} letters would be replayed: {delivered} delivered, {} set aside again, {} passed over\n",
+                done.letters,
+                done.set_aside,
+                done.letters.saturating_sub(delivered + done.set_aside)
+            )
+        } else {
+            let done = block_on(replay::replay(pipeline, &file, &wished, CancellationToken::new()))?;
+            format!(
+                "{of}: {} letters replayed, {} of them set aside again, {} skipped by a policy\n",
+                done.letters, done.set_aside, done.skipped
+            )
+        };
+        print_out(&line)?;
+    }
+    Ok(())
+}
