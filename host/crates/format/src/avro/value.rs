@@ -159,7 +159,10 @@ impl Write {
                 number.map(|number| out.extend_from_slice(&number.to_le_bytes()))
             }
             Self::Days => match temporal::date(value) {
-                Read::Value(days) => Some(long(days, out)),
+                Read::Value(days) => {
+                    long(days, out);
+                    Some(())
+                }
                 Read::NoDate => return Some(Written::NoDate),
                 Read::Bad => None,
             },
@@ -174,7 +177,10 @@ impl Write {
                 .map(|number| long(number, out)),
             Self::Instant => match temporal::datetime(value) {
                 Read::NoDate => return Some(Written::NoDate),
-                _ => Some(bytes(value, out)),
+                _ => {
+                    bytes(value, out);
+                    Some(())
+                }
             },
             _ => return None,
         };

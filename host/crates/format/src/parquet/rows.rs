@@ -133,7 +133,7 @@ impl ParquetRows {
             self.absent.push(name.as_bytes());
         }
         // measured now and then: it is a bound, not an account
-        if self.operations.len() % 64 == 0 || self.operations.len() < 64 {
+        if self.operations.len().is_multiple_of(64) || self.operations.len() < 64 {
             let columns: usize = self.columns.iter().map(Gathered::bytes).sum();
             let texts = [&self.ids.texts, &self.files.texts, &self.versions.texts, &self.absent];
             self.bytes = columns + texts.iter().map(|texts| texts.bytes()).sum::<usize>() + self.operations.len() * 32;
