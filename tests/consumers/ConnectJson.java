@@ -22,6 +22,14 @@ public class ConnectJson {
                 SchemaAndValue record = converter.toConnectData("topic", line.getBytes(StandardCharsets.UTF_8));
                 Struct envelope = (Struct) record.value();
                 envelope.validate();
+                if (record.schema().name().endsWith("SchemaChangeValue")) {
+                    out.println(record.schema().name() + " " + text(envelope.get("ddl")));
+                    for (Object change : envelope.getArray("tableChanges")) {
+                        out.println(text(change));
+                    }
+                    out.println();
+                    continue;
+                }
                 out.println(record.schema().name() + " " + envelope.getString("op"));
                 Struct after = envelope.getStruct("after");
                 for (Field field : after.schema().fields()) {

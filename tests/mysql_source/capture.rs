@@ -51,6 +51,7 @@ pub fn settings(server: &Server, database: &str) -> MySqlSource {
         row_image: RowImage::Full,
         statements: Unlogged::Stop,
         rows_by_ddl: Unlogged::Warn,
+        schema_changes: false,
     }
 }
 

@@ -6,6 +6,7 @@ mod failures;
 mod keys;
 mod meeting;
 mod routing;
+mod schema_changes;
 mod security;
 mod start;
 mod topics;
@@ -76,6 +77,19 @@ impl Bench {
         Self { sink, status, folder }
     }
 
+    /// A sink that tells changes of schemas.
+    fn open_telling(settings: KafkaSink) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = Arc::new(DeadLetters::new(folder.path(), 16 << 20));
+        let status = Arc::new(Status { sinks: vec![SinkStatus::default()], ..Status::default() });
+        let limits = Limits::default();
+        let settings = Settings { schema_changes: true, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
+        let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
+        sink.resume().unwrap();
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
+        Self { sink, status, folder }
+    }
+
     fn dead_letters(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("sink.kafka.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -88,6 +102,7 @@ fn sink_settings(kafka: KafkaSink, on_error: OnError, plugin_versions: PluginVer
         start: None,
         format: RecordFormat::Flat.into(),
         plugin_versions,
+        schema_changes: false,
         on_error,
         when_slow: WhenSlow::Hold,
         rate: Rate::default(),
@@ -100,6 +115,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         brokers: broker.brokers().into(),
         security: None,
         topic: format!("{topic}.{{table}}").parse().unwrap(),
+        schema_topic: None,
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,

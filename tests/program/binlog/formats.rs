@@ -232,11 +232,16 @@ mod with_kafka {
                    ts TIMESTAMP(3) NULL, y YEAR, e ENUM('a','b'), s SET('a','b'), g GEOMETRY, nothing INT);
                  CREATE TABLE {database}.last (id INT PRIMARY KEY)"
             ));
-            let sinks = format!("[{}, {}]", file("flat"), formatted("dbz", "type: debezium, schemas: true"));
+            let sinks = format!(
+                "[{}, {}]",
+                file("flat"),
+                formatted("dbz", "type: debezium, schemas: true").replace("format:", "schema_changes: true, format:")
+            );
             let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &sinks));
             let mut process = start(&host);
             server.sql(&format!(
-                "SET time_zone = '+00:00'; INSERT INTO {database}.every VALUES (7, -128, 9223372036854775807, b'1', 0x0201,
+                "CREATE TABLE {database}.told (id INT PRIMARY KEY, e ENUM('a'));
+                 SET time_zone = '+00:00'; INSERT INTO {database}.every VALUES (7, -128, 9223372036854775807, b'1', 0x0201,
                    -12345678901234567890123456789012345.000000000000000000000000000001, 0.5, -1e300, 'é', 0x00ff, '2024-02-29',
                    '-01:00:00.000001', '2024-02-29 13:14:15.123456', '2024-02-29 13:14:15.120', 2024, 'b', 'a,b',
                    ST_GeomFromText('POINT(1 2)'), NULL);
@@ -245,7 +250,14 @@ mod with_kafka {
             wait_for(&mut process, &host, "flat", "last", 1);
             stop(process);
             let told = consumed("connect-json.sh", &host, "dbz");
-            let every: Vec<&str> = told.lines().take_while(|line| !line.is_empty()).collect();
+            let (change, rows) = told.split_once("\n\n").expect("several records");
+            let statement =
+                format!("io.debezium.connector.mysql.SchemaChangeValue CREATE TABLE {database}.told (id INT PRIMARY KEY, e ENUM('a'))");
+            let table =
+                format!("type=CREATE id=\"{database}\".\"told\" table=defaultCharsetName=null primaryKeyColumnNames=[id] columns=[");
+            let lines: Vec<&str> = change.lines().collect();
+            assert!(lines.len() == 2 && lines[0] == statement && lines[1].starts_with(&table), "{change}");
+            let every: Vec<&str> = rows.lines().take_while(|line| !line.is_empty()).collect();
             assert_eq!(
                 every,
                 [

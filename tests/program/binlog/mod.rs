@@ -7,6 +7,7 @@ mod formats;
 mod lost_log;
 mod partial;
 mod places;
+mod schema_changes;
 mod schemas;
 mod sinks;
 mod soak;

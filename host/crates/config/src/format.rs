@@ -50,6 +50,11 @@ impl RecordFormat {
         ("parquet", Self::Parquet),
     ];
 
+    /// Whether it has a record of a changed schema.
+    pub fn tells_schema_changes(self) -> bool {
+        matches!(self, Self::Debezium | Self::DebeziumFlattened | Self::Flat | Self::Canal)
+    }
+
     /// Its name in the pipeline file.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)

@@ -140,6 +140,8 @@ pub struct MySqlSource {
     pub statements: Unlogged,
     /// What to do about schema changes that take rows of captured tables along without naming them, or give them some.
     pub rows_by_ddl: Unlogged,
+    /// Whether a sink tells changes of schemas.
+    pub schema_changes: bool,
 }
 
 /// Whether a source takes rows that lack columns.
@@ -316,6 +318,8 @@ pub struct Sink {
     pub format: Format,
     /// Whether, and where, a record tells which plugins made it.
     pub plugin_versions: PluginVersions,
+    /// Whether it tells changes of schemas.
+    pub schema_changes: bool,
     /// Policy for single records.
     pub on_error: OnError,
     /// Policy for the whole output.
@@ -461,6 +465,8 @@ pub struct KafkaSink {
     pub security: Option<KafkaSecurity>,
     /// Template of the topics.
     pub topic: Template,
+    /// The topic to which changes of schemas are told, if they are.
+    pub schema_topic: Option<String>,
     /// Whether tables share a topic where the template leaves out what they differ in.
     pub shared_topic: bool,
     /// What becomes of the letters of names in a topic.

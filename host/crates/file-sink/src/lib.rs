@@ -40,10 +40,10 @@ use stream::Layout;
 use streams::{PLAIN, Streams};
 
 use sluicegate_config::{Field, FileRecords, FileSink as Settings};
-use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines};
+use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines, Records as _};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, SchemaChange, Table},
     limits::Limits,
 };
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, route::Variant};
@@ -319,7 +319,11 @@ impl Sink for FileSink {
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
+        let truncate = match &mark.kind {
+            MarkKind::Truncate(truncate) => truncate,
+            MarkKind::Schema(change) => return self.schema_change(change),
+            _ => return Ok(()),
+        };
         let folder = self.table_folder(&truncate.table);
         let (mut table, mut variant) = (0, Variant::default());
         if let Some(paths) = &mut self.paths {
@@ -357,6 +361,19 @@ impl Sink for FileSink {
             Some(marker) => remove_file(&marker),
             None => Ok(()),
         }
+    }
+}
+
+impl FileSink {
+    /// Changes of schemas stand among the records that have no folder of their own.
+    fn schema_change(&mut self, change: &SchemaChange) -> Result<()> {
+        let mut written = Written::default();
+        let mut appending = self.streams.appending(PLAIN, &mut written);
+        if self.encoder.schema_change(change, &mut Vec::new(), appending.buffer()) {
+            appending.end(0)?;
+        }
+        self.numbers.count(written.records, written.bytes);
+        Ok(())
     }
 }
 

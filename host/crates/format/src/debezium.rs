@@ -22,7 +22,7 @@ use super::{
 };
 use sluicegate_model::{
     Result,
-    change::{NO_IMAGE, Operation, Table, TableRows},
+    change::{NO_IMAGE, Operation, Table, TableName, TableRows},
     json::string,
 };
 
@@ -53,7 +53,7 @@ impl Debezium {
         Self {
             row: options.whole_row(table),
             schema,
-            source: Source::new(table, &options.origin),
+            source: Source::of(&table.name, &options.origin),
             head: Head::default(),
             versions: Vec::new(),
             tails: Default::default(),
@@ -120,7 +120,7 @@ impl Record for Debezium {
 }
 
 /// The constant parts of the `source` block.
-struct Source {
+pub(super) struct Source {
     /// `,"source":{"version":…,"connector":…,"name":…,"ts_ms":`
     origin: Vec<u8>,
     /// `,"db":…,"sequence":null,"ts_us":`
@@ -130,7 +130,7 @@ struct Source {
 }
 
 impl Source {
-    fn new(table: &Table, from: &Origin) -> Self {
+    pub(super) fn of(table: &TableName, from: &Origin) -> Self {
         let mut origin = b",\"source\":{\"version\":".to_vec();
         string(Origin::VERSION.as_bytes(), &mut origin);
         origin.extend_from_slice(b",\"connector\":");
@@ -139,21 +139,21 @@ impl Source {
         string(from.pipeline.as_bytes(), &mut origin);
         origin.extend_from_slice(b",\"ts_ms\":");
         let mut database = b",\"db\":".to_vec();
-        string(table.name.database.as_bytes(), &mut database);
+        string(table.database.as_bytes(), &mut database);
         database.extend_from_slice(b",\"sequence\":null,\"ts_us\":");
         let mut name = Vec::new();
-        if let Some(schema) = &table.name.schema {
+        if let Some(schema) = &table.schema {
             name.extend_from_slice(b",\"schema\":");
             string(schema.as_bytes(), &mut name);
         }
         name.extend_from_slice(b",\"table\":");
-        string(table.name.table.as_bytes(), &mut name);
+        string(table.table.as_bytes(), &mut name);
         name.extend_from_slice(b",\"server_id\":");
         Self { origin, database, table: name }
     }
 
     /// The block up to the row's number.
-    fn write(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.origin);
         signed(stamp.time_us.div_euclid(1000), out);
         out.extend_from_slice(if stamp.snapshot { b",\"snapshot\":\"true\"" } else { b",\"snapshot\":\"false\"" });

@@ -6,7 +6,7 @@ use super::json_format::JsonFormat;
 use sluicegate_config::Format as Settings;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Table, TableRows, Truncate},
+    change::{Batch, Change, SchemaChange, Table, TableRows, Truncate},
     limits::ENCODER_PLANS,
 };
 
@@ -14,6 +14,9 @@ use sluicegate_model::{
 pub trait Format: Send {
     /// The encoder of one table version. It is asked for once for each, and kept as long as there is room for it.
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder>;
+
+    /// Appends the record of a changed schema and its key; nothing where there is none to be told.
+    fn schema_change(&self, _change: &SchemaChange, _key: &mut Vec<u8>, _value: &mut Vec<u8>) {}
 
     /// Whether it can write the table: what is wrong is known before the first row.
     ///
@@ -191,6 +194,13 @@ impl Encoder {
     pub fn file_header(&mut self, table: &Arc<Table>) -> Option<&[u8]> {
         let number = self.look_up(table, usize::MAX);
         self.tables[number].1.file_header()
+    }
+
+    /// Appends the record of a changed schema and its key. Answers `false`, and appends nothing, when there is none to be told.
+    pub fn schema_change(&self, change: &SchemaChange, key: &mut Vec<u8>, value: &mut Vec<u8>) -> bool {
+        let before = value.len();
+        self.format.schema_change(change, key, value);
+        value.len() > before
     }
 
     /// Gives the record that says that a table was emptied.

@@ -17,11 +17,12 @@ use super::{
     key::Key,
     maxwell::Maxwell,
     record::{Context, Record, Written},
+    schema_change,
 };
 use sluicegate_config::{Format as Settings, RecordFormat, RecordKeys};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, NO_IMAGE, Place, Table, TableRows, Truncate},
+    change::{Batch, Change, NO_IMAGE, Place, SchemaChange, Table, TableRows, Truncate},
     limits::Limits,
     now_us,
 };
@@ -34,6 +35,7 @@ pub struct JsonFormat {
     header_bounds: headers::Bounds,
     headers_inside: bool,
     versions_inside: bool,
+    tells_schema_changes: bool,
 }
 
 impl JsonFormat {
@@ -46,6 +48,7 @@ impl JsonFormat {
             header_bounds: headers::Bounds::from(&Limits::default()),
             headers_inside: true,
             versions_inside: false,
+            tells_schema_changes: false,
         }
     }
 
@@ -70,6 +73,12 @@ impl JsonFormat {
     /// Makes the plugins' versions a member of the records.
     pub fn with_versions(mut self) -> Self {
         self.versions_inside = true;
+        self
+    }
+
+    /// Has records of changed schemas.
+    pub fn with_schema_changes(mut self) -> Self {
+        self.tells_schema_changes = true;
         self
     }
 
@@ -122,6 +131,13 @@ impl Format for JsonFormat {
             RecordFormat::Dts => self.encoder_of(table, Dts::new(table, options.format.naming)),
             RecordFormat::Csv => CsvFormat.table(table),
             RecordFormat::Avro | RecordFormat::Parquet => Box::new(Refused { format: self.clone(), table: table.clone() }),
+        }
+    }
+
+    fn schema_change(&self, change: &SchemaChange, key: &mut Vec<u8>, value: &mut Vec<u8>) {
+        if let Some(statement) = change.statement.as_ref().filter(|_| self.tells_schema_changes) {
+            schema_change::key(&self.options, change, key);
+            schema_change::write(&self.options, change, statement, (self.clock)(), value);
         }
     }
 

@@ -32,6 +32,7 @@ mod parquet;
 mod partition_key;
 mod record;
 mod row;
+mod schema_change;
 mod temporal;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@ mod avro;
 mod formats;
 mod parquet;
 mod random;
+mod schema_changes;
 mod values;
 
 use std::sync::Arc;

@@ -41,8 +41,8 @@ pub(super) type Client = BaseProducer<Reports>;
 
 /// Opaque number of records that are the sink's own: they are no change's, and are not counted.
 pub(super) const OWN: usize = usize::MAX;
-/// That of the record of an emptied table: no change's either.
-pub(super) const TRUNCATE: usize = usize::MAX - 1;
+/// That of records of emptied tables and changed schemas: no change's either.
+pub(super) const NOTICE: usize = usize::MAX - 1;
 
 /// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
 pub(super) struct Reports {
@@ -346,14 +346,6 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
             .caused_by(code)
             .remedy("see the broker's log, then start again: nothing is lost"),
     }
-}
-
-/// The error when the brokers do not take the record of an emptied table. It is no change that could be set aside.
-pub(super) fn truncate_refused(failure: &Failure) -> Error {
-    let what = format!("the brokers refused the record that says that a table was emptied, for topic `{}`", failure.topic);
-    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
-        "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
-    )
 }
 
 /// The topic that keeps the brokers from making this one, if there is one: they tell it to their log only.

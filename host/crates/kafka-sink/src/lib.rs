@@ -20,6 +20,7 @@ mod foresee;
 mod handshake;
 mod headers;
 mod key;
+mod notice;
 mod partition;
 mod positions;
 mod record;
@@ -51,10 +52,11 @@ pub use resume::KafkaResume;
 pub use topic::metric;
 
 use aim::aim;
-use client::{Client, Failure, Reports, TRUNCATE, is_record};
+use client::{Client, Failure, Reports, is_record};
 use creation::Creation;
 use headers::{ChangeHeaders, Told};
 use key::{Key, KeyPlans, Partition, write_key};
+use notice::Notice;
 use partition::Partitions;
 use record::{Buffers, Record, Records, insert};
 use route::Route;
@@ -488,11 +490,11 @@ impl Sink for KafkaSink {
         Ok(())
     }
 
-    /// A table that was emptied is one record without a key in the first partition of its topic, acknowledged after everything
-    /// before it and before everything after it.
+    /// A table that was emptied is one record without a key in the first partition of its topic.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         let truncate = match &mark.kind {
             MarkKind::Truncate(truncate) => truncate,
+            MarkKind::Schema(change) => return self.schema_change(change),
             // a row follows that says so: whoever reads it has what came before it
             MarkKind::Drained(_) if self.transaction.is_none() => return self.settle(),
             _ => return Ok(()),
@@ -509,21 +511,9 @@ impl Sink for KafkaSink {
         let Truncate { event, transaction, .. } = truncate;
         let told = Told { operation: "truncate", lane: &mark.lane, event, transaction, row: 0 };
         let headers = self.headers.as_mut().and_then(|headers| headers.add(&told, None));
-        if self.transaction.is_some() {
-            let mut value = Vec::new();
-            self.encoder.truncate_value(truncate, &mut value)?;
-            return self.truncate(topic, value, headers);
-        }
-        self.settle()?;
-        self.buffers.clear();
-        self.encoder.truncate_value(truncate, &mut self.buffers.value)?;
-        self.send(Record { topic, partition: Some(0), key: None, value: Some(&self.buffers.value), headers }, TRUNCATE)?;
-        let settled = self.wait_for_all();
-        let reports: &Reports = self.client.context();
-        match reports.failure().take() {
-            Some(failure) if is_record(failure.code) => Err(client::truncate_refused(&failure)),
-            _ => settled,
-        }
+        let mut value = Vec::new();
+        self.encoder.truncate_value(truncate, &mut value)?;
+        self.notify(Notice { topic, key: None, value, headers })
     }
 
     fn held(&self) -> usize {

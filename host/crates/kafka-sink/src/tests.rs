@@ -26,6 +26,7 @@ pub(crate) fn settings(brokers: &str) -> Settings {
         brokers: brokers.into(),
         security: None,
         topic: "{database}.{table}".parse().unwrap(),
+        schema_topic: None,
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,

@@ -33,6 +33,8 @@ pub(super) struct Topics {
     /// What plugins have chosen. librdkafka remembers each topic for good.
     chosen: HashSet<Arc<str>>,
     most_chosen: usize,
+    /// Where changes of schemas are told, and whether it is seen to be there.
+    schemas: Option<(Arc<str>, bool)>,
     /// Sees to it that they are there.
     creation: Option<Creation>,
 }
@@ -59,8 +61,22 @@ impl Topics {
             most_given: KAFKA_TOPICS,
             chosen: HashSet::new(),
             most_chosen,
+            schemas: settings.schema_topic.as_deref().map(|topic| (topic.into(), false)),
             creation,
         }
+    }
+
+    /// The topic to which changes of schemas are told, if they are.
+    ///
+    /// # Errors
+    /// `Sink` when it is not there.
+    pub(super) fn of_schemas(&mut self) -> Result<Option<Arc<str>>> {
+        let Some((topic, seen)) = &mut self.schemas else { return Ok(None) };
+        if let (false, Some(creation)) = (*seen, &mut self.creation) {
+            creation.ensure(topic)?;
+        }
+        *seen = true;
+        Ok(Some(topic.clone()))
     }
 
     pub(super) fn template(&self) -> &Template {
@@ -169,6 +185,10 @@ impl Topics {
             .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
         }
         let key = metric(&name);
+        if self.schemas.as_ref().is_some_and(|(topic, _)| metric(topic) == key) {
+            return Err(Error::new(ErrorKind::Sink, format!("table {table} would share topic `{name}` with the changes of schemas"))
+                .remedy("give `schema_changes` of the sink another topic, or change `topic`; then start again: nothing is lost"));
+        }
         match self.given.claim(subject, &key, &name) {
             Claim::Shared(given) => return Ok(given.name.clone()),
             Claim::LeftOut(given) => return Err(self.left_out(given, table)),

@@ -10,13 +10,11 @@
 
 use std::{
     cell::Cell,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
     error::{KafkaError, RDKafkaError},
-    message::OwnedHeaders,
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
 };
@@ -24,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{self, Client, Failure, OWN, Reports, TRUNCATE, is_record},
+    client::{Client, Failure, NOTICE, OWN, Reports, is_record},
+    notice::{self, Notice},
     positions::{self, PARTITION},
-    record::Record,
     trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
@@ -77,13 +75,13 @@ pub(super) struct Transaction {
     open: Option<Instant>,
     /// Nothing more can be written into it: it has to be aborted.
     pub broken: Cell<bool>,
-    /// The record of an emptied table, which stands in a transaction by itself.
-    truncate: Option<(Arc<str>, Vec<u8>, Option<OwnedHeaders>)>,
+    /// The record that stands in it by itself.
+    notice: Option<Notice>,
 }
 
 impl Transaction {
     pub fn new(state: State) -> Self {
-        Self { state, open: None, broken: Cell::new(false), truncate: None }
+        Self { state, open: None, broken: Cell::new(false), notice: None }
     }
 
     /// How soon it has to be committed. `full`: nothing further may be kept.
@@ -212,26 +210,23 @@ impl KafkaSink {
         self.set_aside.clear();
         self.retained_bytes = 0;
         if let Some(transaction) = &mut self.transaction {
-            transaction.truncate = None;
+            transaction.notice = None;
         }
         Ok(())
     }
 
-    /// A table was emptied. The pipeline commits before and behind it, so that no reader of another partition is past it.
-    pub(super) fn truncate(&mut self, topic: Arc<str>, value: Vec<u8>, headers: Option<OwnedHeaders>) -> Result<()> {
+    /// The pipeline commits before and behind it.
+    pub(super) fn notify_in_transaction(&mut self, notice: Notice) -> Result<()> {
         self.begin_transaction()?;
         if let Some(transaction) = &mut self.transaction {
-            transaction.truncate = Some((topic, value, headers));
+            transaction.notice = Some(notice);
         }
-        self.send_truncate()
+        self.notify_again()
     }
 
-    fn send_truncate(&mut self) -> Result<()> {
-        let Some((topic, value, headers)) = self.transaction.as_ref().and_then(|transaction| transaction.truncate.as_ref()) else {
-            return Ok(());
-        };
-        let record = Record { topic: topic.clone(), partition: Some(0), key: None, value: Some(value), headers: headers.clone() };
-        match self.send(record, TRUNCATE) {
+    fn notify_again(&mut self) -> Result<()> {
+        let Some(notice) = self.transaction.as_ref().and_then(|transaction| transaction.notice.clone()) else { return Ok(()) };
+        match self.send_notice(&notice) {
             Err(_) if self.is_broken() => Ok(()),
             other => other,
         }
@@ -252,14 +247,12 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                TRUNCATE if is_record(failure.code) => client::truncate_refused(&failure),
+                NOTICE if is_record(failure.code) => notice::refused(&failure),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();
             return match failure.code {
-                code if is_record(code) && !self.policy.stops() && failure.least < TRUNCATE => {
-                    aborted.map(|()| Committed::Refused(failure))
-                }
+                code if is_record(code) && !self.policy.stops() && failure.least < NOTICE => aborted.map(|()| Committed::Refused(failure)),
                 code if may_pass(code) => aborted.map(|()| Committed::Aborted(error)),
                 // why it failed says more than that it cannot be aborted
                 _ => Err(error),
@@ -392,7 +385,7 @@ impl KafkaSink {
             }
             self.write_some(group)?;
         }
-        self.send_truncate()
+        self.notify_again()
     }
 
     /// The changes since the last commit that were not set aside, in their order.

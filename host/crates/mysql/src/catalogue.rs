@@ -264,6 +264,12 @@ impl Catalogue {
         }
     }
 
+    /// The table as the history has it here; `None` where it has not.
+    pub async fn kept(&mut self, name: &TableName) -> Result<Option<Arc<Table>>, Halt> {
+        let kept = self.schemas.kept(name).await?;
+        Ok(kept.map(|schema| Arc::new(Table { name: name.clone(), destination: None, columns: schema.columns() })))
+    }
+
     /// The latest version of a table that is known, or, where none of its rows came yet, as the history or the server has it.
     pub async fn latest(&mut self, name: &TableName) -> Result<Arc<Table>, Halt> {
         if let Some(newest) = self.newest.get(name) {

@@ -177,6 +177,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         row_image: if flags & 16 == 0 { RowImage::Full } else { RowImage::Partial },
         statements: Unlogged::Stop,
         rows_by_ddl: Unlogged::Warn,
+        schema_changes: false,
     };
     let limits = Limits { batch_changes: 7, row_bytes: 4096, known_tables: 2, ..Limits::default() };
     let connector = Connector::new(&settings, limits.connect_timeout);

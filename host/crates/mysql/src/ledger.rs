@@ -20,7 +20,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Offset, TableName, Transaction},
+    change::{Batch, Offset, SchemaStatement, TableName, Transaction},
     limits::PREPARED_TRANSACTIONS,
 };
 use sluicegate_source::Ledger;
@@ -42,6 +42,17 @@ impl Ledger for BinlogLedger {
             return copy::had_beginning(offset, transaction);
         }
         Ok(matches!(of_transaction(&*position(offset)?, transaction)?, Delivered::All))
+    }
+
+    fn had_statement(&self, offset: &Offset, statement: &SchemaStatement) -> Result<bool> {
+        if offset.place::<BinlogPosition>().is_none() && copy::holds(offset) {
+            return Ok(false);
+        }
+        Ok(match of_transaction(&*position(offset)?, &statement.transaction)? {
+            Delivered::All => true,
+            Delivered::Part(rows) => rows.get(STATEMENT).is_some_and(|told| *told > u64::from(statement.number)),
+            Delivered::None => false,
+        })
     }
 
     fn covers(&self, offset: &Offset, other: &Offset) -> Result<bool> {
@@ -90,6 +101,9 @@ pub fn counted_name(name: &TableName, has_key: bool) -> Box<str> {
     };
     format!("{}.{}{}", quoted(&name.database), quoted(&name.table), if has_key { "" } else { KEYLESS }).into()
 }
+
+/// The name under which the items of a statement that changed schemas are counted. No table has it: it would be quoted.
+pub const STATEMENT: &str = "(statement)";
 
 /// Whether it is the name of a table without a key.
 pub fn is_keyless(counted: &str) -> bool {

@@ -1,11 +1,10 @@
 //! What statements in the log do to the stream.
 
 mod reach;
+mod schema_change;
 mod watch;
 
-use std::sync::Arc;
-
-use mysql_async::binlog::events::{BinlogEventHeader, Event as RawEvent};
+use mysql_async::binlog::events::Event as RawEvent;
 
 use self::reach::Reached;
 pub(super) use self::watch::Watch;
@@ -18,10 +17,7 @@ use super::{
     survey::Spot,
 };
 use sluicegate_config::Unlogged;
-use sluicegate_model::{
-    ErrorKind,
-    change::{Event, MarkKind, Table, TableName, Transaction, Truncate},
-};
+use sluicegate_model::{ErrorKind, change::TableName};
 
 impl Stream {
     /// Does what the statement says.
@@ -64,7 +60,7 @@ impl Stream {
             }
             Statement::XaEnd { rolled_back } => self.on_xa_end(&String::from_utf8_lossy(&logged.bytes), start, rolled_back).await?,
             Statement::Ddl { opens, touched, effects } => {
-                self.on_schema_change(event, start, &logged, &touched, effects).await?;
+                self.on_schema_change(event, start, &logged, opens, &touched, effects).await?;
                 // a table that was emptied has ended it
                 match &mut self.place.open {
                     Some(open) if opens => open.begun = true,
@@ -172,6 +168,7 @@ impl Stream {
         event: &RawEvent,
         start: u64,
         logged: &Logged<'_>,
+        opens: bool,
         touched: &Touched,
         effects: Vec<Effect>,
     ) -> Result<(), Halt> {
@@ -180,6 +177,7 @@ impl Stream {
         self.reread_copies(touched);
         let had = self.place.transaction(start).had;
         let same_schemas = statement::keeps_schemas(&effects);
+        let told = self.reader.watch.schema_changes && !had && !schema_change::only_empties(&effects);
         let mut emptied = Vec::new();
         for effect in if had { Vec::new() } else { effects } {
             if self.reader.watch.is_of_temporary(logged.thread, &effect, self.server.flavour) {
@@ -213,26 +211,8 @@ impl Stream {
         if !same_schemas {
             self.note_schema_change(Some(logged), touched, start).await?;
         }
-        self.on_emptied(emptied, start, &event.header()).await
-    }
-
-    /// Tables were emptied, in a transaction that does nothing else.
-    async fn on_emptied(&mut self, tables: Vec<Arc<Table>>, start: u64, header: &BinlogEventHeader) -> Result<(), Halt> {
-        let open = self.place.transaction(start);
-        let time_us = open.time_us.unwrap_or_else(|| i64::from(header.timestamp()) * 1_000_000);
-        let server_id = header.server_id();
-        let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
-        let single = !open.begun;
-        let last = tables.len().saturating_sub(1);
-        for (at, table) in tables.into_iter().enumerate() {
-            if at == last && single {
-                // only the last one ends the transaction: an end between them gives all of them again
-                self.end_transaction();
-            }
-            let event = Event { position: start, time_us, server_id, ..Event::default() };
-            self.mark(MarkKind::Truncate(Truncate { table, event, transaction: transaction.clone() })).await?;
-        }
-        Ok(())
+        let header = event.header();
+        self.tell(emptied, told.then_some((logged, touched)), start, opens, (header.timestamp(), header.server_id())).await
     }
 
     /// A schema change took rows of a captured table along, or gave it some.

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use sluicegate_model::{
     Result,
-    change::{Batch, Frontier, Item, Lane, Mark, MarkKind, Offset},
+    change::{Batch, Frontier, Item, Lane, Mark, MarkKind, Offset, SchemaChange},
 };
 use sluicegate_source::Ledger;
 
@@ -71,6 +71,7 @@ impl Reached {
     pub fn had_mark(&self, mark: &Mark) -> Result<bool> {
         match (&mark.kind, self.own.get(mark.lane.name())) {
             (MarkKind::Truncate(truncate), Some(own)) => self.ledger.had_whole(own, &truncate.transaction),
+            (MarkKind::Schema(SchemaChange { statement: Some(statement), .. }), Some(own)) => self.ledger.had_statement(own, statement),
             _ => Ok(false),
         }
     }

@@ -60,6 +60,7 @@ pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits)
     }
     let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
     let format = if member { format.with_versions() } else { format };
+    let format = if sink.schema_changes { format.with_schema_changes() } else { format };
     Box::new(match &sink.kind {
         SinkKind::Kafka(kafka) => format.with_headers_beside().with_keys(&kafka.keys),
         SinkKind::Stdout | SinkKind::File(_) => format,

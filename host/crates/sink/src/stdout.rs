@@ -135,9 +135,17 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<()> {
-        let MarkKind::Truncate(truncate) = &mark.kind else { return Ok(()) };
         let Self { encoder, numbers, print, .. } = self;
-        encoder.truncate(truncate, &mut Printing { print, done: 0 })?;
+        match &mark.kind {
+            MarkKind::Truncate(truncate) => encoder.truncate(truncate, &mut Printing { print, done: 0 })?,
+            MarkKind::Schema(change) => {
+                let mut printing = Printing { print, done: 0 };
+                if encoder.schema_change(change, &mut Vec::new(), printing.buffer()) {
+                    printing.end(0)?;
+                }
+            }
+            _ => return Ok(()),
+        }
         numbers.count(std::mem::take(&mut print.records), std::mem::take(&mut print.bytes));
         print.write_out()
     }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use sluicegate_config::StartAt;
 use sluicegate_model::{
     Result,
-    change::{Batch, Capabilities, Frontier, Offset, Transaction},
+    change::{Batch, Capabilities, Frontier, Offset, SchemaStatement, Transaction},
 };
 
 /// Where one sink begins.
@@ -103,6 +103,15 @@ pub trait Ledger: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// As of [`Self::had`].
     fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool>;
+
+    /// Whether an item of a statement that changed schemas, which is of the offset's lane, was delivered before `offset`. Sources that
+    /// log no such statements are never asked.
+    ///
+    /// # Errors
+    /// As of [`Self::had`].
+    fn had_statement(&self, offset: &Offset, statement: &SchemaStatement) -> Result<bool> {
+        self.had_whole(offset, &statement.transaction)
+    }
 
     /// Whether everything that was delivered at `other` was delivered at `offset`.
     ///

@@ -26,7 +26,7 @@ use super::{
 use sluicegate_config::{Isolation, SqlServerSource, TrackedTables};
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, Table, Transaction, Truncate},
+    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, SchemaEffect, Table, Transaction, Truncate},
     limits::{Limits, QUERY_RETRY_PAUSE},
     now_us,
 };
@@ -276,7 +276,12 @@ impl Visitor {
                 // one version is one pointer
                 table.delivered = before.delivered.clone();
             } else {
-                let change = SchemaChange { name: lane.name.clone(), table: Some(table.delivered.clone()) };
+                let change = SchemaChange {
+                    name: lane.name.clone(),
+                    effect: SchemaEffect::Altered,
+                    table: Some(table.delivered.clone()),
+                    statement: None,
+                };
                 self.mark(lane, MarkKind::Schema(change)).await?;
             }
         }

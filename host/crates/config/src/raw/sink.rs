@@ -88,6 +88,9 @@ pub(crate) struct RawStdoutSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Whether changes of tables' schemas are told, between the records of rows. MySQL and MariaDB; formats `debezium`,
+    /// `debezium-flattened`, `flat` and `canal`. Default: false.
+    pub schema_changes: Option<bool>,
     /// Changes that it takes in a second, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub rows_per_second: Option<u64>,
@@ -114,6 +117,9 @@ pub(crate) struct RawFileSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// Whether changes of tables' schemas are told, between the records of rows. MySQL and MariaDB; formats `debezium`,
+    /// `debezium-flattened`, `flat` and `canal`. Default: false.
+    pub schema_changes: Option<bool>,
     /// Changes that it takes in a second, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub rows_per_second: Option<u64>,
@@ -169,6 +175,9 @@ pub(crate) struct RawKafkaSink {
     /// What becomes of the others when this output is slow or fails: they wait for it (`hold`), or it reads on by itself, from where it
     /// is, until it has caught up (`apart`). Default: `hold`.
     pub when_slow: Option<RawWhenSlow>,
+    /// The topic to which changes of tables' schemas are told, keyed by the database. MySQL and MariaDB; formats `debezium`,
+    /// `debezium-flattened`, `flat` and `canal`. Default: none.
+    pub schema_changes: Option<String>,
     /// Changes that it takes in a second, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub rows_per_second: Option<u64>,

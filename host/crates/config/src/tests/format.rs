@@ -104,6 +104,21 @@ fn deletes_of_bare_rows_have_to_be_possible_in_the_sink() {
 }
 
 #[test]
+fn changes_of_schemas_are_told_where_the_source_logs_them_and_the_format_has_a_record() {
+    refused("type: stdout, schema_changes: true", "maxwell", "the format `maxwell` has no record of a changed schema");
+    refused("type: kafka, brokers: b, schema_changes: 'a b'", "flat", "Kafka allows no such topic name");
+    refused("type: stdout, schema_changes: true", "flat", "this source tells no statements that change schemas");
+    let text =
+        "name: p\nsource: { type: mysql, host: h, user: u, tables: ['d.*'] }\nsinks: [{ type: kafka, brokers: b, schema_changes: told }]";
+    let pipeline = loaded(text).unwrap();
+    let Source::MySql(source) = pipeline.source else { panic!("not MySQL") };
+    assert!(source.schema_changes);
+    let text = text.replace(", schema_changes: told", "");
+    let Source::MySql(source) = loaded(&text).unwrap().source else { panic!("not MySQL") };
+    assert!(!source.schema_changes);
+}
+
+#[test]
 fn avro_has_a_registry_and_an_envelope() {
     let given = kafka(
         "{ type: avro, registry: { url: 'https://one:8081/, http://two/api', user: u, password: p, register: false }, subject: topic-record }",

@@ -55,7 +55,7 @@ impl Check<'_> {
             Some(path) => self.path("cache", path),
             None => beside.join("cache"),
         };
-        let source = match raw.source {
+        let mut source = match raw.source {
             RawSource::Generator(generator) => Source::Generator(self.generator(&generator)),
             RawSource::SqlServer(sqlserver) => Source::SqlServer(self.sqlserver(sqlserver)),
             RawSource::MySql(mysql) => Source::MySql(self.mysql(mysql)),
@@ -76,6 +76,7 @@ impl Check<'_> {
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
         self.copies_have_one_stream(&source, &sinks);
+        self.schema_changes(&mut source, &sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
         if admin && http.is_some_and(|address| !address.ip().is_loopback()) {
@@ -119,6 +120,19 @@ impl Check<'_> {
                 "tables cannot be copied anew (`copy` in `statements` or `rows_by_ddl`) while a sink may go apart",
                 "write `stop` or `warn` there, or `when_slow: hold` at the sinks",
             );
+        }
+    }
+
+    /// Asks the source for changes of schemas where a sink tells them.
+    fn schema_changes(&mut self, source: &mut Source, sinks: &[Sink]) {
+        let Some(telling) = sinks.iter().position(|sink| sink.schema_changes) else { return };
+        match source {
+            Source::MySql(mysql) => mysql.schema_changes = true,
+            Source::Generator(_) | Source::SqlServer(_) | Source::DeadLetters(_) => self.refuse(
+                format!("sinks[{telling}].schema_changes"),
+                "this source tells no statements that change schemas",
+                "remove it: only MySQL and MariaDB log them",
+            ),
         }
     }
 

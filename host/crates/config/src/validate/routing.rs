@@ -32,6 +32,13 @@ impl Check<'_> {
         }
     }
 
+    /// A topic without placeholders.
+    pub(super) fn fixed_topic(&mut self, path: &str, topic: Option<&str>) {
+        if topic.is_some_and(|topic| topic.is_empty() || topic.len() > 249 || !is_topic(topic)) {
+            self.refuse(path, "Kafka allows no such topic name", "use letters, digits, `.`, `_` and `-`");
+        }
+    }
+
     /// The template of the folders inside a file sink's.
     pub(super) fn folders(&mut self, path: &str, text: Option<&str>, shared: bool, case: Option<RawNameCase>) -> Option<PathTemplate> {
         let Some(text) = text else {

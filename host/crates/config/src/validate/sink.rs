@@ -19,6 +19,7 @@ use super::{
 impl Check<'_> {
     pub(super) fn sink(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, raw: RawSink) -> Sink {
         let mut tombstones = None;
+        let schema_changes;
         let raw_rate = match &raw {
             RawSink::Stdout(raw) => (raw.rows_per_second, raw.bytes_per_second),
             RawSink::File(raw) => (raw.rows_per_second, raw.bytes_per_second),
@@ -27,10 +28,12 @@ impl Check<'_> {
         let rate = self.rate_of(path, raw_rate.0, raw_rate.1);
         let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
+                schema_changes = raw.schema_changes == Some(true);
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
                 (name, raw.start, raw.format, raw.on_error, raw.when_slow, member(raw.plugin_versions), SinkKind::Stdout)
             }
             RawSink::File(mut raw) => {
+                schema_changes = raw.schema_changes == Some(true);
                 let (name, start) = (raw.name.clone().unwrap_or_else(|| "file".into()), raw.start.take());
                 let format = raw.format.take();
                 (name, start, format, raw.on_error, raw.when_slow, member(raw.plugin_versions), self.file(path, pipeline, raw))
@@ -43,6 +46,7 @@ impl Check<'_> {
                     Some(RawPluginVersions::Header) => PluginVersions::Header,
                 };
                 tombstones = raw.tombstones;
+                schema_changes = raw.schema_changes.is_some();
                 (name, start, raw.format.take(), raw.on_error, raw.when_slow, versions, self.kafka(path, pipeline, labels, raw))
             }
         };
@@ -50,6 +54,13 @@ impl Check<'_> {
         let format = self.format(&format!("{path}.format"), format, matches!(kind, SinkKind::Kafka(_)));
         let mut kind = self.tombstones(path, &format, kind, tombstones);
         self.csv(path, &format, plugin_versions, &mut kind);
+        if schema_changes && !format.record.tells_schema_changes() {
+            self.refuse(
+                format!("{path}.schema_changes"),
+                format!("the format `{}` has no record of a changed schema", format.record.name()),
+                "use `debezium`, `debezium-flattened`, `flat` or `canal`; or remove it",
+            );
+        }
         self.parquet(path, &format, &mut kind);
         self.avro(path, &format, &kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
@@ -57,7 +68,7 @@ impl Check<'_> {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,
             Some(RawWhenSlow::Apart) => WhenSlow::Apart,
         };
-        Sink { name, start, format, plugin_versions, on_error: on_error(policy), when_slow, rate, kind }
+        Sink { name, start, format, plugin_versions, schema_changes, on_error: on_error(policy), when_slow, rate, kind }
     }
 
     fn file(&mut self, path: &str, pipeline: &str, raw: RawFileSink) -> SinkKind {
@@ -102,6 +113,7 @@ impl Check<'_> {
         }
         let topic = self.topic(&format!("{path}.topic"), raw.topic.as_deref());
         let topics = self.topics(&format!("{path}.topics"), raw.topics);
+        self.fixed_topic(&format!("{path}.schema_changes"), raw.schema_changes.as_deref());
         let has = |header| raw.headers.contains(&header);
         let headers = RecordHeaders {
             operation: has(RawHeader::Operation),
@@ -111,6 +123,7 @@ impl Check<'_> {
         };
         let keys = self.keys(path, raw.key, raw.partition_by, raw.per_table);
         SinkKind::Kafka(KafkaSink {
+            schema_topic: raw.schema_changes,
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
             security,
             topic,

@@ -66,6 +66,7 @@ impl Check<'_> {
             },
             statements: unlogged(raw.statements, Unlogged::Stop),
             rows_by_ddl: unlogged(raw.rows_by_ddl, Unlogged::Warn),
+            schema_changes: false,
         }
     }
 

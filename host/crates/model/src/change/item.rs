@@ -79,10 +79,40 @@ pub struct Truncate {
 /// A change of a table's schema.
 #[derive(Clone, Debug)]
 pub struct SchemaChange {
-    /// The table's name before it.
+    /// The table's name before it; without a table's name, a database as a whole.
     pub name: TableName,
-    /// The table after it; `None` = it was dropped.
+    /// What became of the table.
+    pub effect: SchemaEffect,
+    /// The table after it; `None` = it was dropped, or how it is now is not known.
     pub table: Option<Arc<Table>>,
+    /// The statement that did it, where the source logs it.
+    pub statement: Option<SchemaStatement>,
+}
+
+/// What becomes of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaEffect {
+    /// It is new.
+    Created,
+    /// It is another one.
+    Altered,
+    /// It has another name, and may be another one, too.
+    Renamed,
+    /// It is gone.
+    Dropped,
+}
+
+/// A statement that changed schemas, and its place in the log.
+#[derive(Clone, Debug)]
+pub struct SchemaStatement {
+    /// As the client wrote it.
+    pub text: Arc<str>,
+    /// Which of the statement's items this is, from 0 on.
+    pub number: u32,
+    /// The log event that holds it; its transaction is the one below.
+    pub event: Event,
+    /// The transaction of the event.
+    pub transaction: Transaction,
 }
 
 /// What has been read to its end, for now.

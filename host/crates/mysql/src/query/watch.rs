@@ -24,6 +24,8 @@ const TOLD_FOR: Duration = Duration::from_secs(60);
 pub struct Watch {
     pub(super) statements: Unlogged,
     pub(super) rows_by_ddl: Unlogged,
+    /// Whether a sink is told changes of schemas.
+    pub(super) schema_changes: bool,
     /// Temporary tables that sessions with another binlog_format made, by the session's number.
     temporary: HashSet<(u32, TableName)>,
     /// Statements that were looked up on the server, and reach no captured table.
@@ -40,6 +42,7 @@ impl Watch {
         Self {
             statements: settings.statements,
             rows_by_ddl: settings.rows_by_ddl,
+            schema_changes: settings.schema_changes,
             temporary: HashSet::new(),
             harmless: HashSet::new(),
             told: HashMap::new(),

@@ -1,0 +1,66 @@
+//! Records that are no change of a row: that a table was emptied, that a schema changed. Each is acknowledged after everything before it
+//! and before everything after it, so that no reader of another topic or partition is past it; with `exactly-once` it stands in a
+//! transaction by itself, because the pipeline commits before and behind it.
+
+use std::sync::Arc;
+
+use rdkafka::{message::OwnedHeaders, producer::Producer as _};
+
+use super::{
+    KafkaSink,
+    client::{Failure, NOTICE, Reports, is_record},
+    positions::PARTITION,
+    record::Record,
+};
+use sluicegate_model::{Error, ErrorKind, Result, change::SchemaChange};
+
+/// Such a record, for the first partition of its topic.
+#[derive(Clone, Debug)]
+pub(super) struct Notice {
+    pub topic: Arc<str>,
+    pub key: Option<Vec<u8>>,
+    pub value: Vec<u8>,
+    pub headers: Option<OwnedHeaders>,
+}
+
+impl KafkaSink {
+    pub(super) fn notify(&mut self, notice: Notice) -> Result<()> {
+        if self.transaction.is_some() {
+            return self.notify_in_transaction(notice);
+        }
+        self.settle()?;
+        self.send_notice(&notice)?;
+        let settled = self.wait_for_all();
+        let reports: &Reports = self.client.context();
+        match reports.failure().take() {
+            Some(failure) if is_record(failure.code) => Err(refused(&failure)),
+            _ => settled,
+        }
+    }
+
+    pub(super) fn send_notice(&self, notice: &Notice) -> Result<()> {
+        let Notice { topic, key, value, headers } = notice;
+        let (topic, headers) = (topic.clone(), headers.clone());
+        self.send(Record { topic, partition: Some(PARTITION), key: key.as_deref(), value: Some(value), headers }, NOTICE)
+    }
+
+    /// Gives notice of a changed schema, if the sink is to do so.
+    pub(super) fn schema_change(&mut self, change: &SchemaChange) -> Result<()> {
+        let Some(topic) = self.topics.of_schemas()? else { return Ok(()) };
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        if !self.encoder.schema_change(change, &mut key, &mut value) {
+            return Ok(());
+        }
+        self.notify(Notice { topic, key: Some(key), value, headers: None })
+    }
+}
+
+/// The error when the brokers do not take such a record. It is no change that could be set aside.
+pub(super) fn refused(failure: &Failure) -> Error {
+    let what =
+        format!("the brokers refused the record that says that a table was emptied or a schema changed, for topic `{}`", failure.topic);
+    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
+        "let the topic take records without a key (`cleanup.policy=delete`) and of this size (`max.message.bytes`), or let a plugin leave `truncate` \
+         out of its operations; then start again: nothing is lost",
+    )
+}

@@ -1,0 +1,149 @@
+//! Changes of schemas, told to the sinks that ask for them: an item for each captured table that a statement names.
+
+use std::sync::Arc;
+
+use super::super::{
+    definition::Step,
+    ledger::STATEMENT,
+    statement::{Effect, Logged, Touched},
+    stream::{Halt, Stream},
+};
+use sluicegate_model::{
+    Error, ErrorKind,
+    change::{Event, MarkKind, SchemaChange, SchemaEffect, SchemaStatement, Table, TableName, Transaction, Truncate},
+};
+
+/// What a statement did to a table.
+struct Told {
+    name: TableName,
+    effect: SchemaEffect,
+    table: Option<Arc<Table>>,
+}
+
+impl Stream {
+    /// What the sinks are told of a statement, once the schemas behind it are noted: the tables that it emptied, and what it changed.
+    /// `opens`: rows follow in its transaction. `header`: when it ran, in seconds since 1970, and on which server.
+    pub(super) async fn tell(
+        &mut self,
+        emptied: Vec<Arc<Table>>,
+        changed: Option<(&Logged<'_>, &Touched)>,
+        start: u64,
+        opens: bool,
+        (seconds, server_id): (u32, u32),
+    ) -> Result<(), Halt> {
+        let told = match changed {
+            Some((logged, touched)) => self.changed(logged, touched).await?,
+            None => Vec::new(),
+        };
+        let open = self.place.transaction(start);
+        let time_us = open.time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000);
+        let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
+        let single = !open.begun && (told.is_empty() || !opens);
+        let event = Event { position: start, time_us, server_id, ..Event::default() };
+        let text: Arc<str> = match changed {
+            Some((logged, _)) if !told.is_empty() => logged.text(&self.server.collations).into(),
+            _ => "".into(),
+        };
+        if text.len() > self.reader.limits.row_bytes {
+            return Err(too_long(text.len(), self.reader.limits.row_bytes).into());
+        }
+        let emptied =
+            emptied.into_iter().map(|table| MarkKind::Truncate(Truncate { table, event: event.clone(), transaction: transaction.clone() }));
+        let statement = |number: usize| SchemaStatement {
+            text: text.clone(),
+            number: number as u32,
+            event: event.clone(),
+            transaction: transaction.clone(),
+        };
+        let changes = told.into_iter().enumerate().map(|(number, Told { name, effect, table })| {
+            MarkKind::Schema(SchemaChange { name, effect, table, statement: Some(statement(number)) })
+        });
+        let marks: Vec<MarkKind> = emptied.chain(changes).collect();
+        let last = marks.len().saturating_sub(1);
+        for (at, mark) in marks.into_iter().enumerate() {
+            if let MarkKind::Schema(SchemaChange { statement: Some(statement), .. }) = &mark {
+                self.place.read_up_to(&STATEMENT.into(), u64::from(statement.number) + 1);
+            }
+            if at == last && single {
+                // only the last one ends the transaction: an end between them would give the others again
+                self.end_transaction();
+            }
+            self.mark(mark).await?;
+        }
+        Ok(())
+    }
+
+    /// The captured tables that a statement changed, and the databases that may hold captured tables.
+    async fn changed(&mut self, logged: &Logged<'_>, touched: &Touched) -> Result<Vec<Told>, Halt> {
+        if let Touched::Tables(tables) = touched
+            && tables.iter().any(|table| self.reader.watch.is_temporary(logged.thread, table))
+        {
+            return Ok(Vec::new());
+        }
+        let whole = |database: &str| (TableName::new(database, ""), SchemaEffect::Altered, None);
+        let named: Vec<(TableName, SchemaEffect, Option<TableName>)> = match logged.definitions(&self.server) {
+            Some(steps) => steps
+                .into_iter()
+                .filter_map(|step| match step {
+                    Step::Create { table, .. } => Some((table.clone(), SchemaEffect::Created, Some(table))),
+                    Step::Alter { table, to, .. } => {
+                        let effect = if to.is_some() { SchemaEffect::Renamed } else { SchemaEffect::Altered };
+                        Some((table.clone(), effect, Some(to.unwrap_or(table))))
+                    }
+                    Step::Rename { from, to, .. } => Some((from, SchemaEffect::Renamed, Some(to))),
+                    Step::Drop(table) => Some((table, SchemaEffect::Dropped, None)),
+                    Step::Database { name, .. } => Some(whole(&name)),
+                    Step::Sequence(_) => None,
+                })
+                .collect(),
+            None => match touched {
+                Touched::Tables(tables) => {
+                    let effect = effect_of(&logged.text(&self.server.collations));
+                    let after = |table: &TableName| (effect != SchemaEffect::Dropped).then(|| table.clone());
+                    tables.iter().map(|table| (table.clone(), effect, after(table))).collect()
+                }
+                Touched::Database(database) => vec![whole(database)],
+                Touched::Any => vec![whole(&logged.database)],
+            },
+        };
+        let mut told = Vec::new();
+        for (name, effect, after) in named {
+            let catalogue = &mut self.reader.catalogue;
+            let concerns = match (name.table.is_empty(), &after) {
+                (true, _) => name.database.is_empty() || catalogue.may_capture_in(&name.database),
+                (false, Some(after)) => catalogue.captures(&name) || catalogue.captures(after),
+                (false, None) => catalogue.captures(&name),
+            };
+            if concerns {
+                let table = match &after {
+                    Some(after) => catalogue.kept(after).await?,
+                    None => None,
+                };
+                told.push(Told { name, effect, table });
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// Whether the statement does nothing but empty tables: that has an item of its own.
+pub(super) fn only_empties(effects: &[Effect]) -> bool {
+    !effects.is_empty() && effects.iter().all(|effect| matches!(effect, Effect::Emptied { by: "TRUNCATE", .. }))
+}
+
+/// What a statement does to the tables that it names, where no more than that is known.
+fn effect_of(text: &str) -> SchemaEffect {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    if word.eq_ignore_ascii_case("CREATE") {
+        SchemaEffect::Created
+    } else if word.eq_ignore_ascii_case("DROP") {
+        SchemaEffect::Dropped
+    } else {
+        SchemaEffect::Altered
+    }
+}
+
+fn too_long(bytes: usize, limit: usize) -> Error {
+    Error::new(ErrorKind::Source, format!("a statement that changes a schema has {bytes} bytes, the limit is {limit}"))
+        .remedy("Raise limits.row_bytes, or remove `schema_changes` from the sinks.")
+}
