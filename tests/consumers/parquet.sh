@@ -29,7 +29,13 @@ def rows(reader, path):
     if reader == "duckdb":
         import duckdb
 
-        found = duckdb.connect().execute("SELECT * FROM read_parquet($path)", {"path": path})
+        database = duckdb.connect()
+        database.execute("SET TimeZone = \"UTC\"")
+        columns = database.execute("DESCRIBE SELECT * FROM read_parquet($path)", {"path": path}).fetchall()
+        # an instant would need a package of time zones
+        instants = [column[0] for column in columns if column[1] == "TIMESTAMP WITH TIME ZONE"]
+        texts = ", ".join(f"CAST(\"{name}\" AS VARCHAR) AS \"{name}\"" for name in instants)
+        found = database.execute(f"SELECT * REPLACE ({texts}) FROM read_parquet($path)", {"path": path})
         names = [column[0] for column in found.description]
         yield from (dict(zip(names, row)) for row in found.fetchall())
     else:

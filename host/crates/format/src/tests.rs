@@ -1,6 +1,7 @@
 mod avro;
 mod formats;
 mod parquet;
+mod random;
 mod schema_changes;
 mod values;
 

@@ -24,6 +24,8 @@ pub(super) struct Http {
     timeout: Duration,
 }
 
+type Response = ureq::http::Response<ureq::Body>;
+
 /// The outer error is one of the settings or of the answer as a whole; the inner one is a registry that is away.
 type Outcome = Result<Result<Answer>>;
 
@@ -53,7 +55,7 @@ impl Http {
     }
 
     /// The first answer that any of the addresses gives.
-    fn each(&self, send: impl Fn(&Agent, &str, Option<&str>) -> Result<http_response::Response, ureq::Error>) -> Outcome {
+    fn each(&self, send: impl Fn(&Agent, &str, Option<&str>) -> Result<Response, ureq::Error>) -> Outcome {
         // requests are rare: a connection that was kept would be one that the other side has closed
         let agent = self.agent()?;
         let login = self.login()?;
@@ -125,14 +127,10 @@ impl Http {
 }
 
 /// Status and body.
-fn read(mut response: http_response::Response) -> Result<Answer, ureq::Error> {
+fn read(mut response: Response) -> Result<Answer, ureq::Error> {
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(REGISTRY_ANSWER_BYTES).read_to_string()?;
     Ok(Answer { status, body })
-}
-
-mod http_response {
-    pub(super) type Response = ureq::http::Response<ureq::Body>;
 }
 
 fn identity(client: &ClientCertificate) -> Result<ClientCert> {

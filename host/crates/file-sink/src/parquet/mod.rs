@@ -190,7 +190,7 @@ impl ParquetSink {
             self.write_out(number)?;
         }
         // the sum costs as much as a row: not for each
-        if self.writes % 256 == 0 {
+        if self.writes.is_multiple_of(256) {
             while self.streams.iter().map(Stream::bytes).sum::<usize>() > PARQUET_BYTES {
                 let Some(largest) = (0..self.streams.len()).max_by_key(|number| self.streams[*number].bytes()) else { break };
                 self.write_out(largest)?;

@@ -52,7 +52,7 @@ fn files_appear_when_the_checkpoint_names_them() {
     assert_eq!(parquet_ids(&settings, "shop.orders"), [[0; 0]; 0], "the checkpoint does not name it yet");
     sink.stored().unwrap();
     let first: Vec<i64> = (0..40).collect();
-    assert_eq!(parquet_ids(&settings, "shop.orders"), [first.clone()]);
+    assert_eq!(parquet_ids(&settings, "shop.orders"), std::slice::from_ref(&first));
     // killed after the checkpoint and before the file is in its place
     sink.write(&inserts(40, 40..50, "second")).unwrap();
     let second = sink.commit(&Frontier::default()).unwrap();
