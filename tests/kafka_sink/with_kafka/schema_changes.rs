@@ -11,7 +11,7 @@ fn mark(text: &str) -> Mark {
         name: TableName::new("shop", "orders"),
         effect: SchemaEffect::Altered,
         table: Some(table("orders", true)),
-        statement: Some(statement),
+        statement: Some(Box::new(statement)),
     };
     Mark { lane: Lane::new("rows"), offset: Offset::from_json("1"), kind: MarkKind::Schema(change) }
 }

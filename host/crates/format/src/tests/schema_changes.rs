@@ -10,7 +10,7 @@ fn change(effect: SchemaEffect, table: Option<Arc<Table>>, text: &str) -> Schema
         name: TableName::new("inventory", "customers"),
         effect,
         table,
-        statement: Some(SchemaStatement { text: text.into(), number: 0, event, transaction }),
+        statement: Some(Box::new(SchemaStatement { text: text.into(), number: 0, event, transaction })),
     }
 }
 

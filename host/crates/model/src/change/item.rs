@@ -86,7 +86,7 @@ pub struct SchemaChange {
     /// The table after it; `None` = it was dropped, or how it is now is not known.
     pub table: Option<Arc<Table>>,
     /// The statement that did it, where the source logs it.
-    pub statement: Option<SchemaStatement>,
+    pub statement: Option<Box<SchemaStatement>>,
 }
 
 /// What becomes of a table.

@@ -56,7 +56,7 @@ impl Stream {
             transaction: transaction.clone(),
         };
         let changes = told.into_iter().enumerate().map(|(number, Told { name, effect, table })| {
-            MarkKind::Schema(SchemaChange { name, effect, table, statement: Some(statement(number)) })
+            MarkKind::Schema(SchemaChange { name, effect, table, statement: Some(Box::new(statement(number))) })
         });
         let marks: Vec<MarkKind> = emptied.chain(changes).collect();
         let last = marks.len().saturating_sub(1);
