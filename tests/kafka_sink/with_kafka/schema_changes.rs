@@ -19,7 +19,7 @@ fn mark(text: &str) -> Mark {
 #[test]
 fn they_stand_in_one_partition_of_their_topic_keyed_by_the_database_in_both_deliveries() {
     let broker = kafka::shared();
-    for (topic, exactly_once) in [("told", false), ("told-once", true)] {
+    for (topic, exactly_once) in [("altered", false), ("altered-once", true)] {
         broker.create_topic_with(&format!("{topic}-schemas"), 3, &[("cleanup.policy", "compact")]);
         let mut kafka = KafkaSink { schema_topic: Some(format!("{topic}-schemas")), ..settings(&broker, topic) };
         if exactly_once {

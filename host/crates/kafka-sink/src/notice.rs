@@ -33,7 +33,7 @@ impl KafkaSink {
         let settled = self.wait_for_all();
         let reports: &Reports = self.client.context();
         match reports.failure().take() {
-            Some(failure) if is_record(failure.code) => Err(refused(&failure)),
+            Some(failure) if is_record(failure.code) => Err(self.notice_refused(&failure)),
             _ => settled,
         }
     }
@@ -53,14 +53,21 @@ impl KafkaSink {
         }
         self.notify(Notice { topic, key: Some(key), value, headers: None })
     }
-}
 
-/// The error when the brokers do not take such a record. It is no change that could be set aside.
-pub(super) fn refused(failure: &Failure) -> Error {
-    let what =
-        format!("the brokers refused the record that says that a table was emptied or a schema changed, for topic `{}`", failure.topic);
-    Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(
-        "let the topic take records without a key (`cleanup.policy=delete`) and of this size (`max.message.bytes`), or let a plugin leave `truncate` \
-         out of its operations; then start again: nothing is lost",
-    )
+    /// The error when the brokers do not take such a record. It is no change that could be set aside.
+    pub(super) fn notice_refused(&self, failure: &Failure) -> Error {
+        let topic = &failure.topic;
+        let (what, remedy) = if self.topics.is_of_schemas(topic) {
+            (
+                format!("the brokers refused the record that says that a schema changed, for topic `{topic}`"),
+                "raise `max.message.bytes` of the topic, and `message.max.bytes` in the sink's `options`; then start again: nothing is lost",
+            )
+        } else {
+            (
+                format!("the brokers refused the record that says that a table was emptied, for topic `{topic}`"),
+                "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
+            )
+        };
+        Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(remedy)
+    }
 }

@@ -66,6 +66,11 @@ impl Topics {
         }
     }
 
+    /// Whether it is the topic to which changes of schemas are told.
+    pub(super) fn is_of_schemas(&self, topic: &str) -> bool {
+        self.schemas.as_ref().is_some_and(|(schemas, _)| **schemas == *topic)
+    }
+
     /// The topic to which changes of schemas are told, if they are.
     ///
     /// # Errors

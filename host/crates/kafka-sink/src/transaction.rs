@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     GRACE, KafkaSink, POLL, Retained,
     client::{Client, Failure, NOTICE, OWN, Reports, is_record},
-    notice::{self, Notice},
+    notice::Notice,
     positions::{self, PARTITION},
     trouble::explain,
 };
@@ -247,7 +247,7 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                NOTICE if is_record(failure.code) => notice::refused(&failure),
+                NOTICE if is_record(failure.code) => self.notice_refused(&failure),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();

@@ -153,4 +153,8 @@ fn avro_has_a_registry_and_an_envelope() {
         };
         refused(sink, format, what);
     }
+    for key in ["key: [a]", "per_table: [{ tables: ['d.*'], key: [a] }]"] {
+        let sink = format!("type: kafka, brokers: b, {key}");
+        refused(&sink, "{ type: avro, registry: { url: 'http://r' } }", "have the primary key as their key");
+    }
 }
