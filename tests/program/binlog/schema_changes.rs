@@ -91,7 +91,7 @@ fn a_statement_is_told_once_whatever_is_killed() {
         for lines in [1, 3, 5, 400, 1500] {
             process.wait_until("records", PATIENCE, || seen_lines(&host) >= lines);
             process.kill9();
-            process = host.spawn();
+            process = start(&host);
         }
         wait_for(&mut process, &host, "flat", "last", 1);
         stop(process);
