@@ -1,6 +1,6 @@
 //! From a table, and what plugins chose, to a folder inside the sink's: by its `path` template.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::naming::{escaped, is_folder};
 use sluicegate_config::{Field, FileSink as Settings, NameCase, PathTemplate, Template};
@@ -9,35 +9,23 @@ use sluicegate_model::{
     change::TableName,
     limits::{FILE_PATH_TABLES, FILE_PATH_VARIANTS},
 };
-use sluicegate_sink::route::{Claim, Given, GivenNames, Piece, Subject, Variant};
+use sluicegate_sink::route::{Claim, Given, GivenNames, Piece, RecentNames, Subject, Variant};
 
 /// The template with the folders that it has given so far.
 pub(super) struct Paths {
     case: NameCase,
     /// Whether the file system takes capital letters for small ones.
     ignores_case: bool,
-    tables: Vec<Known>,
-    by_table: HashMap<TableName, usize>,
+    recent: RecentNames,
     given: GivenNames,
 }
-
-/// A table's folders.
-struct Known {
-    name: TableName,
-    plain: Variants,
-    /// By what plugins chose.
-    chosen: HashMap<Box<str>, Variants>,
-}
-
-/// The folders of the variants seen last.
-type Variants = Vec<(Variant, Arc<str>)>;
 
 impl Paths {
     /// `None`: the sink has no template.
     pub(super) fn new(settings: &Settings, ignores_case: bool) -> Option<Self> {
         let PathTemplate { template, shared, case } = settings.path.clone()?;
         let given = GivenNames::new(template, shared);
-        Some(Self { case, ignores_case, tables: Vec::new(), by_table: HashMap::new(), given })
+        Some(Self { case, ignores_case, recent: RecentNames::new(FILE_PATH_TABLES, FILE_PATH_VARIANTS), given })
     }
 
     pub(super) fn template(&self) -> &Template {
@@ -51,20 +39,12 @@ impl Paths {
 
     /// A batch begins: numbers of tables that [`Self::table`] gave are void.
     pub(super) fn begin(&mut self) {
-        if self.tables.len() >= FILE_PATH_TABLES {
-            self.tables.clear();
-            self.by_table.clear();
-        }
+        self.recent.begin();
     }
 
     /// The number of a table, until the next [`Self::begin`].
     pub(super) fn table(&mut self, table: &TableName) -> usize {
-        if let Some(number) = self.by_table.get(table) {
-            return *number;
-        }
-        self.tables.push(Known { name: table.clone(), plain: Vec::new(), chosen: HashMap::new() });
-        self.by_table.insert(table.clone(), self.tables.len() - 1);
-        self.tables.len() - 1
+        self.recent.table(table)
     }
 
     /// The folder of a table's records, where plugins chose `chosen`; `None` when they chose what can be no folder.
@@ -72,16 +52,10 @@ impl Paths {
     /// # Errors
     /// `Sink`: there can be no such folder, or another table has it.
     pub(super) fn folder(&mut self, table: usize, chosen: Option<&str>, variant: Variant) -> Result<Option<Arc<str>>> {
-        let unknown = || Error::new(ErrorKind::Internal, "a folder of a table that the sink does not know");
-        let known = self.tables.get(table).ok_or_else(unknown)?;
-        let variants = match chosen {
-            None => Some(&known.plain),
-            Some(chosen) => known.chosen.get(chosen),
-        };
-        if let Some((_, folder)) = variants.and_then(|variants| variants.iter().find(|(of, _)| *of == variant)) {
+        if let Some(folder) = self.recent.find(table, chosen, variant) {
             return Ok(Some(folder.clone()));
         }
-        let name = known.name.clone();
+        let name = self.recent.name(table)?.clone();
         let subject = Subject { table: &name, chosen, variant };
         let folder = self.filled(&subject, self.case);
         if !is_folder(&folder) {
@@ -95,23 +69,14 @@ impl Paths {
             Claim::Meets(given) => return Err(self.meets(given, &subject, &folder)),
             Claim::New => self.given.give(&subject, key.into(), folder.clone()),
         }
-        let known = self.tables.get_mut(table).ok_or_else(unknown)?;
-        let variants = match chosen {
-            None => &mut known.plain,
-            Some(chosen) => known.chosen.entry(chosen.into()).or_default(),
-        };
-        if variants.len() >= FILE_PATH_VARIANTS {
-            variants.remove(0);
-        }
-        variants.push((variant, folder.clone()));
+        self.recent.note(table, chosen, variant, folder.clone())?;
         Ok(Some(folder))
     }
 
     /// Forgets what only says that a folder is given, where there are new ones for ever: those of today are noted again.
     pub(super) fn forget(&mut self) {
         self.given.clear();
-        self.tables.clear();
-        self.by_table.clear();
+        self.recent.clear();
     }
 
     fn filled(&self, subject: &Subject<'_>, case: NameCase) -> String {

@@ -1,9 +1,6 @@
 //! From a table, and what plugins chose, to a topic.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use sluicegate_config::{Field, KafkaSink as Settings, NameCase, Part, Template};
 use sluicegate_model::{
@@ -13,7 +10,7 @@ use sluicegate_model::{
 };
 use sluicegate_sink::{
     destination,
-    route::{Claim, Given, GivenNames, Piece, Subject, Variant},
+    route::{Claim, Given, GivenNames, Piece, RecentNames, Subject, Variant},
 };
 
 use super::creation::Creation;
@@ -24,9 +21,7 @@ const MAX_NAME: usize = 249;
 /// The topic template with the topics it has given so far.
 pub(super) struct Topics {
     case: NameCase,
-    /// The tables seen last.
-    tables: Vec<Known>,
-    by_table: HashMap<TableName, usize>,
+    recent: RecentNames,
     /// Every topic that the template has given, by its name in Kafka's metrics.
     given: GivenNames,
     most_given: usize,
@@ -39,24 +34,11 @@ pub(super) struct Topics {
     creation: Option<Creation>,
 }
 
-/// A table's topics.
-struct Known {
-    name: TableName,
-    /// Where no plugin chose anything.
-    plain: Variants,
-    /// By what plugins chose, where that is part of the template.
-    chosen: HashMap<Box<str>, Variants>,
-}
-
-/// The topics of the variants seen last.
-type Variants = Vec<(Variant, Arc<str>)>;
-
 impl Topics {
     pub(super) fn new(settings: &Settings, most_chosen: usize, creation: Option<Creation>) -> Self {
         Self {
             case: settings.name_case,
-            tables: Vec::new(),
-            by_table: HashMap::new(),
+            recent: RecentNames::new(KAFKA_TOPIC_TABLES, KAFKA_TOPIC_VARIANTS),
             given: GivenNames::new(settings.topic.clone(), settings.shared_topic),
             most_given: KAFKA_TOPICS,
             chosen: HashSet::new(),
@@ -90,20 +72,12 @@ impl Topics {
 
     /// A batch begins: numbers of tables that [`Self::table`] gave are void.
     pub(super) fn begin(&mut self) {
-        if self.tables.len() >= KAFKA_TOPIC_TABLES {
-            self.tables.clear();
-            self.by_table.clear();
-        }
+        self.recent.begin();
     }
 
     /// The number of a table, until the next [`Self::begin`].
     pub(super) fn table(&mut self, table: &TableName) -> usize {
-        if let Some(number) = self.by_table.get(table) {
-            return *number;
-        }
-        self.tables.push(Known { name: table.clone(), plain: Vec::new(), chosen: HashMap::new() });
-        self.by_table.insert(table.clone(), self.tables.len() - 1);
-        self.tables.len() - 1
+        self.recent.table(table)
     }
 
     /// The topic of a table's records, where plugins chose `chosen`; `None` when they chose what can be no topic's name. In what the
@@ -116,16 +90,10 @@ impl Topics {
         if let (Some(chosen), false) = (chosen, self.template().has(Field::Destination)) {
             return self.chosen(chosen);
         }
-        let unknown = || Error::new(ErrorKind::Internal, "a topic of a table that the sink does not know");
-        let known = self.tables.get(table).ok_or_else(unknown)?;
-        let variants = match chosen {
-            None => Some(&known.plain),
-            Some(chosen) => known.chosen.get(chosen),
-        };
-        if let Some((_, topic)) = variants.and_then(|variants| variants.iter().find(|(of, _)| *of == variant)) {
+        if let Some(topic) = self.recent.find(table, chosen, variant) {
             return Ok(Some(topic.clone()));
         }
-        let name = known.name.clone();
+        let name = self.recent.name(table)?.clone();
         let subject = Subject { table: &name, chosen, variant };
         if let Some(chosen) = chosen {
             let can_be = !chosen.is_empty() && chosen.chars().all(allowed) && fits(&self::name(self.template(), self.case, &subject));
@@ -135,15 +103,7 @@ impl Topics {
             self.count_chosen(chosen)?;
         }
         let topic = self.find(&subject)?;
-        let known = self.tables.get_mut(table).ok_or_else(unknown)?;
-        let variants = match chosen {
-            None => &mut known.plain,
-            Some(chosen) => known.chosen.entry(chosen.into()).or_default(),
-        };
-        if variants.len() >= KAFKA_TOPIC_VARIANTS {
-            variants.remove(0);
-        }
-        variants.push((variant, topic.clone()));
+        self.recent.note(table, chosen, variant, topic.clone())?;
         Ok(Some(topic))
     }
 

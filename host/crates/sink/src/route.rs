@@ -1,5 +1,9 @@
 //! What a sink's template makes of a change, and which tables meet in a name.
 
+mod recent;
+
+pub use recent::RecentNames;
+
 use std::{collections::HashMap, fmt::Write as _, sync::Arc};
 
 use sluicegate_config::{Field, NameCase, Part, Template};

@@ -60,21 +60,7 @@ impl Check<'_> {
     }
 
     fn kafka_certificate(&mut self, path: &str, raw: &mut RawKafkaSink, tls: TlsMode) -> Option<ClientCertificate> {
-        let client = match (raw.cert_file.take(), raw.key_file.take()) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => {
-                let certificate = self.path(&format!("{path}.cert_file"), &certificate);
-                Some(ClientCertificate { certificate, key: self.path(&format!("{path}.key_file"), &key) })
-            }
-            (Some(_), None) => {
-                self.refuse(format!("{path}.cert_file"), "its private key is missing", "add `key_file`, or leave this out");
-                None
-            }
-            (None, Some(_)) => {
-                self.refuse(format!("{path}.key_file"), "its certificate is missing", "add `cert_file`, or leave this out");
-                None
-            }
-        };
+        let client = self.client_certificate(path, raw.cert_file.as_deref(), raw.key_file.as_deref());
         if client.is_some() && tls == TlsMode::Disabled {
             self.refuse(
                 format!("{path}.cert_file"),

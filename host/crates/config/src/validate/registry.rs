@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        ClientCertificate, RecordFormat, Registry, RegistryLogin, Subject,
+        RecordFormat, Registry, RegistryLogin, Subject,
         raw::{RawRegistry, RawSubject},
     },
     check::Check,
@@ -41,21 +41,7 @@ impl Check<'_> {
                 self.refuse(format!("{path}.{name}"), "the connection is not encrypted", "write `https://` in `url`, or leave this out");
             }
         }
-        let client = match (&raw.cert_file, &raw.key_file) {
-            (Some(certificate), Some(key)) => Some(ClientCertificate {
-                certificate: self.path(&format!("{path}.cert_file"), certificate),
-                key: self.path(&format!("{path}.key_file"), key),
-            }),
-            (Some(_), None) => {
-                self.refuse(format!("{path}.cert_file"), "its private key is missing", "add `key_file`, or leave this out");
-                None
-            }
-            (None, Some(_)) => {
-                self.refuse(format!("{path}.key_file"), "its certificate is missing", "add `cert_file`, or leave this out");
-                None
-            }
-            (None, None) => None,
-        };
+        let client = self.client_certificate(path, raw.cert_file.as_deref(), raw.key_file.as_deref());
         let ca_file = raw.ca_file.as_ref().map(|file| self.path(&format!("{path}.ca_file"), file));
         let register = raw.register.unwrap_or(true);
         let subject = match subject {

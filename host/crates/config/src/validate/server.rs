@@ -67,6 +67,25 @@ impl Check<'_> {
         addresses
     }
 
+    /// A certificate that we show, with its key. `path` holds the two keys.
+    pub(super) fn client_certificate(&mut self, path: &str, certificate: Option<&str>, key: Option<&str>) -> Option<ClientCertificate> {
+        match (certificate, key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let certificate = self.path(&format!("{path}.cert_file"), certificate);
+                Some(ClientCertificate { certificate, key: self.path(&format!("{path}.key_file"), key) })
+            }
+            (Some(_), None) => {
+                self.refuse(format!("{path}.cert_file"), "its private key is missing", "add `key_file`, or leave this out");
+                None
+            }
+            (None, Some(_)) => {
+                self.refuse(format!("{path}.key_file"), "its certificate is missing", "add `cert_file`, or leave this out");
+                None
+            }
+        }
+    }
+
     /// TLS, with what it needs.
     pub(super) fn protection(&mut self, raw: &RawMySql, addresses: &[Address]) -> (TlsMode, Option<PathBuf>, Option<ClientCertificate>) {
         let is_socket = matches!(addresses, [Address::Socket(_)]);
@@ -101,20 +120,7 @@ impl Check<'_> {
                 "add the authority's certificate as `ca_file`, or write `tls: verify-identity`",
             );
         }
-        let client = match (&raw.cert_file, &raw.key_file) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => {
-                Some(ClientCertificate { certificate: self.path("source.cert_file", certificate), key: self.path("source.key_file", key) })
-            }
-            (Some(_), None) => {
-                self.refuse("source.cert_file", "its private key is missing", "add `key_file`, or leave this out");
-                None
-            }
-            (None, Some(_)) => {
-                self.refuse("source.key_file", "its certificate is missing", "add `cert_file`, or leave this out");
-                None
-            }
-        };
+        let client = self.client_certificate("source", raw.cert_file.as_deref(), raw.key_file.as_deref());
         if client.is_some() && tls == TlsMode::Disabled {
             self.refuse(
                 "source.cert_file",
