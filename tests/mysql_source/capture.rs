@@ -143,7 +143,7 @@ impl Capture {
     }
 
     /// The next item; `None` when the source has ended.
-    fn item(&mut self) -> Option<Item> {
+    pub fn item(&mut self) -> Option<Item> {
         let receive = async { tokio::time::timeout(DEADLINE, self.items.recv()).await };
         let item = self.runtime.block_on(receive).expect("an item before the deadline")?;
         self.place = item.offset().clone();

@@ -1,6 +1,6 @@
 //! Positions: restarts, broken connections, transactions of every kind.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sluicegate_config::{Secret, StartAt};
 use sluicegate_harness::{
@@ -9,10 +9,11 @@ use sluicegate_harness::{
 };
 use sluicegate_model::{
     ErrorKind,
-    change::{Offset, Operation},
+    change::{Item, Mark, MarkKind, Offset, Operation, Transaction},
     limits::Limits,
 };
-use sluicegate_source::Begin;
+use sluicegate_mysql::MySql;
+use sluicegate_source::{Begin, Source as _};
 
 use crate::capture::{Capture, DEADLINE, anew, at, leave_out, settings, text_of};
 
@@ -307,4 +308,51 @@ fn tagged_gtids_are_kept_and_resumed_from() {
     let mut capture = Capture::start(settings(&server, "d"), end, Limits::default());
     assert_eq!(ids(&capture.changes(1)), ["3"]);
     capture.stop();
+}
+
+/// A crash between the rows before a statement and the statement's own items must lose none of them: no row comes with a place behind it.
+fn rows_before_a_statement_have_a_place_before_it(server: &Server) {
+    let database = server.database("before_statement");
+    server.sql(&format!("CREATE TABLE {database}.t (id int PRIMARY KEY); CREATE TABLE {database}.u (id int PRIMARY KEY)"));
+    let mut settings = settings(server, &database);
+    settings.schema_changes = true;
+    let mut start = Capture::start(settings.clone(), anew(), Limits::default());
+    server.sql(&format!("INSERT INTO {database}.u VALUES (100)"));
+    start.changes(1);
+    let begin = start.position();
+    start.stop();
+    server.sql(&format!(
+        "INSERT INTO {database}.t VALUES (1); TRUNCATE TABLE {database}.t; INSERT INTO {database}.t VALUES (2);
+         ALTER TABLE {database}.t ADD a int; INSERT INTO {database}.u VALUES (3); DROP TABLE {database}.t, {database}.u"
+    ));
+    let ledger = MySql::new(settings.clone(), Limits::default(), Arc::default(), "ledger").ledger();
+    for begin in [begin.clone(), without_gtids(&begin)] {
+        let mut capture = Capture::start(settings.clone(), begin, Limits { batch_wait: Duration::from_secs(2), ..Limits::default() });
+        let (mut rows, mut marks) = (Vec::new(), 0);
+        while marks < 6 {
+            let had = |transaction: &Transaction, rows: &[Offset]| rows.iter().any(|row| ledger.had_whole(row, transaction).unwrap());
+            match capture.item().expect("the source runs") {
+                Item::Rows(batch) => rows.push(batch.offset),
+                Item::Mark(Mark { kind: MarkKind::Truncate(truncate), .. }) => {
+                    marks += 1;
+                    assert!(!had(&truncate.transaction, &rows), "{:?}", truncate.table.name);
+                }
+                Item::Mark(Mark { kind: MarkKind::Schema(change), .. }) => {
+                    marks += 1;
+                    let statement = change.statement.expect("a statement");
+                    assert!(!had(&statement.transaction, &rows), "{}", statement.text);
+                }
+                Item::Mark(_) => {}
+            }
+        }
+        assert!(!rows.is_empty());
+        capture.stop();
+    }
+}
+
+#[test]
+fn rows_before_a_statement_that_empties_or_changes_tables_have_a_place_before_it() {
+    for server in servers() {
+        rows_before_a_statement_have_a_place_before_it(&server);
+    }
 }

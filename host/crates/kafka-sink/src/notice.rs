@@ -8,7 +8,7 @@ use rdkafka::{message::OwnedHeaders, producer::Producer as _};
 
 use super::{
     KafkaSink,
-    client::{Failure, NOTICE, Reports, is_record},
+    client::{NOTICE, Reports, is_record},
     positions::PARTITION,
     record::Record,
 };
@@ -33,7 +33,7 @@ impl KafkaSink {
         let settled = self.wait_for_all();
         let reports: &Reports = self.client.context();
         match reports.failure().take() {
-            Some(failure) if is_record(failure.code) => Err(self.notice_refused(&failure)),
+            Some(failure) if is_record(failure.code) => Err(self.notice_refused(&failure.topic, failure.code)),
             _ => settled,
         }
     }
@@ -41,7 +41,12 @@ impl KafkaSink {
     pub(super) fn send_notice(&self, notice: &Notice) -> Result<()> {
         let Notice { topic, key, value, headers } = notice;
         let (topic, headers) = (topic.clone(), headers.clone());
-        self.send(Record { topic, partition: Some(PARTITION), key: key.as_deref(), value: Some(value), headers }, NOTICE)
+        let record = Record { topic: topic.clone(), partition: Some(PARTITION), key: key.as_deref(), value: Some(value), headers };
+        self.send(record, NOTICE).map_err(|error| match error.kind() {
+            // librdkafka does not even take it
+            ErrorKind::Record => self.notice_refused(&topic, error),
+            _ => error,
+        })
     }
 
     /// Gives notice of a changed schema, if the sink is to do so.
@@ -55,8 +60,7 @@ impl KafkaSink {
     }
 
     /// The error when the brokers do not take such a record. It is no change that could be set aside.
-    pub(super) fn notice_refused(&self, failure: &Failure) -> Error {
-        let topic = &failure.topic;
+    pub(super) fn notice_refused(&self, topic: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         let (what, remedy) = if self.topics.is_of_schemas(topic) {
             (
                 format!("the brokers refused the record that says that a schema changed, for topic `{topic}`"),
@@ -68,6 +72,6 @@ impl KafkaSink {
                 "let the topic take records without a key (`cleanup.policy=delete`), or let a plugin leave `truncate` out of its operations; then start again: nothing is lost",
             )
         };
-        Error::new(ErrorKind::Sink, what).caused_by(failure.code).remedy(remedy)
+        Error::new(ErrorKind::Sink, what).caused_by(why).remedy(remedy)
     }
 }

@@ -247,7 +247,7 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
-                NOTICE if is_record(failure.code) => self.notice_refused(&failure),
+                NOTICE if is_record(failure.code) => self.notice_refused(&failure.topic, failure.code),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();

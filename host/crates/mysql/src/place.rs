@@ -7,7 +7,7 @@ use mysql_async::binlog::events::BinlogEventHeader;
 use super::{
     event::{self, kind},
     gtid::{Gtid, GtidSet},
-    ledger::transaction_name,
+    ledger::{STATEMENT, transaction_name},
     position::{BinlogPosition, Flavour, Part, Skip},
     prepared::Prepared,
     start::FIRST,
@@ -189,14 +189,15 @@ impl Place {
 
     /// The server took back what came since so many rows of each table: these do not count.
     pub fn go_back_to_rows(&mut self, rows: &[u64]) {
-        for (number, count) in self.counts.iter_mut().enumerate() {
+        // items of statements are given at once, and cannot be taken back
+        for (number, count) in self.counts.iter_mut().enumerate().filter(|(_, count)| *count.table != *STATEMENT) {
             count.rows = rows.get(number).copied().unwrap_or(0);
         }
     }
 
     /// None of the rows that were read of the open transaction counts.
     pub fn forget_rows(&mut self) {
-        self.counts.clear();
+        self.counts.retain(|count| *count.table == *STATEMENT);
         if let Some(counted) = self.open.as_ref().and_then(|open| open.counted.clone()) {
             self.skip = Some(counted);
         }

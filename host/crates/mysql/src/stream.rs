@@ -466,12 +466,17 @@ impl Stream {
         self.give(item).await
     }
 
-    /// Sends a mark, behind what is held.
-    pub(super) async fn mark(&mut self, kind: MarkKind) -> Result<(), Halt> {
+    /// Sends what stands before a mark.
+    pub(super) async fn send_before_mark(&mut self) -> Result<(), Halt> {
         if self.holds_rows_of_group() {
             self.settle().await?;
         }
-        self.send_held().await?;
+        self.send_held().await
+    }
+
+    /// Sends a mark, behind what is held.
+    pub(super) async fn mark(&mut self, kind: MarkKind) -> Result<(), Halt> {
+        self.send_before_mark().await?;
         let offset = Offset::new(self.place.resume());
         self.give(Item::Mark(Mark { lane: self.lane.clone(), offset, kind })).await
     }

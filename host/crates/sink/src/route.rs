@@ -178,9 +178,11 @@ impl GivenNames {
     pub fn claim(&self, subject: &Subject<'_>, key: &str, name: &str) -> Claim<'_> {
         let Some(given) = self.by_key.get(key) else { return Claim::New };
         let first = Subject { table: &given.table, ..*subject };
-        // what is alike in what plugins chose is so because they want it
-        let chosen = self.template.has(Field::Destination) && (subject.chosen.is_some() || given.chosen);
-        if *given.name != *name || first.taken(&self.template, !chosen) != subject.taken(&self.template, !chosen) {
+        // what is alike in what plugins chose is so because they want it; not what stands beside it
+        let names = [Field::Database, Field::Schema, Field::Table].into_iter().any(|field| self.template.has(field));
+        let picked = self.template.has(Field::Destination) && (subject.chosen.is_some() || given.chosen);
+        let chosen = picked && !names;
+        if *given.name != *name || first.taken(&self.template, !picked) != subject.taken(&self.template, !picked) {
             return Claim::Meets(given);
         }
         if given.table == *subject.table || self.shared || chosen { Claim::Shared(given) } else { Claim::LeftOut(given) }

@@ -121,14 +121,14 @@ fn changes_of_schemas_are_told_where_the_source_logs_them_and_the_format_has_a_r
 #[test]
 fn avro_has_a_registry_and_an_envelope() {
     let given = kafka(
-        "{ type: avro, registry: { url: 'https://one:8081/, http://two/api', user: u, password: p, register: false }, subject: topic-record }",
+        "{ type: avro, registry: { url: 'https://one:8081/, https://two/api', user: u, password: p, register: false }, subject: topic-record }",
     );
     let registry = given.registry.as_deref().unwrap();
-    assert_eq!(registry.urls, ["https://one:8081", "http://two/api"]);
+    assert_eq!(registry.urls, ["https://one:8081", "https://two/api"]);
     assert_eq!(registry.login, RegistryLogin::Basic { user: "u".into(), password: Secret::new("p") });
     assert_eq!((registry.register, registry.subject), (false, Subject::TopicRecord));
     assert_eq!((given.envelope, given.values), (Envelope::Debezium, ValueModes::DEBEZIUM));
-    let flat = kafka("{ type: avro, envelope: flat, registry: { url: 'http://r', token: t } }");
+    let flat = kafka("{ type: avro, envelope: flat, registry: { url: 'https://r', token: t } }");
     assert_eq!((flat.envelope, flat.values), (Envelope::Flat, ValueModes::TYPED));
     assert_eq!(flat.registry.unwrap().login, RegistryLogin::Bearer(Secret::new("t")));
     for (sink, format, what) in [
@@ -140,6 +140,9 @@ fn avro_has_a_registry_and_an_envelope() {
         ("kafka", "{ type: avro, registry: { url: r } }", "not the address"),
         ("kafka", "{ type: avro, registry: { url: 'http://u:p@r' } }", "stands in logs"),
         ("kafka", "{ type: avro, registry: { url: 'http://r', user: u } }", "password is missing"),
+        ("kafka", "{ type: avro, registry: { url: 'https://a,http://r:81/x', user: u, password: p } }", "in plain text"),
+        ("kafka", "{ type: avro, registry: { url: 'http://r', token: t } }", "in plain text"),
+        ("kafka", "{ type: avro, registry: { url: 'https://a,http://r', ca_file: ca.pem } }", "not encrypted"),
         ("kafka", "{ type: avro, registry: { url: 'http://r', password: p } }", "account is missing"),
         ("kafka", "{ type: avro, registry: { url: 'http://r', user: u, password: p, token: t } }", "an account, too"),
         ("kafka", "{ type: avro, registry: { url: 'http://r', ca_file: ca.pem } }", "not encrypted"),

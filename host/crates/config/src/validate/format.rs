@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{
-        AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, FileRecords, Format,
+        AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, Field, FileRecords, Format,
         GeometryMode, KeyColumns, Keyless, LabelMode, PluginVersions, RecordFormat, SinkKind, TimeMode, ValueModes,
         raw::{
             RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
@@ -143,7 +143,7 @@ impl Check<'_> {
         match kind {
             SinkKind::File(file) => {
                 file.records = FileRecords::Csv;
-                if file.path.as_ref().is_some_and(|path| path.shared || path.template.gathers()) {
+                if file.path.as_ref().is_some_and(|path| path.shared || !path.template.has(Field::Table)) {
                     self.refuse(
                         format!("{path}.path"),
                         "tables would share a folder, and a CSV file holds the rows of one table",

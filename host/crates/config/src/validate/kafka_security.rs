@@ -107,7 +107,7 @@ impl Check<'_> {
 }
 
 /// The host of `host:port`, without brackets.
-fn host(broker: &str) -> &str {
+pub(super) fn host(broker: &str) -> &str {
     let broker = broker.trim();
     let host = match broker.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) => host,

@@ -6,6 +6,8 @@ use super::{
         raw::{RawRegistry, RawSubject},
     },
     check::Check,
+    kafka_security::host,
+    server::is_loopback,
 };
 
 impl Check<'_> {
@@ -35,7 +37,12 @@ impl Check<'_> {
                 self.refuse(format!("{path}.url"), what, remedy);
             }
         }
-        let secure = urls.iter().any(|url| url.starts_with("https://"));
+        let secure = urls.iter().all(|url| url.starts_with("https://"));
+        let clear =
+            |url: &&String| url.strip_prefix("http://").is_some_and(|rest| !is_loopback(host(rest.split('/').next().unwrap_or_default())));
+        if (raw.user.is_some() || raw.token.is_some()) && urls.iter().any(|url| clear(&url)) {
+            self.refuse(format!("{path}.url"), "the login would be sent in plain text", "write `https://`, or leave the login out");
+        }
         for (name, set) in [("ca_file", &raw.ca_file), ("cert_file", &raw.cert_file), ("key_file", &raw.key_file)] {
             if set.is_some() && !secure {
                 self.refuse(format!("{path}.{name}"), "the connection is not encrypted", "write `https://` in `url`, or leave this out");

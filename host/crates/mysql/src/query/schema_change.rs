@@ -15,6 +15,8 @@ use sluicegate_model::{
 
 /// What a statement did to a table.
 struct Told {
+    /// Its place among all that the statement names: which of them are captured may differ from start to start.
+    number: u32,
     name: TableName,
     effect: SchemaEffect,
     table: Option<Arc<Table>>,
@@ -39,6 +41,7 @@ impl Stream {
         let time_us = open.time_us.unwrap_or_else(|| i64::from(seconds) * 1_000_000);
         let transaction = Transaction { id: open.id.clone(), file: open.file.clone(), position: open.position, complete: true };
         let single = !open.begun && (told.is_empty() || !opens);
+        let delivered = open.part.as_ref().and_then(|part| part.rows.get(STATEMENT)).copied().unwrap_or_default();
         let event = Event { position: start, time_us, server_id, ..Event::default() };
         let text: Arc<str> = match changed {
             Some((logged, _)) if !told.is_empty() => logged.text(&self.server.collations).into(),
@@ -49,26 +52,28 @@ impl Stream {
         }
         let emptied =
             emptied.into_iter().map(|table| MarkKind::Truncate(Truncate { table, event: event.clone(), transaction: transaction.clone() }));
-        let statement = |number: usize| SchemaStatement {
-            text: text.clone(),
-            number: number as u32,
-            event: event.clone(),
-            transaction: transaction.clone(),
-        };
-        let changes = told.into_iter().enumerate().map(|(number, Told { name, effect, table })| {
+        let statement =
+            |number: u32| SchemaStatement { text: text.clone(), number, event: event.clone(), transaction: transaction.clone() };
+        let changes = told.into_iter().map(|Told { number, name, effect, table }| {
             MarkKind::Schema(SchemaChange { name, effect, table, statement: Some(Box::new(statement(number))) })
         });
         let marks: Vec<MarkKind> = emptied.chain(changes).collect();
         let last = marks.len().saturating_sub(1);
         for (at, mark) in marks.into_iter().enumerate() {
+            // with an offset before the statement: with the one behind it, a crash between the two would lose the statement
+            self.send_before_mark().await?;
+            let mut had = false;
             if let MarkKind::Schema(SchemaChange { statement: Some(statement), .. }) = &mark {
+                had = u64::from(statement.number) < delivered;
                 self.place.read_up_to(&STATEMENT.into(), u64::from(statement.number) + 1);
             }
             if at == last && single {
                 // only the last one ends the transaction: an end between them would give the others again
                 self.end_transaction();
             }
-            self.mark(mark).await?;
+            if !had {
+                self.mark(mark).await?;
+            }
         }
         Ok(())
     }
@@ -107,7 +112,7 @@ impl Stream {
             },
         };
         let mut told = Vec::new();
-        for (name, effect, after) in named {
+        for (number, (name, effect, after)) in (0..).zip(named) {
             let catalogue = &mut self.reader.catalogue;
             let concerns = match (name.table.is_empty(), &after) {
                 (true, _) => name.database.is_empty() || catalogue.may_capture_in(&name.database),
@@ -119,7 +124,7 @@ impl Stream {
                     Some(after) => catalogue.kept(after).await?,
                     None => None,
                 };
-                told.push(Told { name, effect, table });
+                told.push(Told { number, name, effect, table });
             }
         }
         Ok(told)
