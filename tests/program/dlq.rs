@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluicegate_guest_builder::repository;
 use sluicegate_harness::{
     database::Server,
@@ -137,17 +137,17 @@ fn letters_of_a_plugin_are_replayed_through_the_plugins_of_today_each_once_whate
             tried,
             format!("plugin `strict`: {letters} letters would be replayed: {letters} delivered, 0 set aside again, 0 passed over\n")
         );
-        assert!(files::list(&out, "s-replay").is_empty(), "a dry run delivers nothing");
+        assert!(files::list(&out, "s-replay-plugin.strict").is_empty(), "a dry run delivers nothing");
         for goal in [1, letters / 2] {
             let mut replay = host.spawn_with(&["dlq", "replay", "pipeline.yaml"]);
-            replay.wait_for("records", PATIENCE, |_| (files::count_so_far(&out, "s-replay") >= goal).then_some(()));
+            replay.wait_for("records", PATIENCE, |_| (files::count_so_far(&out, "s-replay-plugin.strict") >= goal).then_some(()));
             replay.kill9();
         }
         dlq(&host, &["replay"]);
         assert_eq!(dlq(&host, &["replay"]), "plugin `strict`: 0 letters replayed, 0 of them set aside again, 0 skipped by a policy\n");
         assert!(dlq(&host, &["list"]).contains("letters, 0 not replayed"));
         stop(process);
-        let replayed = files::records(&out, "s-replay");
+        let replayed = files::records(&out, "s-replay-plugin.strict");
         assert_eq!(replayed.len(), letters);
         let delivered = [files::records(&out, "s"), replayed].concat();
         assert_eq!(sorted(delivered), sorted(files::records(&all, "s")), "as if the plugin had never been there");
@@ -166,7 +166,7 @@ fn letters_of_a_plugin_are_replayed_through_the_plugins_of_today_each_once_whate
         stop(process);
         host.write_pipeline(&pipeline(&server, &database, "", FILES));
         dlq(&host, &["replay"]);
-        assert_eq!(files::records(&out, "s-replay").pop().expect("a record")["id"], 3000);
+        assert_eq!(files::records(&out, "s-replay-plugin.strict").pop().expect("a record")["id"], 3000);
     }
 }
 
@@ -195,7 +195,109 @@ fn rows_that_a_fail_closed_plugin_set_aside_pass_no_replay_without_it() {
     }
     host.write_pipeline(&pipeline(&server, &database, &strict.replace("cast: decimal", "mask: {}"), FILES));
     dlq(&host, &["replay"]);
-    assert_eq!(files::records(&out, "s-replay")[0]["amount"], "******");
+    assert_eq!(files::records(&out, "s-replay-plugin.strict")[0]["amount"], "******");
+}
+
+#[test]
+fn what_a_fail_closed_plugin_set_aside_stays_back_without_its_entry_until_it_is_released() {
+    let server = mariadb::shared();
+    let database = server.database("dlq_gone");
+    server.sql(&format!("CREATE TABLE {database}.orders (id INT PRIMARY KEY, amount VARCHAR(20))"));
+    let strict = STRICT.replace("name: strict", "name: strict, fail_closed: true");
+    let host = host(&pipeline(&server, &database, &strict, FILES));
+    let mut process = begin(&host);
+    server.sql(&format!("USE {database}; INSERT INTO orders VALUES (1, 'secret'), (2, '7')"));
+    let out = host.path("out");
+    process.wait_until("the row", PATIENCE, || files::count_so_far(&out, "s") == 1);
+    stop(process);
+    let other = strict.replace("name: strict, fail_closed: true", "name: other").replace("amount, cast: decimal", "id, cast: text");
+    let ways: [&[&str]; 4] =
+        [&["replay", "--plugin", "strict"], &["replay"], &["replay", "--dry-run"], &["replay", "--plugin", "strict", "--as-is"]];
+    for plugins in ["", &other, &STRICT.replace("amount, cast: decimal", "id, cast: text")] {
+        host.write_pipeline(&pipeline(&server, &database, plugins, FILES));
+        for arguments in ways {
+            let refused = run(&host, arguments);
+            let told = refused.stderr.contains("the plugin `strict`, which was `fail_closed` until now");
+            assert!(!refused.status.success() && told, "{plugins} {arguments:?}: {} {}", refused.stdout, refused.stderr);
+        }
+    }
+    // the checkpoint of the replay learns of the protection, and that it is given up
+    host.write_pipeline(&pipeline(&server, &database, &strict.replace("amount, cast: decimal", "id, cast: text"), FILES));
+    assert!(run(&host, &["replay"]).stderr.contains("would pass the plugin as it is"));
+    let released = host.run(&["checkpoint", "release", "pipeline.yaml", "--plugin", "strict"], PATIENCE);
+    assert!(released.status.success(), "{}", released.stderr);
+    assert!(files::list(&out, "s-replay-plugin.strict").is_empty());
+    host.write_pipeline(&pipeline(&server, &database, "", FILES));
+    dlq(&host, &["replay", "--plugin", "strict"]);
+    assert_eq!(files::records(&out, "s-replay-plugin.strict")[0]["amount"], "secret");
+}
+
+/// Writes letters of a row each; `passed` are the plugins that the row has passed.
+fn write_letters(host: &Sluicegate, file: &str, passed: &[Option<&str>]) {
+    let folder = host.path("sluicegate-state/dlq-dead-letters");
+    fs::create_dir_all(&folder).expect("a folder");
+    let letter = |(id, plugins): (usize, &Option<&str>)| {
+        let source = json!({ "file": "log", "position": 100 + id, "row": 0, "transaction": null, "server_id": 1, "time": null });
+        let letter = json!({
+            "stage": "x", "error": "none", "time": "2026-01-01T00:00:00Z", "source": source, "database": "shop", "schema": null,
+            "table": "orders", "operation": "insert", "plugins": plugins, "destination": null, "before": null,
+            "columns": [{ "name": "id", "type": "int64", "native": "int", "nullable": false, "key": true }], "after": { "id": id },
+        });
+        format!("{letter}\n")
+    };
+    fs::write(folder.join(file), passed.iter().enumerate().map(letter).collect::<String>()).expect("written");
+}
+
+fn generated(plugins: &str, sinks: &str) -> String {
+    let cache = repository().join("target/test-compiled");
+    format!("name: dlq\nsource: {{ type: generator, changes: 10 }}\nplugins: [{plugins}]\nsinks: [{sinks}]\ncache: {}\n", cache.display())
+}
+
+#[test]
+fn letters_of_a_sink_that_did_not_pass_what_is_fail_closed_now_are_not_replayed() {
+    let strict = STRICT.replace("name: strict", "name: strict, fail_closed: true");
+    let host = host(&generated(&strict, FILES));
+    let out = host.path("out");
+    write_letters(&host, "sink.file.ndjson", &[Some("strict@0.1.0+abc, other@1+d"), Some("strict@0.2.0+abd")]);
+    dlq(&host, &["replay"]);
+    assert_eq!(files::records(&out, "s-replay-sink.file").len(), 2);
+    for passed in [None, Some("other@1+d"), Some("strict2@1+d"), Some("other@strict+d")] {
+        write_letters(&host, "sink.file.ndjson", &[passed]);
+        for arguments in [&["replay"][..], &["replay", "--dry-run"], &["replay", "--sink", "file", "--to", "file"]] {
+            let refused = run(&host, arguments);
+            let told = "the row was set aside before the plugin `strict` was there, which is `fail_closed`";
+            assert!(!refused.status.success() && refused.stderr.contains(told), "{passed:?}: {} {}", refused.stdout, refused.stderr);
+        }
+    }
+    assert_eq!(files::records(&out, "s-replay-sink.file").len(), 2);
+    // as the remedy says
+    host.write_pipeline(&generated("", FILES));
+    dlq(&host, &["replay"]);
+    assert_eq!(files::records(&out, "s-replay-sink.file").len(), 3);
+}
+
+#[test]
+fn each_file_of_letters_goes_into_files_of_its_own_and_a_dry_run_tells_of_the_sinks_that_are_asked_for() {
+    let sinks =
+        "{ type: file, name: a, format: flat, folder: out, prefix: a }, { type: file, name: b, format: flat, folder: out, prefix: b }";
+    let host = host(&generated("", sinks));
+    let out = host.path("out");
+    for file in ["plugin.one.ndjson", "plugin.two.ndjson", "sink.a.ndjson"] {
+        write_letters(&host, file, &[None, None]);
+    }
+    let told = |letters: usize| {
+        let line = |of: &str| format!("{of}: {letters} letters would be replayed: {letters} delivered, 0 set aside again, 0 passed over\n");
+        ["plugin `one`", "plugin `two`", "sink `a`"].map(line).concat()
+    };
+    assert_eq!(dlq(&host, &["replay", "--to", "a", "--dry-run"]), told(2));
+    dlq(&host, &["replay", "--to", "a"]);
+    let counted =
+        |sink: &str| ["plugin.one", "plugin.two", "sink.a"].map(|letters| files::records(&out, &format!("{sink}-replay-{letters}")).len());
+    assert_eq!((counted("a"), counted("b")), ([2, 2, 2], [0, 0, 0]));
+    assert_eq!(dlq(&host, &["replay", "--to", "a", "--dry-run"]), told(0));
+    assert_eq!(dlq(&host, &["replay", "--to", "b", "--dry-run"]), told(2));
+    dlq(&host, &["replay", "--to", "b"]);
+    assert_eq!((counted("a"), counted("b")), ([2, 2, 2], [2, 2, 2]));
 }
 
 #[test]

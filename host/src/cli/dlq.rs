@@ -24,7 +24,8 @@ pub(super) enum DlqCommand {
     #[command(after_help = "\
 Letters of a plugin pass all plugins of today, and go to every sink. Letters of a sink are as the plugins made them, and go to that
 sink. Each is delivered once, whatever is killed: a replay goes on where the last one of the file ended, with the promise of each sink.
-What fails again is set aside again, behind the letters that are replayed. Files are written as PREFIX-replay-….
+What fails again is set aside again, behind the letters that are replayed. Files are written as PREFIX-replay-plugin.NAME-…
+or PREFIX-replay-sink.NAME-…. What a plugin hides that is `fail_closed` passes no replay.
 
 A replay may run beside the pipeline. A letter is as old as it is: rows may have changed since, and its change comes after theirs.")]
     Replay(Again),
@@ -76,7 +77,7 @@ pub(super) struct Again {
     /// Only to this sink
     #[arg(long, value_name = "SINK")]
     to: Option<String>,
-    /// Letters of a plugin as the source sent them, past all plugins: nothing is hidden
+    /// Letters of a plugin as the source sent them, past all plugins: nothing is hidden. Refused with one that is `fail_closed`
     #[arg(long, requires = "plugin")]
     as_is: bool,
     /// Only tell what would become of the letters

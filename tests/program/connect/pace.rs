@@ -65,6 +65,22 @@ fn c40_a_sink_takes_no_more_changes_a_second_than_its_settings_say_and_commits_m
 }
 
 #[test]
+fn c40_a_sink_that_rests_is_drained_at_a_stop_without_a_pause() {
+    // a batch is paid for with a minute
+    let text = "name: paced\nsource: { type: generator, seed: 3 }\nsinks:\n  \
+         - { type: file, name: t, format: flat, folder: out, prefix: t, bytes_per_second: 1KiB }\nlimits: { checkpoint_interval: 20ms }\n";
+    let host = Sluicegate::new(BINARY, text);
+    let mut process = host.spawn();
+    process.wait_until("records", PATIENCE, || files::count_so_far(&host.path("out"), "t") > 0);
+    process.sigterm();
+    let ended = process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    // what comes behind the batch at which it rested, too
+    let read: usize = files::records(&host.path("out"), "t").len();
+    assert!(ended.stderr.contains(&format!("\"changes\":{read}")), "{read}: {}", ended.stderr);
+}
+
+#[test]
 fn c40_no_more_rows_a_second_are_read_than_the_settings_say() {
     for server in shared() {
         let database = table(&server, "rate");

@@ -64,6 +64,8 @@ pub struct DeadLetterSource {
     pub file: PathBuf,
     /// The source that the changes came from.
     pub origin: Source,
+    /// Plugins that each of the changes has to have passed.
+    pub passed: Vec<String>,
 }
 
 /// The embedded generator of a small shop's changes.

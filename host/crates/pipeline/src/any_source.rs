@@ -38,7 +38,7 @@ impl AnySource {
             config::Source::SqlServer(settings) => Self::SqlServer(Box::new(SqlServer::new(settings.clone(), limits, status))),
             config::Source::DeadLetters(settings) => {
                 let origin = Self::new(&Pipeline { source: settings.origin.clone(), ..pipeline.clone() }, &status);
-                Self::Letters(Box::new(Letters::new(&settings.file, limits, status, origin.connector(), origin.capabilities())))
+                Self::Letters(Box::new(Letters::new(settings, limits, status, origin.connector(), origin.capabilities())))
             }
             config::Source::MySql(settings) => {
                 // two pipelines on one machine differ in their state file, so their server ids differ, too

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     gate::Gate,
     hub::{Next, Reader},
@@ -55,8 +57,10 @@ pub(super) struct Context {
     pub status: Arc<Status>,
     /// Time between two commits.
     pub interval: Duration,
-    /// How fast the sink takes changes at most.
+    /// How fast the sink takes changes at most, until the run stops.
     pub rate: Rate,
+    /// Cancelled when the run stops: what was read is delivered without a pause.
+    pub stop: CancellationToken,
 }
 
 pub(super) struct Delivery {
@@ -194,7 +198,7 @@ impl Delivery {
     /// How much longer nothing is taken, because the sink has a rate.
     fn rest(&mut self) -> Option<Duration> {
         let left = self.rests?.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || self.context.stop.is_cancelled() {
             self.rests = None;
         }
         self.rests.map(|_| left)

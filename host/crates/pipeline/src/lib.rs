@@ -247,6 +247,7 @@ pub async fn run_with_admin(
             status: status.clone(),
             interval: pipeline.limits.checkpoint_interval,
             rate: settings.rate,
+            stop: failed.clone(),
         };
         let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
         let (made, reason) = match opening::begin(&pipeline, settings, sink, start, encoder, *together).await? {

@@ -54,9 +54,22 @@ pub(super) fn close<'p>(treatments: &Treatments, plugins: impl IntoIterator<Item
 
 /// What is stored of the plugins that are `fail_closed`, in the checkpoint of a pipeline that may be running.
 pub(super) fn stored_of_closed(checkpoint: &std::path::Path) -> Result<Vec<StoredTreatment>> {
-    let all = Checkpoint::look_at_treatments(checkpoint)?;
+    only_closed(Checkpoint::look_at_treatments(checkpoint)?)
+}
+
+fn only_closed(all: Vec<StoredTreatment>) -> Result<Vec<StoredTreatment>> {
     let known = read(all.clone())?;
     Ok(all.into_iter().zip(known).filter(|(_, treatment)| treatment.closed_plugin().is_some()).map(|(stored, _)| stored).collect())
+}
+
+/// Stores what is known of the plugins that are `fail_closed` in place of all that a checkpoint knows of such plugins.
+pub(super) fn replace_closed(checkpoint: &Checkpoint, closed: &[StoredTreatment]) -> Result<()> {
+    let before = only_closed(checkpoint.treatments()?)?;
+    if before == closed {
+        return Ok(());
+    }
+    let gone = before.into_iter().map(|stored| StoredTreatment { columns: None, ..stored });
+    checkpoint.store_treatments(&gone.chain(closed.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// The plugins that are `fail_closed`, with the tables of the source of which they hold columns.

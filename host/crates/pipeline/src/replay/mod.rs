@@ -2,6 +2,7 @@
 //! the letters aside, its sinks are the pipeline's, and its checkpoint stands beside the pipeline's. So a replay that is killed goes
 //! on where it was, with the promise of each sink.
 
+mod closed;
 mod place;
 mod source;
 
@@ -14,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::source::Letters;
 use self::{
+    closed::Closed,
     place::{LANE, LetterPlace},
     source::Reading,
 };
-use crate::{prepare, run, status, treatments};
-use sluicegate_config::{DeadLetterSource, Delivery, Pipeline, SinkKind, Source, StartAt, WhenSlow};
+use crate::{blocking::blocking, prepare, run, status};
+use sluicegate_config::{DeadLetterSource, Delivery, Pipeline, Sink, SinkKind, Source, StartAt, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 pub use sluicegate_dead_letter::{Kind, Letter, LetterFile, Lines, files};
 use sluicegate_model::{Error, ErrorKind, Result};
@@ -50,15 +52,20 @@ pub struct Replayed {
 /// # Errors
 /// `State` when the replay's checkpoint cannot be read.
 pub fn replayed(pipeline: &Pipeline, letters: &LetterFile) -> Result<u64> {
+    let wanted = pipeline.sinks.iter().filter(|sink| letters.kind == Kind::Plugin || sink.name == letters.stage);
+    reached(pipeline, letters, wanted)
+}
+
+/// How far the sink of these has come that is least far.
+fn reached<'p>(pipeline: &Pipeline, letters: &LetterFile, sinks: impl Iterator<Item = &'p Sink>) -> Result<u64> {
     let state = state(pipeline, letters);
     if !state.exists() {
         return Ok(0);
     }
     let end = source::end_of(&letters.path)?;
     let progress = Checkpoint::look(&state, &pipeline.name)?;
-    let wanted = pipeline.sinks.iter().map(|sink| sink.name.as_str()).filter(|name| letters.kind == Kind::Plugin || *name == letters.stage);
-    let offsets = wanted.map(|name| {
-        let known = progress.iter().find(|(sink, _)| sink == name);
+    let offsets = sinks.map(|wanted| {
+        let known = progress.iter().find(|(sink, _)| *sink == wanted.name);
         let place = known.and_then(|(_, progress)| progress.frontier.get(LANE)).map(LetterPlace::of).transpose()?;
         Ok(place.filter(|place| place.file == end.file).map_or(0, |place| place.offset))
     });
@@ -77,7 +84,7 @@ fn state(pipeline: &Pipeline, letters: &LetterFile) -> PathBuf {
 ///
 /// # Errors
 /// `Config`: what is asked cannot be done with these letters.
-fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> Result<Pipeline> {
+fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay, closed: &Closed) -> Result<Pipeline> {
     let refused = |what: String, remedy: &str| Error::new(ErrorKind::Config, what).remedy(remedy);
     let mut sinks = pipeline.sinks.clone();
     let to = match letters.kind {
@@ -91,19 +98,17 @@ fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> Re
         }
     }
     let past_plugins = letters.kind == Kind::Sink || replay.as_is;
-    let closed = pipeline.plugins.iter().find(|plugin| plugin.fail_closed);
-    if let (Kind::Plugin, true, Some(plugin)) = (letters.kind, replay.as_is, closed) {
-        return Err(refused(
-            format!("the plugin `{}` is `fail_closed`: no row passes without it", plugin.name),
-            "leave --as-is out, so that the letters pass the plugins",
-        ));
-    }
+    closed.admit(pipeline, letters, replay)?;
+    let stem = letters.path.file_stem().unwrap_or_default().to_string_lossy();
     for sink in &mut sinks {
         sink.when_slow = WhenSlow::Hold;
         sink.start = Some(StartAt::Earliest);
         match &mut sink.kind {
-            // the pipeline's own files belong to its own progress
-            SinkKind::File(file) => file.prefix.push_str("-replay"),
+            // the pipeline's own files belong to its own progress, those of another file of letters to that of its replay
+            SinkKind::File(file) => {
+                file.prefix.push_str("-replay-");
+                file.prefix.push_str(&stem);
+            }
             SinkKind::Kafka(kafka) => {
                 if let Delivery::ExactlyOnce(transactions) = &mut kafka.delivery {
                     transactions.transactional_id.push_str("-replay-");
@@ -115,10 +120,12 @@ fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> Re
             SinkKind::Stdout => {}
         }
     }
-    let source = Source::DeadLetters(Box::new(DeadLetterSource { file: letters.path.clone(), origin: pipeline.source.clone() }));
+    // a plugin's letters pass the plugins of today; those of a sink have to have passed them
+    let passed = if letters.kind == Kind::Sink { closed.plugins.iter().cloned().collect() } else { Vec::new() };
+    let source = DeadLetterSource { file: letters.path.clone(), origin: pipeline.source.clone(), passed };
     Ok(Pipeline {
         file: None,
-        source,
+        source: Source::DeadLetters(Box::new(source)),
         sinks,
         plugins: if past_plugins { Vec::new() } else { pipeline.plugins.clone() },
         state: state(pipeline, letters),
@@ -133,16 +140,18 @@ fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> Re
 /// # Errors
 /// As of [`run`], and `Config` where what is asked cannot be done with these letters.
 pub async fn replay(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay, stop: CancellationToken) -> Result<Replayed> {
-    let replaying = pipeline_of(pipeline, letters, replay)?;
-    if !replaying.plugins.is_empty() && pipeline.state.exists() {
-        // what must not pass as it is does not in a replay either
-        let (state, name, own) = (pipeline.state.clone(), pipeline.name.clone(), replaying.state.clone());
-        crate::blocking::blocking("checkpoint", move || {
-            let closed = treatments::stored_of_closed(&state)?;
-            if closed.is_empty() { Ok(()) } else { Checkpoint::open(&own, &name)?.store_treatments(&closed) }
-        })
-        .await?;
-    }
+    let settling = {
+        let (pipeline, letters, replay) = (pipeline.clone(), letters.clone(), replay.clone());
+        move || {
+            let closed = Closed::of(&pipeline)?;
+            let replaying = pipeline_of(&pipeline, &letters, &replay, &closed)?;
+            if letters.kind == Kind::Plugin {
+                closed.store(&replaying.state, &replaying.name)?;
+            }
+            Ok(replaying)
+        }
+    };
+    let replaying = blocking("checkpoint", settling).await?;
     let status = status(&replaying);
     run(replaying, status.clone(), stop).await?;
     Ok(counted(&status))
@@ -165,26 +174,27 @@ fn counted(status: &Status) -> Replayed {
 /// # Errors
 /// What would stop the replay.
 pub fn rehearse(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> Result<(Replayed, u64)> {
-    let begin = replayed(pipeline, letters)?;
-    let replaying = pipeline_of(pipeline, letters, replay)?;
+    let closed = Closed::of(pipeline)?;
+    let replaying = pipeline_of(pipeline, letters, replay, &closed)?;
+    let begin = reached(pipeline, letters, replaying.sinks.iter())?;
     let scratch = Scratch(replaying.state.with_extension("rehearsal"));
     let status = status(&replaying);
     let dead_letters = Arc::new(DeadLetters::new(scratch.0.join("letters"), replaying.limits.dead_letter_bytes));
     let around = prepare::surroundings(&replaying, &status, &dead_letters);
-    if pipeline.state.exists() {
-        around.known.treatments().remember(treatments::read(treatments::stored_of_closed(&pipeline.state)?)?);
-        if !replaying.plugins.is_empty() {
-            treatments::admit(around.known.treatments(), &replaying.plugins)?;
-        }
-    }
+    closed.tell(around.known.treatments())?;
     let mut ready = prepare::ready(&Pipeline { workers: 1, ..replaying.clone() }, &around)?;
     if let Some(chain) = ready.chains.first() {
         prepare::note(chain, &ready.members, &status);
     }
+    let passed = match &replaying.source {
+        Source::DeadLetters(source) => source.passed.clone(),
+        _ => Vec::new(),
+    };
     let mut reading = Reading {
         lines: Lines::open(&letters.path, begin)?,
         next: None,
         end: source::end_of(&letters.path)?,
+        passed: passed.into(),
         limits: replaying.limits,
         number: 0,
     };

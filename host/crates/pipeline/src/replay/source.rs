@@ -5,8 +5,12 @@ use std::{path::Path, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::place::{InOneFile, LANE, LetterPlace};
+use super::{
+    closed,
+    place::{InOneFile, LANE, LetterPlace},
+};
 use crate::blocking::blocking;
+use sluicegate_config::DeadLetterSource;
 use sluicegate_dead_letter::{Letter, Line, Lines};
 use sluicegate_model::{
     Error, Result,
@@ -21,6 +25,8 @@ use sluicegate_status::Status;
 /// A file of letters.
 pub struct Letters {
     file: Arc<Path>,
+    /// Plugins that each letter has to have passed.
+    passed: Arc<[String]>,
     limits: Limits,
     status: Arc<Status>,
     /// What the source of the changes is called.
@@ -31,9 +37,16 @@ pub struct Letters {
 }
 
 impl Letters {
-    pub(crate) fn new(file: &Path, limits: Limits, status: Arc<Status>, connector: &'static str, capabilities: Capabilities) -> Self {
+    pub(crate) fn new(
+        settings: &DeadLetterSource,
+        limits: Limits,
+        status: Arc<Status>,
+        connector: &'static str,
+        capabilities: Capabilities,
+    ) -> Self {
         let end = LetterPlace { file: String::new(), offset: 0 };
-        Self { file: file.into(), limits, status, connector, capabilities, end }
+        let (file, passed) = (settings.file.as_path().into(), settings.passed.as_slice().into());
+        Self { file, passed, limits, status, connector, capabilities, end }
     }
 
     pub(crate) fn connector(&self) -> &'static str {
@@ -70,8 +83,14 @@ impl Source for Letters {
         let begin = places.into_iter().map(|place| place.offset).min().unwrap_or_default();
         self.status.source.connect();
         out.begin();
-        let mut reading =
-            Some(Reading { lines: Lines::open(&self.file, begin)?, next: None, end: self.end.clone(), limits: self.limits, number: 0 });
+        let mut reading = Some(Reading {
+            lines: Lines::open(&self.file, begin)?,
+            next: None,
+            end: self.end.clone(),
+            passed: self.passed.clone(),
+            limits: self.limits,
+            number: 0,
+        });
         while let Some(mut reader) = reading.take() {
             let (reader, batch) = blocking("letters", move || reader.batch().map(|batch| (reader, batch))).await?;
             let Some(batch) = batch else { break };
@@ -109,6 +128,8 @@ pub(super) struct Reading {
     /// A letter that did not go into the batch before.
     pub next: Option<(Line, Letter, Arc<Table>)>,
     pub end: LetterPlace,
+    /// Plugins that each letter has to have passed.
+    pub passed: Arc<[String]>,
     pub limits: Limits,
     /// Changes so far.
     pub number: u64,
@@ -128,6 +149,7 @@ impl Reading {
                     Some(line) => {
                         let near = |error: Error| error.context(format_args!("the letter at byte {}", line.begin));
                         let letter = Letter::read(&line.text).map_err(near)?;
+                        closed::has_passed(&letter, &self.passed).map_err(near)?;
                         let table = Arc::new(letter.described().map_err(near)?);
                         (line, letter, table)
                     }
