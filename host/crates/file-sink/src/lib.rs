@@ -347,10 +347,9 @@ impl Sink for FileSink {
 
     fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
         let state = self.streams.flush()?;
-        if self.streams.retires()
-            && let Some(paths) = &mut self.paths
-        {
-            paths.forget();
+        let retired = self.streams.take_retired();
+        if let Some(paths) = &mut self.paths {
+            paths.forget(&retired);
         }
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
     }

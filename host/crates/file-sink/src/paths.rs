@@ -61,22 +61,33 @@ impl Paths {
         if !is_folder(&folder) {
             return if chosen.is_some() { Ok(None) } else { Err(bad_folder(&name)) };
         }
-        let key = if self.ignores_case { folder.to_lowercase() } else { folder.clone() };
+        let key = self.key(&folder);
         let folder: Arc<str> = folder.into();
         match self.given.claim(&subject, &key, &folder) {
             Claim::Shared(_) => {}
             Claim::LeftOut(given) => return Err(self.left_out(given, &name)),
             Claim::Meets(given) => return Err(self.meets(given, &subject, &folder)),
-            Claim::New => self.given.give(&subject, key.into(), folder.clone()),
+            Claim::New => self.given.give(&subject, key, folder.clone()),
         }
         self.recent.note(table, chosen, variant, folder.clone())?;
         Ok(Some(folder))
     }
 
-    /// Forgets what only says that a folder is given, where there are new ones for ever: those of today are noted again.
-    pub(super) fn forget(&mut self) {
-        self.given.clear();
+    /// Forgets which tables these folders were given to: the sink has forgotten the folders.
+    pub(super) fn forget(&mut self, folders: &[String]) {
+        if folders.is_empty() {
+            return;
+        }
+        for folder in folders {
+            self.given.forget(&self.key(folder));
+        }
+        // they are claimed anew, if need be
         self.recent.clear();
+    }
+
+    /// Folders of the same key cannot stand side by side.
+    fn key(&self, folder: &str) -> Box<str> {
+        if self.ignores_case { folder.to_lowercase().into() } else { folder.into() }
     }
 
     fn filled(&self, subject: &Subject<'_>, case: NameCase) -> String {

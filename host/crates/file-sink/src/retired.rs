@@ -29,7 +29,7 @@ pub(super) fn next_number(of: &Path, naming: &Naming) -> Result<Option<u64>> {
     })
 }
 
-/// Notes, durably, which number the next file has.
+/// Notes, durably, which number the next file has. A folder that was removed with its files needs no note: it begins anew.
 pub(super) fn note(of: &Path, naming: &Naming, number: u64) -> Result<()> {
     let path = path(of, naming);
     let new = path.with_extension("next-new");
@@ -42,5 +42,8 @@ pub(super) fn note(of: &Path, naming: &Naming, number: u64) -> Result<()> {
         fs::rename(&new, &path)?;
         folder::sync(of)
     };
-    write().map_err(|e| fault(&new, "the file cannot be written", e))
+    match write() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && matches!(of.try_exists(), Ok(false)) => Ok(()),
+        other => other.map_err(|e| fault(&new, "the file cannot be written", e)),
+    }
 }

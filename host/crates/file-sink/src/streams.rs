@@ -43,6 +43,8 @@ pub(super) struct Streams {
     hidden_since: Option<Instant>,
     /// Whether streams are forgotten that nothing was written to for long, because new ones come with the time.
     retires: bool,
+    /// The folders of those that were forgotten since [`Self::take_retired`].
+    retired: Vec<String>,
     /// `writes` at the last flush.
     flushed: u64,
 }
@@ -62,6 +64,7 @@ impl Streams {
             writes: 0,
             hidden_since: None,
             retires,
+            retired: Vec::new(),
             flushed: 0,
         };
         for (destination, start) in &recovered.destinations {
@@ -104,9 +107,9 @@ impl Streams {
         Ok(Some(self.add(destination, &start)))
     }
 
-    /// Whether streams are forgotten after a while.
-    pub fn retires(&self) -> bool {
-        self.retires
+    /// The folders of the streams that were forgotten since the last call.
+    pub fn take_retired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.retired)
     }
 
     /// Completes the files of the streams that were written to longest ago, and forgets them, so that there is room for as many new ones.
@@ -130,6 +133,7 @@ impl Streams {
             if stream.recorded {
                 retired::note(&self.layout.folder(&stream.destination), &self.layout.naming, stream.number)?;
             }
+            self.retired.push(stream.destination.clone());
         }
         let mut number = 0;
         self.list.retain(|_| {

@@ -42,7 +42,7 @@ pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};
 pub use json_format::JsonFormat;
-pub use parquet::{ParquetFile, ParquetFormat, ParquetRows, ParquetTable};
+pub use parquet::{ParquetFault, ParquetFile, ParquetFormat, ParquetRows, ParquetTable};
 pub use partition_key::PartitionKey;
 
 use sluicegate_model::change::Operation;

@@ -131,6 +131,11 @@ impl Connector {
         self.waiting(self.wait, doing, answer).await
     }
 
+    /// The account that it connects with.
+    pub fn user(&self) -> &str {
+        self.access.user()
+    }
+
     /// The same for a query that looks at every table.
     pub async fn within_catalogue<T>(&self, answer: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
         self.waiting(self.wait.max(CATALOGUE_TIME), "query the catalogue of", answer).await

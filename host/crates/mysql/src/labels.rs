@@ -10,8 +10,39 @@ use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
 const WIDE: [&str; 5] = ["utf8mb4", "utf16", "utf16le", "utf32", "gb18030"];
 /// Labels that one statement asks for.
 const ASKED: usize = 200;
-/// The servers' errors for a table and for a column that is not there.
-const GONE: [u16; 2] = [1146, 1054];
+/// What is said of labels that cannot be asked for.
+const SHOWN_ONLY: &str = "this server cannot be asked for the column's labels as they are, but only as its catalogue shows them: in them a \
+     `?` may stand for a character beyond U+FFFF, as for an emoji";
+
+/// What a server's refusal of the question means.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The table or the column is not there.
+    Gone,
+    /// The account may not read the table, or the column.
+    Forbidden,
+    /// The server knows no recursive queries: MySQL 5.7.
+    Unknown,
+    Other,
+}
+
+fn refusal(code: u16) -> Refusal {
+    match code {
+        1146 | 1054 => Refusal::Gone,
+        1142 | 1143 => Refusal::Forbidden,
+        1064 => Refusal::Unknown,
+        _ => Refusal::Other,
+    }
+}
+
+fn forbidden(table: &TableName, column: &str, user: &str) -> Error {
+    let what = format!("the labels of column `{column}` of table {table} cannot be read: a `?` in one may stand for another character");
+    Error::new(ErrorKind::Precheck, what).remedy(format!(
+        "Let the account read the table: GRANT SELECT ON {}.{} TO '{user}'@'…'. No row of it is read for that.",
+        quoted(&table.database),
+        quoted(&table.table),
+    ))
+}
 
 /// Puts the labels that the catalogue cannot show into the columns that it has of a table. Where the table is another one by now, they
 /// stay as they are: then the catalogue's answer does not hold either.
@@ -25,11 +56,21 @@ pub(super) async fn complete(connector: &Connector, conn: &mut Conn, table: &Tab
             let query = question(table, &column.name, places.iter().map(|at| number(*at, is_set)));
             let answer = async {
                 match conn.query::<Row, _>(query).await {
-                    Err(mysql_async::Error::Server(error)) if GONE.contains(&error.code) => Ok(Vec::new()),
-                    other => other,
+                    Err(mysql_async::Error::Server(error)) if refusal(error.code) != Refusal::Other => Ok(Err(error)),
+                    other => other.map(Ok),
                 }
             };
-            let answers = connector.within("query", answer).await?;
+            let answers = match connector.within("query", answer).await? {
+                Ok(answers) => answers,
+                Err(error) => match refusal(error.code) {
+                    Refusal::Forbidden => return Err(forbidden(table, &column.name, connector.user()).caused_by(error)),
+                    Refusal::Unknown => {
+                        tracing::warn!(%table, column = %column.name, "{SHOWN_ONLY}");
+                        break;
+                    }
+                    Refusal::Gone | Refusal::Other => Vec::new(),
+                },
+            };
             let unusable = |_| Error::new(ErrorKind::Source, format!("the server gave labels of {table} that cannot be read"));
             let answers = answers.into_iter().map(|row| mysql_async::from_row_opt(row).map_err(unusable));
             let answers: Vec<(u64, String)> = answers.collect::<Result<_>>()?;
@@ -99,5 +140,13 @@ mod tests {
         assert!(!is_doubtful(&column("varchar", "varchar(9) /* ? */", "utf8mb4")));
         assert_eq!((number(0, false), number(2, false), number(0, true), number(63, true)), (1, 3, 1, 1 << 63));
         assert_eq!(shown("a😀é日"), "a?é日");
+    }
+
+    #[test]
+    fn a_refused_question_ends_the_start_only_where_the_labels_could_be_had_with_a_grant() {
+        let all = [1146, 1054, 1142, 1143, 1064, 1205].map(refusal);
+        use Refusal::{Forbidden, Gone, Other, Unknown};
+        assert_eq!(all, [Gone, Gone, Forbidden, Forbidden, Unknown, Other]);
+        insta::assert_snapshot!(forbidden(&TableName::new("shop", "or`ders"), "mood", "cdc"), @"");
     }
 }

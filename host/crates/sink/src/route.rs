@@ -148,7 +148,7 @@ pub enum Claim<'a> {
     Meets(&'a Given),
 }
 
-/// Every name that a template has given. None is forgotten, or tables could meet in one.
+/// Every name that a template has given. None that is in use may be forgotten, or tables could meet in one.
 #[derive(Debug)]
 pub struct GivenNames {
     template: Template,
@@ -188,9 +188,9 @@ impl GivenNames {
         if given.table == *subject.table || self.shared || chosen { Claim::Shared(given) } else { Claim::LeftOut(given) }
     }
 
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.by_key.clear();
+    /// Forgets the name of a key, which nothing has any more.
+    pub fn forget(&mut self, key: &str) {
+        self.by_key.remove(key);
     }
 
     /// Notes that a table has a name.

@@ -129,7 +129,9 @@ impl Source for SqlServer {
             of_databases.entry(lane.name.database.clone()).or_default().push(lane);
         }
         out.begin();
-        let shared = Shared::new(&self.settings, of_databases.keys().map(|name| name.as_str().into()));
+        // a database that was removed from the settings has nothing to read
+        let working = self.names.iter().filter(|name| of_databases.contains_key(*name));
+        let shared = Shared::new(&self.settings, working.map(|name| name.as_str().into()));
         let mut schedules = JoinSet::new();
         for (at, connector) in self.connectors.into_iter().enumerate() {
             let visitor = Visitor {

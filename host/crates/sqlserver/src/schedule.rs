@@ -50,8 +50,8 @@ pub(super) struct Schedule {
     database: Option<Arc<str>>,
     /// Tables that match and are not tracked, of which that was said.
     untracked: HashSet<TableName>,
-    /// The version of the last look, that of an earlier run included.
-    seen: i64,
+    /// The version of the last look, that of an earlier run included; `None`: there was none.
+    seen: Option<i64>,
     /// The version up to which everything is read in a run that ends once it is drained.
     goal: Option<i64>,
     /// How many of its tables are being read or wait for it, by schema.
@@ -85,7 +85,7 @@ struct Look {
 
 impl Schedule {
     pub(super) fn new(visitor: Arc<Visitor>, lanes: Vec<TrackedLane>, stop: CancellationToken) -> Self {
-        let seen = lanes.iter().map(|lane| lane.place.version).max().unwrap_or_default();
+        let seen = lanes.iter().map(|lane| lane.place.version).max();
         let idle = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
         Self {
             visitor,
@@ -252,7 +252,7 @@ impl Schedule {
         }
         self.database.get_or_insert_with(|| look.facts.database.as_str().into());
         self.begin_new(&look).await?;
-        self.seen = look.current;
+        self.seen = Some(look.current);
         let listed: BTreeMap<&TableName, &Listed> = look.listed.iter().map(|listed| (&listed.name, listed)).collect();
         let waiting: HashSet<TableName> = self.ready.iter().cloned().collect();
         let (mut ready, mut quiet, mut gone) = (Vec::new(), Vec::new(), Vec::new());
@@ -400,8 +400,8 @@ impl Schedule {
                 // what was cleaned up of the rest is missed, and told to be
                 TrackedStart::After(version) => CtPlace::behind(identity, version.max(begin)),
                 // it is tracked since the last look, when everything of it was new
-                TrackedStart::Now if begin >= self.seen => CtPlace::behind(identity, begin),
-                // it was there, under another name or without an entry: what the server still has may be new
+                TrackedStart::Now if self.seen.is_some_and(|seen| begin >= seen) => CtPlace::behind(identity, begin),
+                // it was there, under another name, without an entry or in a database without one: what the server still has may be new
                 TrackedStart::Now => CtPlace::behind(identity, minimum.unwrap_or(begin)),
             };
             tracing::info!(table = %listed.name, "a table was found");

@@ -84,6 +84,15 @@ fn csv_is_for_files() {
 }
 
 #[test]
+fn parquet_has_no_template_of_folders() {
+    let text = "{ type: file, folder: out, format: parquet }";
+    let SinkKind::File(file) = loaded(&sink(text)).unwrap().sinks[0].kind.clone() else { panic!("not a file sink") };
+    assert_eq!(file.records, FileRecords::Parquet);
+    refused("type: file, folder: out, path: '{database}/{table}'", "parquet", "each table has a folder of its own with Parquet");
+    refused("type: file, folder: out, path: all, shared_path: allow, name_case: lower", "parquet", "`shared_path` and `name_case` with it");
+}
+
+#[test]
 fn deletes_of_bare_rows_have_to_be_possible_in_the_sink() {
     assert_eq!(of_sink("type: stdout", "debezium-flattened").unwrap().deletes, Deletes::Rewrite);
     refused(

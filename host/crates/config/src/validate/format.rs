@@ -172,6 +172,13 @@ impl Check<'_> {
         match kind {
             SinkKind::File(file) => {
                 file.records = FileRecords::Parquet;
+                if file.path.is_some() {
+                    self.refuse(
+                        format!("{path}.path"),
+                        "each table has a folder of its own with Parquet",
+                        "remove it, and `shared_path` and `name_case` with it; or use another format",
+                    );
+                }
                 let every = *file.roll.every.get_or_insert(PARQUET_EVERY);
                 if every > LONGEST_PARQUET {
                     self.refuse(

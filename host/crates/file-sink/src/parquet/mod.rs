@@ -65,6 +65,7 @@ impl Resume for ParquetResume {
             most_open: limits.open_files,
             parts,
             streams: Vec::new(),
+            gathered: 0,
             by_folder: HashMap::new(),
             routes: Vec::new(),
             since: None,
@@ -84,6 +85,8 @@ struct ParquetSink {
     most_open: usize,
     parts: Parts,
     streams: Vec<Stream>,
+    /// Bytes of rows in memory, of all streams.
+    gathered: usize,
     by_folder: HashMap<String, usize>,
     /// Where the tables of the batch at hand go.
     routes: Vec<Route>,
@@ -168,33 +171,32 @@ impl ParquetSink {
     fn push(&mut self, number: usize, batch: &Batch, change: &Change) -> Result<()> {
         let table = &batch.tables.get(change.table as usize).ok_or_else(dangling)?.table;
         self.follow(number, table)?;
+        let before = self.streams[number].bytes();
         self.streams[number].push(batch, change)?;
-        self.settle(number)
+        self.settle(number, before)
     }
 
     /// A version of a table has files of its own.
     fn follow(&mut self, number: usize, table: &Arc<Table>) -> Result<()> {
         if !self.streams[number].is_of(table) {
-            self.streams[number].end(&mut self.parts, &self.settings)?;
+            self.end(number)?;
             self.streams[number].follow(table, self.versions)?;
         }
         Ok(())
     }
 
-    /// Writes rows out where there are too many in memory.
-    fn settle(&mut self, number: usize) -> Result<()> {
+    /// Writes rows out where there are too many in memory. `before`: how many bytes of them the stream had.
+    fn settle(&mut self, number: usize, before: usize) -> Result<()> {
         self.since.get_or_insert_with(Instant::now);
         self.writes += 1;
         self.streams[number].used = self.writes;
+        self.gathered += self.streams[number].bytes() - before;
         if self.streams[number].is_full() {
             self.write_out(number)?;
         }
-        // the sum costs as much as a row: not for each
-        if self.writes.is_multiple_of(256) {
-            while self.streams.iter().map(Stream::bytes).sum::<usize>() > PARQUET_BYTES {
-                let Some(largest) = (0..self.streams.len()).max_by_key(|number| self.streams[*number].bytes()) else { break };
-                self.write_out(largest)?;
-            }
+        while self.gathered > PARQUET_BYTES {
+            let Some(largest) = (0..self.streams.len()).max_by_key(|number| self.streams[*number].bytes()) else { break };
+            self.write_out(largest)?;
         }
         Ok(())
     }
@@ -203,14 +205,21 @@ impl ParquetSink {
         if !self.streams[number].is_open() && self.streams.iter().filter(|stream| stream.is_open()).count() >= self.most_open {
             let open = (0..self.streams.len()).filter(|number| self.streams[*number].is_open());
             if let Some(oldest) = open.min_by_key(|number| self.streams[*number].used) {
-                self.streams[oldest].end(&mut self.parts, &self.settings)?;
+                self.end(oldest)?;
             }
         }
+        self.gathered -= self.streams[number].bytes();
         self.streams[number].write_out(&mut self.parts, &self.settings)?;
         if self.streams[number].file_bytes() >= self.settings.roll.bytes {
-            self.streams[number].end(&mut self.parts, &self.settings)?;
+            self.end(number)?;
         }
         Ok(())
+    }
+
+    /// Writes a stream's rows out, and ends its file.
+    fn end(&mut self, number: usize) -> Result<()> {
+        self.gathered -= self.streams[number].bytes();
+        self.streams[number].end(&mut self.parts, &self.settings)
     }
 }
 
@@ -236,9 +245,10 @@ impl Sink for ParquetSink {
                 .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
         })?;
         self.follow(stream, &truncate.table)?;
+        let before = self.streams[stream].bytes();
         self.streams[stream].push_truncate(truncate);
         self.numbers.count(1, 0);
-        self.settle(stream)
+        self.settle(stream, before)
     }
 
     fn is_ripe(&self) -> bool {
@@ -246,9 +256,7 @@ impl Sink for ParquetSink {
     }
 
     fn commit(&mut self, _progress: &Frontier) -> Result<SinkState> {
-        for stream in &mut self.streams {
-            stream.end(&mut self.parts, &self.settings)?;
-        }
+        (0..self.streams.len()).try_for_each(|number| self.end(number))?;
         self.since = None;
         let state: State = self.parts.commit()?;
         serde_json::to_string(&state).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))

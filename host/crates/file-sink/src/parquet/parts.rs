@@ -43,6 +43,13 @@ pub(super) struct Part {
     number: u64,
 }
 
+impl Part {
+    /// Its number in the hidden folder.
+    fn made(&self) -> Option<u64> {
+        self.part.parse().ok()
+    }
+}
+
 /// The hidden folder of files that are written.
 pub(super) struct Parts {
     root: Root,
@@ -53,6 +60,7 @@ pub(super) struct Parts {
     ended: Vec<Part>,
     /// Ended with it.
     committed: Vec<Part>,
+    /// The number of the last file in the hidden folder. Never that of a file that a stored checkpoint may name.
     made: u64,
     _lock: Lock,
 }
@@ -94,9 +102,10 @@ fn parse(text: &str, settings: &Settings) -> Result<State> {
         let what = format!("the sink's files had the prefix `{}`", state.parquet);
         return Err(Error::new(ErrorKind::State, what).remedy("set `prefix` back, or give the sink another `name` and a `start`"));
     }
-    let names = |part: &Part| is_folder(&part.folder) && !part.part.is_empty() && part.part.bytes().all(|b| b.is_ascii_digit());
     // half of all numbers: whatever is counted on from there stays one
     let counts = |number: &u64| *number <= u64::MAX / 2;
+    let digits = |part: &Part| part.part.bytes().all(|b| b.is_ascii_digit());
+    let names = |part: &Part| is_folder(&part.folder) && digits(part) && part.made().as_ref().is_some_and(counts);
     let sound = state.next.iter().all(|(folder, number)| is_folder(folder) && counts(number))
         && state.ended.iter().all(|part| names(part) && counts(&part.number));
     if sound { Ok(state) } else { Err(bad()) }
@@ -115,7 +124,9 @@ impl Parts {
         folder::make(&hidden).map_err(|e| fault(&hidden, "the folder cannot be made", e))?;
         let opened = Root::open(root, &naming)?;
         let (next, committed) = state.map(|state| (state.next, state.ended)).unwrap_or_default();
-        let mut parts = Self { root: opened, naming, hidden, next, ended: Vec::new(), committed, made: 0, _lock: lock };
+        // the checkpoint names these until the next one is stored: another file of such a name would be taken for it
+        let made = committed.iter().filter_map(Part::made).max().unwrap_or_default();
+        let mut parts = Self { root: opened, naming, hidden, next, ended: Vec::new(), committed, made, _lock: lock };
         parts.publish()?;
         let unreadable = |e| fault(&parts.hidden, "the folder cannot be read", e);
         for entry in fs::read_dir(&parts.hidden).map_err(unreadable)? {
@@ -130,6 +141,11 @@ impl Parts {
         self.root.path().join(&part.folder).join(self.naming.file(part.number))
     }
 
+    /// Where a file is written.
+    pub fn path(&self, part: &Part) -> PathBuf {
+        self.hidden.join(&part.part)
+    }
+
     /// A new file, which gets the next number of its folder.
     pub fn make(&mut self, folder: &str) -> Result<(File, Part)> {
         self.root.check()?;
@@ -142,14 +158,14 @@ impl Parts {
         if target.try_exists().map_err(|e| fault(&target, "it cannot be told whether the file is there", e))? {
             return Err(taken(&target));
         }
-        let path = self.hidden.join(&part.part);
+        let path = self.path(&part);
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         Ok((file.map_err(|e| fault(&path, "the file cannot be made", e))?, part))
     }
 
     /// A file was ended: it is made durable, and waits for the next commit.
     pub fn end(&mut self, file: &File, part: Part) -> Result<()> {
-        file.sync_all().map_err(|e| fault(&self.hidden.join(&part.part), "the file cannot be synced", e))?;
+        file.sync_all().map_err(|e| fault(&self.path(&part), "the file cannot be synced", e))?;
         self.ended.push(part);
         Ok(())
     }
@@ -169,7 +185,7 @@ impl Parts {
     pub fn publish(&mut self) -> Result<()> {
         let mut folders: Vec<PathBuf> = Vec::new();
         for part in std::mem::take(&mut self.committed) {
-            let (from, to) = (self.hidden.join(&part.part), self.target(&part));
+            let (from, to) = (self.path(&part), self.target(&part));
             let there = |path: &Path| path.try_exists().map_err(|e| fault(path, "it cannot be told whether the file is there", e));
             if !there(&from)? {
                 // renamed before a crash; it may have been taken away since

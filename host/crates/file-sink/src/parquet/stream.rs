@@ -1,12 +1,15 @@
 //! The files of one table in one folder.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
-use super::parts::{Part, Parts};
+use super::{
+    super::fault,
+    parts::{Part, Parts},
+};
 use sluicegate_config::FileSink as Settings;
-use sluicegate_format::{ParquetFile, ParquetRows, ParquetTable};
+use sluicegate_format::{ParquetFault, ParquetFile, ParquetRows, ParquetTable};
 use sluicegate_model::{
-    Result,
+    Error, ErrorKind, Result,
     change::{Batch, Change, Table, Truncate},
 };
 
@@ -77,22 +80,34 @@ impl Stream {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let (file, _) = match &mut self.file {
+        let (file, part) = match &mut self.file {
             Some(open) => open,
             None => {
                 let (file, part) = parts.make(&self.folder)?;
-                self.file.insert((ParquetFile::begin(file, &self.table, settings.zstd)?, part))
+                let file = ParquetFile::begin(file, &self.table, settings.zstd).map_err(|e| unwritten(&parts.path(&part), e))?;
+                self.file.insert((file, part))
             }
         };
-        file.write(&self.table, &mut self.rows)
+        file.write(&self.table, &mut self.rows).map_err(|e| unwritten(&parts.path(part), e))
     }
 
     /// Ends the file, if there is anything for it.
     pub fn end(&mut self, parts: &mut Parts, settings: &Settings) -> Result<()> {
         self.write_out(parts, settings)?;
         match self.file.take() {
-            Some((file, part)) => parts.end(&file.end()?, part),
+            Some((file, part)) => parts.end(&file.end().map_err(|e| unwritten(&parts.path(&part), e))?, part),
             None => Ok(()),
         }
+    }
+}
+
+/// The error of a file that cannot be written. What the file system says decides the remedy.
+fn unwritten(path: &Path, error: ParquetFault) -> Error {
+    const WHAT: &str = "the file cannot be written";
+    match error {
+        ParquetFault::Io(error) => fault(path, WHAT, error),
+        ParquetFault::Library(error) => Error::new(ErrorKind::Internal, format!("{}: {WHAT}", path.display()))
+            .caused_by(error)
+            .remedy("this is a fault of this program: please report it with the log"),
     }
 }

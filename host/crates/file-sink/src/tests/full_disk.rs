@@ -44,6 +44,21 @@ fn fill(settings: &Settings) -> (Error, Option<String>, i64) {
     (error, state, next)
 }
 
+/// A Parquet file that grows past the limit.
+fn fill_parquet(folder: &Path) {
+    let settings = super::parquet::settings_of(&folder.join("parquet"), 1 << 20);
+    let mut sink = super::parquet::open_parquet(&settings, None).unwrap();
+    let mut seed = 1_u32;
+    let mut letter = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'!' + (seed >> 24) as u8 % 90)
+    };
+    let note: String = (0..1 << 20).map(|_| letter()).collect();
+    let error = sink.write(&inserts(0, 0..1, &note)).and_then(|()| sink.commit(&Frontier::default())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Sink);
+    insta::assert_snapshot!(text(&settings, &error), @"");
+}
+
 /// Does nothing where the account may not mount.
 fn fill_a_mounted_disk(zstd: Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
@@ -105,6 +120,7 @@ fn child_whose_files_are_limited() {
     let folder = Path::new(&folder);
     let (error, state, next) = fill(&settings(folder, 1 << 20, folder.ends_with("packed").then_some(1)));
     assert!(error.to_string().contains("os error 27"), "{error}");
+    fill_parquet(folder);
     fs::write(folder.join("left"), format!("{next}\n{}", state.unwrap())).unwrap();
 }
 

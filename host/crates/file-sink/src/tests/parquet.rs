@@ -6,13 +6,16 @@ use ::parquet::{
 };
 
 use super::*;
-use sluicegate_model::change::{ColumnInfo, TableName};
+use sluicegate_model::{
+    change::{ColumnInfo, TableName},
+    limits::PARQUET_BYTES,
+};
 
-fn settings_of(folder: &Path, roll: u64) -> Settings {
+pub(super) fn settings_of(folder: &Path, roll: u64) -> Settings {
     Settings { records: FileRecords::Parquet, ..settings(folder, roll, None) }
 }
 
-fn open_parquet(settings: &Settings, state: Option<&str>) -> Result<Box<dyn Sink>> {
+pub(super) fn open_parquet(settings: &Settings, state: Option<&str>) -> Result<Box<dyn Sink>> {
     let letters = Arc::new(DeadLetters::new(settings.folder.with_extension("dead"), 1 << 20));
     let encoder = JsonFormat::new(RecordFormat::Flat, "shop", "mysql").encoder();
     let policy = Policy::new("files", OnError::Stop, letters);
@@ -77,6 +80,55 @@ fn files_appear_when_the_checkpoint_names_them() {
     let error = sink.commit(&Frontier::default()).unwrap_err();
     insta::assert_snapshot!(text(&settings, &error), @"/out/shop.orders/orders-00000002.parquet is there already, but the checkpoint knows nothing of it: entity already exists
   remedy: move the files of an earlier run away, set another `folder` or `prefix`, or put that run's checkpoint back");
+}
+
+#[test]
+fn a_file_of_a_run_that_was_killed_is_not_taken_for_one_that_the_checkpoint_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_of(folder.path(), 1 << 20);
+    let mut sink = open_parquet(&settings, None).unwrap();
+    sink.write(&inserts(0, 0..10, "first")).unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
+    sink.stored().unwrap();
+    drop(sink);
+    for reader_takes_the_file in [false, true] {
+        if reader_takes_the_file {
+            fs::remove_file(settings.folder.join("shop.orders/orders-00000001.parquet")).unwrap();
+        }
+        // killed before its checkpoint is stored
+        let mut sink = open_parquet(&settings, Some(&state)).unwrap();
+        sink.write(&inserts(10, 10..20, "second")).unwrap();
+        sink.commit(&Frontier::default()).unwrap();
+        assert_eq!(hidden(&settings), 1);
+        drop(sink);
+        let sink = open_parquet(&settings, Some(&state)).unwrap();
+        let expected: &[Vec<i64>] = if reader_takes_the_file { &[] } else { &[(0..10).collect()] };
+        assert_eq!(parquet_ids(&settings, "shop.orders"), expected);
+        drop(sink);
+    }
+    let mut sink = open_parquet(&settings, Some(&state)).unwrap();
+    sink.write(&inserts(10, 10..20, "second")).unwrap();
+    sink.commit(&Frontier::default()).unwrap();
+    sink.stored().unwrap();
+    assert_eq!(parquet_ids(&settings, "shop.orders"), [(10..20).collect::<Vec<_>>()]);
+}
+
+#[test]
+fn rows_in_memory_are_bounded_for_all_tables_together_however_large_they_are() {
+    const ROW: usize = 4 << 20;
+    const TABLES: usize = 24;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_of(folder.path(), 1 << 30);
+    let mut sink = open_parquet(&settings, None).unwrap();
+    let mut batch = inserts(0, [1], &"x".repeat(ROW));
+    for number in 0..TABLES {
+        let name = TableName::new("shop", format!("t{number}"));
+        batch.tables[0].table = Arc::new(Table { name, ..Table::clone(&batch.tables[0].table) });
+        sink.write(&batch).unwrap();
+        let in_memory = (number + 1 - hidden(&settings)) * ROW;
+        assert!(in_memory <= PARQUET_BYTES, "{in_memory} bytes after {number} tables");
+    }
+    assert!(hidden(&settings) < TABLES, "rows are gathered");
 }
 
 #[test]

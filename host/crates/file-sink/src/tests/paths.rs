@@ -165,3 +165,38 @@ fn folders_of_days_that_have_passed_are_forgotten_and_come_back_without_loss_or_
     assert_eq!(content(&settings), expected);
     assert!(stored.is_some());
 }
+
+#[test]
+fn tables_that_meet_in_the_folder_of_a_day_are_told_also_after_a_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = open(&with_path(folder.path(), "{table}/{date}"), None).unwrap();
+    sink.write(&of_table("shop", "orders", 0..1)).unwrap();
+    sink.commit(&Frontier::default()).unwrap();
+    sink.write(&of_table("shop", "orders", 1..2)).unwrap();
+    let error = sink.write(&of_table("hr", "orders", 2..3)).unwrap_err();
+    assert!(error.message().starts_with("tables shop.orders and hr.orders would share the folder `orders/1970-01-01`"), "{error}");
+}
+
+#[test]
+fn folders_that_are_forgotten_may_have_been_removed_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = with_path(folder.path(), "{table}/dt={date}");
+    let limits = Limits { destinations: 10, ..small_buffer() };
+    let mut sink = open_with(&settings, None, OnError::Stop, &limits, numbers()).unwrap();
+    for day in 0..5 {
+        sink.write(&on_day(day, day..day + 1)).unwrap();
+        sink.commit(&Frontier::default()).unwrap();
+        sink.stored().unwrap();
+    }
+    let oldest = settings.folder.join("orders/dt=1970-01-01");
+    fs::remove_dir_all(&oldest).unwrap();
+    sink.write(&on_day(5, 5..6)).unwrap();
+    let state = sink.commit(&Frontier::default()).unwrap();
+    assert!(!state.contains("1970-01-01") && !oldest.exists(), "{state}");
+    sink.stored().unwrap();
+    drop(sink);
+    let mut sink = open_with(&settings, Some(&state), OnError::Stop, &limits, numbers()).unwrap();
+    sink.write(&on_day(0, 6..7)).unwrap();
+    sink.commit(&Frontier::default()).unwrap();
+    assert_eq!(content(&settings)["orders/dt=1970-01-01"], [6]);
+}

@@ -15,6 +15,9 @@ use sluicegate_model::change::{Column, Values};
 
 /// Values that are handed to the writer at a time.
 const CHUNK: usize = 4096;
+/// What says of a row whether it has a value, and where a text ends.
+pub(super) const LEVEL_BYTES: usize = 2;
+pub(super) const END_BYTES: usize = 8;
 
 /// How the values of a column become those of Parquet.
 #[derive(Clone, Copy)]
@@ -68,10 +71,6 @@ impl Texts {
         self.data.truncate(self.ends.last().copied().unwrap_or(0));
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.data.len() + self.ends.len() * 8
-    }
-
     /// All of them, which are then forgotten.
     pub(super) fn take_all(&mut self) -> Vec<ByteArray> {
         self.take().map(ByteArray::from).collect()
@@ -117,32 +116,42 @@ impl Gathered {
         Self { cast, data, levels: Vec::new() }
     }
 
-    /// Bytes of memory, roughly.
-    pub(super) fn bytes(&self) -> usize {
-        let values = match &self.data {
-            Data::Boolean(v) => v.len(),
-            Data::Int32(v) => v.len() * 4,
-            Data::Int64(v) => v.len() * 8,
-            Data::Float(v) => v.len() * 4,
-            Data::Double(v) => v.len() * 8,
-            Data::Bytes(texts) | Data::Fixed(texts) => texts.bytes(),
-        };
-        values + self.levels.len() * 2
+    /// Bytes of a value in memory, without its text.
+    fn width(&self) -> usize {
+        match &self.data {
+            Data::Boolean(_) => 1,
+            Data::Int32(_) | Data::Float(_) => 4,
+            Data::Int64(_) | Data::Double(_) => 8,
+            Data::Bytes(_) | Data::Fixed(_) => END_BYTES,
+        }
     }
 
-    /// Appends what row `row` holds. Answers `false`, and appends nothing, when it does not fit.
-    pub(super) fn push(&mut self, column: &Column, row: usize) -> bool {
+    fn text_bytes(&self) -> usize {
+        match &self.data {
+            Data::Bytes(texts) | Data::Fixed(texts) => texts.data.len(),
+            _ => 0,
+        }
+    }
+
+    /// Appends what row `row` holds. Answers how many bytes of memory it takes; `None`, and appends nothing, when it does not fit.
+    #[inline]
+    pub(super) fn push(&mut self, column: &Column, row: usize) -> Option<usize> {
+        let before = self.text_bytes();
         let taken = if column.nulls.get(row) { Taken::Null } else { self.take(&column.values, row).unwrap_or(Taken::Misfit) };
         match taken {
-            Taken::Misfit => return false,
-            Taken::Value => self.levels.push(1),
-            Taken::Null => self.levels.push(0),
+            Taken::Misfit => None,
+            Taken::Value => {
+                self.levels.push(1);
+                Some(LEVEL_BYTES + self.width() + self.text_bytes() - before)
+            }
+            Taken::Null => Some(self.push_null()),
         }
-        true
     }
 
-    pub(super) fn push_null(&mut self) {
+    /// Appends a null, and answers how many bytes it takes.
+    pub(super) fn push_null(&mut self) -> usize {
         self.levels.push(0);
+        LEVEL_BYTES
     }
 
     fn take(&mut self, values: &Values, row: usize) -> Option<Taken> {

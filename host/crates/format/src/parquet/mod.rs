@@ -7,10 +7,14 @@ mod column;
 mod plan;
 mod rows;
 
-use std::{io::Write, sync::Arc};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use parquet::{
     basic::{Compression, ZstdLevel},
+    errors::ParquetError,
     file::{properties::WriterProperties, writer::SerializedFileWriter},
 };
 
@@ -21,34 +25,38 @@ use super::{
     avro::Refused,
     encoder::{Format, TableEncoder},
 };
-use sluicegate_model::{Error, ErrorKind, Result, change::Table};
+use sluicegate_model::{Result, change::Table};
 
 /// A file of Parquet.
 pub struct ParquetFile<W: Write + Send> {
     writer: SerializedFileWriter<W>,
 }
 
-fn fault(error: parquet::errors::ParquetError) -> Error {
-    let error = match error {
-        // what the file system says decides the remedy
-        parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
-            Ok(error) => return Error::new(ErrorKind::Sink, "a Parquet file cannot be written").caused_by(*error).that_may_pass(true),
-            Err(cause) => cause.to_string(),
+/// Why a file cannot be written.
+#[derive(Debug)]
+pub enum ParquetFault {
+    /// What the file says.
+    Io(io::Error),
+    /// What the library says.
+    Library(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn fault(error: ParquetError) -> ParquetFault {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(error) => ParquetFault::Io(*error),
+            Err(cause) => ParquetFault::Library(cause),
         },
-        other => other.to_string(),
-    };
-    Error::new(ErrorKind::Sink, "a Parquet file cannot be written")
-        .caused_by(error)
-        .remedy("see that the disk has room and can be written, then start again: nothing is lost")
-        .that_may_pass(true)
+        other => ParquetFault::Library(other.into()),
+    }
 }
 
 impl<W: Write + Send> ParquetFile<W> {
     /// Begins a file. `zstd`: the level of its compression, in place of Snappy's.
     ///
     /// # Errors
-    /// `Sink`: it cannot be written.
-    pub fn begin(file: W, table: &ParquetTable, zstd: Option<i32>) -> Result<Self> {
+    /// It cannot be written.
+    pub fn begin(file: W, table: &ParquetTable, zstd: Option<i32>) -> Result<Self, ParquetFault> {
         let compression = match zstd {
             None => Compression::SNAPPY,
             Some(level) => Compression::ZSTD(ZstdLevel::try_new(level).map_err(fault)?),
@@ -65,7 +73,7 @@ impl<W: Write + Send> ParquetFile<W> {
     ///
     /// # Errors
     /// As of [`Self::begin`].
-    pub fn write(&mut self, table: &ParquetTable, rows: &mut ParquetRows) -> Result<()> {
+    pub fn write(&mut self, table: &ParquetTable, rows: &mut ParquetRows) -> Result<(), ParquetFault> {
         let mut group = self.writer.next_row_group().map_err(fault)?;
         rows.write(table, &mut group).and_then(|()| group.close().map(drop)).map_err(fault)
     }
@@ -79,7 +87,7 @@ impl<W: Write + Send> ParquetFile<W> {
     ///
     /// # Errors
     /// As of [`Self::begin`].
-    pub fn end(self) -> Result<W> {
+    pub fn end(self) -> Result<W, ParquetFault> {
         self.writer.into_inner().map_err(fault)
     }
 }

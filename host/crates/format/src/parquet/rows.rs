@@ -10,7 +10,7 @@ use parquet::{
 
 use super::{
     super::head::Stamp,
-    column::{Gathered, Texts, texts_of},
+    column::{END_BYTES, Gathered, LEVEL_BYTES, Texts, texts_of},
     plan::ParquetTable,
 };
 use sluicegate_model::{
@@ -27,13 +27,17 @@ struct OptionalTexts {
 }
 
 impl OptionalTexts {
-    fn push(&mut self, text: Option<&[u8]>) {
+    /// Answers how many bytes it takes.
+    fn push(&mut self, text: Option<&[u8]>) -> usize {
         self.levels.push(i16::from(text.is_some()));
-        if let Some(text) = text {
-            self.texts.push(text);
-        }
+        let Some(text) = text else { return LEVEL_BYTES };
+        self.texts.push(text);
+        LEVEL_BYTES + END_BYTES + text.len()
     }
 }
+
+/// An operation's code, a time, a position and a number, with what the writer makes of them.
+const HEAD_BYTES: usize = 32;
 
 /// Rows of one table version.
 pub struct ParquetRows {
@@ -74,7 +78,7 @@ impl ParquetRows {
         self.operations.is_empty()
     }
 
-    /// Bytes of memory that they take, roughly.
+    /// Bytes of memory that they take, what their vectors keep in reserve left out.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -91,13 +95,15 @@ impl ParquetRows {
     pub fn push(&mut self, table: &ParquetTable, batch: &Batch, change: &Change) -> Result<()> {
         let rows = &batch.tables[change.table as usize];
         let image = if change.after == NO_IMAGE { change.before } else { change.after } as usize;
-        let before = self.operations.len();
+        let (before, mut bytes) = (self.operations.len(), 0);
         for (number, ((index, _), gathered)) in table.columns.iter().zip(&mut self.columns).enumerate() {
-            if !gathered.push(&rows.columns[*index], image) {
+            let Some(taken) = gathered.push(&rows.columns[*index], image) else {
                 self.columns[..number].iter_mut().for_each(|column| column.truncate(before));
                 return Err(misfit(table, *index));
-            }
+            };
+            bytes += taken;
         }
+        self.bytes += bytes;
         let absent = if rows.may_be_absent() {
             let names = table.columns.iter().zip(&table.names).filter(|((index, _), _)| rows.columns[*index].is_absent(image));
             names.map(|(_, name)| name.as_str()).collect()
@@ -110,7 +116,7 @@ impl ParquetRows {
 
     /// Appends a row that says that the table was emptied.
     pub fn push_truncate(&mut self, truncate: &Truncate) {
-        self.columns.iter_mut().for_each(Gathered::push_null);
+        self.bytes += self.columns.iter_mut().map(Gathered::push_null).sum::<usize>();
         self.head(b't', &Stamp::of_event(&truncate.event, &truncate.transaction), 0, &[], None);
     }
 
@@ -119,9 +125,10 @@ impl ParquetRows {
         self.times.push(stamp.time_us);
         self.positions.push(stamp.position as i64);
         self.numbers.push(row as i32);
-        self.ids.push(stamp.id.map(str::as_bytes));
-        self.files.push(Some(stamp.file).filter(|file| !file.is_empty()).map(str::as_bytes));
-        self.versions.push(versions.map(str::as_bytes));
+        let mut bytes = HEAD_BYTES + 2 * LEVEL_BYTES * absent.len().max(1);
+        bytes += self.ids.push(stamp.id.map(str::as_bytes));
+        bytes += self.files.push(Some(stamp.file).filter(|file| !file.is_empty()).map(str::as_bytes));
+        bytes += self.versions.push(versions.map(str::as_bytes));
         let (definition, repetition) = &mut self.absent_levels;
         if absent.is_empty() {
             definition.push(0);
@@ -131,13 +138,9 @@ impl ParquetRows {
             definition.push(1);
             repetition.push(i16::from(i > 0));
             self.absent.push(name.as_bytes());
+            bytes += END_BYTES + name.len();
         }
-        // measured now and then: it is a bound, not an account
-        if self.operations.len().is_multiple_of(64) || self.operations.len() < 64 {
-            let columns: usize = self.columns.iter().map(Gathered::bytes).sum();
-            let texts = [&self.ids.texts, &self.files.texts, &self.versions.texts, &self.absent];
-            self.bytes = columns + texts.iter().map(|texts| texts.bytes()).sum::<usize>() + self.operations.len() * 32;
-        }
+        self.bytes += bytes;
     }
 
     /// Writes them as a row group, and forgets them.

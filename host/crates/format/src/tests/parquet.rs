@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{ParquetFile, ParquetRows, ParquetTable};
 use sluicegate_config::ValueModes;
+use sluicegate_model::limits::PARQUET_GROUP_BYTES;
 
 /// The rows of all changes, in so many row groups.
 fn file(batch: &Batch, groups: usize) -> bytes::Bytes {
@@ -123,4 +124,22 @@ fn a_value_that_does_not_fit_leaves_nothing_of_its_row() {
     let found = read(file.end().unwrap().into());
     assert_eq!(found.len(), 2);
     assert_eq!(found[0], found[1]);
+}
+
+#[test]
+fn rows_are_counted_one_by_one_however_many_came_before() {
+    const ROW: usize = 4 << 20;
+    let mut batch = random(&[(18, false)], &[vec![4], vec![4]]);
+    let large = "x".repeat(ROW);
+    batch.tables[0].columns[0] = text(&[Some("a"), Some(&large)]);
+    let table = ParquetTable::new(&batch.tables[0].table, false).unwrap();
+    let mut rows = ParquetRows::new(&table);
+    (0..64).for_each(|_| rows.push(&table, &batch, &batch.changes[0]).unwrap());
+    let mut count = 0;
+    while !rows.is_full() {
+        rows.push(&table, &batch, &batch.changes[1]).unwrap();
+        count += 1;
+    }
+    assert_eq!(count, PARQUET_GROUP_BYTES.div_ceil(ROW));
+    assert!(rows.bytes() < PARQUET_GROUP_BYTES + ROW);
 }

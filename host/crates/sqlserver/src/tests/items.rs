@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluicegate_model::{
-    change::{Item, Mark, MarkKind},
+    change::{Drained, Item, Mark, MarkKind},
     limits::Limits,
 };
 use sluicegate_mssql_simulator::Simulator;
@@ -62,8 +62,12 @@ struct Running {
 
 impl Running {
     async fn start(settings: SqlServerSource, limits: Limits) -> Self {
+        Self::start_at(settings, limits, Begin::First).await
+    }
+
+    async fn start_at(settings: SqlServerSource, limits: Limits, begin: Begin) -> Self {
         let mut source = SqlServer::new(settings, limits, Arc::default());
-        let frontiers = source.check(&[Begin::First]).await.unwrap();
+        let frontiers = source.check(&[begin]).await.unwrap();
         let (out, items) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let ends = tokio::spawn(source.run(frontiers, Items::from(out), stop.clone()));
@@ -117,5 +121,55 @@ async fn d12_a_truncate_is_the_first_of_the_items_of_a_table_that_begins_anew_wi
     // and the next says what else is new
     let second = running.next().await;
     assert!(matches!(&second, Item::Mark(Mark { kind: MarkKind::Schema(_), .. })), "{second:?}");
+    running.stop().await;
+}
+
+/// A second database with a tracked table, that was cleaned up after two rows.
+async fn with_another(simulator: &Simulator) {
+    run(simulator, "master", "CREATE DATABASE other").await;
+    run(simulator, "master", "ALTER DATABASE other SET CHANGE_TRACKING = ON").await;
+    run(simulator, "other", "CREATE TABLE dbo.u (id int PRIMARY KEY)").await;
+    run(simulator, "other", "ALTER TABLE dbo.u ENABLE CHANGE_TRACKING").await;
+    run(simulator, "other", "INSERT dbo.u VALUES (1)").await;
+    run(simulator, "other", "INSERT dbo.u VALUES (2)").await;
+    simulator.clean("other", 2);
+}
+
+/// Databases that are read from now on.
+fn from_now(simulator: &Simulator, databases: &[&str]) -> SqlServerSource {
+    let mut settings = SqlServerSource { re_initialise: false, ..reading(simulator) };
+    settings.databases = databases.iter().map(|name| (*name).to_owned()).collect();
+    settings.tables.iter_mut().for_each(|entry| entry.start = TrackedStart::Now);
+    settings
+}
+
+#[tokio::test]
+async fn a_database_that_is_added_is_read_from_what_the_server_still_has_of_it() {
+    let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY)").await;
+    with_another(&simulator).await;
+    let mut before = SqlServer::new(from_now(&simulator, &["sales"]), Limits::default(), Arc::default());
+    let frontier = before.check(&[Begin::First]).await.unwrap().remove(0);
+    run(&simulator, "other", "INSERT dbo.u VALUES (3)").await;
+    let both = from_now(&simulator, &["sales", "other"]);
+    let mut running = Running::start_at(both, Limits::default(), Begin::At(frontier)).await;
+    let batch = loop {
+        if let Item::Rows(batch) = running.next().await {
+            break batch;
+        }
+    };
+    assert_eq!((batch.tables[0].table.name.table.as_str(), batch.changes.len()), ("u", 1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a25_no_more_data_is_told_after_a_database_was_removed() {
+    let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY)").await;
+    with_another(&simulator).await;
+    let mut before = SqlServer::new(from_now(&simulator, &["sales", "other"]), Limits::default(), Arc::default());
+    let frontier = before.check(&[Begin::First]).await.unwrap().remove(0);
+    let one = SqlServerSource { events: true, ..from_now(&simulator, &["sales"]) };
+    let mut running = Running::start_at(one, Limits::default(), Begin::At(frontier)).await;
+    let is_end = |item: &Item| matches!(item, Item::Mark(Mark { kind: MarkKind::Drained(Drained::Everything), .. }));
+    while !is_end(&running.next().await) {}
     running.stop().await;
 }
