@@ -46,8 +46,8 @@ fn fill(settings: &Settings) -> (Error, Option<String>, i64) {
 
 /// A Parquet file that grows past the limit.
 fn fill_parquet(folder: &Path) {
-    let settings = super::parquet::settings_of(&folder.join("parquet"), 1 << 20);
-    let mut sink = super::parquet::open_parquet(&settings, None).unwrap();
+    let settings = parquet::settings_of(&folder.join("parquet"), 1 << 20);
+    let mut sink = parquet::open_parquet(&settings, None).unwrap();
     let mut seed = 1_u32;
     let mut letter = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

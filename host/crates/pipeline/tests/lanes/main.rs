@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 const LANES: u16 = 3;
 const CHANGES: u64 = 320;
+/// Rounds of random histories, at most.
+const ROUNDS: usize = 12;
 
 /// A sink that the pipeline does not have: it stays where lanes began.
 const WITNESS: &str = "witness";
@@ -287,16 +289,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[test]
 fn every_sink_gets_every_change_that_it_should_once_and_in_order() {
     let config = ProptestConfig { cases: 16, failure_persistence: None, max_shrink_iters: 40, ..ProptestConfig::default() };
-    let outcome = TestRunner::new(config).run(&steps(), |steps| {
-        let mut world = World::new();
-        for step in &steps {
-            world.run(step);
+    let mut runner = TestRunner::new(config);
+    // which outputs go apart, and join again before the end, hangs on how fast each of them is: until both were among the histories
+    for _ in 0..ROUNDS {
+        let outcome = runner.run(&steps(), |steps| {
+            let mut world = World::new();
+            for step in &steps {
+                world.run(step);
+            }
+            world.run(&Step { apart: 0b10, ..Step::last(20) });
+            judge(world.folder.path(), &world.sinks, &world.log);
+            Ok(())
+        });
+        outcome.unwrap_or_else(|fault| panic!("{fault}"));
+        if DEPARTURES.load(Ordering::Relaxed) > 0 && JOINED.load(Ordering::Relaxed) > 0 {
+            return;
         }
-        world.run(&Step { apart: 0b10, ..Step::last(20) });
-        judge(world.folder.path(), &world.sinks, &world.log);
-        Ok(())
-    });
-    outcome.unwrap_or_else(|fault| panic!("{fault}"));
-    let (departures, joined) = (DEPARTURES.load(Ordering::Relaxed), JOINED.load(Ordering::Relaxed));
-    assert!(departures > 0 && joined > 0, "{departures} departures, {joined} were together again at the end");
+    }
+    panic!("no output joined the others again in {ROUNDS} rounds; {} went apart", DEPARTURES.load(Ordering::Relaxed));
 }
