@@ -51,3 +51,20 @@ fn a27_a_record_that_fails_is_left_out_set_aside_or_stops_the_run() {
         assert_eq!(letters.map(|text| text.lines().count()).sum::<usize>(), aside, "{policy}");
     }
 }
+
+#[test]
+fn a_treated_column_that_leaves_its_name_to_a_new_one_is_not_passed_on() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY, a int NULL, b int NULL");
+    let plugin = "{ use: rewrite-columns, config: { tables: [{ table: '*.dbo.t', columns: [{ column: a, cast: text }] }] } }";
+    let host = with_plugins(&database, &["headers: none"], plugin);
+    let mut process = start(&host);
+    database.sql("INSERT dbo.t VALUES (1, 10, 100)");
+    wait_for(&mut process, &host, 1);
+    database.sql("EXEC sp_rename 'dbo.t.a', 'z', 'COLUMN'");
+    database.sql("ALTER TABLE dbo.t ADD a int NULL");
+    database.sql("UPDATE dbo.t SET z = 12");
+    let ended = process.wait(PATIENCE);
+    assert!(ended.stderr.contains("which the plugin would pass on as it is, is the one that was called `a`"), "{}", ended.stderr);
+    assert_eq!(short(&records(&host)), ["c id=1 a=10 b=100"]);
+}

@@ -15,6 +15,8 @@ use crate::instance::Instance;
 
 /// How long one request to the broker may take.
 const REQUEST: Duration = Duration::from_secs(30);
+/// Time until the broker has marked the end of a transaction that was committed, at most.
+const MARKED: Duration = Duration::from_secs(10);
 
 /// A running broker. Topics are created on first use, with one partition.
 pub struct Broker(Instance);
@@ -115,22 +117,42 @@ impl Broker {
     /// Every record of a topic up to its present end, partition by partition in offset order. A topic that does not exist has none.
     #[track_caller]
     pub fn records(&self, topic: &str) -> Vec<Record> {
-        let consumer: BaseConsumer = self
-            .config()
+        // a producer's commit returns before the broker has marked the transaction's end in each partition
+        self.read(topic, Some(MARKED))
+    }
+
+    fn consumer(&self, isolation: &str) -> BaseConsumer {
+        self.config()
             .set("group.id", "sluicegate-tests")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "false")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("allow.auto.create.topics", "false")
             .create()
-            .expect("a consumer can be made");
+            .expect("a consumer can be made")
+    }
+
+    /// `marked`: how long open transactions are waited for; what stands behind one that stays open is not read.
+    #[track_caller]
+    fn read(&self, topic: &str, marked: Option<Duration>) -> Vec<Record> {
+        let consumer = self.consumer("read_committed");
+        let everything = marked.map(|most| (self.consumer("read_uncommitted"), Instant::now() + most));
         let metadata = consumer.fetch_metadata(Some(topic), REQUEST).expect("the broker answers");
         let partitions: Vec<i32> = metadata.topics().iter().flat_map(|t| t.partitions().iter().map(|p| p.id())).collect();
         let mut records = Vec::new();
         for partition in partitions {
             // a partition that has just been made has no leader yet
-            let (low, high) =
-                crate::until_some("the partition's ends", REQUEST, || consumer.fetch_watermarks(topic, partition, REQUEST).ok());
+            let ends = |consumer: &BaseConsumer| {
+                crate::until_some("the partition's ends", REQUEST, || consumer.fetch_watermarks(topic, partition, REQUEST).ok())
+            };
+            let (low, mut high) = ends(&consumer);
+            if let Some((everything, until)) = &everything {
+                let (_, end) = ends(everything);
+                while high < end && Instant::now() < *until {
+                    std::thread::sleep(Duration::from_millis(20));
+                    (_, high) = ends(&consumer);
+                }
+            }
             if low == high {
                 continue;
             }
@@ -157,7 +179,7 @@ impl Broker {
     #[track_caller]
     pub fn wait_for_records(&self, topic: &str, count: usize, deadline: Duration) -> Vec<Record> {
         crate::until_some(&format!("{count} records in {topic}"), deadline, || {
-            let records = self.records(topic);
+            let records = self.read(topic, None);
             (records.len() >= count).then_some(records)
         })
     }

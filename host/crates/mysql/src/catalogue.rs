@@ -244,13 +244,16 @@ impl Catalogue {
 
     /// Whether a table map that may be that of a sequence is of one.
     async fn is_sequence(&mut self, name: &TableName, named: bool) -> Result<bool, Halt> {
-        let kept = self.schemas.kept(name).await?;
-        if kept.as_ref().is_some_and(|schema| !internal::is_of_sequence(schema)) {
-            return Ok(false);
+        if let Some(kept) = self.schemas.kept(name).await? {
+            return Ok(internal::is_of_sequence(&kept));
         }
-        let today = internal::is_sequence(self.schemas.table_type(name).await?.as_deref());
-        // of one that is gone, its names tell; without them, what was learned while it was there
-        Ok(today.unwrap_or(named || kept.is_some()))
+        match internal::is_sequence(self.schemas.table_type(name).await?.as_deref()) {
+            // of one that is gone, its names tell
+            None => Ok(named),
+            // so they do where the table that has its name today is another one: only a table of the same columns may be what was logged
+            Some(false) if named => Ok(!internal::is_of_sequence(&self.schemas.today(name).await?)),
+            Some(sequence) => Ok(sequence),
+        }
     }
 
     /// The table as it was described for its copy, under the identity that the log's own description of it has.

@@ -136,12 +136,8 @@ impl Stream {
     /// Notes that the schemas of tables may be others behind the statement, before anything from behind it is sent. `logged` is
     /// the statement, where it may be followed.
     async fn note_schema_change(&mut self, logged: Option<&Logged<'_>>, touched: &Touched, start: u64) -> Result<(), Halt> {
-        // a temporary table hides one of the same name
-        let hidden = |thread: u32| match touched {
-            Touched::Tables(tables) => tables.iter().any(|table| self.reader.watch.is_temporary(thread, table)),
-            _ => false,
-        };
-        let steps = logged.filter(|logged| !hidden(logged.thread)).and_then(|logged| logged.definitions(&self.server));
+        let steps =
+            logged.filter(|logged| !self.is_of_temporary(logged.thread, touched)).and_then(|logged| logged.definitions(&self.server));
         let open = self.place.transaction(start);
         let (gtid, single) = (open.gtid.clone(), !open.begun);
         let mut behind = self.place.clone();
@@ -210,6 +206,9 @@ impl Stream {
         emptied.retain(|table| !table.columns.is_empty());
         if !same_schemas {
             self.note_schema_change(Some(logged), touched, start).await?;
+            if !had {
+                self.tell_renamed(logged, touched).await?;
+            }
         }
         let header = event.header();
         self.tell(emptied, told.then_some((logged, touched)), start, opens, (header.timestamp(), header.server_id())).await

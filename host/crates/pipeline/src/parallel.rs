@@ -4,15 +4,18 @@
 //! A swap is dealt out in the same queues between the same two batches, so that it takes over at one boundary for all
 //! workers. The first batch in order that fails is the error; nothing behind it is delivered.
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, SyncSender, sync_channel},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
 };
 
 use super::hub::Sinks;
 use sluicegate_model::{
     Result,
-    change::{Batch, Item, Mark},
+    change::{Batch, Item, Mark, MarkKind},
     limits::WORKER_QUEUE_BATCHES,
 };
 use sluicegate_plugin_host::{Chain, KnownTables};
@@ -30,6 +33,8 @@ enum Job {
     Batch(Batch),
     Mark(Box<Mark>),
     Swap(Box<Chain>, SyncSender<Chain>),
+    /// Lets go of the sender: everything before it is done.
+    Rest(SyncSender<Infallible>),
 }
 
 /// A worker's thread.
@@ -62,12 +67,22 @@ impl Workers {
     /// Hands a batch to the worker whose turn it is; `false` when that one has ended.
     pub fn pass(&mut self, batch: Batch) -> bool {
         // noted here and not when a worker plans them: a swap plans what stands before it in the stream
-        batch.tables.iter().for_each(|rows| self.known.add(&rows.table));
+        let others = batch.tables.iter().filter(|rows| self.known.add(&rows.table)).count();
+        if others > 0 {
+            // what plugins do to columns is judged by the version before, which another worker may still have to plan
+            self.rest();
+        }
         self.give(Job::Batch(batch))
     }
 
     /// Hands a mark to the worker whose turn it is; `false` when that one has ended.
-    pub fn mark(&mut self, mark: Mark) -> bool {
+    pub fn mark(&mut self, mut mark: Mark) -> bool {
+        if let MarkKind::Renamed(renamed) = &mark.kind {
+            // before any worker has something from behind it, and after all have planned what stands before it
+            self.rest();
+            self.known.rename(renamed);
+            mark.kind = MarkKind::Heartbeat;
+        }
         self.give(Job::Mark(Box::new(mark)))
     }
 
@@ -75,6 +90,18 @@ impl Workers {
         let sent = self.queues[self.turn].send(job).is_ok();
         self.turn = (self.turn + 1) % self.queues.len();
         sent
+    }
+
+    /// Waits until the workers have done what they have.
+    fn rest(&self) {
+        let (working, done) = sync_channel::<Infallible>(1);
+        for queue in &self.queues {
+            // one that has ended has nothing left to do
+            let _ = queue.send(Job::Rest(working.clone()));
+        }
+        drop(working);
+        // an error once the last of them has let go
+        let _ = done.recv();
     }
 
     /// Gives each worker a new chain, behind the batches that it has; `false` when one has ended.
@@ -90,6 +117,10 @@ impl Applier {
             let done = match job {
                 Job::Batch(batch) => self.chain.apply(batch).map(Item::Rows),
                 Job::Mark(mark) => self.chain.mark(*mark).map(Item::Mark),
+                Job::Rest(working) => {
+                    drop(working);
+                    continue;
+                }
                 Job::Swap(chain, retired) => {
                     // there is room; when nobody waits for it any more it is dropped here
                     let _ = retired.try_send(std::mem::replace(&mut self.chain, *chain));

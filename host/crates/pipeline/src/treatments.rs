@@ -25,6 +25,8 @@ struct Columns {
     lost: BTreeSet<String>,
     #[serde(default)]
     order: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    renamed: Vec<(String, String)>,
 }
 
 /// What runs before this one stored.
@@ -36,8 +38,8 @@ pub(super) fn read(stored: Vec<StoredTreatment>) -> Result<Vec<Treatment>> {
     };
     let treatment = |StoredTreatment { rule, table, columns }: StoredTreatment| {
         let Name { database, schema, table } = serde_json::from_str(&table)?;
-        let Columns { all, treated, lost, order } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
-        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order })
+        let Columns { all, treated, lost, order, renamed } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
+        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order, renamed })
     };
     stored.into_iter().map(treatment).collect::<Result<_, serde_json::Error>>().map_err(broken)
 }
@@ -115,6 +117,7 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
             treated: treatment.treated.clone(),
             lost: treatment.lost.clone(),
             order: treatment.order.clone(),
+            renamed: treatment.renamed.clone(),
         };
         let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
         Ok(StoredTreatment { rule: treatment.rule.clone(), table: serde_json::to_string(&Name { database, schema, table })?, columns })

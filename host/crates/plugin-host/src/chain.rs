@@ -9,7 +9,7 @@ use super::{
     passage::{Passage, Passed},
     stage::{Member, Stage},
     surroundings::Surroundings,
-    treatment::closed_rule,
+    treatment::{RENAMED, closed_rule},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -107,7 +107,7 @@ impl Chain {
     /// What stands for each plugin's name and configuration: see [`super::Treatment`].
     pub fn rules(&self) -> Vec<String> {
         let closed = self.stages.iter().filter(|stage| stage.is_closed()).map(|stage| closed_rule(stage.name()));
-        self.stages.iter().map(|stage| stage.rule().to_owned()).chain(closed).collect()
+        self.stages.iter().map(|stage| stage.rule().to_owned()).chain(closed).chain([RENAMED.to_owned()]).collect()
     }
 
     /// Shares what is known of tables from now on: a chain that was prepared beside others noted what it does for itself.
@@ -206,6 +206,12 @@ impl Chain {
                 }
             }
             MarkKind::Copy { table, .. } => *table = self.plan_for(table)?.output.clone(),
+            MarkKind::Renamed(renamed) => {
+                // a version that has its old names is not planned any more
+                let names = self.around.known.rename(renamed);
+                self.plans.retain(|_, plan| !plan.is_of(&names));
+                mark.kind = MarkKind::Heartbeat;
+            }
             _ => {}
         }
         Ok(mark)

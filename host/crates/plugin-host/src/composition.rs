@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     plan::{Delivered, Origin, Plan},
     stage::Stage,
-    treatment::Treatments,
+    treatment::{Treatments, pairs},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{BeforeImages, Capabilities, Column, ColumnInfo, Image, Place, Table, TableRows},
+    change::{BeforeImages, Capabilities, Column, ColumnInfo, Image, Place, Table, TableName, TableRows},
 };
 
 /// The composed plan for one table version.
@@ -30,6 +30,13 @@ pub(super) struct ChainPlan {
     tells_row: Vec<bool>,
     /// Whether the source's table has a key.
     pub keyed: bool,
+}
+
+impl ChainPlan {
+    /// Whether it is of one of these tables of the source.
+    pub fn is_of(&self, names: &[TableName]) -> bool {
+        names.contains(&self.source.name)
+    }
 }
 
 /// What one plugin does with the rows of one table.
@@ -73,18 +80,26 @@ pub(super) fn compose(
     let mut steps: Vec<Step> = Vec::new();
     let mut ends = Vec::new();
     let (mut identity, mut truncates) = (true, true);
+    let renamed = treatments.map(|treatments| treatments.renamed(&source.name)).unwrap_or_default();
     for (index, stage) in stages.iter_mut().enumerate() {
         let sees = stage.sees(&view);
         let answer = if sees { stage.plan(&view)? } else { None };
         if let (Some(treatments), true) = (treatments, stage.is_closed()) {
-            treatments.guard(stage.name(), source, &held(source.columns.len(), &columns, answer.as_ref().map(|(_, plan)| &**plan)))?;
+            let held = held(source.columns.len(), &columns, answer.as_ref().map(|(_, plan)| &**plan));
+            let renamed = pairs(&renamed, source, |at| vec![source.columns[at].name.clone()]);
+            treatments.guard(stage.name(), source, &held, &renamed)?;
         }
         if !sees {
             continue;
         }
         if let Some(treatments) = treatments.filter(|_| !stage.is_closed()) {
             let plan = answer.as_ref().map(|(_, plan)| &**plan);
-            treatments.follow(stage.rule(), &view, plan).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
+            let arrives = |at: usize| {
+                let names = columns.iter().zip(&view.columns).filter(|(column, _)| column.slot == at);
+                names.map(|(_, column)| column.name.clone()).collect()
+            };
+            let renamed = pairs(&renamed, source, arrives);
+            treatments.follow(stage.rule(), &view, plan, &renamed).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
         }
         let Some((id, plan)) = answer else { continue };
         identity = false;
@@ -118,6 +133,9 @@ pub(super) fn compose(
             .collect();
         next += plan.computed.len();
         view = plan.output.clone();
+    }
+    if let Some(treatments) = treatments.filter(|_| !renamed.is_empty()) {
+        treatments.settle_renamed(&source.name);
     }
     if capabilities.before_images != BeforeImages::Whole {
         let lost = columns.iter().zip(&view.columns).find(|(column, info)| places(info) && !column.tells_row);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::treatment::Treatments;
-use sluicegate_model::change::{Table, TableName};
+use sluicegate_model::change::{Renamed, Table, TableName};
 
 /// The newest version of each table seen, at most `most` of them.
 pub struct KnownTables {
@@ -34,17 +34,27 @@ impl KnownTables {
         Self { tables: Mutex::new(tables), most: self.most, changes: AtomicU64::new(self.changes()), treatments }
     }
 
-    /// Notes a table.
-    pub fn add(&self, table: &Arc<Table>) {
+    /// Notes a table. Answers whether another version of it was known.
+    pub fn add(&self, table: &Arc<Table>) -> bool {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = tables.len() >= self.most;
+        let before = tables.contains_key(&table.name);
         match tables.get_mut(&table.name) {
-            Some(known) if Arc::ptr_eq(known, table) => return,
+            Some(known) if Arc::ptr_eq(known, table) => return false,
             Some(known) => *known = table.clone(),
-            None if is_full => return,
+            None if is_full => return false,
             None => drop(tables.insert(table.name.clone(), table.clone())),
-        }
+        };
         self.changes.fetch_add(1, Ordering::Release);
+        before
+    }
+
+    /// Takes note that columns got other names, before anything comes with them. Their tables' versions so far are not planned again.
+    pub fn rename(&self, renamed: &Renamed) -> Vec<TableName> {
+        let names = self.treatments.rename(renamed);
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().for_each(|name| drop(tables.remove(name)));
+        names
     }
 
     /// A number that grows when a table comes or changes: who has planned all at one number need not look again at the same.

@@ -5,8 +5,12 @@
 //! and the copy that a tool for schema changes makes of such a table. Another configuration of the plugin is the answer, whatever it says.
 
 mod guard;
+mod renamed;
 
-pub(crate) use guard::closed_rule;
+pub(crate) use self::{
+    guard::closed_rule,
+    renamed::{Pair, RENAMED, pairs},
+};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +38,8 @@ pub struct Treatment {
     pub lost: BTreeSet<String>,
     /// All columns in the table's order; none where that is not known.
     pub order: Vec<String>,
+    /// In place of all that, of a table of the source: names of columns before and now, where the log tells of them.
+    pub renamed: Vec<(String, String)>,
 }
 
 /// What the plugins of a pipeline did to their tables, in this run and those before it.
@@ -72,12 +78,12 @@ impl Treatments {
         }
     }
 
-    /// Takes note of a plan for a version of a table as it arrives at the plugin.
+    /// Takes note of a plan for a version of a table as it arrives at the plugin. `renamed`: columns that got other names.
     ///
     /// # Errors
     /// The version lost a column that the plugin treated, and has a new one that it does not treat.
-    pub(super) fn follow(&self, rule: &str, table: &Table, plan: Option<&Plan>) -> Result<()> {
-        self.note(treatment(rule, table, plan), table, |_, _| Ok(()))
+    pub(super) fn follow(&self, rule: &str, table: &Table, plan: Option<&Plan>, renamed: &[Pair]) -> Result<()> {
+        self.note(treatment(rule, table, plan), table, |before, now| renamed::judge(before, now, renamed))
     }
 
     /// Takes note of a treatment that is as good as the one before, and passes what else is asked of the two.
@@ -175,6 +181,7 @@ fn treatment(rule: &str, table: &Table, plan: Option<&Plan>) -> Treatment {
             .collect(),
         lost: BTreeSet::new(),
         order: table.columns.iter().filter(own).map(|column| column.name.clone()).collect(),
+        renamed: Vec::new(),
     }
 }
 
@@ -219,7 +226,7 @@ mod tests {
     use crate::bindings::sluicegate::plugin::types as wit;
     use sluicegate_model::change::{DataType, NativeType};
 
-    fn table(columns: &[&str]) -> Table {
+    pub(super) fn table(columns: &[&str]) -> Table {
         let column = |name: &&str| ColumnInfo {
             name: (*name).to_owned(),
             data_type: if name.starts_with("n_") { DataType::Int64 } else { DataType::Text },
@@ -232,7 +239,7 @@ mod tests {
     }
 
     /// A plan that masks `masked` and passes everything else on.
-    fn plan(table: &Table, masked: &[&str]) -> Plan {
+    pub(super) fn plan(table: &Table, masked: &[&str]) -> Plan {
         let masks = |name: &str| masked.contains(&name);
         let index = |i: usize| if masks(&table.columns[i].name) { Origin::Computed(0) } else { Origin::Input(i) };
         Plan {
@@ -250,7 +257,7 @@ mod tests {
     fn follow(treatments: &Treatments, rule: &str, columns: &[&str], masked: &[&str]) -> Result<()> {
         let table = table(columns);
         let plan = plan(&table, masked);
-        treatments.follow(rule, &table, (!masked.is_empty()).then_some(&plan))
+        treatments.follow(rule, &table, (!masked.is_empty()).then_some(&plan), &[])
     }
 
     #[test]
@@ -323,9 +330,9 @@ mod tests {
             let treatments = Treatments::default();
             follow(&treatments, "r", &["id", "email"], &["email"]).unwrap();
             let copy = |columns: &[&str]| Table { name: TableName::new("shop", name), ..table(columns) };
-            treatments.follow("r", &copy(&["id", "e_mail"]), None).unwrap_err();
+            treatments.follow("r", &copy(&["id", "e_mail"]), None, &[]).unwrap_err();
             let whole = copy(&["id", "email", "note"]);
-            treatments.follow("r", &whole, Some(&plan(&whole, &["email"]))).unwrap();
+            treatments.follow("r", &whole, Some(&plan(&whole, &["email"])), &[]).unwrap();
         }
     }
 

@@ -167,7 +167,8 @@ pub(super) async fn table(
     row_bytes: usize,
 ) -> Result<TrackedTable, Fault> {
     let columns = columns(conn, standing.object).await?;
-    Ok(TrackedTable::new(name, &columns, standing.tracks_columns, &standing.modified, settings, row_bytes)?)
+    let table = TrackedTable::new(name, &columns, standing.tracks_columns, &standing.modified, settings, row_bytes)?;
+    Ok(TrackedTable { object: standing.object, ..table })
 }
 
 /// The identity of a table that is tracked from `begin` on.

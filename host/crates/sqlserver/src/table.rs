@@ -30,6 +30,8 @@ pub(super) struct TrackedTable {
     pub(super) tracks_columns: bool,
     /// When its definition was changed last.
     pub(super) modified: Box<str>,
+    /// Its object id; 0 = not asked for.
+    pub(super) object: i32,
 }
 
 impl TrackedTable {
@@ -91,6 +93,7 @@ impl TrackedTable {
             delivered,
             tracks_columns,
             modified: modified.into(),
+            object: 0,
         })
     }
 

@@ -13,6 +13,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     catalogue::{self, Facts, Standing},
+    column::Column,
     connection::{Conn, Connector},
     events::Rest,
     fault::Fault,
@@ -26,7 +27,7 @@ use super::{
 use sluicegate_config::{Isolation, SqlServerSource, TrackedTables};
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Batch, Event, Item, Mark, MarkKind, SchemaChange, SchemaEffect, Table, Transaction, Truncate},
+    change::{Batch, Event, Item, Mark, MarkKind, Renamed, SchemaChange, SchemaEffect, Table, Transaction, Truncate},
     limits::{Limits, QUERY_RETRY_PAUSE},
     now_us,
 };
@@ -276,6 +277,13 @@ impl Visitor {
                 // one version is one pointer
                 table.delivered = before.delivered.clone();
             } else {
+                let now = |old: &Column| table.columns.iter().find(|new| new.id == old.id && new.name != old.name);
+                let columns: Vec<(String, String)> =
+                    before.columns.iter().filter_map(|old| Some((old.name.clone(), now(old)?.name.clone()))).collect();
+                if before.object == table.object && !columns.is_empty() {
+                    // before anything has the new names
+                    self.mark(lane, MarkKind::Renamed(Renamed { from: lane.name.clone(), to: lane.name.clone(), columns })).await?;
+                }
                 let change = SchemaChange {
                     name: lane.name.clone(),
                     effect: SchemaEffect::Altered,

@@ -52,6 +52,8 @@ pub enum MarkKind {
     Truncate(Truncate),
     /// The next rows of a table have another version of its schema.
     Schema(SchemaChange),
+    /// A table or columns of it have other names from here on. It is for plugins: sinks never see it.
+    Renamed(Renamed),
     /// A lane begins, ends or fails.
     Lane(LaneEvent),
     /// The copy of a table begins or ends.
@@ -87,6 +89,17 @@ pub struct SchemaChange {
     pub table: Option<Arc<Table>>,
     /// The statement that did it, where the source logs it.
     pub statement: Option<Box<SchemaStatement>>,
+}
+
+/// Other names of a table, or of its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// The table's name before.
+    pub from: TableName,
+    /// Its name now.
+    pub to: TableName,
+    /// Names of columns before and now, all given at once.
+    pub columns: Vec<(String, String)>,
 }
 
 /// What becomes of a table.

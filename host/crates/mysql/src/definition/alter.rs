@@ -57,6 +57,15 @@ pub(in super::super) enum Clause {
 }
 
 impl Clause {
+    /// The name of a column before and now, if it gets another one.
+    pub fn renames(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Change { old, column, .. } if *old != column.name => Some((old, &column.name)),
+            Self::RenameColumn { from, to, .. } if from != to => Some((from, to)),
+            _ => None,
+        }
+    }
+
     /// Whether it gives the table the default character set of its database.
     pub fn needs_default(&self) -> bool {
         matches!(self, Self::Convert(Characters::Default) | Self::Default(Characters::Default))

@@ -20,8 +20,8 @@ use super::{
 };
 use sluicegate_model::change::TableName;
 
-pub(super) use self::key::Key;
-use self::{alter::Clause, table::Body};
+use self::table::Body;
+pub(super) use self::{alter::Clause, key::Key};
 
 /// What is known of the session that ran a statement.
 #[derive(Clone, Copy, Debug)]

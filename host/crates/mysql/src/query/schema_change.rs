@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::super::{
-    definition::Step,
+    definition::{Clause, Step},
     ledger::STATEMENT,
     statement::{Effect, Logged, Touched},
     stream::{Halt, Stream},
 };
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Event, MarkKind, SchemaChange, SchemaEffect, SchemaStatement, Table, TableName, Transaction, Truncate},
+    change::{Event, MarkKind, Renamed, SchemaChange, SchemaEffect, SchemaStatement, Table, TableName, Transaction, Truncate},
 };
 
 /// What a statement did to a table.
@@ -78,11 +78,33 @@ impl Stream {
         Ok(())
     }
 
+    /// Tells the plugins which tables and columns have other names from here on.
+    pub(super) async fn tell_renamed(&mut self, logged: &Logged<'_>, touched: &Touched) -> Result<(), Halt> {
+        if self.is_of_temporary(logged.thread, touched) {
+            return Ok(());
+        }
+        for renamed in logged.definitions(&self.server).into_iter().flat_map(renamed) {
+            let catalogue = &mut self.reader.catalogue;
+            if catalogue.captures(&renamed.from) || catalogue.captures(&renamed.to) {
+                catalogue.forget(&renamed.from);
+                catalogue.forget(&renamed.to);
+                self.mark(MarkKind::Renamed(renamed)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a statement names a temporary table of its session: that hides one of the same name.
+    pub(super) fn is_of_temporary(&self, thread: u32, touched: &Touched) -> bool {
+        match touched {
+            Touched::Tables(tables) => tables.iter().any(|table| self.reader.watch.is_temporary(thread, table)),
+            _ => false,
+        }
+    }
+
     /// The captured tables that a statement changed, and the databases that may hold captured tables.
     async fn changed(&mut self, logged: &Logged<'_>, touched: &Touched) -> Result<Vec<Told>, Halt> {
-        if let Touched::Tables(tables) = touched
-            && tables.iter().any(|table| self.reader.watch.is_temporary(logged.thread, table))
-        {
+        if self.is_of_temporary(logged.thread, touched) {
             return Ok(Vec::new());
         }
         let whole = |database: &str| (TableName::new(database, ""), SchemaEffect::Altered, None);
@@ -129,6 +151,19 @@ impl Stream {
         }
         Ok(told)
     }
+}
+
+/// The names of tables and columns that a statement changes, as far as it can be read.
+pub(super) fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
+    steps.into_iter().filter_map(|step| match step {
+        Step::Alter { table, clauses, to } => {
+            let columns: Vec<(String, String)> =
+                clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
+            (to.is_some() || !columns.is_empty()).then(|| Renamed { from: table.clone(), to: to.unwrap_or(table), columns })
+        }
+        Step::Rename { from, to, .. } => Some(Renamed { from, to, columns: Vec::new() }),
+        _ => None,
+    })
 }
 
 /// Whether the statement does nothing but empty tables: that has an item of its own.

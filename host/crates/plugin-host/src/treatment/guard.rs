@@ -4,14 +4,14 @@
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
-use super::{Treatment, Treatments, list};
+use super::{Pair, Treatment, Treatments, list, renamed};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Table, TableName},
 };
 
 /// What stands behind the plugin's name in its rule, where others have a hash of their configuration.
-const CLOSED: &str = " fail-closed";
+pub(super) const CLOSED: &str = " fail-closed";
 
 /// What stands for a plugin that is `fail_closed`, whatever its configuration.
 pub(crate) fn closed_rule(plugin: &str) -> String {
@@ -21,8 +21,7 @@ pub(crate) fn closed_rule(plugin: &str) -> String {
 impl Treatment {
     /// Says of a plugin that it is `fail_closed`, and nothing of a table.
     fn of_plugin(plugin: &str) -> Self {
-        let (table, rule) = (TableName::new("", ""), closed_rule(plugin));
-        Self { rule, table, columns: BTreeSet::new(), treated: BTreeSet::new(), lost: BTreeSet::new(), order: Vec::new() }
+        Self::of_nothing(&closed_rule(plugin), &TableName::new("", ""))
     }
 
     /// The plugin, if its rule is that of one that is `fail_closed`.
@@ -37,7 +36,7 @@ impl Treatment {
 
     /// Whether it says anything.
     pub fn is_kept(&self) -> bool {
-        !self.is_of_table() || !self.treated.is_empty() || !self.lost.is_empty()
+        !self.is_of_table() || !self.treated.is_empty() || !self.lost.is_empty() || !self.renamed.is_empty()
     }
 }
 
@@ -77,10 +76,11 @@ impl Treatments {
     }
 
     /// Takes note of which columns of a table do not get past a plugin that is `fail_closed` as they are: those that are `held`.
+    /// `renamed`: columns that got other names.
     ///
     /// # Errors
     /// `Plugin`: one that did not until now would.
-    pub(crate) fn guard(&self, plugin: &str, source: &Table, held: &[bool]) -> Result<()> {
+    pub(crate) fn guard(&self, plugin: &str, source: &Table, held: &[bool], renamed: &[Pair]) -> Result<()> {
         let names = || source.columns.iter().map(|column| column.name.clone());
         let now = Treatment {
             rule: closed_rule(plugin),
@@ -89,8 +89,13 @@ impl Treatments {
             treated: names().zip(held).filter(|(_, held)| **held).map(|(name, _)| name).collect(),
             lost: BTreeSet::new(),
             order: names().collect(),
+            renamed: Vec::new(),
         };
-        self.note(now, source, opened).map_err(|error| {
+        let asked = |before: &Treatment, now: &Treatment| {
+            renamed::judge(before, now, renamed)?;
+            opened(before, now)
+        };
+        self.note(now, source, asked).map_err(|error| {
             error.context(format_args!("plugin `{plugin}` is `fail_closed`")).remedy(format!(
                 "treat the column in the plugin's `config`, by its new name if it got one; to let it pass as it is, stop the pipeline and run `{}`",
                 release(plugin)
@@ -135,7 +140,7 @@ mod tests {
         };
         let table = Table { name: TableName::new("shop", "customers"), destination: None, columns: columns.iter().map(column).collect() };
         let held: Vec<bool> = columns.iter().map(|name| held.contains(name)).collect();
-        treatments.guard("mask", &table, &held)
+        treatments.guard("mask", &table, &held, &[])
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! Columns that got other names, as the source's log has it. Names alone do not show it when a new column takes the old name: then the
+//! one that is treated by that name has become another one. What the log said of a table is kept, also over runs, until every plugin of
+//! the chain has planned the version behind it.
+
+use std::{collections::BTreeSet, sync::PoisonError};
+
+use super::{Treatment, Treatments};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Renamed, Table, TableName},
+};
+
+/// What stands in place of a rule. No plugin's name begins with a space.
+pub(crate) const RENAMED: &str = " renamed";
+
+/// A column's name before and now, of a version of a table as it arrives at a plugin.
+pub(crate) struct Pair {
+    /// Names that a treatment of the version before may have it under.
+    pub old: Vec<String>,
+    pub new: String,
+}
+
+impl Treatments {
+    /// Takes note of what the log says, before anything comes that was written behind it. Names the tables concerned.
+    pub fn rename(&self, renamed: &Renamed) -> Vec<TableName> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = renamed.from != renamed.to;
+        if moved {
+            // the rows and columns of a table are treated as before under its new name
+            let of_table: Vec<Treatment> = inner.known.values().filter(|known| known.table == renamed.from).cloned().collect();
+            for treatment in of_table {
+                let treatment = Treatment { table: renamed.to.clone(), ..treatment };
+                let key = (treatment.rule.clone(), treatment.table.clone());
+                if !inner.known.contains_key(&key) {
+                    inner.known.insert(key.clone(), treatment.clone());
+                    inner.news.insert(key, treatment);
+                }
+            }
+        }
+        // where nothing was ever treated, nothing can lose its treatment
+        if !renamed.columns.is_empty() && !inner.known.is_empty() {
+            let key = (RENAMED.to_owned(), renamed.to.clone());
+            let mut pending = inner.known.get(&key).cloned().unwrap_or_else(|| Treatment::of_nothing(RENAMED, &renamed.to));
+            let of_now = |name: &str| renamed.columns.iter().find(|(old, _)| same(old, name));
+            let had_name = |name: &str| pending.renamed.iter().any(|(_, known)| same(known, name));
+            let first = renamed.columns.iter().filter(|(old, _)| !had_name(old)).cloned();
+            let again = pending.renamed.iter().map(|(old, name)| (old.clone(), of_now(name).map_or(name, |(_, new)| new).clone()));
+            pending.renamed = again.chain(first).collect();
+            inner.known.insert(key.clone(), pending.clone());
+            inner.news.insert(key, pending);
+        }
+        if moved { vec![renamed.from.clone(), renamed.to.clone()] } else { vec![renamed.to.clone()] }
+    }
+
+    /// The names of columns before and now that no version of the table has come with yet.
+    pub(crate) fn renamed(&self, table: &TableName) -> Vec<(String, String)> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.known.get(&(RENAMED.to_owned(), table.clone())).map(|pending| pending.renamed.clone()).unwrap_or_default()
+    }
+
+    /// Every plugin has planned a version of the table with these names.
+    pub(crate) fn settle_renamed(&self, table: &TableName) {
+        let key = (RENAMED.to_owned(), table.clone());
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.known.remove(&key).is_some() {
+            inner.news.insert(key, Treatment::of_nothing(RENAMED, table));
+        }
+    }
+}
+
+impl Treatment {
+    /// One that says nothing of any column.
+    pub(super) fn of_nothing(rule: &str, table: &TableName) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            table: table.clone(),
+            columns: BTreeSet::new(),
+            treated: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            order: Vec::new(),
+            renamed: Vec::new(),
+        }
+    }
+}
+
+/// The pairs whose new name the table has. `arrives`: the names by which a column of the source's table arrives at the plugin.
+pub(crate) fn pairs(renamed: &[(String, String)], source: &Table, arrives: impl Fn(usize) -> Vec<String>) -> Vec<Pair> {
+    let names = |name: &str| source.columns.iter().position(|column| same(&column.name, name)).map(&arrives).unwrap_or_default();
+    renamed
+        .iter()
+        .flat_map(|(old, new)| {
+            // a plugin before this one may give a column that has the old name now the name that the treatment knows
+            let old: Vec<String> = names(old).into_iter().chain([old.clone()]).collect();
+            names(new).into_iter().map(move |new| Pair { old: old.clone(), new })
+        })
+        .collect()
+}
+
+/// Refuses a version in which a column that was treated under its old name would pass under its new one.
+pub(super) fn judge(before: &Treatment, now: &Treatment, pairs: &[Pair]) -> Result<()> {
+    let has = |columns: &BTreeSet<String>, name: &str| columns.iter().any(|column| same(column, name));
+    let treated = |pair: &&Pair| pair.old.iter().any(|old| has(&before.treated, old) || has(&before.lost, old));
+    match pairs.iter().filter(treated).find(|pair| !has(&now.treated, &pair.new)) {
+        None => Ok(()),
+        Some(Pair { old, new }) => {
+            let old = old.last().map(String::as_str).unwrap_or_default();
+            Err(Error::new(
+                ErrorKind::Plugin,
+                format!(
+                    "in table {}, the column `{new}`, which the plugin would pass on as it is, is the one that was called `{old}` and that it treated",
+                    now.table
+                ),
+            )
+            .remedy(
+                "what came before is delivered; treat the column by its new name in the plugin's `config`, too; if it may pass as it is, say so with \
+                 any other change of that `config`, e.g. `missing: ignore` in the entry; then start again",
+            ))
+        }
+    }
+}
+
+/// Names of columns have no case.
+fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::*, *};
+
+    fn renamed(columns: &[(&str, &str)]) -> Renamed {
+        let name = TableName::new("shop", "customers");
+        let columns = columns.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
+        Renamed { from: name.clone(), to: name, columns }
+    }
+
+    /// What `follow` and `guard` say of a version.
+    fn both(treatments: &Treatments, columns: &[&str], masked: &[&str]) -> [Result<()>; 2] {
+        let table = table(columns);
+        let plan = plan(&table, masked);
+        let pairs = pairs(&treatments.renamed(&table.name), &table, |at| vec![table.columns[at].name.clone()]);
+        let held: Vec<bool> = columns.iter().map(|name| masked.contains(name)).collect();
+        [treatments.follow("r", &table, Some(&plan), &pairs), treatments.guard("mask", &table, &held, &pairs)]
+    }
+
+    #[test]
+    fn a_treated_column_that_leaves_its_name_to_a_new_one_is_not_passed_on() {
+        for steps in [&[&[("email", "contact")][..]][..], &[&[("email", "e_mail")], &[("e_mail", "contact")]]] {
+            let treatments = Treatments::default();
+            assert!(both(&treatments, &["id", "email", "old"], &["email"]).iter().all(Result::is_ok));
+            steps.iter().for_each(|columns| drop(treatments.rename(&renamed(columns))));
+            let after = Treatments::default();
+            after.remember(treatments.take_news());
+            for treatments in [&treatments, &after] {
+                let [followed, guarded] = both(treatments, &["id", "contact", "email", "old"], &["email"]);
+                let (followed, guarded) = (followed.unwrap_err(), guarded.unwrap_err());
+                let what = "the column `contact`, which the plugin would pass on as it is, is the one that was called `email`";
+                assert!(followed.message().contains(what) && guarded.message().contains(what), "{followed} {guarded}");
+                assert!(guarded.message().starts_with("plugin `mask` is `fail_closed`: "), "{guarded}");
+                assert!(both(treatments, &["id", "contact", "email", "old"], &["contact", "email"]).iter().all(Result::is_ok));
+            }
+            treatments.settle_renamed(&TableName::new("shop", "customers"));
+            assert!(treatments.renamed(&TableName::new("shop", "customers")).is_empty());
+            assert!(treatments.take_news().iter().any(|news| news.rule == RENAMED && !news.is_kept()));
+        }
+    }
+
+    #[test]
+    fn a_treated_column_does_not_take_the_name_of_one_that_passes() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email", "old"], &["email"]).iter().all(Result::is_ok));
+        treatments.rename(&renamed(&[("email", "old")]));
+        for refused in both(&treatments, &["id", "old"], &[]) {
+            assert!(refused.unwrap_err().message().contains("the column `old`"));
+        }
+    }
+
+    #[test]
+    fn columns_that_were_not_treated_are_called_as_they_like() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email", "old"], &["email"]).iter().all(Result::is_ok));
+        treatments.rename(&renamed(&[("old", "note")]));
+        assert!(both(&treatments, &["id", "email", "note", "old"], &["email"]).iter().all(Result::is_ok));
+        assert!(treatments.renamed(&TableName::new("shop", "other")).is_empty());
+    }
+
+    #[test]
+    fn a_table_takes_what_is_treated_along_to_its_new_name() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        let (from, to) = (TableName::new("shop", "customers"), TableName::new("shop", "clients"));
+        let columns = vec![("email".to_owned(), "contact".to_owned())];
+        assert_eq!(treatments.rename(&Renamed { from: from.clone(), to: to.clone(), columns }), [from, to.clone()]);
+        let clients = Table { name: to, ..table(&["id", "contact", "email"]) };
+        let pairs = pairs(&treatments.renamed(&clients.name), &clients, |at| vec![clients.columns[at].name.clone()]);
+        treatments.follow("r", &clients, Some(&plan(&clients, &["email"])), &pairs).unwrap_err();
+        treatments.guard("mask", &clients, &[false, false, true], &pairs).unwrap_err();
+    }
+
+    #[test]
+    fn a_pipeline_without_treatments_keeps_nothing() {
+        let treatments = Treatments::default();
+        treatments.rename(&renamed(&[("a", "b")]));
+        assert!(treatments.all().is_empty() && treatments.take_news().is_empty());
+    }
+}
