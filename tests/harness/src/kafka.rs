@@ -16,7 +16,7 @@ use crate::instance::Instance;
 /// How long one request to the broker may take.
 const REQUEST: Duration = Duration::from_secs(30);
 /// Time until the broker has marked the end of a transaction that was committed, at most.
-const MARKED: Duration = Duration::from_secs(10);
+const MARKED: Duration = Duration::from_secs(5);
 
 /// A running broker. Topics are created on first use, with one partition.
 pub struct Broker(Instance);
@@ -121,6 +121,12 @@ impl Broker {
         self.read(topic, Some(MARKED))
     }
 
+    /// The same without waiting for the end of what is in a transaction: for a program that writes on, or was killed.
+    #[track_caller]
+    pub fn records_so_far(&self, topic: &str) -> Vec<Record> {
+        self.read(topic, None)
+    }
+
     fn consumer(&self, isolation: &str) -> BaseConsumer {
         self.config()
             .set("group.id", "sluicegate-tests")
@@ -179,7 +185,7 @@ impl Broker {
     #[track_caller]
     pub fn wait_for_records(&self, topic: &str, count: usize, deadline: Duration) -> Vec<Record> {
         crate::until_some(&format!("{count} records in {topic}"), deadline, || {
-            let records = self.read(topic, None);
+            let records = self.records_so_far(topic);
             (records.len() >= count).then_some(records)
         })
     }

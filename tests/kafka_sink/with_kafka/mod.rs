@@ -3,6 +3,7 @@
 mod delivery;
 mod exactly_once;
 mod failures;
+mod heartbeats;
 mod keys;
 mod meeting;
 mod routing;
@@ -116,6 +117,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         security: None,
         topic: format!("{topic}.{{table}}").parse().unwrap(),
         schema_topic: None,
+        heartbeats: None,
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,

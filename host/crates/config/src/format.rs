@@ -50,6 +50,11 @@ impl RecordFormat {
         ("parquet", Self::Parquet),
     ];
 
+    /// Whether it has a record of a heartbeat.
+    pub fn tells_heartbeats(self) -> bool {
+        !matches!(self, Self::Csv | Self::Avro | Self::Parquet)
+    }
+
     /// Whether it has a record of a changed schema.
     pub fn tells_schema_changes(self) -> bool {
         matches!(self, Self::Debezium | Self::DebeziumFlattened | Self::Flat | Self::Canal)

@@ -458,6 +458,15 @@ pub struct TopicSettings {
     pub config: BTreeMap<String, String>,
 }
 
+/// Records that say that a Kafka sink delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeats {
+    /// Where they go.
+    pub topic: String,
+    /// Time from one to the next, at least.
+    pub every: Duration,
+}
+
 /// A Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSink {
@@ -469,6 +478,8 @@ pub struct KafkaSink {
     pub topic: Template,
     /// The topic to which changes of schemas are told, if they are.
     pub schema_topic: Option<String>,
+    /// Heartbeats, if there are any.
+    pub heartbeats: Option<Heartbeats>,
     /// Whether tables share a topic where the template leaves out what they differ in.
     pub shared_topic: bool,
     /// What becomes of the letters of names in a topic.

@@ -18,6 +18,9 @@ pub trait Format: Send {
     /// Appends the record of a changed schema and its key; nothing where there is none to be told.
     fn schema_change(&self, _change: &SchemaChange, _key: &mut Vec<u8>, _value: &mut Vec<u8>) {}
 
+    /// Appends the record of a heartbeat and its key; nothing where there is none.
+    fn heartbeat(&self, _key: &mut Vec<u8>, _value: &mut Vec<u8>) {}
+
     /// Whether it can write the table: what is wrong is known before the first row.
     ///
     /// # Errors
@@ -200,6 +203,13 @@ impl Encoder {
     pub fn schema_change(&self, change: &SchemaChange, key: &mut Vec<u8>, value: &mut Vec<u8>) -> bool {
         let before = value.len();
         self.format.schema_change(change, key, value);
+        value.len() > before
+    }
+
+    /// Appends the record of a heartbeat and its key. Answers `false`, and appends nothing, when there is none.
+    pub fn heartbeat(&self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> bool {
+        let before = value.len();
+        self.format.heartbeat(key, value);
         value.len() > before
     }
 

@@ -13,7 +13,7 @@ use super::{
     flattened::{self, Flattened},
     format_options::{Options, Origin},
     head::Stamp,
-    headers,
+    headers, heartbeat,
     key::Key,
     maxwell::Maxwell,
     record::{Context, Record, Written},
@@ -138,6 +138,12 @@ impl Format for JsonFormat {
         if let Some(statement) = change.statement.as_ref().filter(|_| self.tells_schema_changes) {
             schema_change::key(&self.options, change, key);
             schema_change::write(&self.options, change, statement, (self.clock)(), value);
+        }
+    }
+
+    fn heartbeat(&self, key: &mut Vec<u8>, value: &mut Vec<u8>) {
+        if self.options.format.record.tells_heartbeats() {
+            heartbeat::write(&self.options, (self.clock)(), key, value);
         }
     }
 

@@ -24,6 +24,7 @@ mod format_options;
 mod geometry;
 mod head;
 mod headers;
+mod heartbeat;
 mod json;
 mod json_format;
 mod key;

@@ -19,6 +19,7 @@ mod creation;
 mod foresee;
 mod handshake;
 mod headers;
+mod heartbeat;
 mod key;
 mod notice;
 mod partition;
@@ -55,6 +56,7 @@ use aim::aim;
 use client::{Client, Failure, Reports, is_record};
 use creation::Creation;
 use headers::{ChangeHeaders, Told};
+use heartbeat::Heartbeats;
 use key::{Key, KeyPlans, Partition, write_key};
 use notice::Notice;
 use partition::Partitions;
@@ -80,6 +82,8 @@ const OLD_KEY: &str = "__debezium.oldkey";
 
 /// How long one look at the delivery reports waits for them.
 const POLL: Duration = Duration::from_millis(1);
+/// How often librdkafka is looked at while nothing comes, where it may need an access token.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks at the delivery reports after each batch: they take room in the queue until they are seen.
 const POLLS_A_BATCH: usize = 16;
 /// Batches that are kept, at most, until their records are acknowledged; their bytes are bounded, too.
@@ -118,6 +122,7 @@ pub struct KafkaSink {
     buffers: Buffers,
     /// Only with exactly-once.
     transaction: Option<Transaction>,
+    heartbeats: Option<Heartbeats>,
 }
 
 /// Changes that may be unacknowledged.
@@ -138,6 +143,7 @@ impl KafkaSink {
             partitions: Partitions::new(limits.connect_timeout),
             keys: KeyPlans::default(),
             headers: ChangeHeaders::new(&settings.headers),
+            heartbeats: settings.heartbeats.as_ref().map(Heartbeats::new),
             settings,
             framing: encoder.framing(),
             encoder,
@@ -487,7 +493,12 @@ impl Sink for KafkaSink {
     /// Also without records, librdkafka wants to be looked at: it may need a new access token.
     fn idle(&mut self) -> Result<()> {
         self.look();
-        Ok(())
+        self.beat()
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let tokens = Tokens::of(&self.settings).are_any().then_some(LOOK_EVERY);
+        tokens.into_iter().chain(self.heartbeats.as_ref().map(|heartbeats| heartbeats.every().min(LOOK_EVERY))).min()
     }
 
     /// A table that was emptied is one record without a key in the first partition of its topic.
@@ -523,6 +534,7 @@ impl Sink for KafkaSink {
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
         let Some(state) = self.transaction.as_ref().map(|transaction| transaction.state.to_text()) else {
             self.settle()?;
+            self.beat()?;
             return Ok("{}".to_owned());
         };
         self.commit_transaction(progress)?;

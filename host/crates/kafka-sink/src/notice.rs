@@ -1,4 +1,4 @@
-//! Records that are no change of a row: that a table was emptied, that a schema changed. Each is acknowledged after everything before it
+//! Records that are no change of a row: that a table was emptied, that a schema changed, a heartbeat. Each is acknowledged after everything before it
 //! and before everything after it, so that no reader of another topic or partition is past it; with `exactly-once` it stands in a
 //! transaction by itself, because the pipeline commits before and behind it.
 
@@ -61,7 +61,12 @@ impl KafkaSink {
 
     /// The error when the brokers do not take such a record. It is no change that could be set aside.
     pub(super) fn notice_refused(&self, topic: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        let (what, remedy) = if self.topics.is_of_schemas(topic) {
+        let (what, remedy) = if self.heartbeats.as_ref().is_some_and(|heartbeats| heartbeats.is_of(topic)) {
+            (
+                format!("the brokers refused the record of a heartbeat, for topic `{topic}`"),
+                "see the cause, or remove `heartbeats`; then start again: nothing is lost",
+            )
+        } else if self.topics.is_of_schemas(topic) {
             (
                 format!("the brokers refused the record that says that a schema changed, for topic `{topic}`"),
                 "raise `max.message.bytes` of the topic, and `message.max.bytes` in the sink's `options`; then start again: nothing is lost",

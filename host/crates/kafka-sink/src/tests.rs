@@ -27,6 +27,7 @@ pub(crate) fn settings(brokers: &str) -> Settings {
         security: None,
         topic: "{database}.{table}".parse().unwrap(),
         schema_topic: None,
+        heartbeats: None,
         shared_topic: false,
         name_case: NameCase::AsIs,
         topics: TopicCreation::Automatic,

@@ -38,6 +38,11 @@ impl Tokens {
         })
     }
 
+    /// Whether the sink has one.
+    pub fn are_any(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The token as it is now; `None` for a sink without tokens.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ pub(super) struct Topics {
     most_chosen: usize,
     /// Where changes of schemas are told, and whether it is seen to be there.
     schemas: Option<(Arc<str>, bool)>,
+    /// Where heartbeats go.
+    heartbeats: Option<Arc<str>>,
     /// Sees to it that they are there.
     creation: Option<Creation>,
 }
@@ -43,6 +45,7 @@ impl Topics {
             most_given: KAFKA_TOPICS,
             chosen: HashSet::new(),
             most_chosen,
+            heartbeats: settings.heartbeats.as_ref().map(|heartbeats| heartbeats.topic.as_str().into()),
             schemas: settings.schema_topic.as_deref().map(|topic| (topic.into(), false)),
             creation,
         }
@@ -58,12 +61,20 @@ impl Topics {
     /// # Errors
     /// `Sink` when it is not there.
     pub(super) fn of_schemas(&mut self) -> Result<Option<Arc<str>>> {
-        let Some((topic, seen)) = &mut self.schemas else { return Ok(None) };
-        if let (false, Some(creation)) = (*seen, &mut self.creation) {
-            creation.ensure(topic)?;
+        let Some((topic, seen)) = self.schemas.clone() else { return Ok(None) };
+        if !seen {
+            self.see(&topic)?;
+            self.schemas = Some((topic.clone(), true));
         }
-        *seen = true;
-        Ok(Some(topic.clone()))
+        Ok(Some(topic))
+    }
+
+    /// Sees to it that a topic is there, to which no table's records go.
+    ///
+    /// # Errors
+    /// `Sink` when it is not there.
+    pub(super) fn see(&mut self, topic: &str) -> Result<()> {
+        self.creation.as_mut().map_or(Ok(()), |creation| creation.ensure(topic))
     }
 
     pub(super) fn template(&self) -> &Template {
@@ -150,6 +161,10 @@ impl Topics {
             .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
         }
         let key = metric(&name);
+        if self.heartbeats.as_ref().is_some_and(|topic| metric(topic) == key) {
+            return Err(Error::new(ErrorKind::Sink, format!("table {table} would share topic `{name}` with the heartbeats"))
+                .remedy("give `heartbeats` another `topic`, or change the sink's `topic` template"));
+        }
         if self.schemas.as_ref().is_some_and(|(topic, _)| metric(topic) == key) {
             return Err(Error::new(ErrorKind::Sink, format!("table {table} would share topic `{name}` with the changes of schemas"))
                 .remedy("give `schema_changes` of the sink another topic, or change `topic`; then start again: nothing is lost"));

@@ -84,6 +84,11 @@ impl Transaction {
         Self { state, open: None, broken: Cell::new(false), notice: None }
     }
 
+    /// Whether anything stands in it.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// How soon it has to be committed. `full`: nothing further may be kept.
     pub fn urgency(&self, full: bool) -> Urgency {
         match self.open {
@@ -237,6 +242,12 @@ impl KafkaSink {
         let state = transaction.state.clone();
         let mut unsent = None;
         if !transaction.broken.get() {
+            if let Some(heartbeat) = self.heartbeat()? {
+                match self.send_notice(&heartbeat) {
+                    Err(_) if self.is_broken() => {}
+                    other => other?,
+                }
+            }
             let records = positions::records(&state.transactional_id, &state.incarnation, progress)?;
             unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
             self.flush()?;

@@ -135,7 +135,7 @@ impl Delivery {
                     let wait = match self.has_moved() {
                         true if self.sink.is_ripe() => Some(due.saturating_duration_since(Instant::now()).min(SINK_IDLE_INTERVAL)),
                         true => Some(SINK_IDLE_INTERVAL),
-                        false => every,
+                        false => every.into_iter().chain(self.sink.patience()).min(),
                     };
                     match rest {
                         Some(rest) => {

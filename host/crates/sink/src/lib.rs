@@ -8,7 +8,10 @@ mod policy;
 pub mod route;
 mod stdout;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 pub use policy::Policy;
 pub use stdout::{StdoutResume, StdoutSink};
@@ -74,6 +77,11 @@ pub trait Sink: Send {
     /// Lets readers see everything written. There is nothing to do for a sink that keeps nothing back.
     fn idle(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// How long it may be left alone while nothing comes: then [`Self::idle`] is called. `None` = for ever.
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     /// Makes everything written durable, with `progress`: the lanes that moved since the last commit, each where the sink is in it
@@ -151,6 +159,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn idle(&mut self) -> Result<()> {
         self.guard(S::idle)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.sink.patience()
     }
 
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {

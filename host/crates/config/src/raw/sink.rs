@@ -156,6 +156,17 @@ pub(crate) struct RawRoll {
     pub every: Option<Time>,
 }
 
+/// Records that say from time to time that a Kafka sink delivers.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Heartbeats")]
+pub(crate) struct RawHeartbeats {
+    /// The topic. Default: `__debezium-heartbeat.` and the pipeline's name.
+    pub topic: Option<String>,
+    /// Time from one to the next, at least. Default: 10s.
+    pub every: Option<Time>,
+}
+
 /// A Kafka cluster.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -178,6 +189,8 @@ pub(crate) struct RawKafkaSink {
     /// The topic to which changes of tables' schemas are told, keyed by the database. MySQL and MariaDB; formats `debezium`,
     /// `debezium-flattened`, `flat` and `canal`. Default: none.
     pub schema_changes: Option<String>,
+    /// Records that say from time to time that the sink delivers, also while no rows come. Not with `avro`. Default: none.
+    pub heartbeats: Option<RawHeartbeats>,
     /// Changes that it takes in a second, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
     pub rows_per_second: Option<u64>,

@@ -128,6 +128,24 @@ fn changes_of_schemas_are_told_where_the_source_logs_them_and_the_format_has_a_r
 }
 
 #[test]
+fn heartbeats_have_a_topic_and_a_pace() {
+    let heartbeats = |settings: &str| {
+        let text = format!("{{ type: kafka, brokers: b, heartbeats: {settings} }}");
+        let SinkKind::Kafka(kafka) = loaded(&sink(&text)).unwrap().sinks[0].kind.clone() else { panic!("not a Kafka sink") };
+        kafka.heartbeats.map(|given| (given.topic, given.every.as_millis()))
+    };
+    assert_eq!(heartbeats("{}"), Some(("__debezium-heartbeat.p".into(), 10_000)));
+    assert_eq!(heartbeats("{ topic: beats, every: 500ms }"), Some(("beats".into(), 500)));
+    refused("type: kafka, brokers: b, heartbeats: { topic: 'a b' }", "flat", "Kafka allows no such topic name");
+    refused("type: kafka, brokers: b, heartbeats: { every: 1ms }", "flat", "this time is out of bounds");
+    refused(
+        "type: kafka, brokers: b, heartbeats: {}",
+        "{ type: avro, registry: { url: 'http://r' } }",
+        "the format `avro` has no record of a heartbeat",
+    );
+}
+
+#[test]
 fn avro_has_a_registry_and_an_envelope() {
     let given = kafka(
         "{ type: avro, registry: { url: 'https://one:8081/, https://two/api', user: u, password: p, register: false }, subject: topic-record }",

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        Delivery, FileRecords, FileSink, KafkaSink, Keyless, OnError, PluginVersions, RecordHeaders, Roll, Sink, SinkKind, Transactions,
-        WhenSlow,
+        Delivery, FileRecords, FileSink, Heartbeats, KafkaSink, Keyless, OnError, PluginVersions, RecordHeaders, Roll, Sink, SinkKind,
+        Transactions, WhenSlow,
         raw::{
             RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawOnError, RawPluginVersions, RawRoll,
             RawShared, RawSink, RawWhenSlow,
@@ -59,6 +59,16 @@ impl Check<'_> {
                 format!("{path}.schema_changes"),
                 format!("the format `{}` has no record of a changed schema", format.record.name()),
                 "use `debezium`, `debezium-flattened`, `flat` or `canal`; or remove it",
+            );
+        }
+        if let SinkKind::Kafka(kafka) = &kind
+            && kafka.heartbeats.is_some()
+            && !format.record.tells_heartbeats()
+        {
+            self.refuse(
+                format!("{path}.heartbeats"),
+                format!("the format `{}` has no record of a heartbeat", format.record.name()),
+                "use another format, or remove it",
             );
         }
         self.parquet(path, &format, &mut kind);
@@ -122,8 +132,18 @@ impl Check<'_> {
             labels: if has(RawHeader::Labels) { labels.clone() } else { BTreeMap::new() },
         };
         let keys = self.keys(path, raw.key, raw.partition_by, raw.per_table);
+        let heartbeats = raw.heartbeats.map(|raw| {
+            let topic = raw.topic.unwrap_or_else(|| format!("__debezium-heartbeat.{pipeline}"));
+            self.fixed_topic(&format!("{path}.heartbeats.topic"), Some(&topic));
+            let (default, most) = (Duration::from_secs(10), Duration::from_secs(24 * 3600));
+            Heartbeats {
+                topic,
+                every: self.time(&format!("{path}.heartbeats.every"), raw.every, default, Duration::from_millis(100), most),
+            }
+        });
         SinkKind::Kafka(KafkaSink {
             schema_topic: raw.schema_changes,
+            heartbeats,
             brokers: self.text(format!("{path}.brokers"), raw.brokers, "`host:port`, several separated by commas"),
             security,
             topic,

@@ -38,6 +38,21 @@ fn told(format: impl Into<Settings>, change: &SchemaChange) -> String {
 }
 
 #[test]
+fn heartbeats_are_those_of_debezium() {
+    let beat = |format: RecordFormat, schemas: bool| {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        let has = json_format(Settings { schemas, ..format.into() }).encoder().heartbeat(&mut key, &mut value);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        has.then(|| format!("{}\n{}", text(key), text(value)))
+    };
+    let plain = beat(RecordFormat::Debezium, false).unwrap();
+    assert_eq!(beat(RecordFormat::Flat, false), Some(plain.clone()));
+    insta::assert_snapshot!(plain, @"");
+    insta::assert_snapshot!(beat(RecordFormat::Debezium, true).unwrap(), @"");
+    assert_eq!(beat(RecordFormat::Csv, false), None);
+}
+
+#[test]
 fn debezium_tells_the_statement_and_what_became_of_the_table() {
     let statement = "ALTER TABLE customers ADD middle_name varchar(255) AFTER first_name";
     insta::assert_snapshot!(told(RecordFormat::Debezium, &change(SchemaEffect::Altered, Some(customers("customers")), statement)));
