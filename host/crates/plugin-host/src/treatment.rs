@@ -6,7 +6,7 @@
 
 mod guard;
 
-pub(crate) use guard::closed_rule;
+pub(crate) use guard::{Hold, closed_rule};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +34,10 @@ pub struct Treatment {
     pub lost: BTreeSet<String>,
     /// All columns in the table's order; none where that is not known.
     pub order: Vec<String>,
+    /// Of a plugin that is `fail_closed`: those that do not get past it as they are.
+    pub hidden: BTreeSet<String>,
+    /// Of a plugin that is `fail_closed`: those that pass, and that it judges rows by.
+    pub judged: BTreeSet<String>,
 }
 
 /// What the plugins of a pipeline did to their tables, in this run and those before it.
@@ -175,6 +179,8 @@ fn treatment(rule: &str, table: &Table, plan: Option<&Plan>) -> Treatment {
             .collect(),
         lost: BTreeSet::new(),
         order: table.columns.iter().filter(own).map(|column| column.name.clone()).collect(),
+        hidden: BTreeSet::new(),
+        judged: BTreeSet::new(),
     }
 }
 
