@@ -107,6 +107,17 @@ impl Topics {
         Ok(Some(topic))
     }
 
+    /// What the topic would be called, whether or not there can be one of that name. None is made, and none is remembered.
+    ///
+    /// # Errors
+    /// `Internal`: the table's number is void.
+    pub(super) fn would_be(&self, table: usize, chosen: Option<&str>, variant: Variant) -> Result<String> {
+        match chosen {
+            Some(chosen) if !self.template().has(Field::Destination) => Ok(chosen.to_owned()),
+            _ => Ok(name(self.template(), self.case, &Subject { table: self.recent.name(table)?, chosen, variant })),
+        }
+    }
+
     /// The topic that a plugin has chosen; `None` when no topic can have that name.
     ///
     /// # Errors
