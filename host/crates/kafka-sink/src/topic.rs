@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use sluicegate_config::{Field, KafkaSink as Settings, NameCase, Part, Template};
+use sluicegate_config::{Delivery, Field, KafkaSink as Settings, NameCase, Part, Template};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
@@ -18,6 +18,25 @@ use super::creation::Creation;
 /// The longest topic name that Kafka allows, in characters.
 const MAX_NAME: usize = 249;
 
+/// What a topic may be for, beside rows.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Schemas,
+    Positions,
+}
+
+impl Purpose {
+    /// The error of a table whose records would come into it.
+    fn meets(self, table: &TableName, topic: &str, otherwise: &str) -> Error {
+        let (what, setting) = match self {
+            Self::Schemas => ("the changes of schemas", "schema_changes"),
+            Self::Positions => ("the sink's progress", "positions_topic"),
+        };
+        Error::new(ErrorKind::Sink, format!("table {table} would share topic `{topic}` with {what}"))
+            .remedy(format!("give `{setting}` of the sink another topic, or {otherwise}; then start again: nothing is lost"))
+    }
+}
+
 /// The topic template with the topics it has given so far.
 pub(super) struct Topics {
     case: NameCase,
@@ -30,6 +49,8 @@ pub(super) struct Topics {
     most_chosen: usize,
     /// Where changes of schemas are told, and whether it is seen to be there.
     schemas: Option<(Arc<str>, bool)>,
+    /// Where the sink's progress stands, if that is in Kafka.
+    positions: Option<Box<str>>,
     /// Sees to it that they are there.
     creation: Option<Creation>,
 }
@@ -44,6 +65,10 @@ impl Topics {
             chosen: HashSet::new(),
             most_chosen,
             schemas: settings.schema_topic.as_deref().map(|topic| (topic.into(), false)),
+            positions: match &settings.delivery {
+                Delivery::ExactlyOnce(transactions) => Some(transactions.positions_topic.as_str().into()),
+                Delivery::AtLeastOnce => None,
+            },
             creation,
         }
     }
@@ -88,7 +113,7 @@ impl Topics {
     /// beside that of another table, when it is one topic too many, or when it is not there.
     pub(super) fn topic(&mut self, table: usize, chosen: Option<&str>, variant: Variant) -> Result<Option<Arc<str>>> {
         if let (Some(chosen), false) = (chosen, self.template().has(Field::Destination)) {
-            return self.chosen(chosen);
+            return self.chosen(chosen, table);
         }
         if let Some(topic) = self.recent.find(table, chosen, variant) {
             return Ok(Some(topic.clone()));
@@ -121,14 +146,15 @@ impl Topics {
     /// The topic that a plugin has chosen; `None` when no topic can have that name.
     ///
     /// # Errors
-    /// `Sink` when it is one too many, or not there.
-    fn chosen(&mut self, name: &str) -> Result<Option<Arc<str>>> {
+    /// `Sink` when it is one too many, not there, or for something else.
+    fn chosen(&mut self, name: &str, table: usize) -> Result<Option<Arc<str>>> {
         if let Some(topic) = self.chosen.get(name) {
             return Ok(Some(topic.clone()));
         }
         if !fits(name) || !name.chars().all(allowed) {
             return Ok(None);
         }
+        self.keep_free(name, table)?;
         if self.chosen.len() >= self.most_chosen {
             return Err(destination::too_many(self.most_chosen));
         }
@@ -151,6 +177,24 @@ impl Topics {
         Ok(chosen)
     }
 
+    /// Refuses a topic that a plugin has chosen where it is for something else than rows.
+    fn keep_free(&self, name: &str, table: usize) -> Result<()> {
+        match self.purpose(name) {
+            None => Ok(()),
+            Some(purpose) => Err(purpose.meets(self.recent.name(table)?, name, "let the plugin choose another one")),
+        }
+    }
+
+    /// What a topic is for, or one that Kafka takes for the same, if it is for something else than rows.
+    fn purpose(&self, name: &str) -> Option<Purpose> {
+        let is = |topic: &str| topic.len() == name.len() && metric(topic) == metric(name);
+        match (&self.schemas, &self.positions) {
+            (Some((schemas, _)), _) if is(schemas) => Some(Purpose::Schemas),
+            (_, Some(positions)) if is(positions) => Some(Purpose::Positions),
+            _ => None,
+        }
+    }
+
     fn find(&mut self, subject: &Subject<'_>) -> Result<Arc<str>> {
         let (table, name) = (subject.table, name(self.template(), self.case, subject));
         if !fits(&name) {
@@ -161,9 +205,8 @@ impl Topics {
             .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
         }
         let key = metric(&name);
-        if self.schemas.as_ref().is_some_and(|(topic, _)| metric(topic) == key) {
-            return Err(Error::new(ErrorKind::Sink, format!("table {table} would share topic `{name}` with the changes of schemas"))
-                .remedy("give `schema_changes` of the sink another topic, or change `topic`; then start again: nothing is lost"));
+        if let Some(purpose) = self.purpose(&name) {
+            return Err(purpose.meets(table, &name, "change `topic`"));
         }
         match self.given.claim(subject, &key, &name) {
             Claim::Shared(given) => return Ok(given.name.clone()),
