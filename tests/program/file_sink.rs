@@ -111,3 +111,34 @@ fn a_file_that_is_taken_away_stops_the_program_and_the_next_start_goes_on() {
         }
     }
 }
+
+#[test]
+fn two_sinks_do_not_write_into_one_folder_that_links_give_two_names() {
+    let pipeline = |folder: &str, prefix: &str| {
+        format!(
+            "name: links
+source: {{ type: generator, changes: 10, seed: 1 }}
+sinks:
+  - {{ type: file, name: one, format: flat, folder: out, prefix: t }}
+  - {{ type: file, name: two, format: flat, folder: {folder}, prefix: {prefix} }}
+"
+        )
+    };
+    let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline("link", "t"));
+    fs::create_dir(host.path("out")).expect("made");
+    std::os::unix::fs::symlink(host.path("out"), host.path("link")).expect("linked");
+    for (folder, told) in [("link", "are the same one"), ("link/inner/not-there", "lie one inside the other")] {
+        host.write_pipeline(&pipeline(folder, "t"));
+        let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+        let fails = format!("fail  sinks: the folders of sinks `one` and `two`, which both write files of the prefix `t`, {told}");
+        assert!(ended.status.code() == Some(3) && ended.stdout.contains(&fails), "{}", ended.stdout);
+        let ended = host.run(&["run", "pipeline.yaml"], PATIENCE);
+        assert!(!ended.status.success() && ended.stderr.contains(told), "{}", ended.stderr);
+    }
+    assert_eq!(fs::read_dir(host.path("out")).expect("readable").count(), 0, "nothing was written");
+    for (folder, prefix) in [("link", "other"), ("beside", "t")] {
+        host.write_pipeline(&pipeline(folder, prefix));
+        let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
+    }
+}

@@ -2,7 +2,7 @@
 
 use sluicegate_config::{KeyColumns, PartitionBy, TableKeys, TablePatterns};
 
-use sluicegate_harness::{host::Sluicegate, mariadb};
+use sluicegate_harness::{host::Sluicegate, mariadb, mysql};
 
 use super::*;
 
@@ -267,4 +267,55 @@ fn check_tells_of_key_columns_that_a_table_lacks_or_that_may_be_null() {
 
     exit 0
     ");
+}
+
+#[test]
+fn check_and_run_take_the_same_for_a_key_and_both_tell_of_entries_that_are_for_no_table() {
+    let broker = kafka::shared();
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("unique");
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE loose (code VARCHAR(9) NULL UNIQUE, note TEXT);
+             CREATE TABLE pairs (note TEXT, a INT NULL UNIQUE, b INT NOT NULL, c INT NOT NULL, UNIQUE (b, c))"
+        ));
+        let pipeline = |tables: &str| {
+            format!(
+                "name: p\nsource: {{ type: mysql, host: 127.0.0.1, port: {}, user: {}, password: {}, tables: [{tables}] }}\n\
+                 sinks: [{{ type: kafka, brokers: '{}', format: flat, per_table: [{{ tables: [{database}.pair, '{database}.p*'], partition_by: one }}, \
+                 {{ tables: ['later.*'], key: none }}] }}]\nlimits: {{ checkpoint_interval: 20ms }}\n",
+                server.port(),
+                server.user(),
+                server.password(),
+                broker.brokers()
+            )
+        };
+        let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline(&format!("'{database}.*'")));
+        let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+        let of_keys = |line: &&str| line.contains("keys: ") || line.contains("keyless tables: ");
+        let lines: Vec<&str> = ended.stdout.lines().filter(of_keys).collect();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(lines.join("\n").replace(&database, "DB"), @r"
+            warn  primary keys: captured tables have no primary key: DB.loose
+            fail  keys: sink `kafka`: `DB.pair` in `per_table` matches no table as it is delivered; did you mean `DB.pairs`?
+            warn  keys: sink `kafka`: `later.*` in `per_table` matches no table as it is delivered
+            fail  keyless tables: sink `kafka`: tables without a primary key would stop the pipeline at their first row (`keyless: stop`): DB.loose
+            ");
+        }
+        host.write_pipeline(&pipeline(&format!("'{database}.*', '!{database}.loose'")));
+        let mut process = host.spawn();
+        process.wait_for_line("starting to read the binlog", PATIENCE);
+        process.wait_for_line("the configuration has no effect: sink `kafka`: `later.*` in `per_table`", PATIENCE);
+        server.sql(&format!("INSERT INTO {database}.pairs VALUES ('x', NULL, 1, 2)"));
+        let topic = format!("{database}.pairs");
+        process.wait_until("the record", PATIENCE, || partitions_hold(&broker, &topic));
+        process.sigterm();
+        assert!(process.wait(PATIENCE).status.success());
+        let keys: Vec<_> = broker.records(&topic).into_iter().map(|record| record.key.unwrap()).collect();
+        assert_eq!(keys, [r#"{"b":1,"c":2}"#]);
+    }
+}
+
+/// Whether the topic is there and has records.
+fn partitions_hold(broker: &Broker, topic: &str) -> bool {
+    topics::partitions(broker, topic) > 0 && !broker.records(topic).is_empty()
 }

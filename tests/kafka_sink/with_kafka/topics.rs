@@ -20,7 +20,7 @@ fn client(broker: &Broker) -> ClientConfig {
 }
 
 /// Partitions of a topic; 0: it is not there.
-fn partitions(broker: &Broker, topic: &str) -> usize {
+pub(super) fn partitions(broker: &Broker, topic: &str) -> usize {
     let client: BaseProducer = client(broker).create().unwrap();
     // a question for all topics makes none
     let cluster = client.client().fetch_metadata(None, PATIENCE).unwrap();

@@ -9,9 +9,12 @@ use std::{
 };
 
 use super::*;
-use sluicegate_config::{Envelope, Registry as RegistrySettings, RegistryLogin, Subject, ValueModes};
+use sluicegate_config::{Envelope, Registry as RegistrySettings, RegistryLogin, Subject, TopicSettings, ValueModes};
 use sluicegate_guest_builder::repository;
-use sluicegate_harness::registry::{self, Registry};
+use sluicegate_harness::{
+    host::http_get,
+    registry::{self, Registry},
+};
 use sluicegate_model::change::{Mark, MarkKind, Truncate};
 
 fn avro(url: &str, envelope: Envelope, subject: Subject) -> Format {
@@ -105,6 +108,30 @@ fn envelopes_keys_and_tombstones_are_what_confluents_client_reads() {
             "no key t null -> null",
         ]
     );
+}
+
+#[test]
+fn an_update_that_changes_the_key_makes_no_topic_and_no_subject_of_updates() {
+    let (broker, registry) = (kafka::shared(), registry::shared());
+    for (name, format) in [("moves-avro", avro(registry.url(), Envelope::Flat, Subject::Topic)), ("moves-json", RecordFormat::Flat.into())]
+    {
+        let made = TopicCreation::Create(TopicSettings { partitions: Some(1), ..TopicSettings::default() });
+        let topic = format!("{name}.{{table}}.{{operation}}").parse().unwrap();
+        let mut bench = Bench::open_in(KafkaSink { topic, topics: made, ..settings(&broker, name) }, format);
+        let mut batch = batch(0, table("orders", true));
+        push(&mut batch, None, Some((1, "a")));
+        push(&mut batch, Some((1, "a")), Some((2, "a")));
+        push(&mut batch, Some((2, "a")), None);
+        bench.sink.write(&batch).unwrap();
+        bench.sink.commit(&Frontier::default()).unwrap();
+        let partitions = ["insert", "update", "delete"].map(|of| topics::partitions(&broker, &format!("{name}.orders.{of}")));
+        assert_eq!(partitions, [1, 0, 1]);
+        let [inserts, deletes] = ["insert", "delete"].map(|of| broker.records(&format!("{name}.orders.{of}")).len());
+        assert_eq!((inserts, deletes), (2, 4));
+    }
+    let (_, path) = registry.url().split_once("://").unwrap().1.split_once('/').unwrap();
+    let (_, subjects) = http_get(registry.port(), &format!("/{path}/subjects")).unwrap();
+    assert!(subjects.contains("moves-avro.orders.insert-key") && !subjects.contains("moves-avro.orders.update"), "{subjects}");
 }
 
 #[test]

@@ -56,6 +56,11 @@ fn what_a_fail_closed_plugin_hid_stays_hidden_whatever_becomes_of_its_entry() {
                 ),
                 "`phone`",
             ),
+            // it only reads one of them now
+            (
+                good.replace("{ column: phone, mask: { first: 1 } }", "{ column: contact, concat: { of: [phone] } }"),
+                "`phone` of table DB.customers would pass the plugin as it is",
+            ),
             (good.replace("name: mask", "name: veil"), "`mask`, which was `fail_closed` until now, is missing"),
         ];
         for (index, (plugins, expected)) in edits.iter().enumerate() {
@@ -124,4 +129,40 @@ fn a_fail_closed_column_under_another_name_is_hidden_by_a_configuration_that_nam
     host.write_pipeline(&text(&["email", "e_mail"]));
     run_to(&host, 2);
     nothing_in_clear(&host);
+}
+
+#[test]
+fn a_fail_closed_filter_goes_on_judging_by_its_columns_and_what_a_plugin_only_reads_is_free() {
+    let server = mariadb::shared();
+    let database = server.database("judging");
+    server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, state VARCHAR(9), tenant INT, name VARCHAR(9))"));
+    let text = |condition: &str, label: &str| {
+        let plugins = format!(
+            "[{{ use: filter, name: gate, fail_closed: true, config: {{ where: \"{condition}\" }} }},
+              {{ use: rewrite-columns, name: label, fail_closed: true, config: {{ tables: [{{ table: 'DB.customers', columns: [{label}] }}] }} }}]"
+        );
+        pipeline(&server, &database, &plugins, "")
+    };
+    let labels = "{ column: label, concat: { of: [name] } }";
+    let host = host(&text("state = 'open'", labels));
+    server.sql(&format!("INSERT INTO {database}.customers VALUES (1, 'open', 1, 'ada')"));
+    begin(&host);
+    server.sql(&format!("INSERT INTO {database}.customers VALUES (2, 'open', 1, 'bob')"));
+    run_to(&host, 1);
+    let check = |text: String| {
+        host.write_pipeline(&text);
+        let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+        (ended.status.code(), ended.stdout.replace(&database, "DB"))
+    };
+    let (code, told) = check(text("tenant = 1", labels));
+    assert!(code == Some(3) && told.contains("rows of table DB.customers would pass the plugin whatever their `state`"), "{told}");
+    // another condition on the column, more columns, and another label, are the pipeline's own affair
+    for (condition, label) in [
+        ("state <> 'closed'", labels),
+        ("state = 'open' AND tenant = 1", "{ column: label, concat: { of: [state] } }"),
+        ("state = 'open'", "{ column: label, constant: x }"),
+    ] {
+        let (code, told) = check(text(condition, label));
+        assert_eq!(code, Some(0), "{condition}, {label}: {told}");
+    }
 }

@@ -79,6 +79,15 @@ pub trait TableEncoder: Send {
     /// As of [`Self::key`].
     fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()>;
 
+    /// Appends the key of a row, or with `whole` that of [`Self::row_key`], without what names its schema: two of them can be compared
+    /// before it is known which topics they go to.
+    ///
+    /// # Errors
+    /// As of [`Self::key`].
+    fn bare_key(&mut self, rows: &TableRows, row: u32, whole: bool, out: &mut Vec<u8>) -> Result<()> {
+        if whole { self.row_key(rows, row, out) } else { self.key(rows, row, out).map(drop) }
+    }
+
     /// Hands the headers of a row to `each`: name and value, those that are null left out.
     ///
     /// # Errors
@@ -252,6 +261,14 @@ impl Encoder {
     /// `Record`, as there.
     pub fn row_key(&mut self, batch: &Batch, table: u32, row: u32, out: &mut Vec<u8>) -> Result<()> {
         self.table(batch, table).row_key(&batch.tables[table as usize], row, out)
+    }
+
+    /// As [`TableEncoder::bare_key`], of row `row` of `batch.tables[table]`.
+    ///
+    /// # Errors
+    /// `Record`, as there.
+    pub fn bare_key(&mut self, batch: &Batch, table: u32, row: u32, whole: bool, out: &mut Vec<u8>) -> Result<()> {
+        self.table(batch, table).bare_key(&batch.tables[table as usize], row, whole, out)
     }
 
     /// How many encoders are held.

@@ -2,10 +2,10 @@
 //! not why. Nothing is sent but the greeting, and the handshake ends with the certificate: no password, token or key is at risk.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     net::{TcpStream, ToSocketAddrs as _},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -41,7 +41,7 @@ pub(super) enum Fault {
     Other(String),
 }
 
-/// Greets the broker at `host:port`. `None` when it cannot be reached, or its answer says nothing.
+/// Greets the broker at `host:port`, for no longer than `timeout` in all. `None` when it cannot be reached, or its answer says nothing.
 pub(super) fn greet(address: &str, timeout: Duration) -> Option<Answer> {
     let look = Arc::new(Look { seen: Mutex::new(None), provider: ring::default_provider() });
     let outcome = converse(address, timeout, &look);
@@ -69,11 +69,40 @@ fn converse(address: &str, timeout: Duration, look: &Arc<Look>) -> io::Result<()
         .with_custom_certificate_verifier(look.clone())
         .with_no_client_auth();
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(invalid)?;
-    let connected = address.to_socket_addrs()?.find_map(|to| TcpStream::connect_timeout(&to, timeout).ok());
-    let mut stream = connected.ok_or(io::ErrorKind::NotConnected)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    connection.complete_io(&mut stream).map(drop)
+    let until = Instant::now() + timeout;
+    let connected = address.to_socket_addrs()?.find_map(|to| TcpStream::connect_timeout(&to, left(until).ok()?).ok());
+    let stream = connected.ok_or(io::ErrorKind::NotConnected)?;
+    connection.complete_io(&mut Timed { stream, until }).map(drop)
+}
+
+/// A connection that ends at a moment, however little comes at a time.
+struct Timed {
+    stream: TcpStream,
+    until: Instant,
+}
+
+/// The time until then.
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+impl Read for Timed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.until)?))?;
+        self.stream.read(out)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.until)?))?;
+        self.stream.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// What is wrong with the certificates that the broker `host` shows. `authorities`: PEM, where they are known. `named`: whether the
@@ -200,6 +229,23 @@ mod tests {
         assert!(greeted(&[21, 3, 3, 0, 2, 2, 40]).is_none());
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         assert!(greet(&nobody, PATIENCE).is_none());
+    }
+
+    #[test]
+    fn a_broker_that_answers_byte_by_byte_is_left_when_the_time_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // a record of TLS that takes minutes
+            let mut told = stream.write_all(&[22, 3, 3, 64, 0]);
+            while told.is_ok() {
+                std::thread::sleep(Duration::from_millis(10));
+                told = stream.write_all(&[0]);
+            }
+        });
+        assert!(greet(&address, Duration::from_millis(300)).is_none());
+        server.join().unwrap();
     }
 
     #[test]

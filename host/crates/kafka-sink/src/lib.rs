@@ -67,7 +67,7 @@ use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
-use sluicegate_config::{Field, KafkaSink as Settings};
+use sluicegate_config::KafkaSink as Settings;
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -196,12 +196,14 @@ impl KafkaSink {
             let images = [change.before, change.after].into_iter().filter(|row| *row != NO_IMAGE);
             images.into_iter().try_for_each(|row| plan.check(rows, row, route.partial))?;
         }
+        let moves = route.by_operation && change.operation == Operation::Update && before && after && self.moves(batch, change, &route)?;
+        let (gone, came) = if moves { halves(change) } else { (*change, *change) };
         if after {
-            self.aim_at_row(batch, change, change.after, &route)?;
+            self.aim_at_row(batch, &came, change.after, &route)?;
             write_key(&mut self.encoder, plan.key, batch, change.table, change.after, &mut self.buffers.key)?;
         }
         if before {
-            self.aim_at_row(batch, change, change.before, &route)?;
+            self.aim_at_row(batch, &gone, change.before, &route)?;
             write_key(&mut self.encoder, plan.key, batch, change.table, change.before, &mut self.buffers.old_key)?;
         }
         // which schema a key has may follow from its topic
@@ -223,8 +225,8 @@ impl KafkaSink {
             Operation::Update => after && (other_key || other_shard || route.column.is_some() || pair.is_some()),
             _ => false,
         };
-        let old = if before && leaves { Some(self.place(batch, change, change.before, &route)?) } else { None };
-        let new = if after { Some(self.place(batch, change, change.after, &route)?) } else { None };
+        let old = if before && leaves { Some(self.place(batch, &gone, change.before, &route)?) } else { None };
+        let new = if after { Some(self.place(batch, &came, change.after, &route)?) } else { None };
         let mut records = Records { keyed: plan.key != Key::None, tombstone: plan.tombstones, leaving: true, gone: None, came: None };
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
@@ -236,13 +238,14 @@ impl KafkaSink {
                 if route.partial {
                     destination::check_whole(batch.tables.get(change.table as usize).ok_or_else(dangling)?, change.after)?;
                 }
-                let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-                let insertion = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
-                if self.topics.template().has(Field::Operation) || self.settings.headers.operation {
-                    old = self.place(batch, &delete, change.before, &route)?;
-                    new = self.place(batch, &insertion, change.after, &route)?;
+                let (delete, insertion) = halves(change);
+                if !moves {
+                    if route.by_operation || self.settings.headers.operation {
+                        old = self.place(batch, &delete, change.before, &route)?;
+                        new = self.place(batch, &insertion, change.after, &route)?;
+                    }
+                    self.write_keys_again(batch, change, plan.key, &old.topic, &new.topic)?;
                 }
-                self.write_keys_again(batch, change, plan.key, &old.topic, &new.topic)?;
                 let Buffers { key, old_key, value, old_value, .. } = &mut self.buffers;
                 if other_key {
                     old.headers = Some(insert(old.headers, NEW_KEY, key));
@@ -443,6 +446,12 @@ impl KafkaSink {
             self.retained.push(Retained { batch: batch.clone(), sent });
         }
     }
+}
+
+/// The delete and the insert that an update is told as.
+fn halves(change: &Change) -> (Change, Change) {
+    let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+    (delete, Change { operation: Operation::Insert, before: NO_IMAGE, ..*change })
 }
 
 /// The error of a delete that only a record without a value could tell, under a key that stands for several rows.

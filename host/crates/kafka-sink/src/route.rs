@@ -9,6 +9,7 @@ use super::{
     record::{Place, insert},
     topic::bad_destination,
 };
+use sluicegate_config::Field;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change},
@@ -21,11 +22,13 @@ const VERSIONS: &str = "sluicegate.plugins";
 /// How the records of a table are delivered.
 pub(super) struct Route {
     /// The table's number among those of the topics.
-    table: usize,
+    pub table: usize,
     target: Target,
     pub plan: Arc<KeyPlan>,
     /// The column that holds the rows' own destinations.
     pub column: Option<usize>,
+    /// Whether the topic follows the operation.
+    pub by_operation: bool,
     /// Whether there are header columns.
     headers: bool,
     /// Whether rows of this batch may lack values.
@@ -47,6 +50,7 @@ impl KafkaSink {
     pub(super) fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
         self.topics.begin();
+        let by_operation = self.topics.template().has(Field::Operation);
         for rows in &batch.tables {
             let table = &rows.table;
             let plan = self.keys.of(table, &self.settings)?;
@@ -60,7 +64,7 @@ impl KafkaSink {
                 _ => Target::OfRow,
             };
             let (headers, partial) = (table.has_headers(), rows.may_be_absent());
-            self.routes.push(Arc::new(Route { table: number, target, plan, column, headers, partial }));
+            self.routes.push(Arc::new(Route { table: number, target, plan, column, by_operation, headers, partial }));
         }
         Ok(())
     }

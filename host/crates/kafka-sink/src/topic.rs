@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use sluicegate_config::{Field, KafkaSink as Settings, NameCase, Part, Template};
+use sluicegate_config::{Delivery, Field, KafkaSink as Settings, NameCase, Part, Template};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
@@ -18,6 +18,27 @@ use super::creation::Creation;
 /// The longest topic name that Kafka allows, in characters.
 const MAX_NAME: usize = 249;
 
+/// What a topic may be for, beside rows.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Schemas,
+    Positions,
+    Heartbeats,
+}
+
+impl Purpose {
+    /// The error of a table whose records would come into it.
+    fn meets(self, table: &TableName, topic: &str, otherwise: &str) -> Error {
+        let (what, setting) = match self {
+            Self::Schemas => ("the changes of schemas", "schema_changes"),
+            Self::Positions => ("the sink's progress", "positions_topic"),
+            Self::Heartbeats => ("the heartbeats", "heartbeats"),
+        };
+        Error::new(ErrorKind::Sink, format!("table {table} would share topic `{topic}` with {what}"))
+            .remedy(format!("give `{setting}` of the sink another topic, or {otherwise}; then start again: nothing is lost"))
+    }
+}
+
 /// The topic template with the topics it has given so far.
 pub(super) struct Topics {
     case: NameCase,
@@ -32,6 +53,8 @@ pub(super) struct Topics {
     schemas: Option<(Arc<str>, bool)>,
     /// Where heartbeats go.
     heartbeats: Option<Arc<str>>,
+    /// Where the sink's progress stands, if that is in Kafka.
+    positions: Option<Box<str>>,
     /// Sees to it that they are there.
     creation: Option<Creation>,
 }
@@ -47,6 +70,10 @@ impl Topics {
             most_chosen,
             heartbeats: settings.heartbeats.as_ref().map(|heartbeats| heartbeats.topic.as_str().into()),
             schemas: settings.schema_topic.as_deref().map(|topic| (topic.into(), false)),
+            positions: match &settings.delivery {
+                Delivery::ExactlyOnce(transactions) => Some(transactions.positions_topic.as_str().into()),
+                Delivery::AtLeastOnce => None,
+            },
             creation,
         }
     }
@@ -99,7 +126,7 @@ impl Topics {
     /// beside that of another table, when it is one topic too many, or when it is not there.
     pub(super) fn topic(&mut self, table: usize, chosen: Option<&str>, variant: Variant) -> Result<Option<Arc<str>>> {
         if let (Some(chosen), false) = (chosen, self.template().has(Field::Destination)) {
-            return self.chosen(chosen);
+            return self.chosen(chosen, table);
         }
         if let Some(topic) = self.recent.find(table, chosen, variant) {
             return Ok(Some(topic.clone()));
@@ -118,17 +145,29 @@ impl Topics {
         Ok(Some(topic))
     }
 
+    /// What the topic would be called, whether or not there can be one of that name. None is made, and none is remembered.
+    ///
+    /// # Errors
+    /// `Internal`: the table's number is void.
+    pub(super) fn would_be(&self, table: usize, chosen: Option<&str>, variant: Variant) -> Result<String> {
+        match chosen {
+            Some(chosen) if !self.template().has(Field::Destination) => Ok(chosen.to_owned()),
+            _ => Ok(name(self.template(), self.case, &Subject { table: self.recent.name(table)?, chosen, variant })),
+        }
+    }
+
     /// The topic that a plugin has chosen; `None` when no topic can have that name.
     ///
     /// # Errors
-    /// `Sink` when it is one too many, or not there.
-    fn chosen(&mut self, name: &str) -> Result<Option<Arc<str>>> {
+    /// `Sink` when it is one too many, not there, or for something else.
+    fn chosen(&mut self, name: &str, table: usize) -> Result<Option<Arc<str>>> {
         if let Some(topic) = self.chosen.get(name) {
             return Ok(Some(topic.clone()));
         }
         if !fits(name) || !name.chars().all(allowed) {
             return Ok(None);
         }
+        self.keep_free(name, table)?;
         if self.chosen.len() >= self.most_chosen {
             return Err(destination::too_many(self.most_chosen));
         }
@@ -151,6 +190,24 @@ impl Topics {
         Ok(chosen)
     }
 
+    /// Refuses a topic that a plugin has chosen where it is for something else than rows.
+    fn keep_free(&self, name: &str, table: usize) -> Result<()> {
+        match self.purpose(name) {
+            None => Ok(()),
+            Some(purpose) => Err(purpose.meets(self.recent.name(table)?, name, "let the plugin choose another one")),
+        }
+    }
+
+    /// What a topic is for, or one that Kafka takes for the same, if it is for something else than rows.
+    fn purpose(&self, name: &str) -> Option<Purpose> {
+        let is = |topic: &str| topic.len() == name.len() && metric(topic) == metric(name);
+        let schemas = self.schemas.as_ref().map(|(topic, _)| (&**topic, Purpose::Schemas));
+        let positions = self.positions.as_deref().map(|topic| (topic, Purpose::Positions));
+        let heartbeats = self.heartbeats.as_deref().map(|topic| (topic, Purpose::Heartbeats));
+        let mut all = [schemas, positions, heartbeats].into_iter().flatten();
+        all.find(|(topic, _)| is(topic)).map(|(_, purpose)| purpose)
+    }
+
     fn find(&mut self, subject: &Subject<'_>) -> Result<Arc<str>> {
         let (table, name) = (subject.table, name(self.template(), self.case, subject));
         if !fits(&name) {
@@ -161,13 +218,8 @@ impl Topics {
             .remedy("change the sink's `topic` template, or give the table another name with the `map-names` plugin"));
         }
         let key = metric(&name);
-        if self.heartbeats.as_ref().is_some_and(|topic| metric(topic) == key) {
-            return Err(Error::new(ErrorKind::Sink, format!("table {table} would share topic `{name}` with the heartbeats"))
-                .remedy("give `heartbeats` another `topic`, or change the sink's `topic` template"));
-        }
-        if self.schemas.as_ref().is_some_and(|(topic, _)| metric(topic) == key) {
-            return Err(Error::new(ErrorKind::Sink, format!("table {table} would share topic `{name}` with the changes of schemas"))
-                .remedy("give `schema_changes` of the sink another topic, or change `topic`; then start again: nothing is lost"));
+        if let Some(purpose) = self.purpose(&name) {
+            return Err(purpose.meets(table, &name, "change `topic`"));
         }
         match self.given.claim(subject, &key, &name) {
             Claim::Shared(given) => return Ok(given.name.clone()),

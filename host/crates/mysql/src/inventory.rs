@@ -50,20 +50,12 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue, most: 
         }
     }
     for (database, tables) in captured {
-        let keys = primary_keys(connector, &mut conn, &database).await?;
-        let (tables, collations) = columns(connector, &mut conn, &database, &tables, &keys).await?;
+        let (tables, collations) = columns(connector, &mut conn, &database, &tables).await?;
         inventory.captured.extend(tables);
         inventory.collations.extend(collations);
     }
     inventory.captured.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(inventory)
-}
-
-/// The columns of primary keys in a database, by table. `column_key` calls those of another unique key so, too, where there is none.
-async fn primary_keys(connector: &Connector, conn: &mut Conn, database: &str) -> Result<HashSet<(String, String)>> {
-    let query = "SELECT table_name, column_name FROM information_schema.statistics WHERE table_schema = ? AND index_name = 'PRIMARY'";
-    let rows: Vec<(String, String)> = connector.within_catalogue(conn.exec(query, (database,))).await?;
-    Ok(rows.into_iter().collect())
 }
 
 /// Columns of text with their collations, by table.
@@ -75,15 +67,9 @@ fn is_exact(collation: &str) -> bool {
 }
 
 /// Some tables of a database, with their columns.
-async fn columns(
-    connector: &Connector,
-    conn: &mut Conn,
-    database: &str,
-    tables: &[String],
-    keys: &HashSet<(String, String)>,
-) -> Result<(Vec<Arc<Table>>, Collations)> {
+async fn columns(connector: &Connector, conn: &mut Conn, database: &str, tables: &[String]) -> Result<(Vec<Arc<Table>>, Collations)> {
     let query = "SELECT table_name, column_name, data_type, column_type, character_set_name, \
-         CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END', '/', COALESCE(collation_name, 'binary')) \
+         CONCAT(is_nullable, '/', COALESCE(generation_expression, '') = 'ROW END', '/', column_key, '/', COALESCE(collation_name, 'binary')) \
          FROM information_schema.columns WHERE table_schema = ?";
     type Row = (String, String, String, String, Option<String>, String);
     let wanted: HashSet<&str> = tables.iter().map(String::as_str).collect();
@@ -115,10 +101,12 @@ async fn columns(
         // the server itself adds the end of versioned rows to the key
         let mut parts = nullable.split('/');
         let (nullable, row_end) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        // without a primary key, the server logs the first unique one that holds no NULL as the key, and calls its columns so, too
+        let key = parts.next() == Some("PRI");
         if let Some(collation) = parts.next().filter(|collation| !is_exact(collation)) {
             collations.entry(TableName::new(database, table.clone())).or_default().push((name.clone(), collation.to_owned()));
         }
-        let primary_key = row_end != "1" && keys.contains(&(table.clone(), name.clone()));
+        let primary_key = row_end != "1" && key;
         let nullable = nullable == "YES";
         let column = CatalogueColumn { name, data_type, column_type, charset, key: String::new(), nullable: Some(nullable), bytes: None };
         found.entry(table).or_default().push(ColumnInfo {

@@ -423,9 +423,10 @@ async fn columns(connector: &Connector, conn: &mut Conn, tables: &HashSet<TableN
     Ok(())
 }
 
-/// Captured tables without a primary key are worth a warning: Kafka cannot keep the order of their rows by key.
+/// Captured tables without a key are worth a warning: Kafka cannot keep the order of their rows by key. In place of a primary key counts
+/// the first unique one that holds no NULL: the server logs it as the key, and calls its columns so.
 async fn keys(connector: &Connector, conn: &mut Conn, tables: &HashSet<TableName>, faults: &mut Faults) -> Result<()> {
-    let query = "SELECT table_schema, table_name FROM information_schema.statistics WHERE index_name = 'PRIMARY' AND seq_in_index = 1 \
+    let query = "SELECT DISTINCT table_schema, table_name FROM information_schema.columns WHERE column_key = 'PRI' \
         AND table_schema NOT IN ('information_schema', 'performance_schema', 'sys')";
     let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
     let keyed: HashSet<TableName> = rows.into_iter().map(|(d, t)| TableName::new(d, t)).collect();

@@ -13,6 +13,7 @@ mod beginning;
 mod blocking;
 mod check;
 mod delivery;
+mod folders;
 mod gate;
 mod hub;
 mod in_force;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{blocking::blocking, output::Made, reach, sinks};
+use super::{blocking::blocking, folders, output::Made, reach, sinks};
 use sluicegate_config::{Pipeline, Sink, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_format::Encoder;
@@ -36,6 +36,8 @@ pub(super) async fn resume(
     dead_letters: &Arc<DeadLetters>,
     status: &Arc<Status>,
 ) -> Result<Vec<Resumed>> {
+    let sinks = pipeline.sinks.clone();
+    blocking("folders", move || folders::differ(&sinks)).await?;
     let mut all = Vec::new();
     for (index, settings) in pipeline.sinks.iter().enumerate() {
         let known = progress.iter().find(|(name, _)| *name == settings.name);

@@ -27,6 +27,11 @@ struct Columns {
     order: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     renamed: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    hidden: BTreeSet<String>,
+    /// Missing where it was stored before these two were: then all that is treated counts as judged by.
+    #[serde(default)]
+    judged: Option<BTreeSet<String>>,
 }
 
 /// What runs before this one stored.
@@ -38,8 +43,9 @@ pub(super) fn read(stored: Vec<StoredTreatment>) -> Result<Vec<Treatment>> {
     };
     let treatment = |StoredTreatment { rule, table, columns }: StoredTreatment| {
         let Name { database, schema, table } = serde_json::from_str(&table)?;
-        let Columns { all, treated, lost, order, renamed } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
-        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order, renamed })
+        let Columns { all, treated, lost, order, hidden, judged, renamed } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
+        let judged = judged.unwrap_or_else(|| treated.clone());
+        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order, hidden, judged, renamed })
     };
     stored.into_iter().map(treatment).collect::<Result<_, serde_json::Error>>().map_err(broken)
 }
@@ -74,13 +80,13 @@ pub(super) fn replace_closed(checkpoint: &Checkpoint, closed: &[StoredTreatment]
     checkpoint.store_treatments(&gone.chain(closed.iter().cloned()).collect::<Vec<_>>())
 }
 
-/// The plugins that are `fail_closed`, with the tables of the source of which they hold columns.
+/// The plugins that are `fail_closed`, with the tables of the source of which they hide columns, or judge rows.
 pub fn closed(checkpoint: &std::path::Path) -> Result<BTreeMap<String, Vec<String>>> {
     let mut closed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for treatment in read(Checkpoint::look_at_treatments(checkpoint)?)? {
         if let Some(plugin) = treatment.closed_plugin() {
             let tables = closed.entry(plugin.to_owned()).or_default();
-            if treatment.is_of_table() {
+            if treatment.is_of_table() && !(treatment.hidden.is_empty() && treatment.judged.is_empty()) {
                 tables.push(treatment.table.to_string());
             }
         }
@@ -118,6 +124,8 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
             lost: treatment.lost.clone(),
             order: treatment.order.clone(),
             renamed: treatment.renamed.clone(),
+            hidden: treatment.hidden.clone(),
+            judged: Some(treatment.judged.clone()),
         };
         let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
         Ok(StoredTreatment { rule: treatment.rule.clone(), table: serde_json::to_string(&Name { database, schema, table })?, columns })

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     plan::{Delivered, Origin, Plan},
     stage::Stage,
-    treatment::{Treatments, pairs},
+    treatment::{Hold, Treatments, pairs},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -153,13 +153,19 @@ pub(super) fn compose(
     Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity, truncates, tells_row, keyed })
 }
 
-/// Which of the source's columns, of which there are `count`, a plugin does not pass on as they are, or do not arrive at it.
-fn held(count: usize, arriving: &[View], plan: Option<&Plan>) -> Vec<bool> {
-    let mut held = vec![true; count];
+/// What a plugin does to each of the source's columns, of which there are `count`.
+fn held(count: usize, arriving: &[View], plan: Option<&Plan>) -> Vec<Hold> {
+    let mut held = vec![Hold::Hidden; count];
     for (index, column) in arriving.iter().enumerate() {
-        let passes = plan.is_none_or(|plan| plan.origins.contains(&Origin::Input(index)) && !plan.reads.contains(&index));
-        if let (true, Some(held)) = (passes, held.get_mut(column.slot)) {
-            *held = false;
+        let hold = match plan {
+            None => Hold::Passes,
+            Some(plan) if !plan.origins.contains(&Origin::Input(index)) => Hold::Hidden,
+            Some(plan) if !plan.reads.contains(&index) => Hold::Passes,
+            Some(plan) if plan.filters => Hold::Judged,
+            Some(_) => Hold::Read,
+        };
+        if let Some(held) = held.get_mut(column.slot) {
+            *held = hold.min(*held);
         }
     }
     held

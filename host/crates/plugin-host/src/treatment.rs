@@ -8,7 +8,7 @@ mod guard;
 mod renamed;
 
 pub(crate) use self::{
-    guard::closed_rule,
+    guard::{Hold, closed_rule},
     renamed::{Pair, RENAMED, pairs},
 };
 
@@ -38,6 +38,10 @@ pub struct Treatment {
     pub lost: BTreeSet<String>,
     /// All columns in the table's order; none where that is not known.
     pub order: Vec<String>,
+    /// Of a plugin that is `fail_closed`: those that do not get past it as they are.
+    pub hidden: BTreeSet<String>,
+    /// Of a plugin that is `fail_closed`: those that pass, and that it judges rows by.
+    pub judged: BTreeSet<String>,
     /// In place of all that, of a table of the source: names of columns before and now, where the log tells of them.
     pub renamed: Vec<(String, String)>,
 }
@@ -181,6 +185,8 @@ fn treatment(rule: &str, table: &Table, plan: Option<&Plan>) -> Treatment {
             .collect(),
         lost: BTreeSet::new(),
         order: table.columns.iter().filter(own).map(|column| column.name.clone()).collect(),
+        hidden: BTreeSet::new(),
+        judged: BTreeSet::new(),
         renamed: Vec::new(),
     }
 }

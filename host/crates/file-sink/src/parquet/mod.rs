@@ -95,23 +95,34 @@ struct ParquetSink {
     writes: u64,
 }
 
-#[derive(Clone)]
 struct Route {
+    /// The table. Where several of a batch are the same one, they share its address.
+    table: Arc<Table>,
     /// The folder in the sink's, or in a destination's.
     folder: Arc<str>,
     /// The table's stream; `None` when a plugin chose a destination that cannot be a folder.
     stream: Option<usize>,
     /// The column that holds the rows' own destinations.
     column: Option<usize>,
+    /// The streams of those that were met in the batch.
+    chosen: HashMap<Box<str>, usize>,
 }
 
 impl ParquetSink {
     fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
+        // plugins may make several tables one: then rows of the same table come under several addresses
+        let mut met: HashMap<usize, Arc<Table>> = HashMap::new();
         for rows in &batch.tables {
             let folder: Arc<str> = naming::table_folder(&rows.table.name).into();
             let stream = self.stream_in(rows.table.destination.as_deref(), &folder, &rows.table)?;
-            self.routes.push(Route { folder, stream, column: rows.table.destination_column() });
+            let mut table = rows.table.clone();
+            if let Some(known) = stream.and_then(|stream| met.get(&stream)).filter(|known| **known == table) {
+                table = known.clone();
+            } else if let Some(stream) = stream {
+                met.insert(stream, table.clone());
+            }
+            self.routes.push(Route { table, folder, stream, column: rows.table.destination_column(), chosen: HashMap::new() });
         }
         Ok(())
     }
@@ -136,14 +147,27 @@ impl ParquetSink {
 
     /// The stream that a row's own destination, or its table's, names.
     fn stream_of(&mut self, batch: &Batch, change: &Change, row: u32) -> Result<usize> {
-        let route = self.routes.get(change.table as usize).ok_or_else(dangling)?.clone();
+        let route = self.routes.get(change.table as usize).ok_or_else(dangling)?;
         let rows = batch.tables.get(change.table as usize).ok_or_else(dangling)?;
         let own = route.column.map_or(Ok(None), |column| destination::of_row(rows, column, row))?;
         let stream = match own {
-            Some(own) => self.stream_in(Some(own), &route.folder, &rows.table)?,
             None => route.stream,
+            Some(own) => match route.chosen.get(own) {
+                Some(stream) => Some(*stream),
+                None => self.choose(change.table as usize, own)?,
+            },
         };
         stream.ok_or_else(|| bad_destination(batch, change))
+    }
+
+    /// The stream of a destination that a row chooses, the first time in a batch.
+    fn choose(&mut self, table: usize, own: &str) -> Result<Option<usize>> {
+        let (folder, of) = (self.routes[table].folder.clone(), self.routes[table].table.clone());
+        let stream = self.stream_in(Some(own), &folder, &of)?;
+        if let Some(stream) = stream {
+            self.routes[table].chosen.insert(own.into(), stream);
+        }
+        Ok(stream)
     }
 
     /// Appends the row of a change. An update whose row goes to another destination is a delete in the one and an insert in the other.
@@ -162,6 +186,7 @@ impl ParquetSink {
         let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
         let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
         // a value that does not fit in one image may fit in the other: both are tried before either is kept
+        self.follow_of(entered, change)?;
         self.streams[entered].fits(batch, &came)?;
         self.push(left, batch, &gone)?;
         self.push(entered, batch, &came)?;
@@ -169,11 +194,16 @@ impl ParquetSink {
     }
 
     fn push(&mut self, number: usize, batch: &Batch, change: &Change) -> Result<()> {
-        let table = &batch.tables.get(change.table as usize).ok_or_else(dangling)?.table;
-        self.follow(number, table)?;
+        self.follow_of(number, change)?;
         let before = self.streams[number].bytes();
         self.streams[number].push(batch, change)?;
         self.settle(number, before)
+    }
+
+    /// Follows the version of the table that a change is of.
+    fn follow_of(&mut self, number: usize, change: &Change) -> Result<()> {
+        let table = self.routes.get(change.table as usize).ok_or_else(dangling)?.table.clone();
+        self.follow(number, &table)
     }
 
     /// A version of a table has files of its own.

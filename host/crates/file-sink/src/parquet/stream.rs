@@ -18,6 +18,8 @@ pub(super) struct Stream {
     /// In the sink's folder.
     folder: String,
     table: ParquetTable,
+    /// The same version of the table as it came last: one may come under several addresses.
+    seen: Arc<Table>,
     rows: ParquetRows,
     file: Option<(ParquetFile<File>, Part)>,
     /// When it was last written to, in writes of the sink.
@@ -26,19 +28,29 @@ pub(super) struct Stream {
 
 impl Stream {
     pub fn new(folder: &str, table: &Arc<Table>, versions: bool) -> Result<Self> {
+        let seen = table.clone();
         let table = ParquetTable::new(table, versions)?;
         let rows = ParquetRows::new(&table);
-        Ok(Self { folder: folder.to_owned(), table, rows, file: None, used: 0 })
+        Ok(Self { folder: folder.to_owned(), table, seen, rows, file: None, used: 0 })
     }
 
-    /// Whether its files have the columns of this version.
-    pub fn is_of(&self, table: &Arc<Table>) -> bool {
-        Arc::ptr_eq(self.table.table(), table) || self.table.table() == table
+    /// Whether its files have the columns of this version. Columns are compared once for each address.
+    #[inline]
+    pub fn is_of(&mut self, table: &Arc<Table>) -> bool {
+        if Arc::ptr_eq(&self.seen, table) {
+            return true;
+        }
+        let same = self.seen == *table;
+        if same {
+            self.seen = table.clone();
+        }
+        same
     }
 
     /// Goes on with another version; there are no rows and no file of the one before.
     pub fn follow(&mut self, table: &Arc<Table>, versions: bool) -> Result<()> {
         self.table = ParquetTable::new(table, versions)?;
+        self.seen = table.clone();
         self.rows = ParquetRows::new(&self.table);
         Ok(())
     }
@@ -48,10 +60,8 @@ impl Stream {
     }
 
     /// Whether the row of a change can be written.
-    pub fn fits(&self, batch: &Batch, change: &Change) -> Result<()> {
-        let rows = &batch.tables[change.table as usize];
-        let table = ParquetTable::new(&rows.table, false)?;
-        ParquetRows::new(&table).push(&table, batch, change)
+    pub fn fits(&mut self, batch: &Batch, change: &Change) -> Result<()> {
+        self.rows.fits(&self.table, batch, change)
     }
 
     pub fn push_truncate(&mut self, truncate: &Truncate) {

@@ -164,6 +164,24 @@ fn each_table_and_each_version_of_it_has_files_of_its_own_and_full_files_are_fol
 }
 
 #[test]
+fn rows_of_one_table_that_come_under_several_addresses_stand_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings_of(folder.path(), 1 << 20);
+    let mut sink = open_parquet(&settings, None).unwrap();
+    for number in [0, 4] {
+        let mut batch = inserts(number, number as i64..number as i64 + 4, "x");
+        let mut other = batch.tables[0].clone();
+        other.table = Arc::new(Table::clone(&other.table));
+        batch.tables.push(other);
+        (0..).zip(&mut batch.changes).for_each(|(place, change)| change.table = place % 2);
+        sink.write(&batch).unwrap();
+    }
+    sink.commit(&Frontier::default()).unwrap();
+    sink.stored().unwrap();
+    assert_eq!(parquet_ids(&settings, "shop.orders"), [(0..8).collect::<Vec<_>>()]);
+}
+
+#[test]
 fn a_commit_is_due_when_the_interval_of_the_files_has_passed_or_nothing_waits() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings_of(folder.path(), 1 << 20);

@@ -115,14 +115,22 @@ impl<B: Body> AvroEncoder<B> {
     }
 }
 
+impl Key {
+    /// Appends it without its schema's id; nothing where it cannot be written.
+    fn write(&self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        self.row.write(&rows.columns, row, false, out).map_err(|misfit| {
+            out.truncate(start);
+            misfit.error(&rows.table)
+        })
+    }
+}
+
 /// Appends a key, or nothing.
 fn write_key(key: &mut Key, topic: Option<&Arc<str>>, ids: &dyn SchemaIds, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
     let start = out.len();
     out.extend_from_slice(&key.registered.front(topic, ids)?);
-    key.row.write(&rows.columns, row, false, out).map_err(|misfit| {
-        out.truncate(start);
-        misfit.error(&rows.table)
-    })
+    key.write(rows, row, out).inspect_err(|_| out.truncate(start))
 }
 
 impl<B: Body> TableEncoder for AvroEncoder<B> {
@@ -173,6 +181,11 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
     fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
         let Common { row_key, topic, ids, .. } = &mut self.common;
         write_key(row_key, topic.as_ref(), &**ids, rows, row, out)
+    }
+
+    fn bare_key(&mut self, rows: &TableRows, row: u32, whole: bool, out: &mut Vec<u8>) -> Result<()> {
+        let key = if whole { &self.common.row_key } else { &self.common.key };
+        if key.row.is_empty() { Ok(()) } else { key.write(rows, row, out) }
     }
 
     fn headers(&mut self, rows: &TableRows, row: u32, each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {

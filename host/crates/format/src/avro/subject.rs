@@ -1,13 +1,13 @@
 //! The subject of a schema, and the bytes that name it in front of records.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{FRAMING, SchemaIds};
 use sluicegate_config::Subject;
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, limits::AVRO_TOPICS};
 
-/// Topics of a table whose ids are remembered beside those that the registry's client remembers.
-const TOPICS: usize = 16;
+/// What stands in front of a record.
+type Front = [u8; FRAMING];
 
 /// A schema, and what it is called in the registry.
 pub(super) struct Registered {
@@ -17,30 +17,39 @@ pub(super) struct Registered {
     /// What stands behind the topic.
     suffix: &'static str,
     subject: Subject,
-    known: Vec<(Option<Arc<str>>, [u8; FRAMING])>,
+    /// For the topic met last: of many records in turn it is the same.
+    last: Option<(Option<Arc<str>>, Front)>,
+    known: HashMap<Arc<str>, Front>,
 }
 
 impl Registered {
     pub(super) fn new(schema: String, name: String, suffix: &'static str, subject: Subject) -> Self {
-        Self { schema, name, suffix, subject, known: Vec::new() }
+        Self { schema, name, suffix, subject, last: None, known: HashMap::new() }
     }
 
     /// What stands in front of a record for this topic.
     #[inline]
-    pub(super) fn front(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<[u8; FRAMING]> {
-        let same = |known: &Option<Arc<str>>| match (known, topic) {
-            (Some(known), Some(topic)) => Arc::ptr_eq(known, topic) || known == topic,
-            (None, None) => true,
-            _ => false,
-        };
-        match self.known.iter().find(|(known, _)| same(known)) {
-            Some((_, front)) => Ok(*front),
-            None => self.ask(topic, ids),
+    pub(super) fn front(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<Front> {
+        // without the topic in it, a subject is the same for all
+        let topic = topic.filter(|_| self.subject != Subject::Record);
+        match (&self.last, topic) {
+            (Some((Some(last), front)), Some(topic)) if Arc::ptr_eq(last, topic) => Ok(*front),
+            (Some((None, front)), None) => Ok(*front),
+            _ => self.look_up(topic, ids),
         }
     }
 
+    fn look_up(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<Front> {
+        let front = match topic.and_then(|topic| self.known.get(topic)) {
+            Some(front) => *front,
+            None => self.ask(topic, ids)?,
+        };
+        self.last = Some((topic.cloned(), front));
+        Ok(front)
+    }
+
     #[cold]
-    fn ask(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<[u8; FRAMING]> {
+    fn ask(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<Front> {
         let topic_name = || topic.ok_or_else(|| Error::new(ErrorKind::Internal, "a record of Avro without a topic"));
         let subject = match self.subject {
             Subject::Topic => format!("{}-{}", topic_name()?, self.suffix),
@@ -49,10 +58,50 @@ impl Registered {
         };
         let [a, b, c, d] = ids.id(&subject, &self.schema)?.to_be_bytes();
         let front = [0, a, b, c, d];
-        if self.known.len() >= TOPICS {
-            self.known.remove(0);
+        if let Some(topic) = topic {
+            if self.known.len() >= AVRO_TOPICS {
+                self.known.clear();
+            }
+            self.known.insert(topic.clone(), front);
         }
-        self.known.push((topic.cloned(), front));
         Ok(front)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Numbers the subjects that it is asked for.
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<String>>);
+
+    impl SchemaIds for Asked {
+        fn id(&self, subject: &str, _schema: &str) -> Result<u32> {
+            let mut asked = self.0.lock().unwrap();
+            asked.push(subject.to_owned());
+            Ok(asked.len() as u32)
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_schema_is_asked_for_once_for_each_topic_however_many_there_are() {
+        const TOPICS: u32 = 300;
+        for (subject, asked) in [(Subject::Topic, TOPICS), (Subject::TopicRecord, TOPICS), (Subject::Record, 1)] {
+            let ids = Asked::default();
+            let mut registered = Registered::new("{}".into(), "shop.Value".into(), "value", subject);
+            for _ in 0..3 {
+                for number in 0..TOPICS {
+                    // also under another address
+                    let topic: Arc<str> = format!("t.{number}").into();
+                    let [_, front @ ..] = registered.front(Some(&topic), &ids).unwrap();
+                    assert_eq!(u32::from_be_bytes(front), if asked == 1 { 1 } else { number + 1 });
+                    assert_eq!(registered.front(Some(&topic), &ids).unwrap()[1..], front);
+                }
+            }
+            assert_eq!(ids.0.lock().unwrap().len(), asked as usize);
+        }
     }
 }

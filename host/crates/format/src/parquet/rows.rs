@@ -95,15 +95,7 @@ impl ParquetRows {
     pub fn push(&mut self, table: &ParquetTable, batch: &Batch, change: &Change) -> Result<()> {
         let rows = &batch.tables[change.table as usize];
         let image = if change.after == NO_IMAGE { change.before } else { change.after } as usize;
-        let (before, mut bytes) = (self.operations.len(), 0);
-        for (number, ((index, _), gathered)) in table.columns.iter().zip(&mut self.columns).enumerate() {
-            let Some(taken) = gathered.push(&rows.columns[*index], image) else {
-                self.columns[..number].iter_mut().for_each(|column| column.truncate(before));
-                return Err(misfit(table, *index));
-            };
-            bytes += taken;
-        }
-        self.bytes += bytes;
+        self.bytes += self.gather(table, batch, change)?;
         let absent = if rows.may_be_absent() {
             let names = table.columns.iter().zip(&table.names).filter(|((index, _), _)| rows.columns[*index].is_absent(image));
             names.map(|(_, name)| name.as_str()).collect()
@@ -112,6 +104,32 @@ impl ParquetRows {
         };
         self.head(super::super::code(change.operation), &Stamp::new(batch, change), change.row, &absent, batch.versions.as_deref());
         Ok(())
+    }
+
+    /// Whether the row of a change could be appended. Nothing is.
+    ///
+    /// # Errors
+    /// As of [`Self::push`].
+    pub fn fits(&mut self, table: &ParquetTable, batch: &Batch, change: &Change) -> Result<()> {
+        self.gather(table, batch, change)?;
+        let before = self.operations.len();
+        self.columns.iter_mut().for_each(|column| column.truncate(before));
+        Ok(())
+    }
+
+    /// Appends the values of a row, all or none. Answers how many bytes they take.
+    fn gather(&mut self, table: &ParquetTable, batch: &Batch, change: &Change) -> Result<usize> {
+        let rows = &batch.tables[change.table as usize];
+        let image = if change.after == NO_IMAGE { change.before } else { change.after } as usize;
+        let (before, mut bytes) = (self.operations.len(), 0);
+        for (number, ((index, _), gathered)) in table.columns.iter().zip(&mut self.columns).enumerate() {
+            let Some(taken) = gathered.push(&rows.columns[*index], image) else {
+                self.columns[..number].iter_mut().for_each(|column| column.truncate(before));
+                return Err(misfit(table, *index));
+            };
+            bytes += taken;
+        }
+        Ok(bytes)
     }
 
     /// Appends a row that says that the table was emptied.

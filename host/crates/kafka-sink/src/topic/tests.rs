@@ -79,6 +79,37 @@ fn topics_that_kafka_takes_for_the_same_are_refused() {
 }
 
 #[test]
+fn no_rows_come_into_a_topic_that_is_for_something_else_whoever_chose_it() {
+    let transactions = sluicegate_config::Transactions { transactional_id: "id".into(), positions_topic: "positions.p".into() };
+    let settings = |template: &str| Settings {
+        schema_topic: Some("shop.changes".into()),
+        delivery: Delivery::ExactlyOnce(transactions.clone()),
+        ..settings(template)
+    };
+    let chosen = |name: &str| {
+        let mut topics = Topics::new(&settings("{database}.{table}"), 9, None);
+        let number = topics.table(&table("shop", "orders"));
+        topics.topic(number, Some(name), Variant::default())
+    };
+    insta::assert_snapshot!(chosen("shop.changes").unwrap_err(), @r"
+    table shop.orders would share topic `shop.changes` with the changes of schemas
+      remedy: give `schema_changes` of the sink another topic, or let the plugin choose another one; then start again: nothing is lost
+    ");
+    insta::assert_snapshot!(chosen("positions_p").unwrap_err(), @r"
+    table shop.orders would share topic `positions_p` with the sink's progress
+      remedy: give `positions_topic` of the sink another topic, or let the plugin choose another one; then start again: nothing is lost
+    ");
+    assert!(chosen("shop.others").unwrap().is_some());
+    for (template, name) in [("{database}.{table}", "changes"), ("shop.changes", "orders"), ("positions.{table}", "p")] {
+        let error = all(Topics::new(&settings(template), 9, None), &[("shop", name)]).unwrap_err();
+        assert!(error.message().contains("would share topic"), "{error}");
+    }
+    let mut topics = Topics::new(&settings("{database}.{destination}"), 9, None);
+    let number = topics.table(&table("shop", "orders"));
+    assert!(topics.topic(number, Some("changes"), Variant::default()).is_err());
+}
+
+#[test]
 fn tables_share_a_topic_where_the_template_gathers_them_or_the_settings_say_so() {
     assert_eq!(topics("{schema}all", &[("shop", "a"), ("shop", "b"), ("log", "a.b")]).unwrap(), ["all"; 3]);
     assert_eq!(topics("{database}", &[("shop", "a"), ("shop", "b")]).unwrap(), ["shop"; 2]);
@@ -188,10 +219,10 @@ fn a_chosen_topic_is_taken_as_it_is_or_not_at_all_and_they_are_bounded() {
     let mut topics = of("{table}");
     let long = "x".repeat(MAX_NAME + 1);
     for bad in ["", ".", "..", "a b", "a/b", "caf\u{e9}", "a\0", &long] {
-        assert_eq!(topics.chosen(bad).unwrap(), None, "{bad}");
+        assert_eq!(topics.chosen(bad, 0).unwrap(), None, "{bad}");
     }
     for good in ["eu.orders", "...", &long[1..], "eu.orders"] {
-        let chosen = topics.chosen(good);
+        let chosen = topics.chosen(good, 0);
         if good == &long[1..] {
             insta::assert_snapshot!(chosen.unwrap_err(), @r#"
             plugins or the sink's template gave more than 2 different destinations

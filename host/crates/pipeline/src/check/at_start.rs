@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{any_source::AnySource, blocking::blocking, prepare},
-    Report, tables,
+    Report, keys, tables,
 };
 use sluicegate_config::Pipeline;
 use sluicegate_dead_letter::DeadLetters;
@@ -21,7 +21,7 @@ use sluicegate_status::Status;
 
 /// Looks once, unless the pipeline ends before. What was told before no longer stands then.
 pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, status: Arc<Status>, stop: CancellationToken) {
-    if members.is_empty() {
+    if members.is_empty() && !pipeline.sinks.iter().any(|sink| keys::of_tables(sink).is_some()) {
         return status.warnings.clear();
     }
     let found = tokio::select! {
@@ -34,7 +34,7 @@ pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, sta
             status.warnings.clear();
             for Finding { item, found, remedy, .. } in findings {
                 match item {
-                    "rules" | "snapshot" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
+                    "rules" | "snapshot" | "keys" => tracing::warn!(item, remedy, "the configuration has no effect: {found}"),
                     _ => tracing::warn!(item, remedy, "the first row of a table would stop the pipeline: {found}"),
                 }
                 status.warnings.add(found);
@@ -55,19 +55,12 @@ async fn findings(pipeline: Pipeline, members: Vec<Member>) -> Result<Vec<Findin
         let mut chains = prepare::chains(&members, &around, 1)?;
         let mut report = Report::default();
         if let Some(chain) = chains.first_mut() {
-            tables(
-                &mut report,
-                &Pipeline { sinks: Vec::new(), ..pipeline },
-                &inventory,
-                Some((&members, chain)),
-                &around,
-                &Default::default(),
-            );
+            tables(&mut report, &pipeline, &inventory, Some((&members, chain)), &around, &Default::default());
         }
         // of a name among the source's tables the precheck has told; rules for tables that were not looked at may have an effect
         let told = |finding: &Finding| {
             finding.verdict != Verdict::Pass
-                && !["tables", "collations"].contains(&finding.item)
+                && !["tables", "collations", "format"].contains(&finding.item)
                 && (inventory.more == 0 || finding.item != "rules")
         };
         Ok(report.findings.into_iter().filter(told).collect())

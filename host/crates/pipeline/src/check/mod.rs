@@ -2,6 +2,7 @@
 //! column or condition is found here and not at the first row; and configuration that has no effect is told.
 
 pub(super) mod at_start;
+mod keys;
 mod patterns;
 mod places;
 mod shared_topics;
@@ -10,8 +11,8 @@ mod steps;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    any_source::AnySource, apart, beginning::begins, blocking::blocking, memory::Memory, prepare, prepare::Ready, reach, schema_store,
-    sinks, treatments,
+    any_source::AnySource, apart, beginning::begins, blocking::blocking, folders, memory::Memory, prepare, prepare::Ready, reach,
+    schema_store, sinks, treatments,
 };
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
@@ -113,6 +114,10 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
             let (name, hash) = (&member.settings.name, &member.compiled.hash);
             report.add([Finding::pass("plugins", format!("`{name}`: {} {} (sha256 {hash:.12})", description.name, description.version))]);
         }
+    }
+    let sinks = pipeline.sinks.clone();
+    if let Err(error) = blocking("folders", move || folders::differ(&sinks)).await {
+        report.failed("sinks", error);
     }
     let mut reached = BTreeSet::new();
     for (index, sink) in pipeline.sinks.iter().enumerate() {
@@ -240,6 +245,10 @@ pub(super) fn tables(
     let delivered: Vec<Arc<Table>> = effects.iter().map(|effect| effect.delivered.clone()).collect();
     for sink in &pipeline.sinks {
         report.add(refused_by_format(sink, pipeline, &delivered));
+        // it may be for one of those that were not looked at, or cannot be planned
+        if report.more == 0 && refused == 0 && !delivered.is_empty() {
+            report.add(keys::without_effect(sink, &delivered));
+        }
     }
     for (_, sink) in pipeline.sinks.iter().enumerate().filter(|(index, _)| reached.contains(index)) {
         if let SinkKind::Kafka(settings) = &sink.kind {

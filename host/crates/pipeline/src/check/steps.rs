@@ -216,21 +216,30 @@ fn filter(member: &Member, config: &Value, seen: &Seen<'_>, around: &Surrounding
     found
 }
 
-/// Tables that a condition for many leaves alone although they have some of its columns.
+/// Tables that a condition for many leaves alone although they have some of its columns, with those that they lack.
 fn judged_in_part(plugin: &str, condition: &str, tables: &TablePatterns, seen: &Seen<'_>, chain: &mut Chain) -> Option<Finding> {
-    let has_some =
-        |table: &Table| words(condition).any(|word| table.columns.iter().any(|column| column.name.to_lowercase() == word.to_lowercase()));
-    let selected = seen.planned.iter().filter(|table| tables.selects(&table.name) && has_some(table));
-    let left: Vec<String> = selected.filter(|table| !judges(chain, table)).map(|table| table.name.to_string()).collect();
+    let has = |table: &Table, word: &str| table.columns.iter().any(|column| column.name.to_lowercase() == word.to_lowercase());
+    let selected = seen.all().filter(|table| tables.selects(&table.name));
+    let (judged, left): (Vec<&Table>, Vec<&Table>) = selected.partition(|table| judges(chain, table));
+    // a table that is judged has all of the condition's columns
+    let columns: BTreeSet<&str> = words(condition).filter(|word| judged.iter().any(|table| has(table, word))).collect();
+    let planned = |table: &&Table| seen.planned.iter().any(|planned| planned.name == table.name);
+    let left = left.into_iter().filter(planned).filter(|table| words(condition).any(|word| has(table, word))).map(|table| {
+        let lacks: Vec<String> = columns.iter().filter(|column| !has(table, column)).map(|column| format!("`{column}`")).collect();
+        if lacks.is_empty() { table.name.to_string() } else { format!("{} (it has no {})", table.name, lacks.join(", ")) }
+    });
+    let left: Vec<String> = left.collect();
     let list = listed(left.iter().map(String::as_str), CHECK_NAMES);
     (!left.is_empty()).then(|| {
         Finding::warn(
             "rules",
             format!(
-                "plugin `{plugin}`: the condition `{}` for {tables} does not apply to tables that have only some of its columns: {list}",
+                "plugin `{plugin}`: the condition `{}` for {tables} does not apply to tables that have only some of its columns, so all of their rows \
+                 pass: {list}",
                 clipped(condition)
             ),
-            "say `missing: ignore` beside `where` if that is meant, or `missing: error` to refuse such tables",
+            "correct the columns in the condition or in the table; say `missing: ignore` beside `where` if it is meant so, or `missing: error` to \
+             refuse such tables",
         )
     })
 }

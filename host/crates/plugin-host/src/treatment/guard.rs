@@ -1,6 +1,6 @@
 //! Plugins that are `fail_closed`: what such a plugin keeps from passing as it is, never passes as it is, also when its entry in the
 //! pipeline file is changed, cut or gone. The checkpoint remembers the plugin by its name, and for each table of the source which
-//! columns did not get past it. They are the source's own names, so that a plugin before it that renames changes nothing.
+//! columns did not get past it, and by which it judged rows. They are the source's own names, so that a plugin before it that renames changes nothing.
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
@@ -12,6 +12,19 @@ use sluicegate_model::{
 
 /// What stands behind the plugin's name in its rule, where others have a hash of their configuration.
 pub(super) const CLOSED: &str = " fail-closed";
+
+/// What a plugin does to one column of the source. The later ones keep more back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hold {
+    /// It passes the plugin, which does not look at it.
+    Passes,
+    /// It passes, and another column may be computed from it.
+    Read,
+    /// It passes, and the plugin may hold rows back because of it.
+    Judged,
+    /// It does not get past the plugin as it is, or does not arrive there.
+    Hidden,
+}
 
 /// What stands for a plugin that is `fail_closed`, whatever its configuration.
 pub(crate) fn closed_rule(plugin: &str) -> String {
@@ -75,20 +88,22 @@ impl Treatments {
         )))
     }
 
-    /// Takes note of which columns of a table do not get past a plugin that is `fail_closed` as they are: those that are `held`.
-    /// `renamed`: columns that got other names.
+    /// Takes note of what a plugin that is `fail_closed` does to the columns of a table. `renamed`: columns that got other names.
     ///
     /// # Errors
-    /// `Plugin`: one that did not until now would.
-    pub(crate) fn guard(&self, plugin: &str, source: &Table, held: &[bool], renamed: &[Pair]) -> Result<()> {
+    /// `Plugin`: one would pass as it is that did not until now, or no longer decides which rows pass.
+    pub(crate) fn guard(&self, plugin: &str, source: &Table, held: &[Hold], renamed: &[Pair]) -> Result<()> {
         let names = || source.columns.iter().map(|column| column.name.clone());
+        let that = |are: fn(Hold) -> bool| names().zip(held).filter(|(_, hold)| are(**hold)).map(|(name, _)| name).collect();
         let now = Treatment {
             rule: closed_rule(plugin),
             table: source.name.clone(),
             columns: names().collect(),
-            treated: names().zip(held).filter(|(_, held)| **held).map(|(name, _)| name).collect(),
+            treated: that(|hold| hold != Hold::Passes),
             lost: BTreeSet::new(),
             order: names().collect(),
+            hidden: that(|hold| hold == Hold::Hidden),
+            judged: that(|hold| hold == Hold::Judged),
             renamed: Vec::new(),
         };
         let asked = |before: &Treatment, now: &Treatment| {
@@ -97,26 +112,32 @@ impl Treatments {
         };
         self.note(now, source, asked).map_err(|error| {
             error.context(format_args!("plugin `{plugin}` is `fail_closed`")).remedy(format!(
-                "treat the column in the plugin's `config`, by its new name if it got one; to let it pass as it is, stop the pipeline and run `{}`",
+                "treat the column in the plugin's `config`, by its new name if it got one; to give the plugin's protection up, stop the pipeline and run `{}`",
                 release(plugin)
             ))
         })
     }
 }
 
-/// Refuses a treatment that lets a column pass which the one before it held, and which the table still has.
+/// Refuses a treatment that lets a column pass which the one before it hid, or rows which it judged by a column, if the table still has it.
 fn opened(before: &Treatment, now: &Treatment) -> Result<()> {
     let lower = |columns: &BTreeSet<String>| columns.iter().map(|column| column.to_lowercase()).collect::<BTreeSet<_>>();
-    let (here, held) = (lower(&now.columns), lower(&now.treated));
-    let is_open = |column: &&String| here.contains(&column.to_lowercase()) && !held.contains(&column.to_lowercase());
-    let open: Vec<&String> = before.treated.iter().filter(is_open).collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Plugin,
-        format!("{} of table {} would pass the plugin as it is, and did not until now", list(&open), now.table),
-    ))
+    let (here, hidden) = (lower(&now.columns), lower(&now.hidden));
+    // rows that pass without a column may be judged by it no longer
+    let judged = &lower(&now.judged) | &hidden;
+    let open = |before: &BTreeSet<String>, now: &BTreeSet<String>| -> Vec<String> {
+        let is_open = |column: &&String| here.contains(&column.to_lowercase()) && !now.contains(&column.to_lowercase());
+        before.iter().filter(is_open).cloned().collect()
+    };
+    let (shown, passing) = (open(&before.hidden, &hidden), open(&before.judged, &judged));
+    let what = match (shown.is_empty(), passing.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, _) => format!("{} of table {} would pass the plugin as it is, and did not until now", list(&shown), now.table),
+        (true, false) => {
+            format!("rows of table {} would pass the plugin whatever their {}, and did not until now", now.table, list(&passing))
+        }
+    };
+    Err(Error::new(ErrorKind::Plugin, what))
 }
 
 /// The command that gives the protection up.
@@ -129,7 +150,11 @@ mod tests {
     use super::*;
     use sluicegate_model::change::{ColumnInfo, DataType, NativeType, Place};
 
-    fn guard(treatments: &Treatments, columns: &[&str], held: &[&str]) -> Result<()> {
+    fn guard(treatments: &Treatments, columns: &[&str], hidden: &[&str]) -> Result<()> {
+        guard_all(treatments, columns, |name| if hidden.contains(&name) { Hold::Hidden } else { Hold::Passes })
+    }
+
+    fn guard_all(treatments: &Treatments, columns: &[&str], hold: impl Fn(&str) -> Hold) -> Result<()> {
         let column = |name: &&str| ColumnInfo {
             name: (*name).to_owned(),
             data_type: DataType::Text,
@@ -139,7 +164,7 @@ mod tests {
             place: Place::Value,
         };
         let table = Table { name: TableName::new("shop", "customers"), destination: None, columns: columns.iter().map(column).collect() };
-        let held: Vec<bool> = columns.iter().map(|name| held.contains(name)).collect();
+        let held: Vec<Hold> = columns.iter().map(|name| hold(name)).collect();
         treatments.guard("mask", &table, &held, &[])
     }
 
@@ -155,7 +180,7 @@ mod tests {
             insta::allow_duplicates! {
                 insta::assert_snapshot!(guard(treatments, &["id", "email", "note", "more"], &["email"]).unwrap_err(), @r"
                 plugin `mask` is `fail_closed`: `note` of table shop.customers would pass the plugin as it is, and did not until now
-                  remedy: treat the column in the plugin's `config`, by its new name if it got one; to let it pass as it is, stop the pipeline and run `sluicegate checkpoint release PIPELINE.yaml --plugin mask`
+                  remedy: treat the column in the plugin's `config`, by its new name if it got one; to give the plugin's protection up, stop the pipeline and run `sluicegate checkpoint release PIPELINE.yaml --plugin mask`
                 ");
             }
             guard(treatments, &["id", "email", "note", "more"], &[]).unwrap_err();
@@ -163,6 +188,37 @@ mod tests {
             assert!(renamed.message().contains("no longer has the column `Email`"), "{renamed}");
             guard(treatments, &["id", "Email", "note", "more"], &["Email", "note", "more"]).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_only_read_passes_and_what_rows_are_judged_by_is_kept() {
+        use Hold::{Hidden, Judged, Passes, Read};
+        // from, to, whether the plugin may change so
+        let changes = [
+            (Hidden, Read, false),
+            (Hidden, Judged, false),
+            (Hidden, Passes, false),
+            (Judged, Read, false),
+            (Judged, Passes, false),
+            (Judged, Hidden, true),
+            (Read, Passes, true),
+            (Read, Hidden, true),
+            (Passes, Judged, true),
+        ];
+        for (from, to, allowed) in changes {
+            let treatments = Treatments::default();
+            let guard = |hold: Hold| guard_all(&treatments, &["id", "state"], |name| if name == "state" { hold } else { Passes });
+            guard(from).unwrap();
+            assert_eq!(guard(to).is_ok(), allowed, "{from:?} {to:?}");
+            // once refused, what was stands
+            guard(from).unwrap_or_else(|e| assert!(allowed, "{e}"));
+        }
+        let treatments = Treatments::default();
+        guard_all(&treatments, &["id", "state"], |_| Judged).unwrap();
+        insta::assert_snapshot!(guard_all(&treatments, &["id", "state"], |name| if name == "id" { Judged } else { Read }).unwrap_err(), @r"
+        plugin `mask` is `fail_closed`: rows of table shop.customers would pass the plugin whatever their `state`, and did not until now
+          remedy: treat the column in the plugin's `config`, by its new name if it got one; to give the plugin's protection up, stop the pipeline and run `sluicegate checkpoint release PIPELINE.yaml --plugin mask`
+        ");
     }
 
     #[test]

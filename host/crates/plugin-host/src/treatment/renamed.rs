@@ -78,6 +78,8 @@ impl Treatment {
             treated: BTreeSet::new(),
             lost: BTreeSet::new(),
             order: Vec::new(),
+            hidden: BTreeSet::new(),
+            judged: BTreeSet::new(),
             renamed: Vec::new(),
         }
     }
@@ -99,8 +101,14 @@ pub(crate) fn pairs(renamed: &[(String, String)], source: &Table, arrives: impl 
 /// Refuses a version in which a column that was treated under its old name would pass under its new one.
 pub(super) fn judge(before: &Treatment, now: &Treatment, pairs: &[Pair]) -> Result<()> {
     let has = |columns: &BTreeSet<String>, name: &str| columns.iter().any(|column| same(column, name));
-    let treated = |pair: &&Pair| pair.old.iter().any(|old| has(&before.treated, old) || has(&before.lost, old));
-    match pairs.iter().filter(treated).find(|pair| !has(&now.treated, &pair.new)) {
+    let had = |pair: &Pair, columns: &BTreeSet<String>| pair.old.iter().any(|old| has(columns, old));
+    let is_open = |pair: &&Pair| {
+        let (hidden, judged) = (has(&now.hidden, &pair.new), has(&now.judged, &pair.new));
+        had(pair, &before.hidden) && !hidden
+            || had(pair, &before.judged) && !hidden && !judged
+            || (had(pair, &before.treated) || had(pair, &before.lost)) && !has(&now.treated, &pair.new)
+    };
+    match pairs.iter().find(is_open) {
         None => Ok(()),
         Some(Pair { old, new }) => {
             let old = old.last().map(String::as_str).unwrap_or_default();
@@ -126,7 +134,10 @@ fn same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::*, *};
+    use super::{
+        super::{Hold, tests::*},
+        *,
+    };
 
     fn renamed(columns: &[(&str, &str)]) -> Renamed {
         let name = TableName::new("shop", "customers");
@@ -139,7 +150,8 @@ mod tests {
         let table = table(columns);
         let plan = plan(&table, masked);
         let pairs = pairs(&treatments.renamed(&table.name), &table, |at| vec![table.columns[at].name.clone()]);
-        let held: Vec<bool> = columns.iter().map(|name| masked.contains(name)).collect();
+        let hold = |name: &&str| if masked.contains(name) { Hold::Hidden } else { Hold::Passes };
+        let held: Vec<Hold> = columns.iter().map(hold).collect();
         [treatments.follow("r", &table, Some(&plan), &pairs), treatments.guard("mask", &table, &held, &pairs)]
     }
 
@@ -194,7 +206,7 @@ mod tests {
         let clients = Table { name: to, ..table(&["id", "contact", "email"]) };
         let pairs = pairs(&treatments.renamed(&clients.name), &clients, |at| vec![clients.columns[at].name.clone()]);
         treatments.follow("r", &clients, Some(&plan(&clients, &["email"])), &pairs).unwrap_err();
-        treatments.guard("mask", &clients, &[false, false, true], &pairs).unwrap_err();
+        treatments.guard("mask", &clients, &[Hold::Passes, Hold::Passes, Hold::Hidden], &pairs).unwrap_err();
     }
 
     #[test]
