@@ -182,7 +182,7 @@ fn json_schema_has_avros_settings_and_json_values() {
     let flat = kafka(&format!("{{ type: json-schema, envelope: flat, {registry} }}"));
     assert_eq!((flat.envelope, flat.values), (Envelope::Flat, ValueModes::default()));
     let exact = kafka(&format!("{{ type: json-schema, bigint_unsigned_handling_mode: exact, {registry} }}"));
-    assert_eq!(exact.values.bigint_unsigned, crate::BigintUnsignedMode::Exact);
+    assert_eq!(exact.values.bigint_unsigned, BigintUnsignedMode::Exact);
     for (sink, format, what) in [
         ("type: kafka, brokers: b", "json-schema", "the schemas of `json-schema` are in a registry, and none is named"),
         ("type: stdout", "{ type: json-schema, registry: { url: 'https://r' } }", "`json-schema` with a registry is for Kafka"),
