@@ -16,10 +16,10 @@ use std::{hint::black_box, sync::Arc};
 
 use serde_json::{Map, Value, json};
 use sluicegate_config::{Envelope, Format, RecordFormat, ValueModes};
-use sluicegate_format::{AvroFormat, Encoder, Records, SchemaIds};
+use sluicegate_format::{AvroFormat, Encoder, JsonSchemaFormat, Records, SchemaIds};
 use sluicegate_model::{
     Result,
-    change::{Batch, Change, NO_IMAGE, Operation, TableRows, Values},
+    change::{Batch, Capabilities, Change, NO_IMAGE, Operation, TableRows, Values},
 };
 
 fn main() {
@@ -35,11 +35,16 @@ fn main() {
     let avro = |envelope, values| Format { envelope, values, ..RecordFormat::Avro.into() };
     let in_avro =
         [("avro, envelope", avro(Envelope::Debezium, ValueModes::DEBEZIUM)), ("avro, flat", avro(Envelope::Flat, ValueModes::TYPED))];
-    let text = RecordFormat::ALL.into_iter().filter(|(_, record)| !matches!(record, RecordFormat::Avro | RecordFormat::Parquet));
-    for (name, format) in text.map(|(name, record)| (name, record.into())).chain([with_schemas]).chain(in_avro) {
+    let in_json_schema = ("json-schema, envelope", Format { values: ValueModes::DEBEZIUM, ..RecordFormat::JsonSchema.into() });
+    let text = RecordFormat::ALL.into_iter().filter(|(_, record)| record.is_json() || *record == RecordFormat::Csv);
+    let text = text.map(|(name, record)| (name, record.into()));
+    for (name, format) in text.chain([with_schemas]).chain(in_avro).chain([in_json_schema]) {
         let flat = format.record == RecordFormat::Flat || format.envelope == Envelope::Flat;
         let mut encoder = match format.record {
             RecordFormat::Avro => AvroFormat::new(&format, "bench", "mysql", Arc::new(OneId)).encoder(),
+            RecordFormat::JsonSchema => {
+                JsonSchemaFormat::new(&format, "bench", "mysql", Capabilities::default(), Arc::new(OneId)).encoder()
+            }
             _ => Encoder::new(format.clone(), "bench", "mysql"),
         };
         let topic: Arc<str> = "shop.orders".into();

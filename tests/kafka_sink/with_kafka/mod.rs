@@ -30,8 +30,8 @@ use sluicegate_harness::kafka::{self, Broker, Record};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{
-        Batch, Change, ColumnInfo, DataType, Event, Frontier, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place, Table,
-        TableName, TableRows, Transaction, Values,
+        Batch, Capabilities, Change, ColumnInfo, DataType, Event, Frontier, Image, Lane, NO_IMAGE, NativeType, Offset, Operation, Place,
+        Table, TableName, TableRows, Transaction, Values,
     },
     limits::Limits,
 };
@@ -58,7 +58,7 @@ impl Bench {
         let settings = sink_settings(settings, on_error, plugin_versions);
         let mut sink = sinks::resume(&settings, None, limits, letters, status.clone(), 0)?;
         sink.resume()?;
-        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", limits))?;
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", Capabilities::default(), limits))?;
         Ok(Self { sink, status, folder })
     }
 
@@ -74,7 +74,7 @@ impl Bench {
         let limits = Limits::default();
         let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
         sink.resume().unwrap();
-        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", Capabilities::default(), &limits)).unwrap();
         Self { sink, status, folder }
     }
 
@@ -87,7 +87,7 @@ impl Bench {
         let settings = Settings { schema_changes: true, ..sink_settings(settings, OnError::Stop, PluginVersions::Omitted) };
         let mut sink = sinks::resume(&settings, None, &limits, letters, status.clone(), 0).unwrap();
         sink.resume().unwrap();
-        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", &limits)).unwrap();
+        let sink = sink.begin(&Frontier::default(), sinks::encoder(&settings, "shop", "mysql", Capabilities::default(), &limits)).unwrap();
         Self { sink, status, folder }
     }
 

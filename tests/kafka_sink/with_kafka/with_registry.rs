@@ -1,5 +1,6 @@
-//! Avro with a real schema registry, read back by Confluent's Python client.
+//! Avro and JSON with a real schema registry, read back by Confluent's Python client.
 
+mod json_schema;
 mod program;
 mod secured;
 
@@ -18,6 +19,11 @@ use sluicegate_harness::{
 use sluicegate_model::change::{Mark, MarkKind, Truncate};
 
 fn avro(url: &str, envelope: Envelope, subject: Subject) -> Format {
+    let values = if envelope == Envelope::Flat { ValueModes::TYPED } else { ValueModes::DEBEZIUM };
+    with_registry(RecordFormat::Avro, url, envelope, values, subject)
+}
+
+fn with_registry(record: RecordFormat, url: &str, envelope: Envelope, values: ValueModes, subject: Subject) -> Format {
     let registry = RegistrySettings {
         urls: vec![url.to_owned()],
         login: RegistryLogin::Anonymous,
@@ -26,13 +32,18 @@ fn avro(url: &str, envelope: Envelope, subject: Subject) -> Format {
         register: true,
         subject,
     };
-    let values = if envelope == Envelope::Flat { ValueModes::TYPED } else { ValueModes::DEBEZIUM };
-    Format { envelope, values, registry: Some(Box::new(registry)), ..RecordFormat::Avro.into() }
+    Format { envelope, values, registry: Some(Box::new(registry)), ..record.into() }
 }
 
-/// What Confluent's client makes of records: key and value, where there is one.
+/// What Confluent's client makes of records of Avro: key and value, where there is one.
 #[track_caller]
 fn read_back(url: &str, topic: &str, records: &[Record]) -> Vec<(Option<Value>, Option<Value>)> {
+    read_back_in("avro", url, topic, records)
+}
+
+/// The same of records in `avro` or `json-schema`.
+#[track_caller]
+fn read_back_in(language: &str, url: &str, topic: &str, records: &[Record]) -> Vec<(Option<Value>, Option<Value>)> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let parts: Vec<(&str, &Vec<u8>)> = records
         .iter()
@@ -40,8 +51,8 @@ fn read_back(url: &str, topic: &str, records: &[Record]) -> Vec<(Option<Value>, 
         .filter_map(|(part, bytes)| Some((part, bytes?)))
         .collect();
     let text: String = parts.iter().map(|(part, bytes)| format!("{part} {topic} {}\n", hex(bytes))).collect();
-    let mut consumer = Command::new(repository().join("tests/consumers/avro.sh"))
-        .arg(url)
+    let mut consumer = Command::new(repository().join("tests/consumers/confluent.sh"))
+        .args([language, url])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

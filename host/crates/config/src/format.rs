@@ -25,18 +25,25 @@ pub enum RecordFormat {
     Csv,
     /// Avro, with its schemas in a registry: only in Kafka.
     Avro,
+    /// JSON documents with their schemas in a registry: only in Kafka.
+    JsonSchema,
     /// Parquet: only in files.
     Parquet,
 }
 
 impl RecordFormat {
-    /// Whether its records are JSON.
+    /// Whether its records are JSON and nothing else.
     pub fn is_json(self) -> bool {
-        !matches!(self, Self::Csv | Self::Avro | Self::Parquet)
+        !matches!(self, Self::Csv | Self::Avro | Self::JsonSchema | Self::Parquet)
+    }
+
+    /// Whether its schemas are in a registry.
+    pub fn has_registry(self) -> bool {
+        matches!(self, Self::Avro | Self::JsonSchema)
     }
 
     /// Every format, with its name in the pipeline file.
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 12] = [
         ("debezium", Self::Debezium),
         ("debezium-flattened", Self::DebeziumFlattened),
         ("flat", Self::Flat),
@@ -47,12 +54,13 @@ impl RecordFormat {
         ("dts", Self::Dts),
         ("csv", Self::Csv),
         ("avro", Self::Avro),
+        ("json-schema", Self::JsonSchema),
         ("parquet", Self::Parquet),
     ];
 
     /// Whether it has a record of a heartbeat.
     pub fn tells_heartbeats(self) -> bool {
-        !matches!(self, Self::Csv | Self::Avro | Self::Parquet)
+        !matches!(self, Self::Csv | Self::Avro | Self::JsonSchema | Self::Parquet)
     }
 
     /// Whether it has a record of a changed schema.
@@ -81,9 +89,9 @@ pub struct Format {
     pub add_fields: Vec<AddedField>,
     /// DTS: how its own fields and the row's columns are called.
     pub naming: DtsNaming,
-    /// Avro: what stands around a row's values.
+    /// Formats with a registry: what stands around a row's values.
     pub envelope: Envelope,
-    /// Avro: where its schemas are.
+    /// Formats with a registry: where it is.
     pub registry: Option<Box<Registry>>,
 }
 

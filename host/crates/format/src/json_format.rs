@@ -30,11 +30,11 @@ use sluicegate_model::{
 /// What all tables' encoders have in common.
 #[derive(Clone)]
 pub struct JsonFormat {
-    options: Options,
+    pub(super) options: Options,
     pub(super) clock: fn() -> i64,
     header_bounds: headers::Bounds,
     headers_inside: bool,
-    versions_inside: bool,
+    pub(super) versions_inside: bool,
     tells_schema_changes: bool,
 }
 
@@ -100,7 +100,12 @@ impl JsonFormat {
     }
 
     fn encoder_of<R: Record + 'static>(&self, table: &Table, record: R) -> Box<dyn TableEncoder> {
-        Box::new(JsonEncoder {
+        Box::new(self.json_encoder(table, record))
+    }
+
+    /// The encoder of a table whose records are these.
+    pub(super) fn json_encoder<R: Record>(&self, table: &Table, record: R) -> JsonEncoder<R> {
+        JsonEncoder {
             record,
             key: Key::new(table, &self.options, |column| self.options.is_key(table, column)),
             row_key: Key::new(table, &self.options, |_| true),
@@ -111,7 +116,7 @@ impl JsonFormat {
             begun: None,
             versions_inside: self.versions_inside,
             versions: None,
-        })
+        }
     }
 }
 
@@ -130,7 +135,9 @@ impl Format for JsonFormat {
             RecordFormat::CloudEvents => self.encoder_of(table, CloudEvents::new(table, options)),
             RecordFormat::Dts => self.encoder_of(table, Dts::new(table, options.format.naming)),
             RecordFormat::Csv => CsvFormat.table(table),
-            RecordFormat::Avro | RecordFormat::Parquet => Box::new(Refused { format: self.clone(), table: table.clone() }),
+            RecordFormat::Avro | RecordFormat::JsonSchema | RecordFormat::Parquet => {
+                Box::new(Refused { format: self.clone(), table: table.clone() })
+            }
         }
     }
 
@@ -211,8 +218,8 @@ impl TableEncoder for Refused {
 }
 
 /// Everything that is constant for a table version, and what changes rarely.
-struct JsonEncoder<R> {
-    record: R,
+pub(super) struct JsonEncoder<R> {
+    pub(super) record: R,
     key: Key,
     row_key: Key,
     headers: headers::Plan,

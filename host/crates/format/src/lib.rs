@@ -27,24 +27,29 @@ mod headers;
 mod heartbeat;
 mod json;
 mod json_format;
+mod json_schema;
 mod key;
 mod maxwell;
 mod parquet;
 mod partition_key;
 mod record;
+mod refused;
+mod registration;
 mod row;
 mod schema_change;
 mod temporal;
 #[cfg(test)]
 mod tests;
 
-pub use avro::{AvroFormat, SchemaIds};
+pub use avro::AvroFormat;
 pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};
 pub use json_format::JsonFormat;
+pub use json_schema::JsonSchemaFormat;
 pub use parquet::{ParquetFault, ParquetFile, ParquetFormat, ParquetRows, ParquetTable};
 pub use partition_key::PartitionKey;
+pub use registration::SchemaIds;
 
 use sluicegate_model::change::Operation;
 

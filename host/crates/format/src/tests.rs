@@ -1,8 +1,10 @@
 mod avro;
 mod formats;
+mod json_schema;
 mod parquet;
 mod random;
 mod schema_changes;
+mod schema_ids;
 mod values;
 
 use std::sync::Arc;

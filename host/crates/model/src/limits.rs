@@ -44,7 +44,7 @@ pub const REGISTRY_IDS: usize = 10_000;
 
 /// Topics for which a schema's id stands ready with a table's encoder; past this it is looked for by the schema's hash. As many as a
 /// template may give: a record of a known schema costs no hash.
-pub const AVRO_TOPICS: usize = KAFKA_TOPICS;
+pub const REGISTERED_TOPICS: usize = KAFKA_TOPICS;
 
 /// How long a sink goes by a registry's refusal of a schema before it asks again.
 pub const REGISTRY_REFUSAL: Duration = Duration::from_secs(30);

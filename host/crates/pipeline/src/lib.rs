@@ -250,7 +250,7 @@ pub async fn run_with_admin(
             rate: settings.rate,
             stop: failed.clone(),
         };
-        let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), &pipeline.limits);
+        let encoder = sinks::encoder(settings, &pipeline.name, source.connector(), source.capabilities(), &pipeline.limits);
         let (made, reason) = match opening::begin(&pipeline, settings, sink, start, encoder, *together).await? {
             Opened::Begun(sink) => {
                 let reached = Reached::new(ledger.clone(), start.clone());

@@ -24,7 +24,7 @@ use sluicegate_model::{
     limits::{HELD_INTERVAL, JOIN_HOLD, JOIN_INTERVAL, JOIN_PAUSE},
 };
 use sluicegate_sink::Resume;
-use sluicegate_source::Patience;
+use sluicegate_source::{Patience, Source as _};
 use sluicegate_status::{Apart as Numbers, Standing};
 
 /// A sink that may go apart.
@@ -166,7 +166,7 @@ impl Output {
             Made::Begun(delivery) => delivery,
             Made::Nothing => return Err(Fault::Final(unmade())),
             Made::Resumed(resumed) => {
-                let encoder = sinks::encoder(&self.settings, &apart.pipeline.name, source.connector(), limits);
+                let encoder = sinks::encoder(&self.settings, &apart.pipeline.name, source.connector(), source.capabilities(), limits);
                 let named = |e: Error| e.context(format_args!("sink `{}`", self.context.name));
                 let sink = resumed.begin(&start, encoder).map_err(|e| Fault::Passing(named(e)))?;
                 let reached = Reached::apart(apart.ledger.clone(), start.clone());

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use sluicegate_config::{FileRecords, PluginVersions, RecordFormat, Sink as Settings, SinkKind};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_file_sink::{FileResume, ParquetResume};
-use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat, ParquetFormat};
+use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat, JsonSchemaFormat, ParquetFormat, SchemaIds};
 use sluicegate_kafka_sink::KafkaResume;
-use sluicegate_model::{Result, limits::Limits};
-use sluicegate_registry::Registry;
+use sluicegate_model::{Result, change::Capabilities, limits::Limits};
+use sluicegate_registry::{Registry, SchemaType};
 use sluicegate_sink::{Numbers, Policy, Resume, StdoutResume};
 use sluicegate_status::Status;
 
@@ -43,19 +43,24 @@ pub fn resume(
     })
 }
 
-/// What makes the sink's records. `pipeline` and `connector` stand in them.
-pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Encoder {
-    Encoder::boxed(format(sink, pipeline, connector, limits))
+/// What makes the sink's records. `pipeline` and `connector` stand in them; `capabilities` are the source's.
+pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, capabilities: Capabilities, limits: &Limits) -> Encoder {
+    Encoder::boxed(format(sink, pipeline, connector, capabilities, limits))
 }
 
 /// The format of the sink's records.
-pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits) -> Box<dyn Format> {
+pub fn format(sink: &Settings, pipeline: &str, connector: &str, capabilities: Capabilities, limits: &Limits) -> Box<dyn Format> {
     let member = sink.plugin_versions == PluginVersions::Member;
     if sink.format.record == RecordFormat::Parquet {
         return Box::new(ParquetFormat);
     }
-    if let Some(registry) = registry(sink, limits) {
-        let format = AvroFormat::new(&sink.format, pipeline, connector, Arc::new(registry)).bounded(limits);
+    if let (Some(registry), SinkKind::Kafka(kafka)) = (registry(sink, limits), &sink.kind) {
+        let ids: Arc<dyn SchemaIds> = Arc::new(registry);
+        if sink.format.record == RecordFormat::Avro {
+            let format = AvroFormat::new(&sink.format, pipeline, connector, ids).bounded(limits);
+            return Box::new(if member { format.with_versions() } else { format });
+        }
+        let format = JsonSchemaFormat::new(&sink.format, pipeline, connector, capabilities, ids).bounded(limits).with_keys(&kafka.keys);
         return Box::new(if member { format.with_versions() } else { format });
     }
     let format = JsonFormat::new(sink.format.clone(), pipeline, connector).bounded(limits);
@@ -70,7 +75,10 @@ pub fn format(sink: &Settings, pipeline: &str, connector: &str, limits: &Limits)
 /// The registry of a sink's schemas: it may be away for as long as a broker.
 fn registry(sink: &Settings, limits: &Limits) -> Option<Registry> {
     match (&sink.format.registry, &sink.kind) {
-        (Some(settings), SinkKind::Kafka(kafka)) => Some(Registry::new(settings, kafka.delivery_timeout, limits.connect_timeout)),
+        (Some(settings), SinkKind::Kafka(kafka)) => {
+            let language = if sink.format.record == RecordFormat::Avro { SchemaType::Avro } else { SchemaType::Json };
+            Some(Registry::new(settings, language, kafka.delivery_timeout, limits.connect_timeout))
+        }
         _ => None,
     }
 }

@@ -30,9 +30,19 @@ use sluicegate_model::{
     limits::{REGISTRY_IDS, REGISTRY_PAUSE, REGISTRY_REFUSAL},
 };
 
+/// The language of schemas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaType {
+    /// Avro.
+    Avro,
+    /// JSON Schema.
+    Json,
+}
+
 /// A registry.
 pub struct Registry {
     settings: Settings,
+    schema_type: SchemaType,
     /// How long it may be away.
     patience: Duration,
     http: Http,
@@ -51,8 +61,9 @@ enum Known {
 
 impl Registry {
     /// A registry that may be away for `patience`; a request may take `timeout`. Nothing is connected yet.
-    pub fn new(settings: &Settings, patience: Duration, timeout: Duration) -> Self {
-        Self { settings: settings.clone(), patience, http: Http::new(settings, timeout), known: Mutex::new(HashMap::new()) }
+    pub fn new(settings: &Settings, schema_type: SchemaType, patience: Duration, timeout: Duration) -> Self {
+        let http = Http::new(settings, timeout);
+        Self { settings: settings.clone(), schema_type, patience, http, known: Mutex::new(HashMap::new()) }
     }
 
     /// Asks until there is an answer, or its patience ends.
@@ -83,7 +94,12 @@ impl Registry {
     }
 
     fn request(&self, subject: &str, schema: &str) -> Result<Answer> {
-        let body = json!({ "schema": schema }).to_string();
+        let body = match self.schema_type {
+            // what no type is told of, and the oldest registries know nothing else
+            SchemaType::Avro => json!({ "schema": schema }),
+            SchemaType::Json => json!({ "schema": schema, "schemaType": "JSON" }),
+        };
+        let body = body.to_string();
         let encoded = http::path_segment(subject);
         if self.settings.register {
             self.ask(&format!("/subjects/{encoded}/versions"), &body)

@@ -78,7 +78,7 @@ fn settings(urls: &[&str]) -> Settings {
 }
 
 fn registry(settings: Settings, patience: Duration) -> Registry {
-    Registry::new(&settings, patience, Duration::from_secs(10))
+    Registry::new(&settings, SchemaType::Avro, patience, Duration::from_secs(10))
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -102,6 +102,19 @@ fn a_schema_is_registered_once_and_its_id_remembered() {
     assert_eq!(paths, ["POST /subjects/a-value/versions", "POST /subjects/a-value/versions", "POST /subjects/b%20value%2F%C3%A9/versions"]);
     let body: Value = serde_json::from_str(&seen[1].2).unwrap();
     assert_eq!(body, serde_json::json!({ "schema": "\"long\"" }));
+}
+
+#[test]
+fn the_language_of_a_schema_is_told_where_it_is_not_avro() {
+    let stand_in = StandIn::new(|_, _| (200, "{\"id\":1}".into()));
+    for register in [true, false] {
+        let settings = Settings { register, ..settings(&[&stand_in.url]) };
+        Registry::new(&settings, SchemaType::Json, LONG, LONG).id("a-value", "{}").unwrap();
+    }
+    for (_, _, body) in stand_in.seen() {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body, serde_json::json!({ "schema": "{}", "schemaType": "JSON" }));
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) enum RawFormatName {
     Csv,
     /// Avro, with its schemas in a registry: only in Kafka.
     Avro,
+    /// JSON documents with their schemas in a registry: only in Kafka.
+    JsonSchema,
     /// Parquet: only in files.
     Parquet,
 }
@@ -54,7 +56,7 @@ pub(crate) struct RawFormatOptions {
     /// Of `debezium`: whether each record carries its schema (`schema` and `payload`). Default: false.
     pub schemas: Option<bool>,
     /// What the settings of values below are that are not set: `sluicegate` (text) or `debezium` (the defaults of its MySQL
-    /// connector). Default: `debezium` with `schemas` and in `avro`, otherwise `sluicegate`.
+    /// connector). Default: `debezium` with `schemas`, in `avro`, and in the envelope of `json-schema`; otherwise `sluicegate`.
     pub value_defaults: Option<RawValueDefaults>,
     /// DECIMAL: `string`, `precise` (bytes of the unscaled number) or `double`.
     pub decimal_handling_mode: Option<RawDecimalMode>,
@@ -82,11 +84,12 @@ pub(crate) struct RawFormatOptions {
     /// Of `dts`: `new` (`new_dts_sync_dts_record_id`) or `previous` (`dts_record_id`, and `dts_` in front of the columns).
     /// Default: `new`.
     pub naming: Option<RawDtsNaming>,
-    /// Of `avro`: `debezium` (its envelope) or `flat` (the row's columns and a few `_` fields). Default: `debezium`.
+    /// Of `avro` and `json-schema`: `debezium` (its envelope) or `flat` (the row's columns and a few `_` fields). Default: `debezium`.
     pub envelope: Option<RawEnvelope>,
-    /// Of `avro`: the registry of its schemas.
+    /// Of `avro` and `json-schema`: the registry of the schemas.
     pub registry: Option<RawRegistry>,
-    /// Of `avro`: what a schema's subject is made of: the `topic`, the `record`'s name or both, `topic-record`. Default: `topic`.
+    /// Of `avro` and `json-schema`: what a schema's subject is made of: the `topic`, the `record`'s name or both, `topic-record`.
+    /// Default: `topic`.
     pub subject: Option<RawSubject>,
 }
 

@@ -188,3 +188,30 @@ fn avro_has_a_registry_and_an_envelope() {
         refused(&sink, "{ type: avro, registry: { url: 'http://r' } }", "have the primary key as their key");
     }
 }
+
+#[test]
+fn json_schema_has_avros_settings_and_json_values() {
+    let registry = "registry: { url: 'https://r', token: t, register: false }";
+    let given = kafka(&format!("{{ type: json-schema, {registry}, subject: record }}"));
+    assert_eq!(given.record, RecordFormat::JsonSchema);
+    assert_eq!((given.envelope, given.values), (Envelope::Debezium, ValueModes::DEBEZIUM));
+    let settings = given.registry.unwrap();
+    assert_eq!((settings.register, settings.subject, settings.login), (false, Subject::Record, RegistryLogin::Bearer(Secret::new("t"))));
+    let flat = kafka(&format!("{{ type: json-schema, envelope: flat, {registry} }}"));
+    assert_eq!((flat.envelope, flat.values), (Envelope::Flat, ValueModes::default()));
+    let exact = kafka(&format!("{{ type: json-schema, bigint_unsigned_handling_mode: exact, {registry} }}"));
+    assert_eq!(exact.values.bigint_unsigned, BigintUnsignedMode::Exact);
+    for (sink, format, what) in [
+        ("type: kafka, brokers: b", "json-schema", "the schemas of `json-schema` are in a registry, and none is named"),
+        ("type: stdout", "{ type: json-schema, registry: { url: 'https://r' } }", "`json-schema` with a registry is for Kafka"),
+        ("type: kafka, brokers: b", "{ type: json-schema, schemas: true, registry: { url: 'https://r' } }", "has no such option"),
+        (
+            "type: kafka, brokers: b, schema_changes: told",
+            "{ type: json-schema, registry: { url: 'https://r' } }",
+            "has no record of a changed schema",
+        ),
+    ] {
+        refused(sink, format, what);
+    }
+    assert!(of_sink("type: kafka, brokers: b, key: [a]", "{ type: json-schema, registry: { url: 'https://r' } }").is_ok());
+}

@@ -15,13 +15,14 @@ use super::{
 };
 
 /// Formats that write values as the settings of values say.
-const WITH_VALUE_MODES: [RecordFormat; 6] = [
+const WITH_VALUE_MODES: [RecordFormat; 7] = [
     RecordFormat::Debezium,
     RecordFormat::DebeziumFlattened,
     RecordFormat::Flat,
     RecordFormat::Plain,
     RecordFormat::CloudEvents,
     RecordFormat::Avro,
+    RecordFormat::JsonSchema,
 ];
 
 impl Check<'_> {
@@ -35,7 +36,7 @@ impl Check<'_> {
             None | Some(RawEnvelope::Debezium) => Envelope::Debezium,
             Some(RawEnvelope::Flat) => Envelope::Flat,
         };
-        let values = value_modes(&raw, schemas || record == RecordFormat::Avro, envelope);
+        let values = value_modes(&raw, record, schemas, envelope);
         if (schemas || record == RecordFormat::Avro) && values.bigint_unsigned == BigintUnsignedMode::Exact {
             self.refuse(
                 format!("{path}.bigint_unsigned_handling_mode"),
@@ -60,7 +61,7 @@ impl Check<'_> {
 
     /// Refuses options of other formats.
     fn belong(&mut self, path: &str, record: RecordFormat, raw: &RawFormatOptions) {
-        use RecordFormat::{Avro, Debezium, DebeziumFlattened, Dts, Plain};
+        use RecordFormat::{Avro, Debezium, DebeziumFlattened, Dts, JsonSchema, Plain};
         let given: [(&str, bool, &[RecordFormat]); 15] = [
             ("schemas", raw.schemas.is_some(), &[Debezium]),
             ("value_defaults", raw.value_defaults.is_some(), &WITH_VALUE_MODES),
@@ -74,9 +75,9 @@ impl Check<'_> {
             ("add_fields", !raw.add_fields.is_empty(), &[DebeziumFlattened]),
             ("add_fields_prefix", raw.add_fields_prefix.is_some(), &[DebeziumFlattened]),
             ("naming", raw.naming.is_some(), &[Dts]),
-            ("envelope", raw.envelope.is_some(), &[Avro]),
-            ("registry", raw.registry.is_some(), &[Avro]),
-            ("subject", raw.subject.is_some(), &[Avro]),
+            ("envelope", raw.envelope.is_some(), &[Avro, JsonSchema]),
+            ("registry", raw.registry.is_some(), &[Avro, JsonSchema]),
+            ("subject", raw.subject.is_some(), &[Avro, JsonSchema]),
         ];
         for (option, _, formats) in given.into_iter().filter(|(_, given, formats)| *given && !formats.contains(&record)) {
             let names: Vec<String> = formats.iter().map(|format| format!("`{}`", format.name())).collect();
@@ -194,18 +195,19 @@ impl Check<'_> {
         }
     }
 
-    /// Has Avro in Kafka only, with the primary key as the key.
-    pub(super) fn avro(&mut self, path: &str, format: &Format, kind: &SinkKind) {
-        if format.record != RecordFormat::Avro {
+    /// Has formats with a registry in Kafka only, Avro with the primary key as the key.
+    pub(super) fn with_registry(&mut self, path: &str, format: &Format, kind: &SinkKind) {
+        if !format.record.has_registry() {
             return;
         }
         let SinkKind::Kafka(kafka) = kind else {
-            self.refuse(format!("{path}.format"), "Avro with a registry is for Kafka", "use a sink of `type: kafka`, or another format");
+            let what = format!("`{}` with a registry is for Kafka", format.record.name());
+            self.refuse(format!("{path}.format"), what, "use a sink of `type: kafka`, or another format");
             return;
         };
         let chosen = |key: &KeyColumns| matches!(key, KeyColumns::Columns(_));
         let mut rules = kafka.keys.per_table.iter().filter_map(|rule| rule.key.as_ref());
-        if chosen(&kafka.keys.key) || rules.any(chosen) {
+        if format.record == RecordFormat::Avro && (chosen(&kafka.keys.key) || rules.any(chosen)) {
             self.refuse(
                 format!("{path}.key"),
                 "records of `avro` have the primary key as their key",
@@ -267,16 +269,19 @@ fn record(name: RawFormatName) -> RecordFormat {
         RawFormatName::Dts => RecordFormat::Dts,
         RawFormatName::Csv => RecordFormat::Csv,
         RawFormatName::Avro => RecordFormat::Avro,
+        RawFormatName::JsonSchema => RecordFormat::JsonSchema,
         RawFormatName::Parquet => RecordFormat::Parquet,
     }
 }
 
-fn value_modes(raw: &RawFormatOptions, schemas: bool, envelope: Envelope) -> ValueModes {
-    let defaults = match raw.value_defaults {
-        Some(RawValueDefaults::Debezium) => ValueModes::DEBEZIUM,
-        None if schemas && envelope == Envelope::Flat => ValueModes::TYPED,
-        None if schemas => ValueModes::DEBEZIUM,
-        None | Some(RawValueDefaults::Sluicegate) => ValueModes::default(),
+fn value_modes(raw: &RawFormatOptions, record: RecordFormat, schemas: bool, envelope: Envelope) -> ValueModes {
+    let defaults = match (raw.value_defaults, record, envelope) {
+        (Some(RawValueDefaults::Debezium), ..) => ValueModes::DEBEZIUM,
+        (Some(RawValueDefaults::Sluicegate), ..) => ValueModes::default(),
+        (None, RecordFormat::Avro, Envelope::Flat) => ValueModes::TYPED,
+        (None, RecordFormat::Avro | RecordFormat::JsonSchema, Envelope::Debezium) => ValueModes::DEBEZIUM,
+        (None, ..) if schemas => ValueModes::DEBEZIUM,
+        (None, ..) => ValueModes::default(),
     };
     let decimal = raw.decimal_handling_mode.map(|mode| match mode {
         RawDecimalMode::String => DecimalMode::String,

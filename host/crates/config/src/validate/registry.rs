@@ -19,15 +19,15 @@ impl Check<'_> {
         raw: Option<RawRegistry>,
         subject: Option<RawSubject>,
     ) -> Option<Registry> {
-        if record != RecordFormat::Avro {
+        if !record.has_registry() {
             return None; // a setting that does not belong is refused already
         }
         let path = &format!("{path}.registry");
         let Some(raw) = raw else {
             self.refuse(
                 path,
-                "the schemas of Avro are in a registry, and none is named",
-                "write `format: { type: avro, registry: { url: 'https://…' } }`",
+                format!("the schemas of `{}` are in a registry, and none is named", record.name()),
+                format!("write `format: {{ type: {}, registry: {{ url: 'https://…' }} }}`", record.name()),
             );
             return None;
         };

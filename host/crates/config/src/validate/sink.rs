@@ -72,7 +72,7 @@ impl Check<'_> {
             );
         }
         self.parquet(path, &format, &mut kind);
-        self.avro(path, &format, &kind);
+        self.with_registry(path, &format, &kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         let when_slow = match when_slow {
             None | Some(RawWhenSlow::Hold) => WhenSlow::Hold,

@@ -9,15 +9,15 @@ use super::{
         encoder::{Records, TableEncoder},
         head::Stamp,
         headers,
+        registration::{FRAMING, Registered, SchemaIds},
     },
-    FRAMING, Plan, SchemaIds,
+    Plan,
     row::{Misfit, Row},
     schema,
-    subject::Registered,
 };
 use sluicegate_config::Envelope;
 use sluicegate_model::{
-    Error, ErrorKind, Result,
+    Result,
     change::{Batch, Change, ColumnInfo, Place, Table, TableRows, Truncate},
 };
 
@@ -190,41 +190,5 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
 
     fn headers(&mut self, rows: &TableRows, row: u32, each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
         self.common.headers.each(&rows.columns, row, self.common.header_bounds, |name, value, _| each(name, value))
-    }
-}
-
-/// The encoder of a table that the format cannot write.
-pub(crate) struct Refused(Option<Error>);
-
-impl Refused {
-    pub(crate) fn new(error: Option<Error>) -> Self {
-        Self(error)
-    }
-
-    /// The error, and after the first time that there was one.
-    fn error(&mut self) -> Error {
-        self.0.take().unwrap_or_else(|| Error::new(ErrorKind::Sink, "a table was refused that Avro cannot write; see the error before"))
-    }
-}
-
-impl TableEncoder for Refused {
-    fn encode(&mut self, _batch: &Batch, _changes: &[Change], _out: &mut dyn Records) -> Result<()> {
-        Err(self.error())
-    }
-
-    fn truncate(&mut self, _truncate: &Truncate, _out: &mut dyn Records) -> Result<()> {
-        Err(self.error())
-    }
-
-    fn key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<bool> {
-        Err(self.error())
-    }
-
-    fn row_key(&mut self, _rows: &TableRows, _row: u32, _out: &mut Vec<u8>) -> Result<()> {
-        Err(self.error())
-    }
-
-    fn headers(&mut self, _rows: &TableRows, _row: u32, _each: &mut dyn FnMut(&str, &[u8])) -> Result<()> {
-        Err(self.error())
     }
 }

@@ -1,8 +1,7 @@
 //! Avro for Kafka: each record and each key is a zero byte, the id of its schema in a registry (four bytes, the most significant first),
 //! and Avro's binary encoding, as Confluent's converters and deserializers have it.
 //!
-//! Values are written straight from columns by a plan that is made for each table version. Schemas are registered with the first record
-//! that needs them; the id is part of the plan from then on.
+//! Values are written straight from columns by a plan that is made for each table version. [`super::registration`] is about ids.
 
 mod debezium;
 mod encoder;
@@ -10,15 +9,9 @@ mod flat;
 mod name;
 mod row;
 mod schema;
-mod subject;
 mod value;
 
-pub(super) use encoder::Refused;
-
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     connect,
@@ -26,34 +19,23 @@ use super::{
     flat::member_name_beside,
     format_options::Origin,
     headers,
+    refused::Refused,
+    registration::{self, FRAMING, RecordNames, SchemaIds},
 };
 use sluicegate_config::{Envelope, Format as Settings, Subject, ValueModes};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, Place, Table, TableName},
-    limits::{KAFKA_TOPICS, Limits},
+    change::{ColumnInfo, Place, Table},
+    limits::Limits,
     now_us,
 };
-
-/// Bytes in front of a record: zero, and the schema's id.
-const FRAMING: usize = 5;
-
-/// Where schemas get their ids.
-pub trait SchemaIds: Send + Sync {
-    /// The id of a schema under a subject, which is registered with it if need be. It may take its time, and remembers what it was told.
-    ///
-    /// # Errors
-    /// `Record`: the registry refuses the schema, or has to have it and does not; the sink's policy decides. `Sink`: it cannot be asked.
-    fn id(&self, subject: &str, schema: &str) -> Result<u32>;
-}
 
 /// Avro records with a registry.
 pub struct AvroFormat {
     plan: Plan,
     ids: Arc<dyn SchemaIds>,
     header_bounds: headers::Bounds,
-    /// Tables by the names of their records, where subjects are made of these.
-    names: Mutex<HashMap<String, TableName>>,
+    names: RecordNames,
 }
 
 /// What the encoders of all tables have in common.
@@ -73,14 +55,14 @@ impl AvroFormat {
             plan: Plan {
                 values: format.values,
                 envelope: format.envelope,
-                subject: format.registry.as_ref().map_or(Subject::Topic, |registry| registry.subject),
+                subject: registration::subject(format),
                 origin: Origin { pipeline: pipeline.to_owned(), connector: connector.to_owned() },
                 clock: now_us,
                 versions: false,
             },
             ids,
             header_bounds: headers::Bounds::from(&Limits::default()),
-            names: Mutex::new(HashMap::new()),
+            names: RecordNames::default(),
         }
     }
 
@@ -106,26 +88,6 @@ impl AvroFormat {
     /// A sink's encoders of this format.
     pub fn encoder(self) -> Encoder {
         Encoder::of(self)
-    }
-
-    /// Keeps two tables from one subject.
-    fn claim(&self, table: &Table) -> Result<()> {
-        if self.plan.subject == Subject::Topic {
-            return Ok(());
-        }
-        let base = self.plan.base(table);
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= KAFKA_TOPICS && !names.contains_key(&base) {
-            return Err(Error::new(ErrorKind::Sink, format!("there are more than {KAFKA_TOPICS} names of records"))
-                .remedy("capture fewer tables in one pipeline"));
-        }
-        let known = names.entry(base.clone()).or_insert_with(|| table.name.clone());
-        if *known == table.name {
-            return Ok(());
-        }
-        let what = format!("tables {known} and {} would have records of the same name, `{base}`, and so the same subjects", table.name);
-        Err(Error::new(ErrorKind::Sink, what)
-            .remedy("rename one of them with the `map-names` plugin, or write `subject: topic`, where topics tell them apart"))
     }
 }
 
@@ -160,8 +122,8 @@ impl Plan {
 
 impl Format for AvroFormat {
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
-        if self.check(table).is_err() {
-            return Box::new(Refused::new(self.plan.check(table).and_then(|()| self.claim(table)).err()));
+        if let Err(error) = self.check(table) {
+            return Box::new(Refused::new(Some(error)));
         }
         let common = encoder::Common::new(table, &self.plan, self.ids.clone(), self.header_bounds);
         match self.plan.envelope {
@@ -171,7 +133,8 @@ impl Format for AvroFormat {
     }
 
     fn check(&self, table: &Table) -> Result<()> {
-        self.plan.check(table).and_then(|()| self.claim(table))
+        self.plan.check(table)?;
+        self.names.claim(self.plan.subject, self.plan.base(table), table)
     }
 
     fn framing(&self) -> usize {

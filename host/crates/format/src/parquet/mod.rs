@@ -22,8 +22,8 @@ pub use plan::ParquetTable;
 pub use rows::ParquetRows;
 
 use super::{
-    avro::Refused,
     encoder::{Format, TableEncoder},
+    refused::Refused,
 };
 use sluicegate_model::{Result, change::Table};
 

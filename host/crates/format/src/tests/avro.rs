@@ -1,101 +1,39 @@
 //! Avro, read back by another implementation of it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use apache_avro::{Schema, from_avro_datum, types::Value as Avro};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     random::{KINDS, json_of, micros, random, random_table},
+    schema_ids::{Ids, framed, topic, with_registry},
     *,
 };
-use crate::{AvroFormat, SchemaIds};
-use sluicegate_config::{BinaryMode, Envelope, LabelMode, Registry, RegistryLogin, Subject, TimeMode, ValueModes};
+use crate::AvroFormat;
+use sluicegate_config::{BinaryMode, Envelope, LabelMode, Subject, TimeMode, ValueModes};
 use sluicegate_model::{
     Error, ErrorKind,
     change::{Strings, Truncate},
 };
 
-/// A registry that takes everything, or refuses everything.
-#[derive(Default)]
-struct Ids {
-    known: Mutex<Vec<(String, String)>>,
-    refuses: bool,
-}
-
-impl SchemaIds for Ids {
-    fn id(&self, subject: &str, schema: &str) -> sluicegate_model::Result<u32> {
-        if self.refuses {
-            return Err(Error::new(ErrorKind::Record, "refused"));
-        }
-        let mut known = self.known.lock().unwrap();
-        let asked = (subject.to_owned(), schema.to_owned());
-        let found = known.iter().position(|one| *one == asked).unwrap_or_else(|| {
-            known.push(asked);
-            known.len() - 1
-        });
-        Ok(found as u32 + 7)
-    }
-}
-
-impl Ids {
-    fn subjects(&self) -> Vec<String> {
-        self.known.lock().unwrap().iter().map(|(subject, _)| subject.clone()).collect()
-    }
-
-    /// The subject and the schema of what is framed, and what stands behind.
-    fn of<'a>(&self, framed: &'a [u8]) -> (String, String, &'a [u8]) {
-        let (front, rest) = framed.split_at(5);
-        assert_eq!(front[0], 0);
-        let id = u32::from_be_bytes(front[1..].try_into().unwrap());
-        let (subject, schema) = self.known.lock().unwrap()[id as usize - 7].clone();
-        (subject, schema, rest)
-    }
-
-    fn decode(&self, framed: &[u8]) -> Avro {
-        let (_, schema, mut rest) = self.of(framed);
-        let parsed = Schema::parse_str(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
-        let value = from_avro_datum(&parsed, &mut rest, None).unwrap_or_else(|error| panic!("{schema}: {error}"));
-        assert!(rest.is_empty(), "{} bytes are left", rest.len());
-        value
-    }
-}
-
-fn settings(envelope: Envelope, values: ValueModes, subject: Subject) -> Settings {
-    let registry = Registry {
-        urls: vec!["http://registry".into()],
-        login: RegistryLogin::Anonymous,
-        ca_file: None,
-        client: None,
-        register: true,
-        subject,
-    };
-    Settings { envelope, values, registry: Some(Box::new(registry)), ..RecordFormat::Avro.into() }
+/// What is framed, read by the schema that its id names.
+fn decode(ids: &Ids, framed: &[u8]) -> Avro {
+    let (_, schema, mut rest) = ids.of(framed);
+    let parsed = Schema::parse_str(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
+    let value = from_avro_datum(&parsed, &mut rest, None).unwrap_or_else(|error| panic!("{schema}: {error}"));
+    assert!(rest.is_empty(), "{} bytes are left", rest.len());
+    value
 }
 
 fn avro_format(ids: &Arc<Ids>, envelope: Envelope, values: ValueModes, subject: Subject) -> AvroFormat {
-    AvroFormat::new(&settings(envelope, values, subject), "shop", "mysql", ids.clone()).with_clock(|| TIME + 1_000_001)
+    AvroFormat::new(&with_registry(RecordFormat::Avro, envelope, values, subject), "shop", "mysql", ids.clone())
+        .with_clock(|| TIME + 1_000_001)
 }
 
 /// The modes that an envelope has without settings.
 fn modes(envelope: Envelope) -> ValueModes {
     if envelope == Envelope::Flat { ValueModes::TYPED } else { ValueModes::DEBEZIUM }
-}
-
-fn topic() -> Arc<str> {
-    "shop.orders".into()
-}
-
-/// The framed records of all changes.
-fn framed(encoder: &mut Encoder, batch: &Batch) -> Vec<Vec<u8>> {
-    let topic = topic();
-    let record = |change: &Change| {
-        let mut out = Vec::new();
-        encoder.table(batch, change.table).aim(&topic);
-        encoder.value(batch, change, &mut out).unwrap();
-        out
-    };
-    batch.changes.iter().map(record).collect()
 }
 
 fn member<'a>(record: &'a Avro, name: &str) -> &'a Avro {
@@ -163,11 +101,11 @@ proptest! {
         let ids = Arc::new(Ids::default());
         let mut encoder = avro_format(&ids, Envelope::Debezium, ValueModes::DEBEZIUM, Subject::Topic).encoder();
         for (json, record) in json_of(&batch, RecordFormat::Debezium, ValueModes::DEBEZIUM).iter().zip(framed(&mut encoder, &batch)) {
-            assert_same(json, &ids.decode(&record), "record");
+            assert_same(json, &decode(&ids, &record), "record");
         }
         let mut key = Vec::new();
         encoder.key(&batch, 0, 0, &mut key).unwrap();
-        assert_same(&json_of(&batch, RecordFormat::Debezium, ValueModes::DEBEZIUM)[0]["after"]["c0"], member(&ids.decode(&key), "c0"), "key");
+        assert_same(&json_of(&batch, RecordFormat::Debezium, ValueModes::DEBEZIUM)[0]["after"]["c0"], member(&decode(&ids, &key), "c0"), "key");
     }
 
     #[test]
@@ -178,7 +116,7 @@ proptest! {
         for (mut json, record) in json_of(&batch, RecordFormat::Flat, ValueModes::TYPED).into_iter().zip(framed(&mut encoder, &batch)) {
             json["_absent"] = Value::Array(Vec::new());
             json["_gtid"] = Value::Null;
-            assert_same(&json, &ids.decode(&record), "record");
+            assert_same(&json, &decode(&ids, &record), "record");
         }
     }
 
@@ -204,7 +142,7 @@ fn all_options_of_values_read_back() {
             let (_, _, rest) = ids.of(&record);
             assert!(!rest.is_empty());
             // bytes that are text in JSON, too, are compared as text
-            assert_same(json, &ids.decode(&record), "record");
+            assert_same(json, &decode(&ids, &record), "record");
         }
     }
 }
@@ -391,7 +329,7 @@ fn what_the_source_did_not_send_is_named_in_flat_rows_and_refused_in_an_envelope
         let written = encoder.value(&batch, &batch.changes[0], &mut out);
         assert_eq!(written.as_ref().map(|_| ()).map_err(Error::kind), expected);
         if written.is_ok() {
-            let record = ids.decode(&out);
+            let record = decode(&ids, &out);
             assert_eq!(member(&record, "_absent"), &Avro::Array(vec![Avro::String("c1".into())]));
             assert_eq!(member(&record, "c1"), &Avro::Null);
         } else {
@@ -411,7 +349,7 @@ fn an_emptied_table_is_a_record_without_a_row() {
         encoder.aim(&table, &topic());
         let mut out = Vec::new();
         encoder.truncate_value(&truncate, &mut out).unwrap();
-        let record = ids.decode(&out);
+        let record = decode(&ids, &out);
         let empty = match envelope {
             Envelope::Debezium => ["before", "after"],
             Envelope::Flat => ["c0", "c1"],
@@ -431,7 +369,7 @@ fn a_date_that_no_calendar_has_is_null_or_1970() {
         batch.tables[0].columns[1] = plain(Values::Text(strings));
         let ids = Arc::new(Ids::default());
         let mut encoder = avro_format(&ids, Envelope::Debezium, ValueModes::DEBEZIUM, Subject::Topic).encoder();
-        let record = ids.decode(&framed(&mut encoder, &batch)[0]);
+        let record = decode(&ids, &framed(&mut encoder, &batch)[0]);
         assert_eq!(member(member(&record, "after"), "c1"), &expected);
     }
 }
@@ -443,7 +381,7 @@ fn plugin_versions_are_a_member_where_the_sink_says_so() {
         batch.versions = Some("mask@1".into());
         let ids = Arc::new(Ids::default());
         let mut encoder = avro_format(&ids, envelope, modes(envelope), Subject::Topic).with_versions().encoder();
-        let record = ids.decode(&framed(&mut encoder, &batch)[0]);
+        let record = decode(&ids, &framed(&mut encoder, &batch)[0]);
         let name = if envelope == Envelope::Flat { "_plugins" } else { "plugins" };
         assert_eq!(member(&record, name), &Avro::String("mask@1".into()));
     }

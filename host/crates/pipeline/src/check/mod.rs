@@ -19,7 +19,7 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Table, TableName},
+    change::{Capabilities, Table, TableName},
     finding::{Finding, Verdict, listed},
     limits::{CHECK_NAMES, CHECKED_TABLES},
 };
@@ -274,7 +274,7 @@ pub(super) fn tables(
 
 /// Tables that the sink's format cannot write.
 fn refused_by_format(sink: &config::Sink, pipeline: &config::Pipeline, delivered: &[Arc<Table>]) -> Vec<Finding> {
-    let format = sinks::format(sink, &pipeline.name, "", &pipeline.limits);
+    let format = sinks::format(sink, &pipeline.name, "", Capabilities::default(), &pipeline.limits);
     let refused = delivered.iter().filter_map(|table| format.check(table).err());
     refused.take(CHECK_NAMES).map(|error| Finding::of("format", &error.context(format_args!("sink `{}`", sink.name)))).collect()
 }

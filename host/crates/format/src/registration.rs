@@ -1,10 +1,64 @@
-//! The subject of a schema, and the bytes that name it in front of records.
+//! Schemas in a registry: their subjects and ids, and the bytes that name them in front of records and keys, as Confluent's serializers
+//! write them: zero, and the schema's id in four bytes, the most significant first.
+//!
+//! A schema is registered with the first record that needs it; the id is part of the table's plan from then on.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use super::{FRAMING, SchemaIds};
-use sluicegate_config::Subject;
-use sluicegate_model::{Error, ErrorKind, Result, limits::AVRO_TOPICS};
+use sluicegate_config::{Format as Settings, Subject};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Table, TableName},
+    limits::{KAFKA_TOPICS, REGISTERED_TOPICS},
+};
+
+/// Bytes in front of a record: zero, and the schema's id.
+pub(super) const FRAMING: usize = 5;
+
+/// Where schemas get their ids.
+pub trait SchemaIds: Send + Sync {
+    /// The id of a schema under a subject, which is registered with it if need be. It may take its time, and remembers what it was told.
+    ///
+    /// # Errors
+    /// `Record`: the registry refuses the schema, or has to have it and does not; the sink's policy decides. `Sink`: it cannot be asked.
+    fn id(&self, subject: &str, schema: &str) -> Result<u32>;
+}
+
+/// What the subjects of a format are made of.
+pub(super) fn subject(format: &Settings) -> Subject {
+    format.registry.as_ref().map_or(Subject::Topic, |registry| registry.subject)
+}
+
+/// Tables by the names of their records, where subjects are made of these.
+#[derive(Default)]
+pub(super) struct RecordNames(Mutex<HashMap<String, TableName>>);
+
+impl RecordNames {
+    /// Keeps two tables from one subject. `base`: what the records of the table are called, without what is behind the last dot.
+    ///
+    /// # Errors
+    /// `Sink`: another table has this name already.
+    pub(super) fn claim(&self, subject: Subject, base: String, table: &Table) -> Result<()> {
+        if subject == Subject::Topic {
+            return Ok(());
+        }
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= KAFKA_TOPICS && !names.contains_key(&base) {
+            return Err(Error::new(ErrorKind::Sink, format!("there are more than {KAFKA_TOPICS} names of records"))
+                .remedy("capture fewer tables in one pipeline"));
+        }
+        let known = names.entry(base.clone()).or_insert_with(|| table.name.clone());
+        if *known == table.name {
+            return Ok(());
+        }
+        let what = format!("tables {known} and {} would have records of the same name, `{base}`, and so the same subjects", table.name);
+        Err(Error::new(ErrorKind::Sink, what)
+            .remedy("rename one of them with the `map-names` plugin, or write `subject: topic`, where topics tell them apart"))
+    }
+}
 
 /// What stands in front of a record.
 type Front = [u8; FRAMING];
@@ -50,7 +104,7 @@ impl Registered {
 
     #[cold]
     fn ask(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<Front> {
-        let topic_name = || topic.ok_or_else(|| Error::new(ErrorKind::Internal, "a record of Avro without a topic"));
+        let topic_name = || topic.ok_or_else(|| Error::new(ErrorKind::Internal, "a record of a schema in a registry without a topic"));
         let subject = match self.subject {
             Subject::Topic => format!("{}-{}", topic_name()?, self.suffix),
             Subject::Record => self.name.clone(),
@@ -59,7 +113,7 @@ impl Registered {
         let [a, b, c, d] = ids.id(&subject, &self.schema)?.to_be_bytes();
         let front = [0, a, b, c, d];
         if let Some(topic) = topic {
-            if self.known.len() >= AVRO_TOPICS {
+            if self.known.len() >= REGISTERED_TOPICS {
                 self.known.clear();
             }
             self.known.insert(topic.clone(), front);
