@@ -18,6 +18,8 @@ use sluicegate_harness::{
 };
 use sluicegate_model::change::{Mark, MarkKind, Truncate};
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn avro(url: &str, envelope: Envelope, subject: Subject) -> Format {
     let values = if envelope == Envelope::Flat { ValueModes::TYPED } else { ValueModes::DEBEZIUM };
     with_registry(RecordFormat::Avro, url, envelope, values, subject)
@@ -264,7 +266,8 @@ fn in_transactions_every_record_is_there_once_in_the_versions_schema() {
     bench.sink.write(&widened(4, DataType::Int64, true)).unwrap();
     bench.sink.commit(&Frontier::default()).unwrap();
     let topic = "avro-once.orders";
-    let read = read_back(registry.url(), topic, &broker.records(topic));
+    // a commit is answered before the broker has marked it in all partitions
+    let read = read_back(registry.url(), topic, &broker.wait_for_records(topic, 4, PATIENCE));
     let ids: Vec<_> = read.iter().map(|(_, value)| value.as_ref().unwrap()["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, [1, 2, 3, 4]);
 }

@@ -25,7 +25,9 @@ fn documents_keys_and_tombstones_are_read_and_fit_their_schemas_each_once() {
         bench.sink.mark(&emptied(&batch)).unwrap();
         bench.sink.commit(&Frontier::default()).unwrap();
         let topic = format!("{prefix}.orders");
-        let told: Vec<String> = read_back_in("json-schema", registry.url(), &topic, &broker.records(&topic))
+        // a commit is answered before the broker has marked it in all partitions
+        let records = broker.wait_for_records(&topic, 8, PATIENCE);
+        let told: Vec<String> = read_back_in("json-schema", registry.url(), &topic, &records)
             .iter()
             .map(|(key, value)| {
                 let id = key.as_ref().map_or("no key".to_owned(), |key| key["id"].to_string());

@@ -8,7 +8,6 @@ use sluicegate_harness::{
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Columns, a value, and what Confluent's client makes of it in the envelope and in a flat row.
 const VALUES: [(&str, &str, &str, &str); 16] = [
