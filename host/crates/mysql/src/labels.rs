@@ -150,7 +150,7 @@ mod tests {
         let error = forbidden(&TableName::new("shop", "or`ders"), "mood", "cdc");
         assert_eq!(
             error.message(),
-            "the labels of column `mood` of table shop.or`ders cannot be read: a `?` in one may stand for another character"
+            "the labels of column `mood` of table shop.`or``ders` cannot be read: a `?` in one may stand for another character"
         );
         assert!(error.remedy_text().is_some_and(|remedy| remedy.contains("GRANT SELECT ON `shop`.`or``ders` TO 'cdc'@'…'")), "{error}");
     }
