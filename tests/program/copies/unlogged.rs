@@ -93,6 +93,8 @@ const CHANGES: &[(Option<Flavor>, &str)] = &[
     (None, "ALTER TABLE {d}.spare RENAME TO {d}.spare2; RENAME TABLE elsewhere_{d}.fresh TO {d}.spare"),
     (None, "TRUNCATE TABLE {d}.t; INSERT INTO {d}.t VALUES (3, 3)"),
     (None, "DROP TABLE {d}.t; CREATE TABLE {d}.t (id INT PRIMARY KEY, v BIGINT); INSERT INTO {d}.t VALUES (4, 4)"),
+    // 4 becomes 2004
+    (None, "ALTER TABLE {d}.t MODIFY v YEAR; INSERT INTO {d}.t VALUES (5, 5)"),
     (Some(Flavor::MariaDb), "ALTER TABLE {d}.part CONVERT PARTITION p3 TO TABLE {d}.apart"),
 ];
 

@@ -24,7 +24,7 @@ use super::{
 use sluicegate_config::TablePatterns;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Table, TableName},
+    change::{ColumnInfo, Table, TableName},
 };
 
 /// What a table id stands for.
@@ -271,6 +271,14 @@ impl Catalogue {
     pub async fn kept(&mut self, name: &TableName) -> Result<Option<Arc<Table>>, Halt> {
         let kept = self.schemas.kept(name).await?;
         Ok(kept.map(|schema| Arc::new(Table { name: name.clone(), destination: None, columns: schema.columns() })))
+    }
+
+    /// The columns of a table before a statement, as its rows had them or the history has them; `None` where neither knows.
+    pub async fn before(&mut self, name: &TableName) -> Result<Option<Vec<ColumnInfo>>, Halt> {
+        match self.newest.get(name) {
+            Some(newest) => Ok(Some(newest.columns.clone())),
+            None => Ok(self.schemas.kept(name).await?.map(|schema| schema.columns())),
+        }
     }
 
     /// The latest version of a table that is known, or, where none of its rows came yet, as the history or the server has it.

@@ -1,6 +1,7 @@
 //! What statements in the log do to the stream.
 
 mod reach;
+mod retyped;
 mod schema_change;
 mod watch;
 
@@ -197,9 +198,10 @@ impl Stream {
                     emptied.extend(self.reader.catalogue.known_in(&database).await?);
                 }
                 Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by).await?,
+                Effect::Retyped(table) if self.reader.catalogue.captures(&table) => self.on_retyped(logged, &table).await?,
                 Effect::Renamed { from, to, .. } => self.on_rename(&from, &to).await?,
                 Effect::Filled(change) => self.on_change(start, logged, &change).await?,
-                Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } | Effect::ColumnsKept => {}
+                Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } | Effect::Retyped(_) | Effect::ColumnsKept => {}
             }
         }
         // a table that was never seen and is gone by now has no columns that a record could be made for

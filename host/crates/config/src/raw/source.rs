@@ -111,7 +111,8 @@ pub(crate) struct RawMySql {
     /// When rows of captured tables may be changed by a statement that the log holds in place of the rows: `stop`; `warn`, which
     /// counts it and goes on without these changes; or `copy`, which copies these tables anew. Default: `stop`.
     pub statements: Option<RawUnlogged>,
-    /// When a schema change takes rows of a captured table along, or gives it some, without naming them (`DROP PARTITION`, …):
+    /// When a schema change takes rows of a captured table along, gives it some, or changes their values, without naming them
+    /// (`DROP PARTITION`, `MODIFY` to a shorter type, …):
     /// `warn`, which counts it; `stop`; or `copy`, which copies the table anew. Default: `warn`.
     pub rows_by_ddl: Option<RawUnlogged>,
 }

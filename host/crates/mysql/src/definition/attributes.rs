@@ -18,6 +18,8 @@ pub(super) struct Attributes {
     pub primary: bool,
     pub unique: bool,
     pub counts: bool,
+    /// It is computed from others.
+    pub computed: bool,
     /// It says when a row of a versioned table begins, or ends.
     pub row_limit: bool,
     pub row_end: bool,
@@ -114,6 +116,7 @@ fn one(tokens: &mut Tokens<'_>, session: &Session<'_>, found: &mut Attributes) -
 }
 
 fn generated(tokens: &mut Tokens<'_>, found: &mut Attributes) -> Option<()> {
+    found.computed = true;
     if tokens.word("ROW") {
         found.row_limit = true;
         found.row_end = tokens.word("END");

@@ -65,6 +65,11 @@ impl Column {
         })
     }
 
+    /// Whether it is computed from others.
+    pub fn is_computed(&self) -> bool {
+        self.attributes.computed
+    }
+
     /// Whether it is of one of the TEXT types, without a length of its own.
     pub fn is_text(&self) -> bool {
         matches!(self.of.kind, Kind::Text(_, None)) && self.of.charset != Some("binary")

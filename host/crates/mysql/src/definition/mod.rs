@@ -10,6 +10,7 @@ mod data_type;
 mod key;
 mod statement;
 mod table;
+pub(super) mod values;
 
 use super::{
     charset::Collations,

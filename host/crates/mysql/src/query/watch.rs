@@ -64,7 +64,7 @@ impl Watch {
     /// Whether the effect is on a temporary table of the session, which hides a table of the same name. A new name is remembered.
     pub(super) fn is_of_temporary(&mut self, thread: u32, effect: &Effect, flavour: Flavour) -> bool {
         match effect {
-            Effect::Emptied { table, .. } | Effect::Partly { table, .. } => self.is_temporary(thread, table),
+            Effect::Emptied { table, .. } | Effect::Partly { table, .. } | Effect::Retyped(table) => self.is_temporary(thread, table),
             Effect::Renamed { altered: false, .. } if flavour == Flavour::MySql => false,
             Effect::Renamed { from, to, .. } => {
                 let temporary = self.temporary.remove(&(thread, from.clone()));

@@ -97,6 +97,8 @@ pub enum Effect {
     },
     /// A new table was filled by a query.
     Filled(Change),
+    /// Columns of the table may have other types, and values of its rows may have changed with them.
+    Retyped(TableName),
     /// Every column of the table is as it was.
     ColumnsKept,
 }

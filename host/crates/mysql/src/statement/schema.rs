@@ -318,6 +318,11 @@ fn alter_table(mut tokens: Tokens<'_>, database: &str, table: TableName, ignore:
             }
             other_table(&mut tokens, database, &mut touched, &mut effects);
             effects.push(partly("EXCHANGE or CONVERT PARTITION"));
+        } else if tokens.word("MODIFY") || tokens.word("CHANGE") || tokens.words(&["CONVERT", "TO"]) {
+            let retyped = Effect::Retyped(table.clone());
+            if !effects.contains(&retyped) {
+                effects.push(retyped);
+            }
         } else if tokens.words(&["CONVERT", "TABLE"]) {
             other_table(&mut tokens, database, &mut touched, &mut effects);
             effects.push(partly("CONVERT TABLE"));

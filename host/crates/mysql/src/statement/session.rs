@@ -21,6 +21,8 @@ use super::{
 const ANSI_QUOTES: u64 = 4;
 const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
 const REAL_AS_FLOAT: u64 = 1;
+/// STRICT_TRANS_TABLES and STRICT_ALL_TABLES: for what alters a table they are the same.
+const STRICT: u64 = 0x20_0000 | 0x40_0000;
 /// MariaDB's ORACLE, MSSQL, MAXDB and their like, under which names of types mean something else.
 const OTHER_DIALECTS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1000;
 /// In place of a number of databases: more than the event can name.
@@ -150,6 +152,11 @@ impl<'a> Logged<'a> {
         };
         let syntax = Syntax { lower_case_names: server.lower_case_names, ..self.syntax(server.flavour) };
         definition::read(&self.text(&server.collations), syntax, &session)
+    }
+
+    /// Whether the session refuses values that do not fit.
+    pub fn is_strict(&self) -> bool {
+        self.sql_mode & STRICT != 0
     }
 
     /// How it is to be read.

@@ -36,6 +36,7 @@ fn effects(text: &str) -> Vec<String> {
             Effect::Partly { table, by } => format!("{table} in part by {by}"),
             Effect::Renamed { from, to, .. } => format!("{from} to {to}"),
             Effect::ColumnsKept => "columns kept".to_owned(),
+            Effect::Retyped(table) => format!("{table} with other types"),
             Effect::Filled(change) => format!("{:?} filled", change.tables.iter().map(ToString::to_string).collect::<Vec<_>>()),
         })
         .collect()

@@ -1,0 +1,61 @@
+//! Columns that get another type: rows that are there may get other values, and the log names none of them.
+
+use super::super::{
+    definition::{self, Step},
+    statement::{Logged, Touched},
+    stream::{Halt, Stream},
+};
+use sluicegate_config::Unlogged;
+use sluicegate_model::{change::TableName, finding::listed, limits::CHECK_NAMES};
+
+/// What the statement did, for people.
+const BY: &str = "MODIFY, CHANGE or CONVERT TO";
+
+impl Stream {
+    /// A statement changed the types of a captured table's columns.
+    pub(super) async fn on_retyped(&mut self, logged: &Logged<'_>, table: &TableName) -> Result<(), Halt> {
+        let strict = logged.is_strict();
+        let columns = match logged.definitions(&self.server) {
+            // what is not understood may do anything that the server does not refuse
+            None => (!strict).then(Vec::new),
+            Some(steps) => {
+                let before = self.reader.catalogue.before(table).await?;
+                let clauses = steps.iter().filter_map(|step| match step {
+                    Step::Alter { table: of, clauses, .. } if of == table => Some(clauses.as_slice()),
+                    _ => None,
+                });
+                let session = definition::values::Session { strict };
+                let changed: Vec<String> =
+                    clauses.flat_map(|clauses| definition::values::changed(clauses, before.as_deref(), session)).collect();
+                (!changed.is_empty()).then_some(changed)
+            }
+        };
+        let Some(columns) = columns else { return Ok(()) };
+        let which = match columns.is_empty() {
+            true => table.to_string(),
+            false => format!("{table} ({})", listed(columns.iter().map(String::as_str), CHECK_NAMES)),
+        };
+        match self.reader.watch.rows_by_ddl {
+            Unlogged::Copy => {
+                let what = format!("a change of column types that may have changed values of rows of {which}, and does not name them");
+                self.copy_instead(&Touched::Tables(vec![table.clone()]), &what, BY).await
+            }
+            Unlogged::Warn => {
+                self.reader.status.source.skipped.add(1);
+                self.reader.watch.tell(
+                    &which,
+                    BY,
+                    "a change of column types may have changed values of the table's rows, and does not name them: compare or copy the table",
+                );
+                Ok(())
+            }
+            Unlogged::Stop => Err(self
+                .fault(format_args!("a change of column types that may have changed values of rows of {which}, and does not name them"))
+                .remedy(
+                    "Compare or copy the table, and move the sinks past this place with `sluicegate checkpoint set --force`; or set the \
+                     source's rows_by_ddl to warn.",
+                )
+                .into()),
+        }
+    }
+}
