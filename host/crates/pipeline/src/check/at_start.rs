@@ -48,6 +48,8 @@ pub(in super::super) async fn look(pipeline: Pipeline, members: Vec<Member>, sta
 async fn findings(pipeline: Pipeline, members: Vec<Member>) -> Result<Vec<Finding>> {
     // numbers and known tables of its own: the pipeline's are those of what runs
     let scratch = super::super::status(&pipeline);
+    let sinks = pipeline.sinks.iter().filter(|sink| keys::of_tables(sink).is_some()).cloned().collect();
+    let pipeline = Pipeline { sinks, ..pipeline };
     let Some(inventory) = AnySource::new(&pipeline, &scratch).inventory(CHECKED_AT_START).await? else { return Ok(Vec::new()) };
     let looking = move || {
         let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
