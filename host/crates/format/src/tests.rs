@@ -10,7 +10,7 @@ mod values;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use sluicegate_config::{Format as Settings, RecordFormat};

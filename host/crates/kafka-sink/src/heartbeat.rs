@@ -38,7 +38,7 @@ impl Heartbeats {
 impl KafkaSink {
     /// Gives a heartbeat if one is due and no transaction is open: its commit gives one.
     pub(super) fn beat(&mut self) -> Result<()> {
-        if !self.heartbeats.as_ref().is_some_and(|heartbeats| Instant::now() >= heartbeats.next) {
+        if self.heartbeats.as_ref().is_none_or(|heartbeats| Instant::now() < heartbeats.next) {
             return Ok(());
         }
         match &self.transaction {

@@ -47,8 +47,18 @@ fn heartbeats_are_those_of_debezium() {
     };
     let plain = beat(RecordFormat::Debezium, false).unwrap();
     assert_eq!(beat(RecordFormat::Flat, false), Some(plain.clone()));
-    insta::assert_snapshot!(plain, @"");
-    insta::assert_snapshot!(beat(RecordFormat::Debezium, true).unwrap(), @"");
+    insta::assert_snapshot!(plain, @r#"
+    {"serverName":"shop"}
+    {"ts_ms":1709212456123}
+    "#);
+    let described = beat(RecordFormat::Debezium, true).unwrap();
+    let [key, value] = described.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>().try_into().unwrap();
+    let schema = |name: &str, of: &str, field: &str| {
+        let field = json!({ "type": of, "optional": false, "field": field });
+        json!({ "type": "struct", "fields": [field], "optional": false, "name": format!("io.debezium.connector.common.{name}"), "version": 1 })
+    };
+    assert_eq!(key, json!({ "schema": schema("ServerNameKey", "string", "serverName"), "payload": { "serverName": "shop" } }));
+    assert_eq!(value, json!({ "schema": schema("Heartbeat", "int64", "ts_ms"), "payload": { "ts_ms": 1_709_212_456_123_i64 } }));
     assert_eq!(beat(RecordFormat::Csv, false), None);
 }
 
