@@ -31,7 +31,7 @@ fn they_come_with_and_without_rows_in_both_deliveries() {
         });
         let records = broker.records(&beats);
         let told = |record: &Record| (record.key.clone().unwrap_or_default(), field(record, "ts_ms").and_then(|at| at.as_i64()));
-        assert!(records.iter().map(told).all(|(key, at)| key == r#"{"serverName":"p"}"# && at > Some(1_700_000_000_000)), "{records:?}");
+        assert!(records.iter().map(told).all(|(key, at)| key == r#"{"serverName":"shop"}"# && at > Some(1_700_000_000_000)), "{records:?}");
         assert_eq!(broker.records(&format!("{topic}.orders")).len(), 1);
     }
 }

@@ -19,11 +19,20 @@ pub(super) struct Heartbeats {
     next: Instant,
     /// Whether the topic is seen to be there.
     seen: bool,
+    /// Whether one stands in the open transaction.
+    waits: bool,
 }
 
 impl Heartbeats {
     pub fn new(settings: &Settings) -> Self {
-        Self { topic: settings.topic.as_str().into(), every: settings.every, next: Instant::now(), seen: false }
+        Self { topic: settings.topic.as_str().into(), every: settings.every, next: Instant::now(), seen: false, waits: false }
+    }
+
+    /// What was given is there: the next one is due in a while.
+    pub fn delivered(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.next = Instant::now() + self.every;
+        }
     }
 
     pub fn every(&self) -> Duration {
@@ -44,7 +53,9 @@ impl KafkaSink {
         match &self.transaction {
             None => {
                 let Some(heartbeat) = self.heartbeat()? else { return Ok(()) };
-                self.notify(heartbeat)
+                self.notify(heartbeat)?;
+                self.heartbeats.iter_mut().for_each(Heartbeats::delivered);
+                Ok(())
             }
             Some(transaction) if transaction.is_open() => Ok(()),
             // nothing has moved: it stands by itself
@@ -52,15 +63,14 @@ impl KafkaSink {
         }
     }
 
-    /// The record of a heartbeat, if one is due.
+    /// The record of a heartbeat, if one is due: also where the transaction that it stood in was aborted.
     pub(super) fn heartbeat(&mut self) -> Result<Option<Notice>> {
-        let now = Instant::now();
-        let Some(heartbeats) = self.heartbeats.as_mut().filter(|heartbeats| now >= heartbeats.next) else { return Ok(None) };
+        let Some(heartbeats) = self.heartbeats.as_mut().filter(|heartbeats| Instant::now() >= heartbeats.next) else { return Ok(None) };
         if !heartbeats.seen {
             self.topics.see(&heartbeats.topic)?;
             heartbeats.seen = true;
         }
-        heartbeats.next = now + heartbeats.every;
+        heartbeats.waits = true;
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let has = self.encoder.heartbeat(&mut key, &mut value);
         Ok(has.then(|| Notice { topic: heartbeats.topic.clone(), key: Some(key), value, headers: None }))

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     GRACE, KafkaSink, POLL, Retained,
     client::{Client, Failure, NOTICE, OWN, Reports, is_record},
+    heartbeat::Heartbeats,
     notice::Notice,
     positions::{self, PARTITION},
     trouble::explain,
@@ -217,6 +218,7 @@ impl KafkaSink {
         if let Some(transaction) = &mut self.transaction {
             transaction.notice = None;
         }
+        self.heartbeats.iter_mut().for_each(Heartbeats::delivered);
         Ok(())
     }
 

@@ -42,6 +42,9 @@ pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
 /// Schemas whose ids in a registry a sink remembers; past this it asks anew.
 pub const REGISTRY_IDS: usize = 10_000;
 
+/// Tables of which it is noted what plugins do to their columns, past which a renamed table takes nothing along.
+pub const TREATMENTS: usize = 100_000;
+
 /// Topics for which a schema's id stands ready with a table's encoder; past this it is looked for by the schema's hash. As many as a
 /// template may give: a record of a known schema costs no hash.
 pub const REGISTERED_TOPICS: usize = KAFKA_TOPICS;

@@ -24,7 +24,7 @@ use super::{
 use sluicegate_config::TablePatterns;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, Table, TableName},
+    change::{ColumnInfo, Renamed, Table, TableName},
 };
 
 /// What a table id stands for.
@@ -155,6 +155,18 @@ impl Catalogue {
         }
     }
 
+    /// Names have changed: the next version of the table is another one, also if it looks like the one before.
+    pub fn rename(&mut self, renamed: &Renamed) {
+        let concerns = |version: &Version| {
+            let Known::Captured(plan) = &version.known else { return false };
+            [&renamed.from, &renamed.to].contains(&&plan.table.name)
+        };
+        self.forget(&renamed.from);
+        self.forget(&renamed.to);
+        self.versions.retain(|_, version| !concerns(version));
+        self.ids.clear();
+    }
+
     /// The table is gone, or has another name.
     pub fn forget(&mut self, name: &TableName) {
         self.newest.remove(name);
@@ -244,14 +256,16 @@ impl Catalogue {
 
     /// Whether a table map that may be that of a sequence is of one.
     async fn is_sequence(&mut self, name: &TableName, named: bool) -> Result<bool, Halt> {
-        if let Some(kept) = self.schemas.kept(name).await? {
-            return Ok(internal::is_of_sequence(&kept));
+        let kept = self.schemas.kept(name).await?;
+        if kept.as_ref().is_some_and(|schema| !internal::is_of_sequence(schema)) {
+            return Ok(false);
         }
+        // of one that is gone, its names tell; without them, what was learned while it was there
+        let told = named || kept.is_some();
         match internal::is_sequence(self.schemas.table_type(name).await?.as_deref()) {
-            // of one that is gone, its names tell
-            None => Ok(named),
+            None => Ok(told),
             // so they do where the table that has its name today is another one: only a table of the same columns may be what was logged
-            Some(false) if named => Ok(!internal::is_of_sequence(&self.schemas.today(name).await?)),
+            Some(false) if told => Ok(!internal::is_of_sequence(&self.schemas.today(name).await?)),
             Some(sequence) => Ok(sequence),
         }
     }

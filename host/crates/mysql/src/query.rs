@@ -209,7 +209,7 @@ impl Stream {
         if !same_schemas {
             self.note_schema_change(Some(logged), touched, start).await?;
             if !had {
-                self.tell_renamed(logged, touched).await?;
+                self.tell_renamed(logged, touched, start, event.header().timestamp()).await?;
             }
         }
         let header = event.header();

@@ -15,7 +15,7 @@ use std::{
 use super::hub::Sinks;
 use sluicegate_model::{
     Result,
-    change::{Batch, Item, Mark, MarkKind},
+    change::{Batch, Item, Mark, MarkKind, TableName},
     limits::WORKER_QUEUE_BATCHES,
 };
 use sluicegate_plugin_host::{Chain, KnownTables};
@@ -33,8 +33,8 @@ enum Job {
     Batch(Batch),
     Mark(Box<Mark>),
     Swap(Box<Chain>, SyncSender<Chain>),
-    /// Lets go of the sender: everything before it is done.
-    Rest(SyncSender<Infallible>),
+    /// Forgets the plans of these tables, and lets go of the sender: everything before it is done.
+    Rest(SyncSender<Infallible>, Box<[TableName]>),
 }
 
 /// A worker's thread.
@@ -70,7 +70,7 @@ impl Workers {
         let others = batch.tables.iter().filter(|rows| self.known.add(&rows.table)).count();
         if others > 0 {
             // what plugins do to columns is judged by the version before, which another worker may still have to plan
-            self.rest();
+            self.rest(&[]);
         }
         self.give(Job::Batch(batch))
     }
@@ -79,8 +79,9 @@ impl Workers {
     pub fn mark(&mut self, mut mark: Mark) -> bool {
         if let MarkKind::Renamed(renamed) = &mark.kind {
             // before any worker has something from behind it, and after all have planned what stands before it
-            self.rest();
-            self.known.rename(renamed);
+            self.rest(&[]);
+            let names = self.known.treatments().rename(renamed);
+            self.rest(&names);
             mark.kind = MarkKind::Heartbeat;
         }
         self.give(Job::Mark(Box::new(mark)))
@@ -92,12 +93,12 @@ impl Workers {
         sent
     }
 
-    /// Waits until the workers have done what they have.
-    fn rest(&self) {
+    /// Waits until the workers have done what they have. They forget the plans of these tables.
+    fn rest(&self, forgotten: &[TableName]) {
         let (working, done) = sync_channel::<Infallible>(1);
         for queue in &self.queues {
             // one that has ended has nothing left to do
-            let _ = queue.send(Job::Rest(working.clone()));
+            let _ = queue.send(Job::Rest(working.clone(), forgotten.into()));
         }
         drop(working);
         // an error once the last of them has let go
@@ -117,7 +118,8 @@ impl Applier {
             let done = match job {
                 Job::Batch(batch) => self.chain.apply(batch).map(Item::Rows),
                 Job::Mark(mark) => self.chain.mark(*mark).map(Item::Mark),
-                Job::Rest(working) => {
+                Job::Rest(working, tables) => {
+                    self.chain.forget(&tables);
                     drop(working);
                     continue;
                 }

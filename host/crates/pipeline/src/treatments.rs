@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use sluicegate_config::Plugin;
-use sluicegate_model::{Error, ErrorKind, Result, change::TableName};
-use sluicegate_plugin_host::{Treatment, Treatments};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{LogPlace, TableName},
+};
+use sluicegate_plugin_host::{Renames, Treatment, Treatments};
 use sluicegate_state::{Checkpoint, StoredTreatment};
 
 /// A table's name as it is stored.
@@ -25,13 +28,38 @@ struct Columns {
     lost: BTreeSet<String>,
     #[serde(default)]
     order: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    renamed: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renames: Option<Names>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     hidden: BTreeSet<String>,
     /// Missing where it was stored before these two were: then all that is treated counts as judged by.
     #[serde(default)]
     judged: Option<BTreeSet<String>>,
+}
+
+/// What the log says of names.
+#[derive(Serialize, Deserialize)]
+struct Names {
+    pairs: Vec<(String, String)>,
+    told: Option<Place>,
+    settled: Option<Place>,
+}
+
+/// A place in the log: file, position, number in the statement, and seconds since 1970.
+type Place = (String, u64, u32, u32);
+
+impl From<&Renames> for Names {
+    fn from(Renames { pairs, told, settled }: &Renames) -> Self {
+        let place = |at: &Option<LogPlace>| at.as_ref().map(|at| (at.file.clone(), at.position, at.number, at.seconds));
+        Self { pairs: pairs.clone(), told: place(told), settled: place(settled) }
+    }
+}
+
+impl From<Names> for Renames {
+    fn from(Names { pairs, told, settled }: Names) -> Self {
+        let place = |at: Option<Place>| at.map(|(file, position, number, seconds)| LogPlace { file, position, number, seconds });
+        Self { pairs, told: place(told), settled: place(settled) }
+    }
 }
 
 /// What runs before this one stored.
@@ -43,9 +71,10 @@ pub(super) fn read(stored: Vec<StoredTreatment>) -> Result<Vec<Treatment>> {
     };
     let treatment = |StoredTreatment { rule, table, columns }: StoredTreatment| {
         let Name { database, schema, table } = serde_json::from_str(&table)?;
-        let Columns { all, treated, lost, order, hidden, judged, renamed } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
+        let Columns { all, treated, lost, order, hidden, judged, renames } = serde_json::from_str(columns.as_deref().unwrap_or_default())?;
         let judged = judged.unwrap_or_else(|| treated.clone());
-        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order, hidden, judged, renamed })
+        let renames = renames.map(Renames::from).unwrap_or_default();
+        Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order, hidden, judged, renames })
     };
     stored.into_iter().map(treatment).collect::<Result<_, serde_json::Error>>().map_err(broken)
 }
@@ -123,7 +152,7 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
             treated: treatment.treated.clone(),
             lost: treatment.lost.clone(),
             order: treatment.order.clone(),
-            renamed: treatment.renamed.clone(),
+            renames: (treatment.renames != Renames::default()).then(|| Names::from(&treatment.renames)),
             hidden: treatment.hidden.clone(),
             judged: Some(treatment.judged.clone()),
         };

@@ -13,7 +13,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Mark, MarkKind, Table},
+    change::{Batch, Mark, MarkKind, Table, TableName},
 };
 use sluicegate_status::PluginStatus;
 
@@ -207,14 +207,18 @@ impl Chain {
             }
             MarkKind::Copy { table, .. } => *table = self.plan_for(table)?.output.clone(),
             MarkKind::Renamed(renamed) => {
-                // a version that has its old names is not planned any more
-                let names = self.around.known.rename(renamed);
-                self.plans.retain(|_, plan| !plan.is_of(&names));
+                let names = self.around.known.treatments().rename(renamed);
+                self.forget(&names);
                 mark.kind = MarkKind::Heartbeat;
             }
             _ => {}
         }
         Ok(mark)
+    }
+
+    /// Forgets the plans of tables, which are planned anew: names may have changed although nothing else did.
+    pub fn forget(&mut self, tables: &[TableName]) {
+        self.plans.retain(|_, plan| !plan.is_of(tables));
     }
 
     /// Forgets all plans once a plugin remembers more tables than it may: a server that creates tables without end, or

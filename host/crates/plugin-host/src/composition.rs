@@ -135,7 +135,7 @@ pub(super) fn compose(
         view = plan.output.clone();
     }
     if let Some(treatments) = treatments.filter(|_| !renamed.is_empty()) {
-        treatments.settle_renamed(&source.name);
+        treatments.settle_renamed(source);
     }
     if capabilities.before_images != BeforeImages::Whole {
         let lost = columns.iter().zip(&view.columns).find(|(column, info)| places(info) && !column.tells_row);

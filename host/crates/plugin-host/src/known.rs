@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::treatment::Treatments;
-use sluicegate_model::change::{Renamed, Table, TableName};
+use sluicegate_model::change::{Table, TableName};
 
 /// The newest version of each table seen, at most `most` of them.
 pub struct KnownTables {
@@ -47,14 +47,6 @@ impl KnownTables {
         };
         self.changes.fetch_add(1, Ordering::Release);
         before
-    }
-
-    /// Takes note that columns got other names, before anything comes with them. Their tables' versions so far are not planned again.
-    pub fn rename(&self, renamed: &Renamed) -> Vec<TableName> {
-        let names = self.treatments.rename(renamed);
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().for_each(|name| drop(tables.remove(name)));
-        names
     }
 
     /// A number that grows when a table comes or changes: who has planned all at one number need not look again at the same.

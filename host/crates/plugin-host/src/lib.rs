@@ -43,4 +43,4 @@ pub use instance::Description;
 pub use known::KnownTables;
 pub use stage::Member;
 pub use surroundings::Surroundings;
-pub use treatment::{Treatment, Treatments};
+pub use treatment::{Renames, Treatment, Treatments};

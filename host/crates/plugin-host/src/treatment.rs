@@ -7,6 +7,7 @@
 mod guard;
 mod renamed;
 
+pub use self::renamed::Renames;
 pub(crate) use self::{
     guard::{Hold, closed_rule},
     renamed::{Pair, RENAMED, pairs},
@@ -42,8 +43,8 @@ pub struct Treatment {
     pub hidden: BTreeSet<String>,
     /// Of a plugin that is `fail_closed`: those that pass, and that it judges rows by.
     pub judged: BTreeSet<String>,
-    /// In place of all that, of a table of the source: names of columns before and now, where the log tells of them.
-    pub renamed: Vec<(String, String)>,
+    /// In place of all that, of a table of the source: what the log says of its names.
+    pub renames: Renames,
 }
 
 /// What the plugins of a pipeline did to their tables, in this run and those before it.
@@ -97,7 +98,7 @@ impl Treatments {
         let before = match inner.known.get(&key) {
             Some(before) => Some(before),
             // a new table: of a copy that takes its original's place, the original says what is to be treated
-            None => original(&now.table).and_then(|original| inner.known.get(&(now.rule.clone(), original))),
+            None => now.table.copied_from().and_then(|original| inner.known.get(&(now.rule.clone(), original))),
         };
         if before.is_none() && now.treated.is_empty() {
             return Ok(());
@@ -140,15 +141,6 @@ impl Treatments {
     }
 }
 
-/// The table whose copy a table is, by the names that gh-ost and pt-online-schema-change give.
-fn original(copy: &TableName) -> Option<TableName> {
-    let name = copy.table.strip_prefix('_')?;
-    let name = ["_gho", "_new"].iter().find_map(|end| name.strip_suffix(end))?;
-    // pt-online-schema-change puts more of them before a name that is taken
-    let name = name.trim_start_matches('_');
-    (!name.is_empty()).then(|| TableName { table: name.to_owned(), ..copy.clone() })
-}
-
 fn data_type(table: &Table, name: &str) -> Option<DataType> {
     table.columns.iter().find(|column| column.name == name).map(|column| column.data_type)
 }
@@ -187,7 +179,7 @@ fn treatment(rule: &str, table: &Table, plan: Option<&Plan>) -> Treatment {
         order: table.columns.iter().filter(own).map(|column| column.name.clone()).collect(),
         hidden: BTreeSet::new(),
         judged: BTreeSet::new(),
-        renamed: Vec::new(),
+        renames: Renames::default(),
     }
 }
 

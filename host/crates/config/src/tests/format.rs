@@ -134,8 +134,12 @@ fn heartbeats_have_a_topic_and_a_pace() {
         let SinkKind::Kafka(kafka) = loaded(&sink(&text)).unwrap().sinks[0].kind.clone() else { panic!("not a Kafka sink") };
         kafka.heartbeats.map(|given| (given.topic, given.every.as_millis()))
     };
-    assert_eq!(heartbeats("{}"), Some(("__debezium-heartbeat.p".into(), 10_000)));
+    assert_eq!(heartbeats("{}"), Some(("__debezium-heartbeat.shop".into(), 10_000)));
     assert_eq!(heartbeats("{ topic: beats, every: 500ms }"), Some(("beats".into(), 500)));
+    let meets = "it has the same topic as `schema_changes`";
+    refused("type: kafka, brokers: b, heartbeats: { topic: a.b }, schema_changes: a_b", "flat", meets);
+    let meets = "it has the same topic as `positions_topic`";
+    refused("type: kafka, brokers: b, delivery: exactly-once, positions_topic: t, heartbeats: { topic: t }", "flat", meets);
     refused("type: kafka, brokers: b, heartbeats: { topic: 'a b' }", "flat", "Kafka allows no such topic name");
     refused("type: kafka, brokers: b, heartbeats: { every: 1ms }", "flat", "this time is out of bounds");
     refused(

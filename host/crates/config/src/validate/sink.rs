@@ -141,6 +141,18 @@ impl Check<'_> {
                 every: self.time(&format!("{path}.heartbeats.every"), raw.every, default, Duration::from_millis(100), most),
             }
         });
+        let positions = match &delivery {
+            Delivery::ExactlyOnce(transactions) => Some(("positions_topic", transactions.positions_topic.as_str())),
+            Delivery::AtLeastOnce => None,
+        };
+        let schemas = raw.schema_changes.as_deref().map(|topic| ("schema_changes", topic));
+        let beats = heartbeats.as_ref().map(|heartbeats: &Heartbeats| ("heartbeats", heartbeats.topic.as_str()));
+        let fixed: Vec<(&str, &str)> = [positions, schemas, beats].into_iter().flatten().collect();
+        for (nth, (name, topic)) in fixed.iter().enumerate() {
+            if let Some((other, _)) = fixed[..nth].iter().find(|(_, known)| known.replace('.', "_") == topic.replace('.', "_")) {
+                self.refuse(format!("{path}.{name}"), format!("it has the same topic as `{other}`"), "give one of them another topic");
+            }
+        }
         SinkKind::Kafka(KafkaSink {
             schema_topic: raw.schema_changes,
             heartbeats,

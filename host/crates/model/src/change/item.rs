@@ -53,7 +53,7 @@ pub enum MarkKind {
     /// The next rows of a table have another version of its schema.
     Schema(SchemaChange),
     /// A table or columns of it have other names from here on. It is for plugins: sinks never see it.
-    Renamed(Renamed),
+    Renamed(Box<Renamed>),
     /// A lane begins, ends or fails.
     Lane(LaneEvent),
     /// The copy of a table begins or ends.
@@ -100,6 +100,32 @@ pub struct Renamed {
     pub to: TableName,
     /// Names of columns before and now, all given at once.
     pub columns: Vec<(String, String)>,
+    /// Where the log says so: by this it is known when it comes again. `None` where the source has no log of it.
+    pub at: Option<LogPlace>,
+}
+
+/// Where a statement stands in a log of numbered files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The file.
+    pub file: String,
+    /// The event's position in it.
+    pub position: u64,
+    /// Which of the statement's items it is.
+    pub number: u32,
+    /// When it ran, in seconds since 1970.
+    pub seconds: u32,
+}
+
+impl LogPlace {
+    /// Whether it stands at this place or before it. Of other logs, and of one that began anew, nothing does.
+    pub fn is_had(&self, known: &Self) -> bool {
+        let parts = |file: &str| file.rsplit_once('.').and_then(|(base, number)| Some((base.to_owned(), number.parse::<u64>().ok()?)));
+        let (Some((base, file)), Some((known_base, known_file))) = (parts(&self.file), parts(&known.file)) else { return self == known };
+        base == known_base
+            && self.seconds <= known.seconds
+            && (file, self.position, self.number) <= (known_file, known.position, known.number)
+    }
 }
 
 /// What becomes of a table.

@@ -63,6 +63,15 @@ impl TableName {
     pub fn new(database: impl Into<String>, table: impl Into<String>) -> Self {
         Self { database: database.into(), schema: None, table: table.into() }
     }
+
+    /// The table whose copy a table is, by the names that gh-ost and pt-online-schema-change give.
+    pub fn copied_from(&self) -> Option<Self> {
+        let name = self.table.strip_prefix('_')?;
+        let name = ["_gho", "_new"].iter().find_map(|end| name.strip_suffix(end))?;
+        // pt-online-schema-change puts more of them before a name that is taken
+        let name = name.trim_start_matches('_');
+        (!name.is_empty()).then(|| Self { table: name.to_owned(), ..self.clone() })
+    }
 }
 
 impl TableName {

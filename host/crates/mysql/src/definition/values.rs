@@ -186,6 +186,10 @@ fn fate(from: &NativeType, to: &NativeType) -> Fate {
         },
         (Kind::Exact { scale: 0, .. }, Kind::Integer { .. }) => Fate::Refused,
         (Kind::Exact { whole, scale, .. }, Kind::Text { characters, .. }) => if_fits(characters >= u64::from(whole + scale) + 3),
+        // with digits behind the point, the server rounds
+        (Kind::Approximate(_), Kind::Approximate(_)) if to.scale().is_some_and(|kept| from.scale().is_none_or(|had| had > kept)) => {
+            Fate::Changed
+        }
         (Kind::Approximate(one), Kind::Approximate(other)) if one == other => if_fits(from.is_unsigned() || !to.is_unsigned()),
         (Kind::Text { padded, .. }, Kind::Text { padded: true, .. }) if !padded => Fate::Changed,
         (Kind::Text { characters, bytes, .. }, Kind::Text { characters: room, bytes: space, .. }) => {
@@ -199,9 +203,9 @@ fn fate(from: &NativeType, to: &NativeType) -> Fate {
             false => if_fits(room >= length),
         },
         (Kind::Labels, Kind::Labels) if from.name() == to.name() => {
-            let labels = |native: &NativeType| native.labels().map(|labels| labels.to_vec()).unwrap_or_default();
-            let (old, new) = (labels(from), labels(to));
-            if_fits(old.iter().all(|label| new.contains(label)))
+            let labels = |native: &NativeType| native.labels().map(|labels| labels.to_vec());
+            // labels that are not known may be gone
+            if_fits(labels(from).zip(labels(to)).is_some_and(|(old, new)| old.iter().all(|label| new.contains(label))))
         }
         (Kind::Labels, Kind::Text { characters, padded, .. }) => {
             let all = from.labels().map(|labels| labels.iter().map(|label| label.chars().count() as u64 + 1).sum::<u64>());
@@ -259,6 +263,8 @@ mod tests {
             ("double", "float", Changed),
             ("float", "double", Changed),
             ("double", "int", Changed),
+            ("double", "double(10,2)", Changed),
+            ("double(10,2)", "double(12,4)", Kept),
             ("varchar(40)", "varchar(40)", Kept),
             ("varchar(40)", "varchar(50)", Kept),
             ("varchar(40)", "varchar(5)", Refused),

@@ -10,7 +10,7 @@ use super::super::{
 };
 use sluicegate_model::{
     Error, ErrorKind,
-    change::{Event, MarkKind, Renamed, SchemaChange, SchemaEffect, SchemaStatement, Table, TableName, Transaction, Truncate},
+    change::{Event, LogPlace, MarkKind, Renamed, SchemaChange, SchemaEffect, SchemaStatement, Table, TableName, Transaction, Truncate},
 };
 
 /// What a statement did to a table.
@@ -79,16 +79,19 @@ impl Stream {
     }
 
     /// Tells the plugins which tables and columns have other names from here on.
-    pub(super) async fn tell_renamed(&mut self, logged: &Logged<'_>, touched: &Touched) -> Result<(), Halt> {
+    /// `seconds`: when the statement ran.
+    pub(super) async fn tell_renamed(&mut self, logged: &Logged<'_>, touched: &Touched, start: u64, seconds: u32) -> Result<(), Halt> {
         if self.is_of_temporary(logged.thread, touched) {
             return Ok(());
         }
-        for renamed in logged.definitions(&self.server).into_iter().flat_map(renamed) {
+        for (number, renamed) in (0..).zip(logged.definitions(&self.server).into_iter().flat_map(renamed)) {
             let catalogue = &mut self.reader.catalogue;
-            if catalogue.captures(&renamed.from) || catalogue.captures(&renamed.to) {
-                catalogue.forget(&renamed.from);
-                catalogue.forget(&renamed.to);
-                self.mark(MarkKind::Renamed(renamed)).await?;
+            // the copy that a tool makes of a captured table takes its place later
+            let original = renamed.to.copied_from();
+            if catalogue.captures(&renamed.to) || original.is_some_and(|table| catalogue.captures(&table)) {
+                catalogue.rename(&renamed);
+                let at = LogPlace { file: self.place.file.to_string(), position: start, number, seconds };
+                self.mark(MarkKind::Renamed(Box::new(Renamed { at: Some(at), ..renamed }))).await?;
             }
         }
         Ok(())
@@ -159,9 +162,9 @@ pub(super) fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
         Step::Alter { table, clauses, to } => {
             let columns: Vec<(String, String)> =
                 clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
-            (to.is_some() || !columns.is_empty()).then(|| Renamed { from: table.clone(), to: to.unwrap_or(table), columns })
+            (to.is_some() || !columns.is_empty()).then(|| Renamed { from: table.clone(), to: to.unwrap_or(table), columns, at: None })
         }
-        Step::Rename { from, to, .. } => Some(Renamed { from, to, columns: Vec::new() }),
+        Step::Rename { from, to, .. } => Some(Renamed { from, to, columns: Vec::new(), at: None }),
         _ => None,
     })
 }

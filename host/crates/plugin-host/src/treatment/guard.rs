@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
-use super::{Pair, Treatment, Treatments, list, renamed};
+use super::{Pair, Renames, Treatment, Treatments, list, renamed};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Table, TableName},
@@ -49,7 +49,7 @@ impl Treatment {
 
     /// Whether it says anything.
     pub fn is_kept(&self) -> bool {
-        !self.is_of_table() || !self.treated.is_empty() || !self.lost.is_empty() || !self.renamed.is_empty()
+        !self.is_of_table() || !self.treated.is_empty() || !self.lost.is_empty() || self.renames != Renames::default()
     }
 }
 
@@ -104,7 +104,7 @@ impl Treatments {
             order: names().collect(),
             hidden: that(|hold| hold == Hold::Hidden),
             judged: that(|hold| hold == Hold::Judged),
-            renamed: Vec::new(),
+            renames: Renames::default(),
         };
         let asked = |before: &Treatment, now: &Treatment| {
             renamed::judge(before, now, renamed)?;

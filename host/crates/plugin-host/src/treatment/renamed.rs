@@ -4,14 +4,29 @@
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
-use super::{Treatment, Treatments};
+use super::{Inner, Treatment, Treatments};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Renamed, Table, TableName},
+    change::{LogPlace, Renamed, Table, TableName},
+    limits::TREATMENTS,
 };
 
 /// What stands in place of a rule. No plugin's name begins with a space.
 pub(crate) const RENAMED: &str = " renamed";
+
+/// Pairs that are kept for one table: names that no version came with.
+const PAIRS: usize = 1000;
+
+/// What the log says of a table's names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renames {
+    /// Names of columns before and now that no version of the table has come with yet.
+    pub pairs: Vec<(String, String)>,
+    /// The last statement that is in the pairs, or was.
+    pub told: Option<LogPlace>,
+    /// The last one behind which every plugin has planned a version.
+    pub settled: Option<LogPlace>,
+}
 
 /// A column's name before and now, of a version of a table as it arrives at a plugin.
 pub(crate) struct Pair {
@@ -21,50 +36,90 @@ pub(crate) struct Pair {
 }
 
 impl Treatments {
-    /// Takes note of what the log says, before anything comes that was written behind it. Names the tables concerned.
+    /// Takes note of what the log says, before anything comes that was written behind it. What it has said already, before a restart,
+    /// is not taken twice: two exchanges of names would be none. Names the tables concerned.
     pub fn rename(&self, renamed: &Renamed) -> Vec<TableName> {
+        let (from, to) = (&renamed.from, &renamed.to);
+        let names = if from == to { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let moved = renamed.from != renamed.to;
-        if moved {
-            // the rows and columns of a table are treated as before under its new name
-            let of_table: Vec<Treatment> = inner.known.values().filter(|known| known.table == renamed.from).cloned().collect();
-            for treatment in of_table {
-                let treatment = Treatment { table: renamed.to.clone(), ..treatment };
-                let key = (treatment.rule.clone(), treatment.table.clone());
-                if !inner.known.contains_key(&key) {
-                    inner.known.insert(key.clone(), treatment.clone());
-                    inner.news.insert(key, treatment);
-                }
-            }
-        }
         // where nothing was ever treated, nothing can lose its treatment
-        if !renamed.columns.is_empty() && !inner.known.is_empty() {
-            let key = (RENAMED.to_owned(), renamed.to.clone());
-            let mut pending = inner.known.get(&key).cloned().unwrap_or_else(|| Treatment::of_nothing(RENAMED, &renamed.to));
-            let of_now = |name: &str| renamed.columns.iter().find(|(old, _)| same(old, name));
-            let had_name = |name: &str| pending.renamed.iter().any(|(_, known)| same(known, name));
-            let first = renamed.columns.iter().filter(|(old, _)| !had_name(old)).cloned();
-            let again = pending.renamed.iter().map(|(old, name)| (old.clone(), of_now(name).map_or(name, |(_, new)| new).clone()));
-            pending.renamed = again.chain(first).collect();
-            inner.known.insert(key.clone(), pending.clone());
-            inner.news.insert(key, pending);
+        if inner.known.is_empty() {
+            return names;
         }
-        if moved { vec![renamed.from.clone(), renamed.to.clone()] } else { vec![renamed.to.clone()] }
+        let key = (RENAMED.to_owned(), to.clone());
+        let mut entry = inner.known.get(&key).cloned().unwrap_or_else(|| Treatment::of_nothing(RENAMED, to));
+        if let Some(at) = &renamed.at
+            && [&entry.renames.told, &entry.renames.settled].into_iter().flatten().any(|known| at.is_had(known))
+        {
+            return names;
+        }
+        if from != to {
+            inner.rename_table(from, to, &mut entry.renames.pairs);
+        }
+        let pairs = std::mem::take(&mut entry.renames.pairs);
+        let of_now = |name: &str| renamed.columns.iter().find(|(old, _)| same(old, name));
+        let first = renamed.columns.iter().filter(|(old, _)| !pairs.iter().any(|(_, known)| same(known, old))).cloned();
+        let again = pairs.iter().map(|(old, name)| (old.clone(), of_now(name).map_or(name, |(_, new)| new).clone()));
+        let mut composed: Vec<(String, String)> = again.chain(first).collect();
+        composed.dedup();
+        composed.drain(..composed.len().saturating_sub(PAIRS));
+        let says_something = !composed.is_empty() || inner.known.contains_key(&key);
+        entry.renames = Renames { pairs: composed, told: renamed.at.clone(), ..entry.renames };
+        if says_something {
+            inner.put(entry);
+        }
+        names
     }
 
     /// The names of columns before and now that no version of the table has come with yet.
     pub(crate) fn renamed(&self, table: &TableName) -> Vec<(String, String)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.known.get(&(RENAMED.to_owned(), table.clone())).map(|pending| pending.renamed.clone()).unwrap_or_default()
+        inner.known.get(&(RENAMED.to_owned(), table.clone())).map(|entry| entry.renames.pairs.clone()).unwrap_or_default()
     }
 
-    /// Every plugin has planned a version of the table with these names.
-    pub(crate) fn settle_renamed(&self, table: &TableName) {
-        let key = (RENAMED.to_owned(), table.clone());
+    /// Every plugin has planned this version of a table: the names in it are judged.
+    pub(crate) fn settle_renamed(&self, table: &Table) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.known.remove(&key).is_some() {
-            inner.news.insert(key, Treatment::of_nothing(RENAMED, table));
+        let Some(mut entry) = inner.known.get(&(RENAMED.to_owned(), table.name.clone())).cloned() else { return };
+        let before = entry.renames.pairs.len();
+        entry.renames.pairs.retain(|(_, new)| !table.columns.iter().any(|column| same(&column.name, new)));
+        if entry.renames.pairs.len() == before {
+            return;
         }
+        if entry.renames.pairs.is_empty() {
+            entry.renames.settled = entry.renames.told.clone();
+        }
+        inner.put(entry);
+    }
+
+    /// What a stream that may be behind begins with: the log tells it again what this one has not judged yet.
+    pub fn behind(&self) -> Vec<Treatment> {
+        let mut all = self.all();
+        for Treatment { renames, .. } in &mut all {
+            *renames = Renames { pairs: Vec::new(), told: renames.settled.clone(), settled: renames.settled.clone() };
+        }
+        all
+    }
+}
+
+impl Inner {
+    /// The columns of a table are treated as before under its new name, and what is known of their names goes along.
+    fn rename_table(&mut self, from: &TableName, to: &TableName, pairs: &mut Vec<(String, String)>) {
+        let of_table: Vec<Treatment> = self.known.values().filter(|known| known.table == *from).cloned().collect();
+        for treatment in of_table {
+            if treatment.rule == RENAMED {
+                pairs.extend(treatment.renames.pairs.iter().cloned());
+                self.put(Treatment { renames: Renames { pairs: Vec::new(), ..treatment.renames.clone() }, ..treatment });
+            } else if self.known.len() < TREATMENTS && !self.known.contains_key(&(treatment.rule.clone(), to.clone())) {
+                self.put(Treatment { table: to.clone(), ..treatment });
+            }
+        }
+    }
+
+    fn put(&mut self, treatment: Treatment) {
+        let key = (treatment.rule.clone(), treatment.table.clone());
+        self.known.insert(key.clone(), treatment.clone());
+        self.news.insert(key, treatment);
     }
 }
 
@@ -80,7 +135,7 @@ impl Treatment {
             order: Vec::new(),
             hidden: BTreeSet::new(),
             judged: BTreeSet::new(),
-            renamed: Vec::new(),
+            renames: Renames::default(),
         }
     }
 }
@@ -142,7 +197,7 @@ mod tests {
     fn renamed(columns: &[(&str, &str)]) -> Renamed {
         let name = TableName::new("shop", "customers");
         let columns = columns.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
-        Renamed { from: name.clone(), to: name, columns }
+        Renamed { from: name.clone(), to: name, columns, at: None }
     }
 
     /// What `follow` and `guard` say of a version.
@@ -171,10 +226,55 @@ mod tests {
                 assert!(guarded.message().starts_with("plugin `mask` is `fail_closed`: "), "{guarded}");
                 assert!(both(treatments, &["id", "contact", "email", "old"], &["contact", "email"]).iter().all(Result::is_ok));
             }
-            treatments.settle_renamed(&TableName::new("shop", "customers"));
+            // a version without the new name says nothing of it
+            treatments.settle_renamed(&table(&["id", "email"]));
+            assert_eq!(treatments.renamed(&TableName::new("shop", "customers")).len(), 1);
+            treatments.settle_renamed(&table(&["id", "contact", "email", "old"]));
             assert!(treatments.renamed(&TableName::new("shop", "customers")).is_empty());
-            assert!(treatments.take_news().iter().any(|news| news.rule == RENAMED && !news.is_kept()));
+            assert!(treatments.take_news().iter().any(|news| news.rule == RENAMED && news.renames.pairs.is_empty()));
         }
+    }
+
+    #[test]
+    fn what_the_log_says_again_after_a_restart_is_not_taken_twice() {
+        let at = |number: u32, position: u64| Some(LogPlace { file: format!("binlog.{number:06}"), position, number: 0, seconds: 100 });
+        let exchange = Renamed { at: at(1, 50), ..renamed(&[("email", "points"), ("points", "email")]) };
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email", "points"], &["email"]).iter().all(Result::is_ok));
+        for _ in 0..3 {
+            treatments.rename(&exchange);
+            for refused in both(&treatments, &["id", "points", "email"], &["email"]) {
+                refused.unwrap_err();
+            }
+        }
+        // settled: a stream that is behind hears it again
+        treatments.settle_renamed(&table(&["id", "points", "email"]));
+        let behind = Treatments::default();
+        behind.remember(treatments.behind());
+        behind.rename(&exchange);
+        assert!(behind.renamed(&TableName::new("shop", "customers")).is_empty());
+        // another log, or what comes later
+        behind.rename(&Renamed { at: at(2, 7), ..exchange.clone() });
+        assert_eq!(behind.renamed(&TableName::new("shop", "customers")).len(), 2);
+        let reset = Some(LogPlace { seconds: 200, ..at(1, 4).unwrap() });
+        treatments.rename(&Renamed { at: reset, ..exchange });
+        assert_eq!(treatments.renamed(&TableName::new("shop", "customers")).len(), 2);
+    }
+
+    #[test]
+    fn what_is_renamed_in_the_copy_of_a_table_comes_with_the_copy() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        let [table, copy, gone] = ["customers", "_customers_gho", "_customers_del"].map(|name| TableName::new("shop", name));
+        let columns = vec![("email".to_owned(), "contact".to_owned())];
+        treatments.rename(&Renamed { from: copy.clone(), to: copy.clone(), columns, at: None });
+        let swap = |from: &TableName, to: &TableName| Renamed { from: from.clone(), to: to.clone(), columns: Vec::new(), at: None };
+        treatments.rename(&swap(&table, &gone));
+        treatments.rename(&swap(&copy, &table));
+        for refused in both(&treatments, &["id", "contact", "email"], &["email"]) {
+            refused.unwrap_err();
+        }
+        assert!(treatments.renamed(&copy).is_empty());
     }
 
     #[test]
@@ -202,7 +302,7 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let (from, to) = (TableName::new("shop", "customers"), TableName::new("shop", "clients"));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        assert_eq!(treatments.rename(&Renamed { from: from.clone(), to: to.clone(), columns }), [from, to.clone()]);
+        assert_eq!(treatments.rename(&Renamed { from: from.clone(), to: to.clone(), columns, at: None }), [from, to.clone()]);
         let clients = Table { name: to, ..table(&["id", "contact", "email"]) };
         let pairs = pairs(&treatments.renamed(&clients.name), &clients, |at| vec![clients.columns[at].name.clone()]);
         treatments.follow("r", &clients, Some(&plan(&clients, &["email"])), &pairs).unwrap_err();
