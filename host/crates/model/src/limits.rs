@@ -42,8 +42,12 @@ pub const KAFKA_OPAQUE_TOKEN: Duration = Duration::from_secs(60);
 /// Schemas whose ids in a registry a sink remembers; past this it asks anew.
 pub const REGISTRY_IDS: usize = 10_000;
 
-/// Tables of which it is noted what plugins do to their columns, past which a renamed table takes nothing along.
+/// Tables and plugins of which it is noted what is done to columns, past which a renamed table stops the pipeline.
 pub const TREATMENTS: usize = 100_000;
+/// Columns of a table with other names that no row has come with yet.
+pub const RENAMED_COLUMNS: usize = 10_000;
+/// Logs of which it is noted how far other names were read: servers, and domains of MariaDB.
+pub const RENAMED_LOGS: usize = 64;
 
 /// Topics for which a schema's id stands ready with a table's encoder; past this it is looked for by the schema's hash. As many as a
 /// template may give: a record of a known schema costs no hash.

@@ -37,7 +37,7 @@ impl InForce {
         let generation = self.generation();
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = KnownTables::new(self.around.limits.known_tables);
-        known.treatments().remember(self.around.known.treatments().behind());
+        known.treatments().remember(self.around.known.treatments().all());
         let around = Surroundings { known: Arc::new(known), ..self.around.clone() };
         Ok((Chain::new(&members, around)?, generation))
     }

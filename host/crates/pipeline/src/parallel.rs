@@ -76,15 +76,15 @@ impl Workers {
     }
 
     /// Hands a mark to the worker whose turn it is; `false` when that one has ended.
-    pub fn mark(&mut self, mut mark: Mark) -> bool {
+    pub fn mark(&mut self, mut mark: Mark) -> Result<bool> {
         if let MarkKind::Renamed(renamed) = &mark.kind {
             // before any worker has something from behind it, and after all have planned what stands before it
             self.rest(&[]);
-            let names = self.known.treatments().rename(renamed);
+            let names = self.known.treatments().rename(renamed)?;
             self.rest(&names);
             mark.kind = MarkKind::Heartbeat;
         }
-        self.give(Job::Mark(Box::new(mark)))
+        Ok(self.give(Job::Mark(Box::new(mark))))
     }
 
     fn give(&mut self, job: Job) -> bool {

@@ -41,24 +41,23 @@ struct Columns {
 #[derive(Serialize, Deserialize)]
 struct Names {
     pairs: Vec<(String, String)>,
-    told: Option<Place>,
-    settled: Option<Place>,
+    told: Vec<Place>,
 }
 
-/// A place in the log: file, position, number in the statement, and seconds since 1970.
-type Place = (String, u64, u32, u32);
+/// A place in a log: the log, the transaction's number or the file's, position, number in the statement, and seconds since 1970.
+type Place = (String, u64, u64, u32, u32);
 
 impl From<&Renames> for Names {
-    fn from(Renames { pairs, told, settled }: &Renames) -> Self {
-        let place = |at: &Option<LogPlace>| at.as_ref().map(|at| (at.file.clone(), at.position, at.number, at.seconds));
-        Self { pairs: pairs.clone(), told: place(told), settled: place(settled) }
+    fn from(Renames { pairs, told }: &Renames) -> Self {
+        let place = |at: &LogPlace| (at.log.clone(), at.sequence, at.position, at.number, at.seconds);
+        Self { pairs: pairs.clone(), told: told.iter().map(place).collect() }
     }
 }
 
 impl From<Names> for Renames {
-    fn from(Names { pairs, told, settled }: Names) -> Self {
-        let place = |at: Option<Place>| at.map(|(file, position, number, seconds)| LogPlace { file, position, number, seconds });
-        Self { pairs, told: place(told), settled: place(settled) }
+    fn from(Names { pairs, told }: Names) -> Self {
+        let place = |(log, sequence, position, number, seconds)| LogPlace { log, sequence, position, number, seconds };
+        Self { pairs, told: told.into_iter().map(place).collect() }
     }
 }
 

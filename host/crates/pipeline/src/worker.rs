@@ -96,7 +96,7 @@ impl Worker {
         self.reached.pass(self.reached.number, &mark.lane, &mark.offset);
         match &mut self.way {
             Way::Here { chain, to_sinks } => Ok(to_sinks.send(&Arc::new(Item::Mark(chain.mark(mark)?)))),
-            Way::Workers(workers) => Ok(workers.mark(mark)),
+            Way::Workers(workers) => workers.mark(mark),
         }
     }
 

@@ -60,7 +60,7 @@ impl Chain {
         let changes = self.around.known.changes();
         if self.planned != Some(changes) {
             for table in self.around.known.all() {
-                self.plan_for(&table)?;
+                self.plan(&table, false)?;
             }
             self.planned = Some(changes);
         }
@@ -207,7 +207,7 @@ impl Chain {
             }
             MarkKind::Copy { table, .. } => *table = self.plan_for(table)?.output.clone(),
             MarkKind::Renamed(renamed) => {
-                let names = self.around.known.treatments().rename(renamed);
+                let names = self.around.known.treatments().rename(renamed)?;
                 self.forget(&names);
                 mark.kind = MarkKind::Heartbeat;
             }
@@ -233,12 +233,17 @@ impl Chain {
     }
 
     fn plan_for(&mut self, table: &Arc<Table>) -> Result<Arc<ChainPlan>> {
+        self.plan(table, true)
+    }
+
+    /// `comes`: with rows or a mark.
+    fn plan(&mut self, table: &Arc<Table>, comes: bool) -> Result<Arc<ChainPlan>> {
         let address = Arc::as_ptr(table) as usize;
         if let Some(plan) = self.plans.get(&address) {
             return Ok(plan.clone());
         }
         let treatments = (!self.rehearsing).then(|| self.around.known.treatments());
-        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments)?);
+        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments, comes)?);
         if self.plans.len() >= self.around.limits.known_tables {
             self.plans.clear();
         }

@@ -100,31 +100,34 @@ pub struct Renamed {
     pub to: TableName,
     /// Names of columns before and now, all given at once.
     pub columns: Vec<(String, String)>,
+    /// Columns that are gone, by their names before.
+    pub dropped: Vec<String>,
+    /// The table is another one, or gone: what was said of its names before is over.
+    pub anew: bool,
     /// Where the log says so: by this it is known when it comes again. `None` where the source has no log of it.
     pub at: Option<LogPlace>,
 }
 
-/// Where a statement stands in a log of numbered files.
+/// Where a statement stands in a log, in an order that holds over restarts and failovers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPlace {
-    /// The file.
-    pub file: String,
-    /// The event's position in it.
+    /// What is numbered on: a server's or a domain's transactions, or the files of one log.
+    pub log: String,
+    /// The transaction's number, or the file's.
+    pub sequence: u64,
+    /// The position in the file; 0 of a numbered transaction.
     pub position: u64,
     /// Which of the statement's items it is.
     pub number: u32,
-    /// When it ran, in seconds since 1970.
+    /// When it ran, in seconds since 1970. A log that began anew has lower numbers at a later time.
     pub seconds: u32,
 }
 
 impl LogPlace {
-    /// Whether it stands at this place or before it. Of other logs, and of one that began anew, nothing does.
+    /// Whether it stands at this place of the same log or before it.
     pub fn is_had(&self, known: &Self) -> bool {
-        let parts = |file: &str| file.rsplit_once('.').and_then(|(base, number)| Some((base.to_owned(), number.parse::<u64>().ok()?)));
-        let (Some((base, file)), Some((known_base, known_file))) = (parts(&self.file), parts(&known.file)) else { return self == known };
-        base == known_base
-            && self.seconds <= known.seconds
-            && (file, self.position, self.number) <= (known_file, known.position, known.number)
+        let order = |place: &Self| (place.sequence, place.position, place.number);
+        self.log == known.log && self.seconds <= known.seconds && order(self) <= order(known)
     }
 }
 

@@ -66,6 +66,11 @@ impl Clause {
         }
     }
 
+    /// The column that it drops.
+    pub fn drops(&self) -> Option<&str> {
+        if let Self::DropColumn { name, .. } = self { Some(name) } else { None }
+    }
+
     /// Whether it gives the table the default character set of its database.
     pub fn needs_default(&self) -> bool {
         matches!(self, Self::Convert(Characters::Default) | Self::Default(Characters::Default))

@@ -190,7 +190,10 @@ fn fate(from: &NativeType, to: &NativeType) -> Fate {
         (Kind::Approximate(_), Kind::Approximate(_)) if to.scale().is_some_and(|kept| from.scale().is_none_or(|had| had > kept)) => {
             Fate::Changed
         }
-        (Kind::Approximate(one), Kind::Approximate(other)) if one == other => if_fits(from.is_unsigned() || !to.is_unsigned()),
+        (Kind::Approximate(one), Kind::Approximate(other)) if one == other => {
+            let room = whole(to).is_none_or(|room| whole(from).is_some_and(|had| had <= room));
+            if_fits(room && (from.is_unsigned() || !to.is_unsigned()))
+        }
         (Kind::Text { padded, .. }, Kind::Text { padded: true, .. }) if !padded => Fate::Changed,
         (Kind::Text { characters, bytes, .. }, Kind::Text { characters: room, bytes: space, .. }) => {
             let counts_characters = to.length().is_some();
@@ -216,6 +219,11 @@ fn fate(from: &NativeType, to: &NativeType) -> Fate {
         (Kind::Other(one), Kind::Other(other)) if one == other => Fate::Kept,
         _ => Fate::Changed,
     }
+}
+
+/// Digits in front of the point, where they are bounded.
+fn whole(native: &NativeType) -> Option<u32> {
+    native.precision().zip(native.scale()).map(|(precision, scale)| precision.saturating_sub(scale))
 }
 
 /// Digits of the largest integer.
@@ -265,6 +273,8 @@ mod tests {
             ("double", "int", Changed),
             ("double", "double(10,2)", Changed),
             ("double(10,2)", "double(12,4)", Kept),
+            ("double(10,2)", "double(8,2)", Refused),
+            ("double(10,2)", "double", Kept),
             ("varchar(40)", "varchar(40)", Kept),
             ("varchar(40)", "varchar(50)", Kept),
             ("varchar(40)", "varchar(5)", Refused),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::{
     definition::{Clause, Step},
+    gtid::Gtid,
     ledger::STATEMENT,
     statement::{Effect, Logged, Touched},
     stream::{Halt, Stream},
@@ -86,15 +87,29 @@ impl Stream {
         }
         for (number, renamed) in (0..).zip(logged.definitions(&self.server).into_iter().flat_map(renamed)) {
             let catalogue = &mut self.reader.catalogue;
-            // the copy that a tool makes of a captured table takes its place later
-            let original = renamed.to.copied_from();
-            if catalogue.captures(&renamed.to) || original.is_some_and(|table| catalogue.captures(&table)) {
+            // a table that is not captured may take the place of one that is, as the copies do that tools for schema changes make
+            let may_come = renamed.from == renamed.to && catalogue.may_capture_in(&renamed.to.database);
+            if catalogue.captures(&renamed.to) || may_come {
                 catalogue.rename(&renamed);
-                let at = LogPlace { file: self.place.file.to_string(), position: start, number, seconds };
-                self.mark(MarkKind::Renamed(Box::new(Renamed { at: Some(at), ..renamed }))).await?;
+                let at = self.log_place(start, number, seconds);
+                self.mark(MarkKind::Renamed(Box::new(Renamed { at, ..renamed }))).await?;
             }
         }
         Ok(())
+    }
+
+    /// Where the statement stands, by its transaction's number if it has one. `None` where its file has no number.
+    fn log_place(&mut self, start: u64, number: u32, seconds: u32) -> Option<LogPlace> {
+        let gtid = self.place.transaction(start).gtid.clone();
+        let (log, sequence, position) = match gtid {
+            Some(Gtid::MySql { uuid, tag, number }) => (format!("{uuid:02x?} {}", tag.as_deref().unwrap_or_default()), number, 0),
+            Some(Gtid::MariaDb { domain, sequence, .. }) => (domain.to_string(), sequence, 0),
+            None => {
+                let (base, file) = self.place.file.rsplit_once('.')?;
+                (base.to_owned(), file.parse().ok()?, start)
+            }
+        };
+        Some(LogPlace { log, sequence, position, number, seconds })
     }
 
     /// Whether a statement names a temporary table of its session: that hides one of the same name.
@@ -157,14 +172,17 @@ impl Stream {
 }
 
 /// The names of tables and columns that a statement changes, as far as it can be read.
-pub(super) fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
-    steps.into_iter().filter_map(|step| match step {
+fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
+    let of = |from: TableName, to: TableName| Renamed { from, to, columns: Vec::new(), dropped: Vec::new(), anew: false, at: None };
+    steps.into_iter().filter_map(move |step| match step {
         Step::Alter { table, clauses, to } => {
-            let columns: Vec<(String, String)> =
-                clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
-            (to.is_some() || !columns.is_empty()).then(|| Renamed { from: table.clone(), to: to.unwrap_or(table), columns, at: None })
+            let columns = clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
+            let dropped = clauses.iter().filter_map(Clause::drops).map(str::to_owned).collect();
+            let renamed = Renamed { columns, dropped, ..of(table.clone(), to.unwrap_or(table)) };
+            (renamed.from != renamed.to || !renamed.columns.is_empty() || !renamed.dropped.is_empty()).then_some(renamed)
         }
-        Step::Rename { from, to, .. } => Some(Renamed { from, to, columns: Vec::new(), at: None }),
+        Step::Rename { from, to, .. } => Some(of(from, to)),
+        Step::Create { table, unless_there: false, .. } | Step::Drop(table) => Some(Renamed { anew: true, ..of(table.clone(), table) }),
         _ => None,
     })
 }

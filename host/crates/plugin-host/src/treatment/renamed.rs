@@ -8,24 +8,19 @@ use super::{Inner, Treatment, Treatments};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{LogPlace, Renamed, Table, TableName},
-    limits::TREATMENTS,
+    limits::{RENAMED_COLUMNS, RENAMED_LOGS, TREATMENTS},
 };
 
 /// What stands in place of a rule. No plugin's name begins with a space.
 pub(crate) const RENAMED: &str = " renamed";
 
-/// Pairs that are kept for one table: names that no version came with.
-const PAIRS: usize = 1000;
-
-/// What the log says of a table's names.
+/// What the log says of a table's names; of no table, how far it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renames {
     /// Names of columns before and now that no version of the table has come with yet.
     pub pairs: Vec<(String, String)>,
-    /// The last statement that is in the pairs, or was.
-    pub told: Option<LogPlace>,
-    /// The last one behind which every plugin has planned a version.
-    pub settled: Option<LogPlace>,
+    /// The last statement of each log.
+    pub told: Vec<LogPlace>,
 }
 
 /// A column's name before and now, of a version of a table as it arrives at a plugin.
@@ -38,81 +33,91 @@ pub(crate) struct Pair {
 impl Treatments {
     /// Takes note of what the log says, before anything comes that was written behind it. What it has said already, before a restart,
     /// is not taken twice: two exchanges of names would be none. Names the tables concerned.
-    pub fn rename(&self, renamed: &Renamed) -> Vec<TableName> {
+    ///
+    /// # Errors
+    /// `Plugin`: there is more than can be kept.
+    pub fn rename(&self, renamed: &Renamed) -> Result<Vec<TableName>> {
         let (from, to) = (&renamed.from, &renamed.to);
         let names = if from == to { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // where nothing was ever treated, nothing can lose its treatment
-        if inner.known.is_empty() {
-            return names;
+        if inner.known.is_empty() || renamed.at.as_ref().is_some_and(|at| !inner.tell(at)) {
+            return Ok(names);
         }
-        let key = (RENAMED.to_owned(), to.clone());
-        let mut entry = inner.known.get(&key).cloned().unwrap_or_else(|| Treatment::of_nothing(RENAMED, to));
-        if let Some(at) = &renamed.at
-            && [&entry.renames.told, &entry.renames.settled].into_iter().flatten().any(|known| at.is_had(known))
-        {
-            return names;
-        }
-        if from != to {
-            inner.rename_table(from, to, &mut entry.renames.pairs);
-        }
-        let pairs = std::mem::take(&mut entry.renames.pairs);
+        let mut pairs = if renamed.anew { Vec::new() } else { inner.pairs_of(from) };
+        pairs.retain(|(_, name)| !renamed.dropped.iter().any(|dropped| same(dropped, name)));
         let of_now = |name: &str| renamed.columns.iter().find(|(old, _)| same(old, name));
         let first = renamed.columns.iter().filter(|(old, _)| !pairs.iter().any(|(_, known)| same(known, old))).cloned();
         let again = pairs.iter().map(|(old, name)| (old.clone(), of_now(name).map_or(name, |(_, new)| new).clone()));
-        let mut composed: Vec<(String, String)> = again.chain(first).collect();
-        composed.dedup();
-        composed.drain(..composed.len().saturating_sub(PAIRS));
-        let says_something = !composed.is_empty() || inner.known.contains_key(&key);
-        entry.renames = Renames { pairs: composed, told: renamed.at.clone(), ..entry.renames };
-        if says_something {
-            inner.put(entry);
+        let composed: BTreeSet<(String, String)> = again.chain(first).collect();
+        if from != to {
+            inner.put_pairs(from, Vec::new());
+            inner.rename_table(from, to);
         }
-        names
+        inner.put_pairs(to, composed.iter().cloned().collect());
+        match composed.len() > RENAMED_COLUMNS || inner.known.len() > TREATMENTS {
+            true => Err(too_many(to)),
+            false => Ok(names),
+        }
     }
 
     /// The names of columns before and now that no version of the table has come with yet.
     pub(crate) fn renamed(&self, table: &TableName) -> Vec<(String, String)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.known.get(&(RENAMED.to_owned(), table.clone())).map(|entry| entry.renames.pairs.clone()).unwrap_or_default()
+        inner.pairs_of(table)
     }
 
-    /// Every plugin has planned this version of a table: the names in it are judged.
+    /// Every plugin has planned this version of a table, which came behind what the log said: the names in it are judged.
     pub(crate) fn settle_renamed(&self, table: &Table) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut entry) = inner.known.get(&(RENAMED.to_owned(), table.name.clone())).cloned() else { return };
-        let before = entry.renames.pairs.len();
-        entry.renames.pairs.retain(|(_, new)| !table.columns.iter().any(|column| same(&column.name, new)));
-        if entry.renames.pairs.len() == before {
-            return;
-        }
-        if entry.renames.pairs.is_empty() {
-            entry.renames.settled = entry.renames.told.clone();
-        }
-        inner.put(entry);
-    }
-
-    /// What a stream that may be behind begins with: the log tells it again what this one has not judged yet.
-    pub fn behind(&self) -> Vec<Treatment> {
-        let mut all = self.all();
-        for Treatment { renames, .. } in &mut all {
-            *renames = Renames { pairs: Vec::new(), told: renames.settled.clone(), settled: renames.settled.clone() };
-        }
-        all
+        let mut pairs = inner.pairs_of(&table.name);
+        pairs.retain(|(_, new)| !table.columns.iter().any(|column| same(&column.name, new)));
+        inner.put_pairs(&table.name, pairs);
     }
 }
 
 impl Inner {
-    /// The columns of a table are treated as before under its new name, and what is known of their names goes along.
-    fn rename_table(&mut self, from: &TableName, to: &TableName, pairs: &mut Vec<(String, String)>) {
-        let of_table: Vec<Treatment> = self.known.values().filter(|known| known.table == *from).cloned().collect();
-        for treatment in of_table {
-            if treatment.rule == RENAMED {
-                pairs.extend(treatment.renames.pairs.iter().cloned());
-                self.put(Treatment { renames: Renames { pairs: Vec::new(), ..treatment.renames.clone() }, ..treatment });
-            } else if self.known.len() < TREATMENTS && !self.known.contains_key(&(treatment.rule.clone(), to.clone())) {
-                self.put(Treatment { table: to.clone(), ..treatment });
+    /// Takes note of a place in the log. Answers whether it is behind what was told before.
+    fn tell(&mut self, at: &LogPlace) -> bool {
+        let nothing = TableName::new("", "");
+        let known = self.known.get(&(RENAMED.to_owned(), nothing.clone())).cloned();
+        let mut entry = known.unwrap_or_else(|| Treatment::of_nothing(RENAMED, &nothing));
+        if entry.renames.told.iter().any(|known| at.is_had(known)) {
+            return false;
+        }
+        entry.renames.told.retain(|known| known.log != at.log);
+        if entry.renames.told.len() >= RENAMED_LOGS {
+            entry.renames.told.remove(0);
+        }
+        entry.renames.told.push(at.clone());
+        self.put(entry);
+        true
+    }
+
+    fn pairs_of(&self, table: &TableName) -> Vec<(String, String)> {
+        self.known.get(&(RENAMED.to_owned(), table.clone())).map(|entry| entry.renames.pairs.clone()).unwrap_or_default()
+    }
+
+    fn put_pairs(&mut self, table: &TableName, pairs: Vec<(String, String)>) {
+        if self.pairs_of(table) == pairs {
+            return;
+        }
+        let entry = Treatment { renames: Renames { pairs, told: Vec::new() }, ..Treatment::of_nothing(RENAMED, table) };
+        match entry.renames.pairs.is_empty() {
+            true => {
+                let key = (entry.rule.clone(), entry.table.clone());
+                self.known.remove(&key);
+                self.news.insert(key, entry);
             }
+            false => self.put(entry),
+        }
+    }
+
+    /// The columns of a table are treated as before under its new name.
+    fn rename_table(&mut self, from: &TableName, to: &TableName) {
+        let of_table: Vec<Treatment> = self.known.values().filter(|known| known.table == *from && known.rule != RENAMED).cloned().collect();
+        for treatment in of_table {
+            self.put(Treatment { table: to.clone(), ..treatment });
         }
     }
 
@@ -121,6 +126,13 @@ impl Inner {
         self.known.insert(key.clone(), treatment.clone());
         self.news.insert(key, treatment);
     }
+}
+
+fn too_many(table: &TableName) -> Error {
+    let what = format!(
+        "more tables and columns were renamed than can be kept, table {table} the last of them: what plugins did to them would be lost"
+    );
+    Error::new(ErrorKind::Plugin, what).remedy("capture fewer tables in one pipeline, or begin it anew under another `name`")
 }
 
 impl Treatment {
@@ -197,7 +209,7 @@ mod tests {
     fn renamed(columns: &[(&str, &str)]) -> Renamed {
         let name = TableName::new("shop", "customers");
         let columns = columns.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
-        Renamed { from: name.clone(), to: name, columns, at: None }
+        Renamed { from: name.clone(), to: name, columns, dropped: Vec::new(), anew: false, at: None }
     }
 
     /// What `follow` and `guard` say of a version.
@@ -215,7 +227,7 @@ mod tests {
         for steps in [&[&[("email", "contact")][..]][..], &[&[("email", "e_mail")], &[("e_mail", "contact")]]] {
             let treatments = Treatments::default();
             assert!(both(&treatments, &["id", "email", "old"], &["email"]).iter().all(Result::is_ok));
-            steps.iter().for_each(|columns| drop(treatments.rename(&renamed(columns))));
+            steps.iter().for_each(|columns| drop(treatments.rename(&renamed(columns)).unwrap()));
             let after = Treatments::default();
             after.remember(treatments.take_news());
             for treatments in [&treatments, &after] {
@@ -237,28 +249,64 @@ mod tests {
 
     #[test]
     fn what_the_log_says_again_after_a_restart_is_not_taken_twice() {
-        let at = |number: u32, position: u64| Some(LogPlace { file: format!("binlog.{number:06}"), position, number: 0, seconds: 100 });
-        let exchange = Renamed { at: at(1, 50), ..renamed(&[("email", "points"), ("points", "email")]) };
+        let at = |sequence| Some(LogPlace { log: "0".into(), sequence, position: 0, number: 0, seconds: 100 });
+        let exchange = Renamed { at: at(5), ..renamed(&[("email", "points"), ("points", "email")]) };
+        let other = Renamed { from: TableName::new("shop", "a"), to: TableName::new("shop", "b"), at: at(4), ..renamed(&[]) };
         let treatments = Treatments::default();
         assert!(both(&treatments, &["id", "email", "points"], &["email"]).iter().all(Result::is_ok));
         for _ in 0..3 {
-            treatments.rename(&exchange);
+            treatments.rename(&other).unwrap();
+            treatments.rename(&exchange).unwrap();
             for refused in both(&treatments, &["id", "points", "email"], &["email"]) {
                 refused.unwrap_err();
             }
         }
-        // settled: a stream that is behind hears it again
+        // a stream that is behind hears it again
         treatments.settle_renamed(&table(&["id", "points", "email"]));
         let behind = Treatments::default();
-        behind.remember(treatments.behind());
-        behind.rename(&exchange);
+        behind.remember(treatments.all());
+        behind.rename(&exchange).unwrap();
         assert!(behind.renamed(&TableName::new("shop", "customers")).is_empty());
-        // another log, or what comes later
-        behind.rename(&Renamed { at: at(2, 7), ..exchange.clone() });
-        assert_eq!(behind.renamed(&TableName::new("shop", "customers")).len(), 2);
-        let reset = Some(LogPlace { seconds: 200, ..at(1, 4).unwrap() });
-        treatments.rename(&Renamed { at: reset, ..exchange });
-        assert_eq!(treatments.renamed(&TableName::new("shop", "customers")).len(), 2);
+        // what comes later, another log, and one that began anew
+        let again = LogPlace { seconds: 200, ..at(1).unwrap() };
+        let elsewhere = LogPlace { log: "1".into(), ..at(1).unwrap() };
+        for place in [LogPlace { sequence: 6, ..at(5).unwrap() }, elsewhere, again] {
+            behind.rename(&Renamed { at: Some(place), ..exchange.clone() }).unwrap();
+            assert_eq!(behind.renamed(&TableName::new("shop", "customers")).len(), 2);
+            behind.settle_renamed(&table(&["id", "points", "email"]));
+        }
+    }
+
+    #[test]
+    fn names_of_what_is_gone_are_forgotten() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        let name = TableName::new("shop", "customers");
+        let dropped = Renamed { dropped: vec!["Contact".into()], ..renamed(&[]) };
+        for gone in [dropped, Renamed { anew: true, ..renamed(&[]) }] {
+            treatments.rename(&renamed(&[("email", "contact")])).unwrap();
+            assert_eq!(treatments.renamed(&name).len(), 1);
+            treatments.rename(&gone).unwrap();
+            assert!(treatments.renamed(&name).is_empty());
+        }
+    }
+
+    #[test]
+    fn tables_that_exchange_their_names_exchange_their_treatments() {
+        let treatments = Treatments::default();
+        let named = |name: &str, columns: &[&str]| Table { name: TableName::new("shop", name), ..table(columns) };
+        let (a, b) = (named("a", &["id", "email", "note"]), named("b", &["id", "mail", "memo"]));
+        for (table, column) in [(&a, "email"), (&b, "mail")] {
+            treatments.follow("r", table, Some(&plan(table, &[column])), &[]).unwrap();
+        }
+        for (from, to) in [("a", "tmp"), ("b", "a"), ("tmp", "b")] {
+            let [from, to] = [from, to].map(|name| TableName::new("shop", name));
+            treatments.rename(&Renamed { from, to, ..renamed(&[]) }).unwrap();
+        }
+        let (a, b) = (named("a", &["id", "mail", "memo"]), named("b", &["id", "email", "note"]));
+        for (table, column) in [(&a, "mail"), (&b, "email")] {
+            treatments.follow("r", table, Some(&plan(table, &[column])), &[]).unwrap();
+        }
     }
 
     #[test]
@@ -267,10 +315,17 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let [table, copy, gone] = ["customers", "_customers_gho", "_customers_del"].map(|name| TableName::new("shop", name));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        treatments.rename(&Renamed { from: copy.clone(), to: copy.clone(), columns, at: None });
-        let swap = |from: &TableName, to: &TableName| Renamed { from: from.clone(), to: to.clone(), columns: Vec::new(), at: None };
-        treatments.rename(&swap(&table, &gone));
-        treatments.rename(&swap(&copy, &table));
+        treatments.rename(&Renamed { from: copy.clone(), to: copy.clone(), columns, dropped: Vec::new(), anew: false, at: None }).unwrap();
+        let swap = |from: &TableName, to: &TableName| Renamed {
+            from: from.clone(),
+            to: to.clone(),
+            columns: Vec::new(),
+            dropped: Vec::new(),
+            anew: false,
+            at: None,
+        };
+        treatments.rename(&swap(&table, &gone)).unwrap();
+        treatments.rename(&swap(&copy, &table)).unwrap();
         for refused in both(&treatments, &["id", "contact", "email"], &["email"]) {
             refused.unwrap_err();
         }
@@ -281,7 +336,7 @@ mod tests {
     fn a_treated_column_does_not_take_the_name_of_one_that_passes() {
         let treatments = Treatments::default();
         assert!(both(&treatments, &["id", "email", "old"], &["email"]).iter().all(Result::is_ok));
-        treatments.rename(&renamed(&[("email", "old")]));
+        treatments.rename(&renamed(&[("email", "old")])).unwrap();
         for refused in both(&treatments, &["id", "old"], &[]) {
             assert!(refused.unwrap_err().message().contains("the column `old`"));
         }
@@ -291,7 +346,7 @@ mod tests {
     fn columns_that_were_not_treated_are_called_as_they_like() {
         let treatments = Treatments::default();
         assert!(both(&treatments, &["id", "email", "old"], &["email"]).iter().all(Result::is_ok));
-        treatments.rename(&renamed(&[("old", "note")]));
+        treatments.rename(&renamed(&[("old", "note")])).unwrap();
         assert!(both(&treatments, &["id", "email", "note", "old"], &["email"]).iter().all(Result::is_ok));
         assert!(treatments.renamed(&TableName::new("shop", "other")).is_empty());
     }
@@ -302,7 +357,8 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let (from, to) = (TableName::new("shop", "customers"), TableName::new("shop", "clients"));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        assert_eq!(treatments.rename(&Renamed { from: from.clone(), to: to.clone(), columns, at: None }), [from, to.clone()]);
+        let clients = Renamed { from: from.clone(), to: to.clone(), columns, dropped: Vec::new(), anew: false, at: None };
+        assert_eq!(treatments.rename(&clients).unwrap(), [from, to.clone()]);
         let clients = Table { name: to, ..table(&["id", "contact", "email"]) };
         let pairs = pairs(&treatments.renamed(&clients.name), &clients, |at| vec![clients.columns[at].name.clone()]);
         treatments.follow("r", &clients, Some(&plan(&clients, &["email"])), &pairs).unwrap_err();
@@ -312,7 +368,7 @@ mod tests {
     #[test]
     fn a_pipeline_without_treatments_keeps_nothing() {
         let treatments = Treatments::default();
-        treatments.rename(&renamed(&[("a", "b")]));
+        treatments.rename(&renamed(&[("a", "b")])).unwrap();
         assert!(treatments.all().is_empty() && treatments.take_news().is_empty());
     }
 }
