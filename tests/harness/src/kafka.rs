@@ -142,7 +142,7 @@ impl Broker {
     #[track_caller]
     fn read(&self, topic: &str, marked: Option<Duration>) -> Vec<Record> {
         let consumer = self.consumer("read_committed");
-        let everything = marked.map(|most| (self.consumer("read_uncommitted"), Instant::now() + most));
+        let everything = marked.map(|most| (self.consumer("read_uncommitted"), most));
         let metadata = consumer.fetch_metadata(Some(topic), REQUEST).expect("the broker answers");
         let partitions: Vec<i32> = metadata.topics().iter().flat_map(|t| t.partitions().iter().map(|p| p.id())).collect();
         let mut records = Vec::new();
@@ -152,12 +152,12 @@ impl Broker {
                 crate::until_some("the partition's ends", REQUEST, || consumer.fetch_watermarks(topic, partition, REQUEST).ok())
             };
             let (low, mut high) = ends(&consumer);
-            if let Some((everything, until)) = &everything {
+            if let Some((everything, most)) = &everything {
                 let (_, end) = ends(everything);
-                while high < end && Instant::now() < *until {
-                    std::thread::sleep(Duration::from_millis(20));
+                crate::wait::within(*most, || {
                     (_, high) = ends(&consumer);
-                }
+                    (high >= end).then_some(())
+                });
             }
             if low == high {
                 continue;

@@ -16,13 +16,18 @@ pub fn until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool
 
 /// Waits until `look` finds something and gives it; panics with `what` when it does not within `deadline`.
 #[track_caller]
-pub fn until_some<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until_some<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
+    within(deadline, look).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}
+
+/// Waits until `look` finds something and gives it; `None` when it does not within `deadline`.
+pub fn within<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || Instant::now() >= end {
             return found;
         }
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
         thread::sleep(LOOK);
     }
 }

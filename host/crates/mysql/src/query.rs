@@ -218,25 +218,24 @@ impl Stream {
 
     /// A schema change took rows of a captured table along, or gave it some.
     async fn on_partly(&mut self, table: &TableName, by: &'static str) -> Result<(), Halt> {
+        let what = format!("a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them");
+        let told =
+            "a schema change removed rows of the table, moved them, or gave it some, and does not name them: compare or copy the table";
+        self.on_unnamed_rows(table, &table.to_string(), by, &what, told).await
+    }
+
+    /// A statement changed rows of a captured table, and does not name them. `of`: the table, for people; `what` it did, for an error;
+    /// `told`: the same for a warning.
+    async fn on_unnamed_rows(&mut self, table: &TableName, of: &str, by: &str, what: &str, told: &'static str) -> Result<(), Halt> {
         match self.reader.watch.rows_by_ddl {
-            Unlogged::Copy => {
-                let what =
-                    format!("a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them");
-                self.copy_instead(&Touched::Tables(vec![table.clone()]), &what, by).await
-            }
+            Unlogged::Copy => self.copy_instead(&Touched::Tables(vec![table.clone()]), what, by).await,
             Unlogged::Warn => {
                 self.reader.status.source.skipped.add(1);
-                self.reader.watch.tell(
-                    &table.to_string(),
-                    by,
-                    "a schema change removed rows of the table, moved them, or gave it some, and does not name them: compare or copy the table",
-                );
+                self.reader.watch.tell(of, by, told);
                 Ok(())
             }
             Unlogged::Stop => Err(self
-                .fault(format_args!(
-                    "a schema change ({by}) that removes rows of {table}, moves them, or gives it some, and does not name them"
-                ))
+                .fault(format_args!("{what}"))
                 .remedy(
                     "Compare or copy the table, and move the sinks past this place with `sluicegate checkpoint set --force`; or set the \
                      source's rows_by_ddl to warn.",

@@ -236,14 +236,14 @@ impl Chain {
         self.plan(table, true)
     }
 
-    /// `comes`: with rows or a mark.
-    fn plan(&mut self, table: &Arc<Table>, comes: bool) -> Result<Arc<ChainPlan>> {
+    /// `in_stream`: it comes with rows or a mark.
+    fn plan(&mut self, table: &Arc<Table>, in_stream: bool) -> Result<Arc<ChainPlan>> {
         let address = Arc::as_ptr(table) as usize;
         if let Some(plan) = self.plans.get(&address) {
             return Ok(plan.clone());
         }
         let treatments = (!self.rehearsing).then(|| self.around.known.treatments());
-        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments, comes)?);
+        let plan = Arc::new(compose(&mut self.stages, table, self.around.capabilities, treatments, in_stream)?);
         if self.plans.len() >= self.around.limits.known_tables {
             self.plans.clear();
         }

@@ -66,13 +66,13 @@ struct View {
 }
 
 /// Asks every plugin in turn for its plan of the table as it arrives there. `treatments` takes note of them, unless this is a rehearsal.
-/// `comes`: the version comes with rows or a mark, behind all that the log said of names; it is not one that was known before.
+/// `in_stream`: the version comes with rows or a mark, behind all that the log said of names; it is not one that was known before.
 pub(super) fn compose(
     stages: &mut [Stage],
     source: &Arc<Table>,
     capabilities: Capabilities,
     treatments: Option<&Treatments>,
-    comes: bool,
+    in_stream: bool,
 ) -> Result<ChainPlan> {
     let mut view = Table::clone(source);
     let keyed = source.has_key();
@@ -82,7 +82,7 @@ pub(super) fn compose(
     let mut steps: Vec<Step> = Vec::new();
     let mut ends = Vec::new();
     let (mut identity, mut truncates) = (true, true);
-    let renamed = treatments.filter(|_| comes).map(|treatments| treatments.renamed(&source.name)).unwrap_or_default();
+    let renamed = treatments.filter(|_| in_stream).map(|treatments| treatments.renamed(&source.name)).unwrap_or_default();
     for (index, stage) in stages.iter_mut().enumerate() {
         let sees = stage.sees(&view);
         let answer = if sees { stage.plan(&view)? } else { None };

@@ -2,10 +2,9 @@
 
 use super::super::{
     definition::{self, Step},
-    statement::{Logged, Touched},
+    statement::Logged,
     stream::{Halt, Stream},
 };
-use sluicegate_config::Unlogged;
 use sluicegate_model::{change::TableName, finding::listed, limits::CHECK_NAMES};
 
 /// What the statement did, for people.
@@ -35,27 +34,9 @@ impl Stream {
             true => table.to_string(),
             false => format!("{table} ({})", listed(columns.iter().map(String::as_str), CHECK_NAMES)),
         };
-        match self.reader.watch.rows_by_ddl {
-            Unlogged::Copy => {
-                let what = format!("a change of column types that may have changed values of rows of {which}, and does not name them");
-                self.copy_instead(&Touched::Tables(vec![table.clone()]), &what, BY).await
-            }
-            Unlogged::Warn => {
-                self.reader.status.source.skipped.add(1);
-                self.reader.watch.tell(
-                    &which,
-                    BY,
-                    "a change of column types may have changed values of the table's rows, and does not name them: compare or copy the table",
-                );
-                Ok(())
-            }
-            Unlogged::Stop => Err(self
-                .fault(format_args!("a change of column types that may have changed values of rows of {which}, and does not name them"))
-                .remedy(
-                    "Compare or copy the table, and move the sinks past this place with `sluicegate checkpoint set --force`; or set the \
-                     source's rows_by_ddl to warn.",
-                )
-                .into()),
-        }
+        let what = format!("a change of column types that may have changed values of rows of {which}, and does not name them");
+        let told =
+            "a change of column types may have changed values of the table's rows, and does not name them: compare or copy the table";
+        self.on_unnamed_rows(table, &which, BY, &what, told).await
     }
 }

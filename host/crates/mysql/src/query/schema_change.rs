@@ -102,7 +102,8 @@ impl Stream {
     fn log_place(&mut self, start: u64, number: u32, seconds: u32) -> Option<LogPlace> {
         let gtid = self.place.transaction(start).gtid.clone();
         let (log, sequence, position) = match gtid {
-            Some(Gtid::MySql { uuid, tag, number }) => (format!("{uuid:02x?} {}", tag.as_deref().unwrap_or_default()), number, 0),
+            // `uuid:tag:number`: a server's transactions
+            Some(ref gtid @ Gtid::MySql { number, .. }) => (gtid.to_string().rsplit_once(':')?.0.to_owned(), number, 0),
             Some(Gtid::MariaDb { domain, sequence, .. }) => (domain.to_string(), sequence, 0),
             None => {
                 let (base, file) = self.place.file.rsplit_once('.')?;

@@ -132,7 +132,10 @@ fn too_many(table: &TableName) -> Error {
     let what = format!(
         "more tables and columns were renamed than can be kept, table {table} the last of them: what plugins did to them would be lost"
     );
-    Error::new(ErrorKind::Plugin, what).remedy("capture fewer tables in one pipeline, or begin it anew under another `name`")
+    Error::new(ErrorKind::Plugin, what).remedy(
+        "make any change of the plugins' `config`, e.g. `missing: ignore` in an entry: then what they did to tables of before is forgotten; of one that is \
+         `fail_closed`, run `sluicegate checkpoint release PIPELINE.yaml --plugin NAME`; then start again",
+    )
 }
 
 impl Treatment {
