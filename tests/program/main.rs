@@ -13,6 +13,7 @@ mod kill_and_restart;
 mod memory;
 mod parquet;
 mod readme;
+mod requirements;
 mod rules;
 mod servers_start;
 mod start_and_stop;

@@ -2,7 +2,9 @@
 //! readers. Each has a test with its number in the test's name. A34, A37, D9 and D14 are left out: drivers of Java, auto-commit, a cleanup
 //! that only an administrator runs, and conflict checks of readers that write back.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use sluicegate_harness::sources::tests_in;
 
 const REQUIREMENTS: &[(&str, &str)] = &[
     ("A1", "changes come from Change Tracking alone"),
@@ -67,36 +69,11 @@ const REQUIREMENTS: &[(&str, &str)] = &[
     ("D23", "what tracking costs"),
 ];
 
-/// Adds the names of all tests in the files of a folder.
-fn tests_in(folder: &Path, names: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            tests_in(&path, names);
-            continue;
-        }
-        if path.extension().is_none_or(|end| end != "rs") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).expect("text");
-        let mut lines = text.lines().map(str::trim);
-        while let Some(line) = lines.next() {
-            if line != "#[test]" && !line.starts_with("#[tokio::test") {
-                continue;
-            }
-            let name = lines.find_map(|line| line.trim_start_matches("async ").strip_prefix("fn ")?.split_once('('));
-            names.extend(name.map(|(name, _)| name.to_owned()));
-        }
-    }
-}
-
 #[test]
 fn each_requirement_has_a_test_with_its_number_in_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut names = Vec::new();
-    for folder in ["tests/sqlserver", "host/crates/sqlserver/src"] {
-        tests_in(&root.join(folder), &mut names);
-    }
+    let folders = ["tests/sqlserver", "host/crates/sqlserver/src"];
+    let names: Vec<String> = folders.iter().flat_map(|folder| tests_in(&root.join(folder))).map(|test| test.name).collect();
     assert!(names.len() > 50, "{names:?}");
     let without: Vec<_> = REQUIREMENTS
         .iter()

@@ -6,6 +6,7 @@
 //! - [`authority`]: certificates for servers and clients.
 //! - [`host`]: the program under test.
 //! - [`files`]: what it wrote.
+//! - [`sources`]: the tests that stand in source files.
 //! - [`wait`]: waiting on conditions; tests never sleep.
 //!
 //! A test that needs a Kafka broker stands in a test binary whose name holds `kafka`, or in a module `with_kafka`: where no
@@ -19,6 +20,7 @@ pub mod host;
 mod instance;
 pub mod kafka;
 pub mod registry;
+pub mod sources;
 pub mod wait;
 mod watchdog;
 
