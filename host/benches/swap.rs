@@ -113,7 +113,12 @@ limits: { checkpoint_interval: 10m, queue_batches: 64 }
     let status = pipeline::status(&pipeline);
     let (requests, received) = tokio::sync::mpsc::channel(1);
     let stop = CancellationToken::new();
-    let run = tokio::spawn(pipeline::run_with_admin(pipeline, status, stop.clone(), Some(received)));
+    let run = tokio::spawn(pipeline::run_with(
+        pipeline,
+        status,
+        stop.clone(),
+        pipeline::Commands { requests: Some(received), ..Default::default() },
+    ));
     let mut boundaries = Vec::new();
     for number in 0..swaps + 2 {
         // a custom section that says nothing, and so the same work in other bytes

@@ -10,8 +10,8 @@ use crate::service::{admin, http::Server, live::Console};
 use sluicegate_authoring as authoring;
 use sluicegate_config::{self as config, Pipeline, SinkKind, Source};
 use sluicegate_model::{Error, ErrorKind, Result};
-use sluicegate_pipeline as pipeline;
-use sluicegate_status::Status;
+use sluicegate_pipeline::{self as pipeline, Before, Commands, NextRun, Reset};
+use sluicegate_status::{Status, relaxed};
 
 /// What `/readyz` waits for while a pipeline is about to start over.
 const AFTER_FAILURE: &str = "the pipeline to start over";
@@ -37,15 +37,42 @@ fn load(arguments: &Run) -> Result<Pipeline> {
     Ok(settings)
 }
 
-/// Runs the pipeline, and again after a failure that may pass.
+/// Runs the pipeline; and again after a failure that may pass, and with other outputs.
 async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: Look) -> Result<()> {
     let stop = CancellationToken::new();
     watch_signals(stop.clone(), console.clone())?;
     let mut again = Again::new(&settings.limits);
-    let mut waiting = None;
+    let (mut waiting, mut reset, mut refused) = (None, None, None);
+    // what ran before outputs were edited: the pipeline goes on with it where it does not start with the edit
+    let mut fallback: Option<Fallback> = None;
     loop {
         let status = pipeline::status(&settings);
-        let Err(error) = once(settings, &status, waiting.take(), &stop, &console, look).await else { return Ok(()) };
+        let end = stop.child_token();
+        let next = Arc::new(NextRun::new(end.clone(), refused.clone()));
+        let commands = Commands { requests: None, next: Some(next.clone()), reset: reset.take() };
+        let ended = once(settings.clone(), &status, waiting.take(), (&end, &stop), &console, look, commands).await;
+        if relaxed(&status.started) {
+            fallback = None;
+        }
+        if let Some(wanted) = next.take().filter(|_| !stop.is_cancelled()) {
+            if let Err(error) = ended {
+                tracing::error!(error = %error.chain(), "an output failed while it drained: what it lacks comes again");
+            }
+            let before = std::mem::replace(&mut settings, wanted.pipeline);
+            fallback = Some(Fallback::to(before, wanted.reset.clone()).await?);
+            (reset, refused) = (wanted.reset, None);
+            continue;
+        }
+        let Err(error) = ended else { return Ok(()) };
+        if let Some(fallback) = fallback.take().filter(|_| !stop.is_cancelled()) {
+            tracing::error!(
+                error = error.chain(),
+                remedy = error.remedy_text().unwrap_or_default(),
+                "the pipeline does not start with the edited outputs: it goes on with those from before"
+            );
+            refused = Some(std::mem::replace(&mut settings, fallback.take().await?).sinks);
+            continue;
+        }
         let (delay, error) = again.after(error, &status)?;
         tracing::warn!(
             error = error.chain(),
@@ -56,29 +83,60 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
         waiting = Some((delay, error));
         let arguments = arguments.clone();
         let loading = tokio::task::spawn_blocking(move || load(&arguments));
-        settings = loading.await.map_err(|e| Error::new(ErrorKind::Internal, "loading the pipeline file panicked").caused_by(e))??;
+        let loaded = loading.await.map_err(panicked)??;
+        let running = std::mem::replace(&mut settings, loaded);
+        if running.sinks != settings.sinks {
+            // an edit of the outputs that was refused, or not yet looked at, is no reason to end
+            fallback = Some(Fallback::to(running, None).await?);
+        }
     }
 }
 
-/// One run, after a wait if the one before it failed.
+/// What the pipeline goes on with if it does not start with other outputs.
+struct Fallback {
+    settings: Pipeline,
+    before: Before,
+    reset: Option<Reset>,
+}
+
+impl Fallback {
+    async fn to(settings: Pipeline, reset: Option<Reset>) -> Result<Self> {
+        let looking = move || Before::of(&settings).map(|before| Self { settings, before, reset });
+        tokio::task::spawn_blocking(looking).await.map_err(panicked)?
+    }
+
+    /// The settings; what the start has stored of the other outputs is forgotten.
+    async fn take(self) -> Result<Pipeline> {
+        let Self { settings, before, reset } = self;
+        let restoring = move || before.restore(&settings, reset.as_ref()).map(|()| settings);
+        tokio::task::spawn_blocking(restoring).await.map_err(panicked)?
+    }
+}
+
+fn panicked(cause: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Internal, "a task of the start panicked").caused_by(cause)
+}
+
+/// One run, after a wait if the one before it failed. `end` ends the run, `stop` the program.
 async fn once(
     settings: Pipeline,
     status: &Arc<Status>,
     waiting: Option<(Duration, Error)>,
-    stop: &CancellationToken,
+    (end, stop): (&CancellationToken, &CancellationToken),
     console: &Console,
     look: Look,
+    mut commands: Commands,
 ) -> Result<()> {
     let over = CancellationToken::new();
     let _ends_the_side_tasks = over.clone().drop_guard();
-    let (mut requests, mut serving) = (None, None);
+    let mut serving = None;
     if let Some(address) = settings.http {
         let mut server = Server::bind(address).await?.with_labels(settings.labels.clone());
         tracing::info!(address = %server.address(), plugins = settings.admin, "serving /healthz, /readyz and /metrics");
         if settings.admin {
             let (admin, received) = admin::channel(&settings.limits);
             server = server.with_admin(admin);
-            requests = Some(received);
+            commands.requests = Some(received);
         }
         let (name, limits, status, over) = (settings.name.clone(), settings.limits.clone(), status.clone(), over.clone());
         serving = Some(tokio::spawn(async move {
@@ -104,7 +162,7 @@ async fn once(
         async move { console.follow(status, live, over).await }
     });
     tracing::info!(pipeline = %settings.name, version = env!("CARGO_PKG_VERSION"), "starting");
-    let result = pipeline::run_with_admin(settings.clone(), status.clone(), stop.clone(), requests).await;
+    let result = pipeline::run_with(settings.clone(), status.clone(), end.clone(), commands).await;
     over.cancel();
     // the live line is gone before anything else is printed; a panic in it must not hide the result
     let _ = following.await;
@@ -113,6 +171,10 @@ async fn once(
         let _ = serving.await;
     }
     let done = result?;
+    if end.is_cancelled() && !stop.is_cancelled() {
+        // another run follows
+        return Ok(());
+    }
     if look.json {
         summary::log(&settings, status, &done);
     } else {

@@ -20,9 +20,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::connection::Clock;
-use sluicegate_model::limits::{Limits, SWAP_REQUESTS};
-use sluicegate_pipeline::request::{Action, CopyRequest, CopyTaken, Reason, Refusal, Request, Requests, SwapRequest};
+use sluicegate_model::limits::{Limits, RESET_BYTES, SWAP_REQUESTS};
+use sluicegate_pipeline::request::{
+    Action, CopyRequest, CopyTaken, OutputReset, Reason, Refusal, Request, Requests, ResetRequest, SwapRequest,
+};
 use sluicegate_status::{PluginStatus, Status, relaxed};
+
+const RESET_REMEDY: &str = r#"send {"start": "earliest"}, or "now", "copy", or a position as of a sink's `start` in the pipeline file"#;
 
 /// The requests, on the side of HTTP.
 #[derive(Clone, Debug)]
@@ -62,6 +66,7 @@ pub(super) fn router(admin: Admin, status: Arc<Status>) -> Router {
         .route("/plugins/{name}", put(replace))
         .route("/plugins/{name}/rollback", post(rollback))
         .route("/tables/{name}/copy", post(copy))
+        .route("/outputs/{name}/reset", post(reset))
         .with_state(View { admin, status })
 }
 
@@ -147,6 +152,38 @@ async fn copy(State(view): State<View>, ConnectInfo(clock): ConnectInfo<Clock>, 
     }
 }
 
+/// `{"start": …}`, as a sink's `start` in a pipeline file.
+async fn reset(
+    State(view): State<View>,
+    ConnectInfo(clock): ConnectInfo<Clock>,
+    Path(output): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Some(refused) = foreign(&headers) {
+        return refused;
+    }
+    let bytes = axum::body::to_bytes(body, RESET_BYTES).await.unwrap_or_default();
+    let asked: Option<Value> = serde_json::from_slice(&bytes).ok();
+    let Some(Value::Object(mut asked)) = asked.filter(|asked| asked.as_object().is_some_and(|members| members.len() == 1)) else {
+        return told(StatusCode::BAD_REQUEST, "the body does not say where the output begins", RESET_REMEDY);
+    };
+    let start = match asked.remove("start").map(sluicegate_config::start_at) {
+        Some(Ok(start)) => start,
+        Some(Err(error)) => return told(StatusCode::BAD_REQUEST, error.message(), error.remedy_text().unwrap_or(RESET_REMEDY)),
+        None => return told(StatusCode::BAD_REQUEST, "the body does not say where the output begins", RESET_REMEDY),
+    };
+    let (answer, outcome) = oneshot::channel();
+    let under_way = "the request is still waiting for the source: the log tells what becomes of it";
+    match view.answer(Request::Reset(ResetRequest { output, start, answer }), outcome, &clock, under_way).await {
+        Ok(OutputReset { output }) => {
+            let note = "the pipeline drains, and starts over with the output at that place";
+            answered(StatusCode::ACCEPTED, &json!({ "output": output, "note": note }))
+        }
+        Err(response) => *response,
+    }
+}
+
 impl View {
     /// Hands a swap to the pipeline and waits for the answer: longer than the connection may last otherwise, because the swap
     /// goes on whether its answer is waited for or not.
@@ -181,7 +218,7 @@ impl View {
         let Ok(_place) = self.admin.waiting.try_acquire() else { return Err(busy().into()) };
         let plugin = match &request {
             Request::Swap(request) => Some(request.plugin.clone()),
-            Request::Copy(_) => None,
+            Request::Copy(_) | Request::Reset(_) => None,
         };
         if self.admin.requests.try_send(request).is_err() {
             return Err(busy().into());

@@ -48,7 +48,7 @@ fn set(status: &Status, name: &str, headers: &HeaderMap, paused: bool) -> Respon
         return told(StatusCode::NOT_FOUND, &format!("there is no output `{}`", shown(name)), "GET /outputs lists the names");
     };
     if !sink.apart.is_allowed() {
-        let remedy = "give it `when_slow: apart` in the pipeline file, which takes effect at the next start";
+        let remedy = "give it `when_slow: apart` in the pipeline file";
         return told(StatusCode::CONFLICT, "the others wait for this output, so it cannot be paused", remedy);
     }
     sink.apart.pause(paused);

@@ -198,6 +198,13 @@ http: {{ listen: '127.0.0.1:{port}', admin: true }}
     let (before, goal) = (count("two"), count("one") + 2000);
     process.wait_until("the other goes on", PATIENCE, || count("one") >= goal);
     assert_eq!(count("two"), before);
+    // a pause outlasts a start, also after a kill
+    process.kill9();
+    let mut process = host.spawn();
+    process.wait_until("it is paused again", PATIENCE, || host::http_get(port, "/outputs").is_some() && state() == "paused");
+    let goal = count("one") + 500;
+    process.wait_until("the other goes on again", PATIENCE, || count("one") >= goal);
+    assert_eq!(count("two"), before);
     assert_eq!(ask("two", "resume").0, 202);
     process.wait_until("it has caught up", PATIENCE, || state() == "together");
     let goal = count("two") + 500;

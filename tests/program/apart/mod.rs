@@ -1,6 +1,7 @@
 //! A slow or failed output goes apart, and catches up exactly, while the others go on.
 
 mod brokers;
+mod edits;
 mod lanes;
 mod servers;
 

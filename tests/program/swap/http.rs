@@ -7,6 +7,7 @@ use sluicegate::service::{admin, http::Server};
 use sluicegate_config as config;
 use sluicegate_harness::host::{http_get, http_request};
 use sluicegate_model::limits::Limits;
+use sluicegate_pipeline::Commands;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -186,7 +187,12 @@ fn an_upload_is_answered_after_its_swap_however_long_that_takes() {
     let port = server.address().port();
     let (limits, its, over) = (pipeline.limits.clone(), status.clone(), stop.clone());
     runtime.spawn(async move { server.serve("swap", its, &limits, over).await });
-    let running = runtime.spawn(sluicegate_pipeline::run_with_admin(pipeline, status, stop.clone(), Some(requests)));
+    let running = runtime.spawn(sluicegate_pipeline::run_with(
+        pipeline,
+        status,
+        stop.clone(),
+        Commands { requests: Some(requests), ..Commands::default() },
+    ));
     sluicegate_harness::until("readiness", PATIENCE, || http_get(port, "/readyz").is_some_and(|(code, _)| code == 200));
 
     let begin = Instant::now();

@@ -52,6 +52,7 @@ pub use server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode};
 pub use sqlserver::{ChangeHeaders, Isolation, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes, WholeName};
 pub use template::{Field, NameCase, Part, Template, TemplateFault};
 
+use serde::Deserialize as _;
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::file;
 
@@ -81,6 +82,18 @@ pub fn load(path: &Path) -> Result<Pipeline> {
     })?;
     let pipeline = load_named(&shown, &text, &base, &|name| std::env::var(name).ok())?;
     Ok(Pipeline { file: path.file_name().map(|name| base.join(name)), ..pipeline })
+}
+
+/// Where a sink begins, written as its `start` in a pipeline file, in JSON.
+///
+/// # Errors
+/// `Config`: it names no place.
+pub fn start_at(start: serde_json::Value) -> Result<StartAt> {
+    let remedy = "write \"now\", \"earliest\", \"copy\", { \"file\": \"binlog.000003\", \"position\": 4 } or { \"gtid\": \"…\" }";
+    // the values of a request are not repeated
+    let refused = || Error::new(ErrorKind::Config, "`start` does not name one place").remedy(remedy);
+    let raw = raw::RawStart::deserialize(start).map_err(|_| refused())?;
+    validate::start(raw).ok_or_else(refused)
 }
 
 /// Like [`load`], from text, with `base` for relative paths and `env` for `${NAME}`.

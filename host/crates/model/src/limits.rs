@@ -282,6 +282,8 @@ pub const GEOMETRY_DEPTH: usize = 64;
 
 /// Requests to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
+/// Bytes of a request to begin an output at another place.
+pub const RESET_BYTES: usize = 16 << 10;
 
 /// Requests that wait for a running source, which answers one after the other.
 pub const SOURCE_REQUESTS: usize = 8;

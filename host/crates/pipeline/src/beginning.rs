@@ -2,6 +2,7 @@
 //! question to the user. It may be new, or one that got another name, or the state file may be an old one; a guess would lose
 //! changes in silence.
 
+use super::next_run::Reset;
 use sluicegate_config::Pipeline;
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier};
 use sluicegate_source::Begin;
@@ -33,6 +34,13 @@ pub(super) fn begins(progress: &[(String, Progress)], stored: &[Option<Frontier>
         );
     }
     Ok(begins)
+}
+
+/// Lets the sink of this index begin elsewhere.
+pub(super) fn reset(begins: &mut [Begin], index: usize, reset: &Reset) {
+    if let Some(begin) = begins.get_mut(index) {
+        *begin = Begin::Start(reset.start.clone());
+    }
 }
 
 /// Where a sink is that the checkpoint knows. `stored`: the progress that it stores itself.

@@ -18,6 +18,7 @@ mod gate;
 mod hub;
 mod in_force;
 mod memory;
+mod next_run;
 mod opening;
 mod output;
 mod parallel;
@@ -45,8 +46,9 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{any_source::AnySource, request::Requests};
+use crate::any_source::AnySource;
 pub use check::{Report, TableReport, check};
+pub use next_run::{Before, Commands, NextRun, Reset, Wanted};
 pub use treatments::{closed, release};
 
 use apart::Apart;
@@ -72,7 +74,7 @@ use sluicegate_model::{
     limits::{HELD_INTERVAL, JOIN_INTERVAL},
 };
 use sluicegate_source::{Items, Ledger, Source};
-use sluicegate_state::Checkpoint;
+use sluicegate_state::{Checkpoint, Progress};
 use sluicegate_status::Status;
 use versions::Versions;
 use worker::{Way, Worker};
@@ -157,16 +159,12 @@ pub fn copy_anew(pipeline: &config::Pipeline, checkpoint: &Checkpoint, table: &s
 /// cannot be ended: the error after `limits.drain_timeout` says so. That call may still write; nothing behind it does, and until it
 /// returns the state file is locked, so that no other run of the pipeline can begin beside it.
 pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken) -> Result<Summary> {
-    run_with_admin(pipeline, status, stop, None).await
+    run_with(pipeline, status, stop, Commands::default()).await
 }
 
-/// The same, granting `requests` to swap plugins.
-pub async fn run_with_admin(
-    pipeline: config::Pipeline,
-    status: Arc<Status>,
-    stop: CancellationToken,
-    requests: Option<Requests>,
-) -> Result<Summary> {
+/// The same, granting requests, and ending for another run where that is asked for.
+pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken, commands: Commands) -> Result<Summary> {
+    let Commands { requests, next, reset } = commands;
     if status.ended.load(Ordering::Acquire) {
         return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
     }
@@ -209,10 +207,23 @@ pub async fn run_with_admin(
         versions = blocking("versions", settling).await?;
     }
 
-    let progress = checkpoint.all()?;
+    pauses(&checkpoint, &status)?;
+    let mut progress = checkpoint.all()?;
+    let reset = reset.and_then(|reset| {
+        let index = pipeline.sinks.iter().position(|sink| sink.name == reset.output)?;
+        let known = progress.iter_mut().find(|(name, _)| *name == reset.output);
+        let kept = known.zip(pipeline.sinks.get(index)).map(|((_, known), sink)| {
+            known.state = sinks::state_elsewhere(sink, &known.state);
+            known.state.clone()
+        });
+        Some((index, reset, kept.unwrap_or_default()))
+    });
     let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status).await?;
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
-    let begins = begins(&progress, &stored, &pipeline)?;
+    let mut begins = begins(&progress, &stored, &pipeline)?;
+    if let Some((index, reset, _)) = &reset {
+        beginning::reset(&mut begins, *index, reset);
+    }
     let mut source = AnySource::new(&pipeline, &status);
     source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
     let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
@@ -225,7 +236,15 @@ pub async fn run_with_admin(
     // before anything is delivered: sinks without progress begin here, also after a crash before their first commit
     let storing = {
         let (checkpoint, pipeline, starts) = (checkpoint.clone(), pipeline.clone(), starts.clone());
-        move || checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))
+        move || {
+            if let Some((index, reset, state)) = reset
+                && let Some(start) = starts.get(index)
+            {
+                tracing::info!(sink = reset.output, position = %start, "the output begins at another place");
+                checkpoint.set(&reset.output, &Progress { frontier: start.clone(), state })?;
+            }
+            checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))
+        }
     };
     blocking("checkpoint", storing).await?;
     let ledger = source.ledger();
@@ -237,6 +256,8 @@ pub async fn run_with_admin(
     let failed = stop.child_token();
     let gate = Arc::new(Gate::new(checkpoint.clone(), dead_letters.clone(), status.clone(), around.known.clone()));
     let mut together = apart::together(&pipeline, &starts, &*ledger);
+    let paused: Vec<bool> = status.sinks.iter().map(|sink| sink.apart.is_paused()).collect();
+    together.iter_mut().zip(&paused).for_each(|(together, paused)| *together &= !paused);
     let mut sinks = Vec::new();
     let each = pipeline.sinks.iter().zip(&starts).zip(resumed).zip(&mut together);
     for (index, (((settings, start), sink), together)) in each.enumerate() {
@@ -256,6 +277,7 @@ pub async fn run_with_admin(
                 let reached = Reached::new(ledger.clone(), start.clone());
                 (Made::Begun(Box::new(Delivery::new(context.clone(), sink, reached, budget.clone()))), String::new())
             }
+            Opened::Apart(made, _) if paused.get(index) == Some(&true) => (made, "it is paused".to_owned()),
             Opened::Apart(made, reason) => (made, reason),
         };
         *together = matches!(made, Made::Begun(_));
@@ -336,8 +358,19 @@ pub async fn run_with_admin(
     let looking = check::at_start::look(pipeline.clone(), members.clone(), status.clone(), failed.clone());
     let reloader = match samples {
         Some(samples) => {
-            let setup =
-                Setup { engine, members, in_force, around, memory, swaps: swap_in, samples, versions, started: pipeline.clone(), capture };
+            let setup = Setup {
+                engine,
+                members,
+                in_force,
+                around,
+                memory,
+                swaps: swap_in,
+                samples,
+                versions,
+                started: pipeline.clone(),
+                capture,
+                next,
+            };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {
                 let _entered = runtime.enter();
@@ -388,6 +421,20 @@ pub async fn run_with_admin(
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
     drained.and(ended)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
+}
+
+/// Lets outputs that were paused stay so.
+fn pauses(checkpoint: &Checkpoint, status: &Status) -> Result<()> {
+    for paused in checkpoint.paused()? {
+        let Some(sink) = status.sinks.iter().find(|sink| sink.name == paused) else { continue };
+        if sink.apart.is_allowed() {
+            sink.apart.pause(true);
+            continue;
+        }
+        tracing::warn!(sink = paused, "the output was paused, and goes on: it no longer has `when_slow: apart`");
+        checkpoint.keep_paused(&paused, false)?;
+    }
+    Ok(())
 }
 
 /// Whether its plugins may be swapped: the pipeline file, or that of a plugin, may be written anew.

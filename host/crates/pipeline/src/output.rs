@@ -90,7 +90,7 @@ impl Output {
                     Err(error) => return Err(error),
                 }
             }
-            if !self.wait_while_paused() {
+            if !self.wait_while_paused()? {
                 return Ok(());
             }
             let alone = self.alone();
@@ -119,12 +119,17 @@ impl Output {
     }
 
     /// Waits as long as an operator wants it to; `false` when the run ends meanwhile.
-    fn wait_while_paused(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// `State`: it cannot be stored that the output is paused, or no longer is.
+    fn wait_while_paused(&mut self) -> Result<bool> {
         let stop = &self.apart.stop;
         let mut told = false;
         while self.is_paused() && !stop.is_cancelled() {
             if !told {
                 told = true;
+                // before it is told: the next start keeps it
+                self.apart.gate.checkpoint().keep_paused(&self.context.name, true)?;
                 self.numbers(|numbers| numbers.stand(Standing::Paused));
                 tracing::info!(sink = %self.context.name, "the output is paused");
             }
@@ -137,10 +142,11 @@ impl Output {
             });
         }
         if told && !stop.is_cancelled() {
+            self.apart.gate.checkpoint().keep_paused(&self.context.name, false)?;
             self.numbers(|numbers| numbers.stand(Standing::Apart));
             tracing::info!(sink = %self.context.name, "the output goes on");
         }
-        !stop.is_cancelled()
+        Ok(!stop.is_cancelled())
     }
 
     fn is_paused(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Requests to a running pipeline that come from outside, and their answers.
 
+use sluicegate_config::StartAt;
 use sluicegate_model::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -86,6 +87,24 @@ pub struct CopyTaken {
     pub position: String,
 }
 
+/// A request to begin an output at another place.
+#[derive(Debug)]
+pub struct ResetRequest {
+    /// The output's name in the pipeline file.
+    pub output: String,
+    /// Where it begins.
+    pub start: StartAt,
+    /// Takes the pipeline's answer.
+    pub answer: oneshot::Sender<Result<OutputReset, Refusal>>,
+}
+
+/// The pipeline ends in order, and begins anew with the output at another place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputReset {
+    /// The output.
+    pub output: String,
+}
+
 /// A request to the pipeline.
 #[derive(Debug)]
 pub enum Request {
@@ -93,6 +112,8 @@ pub enum Request {
     Swap(SwapRequest),
     /// To copy a table anew.
     Copy(CopyRequest),
+    /// To begin an output at another place.
+    Reset(ResetRequest),
 }
 
 /// The requests, on the pipeline's side.

@@ -43,6 +43,15 @@ pub fn resume(
     })
 }
 
+/// What a sink keeps beside its place when it goes on at another one. Files are written on behind what stands in them; where Kafka holds
+/// the progress, what it holds no longer counts.
+pub(super) fn state_elsewhere(sink: &Settings, state: &str) -> String {
+    match &sink.kind {
+        SinkKind::File(_) | SinkKind::Stdout => state.to_owned(),
+        SinkKind::Kafka(_) => String::new(),
+    }
+}
+
 /// What makes the sink's records. `pipeline` and `connector` stand in them; `capabilities` are the source's.
 pub fn encoder(sink: &Settings, pipeline: &str, connector: &str, capabilities: Capabilities, limits: &Limits) -> Encoder {
     Encoder::boxed(format(sink, pipeline, connector, capabilities, limits))

@@ -217,6 +217,9 @@ impl Checkpoint {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM frontier WHERE sink = ?1", [sink])?;
             let deleted = transaction.execute("DELETE FROM sink WHERE name = ?1", [sink])?;
+            if transaction.table_exists(None, "paused")? {
+                transaction.execute("DELETE FROM paused WHERE sink = ?1", [sink])?;
+            }
             transaction.commit()?;
             Ok(deleted == 1)
         };

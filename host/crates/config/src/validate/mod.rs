@@ -20,9 +20,9 @@ use std::{collections::HashSet, net::SocketAddr, path::Path};
 use check::Check;
 
 use super::{
-    Pipeline, Plugin, Sink, SinkKind, Source, Unlogged, WhenSlow,
+    Pipeline, Plugin, Sink, SinkKind, Source, StartAt, Unlogged, WhenSlow,
     problem::Problem,
-    raw::{RawHttp, RawPipeline, RawSource},
+    raw::{RawHttp, RawPipeline, RawSource, RawStart},
 };
 use sluicegate_model::limits::MOST_WORKERS;
 
@@ -36,6 +36,13 @@ pub(super) fn validate(raw: RawPipeline, base: &Path) -> Result<Pipeline, Vec<Pr
     let mut check = Check { base, problems: Vec::new() };
     let pipeline = check.pipeline(raw);
     if check.problems.is_empty() { Ok(pipeline) } else { Err(check.problems) }
+}
+
+/// Where a sink begins; `None` when that is not one place.
+pub(super) fn start(raw: RawStart) -> Option<StartAt> {
+    let mut check = Check { base: Path::new(""), problems: Vec::new() };
+    let start = check.start("start", raw);
+    check.problems.is_empty().then_some(start)
 }
 
 impl Check<'_> {

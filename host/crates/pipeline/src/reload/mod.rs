@@ -7,6 +7,7 @@
 
 mod announce;
 mod edit;
+mod outputs;
 mod tables;
 mod take_over;
 
@@ -25,8 +26,9 @@ use std::{
 use tokio::{sync::mpsc as queue, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{check, in_force::InForce, memory::Memory, sample::Samples, swap::Swap, versions::Versions};
+use super::{check, in_force::InForce, memory::Memory, next_run::NextRun, sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Request, Requests};
+use outputs::Outputs;
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -58,6 +60,8 @@ pub(super) struct Setup {
     /// The pipeline as it was started, with the tables that are captured now.
     pub started: Pipeline,
     pub capture: Capture,
+    /// Takes other outputs.
+    pub next: Option<Arc<NextRun>>,
 }
 
 enum Event {
@@ -90,6 +94,7 @@ impl Reloader {
             watch: None,
             edit: None,
             tables: None,
+            outputs: None,
             unreached: false,
             pending: BTreeMap::new(),
             reported: HashMap::new(),
@@ -151,7 +156,9 @@ struct Reload {
     edit: Option<Edit>,
     /// The tables as the pipeline file wants them, while other ones are captured.
     tables: Option<Tables>,
-    /// Whether these could not be tried yet, because the source was not reached.
+    /// The pipeline as its file wants it, while other outputs run.
+    outputs: Option<Outputs>,
+    /// Whether the tables could not be tried yet, because the source was not reached.
     unreached: bool,
     /// Files with other content than what runs, with the content's hash.
     pending: BTreeMap<PathBuf, String>,
@@ -203,6 +210,7 @@ impl Reload {
                 match request {
                     Request::Swap(request) => self.grant(request),
                     Request::Copy(request) => self.grant_copy(request),
+                    Request::Reset(request) => self.grant_reset(request),
                 }
             }
             if flags.closing.load(Ordering::Acquire) {
@@ -296,7 +304,7 @@ impl Reload {
             Ok(edited) => edited,
             Err(error) => {
                 watch.forget(&file);
-                (self.edit, self.tables) = (None, None);
+                (self.edit, self.tables, self.outputs) = (None, None, None);
                 self.report(&Part::Edit, content, &error);
                 return false;
             }
@@ -309,11 +317,24 @@ impl Reload {
         let takes = self.setup.capture.control.is_some();
         let source = if takes { tables::live(&self.setup.started.source, &edited.source) } else { self.setup.started.source.clone() };
         let left = edit::at_the_next_start(&Pipeline { source: source.clone(), ..self.setup.started.clone() }, &edited);
+        let starts_over = outputs::starts_over(&left) && self.next_run().is_some();
         if left != self.left {
-            if !left.is_empty() {
+            if !left.is_empty() && !starts_over {
                 tracing::warn!(file = %file.display(), keys = left.join(", "), "the pipeline file was edited: this takes effect at the next start");
             }
             self.left = left;
+        }
+        self.outputs = None;
+        if starts_over {
+            // plugins and tables of the same edit come with them, or not at all
+            (self.edit, self.tables) = (None, None);
+            if self.next_run().is_some_and(|next| next.has_refused(&edited.sinks)) {
+                return false;
+            }
+            let started = &self.setup.started;
+            let pipeline = Pipeline { file: started.file.clone(), source, ..edited };
+            self.outputs = Some(Outputs { pipeline, content });
+            return true;
         }
         let same = edit::is_same(self.setup.members.iter().map(|m| &*m.settings), &edited.plugins);
         let same_tables = source == self.setup.started.source;
@@ -368,6 +389,9 @@ impl Reload {
 
     /// Swaps everything that is new, together where that can be, else part by part: one bad file does not hold up the others.
     fn catch_up(&mut self) {
+        if let Some(outputs) = self.outputs.clone() {
+            return self.take_outputs(outputs);
+        }
         let mut contents = BTreeMap::new();
         for file in self.pending.keys().cloned().collect::<Vec<_>>() {
             match plugin::read(&file, &self.setup.around.limits) {

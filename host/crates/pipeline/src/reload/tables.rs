@@ -27,7 +27,7 @@ use sluicegate_source::{Begin, Control, Effective, Inventory, Request, Source as
 use sluicegate_state::Checkpoint;
 
 /// Characters of a name that is none in an error, at most.
-const ECHOED: usize = 64;
+pub(super) const ECHOED: usize = 64;
 
 /// The way to the source.
 pub(in super::super) struct Capture {
@@ -61,7 +61,7 @@ pub(super) fn live(running: &Source, edited: &Source) -> Source {
     }
 }
 
-fn ending() -> Error {
+pub(super) fn ending() -> Error {
     Error::new(ErrorKind::Source, "the pipeline is ending").remedy("the next start takes the edited pipeline file up")
 }
 
@@ -237,7 +237,7 @@ impl Capture {
     }
 
     /// Waits for what has to be done in the runtime, which may end before.
-    fn wait<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    pub(super) fn wait<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
         let (done, answer) = std::sync::mpsc::sync_channel(1);
         self.runtime.spawn(async move { done.try_send(work.await) });
         answer.recv().map_err(|_| ending())

@@ -1,0 +1,151 @@
+//! Outputs that change while the pipeline runs: by an edit of the pipeline file, or by a request to begin one at another place. What is
+//! asked for is tried as a start would, and leaves everything as it was when it is refused. Else the run ends in order, and the next one
+//! begins with it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Part, Reload,
+    tables::{ECHOED, ending},
+};
+use crate::{
+    any_source::AnySource,
+    beginning,
+    check::check,
+    next_run::{NextRun, Reset, Wanted},
+    request::{OutputReset, Reason, Refusal, ResetRequest},
+    schema_store,
+};
+use sluicegate_config::{self as config, Pipeline, Sink};
+use sluicegate_model::{Error, ErrorKind, Result, finding::listed, limits::CHECK_NAMES};
+use sluicegate_source::Source as _;
+use sluicegate_state::Checkpoint;
+
+/// The keys of a pipeline file that an edit of the outputs may change with them. Another checkpoint, say, is a matter for an operator.
+const WITH_OUTPUTS: [&str; 4] = ["labels", "sinks", "workers", "limits"];
+
+/// Other outputs, as the pipeline file wants them.
+#[derive(Clone)]
+pub(super) struct Outputs {
+    /// The edited pipeline.
+    pub pipeline: Pipeline,
+    /// Hash of the pipeline file.
+    pub content: String,
+}
+
+/// Whether an edit of these keys, which only a start takes up, is one of the outputs that the pipeline starts over with by itself.
+pub(super) fn starts_over(keys: &[&str]) -> bool {
+    keys.contains(&"sinks") && keys.iter().all(|key| WITH_OUTPUTS.contains(key))
+}
+
+/// Names of outputs: added, removed, changed.
+fn difference(before: &[Sink], after: &[Sink]) -> [String; 3] {
+    let by_name = |sinks: &[Sink]| sinks.iter().map(|sink| (sink.name.clone(), sink.clone())).collect::<BTreeMap<_, _>>();
+    let (before, after) = (by_name(before), by_name(after));
+    let named = |names: Vec<&String>| listed(names.into_iter().map(String::as_str), CHECK_NAMES);
+    [
+        named(after.keys().filter(|name| !before.contains_key(*name)).collect()),
+        named(before.keys().filter(|name| !after.contains_key(*name)).collect()),
+        named(after.iter().filter(|(name, sink)| before.get(*name).is_some_and(|known| known != *sink)).map(|(name, _)| name).collect()),
+    ]
+}
+
+impl Reload {
+    /// The way to the next run, if the program takes one.
+    pub(super) fn next_run(&self) -> Option<Arc<NextRun>> {
+        self.setup.next.clone()
+    }
+
+    /// Lets the pipeline start over with other outputs, which are tried first.
+    pub(super) fn take_outputs(&mut self, Outputs { pipeline, content }: Outputs) {
+        let Some(next) = self.next_run() else { return };
+        let checked = self.setup.capture.wait(check(pipeline.clone()));
+        let refused = match checked {
+            Ok(Ok(report)) => report.into_error(),
+            Ok(Err(error)) => Some(error),
+            // the run ends
+            Err(_) => return,
+        };
+        if let Some(error) = refused {
+            self.outputs = None;
+            return self.report(&Part::Edit, content, &error);
+        }
+        let [added, removed, changed] = difference(&self.setup.started.sinks, &pipeline.sinks);
+        if next.ask(Wanted { pipeline, reset: None }) {
+            tracing::info!(added, removed, changed, "outputs edited: the pipeline drains, and starts over with them");
+        }
+    }
+
+    /// Lets an output begin at another place, or says why not.
+    pub(super) fn grant_reset(&self, request: ResetRequest) {
+        let ResetRequest { output, start, answer } = request;
+        let granted = self.reset(Reset { output, start });
+        if let Err(refusal) = &granted {
+            tracing::warn!(error = %refusal.error.chain(), "a request to begin an output at another place is refused");
+        }
+        // who asked may have gone
+        let _ = answer.send(granted);
+    }
+
+    fn reset(&self, reset: Reset) -> Result<OutputReset, Refusal> {
+        let refusal = |reason| move |error| Refusal { reason, error };
+        let started = &self.setup.started;
+        let Some(index) = started.sinks.iter().position(|sink| sink.name == reset.output) else {
+            let name: String = reset.output.chars().take(ECHOED).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            let error = Error::new(ErrorKind::Config, format!("there is no output `{name}`")).remedy("GET /outputs lists the names");
+            return Err(Refusal { reason: Reason::Unknown, error });
+        };
+        let Some(next) = self.next_run() else { return Err(refusal(Reason::Away)(ending())) };
+        let plugins = self.setup.members.iter().map(|member| config::Plugin::clone(&member.settings)).collect();
+        let pipeline = Pipeline { plugins, ..started.clone() };
+        let checkpoint = self.setup.capture.checkpoint.upgrade().ok_or_else(ending).map_err(refusal(Reason::Away))?;
+        let trying = tried(pipeline.clone(), checkpoint, index, reset.clone());
+        let tried = self.setup.capture.wait(trying).map_err(refusal(Reason::Away))?;
+        tried.map_err(|error| {
+            let reason = if error.kind() == ErrorKind::Connection { Reason::Away } else { Reason::Unusable };
+            Refusal { reason, error }
+        })?;
+        let output = reset.output.clone();
+        if !next.ask(Wanted { pipeline, reset: Some(reset) }) {
+            return Err(refusal(Reason::Away)(ending()));
+        }
+        tracing::info!(sink = output, "the output is to begin at another place: the pipeline drains, and starts over");
+        Ok(OutputReset { output })
+    }
+}
+
+/// Whether the source can give everything from there on, and what the other outputs lack.
+async fn tried(pipeline: Pipeline, checkpoint: Arc<Checkpoint>, index: usize, reset: Reset) -> Result<()> {
+    let mut begins = beginning::begins(&checkpoint.all()?, &[], &pipeline)?;
+    beginning::reset(&mut begins, index, &reset);
+    let status = crate::status(&pipeline);
+    let mut source = AnySource::new(&pipeline, &status);
+    source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint)));
+    source.check(&begins).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn sinks(text: &str) -> Vec<Sink> {
+        let text = format!("name: p\nsource: {{ type: generator }}\nsinks: [{text}]\n");
+        config::load_str(&text, Path::new("/p"), |_| None).unwrap().sinks
+    }
+
+    #[test]
+    fn what_became_of_outputs_is_told() {
+        let before = sinks("{ type: stdout, name: a }, { type: file, name: b, folder: b }");
+        let after = sinks("{ type: file, name: b, folder: c }, { type: file, name: d, folder: d }");
+        assert_eq!(difference(&before, &after), ["`d`", "`a`", "`b`"].map(|name| name.replace('`', "")));
+        assert_eq!(difference(&before, &before), ["", "", ""]);
+    }
+
+    #[test]
+    fn outputs_are_not_taken_together_with_what_is_for_an_operator() {
+        assert!(starts_over(&["sinks"]) && starts_over(&["sinks", "limits"]));
+        assert!(!starts_over(&["limits"]) && !starts_over(&["sinks", "state"]) && !starts_over(&["source", "sinks"]));
+    }
+}
