@@ -255,3 +255,36 @@ fn hidden_columns_of_mysql_are_not_logged_and_those_that_can_be_asked_for_are_de
         capture.stop();
     }
 }
+
+/// What gh-ost and pt-online-schema-change do, with their statements.
+#[test]
+fn k6_p17_helper_tables_of_online_schema_changes_are_not_delivered() {
+    for server in [mariadb::shared(), mysql::shared()] {
+        let database = server.database("online");
+        server.sql(&format!(
+            "CREATE TABLE {database}.a (id INT PRIMARY KEY, note VARCHAR(9)); CREATE TABLE {database}.b (id INT PRIMARY KEY, note VARCHAR(9))"
+        ));
+        let mut capture = Capture::start(settings(&server, &database), anew(), Limits::default());
+        let insert = |table: &str, id: u32| format!("INSERT INTO {database}.{table} (id, note) VALUES ({id}, 'x')");
+        server.sql(&format!("{}; {}", insert("a", 1), insert("b", 1)));
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE _a_ghc (id BIGINT AUTO_INCREMENT PRIMARY KEY, hint VARCHAR(64), value VARCHAR(100));
+             CREATE TABLE _a_gho LIKE a; ALTER TABLE _a_gho ADD c INT DEFAULT 7;
+             INSERT INTO _a_ghc (hint, value) VALUES ('state', 'GhostTableMigrated');
+             INSERT /* gh-ost */ IGNORE INTO _a_gho (id, note) SELECT id, note FROM a FORCE INDEX (PRIMARY);
+             CREATE TABLE _a_del (id INT PRIMARY KEY) COMMENT='ghost-cut-over-sentry'; DROP TABLE _a_del;
+             RENAME TABLE a TO _a_del, _a_gho TO a; DROP TABLE IF EXISTS _a_ghc; {}; DROP TABLE IF EXISTS _a_del",
+            insert("a", 2)
+        ));
+        server.sql(&format!(
+            "USE {database}; CREATE TABLE _b_new LIKE b; ALTER TABLE _b_new ADD c INT DEFAULT 8;
+             CREATE TRIGGER pt_osc_ins AFTER INSERT ON b FOR EACH ROW REPLACE INTO _b_new (id, note) VALUES (NEW.id, NEW.note); {};
+             INSERT LOW_PRIORITY IGNORE INTO _b_new (id, note) SELECT id, note FROM b LOCK IN SHARE MODE;
+             RENAME TABLE b TO _b_old, _b_new TO b; DROP TRIGGER pt_osc_ins; DROP TABLE IF EXISTS _b_old; {}",
+            insert("b", 2),
+            insert("b", 3)
+        ));
+        let seen: Vec<String> = capture.changes(5).iter().map(shown).collect();
+        assert_eq!(seen, ["Insert a 1 x", "Insert b 1 x", "Insert a 2 x 7", "Insert b 2 x", "Insert b 3 x 8"]);
+    }
+}

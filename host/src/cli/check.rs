@@ -18,7 +18,7 @@ use sluicegate_model::{
 use sluicegate_pipeline::{self as pipeline, Report, TableReport};
 
 /// What is looked at, in the order of the table.
-const ITEMS: [&str; 27] = [
+const ITEMS: [&str; 30] = [
     "plugins",
     "sinks",
     "state",
@@ -26,6 +26,7 @@ const ITEMS: [&str; 27] = [
     "connection",
     "binlog",
     "grants",
+    "select",
     "retention",
     "log_replica_updates",
     "server_id",
@@ -38,8 +39,10 @@ const ITEMS: [&str; 27] = [
     "source",
     "tables",
     "views",
+    "helper tables",
     "plan",
     "rules",
+    "folders",
     "topics",
     "keyless tables",
     "row metadata",

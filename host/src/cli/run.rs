@@ -10,7 +10,8 @@ use crate::service::{admin, http::Server, live::Console};
 use sluicegate_authoring as authoring;
 use sluicegate_config::{self as config, Pipeline, SinkKind, Source};
 use sluicegate_model::{Error, ErrorKind, Result};
-use sluicegate_pipeline::{self as pipeline, Before, Commands, NextRun, Reset};
+use sluicegate_pipeline::{self as pipeline, Commands, NextRun, Reset, SavedProgress};
+use sluicegate_state::Checkpoint;
 use sluicegate_status::{Status, relaxed};
 
 /// What `/readyz` waits for while a pipeline is about to start over.
@@ -48,18 +49,25 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
     loop {
         let status = pipeline::status(&settings);
         let end = stop.child_token();
-        let next = Arc::new(NextRun::new(end.clone(), refused.clone()));
+        let next = Arc::new(NextRun::new(end.clone(), refused.take()));
         let commands = Commands { requests: None, next: Some(next.clone()), reset: reset.take() };
         let ended = once(settings.clone(), &status, waiting.take(), (&end, &stop), &console, look, commands).await;
         if relaxed(&status.started) {
             fallback = None;
         }
+        if let Some(running) = next.running() {
+            settings = running;
+        }
         if let Some(wanted) = next.take().filter(|_| !stop.is_cancelled()) {
             if let Err(error) = ended {
-                tracing::error!(error = %error.chain(), "an output failed while it drained: what it lacks comes again");
+                // a thread that is stuck keeps the checkpoint, and only the end of the process ends it: the next start has the edited file
+                if Checkpoint::is_held_here(&settings.state) {
+                    return Err(error);
+                }
+                tracing::error!(error = %error.chain(), "the pipeline failed while it drained: what was not delivered comes again");
             }
             let before = std::mem::replace(&mut settings, wanted.pipeline);
-            fallback = Some(Fallback::to(before, wanted.reset.clone()).await?);
+            fallback = Some(Fallback::to(before, wanted.reset.clone(), Some(wanted.content)).await?);
             (reset, refused) = (wanted.reset, None);
             continue;
         }
@@ -68,9 +76,9 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
             tracing::error!(
                 error = error.chain(),
                 remedy = error.remedy_text().unwrap_or_default(),
-                "the pipeline does not start with the edited outputs: it goes on with those from before"
+                "the pipeline does not start with the outputs that were asked for: it goes on as before"
             );
-            refused = Some(std::mem::replace(&mut settings, fallback.take().await?).sinks);
+            (settings, refused) = fallback.take().await?;
             continue;
         }
         let (delay, error) = again.after(error, &status)?;
@@ -83,11 +91,22 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
         waiting = Some((delay, error));
         let arguments = arguments.clone();
         let loading = tokio::task::spawn_blocking(move || load(&arguments));
-        let loaded = loading.await.map_err(panicked)??;
+        let loaded = match loading.await.map_err(panicked)? {
+            Ok(loaded) => loaded,
+            // an edit that is refused while the pipeline runs is no reason to end it later
+            Err(error) => {
+                tracing::error!(
+                    error = error.chain(),
+                    remedy = error.remedy_text().unwrap_or_default(),
+                    "the pipeline file cannot be used: the pipeline starts over with what it ran with"
+                );
+                continue;
+            }
+        };
         let running = std::mem::replace(&mut settings, loaded);
         if running.sinks != settings.sinks {
             // an edit of the outputs that was refused, or not yet looked at, is no reason to end
-            fallback = Some(Fallback::to(running, None).await?);
+            fallback = Some(Fallback::to(running, None, None).await?);
         }
     }
 }
@@ -95,20 +114,22 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
 /// What the pipeline goes on with if it does not start with other outputs.
 struct Fallback {
     settings: Pipeline,
-    before: Before,
+    saved: SavedProgress,
     reset: Option<Reset>,
+    /// Hash of the pipeline file that asks for the others.
+    content: Option<String>,
 }
 
 impl Fallback {
-    async fn to(settings: Pipeline, reset: Option<Reset>) -> Result<Self> {
-        let looking = move || Before::of(&settings).map(|before| Self { settings, before, reset });
+    async fn to(settings: Pipeline, reset: Option<Reset>, content: Option<String>) -> Result<Self> {
+        let looking = move || SavedProgress::of(&settings).map(|saved| Self { settings, saved, reset, content });
         tokio::task::spawn_blocking(looking).await.map_err(panicked)?
     }
 
-    /// The settings; what the start has stored of the other outputs is forgotten.
-    async fn take(self) -> Result<Pipeline> {
-        let Self { settings, before, reset } = self;
-        let restoring = move || before.restore(&settings, reset.as_ref()).map(|()| settings);
+    /// The settings, and the hash; what the start has stored of outputs is taken back.
+    async fn take(self) -> Result<(Pipeline, Option<String>)> {
+        let Self { settings, saved, reset, content } = self;
+        let restoring = move || saved.restore(&settings, reset.as_ref()).map(|()| (settings, content));
         tokio::task::spawn_blocking(restoring).await.map_err(panicked)?
     }
 }

@@ -130,6 +130,35 @@ fn a_broker_that_is_killed_gets_every_change_once() {
     is_once(&broker, name);
 }
 
+/// Begun anew, it delivers everything once more, and goes on there after a crash.
+#[test]
+fn an_output_that_is_begun_anew_delivers_everything_once_more() {
+    let (broker, port) = (kafka::shared(), sluicegate_harness::free_port());
+    let name = "once-anew";
+    let text = format!("{}http: {{ listen: '127.0.0.1:{port}', admin: true }}\n", pipeline(&broker, name, "exactly-once"));
+    let host = Sluicegate::new(BINARY, &text);
+    let mut process = host.spawn();
+    wait_for(&mut process, &broker, name, 300);
+    let (code, answer) =
+        sluicegate_harness::host::http_request(port, "POST", "/outputs/kafka/reset", &[], br#"{"start":"earliest"}"#).expect("an answer");
+    assert_eq!(code, 202, "{answer}");
+    let (table, first) = &expected(1)[0];
+    let begins = || found(&broker, name)[table].iter().filter(|record| *record == first).count();
+    process.wait_until("it begins anew", PATIENCE, || begins() == 2);
+    let goal = so_far(&broker, name) + 300;
+    wait_for(&mut process, &broker, name, goal);
+    process.kill9();
+    run_on(&host, &broker, name);
+    let (found, expected) = (found(&broker, name), expected(so_far(&broker, name)));
+    for table in TABLES {
+        let expected: Vec<&String> = expected.iter().filter(|(of, _)| *of == table).map(|(_, record)| record).collect();
+        let anew = 1 + found[table][1..].iter().position(|record| record == expected[0]).expect("it begins anew");
+        for part in [&found[table][..anew], &found[table][anew..]] {
+            assert!(part.iter().eq(expected.iter().copied().take(part.len())), "{table}: changes are missing, or come twice");
+        }
+    }
+}
+
 /// The progress stands in Kafka: neither an old state file nor none makes the sink repeat anything.
 #[test]
 fn a_state_file_that_is_lost_or_old_repeats_nothing() {

@@ -340,38 +340,45 @@ fn types_that_may_have_changed_values_of_rows_are_told_of_and_others_are_not() {
     for server in [mariadb::shared(), mysql::shared()] {
         let database = server.database("retyped");
         server.sql(&format!(
-            "USE {database}; CREATE TABLE t (v VARCHAR(40), n INT, d DECIMAL(10,2), e ENUM('a','b'), s VARCHAR(20), id INT PRIMARY KEY);
-             CREATE TABLE last (id INT PRIMARY KEY)"
+            "USE {database}; CREATE TABLE t (v VARCHAR(40), n INT, d DECIMAL(10,2), e ENUM('a','b'), s VARCHAR(20), f FLOAT, c ENUM('a'), g INT, id INT PRIMARY KEY);
+             CREATE TABLE b (id INT PRIMARY KEY, text VARCHAR(20)); CREATE TABLE last (id INT PRIMARY KEY)"
         ));
         let tables = format!("['{database}.*']");
         let host = Sluicegate::new(BINARY, &pipeline(&server, &tables, &format!("[{}]", file("t"))));
         let mut process = start(&host);
         let mut client = server.client();
         client.sql(&format!(
-            "USE {database}; SET sql_mode = 'STRICT_TRANS_TABLES'; INSERT INTO t VALUES ('a long value', 1000, 1.25, 'b', 's', 1)"
+            "USE {database}; SET sql_mode = 'STRICT_TRANS_TABLES'; INSERT INTO t VALUES ('a long value', 1000, 1.25, 'b', 's', 1.19, 'a', 1, 1)"
         ));
         for statement in [
             // nothing changes, or the server would have refused it
             "ALTER TABLE t MODIFY s VARCHAR(30), CHANGE n n BIGINT, ADD more INT",
             "ALTER TABLE t MODIFY s VARCHAR(10)",
             "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4",
-            // rounded, cut, out of range, without its label
+            "ALTER TABLE t DROP more, ADD other INT, ADD UNIQUE KEY (n)",
+            // rounded, labels that are one under the collation, another column, bytes, cut, out of range, without its label, NULL
             "ALTER TABLE t MODIFY d DECIMAL(10,1)",
+            "ALTER TABLE t MODIFY f FLOAT(7,1)",
+            "ALTER TABLE t MODIFY c ENUM('A')",
+            "ALTER TABLE t DROP COLUMN g, ADD g INT DEFAULT 5",
+            "ALTER TABLE b CONVERT TO CHARACTER SET binary",
             "SET sql_mode = ''",
             "ALTER TABLE t MODIFY v VARCHAR(5)",
             "ALTER TABLE t CHANGE n m TINYINT",
             "ALTER TABLE t MODIFY e ENUM('a')",
+            "ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (id, s)",
             "INSERT INTO last VALUES (1)",
         ] {
             client.sql(statement);
         }
         wait_for(&mut process, &host, "t", "last", 1);
         let ended = stop(process);
-        let of = |line: &&str| line.contains("\"WARN\"") && line.contains("a change of column types may have changed values");
+        let of = |line: &&str| line.contains("\"WARN\"") && line.contains("a change of columns may have changed values");
         let told: Vec<&str> = ended.stderr.lines().filter(of).collect();
-        assert_eq!(told.len(), 4, "{}", ended.stderr);
-        for (line, column) in told.iter().zip(["d", "v", "n", "e"]) {
-            assert!(line.contains(&format!("{database}.t ({column})")), "{column}: {line}");
+        let expected = ["t (d)", "t (f)", "t (c)", "t (g)", "b (text)", "t (v)", "t (n)", "t (e)", "t (s)"];
+        assert_eq!(told.len(), expected.len(), "{}", ended.stderr);
+        for (line, column) in told.iter().zip(expected) {
+            assert!(line.contains(&format!("{database}.{column}")), "{column}: {line}");
         }
 
         let stopping = pipeline(&server, &tables, &format!("[{}]", file("t"))).replace("heartbeat:", "rows_by_ddl: stop, heartbeat:");
@@ -381,7 +388,7 @@ fn types_that_may_have_changed_values_of_rows_are_told_of_and_others_are_not() {
         client.sql("ALTER TABLE t MODIFY v VARCHAR(2)");
         let ended = process.wait(PATIENCE);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-        let what = format!("a change of column types that may have changed values of rows of {database}.t (v)");
+        let what = format!("a change of columns that may have changed values of rows of {database}.t (v)");
         assert!(ended.stderr.contains(&what), "{}", ended.stderr);
     }
 }

@@ -63,6 +63,27 @@ fn tables_that_cannot_be_copied_are_named_with_what_to_do() {
     }
 }
 
+/// The server answers with a few rows only, unless a session says otherwise.
+#[test]
+fn a_limit_on_answers_leaves_out_no_table_no_column_and_no_row() {
+    for server in [mariadb::start(&[]), mysql::start(&[])] {
+        let database = server.database("limited");
+        for table in 0..12 {
+            server.sql(&format!(
+                "CREATE TABLE {database}.t{table} (id INT PRIMARY KEY, a INT, b INT, c INT); INSERT INTO {database}.t{table} VALUES (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3)"
+            ));
+        }
+        server
+            .sql("SET GLOBAL sql_select_limit = 2, GLOBAL sql_quote_show_create = 0, GLOBAL sql_big_selects = 0, GLOBAL max_join_size = 1");
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), "{ mode: only }", &["a"], ""));
+        let ended = host.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let rows: Vec<Value> = files::records(&host.path("out"), "a").into_iter().filter(|record| record["op"] == "r").collect();
+        assert_eq!(rows.len(), 36, "{}", ended.stderr);
+        assert!(rows.iter().all(|record| record["after"]["c"] == record["after"]["id"]), "{rows:?}");
+    }
+}
+
 /// The table is altered, emptied and dropped while it is copied.
 fn altered_and_emptied(server: &Server) {
     let database = server.database("copied_altered");

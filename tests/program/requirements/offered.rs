@@ -59,8 +59,10 @@ pub(super) const OFFERED: &[Requirement] = &[
     ),
     (
         "C12",
-        "tables whose rows a foreign key changes are named, and statements that reach them so are noticed",
+        "tables whose rows a foreign key changes are named, or their changes delivered where they are logged; statements that reach them are noticed",
         &[
+            "mysql_source/precheck::c12_rows_that_a_foreign_key_changes_are_delivered_where_the_server_logs_them",
+            "program/rules/check::foreign_keys_whose_changes_the_server_logs_are_no_warning",
             "program/rules/check::the_effective_configuration_is_shown_table_by_table",
             "program/binlog/statements::a_change_that_is_logged_as_a_statement_is_noticed_however_it_is_written",
         ],
@@ -139,6 +141,7 @@ pub(super) const OFFERED: &[Requirement] = &[
         &[
             "mysql_source/precheck::a_wrong_password_is_refused_without_showing_it",
             "mysql_source/precheck::every_fault_of_the_server_is_listed_with_its_remedy",
+            "mysql_source/precheck::c21_an_account_without_select_is_told_before_anything_runs",
             "mysql_source/start::a_refused_login_and_a_missing_grant_end_a_run_with_3_at_once",
             "program/connect/accounts::a_password_that_is_renewed_in_its_file_is_used_for_the_next_connection",
             "program/cli::secrets_stay_hidden_at_every_log_level",

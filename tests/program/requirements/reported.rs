@@ -174,6 +174,7 @@ pub(super) const REPORTED: &[Requirement] = &[
         &[
             "program/binlog/evolution::rows_between_changes_that_nobody_saw_are_read_with_the_schema_of_their_time",
             "program/binlog/statements::a_schema_change_is_followed_however_it_is_written",
+            "mysql_source/internal::k6_p17_helper_tables_of_online_schema_changes_are_not_delivered",
         ],
     ),
     (
@@ -331,7 +332,7 @@ pub(super) const KINDS: &[Requirement] = &[
     ),
     (
         "K6",
-        "sequences, views, hidden columns and history are no rows",
+        "sequences, views, hidden columns, history and helper tables of online schema changes are no rows",
         &[
             "mysql_source/internal::sequences_are_no_rows_and_stop_nothing",
             "mysql_source/internal::a_sequence_whose_name_a_table_of_other_columns_has_today_is_no_table",
@@ -342,6 +343,7 @@ pub(super) const KINDS: &[Requirement] = &[
             "program/binlog/vanished::a_table_that_is_shaped_like_a_sequence_is_read_and_a_sequence_is_not_when_both_are_gone",
             "program/binlog/vanished::history_of_versioned_rows_is_not_delivered_when_the_table_is_gone",
             "program/binlog/documented::check_says_which_sequences_it_leaves_out",
+            "mysql_source/internal::k6_p17_helper_tables_of_online_schema_changes_are_not_delivered",
         ],
     ),
     (

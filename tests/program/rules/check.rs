@@ -163,6 +163,56 @@ fn the_effective_configuration_is_shown_table_by_table() {
 }
 
 #[test]
+fn tables_that_would_share_a_folder_are_foreseen() {
+    let server = mariadb::shared();
+    let database = server.database("folders");
+    server.sql(&format!(
+        "CREATE DATABASE {database}_b; CREATE TABLE {database}.t (id INT PRIMARY KEY); CREATE TABLE {database}_b.t (id INT PRIMARY KEY)"
+    ));
+    let both = format!("tables: ['{database}.t', '{database}_b.t']");
+    let text = pipeline(&server, &database, "[]", "").replace(&format!("tables: ['{database}.*']"), &both);
+    let (code, said) = check(&host(&text.replace("folder: out", "folder: out, path: '{table}'")), &database, &["folders"], &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("tables DB.t and DB_b.t would share the folder `t`, because `{table}` leaves out `{database}`"), "{said}");
+    let (code, said) = check(&host(&text.replace("folder: out", "folder: out, path: '{database}/{table}'")), &database, &["folders"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn rules_for_tables_that_the_plugins_own_tables_leave_out_are_told() {
+    let server = mariadb::shared();
+    let database = server.database("narrow");
+    server.sql(&format!(
+        "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, email VARCHAR(40)); CREATE TABLE orders (id INT PRIMARY KEY)"
+    ));
+    let plugins = "[{ use: rewrite-columns, tables: [DB.orders], config: { tables: [{ table: DB.customers, columns: [{ column: email, mask: {} }] }] } }]";
+    let (code, said) = check(&host(&pipeline(&server, &database, plugins, "")), &database, &["rules"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+    insta::assert_snapshot!(said, @r"
+    warn  rules: plugin `rewrite-columns`: `DB.customers` matches no table that its own `tables` let through, so the plugin does nothing for it
+          remedy: correct the pattern in the plugin's `tables` or `config`: what it was to mask, drop or filter is delivered as it is; or leave it so if the table is made later
+    ready, 1 warning
+    ");
+}
+
+#[test]
+fn foreign_keys_whose_changes_the_server_logs_are_no_warning() {
+    let server = mysql::shared();
+    let database = server.database("logged");
+    server.sql(&format!(
+        "USE {database}; CREATE TABLE orders (id INT PRIMARY KEY);
+         CREATE TABLE children (id INT PRIMARY KEY, parent INT, CONSTRAINT parents FOREIGN KEY (parent) REFERENCES orders (id) ON DELETE CASCADE)"
+    ));
+    let (code, said) = check(&host(&pipeline(&server, &database, "[]", "")), &database, &["cascades", "select"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+    insta::assert_snapshot!(said, @r"
+    ok  select: the account may read tables
+    ok  cascades: what foreign keys change is logged, and delivered, of DB.children (parents)
+    ready
+    ");
+}
+
+#[test]
 fn what_fails_for_several_tables_is_one_error_that_names_each() {
     let server = mysql::shared();
     let database = server.database("several");

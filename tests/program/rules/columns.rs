@@ -193,7 +193,9 @@ fn a_rule_for_many_tables_notices_columns_that_come_later_exchange_their_names_o
         for (statements, said, before) in steps {
             let database = server.database("later");
             server.sql(&format!("CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40), note VARCHAR(40))"));
-            let host = host(&pipeline(&server, &database, &mask("DB.*", EMAIL), ""));
+            // the copy is captured only where it is named
+            let both = format!("{database}.*', '{database}._customers_gho'], heartbeat");
+            let host = host(&pipeline(&server, &database, &mask("DB.*", EMAIL), "").replace(&format!("{database}.*'], heartbeat"), &both));
             begin(&host);
             server.sql(&format!("USE {database}; {statements}"));
             for _ in 0..2 {
@@ -278,4 +280,38 @@ fn a_masked_column_that_a_tool_renames_in_its_copy_of_the_table_is_not_passed_on
         assert_eq!(delivered(&host).len(), 1);
     }
     nothing_in_clear(&host);
+}
+
+/// What is made with the columns of a masked table, and a table that was away for a while.
+#[test]
+fn a_masked_column_is_followed_into_tables_that_are_made_like_its_own_and_through_other_databases() {
+    let elsewhere = |database: &str| format!("{database}_elsewhere");
+    for server in [mariadb::shared(), mysql::shared()] {
+        for made in [
+            "CREATE TABLE lhmn_customers LIKE customers; ALTER TABLE lhmn_customers CHANGE email contact VARCHAR(40), ADD email INT;
+             INSERT INTO lhmn_customers (id, contact) VALUES (2, 'bob@example.org')",
+            "RENAME TABLE customers TO ELSE.x; ALTER TABLE ELSE.x CHANGE email contact VARCHAR(40); RENAME TABLE ELSE.x TO clients;
+             INSERT INTO clients (id, contact) VALUES (2, 'bob@example.org')",
+        ] {
+            let database = server.database("made_like");
+            server.sql(&format!(
+                "CREATE TABLE {database}.customers (id INT PRIMARY KEY, email VARCHAR(40)); CREATE DATABASE {}",
+                elsewhere(&database)
+            ));
+            let host = host(&pipeline(&server, &database, &mask("DB.*", EMAIL), ""));
+            begin(&host);
+            server.sql(&format!(
+                "USE {database}; INSERT INTO customers VALUES (1, 'ada@example.org'); {}",
+                made.replace("ELSE", &elsewhere(&database))
+            ));
+            for _ in 0..2 {
+                let error = stops(&host, &database);
+                assert!(
+                    error.contains("`contact`, which the plugin would pass on as it is, is the one that was called `email`"),
+                    "{error}"
+                );
+            }
+            nothing_in_clear(&host);
+        }
+    }
 }

@@ -10,6 +10,7 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod foresee;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod journal;
@@ -31,6 +32,7 @@ use std::{
     time::Instant,
 };
 
+pub use foresee::foresee;
 pub use parquet::ParquetResume;
 
 use naming::Naming;
@@ -43,7 +45,7 @@ use sluicegate_config::{Field, FileRecords, FileSink as Settings};
 use sluicegate_format::{CsvLines, Encoder, FileFormat, Lines, Records as _};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, SchemaChange, Table},
+    change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, SchemaChange, Table, TableName},
     limits::Limits,
 };
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, route::Variant};
@@ -378,9 +380,20 @@ impl FileSink {
 
 /// The error of a record whose destination cannot be a folder. It may come from a value, so it is not shown.
 fn bad_destination(batch: &Batch, change: &Change) -> Error {
+    let rows = batch.tables.get(change.table as usize);
+    // no plugin chose anything: the table's own name cannot be one
+    if let Some(rows) = rows.filter(|rows| rows.table.destination.is_none() && rows.table.destination_column().is_none()) {
+        return bad_table_folder(&rows.table.name);
+    }
     let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
     Error::new(ErrorKind::Record, format!("the destination that a plugin chose for a record of table {table} cannot be a folder"))
         .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them; none may be empty, begin with `.`, end in `.ndjson`, or hold `\\` or control characters; or set `on_error`")
+}
+
+/// The error of a table whose name gives no folder.
+fn bad_table_folder(table: &TableName) -> Error {
+    Error::new(ErrorKind::Record, format!("the name of table {table} is too long for a folder, which may have 255 bytes"))
+        .remedy("give the table a shorter name with the `map-names` plugin, or write a `path`; or set `on_error`")
 }
 
 /// Checks that the folder can be written or, if it is not there, made. Leaves nothing behind.

@@ -282,6 +282,10 @@ pub const GEOMETRY_DEPTH: usize = 64;
 
 /// Requests to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
+/// How long a run waits for the checkpoint's lock where a look of the run before still holds it.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// When outputs of an edited pipeline file are tried again that cannot be reached.
+pub const OUTPUTS_AGAIN: Duration = Duration::from_secs(15);
 /// Bytes of a request to begin an output at another place.
 pub const RESET_BYTES: usize = 16 << 10;
 

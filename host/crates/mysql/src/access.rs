@@ -17,6 +17,9 @@ const MAX_PACKET: usize = 1 << 30;
 /// Were that to change, connections would be refused, not let through.
 const ANY_NAME: &str = "NotValidForName";
 
+/// What every connection begins with, whatever the server's own settings: a limit on rows would leave out tables and columns in silence.
+const WHOLE_ANSWERS: &str = "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_quote_show_create = 1";
+
 /// How servers are reached.
 #[derive(Debug)]
 pub struct Access {
@@ -81,6 +84,7 @@ impl Access {
             .prefer_socket(false)
             .tcp_nodelay(true)
             .max_allowed_packet(Some(MAX_PACKET))
+            .init(vec![WHOLE_ANSWERS])
             .ssl_opts(tls);
         Ok(match self.addresses.get(number) {
             Some(Address::Tcp { host, port }) => opts.ip_or_hostname(host.clone()).tcp_port(*port),

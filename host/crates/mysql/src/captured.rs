@@ -46,12 +46,38 @@ impl Captured {
         }
     }
 
-    /// Whether the table is captured. The server's own databases are so only when a pattern names them.
+    /// Whether the table is captured. The server's own databases are so only when a pattern names them, helper tables of online schema
+    /// changes only when they are named themselves.
     pub fn captures(&self, name: &TableName) -> bool {
         let lower = self.ignores_case.then(|| TableName::new(name.database.to_lowercase(), name.table.to_lowercase()));
         let name = lower.as_ref().unwrap_or(name);
+        self.selects(name) && !self.is_helper(name)
+    }
+
+    /// Whether a table is left out that the patterns take: a helper of a tool that changes another table online. One that is named without
+    /// wildcards is captured.
+    pub fn leaves_out(&self, name: &TableName) -> bool {
+        let lower = self.ignores_case.then(|| TableName::new(name.database.to_lowercase(), name.table.to_lowercase()));
+        let name = lower.as_ref().unwrap_or(name);
+        self.selects(name) && self.is_helper(name)
+    }
+
+    /// Whether the schemas of the table are kept: a helper may take the place of a captured table.
+    pub fn follows(&self, name: &TableName) -> bool {
+        self.captures(name) || self.leaves_out(name)
+    }
+
+    fn selects(&self, name: &TableName) -> bool {
         let named = || self.patterns.include().iter().any(|p| p.names_database(&name.database));
         self.patterns.selects(name) && (!is_own(&name.database) || named())
+    }
+
+    fn is_helper(&self, name: &TableName) -> bool {
+        // most names are none of a helper
+        let include = self.patterns.include();
+        // also of a table that is excluded: its copy has the same rows
+        let is_meant = |changed: &TableName| include.is_empty() || include.iter().any(|pattern| pattern.matches(changed));
+        name.helps().is_some_and(|changed| !self.patterns.names(name) && is_meant(&changed))
     }
 
     /// Whether some table of the database may be captured: for statements whose tables are not easily told.
@@ -68,4 +94,31 @@ impl Captured {
 /// Whether the database is one of the server's own.
 fn is_own(database: &str) -> bool {
     matches!(database, "mysql" | "sys" | "performance_schema" | "information_schema")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn helper_tables_of_online_schema_changes_are_captured_only_by_their_name() {
+        let captured = |patterns: &[&str]| Captured::new(TablePatterns::new(patterns).unwrap());
+        let all = captured(&["shop.*", "shop._b_new"]);
+        let name = |table: &str| TableName::new("shop", table);
+        for helper in ["_a_gho", "_a_ghc", "_a_del", "_a_20261127101500_del", "_a_new", "__a_new", "_a_old"] {
+            assert!(!all.captures(&name(helper)) && all.leaves_out(&name(helper)), "{helper}");
+        }
+        for table in ["_b_new", "a", "a_new", "_a", "_new", "__old", "_a_newer", "a_gho"] {
+            assert!(all.captures(&name(table)) && !all.leaves_out(&name(table)), "{table}");
+        }
+        // of a table that is not captured
+        assert!(captured(&["shop._*"]).captures(&name("_a_new")));
+        // of one that is excluded
+        let without = captured(&["shop.*", "!shop.a"]);
+        assert!(!without.captures(&name("_a_new")) && without.leaves_out(&name("_a_new")) && without.follows(&name("_a_new")));
+        // and where names have no case
+        let mut shouted = all;
+        shouted.ignore_case();
+        assert!(shouted.captures(&name("_B_NEW")) && shouted.leaves_out(&name("_A_GHO")));
+    }
 }

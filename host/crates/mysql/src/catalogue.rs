@@ -2,7 +2,7 @@
 //! hold names and types in full, the server's catalogue fills in, and has to agree with it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -52,6 +52,10 @@ pub struct Catalogue {
     ids: HashMap<u64, (Box<[u8]>, Known)>,
     /// The newest version of each table, to keep its identity where nothing has changed.
     newest: HashMap<TableName, Arc<Table>>,
+    /// The columns of tables whose names or columns have changed since their last row.
+    columns_before: HashMap<TableName, Vec<ColumnInfo>>,
+    /// Helper tables that it was told of.
+    left_out: HashSet<TableName>,
     /// Where the log does not hold names and types in full.
     pub(super) schemas: Schemas,
     /// Versions remembered, at most.
@@ -65,7 +69,16 @@ impl Catalogue {
     pub(super) fn new(around: Surroundings) -> Self {
         let (captured, limit, row_bytes) = (around.captured.clone(), around.tables, around.row_bytes);
         let schemas = Schemas::new(around);
-        Self { captured, versions: HashMap::new(), ids: HashMap::new(), newest: HashMap::new(), schemas, limit, row_bytes }
+        Self {
+            captured,
+            versions: HashMap::new(),
+            ids: HashMap::new(),
+            newest: HashMap::new(),
+            left_out: HashSet::new(),
+            schemas,
+            limit,
+            row_bytes,
+        }
     }
 
     /// Adapts the patterns to the server: one that does not tell names apart by case may have them in another one.
@@ -161,8 +174,19 @@ impl Catalogue {
             let Known::Captured(plan) = &version.known else { return false };
             [&renamed.from, &renamed.to].contains(&&plan.table.name)
         };
+        let known = self.newest.get(&renamed.from).map(|newest| newest.columns.clone()).or_else(|| self.columns_before.remove(&renamed.from));
         self.forget(&renamed.from);
         self.forget(&renamed.to);
+        if let Some(mut columns) = known.filter(|_| !renamed.anew) {
+            let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+            columns.retain(|column| !renamed.dropped.iter().any(|dropped| same(dropped, &column.name)));
+            for column in &mut columns {
+                if let Some((_, new)) = renamed.columns.iter().find(|(old, _)| same(old, &column.name)) {
+                    column.name.clone_from(new);
+                }
+            }
+            self.columns_before.insert(renamed.to.clone(), columns);
+        }
         self.versions.retain(|_, version| !concerns(version));
         self.ids.clear();
     }
@@ -170,6 +194,7 @@ impl Catalogue {
     /// The table is gone, or has another name.
     pub fn forget(&mut self, name: &TableName) {
         self.newest.remove(name);
+        self.columns_before.remove(name);
     }
 
     /// Takes a table map event in, which stands at `start` of the place's file.
@@ -196,6 +221,13 @@ impl Catalogue {
     async fn meet(&mut self, head: &Head<'_>, server: &Server, place: &Place, start: u64) -> Result<(Known, bool), Halt> {
         let name = TableName::new(head.database, head.table);
         if !self.captures(&name) {
+            if self.captured.leaves_out(&name) && self.left_out.len() < self.limit && self.left_out.insert(name.clone()) {
+                tracing::warn!(
+                    table = %name,
+                    "by its name, the table belongs to a tool that changes another one online: its rows are left out; name it in the source's `tables` \
+                     without wildcards if it does not"
+                );
+            }
             return Ok((Known::PassedOver, false));
         }
         let map = table_map::parse(head.body, server.flavour)
@@ -291,6 +323,7 @@ impl Catalogue {
     pub async fn before(&mut self, name: &TableName) -> Result<Option<Vec<ColumnInfo>>, Halt> {
         match self.newest.get(name) {
             Some(newest) => Ok(Some(newest.columns.clone())),
+            None if let Some(columns) = self.columns_before.get(name) => Ok(Some(columns.clone())),
             None => Ok(self.schemas.kept(name).await?.map(|schema| schema.columns())),
         }
     }

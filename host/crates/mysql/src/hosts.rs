@@ -8,6 +8,7 @@ use super::{
     logging,
     position::{BinlogPosition, Flavour},
     precheck::{self, Faults},
+    privileges::Privileges,
     proof, stream,
 };
 use sluicegate_config::MySqlSource;
@@ -78,7 +79,7 @@ async fn look_at(other: &Connector, configured: &MySqlSource, flavour: Flavour, 
         faults.add("gtid_mode is not ON", "Switch gtid_mode to ON on all servers.");
     }
     precheck::settings(other, &mut conn, &server, configured.row_image, faults).await?;
-    precheck::grants(other, &mut conn, faults).await?;
+    Privileges::of(other, &mut conn).await?.of_the_log(faults);
     logging::passed_on(other, &mut conn, faults).await
 }
 

@@ -7,7 +7,12 @@ use std::{
 
 use mysql_async::{Conn, prelude::Queryable};
 
-use super::{catalogue::Catalogue, connection::Connector, precheck::Faults, schema::CatalogueColumn};
+use super::{
+    catalogue::Catalogue,
+    connection::Connector,
+    precheck::{Faults, variable},
+    schema::CatalogueColumn,
+};
 use sluicegate_model::{
     Result,
     change::{ColumnInfo, Place, Table, TableName},
@@ -43,6 +48,7 @@ pub(super) async fn read(connector: &Connector, mut catalogue: Catalogue, most: 
                 captured.entry(name.database.clone()).or_default().push(name.table.clone());
             }
             (false, true) => inventory.no_tables.push(name.clone()),
+            (true, false) if catalogue.captured().leaves_out(&name) => inventory.helpers.push(name.clone()),
             _ => {}
         }
         if is_table {
@@ -134,8 +140,15 @@ pub(super) async fn cascades(connector: &Connector, conn: &mut Conn, catalogue: 
         .map(|(name, constraint)| format!("{name} ({constraint})"))
         .collect();
     found.dedup();
+    // MySQL 9.6 and later do what a foreign key asks for above the storage engine, and log it, unless they are told not to
+    let logged = variable(connector, conn, "innodb_native_foreign_keys").await?.is_some_and(|native| native == "OFF");
     if found.is_empty() {
         faults.pass("no captured table has a foreign key that changes its rows");
+    } else if logged {
+        faults.pass(format!(
+            "what foreign keys change is logged, and delivered, of {}",
+            listed(found.iter().map(String::as_str), CHECK_NAMES)
+        ));
     } else {
         faults.warn(
             format!(

@@ -53,6 +53,7 @@ mod position;
 mod precheck;
 mod prepared;
 mod presence;
+mod privileges;
 mod proof;
 mod query;
 mod savepoint;

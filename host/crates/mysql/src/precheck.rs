@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mysql_async::{Conn, Row, prelude::Queryable};
+use mysql_async::{Conn, prelude::Queryable};
 use sluicegate_table_pattern::{TablePattern, name_parts};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     gtid::GtidSet,
     inventory, logging,
     position::{BinlogPosition, Flavour},
+    privileges::Privileges,
     proof, sessions, start, stream,
 };
 use sluicegate_config::{MySqlSource, RowImage, SnapshotMode, StartAt};
@@ -136,8 +137,12 @@ pub(super) async fn check(
         RowImage::Partial => "on, in rows",
     });
     faults.item("grants");
-    let may_look = grants(connector, &mut conn, faults).await?;
+    let privileges = Privileges::of(connector, &mut conn).await?;
+    let may_look = privileges.of_the_log(faults);
     faults.pass("the account may read the log and ask where it ends");
+    faults.item("select");
+    let named = variable(connector, &mut conn, "binlog_row_metadata").await?.is_some_and(|metadata| metadata == "FULL");
+    privileges.of_the_tables(configured, (named, sinks.iter().any(|begin| !matches!(begin, Begin::At(_)))), faults);
     logging::look(connector, &mut conn, configured, faults).await?;
     faults.item("position");
     let mut positions: Vec<BinlogPosition> = Vec::new();
@@ -275,35 +280,6 @@ pub(super) async fn settings(
     Ok(on)
 }
 
-/// Checks whether the account may read the log; returns whether it may ask where the log begins and ends.
-pub(super) async fn grants(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<bool> {
-    let rows: Vec<Row> = connector.within("query", conn.query("SHOW GRANTS")).await?;
-    let lines = rows.into_iter().filter_map(|mut r| r.take_opt::<String, _>(0).and_then(std::result::Result::ok));
-    // only privileges on *.* count; the part before ON lists them
-    let global: Vec<String> = lines
-        .filter_map(|line| {
-            line.split_once(" ON *.* TO ").map(|(privileges, _)| privileges.trim_start_matches("GRANT ").to_ascii_uppercase())
-        })
-        .collect();
-    let has = |wanted: &[&str]| global.iter().flat_map(|l| l.split(", ")).any(|p| p == "ALL PRIVILEGES" || wanted.contains(&p.trim()));
-    let account: String = connector.one(conn, "SELECT CURRENT_USER()").await?;
-    let account = account.split_once('@').map_or_else(|| format!("'{account}'"), |(user, host)| format!("'{user}'@'{host}'"));
-    if !has(&["REPLICATION SLAVE", "REPLICATION REPLICA"]) {
-        faults.add(
-            format!("the account {account} lacks the privilege REPLICATION SLAVE"),
-            format!("GRANT REPLICATION SLAVE ON *.* TO {account}"),
-        );
-    }
-    let may_look = has(&["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"]);
-    if !may_look {
-        faults.add(
-            format!("the account {account} lacks the privilege REPLICATION CLIENT"),
-            format!("GRANT REPLICATION CLIENT ON *.* TO {account}"),
-        );
-    }
-    Ok(may_look)
-}
-
 /// Whether the log still has what comes after a position.
 async fn can_give(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition, faults: &mut Faults) -> Result<()> {
     stream::check_same_server(position, server, connector.address())?;
@@ -426,7 +402,8 @@ async fn columns(connector: &Connector, conn: &mut Conn, tables: &HashSet<TableN
 /// Captured tables without a key are worth a warning: Kafka cannot keep the order of their rows by key. In place of a primary key counts
 /// the first unique one that holds no NULL: the server logs it as the key, and calls its columns so.
 async fn keys(connector: &Connector, conn: &mut Conn, tables: &HashSet<TableName>, faults: &mut Faults) -> Result<()> {
-    let query = "SELECT DISTINCT table_schema, table_name FROM information_schema.columns WHERE column_key = 'PRI' \
+    // DISTINCT would take names for one that differ only in case or accents
+    let query = "SELECT table_schema, table_name FROM information_schema.columns WHERE column_key = 'PRI' \
         AND table_schema NOT IN ('information_schema', 'performance_schema', 'sys')";
     let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
     let keyed: HashSet<TableName> = rows.into_iter().map(|(d, t)| TableName::new(d, t)).collect();

@@ -176,7 +176,10 @@ impl Stream {
         let same_schemas = statement::keeps_schemas(&effects);
         let told = self.reader.watch.schema_changes && !had && !schema_change::only_empties(&effects);
         let mut emptied = Vec::new();
-        for effect in if had { Vec::new() } else { effects } {
+        let effects = if had { Vec::new() } else { effects };
+        let given: Vec<TableName> =
+            effects.iter().filter_map(|effect| if let Effect::Renamed { to, .. } = effect { Some(to.clone()) } else { None }).collect();
+        for effect in effects {
             if self.reader.watch.is_of_temporary(logged.thread, &effect, self.server.flavour) {
                 continue;
             }
@@ -199,7 +202,7 @@ impl Stream {
                 }
                 Effect::Partly { table, by } if self.reader.catalogue.captures(&table) => self.on_partly(&table, by).await?,
                 Effect::Retyped(table) if self.reader.catalogue.captures(&table) => self.on_retyped(logged, &table).await?,
-                Effect::Renamed { from, to, .. } => self.on_rename(&from, &to).await?,
+                Effect::Renamed { from, to, .. } => self.on_rename(&from, &to, given.contains(&from)).await?,
                 Effect::Filled(change) => self.on_change(start, logged, &change).await?,
                 Effect::Emptied { .. } | Effect::DatabaseDropped(_) | Effect::Partly { .. } | Effect::Retyped(_) | Effect::ColumnsKept => {}
             }
@@ -244,11 +247,20 @@ impl Stream {
         }
     }
 
-    /// Rows of a captured table go on under another name, or rows come with a name that is captured.
-    async fn on_rename(&mut self, from: &TableName, to: &TableName) -> Result<(), Halt> {
+    /// Rows of a captured table go on under another name, or rows come with a name that is captured. `given`: the statement gives the name
+    /// before to another table.
+    async fn on_rename(&mut self, from: &TableName, to: &TableName, given: bool) -> Result<(), Halt> {
         self.reader.catalogue.forget(from);
         self.reader.catalogue.forget(to);
-        let (leaves, comes) = (self.reader.catalogue.captures(from), self.reader.catalogue.captures(to));
+        let captured = self.reader.catalogue.captured();
+        // a tool that changes a table online exchanges it for its copy, with the same rows
+        if captured.leaves_out(to) && to.helps().as_ref() == Some(from) && given
+            || captured.leaves_out(from) && from.helps().as_ref() == Some(to)
+        {
+            tracing::info!(from = %from, to = %to, "a tool that changes a table online exchanges it for its copy");
+            return Ok(());
+        }
+        let (leaves, comes) = (captured.captures(from), captured.captures(to));
         if leaves || comes {
             let message = match (leaves, comes) {
                 (true, true) => "a captured table was renamed: its rows stay with consumers under the old name",

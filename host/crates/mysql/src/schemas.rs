@@ -65,7 +65,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// Whether schemas of the table are kept.
     fn keeps(&self, table: &TableName) -> bool {
-        self.captured.captures(table) || self.elsewhere.iter().any(|captured| captured.captures(table))
+        self.captured.follows(table) || self.elsewhere.iter().any(|captured| captured.follows(table))
     }
 }
 

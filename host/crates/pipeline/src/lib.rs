@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::any_source::AnySource;
 pub use check::{Report, TableReport, check};
-pub use next_run::{Before, Commands, NextRun, Reset, Wanted};
+pub use next_run::{Commands, NextRun, Reset, SavedProgress, Wanted};
 pub use treatments::{closed, release};
 
 use apart::Apart;
@@ -71,7 +71,7 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
     change::{Frontier, Item, TableName},
-    limits::{HELD_INTERVAL, JOIN_INTERVAL},
+    limits::{HELD_INTERVAL, JOIN_INTERVAL, LOCK_PATIENCE},
 };
 use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::{Checkpoint, Progress};
@@ -175,7 +175,8 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     // what writes is always waited for; what only computes or waits is abandoned at a stop
     let opening = {
         let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
-        move || Checkpoint::open(&state, &name)
+        // a look of the run before may still hold it
+        move || Checkpoint::open_within(&state, &name, LOCK_PATIENCE)
     };
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
@@ -192,19 +193,9 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
         ready = blocking("prepare", preparing) => ready?,
     };
-    let mut versions = Versions::beside(&pipeline.state);
     if let Some(chain) = chains.first() {
         prepare::note(chain, &members, &status);
         prepare::announce(chain, &members);
-        let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
-        let known = around.known.clone();
-        let settling = move || {
-            // before anything is delivered: from now on no start does without what is `fail_closed`
-            treatments::store(&checkpoint, known.treatments())?;
-            checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
-            prepare::settle(&versions, &members, contents, &status).map(|()| versions)
-        };
-        versions = blocking("versions", settling).await?;
     }
 
     pauses(&checkpoint, &status)?;
@@ -283,6 +274,18 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         *together = matches!(made, Made::Begun(_));
         sinks.push((settings, context, made, reason));
     }
+    let mut versions = Versions::beside(&pipeline.state);
+    if let Some(chain) = chains.first() {
+        let (members, status, checkpoint, rules) = (members.clone(), status.clone(), checkpoint.clone(), chain.rules());
+        let known = around.known.clone();
+        // before anything is delivered: from now on no start does without what is `fail_closed`; behind whatever a start fails of
+        let settling = move || {
+            treatments::store(&checkpoint, known.treatments())?;
+            checkpoint.keep_treatments(&rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+            prepare::settle(&versions, &members, contents, &status).map(|()| versions)
+        };
+        versions = blocking("versions", settling).await?;
+    }
     let queue = pipeline.limits.queue_batches;
     let (to_chain, from_source) = mpsc::channel::<Item>(queue);
     let (swap_in, swap_out) = mpsc::channel(1);
@@ -316,7 +319,8 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
                 spawn(&name, &failed, &gate, move || delivery.run(&reader, None, |_| Ok(Turn::On)).map(|_| ()))
             }
             (made, Some(apart)) => {
-                let output = Output { apart: apart.clone(), context, settings, made, together, reason, before: None };
+                let kept = paused.get(context.index) == Some(&true);
+                let output = Output { apart: apart.clone(), context, settings, made, together, reason, before: None, kept };
                 spawn(&name, &failed, &gate, move || output.run())
             }
             _ => Err(Error::new(ErrorKind::Internal, format!("{name} was not begun"))),

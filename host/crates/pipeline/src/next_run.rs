@@ -5,12 +5,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use sluicegate_config::{Pipeline, Sink, StartAt};
-use sluicegate_model::Result;
+use sluicegate_config::{Pipeline, StartAt};
+use sluicegate_model::{Result, limits::LOCK_PATIENCE};
 use sluicegate_state::{Checkpoint, Progress};
 use tokio_util::sync::CancellationToken;
 
-use super::request::Requests;
+use super::{request::Requests, sinks};
 
 /// What a program does with a run, beside stopping it.
 #[derive(Debug, Default)]
@@ -39,13 +39,15 @@ pub struct Wanted {
     pub pipeline: Pipeline,
     /// An output that begins elsewhere.
     pub reset: Option<Reset>,
+    /// Hash of the pipeline file that asks for it.
+    pub content: String,
 }
 
-/// What the checkpoint had of the outputs before a run that is tried with other ones.
+/// What the checkpoint has of each output before a run begins with other ones.
 #[derive(Debug)]
-pub struct Before(Vec<(String, Progress)>);
+pub struct SavedProgress(Vec<(String, Progress)>);
 
-impl Before {
+impl SavedProgress {
     /// Looks, while no run has the checkpoint. Not to be called in a runtime.
     ///
     /// # Errors
@@ -54,17 +56,22 @@ impl Before {
         Ok(Self(Checkpoint::look(&pipeline.state, &pipeline.name)?))
     }
 
-    /// Forgets where a run that did not begin has let outputs begin. Not to be called in a runtime.
+    /// Takes back what a run that did not begin has stored of outputs. Not to be called in a runtime.
     ///
     /// # Errors
     /// `State`: the checkpoint cannot be read or written.
     pub fn restore(&self, pipeline: &Pipeline, reset: Option<&Reset>) -> Result<()> {
-        let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
+        let checkpoint = Checkpoint::open_within(&pipeline.state, &pipeline.name, LOCK_PATIENCE)?;
         let known = |name: &str| self.0.iter().find(|(known, _)| known == name);
         for (name, _) in checkpoint.all()? {
             match known(&name) {
                 None => drop(checkpoint.drop_sink(&name)?),
-                Some((_, progress)) if reset.is_some_and(|reset| reset.output == name) => checkpoint.set(&name, progress)?,
+                Some((_, progress)) if reset.is_some_and(|reset| reset.output == name) => {
+                    // where Kafka holds the progress, what it held has been removed with the attempt
+                    let sink = pipeline.sinks.iter().find(|sink| sink.name == name);
+                    let state = sink.map_or_else(String::new, |sink| sinks::state_elsewhere(sink, &progress.state));
+                    checkpoint.set(&name, &Progress { frontier: progress.frontier.clone(), state })?;
+                }
                 Some(_) => {}
             }
         }
@@ -76,19 +83,30 @@ impl Before {
 #[derive(Debug)]
 pub struct NextRun {
     end: CancellationToken,
-    refused: Option<Vec<Sink>>,
+    refused: Mutex<Option<String>>,
     wanted: Mutex<Option<Wanted>>,
+    running: Mutex<Option<Pipeline>>,
 }
 
 impl NextRun {
-    /// `end` stops the run. `refused`: outputs that a run did not start with; the pipeline file may still name them.
-    pub fn new(end: CancellationToken, refused: Option<Vec<Sink>>) -> Self {
-        Self { end, refused, wanted: Mutex::default() }
+    /// `end` stops the run. `refused`: hash of a pipeline file whose outputs a run did not start with.
+    pub fn new(end: CancellationToken, refused: Option<String>) -> Self {
+        Self { end, refused: Mutex::new(refused), wanted: Mutex::default(), running: Mutex::default() }
     }
 
     /// What the next run has; `None`: this one was not ended for another one.
     pub fn take(&self) -> Option<Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The pipeline as it ran last, with the plugins and tables of edits that took effect; `None`: as it was started.
+    pub fn running(&self) -> Option<Pipeline> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// An edit took effect.
+    pub(crate) fn runs(&self, pipeline: Pipeline) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(pipeline);
     }
 
     /// Ends the run, and lets another one begin with these settings. `false`: it ends already.
@@ -102,9 +120,9 @@ impl NextRun {
         true
     }
 
-    /// Whether a run was tried with these outputs, and did not start.
-    pub(crate) fn has_refused(&self, outputs: &[Sink]) -> bool {
-        self.refused.as_deref() == Some(outputs)
+    /// Whether a run was tried with this pipeline file, and did not start. Answered once: when the file is saved again, it is tried again.
+    pub(crate) fn has_refused(&self, content: &str) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take().is_some_and(|refused| refused == content)
     }
 }
 
@@ -117,7 +135,7 @@ mod tests {
 
     fn wanted(output: &str) -> Wanted {
         let text = format!("name: p\nsource: {{ type: generator }}\nsinks: [{{ type: stdout, name: {output} }}]\n");
-        Wanted { pipeline: sluicegate_config::load_str(&text, Path::new("/p"), |_| None).unwrap(), reset: None }
+        Wanted { pipeline: sluicegate_config::load_str(&text, Path::new("/p"), |_| None).unwrap(), reset: None, content: output.to_owned() }
     }
 
     #[test]
@@ -128,7 +146,7 @@ mod tests {
         let open = || Checkpoint::open(&pipeline.state, &pipeline.name).unwrap();
         open().begin([("a", &at("1")), ("b", &at("1"))]).unwrap();
         open().commit("a", &at("2"), "length").unwrap();
-        let (before, expected) = (Before::of(&pipeline).unwrap(), open().all().unwrap());
+        let (before, expected) = (SavedProgress::of(&pipeline).unwrap(), open().all().unwrap());
         open().begin([("c", &at("9"))]).unwrap();
         open().set("a", &Progress { frontier: at("0"), state: String::new() }).unwrap();
         let reset = Reset { output: "a".to_owned(), start: StartAt::Earliest };
@@ -137,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wish_ends_the_run_and_a_run_that_ends_takes_none() {
+    fn the_first_request_ends_the_run_and_a_run_that_ends_takes_none() {
         let end = CancellationToken::new();
-        let next = NextRun::new(end.clone(), Some(wanted("c").pipeline.sinks));
-        assert!(next.has_refused(&wanted("c").pipeline.sinks) && !next.has_refused(&wanted("a").pipeline.sinks));
+        let next = NextRun::new(end.clone(), Some("c".to_owned()));
+        assert!(next.has_refused("c") && !next.has_refused("c"));
         assert!(next.take().is_none() && !end.is_cancelled());
         assert!(next.ask(wanted("a")) && end.is_cancelled() && !next.ask(wanted("b")));
         assert_eq!(next.take().unwrap().pipeline.sinks[0].name, "a");

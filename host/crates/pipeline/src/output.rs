@@ -39,6 +39,8 @@ pub(super) struct Output {
     pub reason: String,
     /// The stream that it had before, which may not have ended.
     pub before: Option<JoinHandle<()>>,
+    /// Whether the checkpoint says that it is paused.
+    pub kept: bool,
 }
 
 /// How far the sink is made.
@@ -123,13 +125,13 @@ impl Output {
     /// # Errors
     /// `State`: it cannot be stored that the output is paused, or no longer is.
     fn wait_while_paused(&mut self) -> Result<bool> {
-        let stop = &self.apart.stop;
+        let stop = self.apart.stop.clone();
         let mut told = false;
         while self.is_paused() && !stop.is_cancelled() {
             if !told {
                 told = true;
-                // before it is told: the next start keeps it
-                self.apart.gate.checkpoint().keep_paused(&self.context.name, true)?;
+                // before it is told: the next start goes by it
+                self.keep_paused(true)?;
                 self.numbers(|numbers| numbers.stand(Standing::Paused));
                 tracing::info!(sink = %self.context.name, "the output is paused");
             }
@@ -141,12 +143,24 @@ impl Output {
                 }
             });
         }
-        if told && !stop.is_cancelled() {
-            self.apart.gate.checkpoint().keep_paused(&self.context.name, false)?;
+        if !self.is_paused() {
+            // also when the run ends
+            self.keep_paused(false)?;
+        }
+        if told && !self.apart.stop.is_cancelled() {
             self.numbers(|numbers| numbers.stand(Standing::Apart));
             tracing::info!(sink = %self.context.name, "the output goes on");
         }
-        Ok(!stop.is_cancelled())
+        Ok(!self.apart.stop.is_cancelled())
+    }
+
+    /// Stores whether it is paused.
+    fn keep_paused(&mut self, paused: bool) -> Result<()> {
+        if self.kept != paused {
+            self.apart.gate.checkpoint().keep_paused(&self.context.name, paused)?;
+            self.kept = paused;
+        }
+        Ok(())
     }
 
     fn is_paused(&self) -> bool {

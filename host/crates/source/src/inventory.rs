@@ -15,6 +15,8 @@ pub struct Inventory {
     pub seen: Vec<TableName>,
     /// What the patterns select and is no table: views and sequences. Nothing of it is delivered.
     pub no_tables: Vec<TableName>,
+    /// Tables that the patterns select and that are left out all the same: helpers of tools that change another table online.
+    pub helpers: Vec<TableName>,
     /// Whether names of tables that differ in case only are the same.
     pub ignores_case: bool,
     /// By captured table: columns of text with their collations, under which texts that differ may be the same.

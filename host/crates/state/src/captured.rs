@@ -35,7 +35,7 @@ impl Checkpoint {
     /// # Errors
     /// `State` when the file cannot be written.
     pub fn keep_captured(&self, content: &str) -> Result<()> {
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             transaction.execute_batch(TABLE)?;

@@ -3,17 +3,22 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, ffi::ErrorCode, params};
 
-use super::{Progress, migration, schemas};
+use super::{
+    Progress, migration,
+    outside::{Identity, gone},
+    schemas,
+};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
 };
-use sluicegate_storage::{Lock, LockFault, folder};
+use sluicegate_storage::{Lock, LockFault, folder, lock_holder};
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLCE".
 const APPLICATION_ID: i32 = 0x534c_4345;
@@ -23,6 +28,9 @@ const SCHEMA_VERSION: i32 = 3;
 
 /// The first version with a frontier for each sink.
 const WITH_FRONTIERS: i32 = 2;
+
+/// How often a lock is tried that this process itself holds.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// How long another program may hold the file: a user's own sqlite3 does for a moment.
 const BUSY: Duration = Duration::from_secs(5);
@@ -52,7 +60,9 @@ CREATE TABLE frontier (
 pub struct Checkpoint {
     connection: Mutex<Connection>,
     path: PathBuf,
-    _lock: Lock,
+    /// Which file is open.
+    pub(super) file: Mutex<Identity>,
+    lock: Mutex<Lock>,
 }
 
 impl Checkpoint {
@@ -68,26 +78,40 @@ impl Checkpoint {
                 .caused_by(e)
                 .remedy("let the account that runs the pipeline write there, or set `state` to another file")
         })?;
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock_path = PathBuf::from(lock_path);
-        let lock = Lock::take(&lock_path).map_err(|fault| match fault {
-            LockFault::Held(pid) => {
-                Error::new(ErrorKind::State, format!("the checkpoint {} is in use{}", path.display(), LockFault::holder(pid))).remedy(
-                    format!(
-                        "stop the other process (it holds the lock on {}), or give this pipeline a `state` file of its own",
-                        lock_path.display()
-                    ),
-                )
-            }
-            LockFault::Io(e) => Error::new(ErrorKind::State, format!("the lock file {} cannot be used", lock_path.display()))
-                .caused_by(e)
-                .remedy("let the account that runs the pipeline write there, or set `state` to another file"),
-        })?;
+        let lock = lock(path)?;
         let mut connection = Connection::open(path).map_err(|e| fault(path, "cannot be opened", e))?;
         prepare(&mut connection, path, pipeline)?;
         folder::sync(folder).map_err(|e| Error::new(ErrorKind::State, format!("{} cannot be synced", folder.display())).caused_by(e))?;
-        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), _lock: lock })
+        let file = Identity::of(path)?.ok_or_else(|| gone(path))?;
+        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), file: Mutex::new(file), lock: Mutex::new(lock) })
+    }
+
+    /// The same, waiting for a lock that this process itself still holds.
+    ///
+    /// # Errors
+    /// As of [`Checkpoint::open`].
+    pub fn open_within(path: &Path, pipeline: &str, most: Duration) -> Result<Self> {
+        let until = Instant::now() + most;
+        loop {
+            let opened = Self::open(path, pipeline);
+            if opened.is_ok() || !Self::is_held_here(path) || Instant::now() >= until {
+                return opened;
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    /// Whether this process holds the lock of the checkpoint at `path`.
+    pub fn is_held_here(path: &Path) -> bool {
+        lock_holder(&lock_path(path)) == Some(std::process::id())
+    }
+
+    /// Takes the lock once more where its file is gone, too.
+    pub(super) fn lock_again(&self) -> Result<()> {
+        if !lock_path(&self.path).exists() {
+            *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock(&self.path)?;
+        }
+        Ok(())
     }
 
     /// What is durable in every sink that ever committed, by name, of the checkpoint of another process or of none: nothing is
@@ -132,7 +156,7 @@ impl Checkpoint {
     /// `State` when the file cannot be written, or has no such sink.
     pub fn commit(&self, sink: &str, moved: &Frontier, state: &str) -> Result<()> {
         let now = jiff::Timestamp::now().to_string();
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             let changed = transaction
@@ -154,7 +178,7 @@ impl Checkpoint {
     /// the other has.
     pub fn begin<'a>(&self, sinks: impl IntoIterator<Item = (&'a str, &'a Frontier)>) -> Result<()> {
         let now = jiff::Timestamp::now().to_string();
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let insert = || {
             let transaction = connection.transaction()?;
             for (sink, frontier) in sinks {
@@ -178,7 +202,7 @@ impl Checkpoint {
     /// sink's first commit does not move the beginning.
     pub fn begin_lane(&self, lane: &Lane, offset: &Offset) -> Result<()> {
         let (now, beginning) = (jiff::Timestamp::now().to_string(), Frontier::of(lane.clone(), offset.clone()));
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             let without = "SELECT name FROM sink WHERE NOT EXISTS (SELECT 1 FROM frontier WHERE sink = sink.name AND lane = ?1)";
@@ -195,7 +219,7 @@ impl Checkpoint {
     /// Sets a sink's frontier to another one, and forgets its state: for an operator.
     pub fn set(&self, sink: &str, progress: &Progress) -> Result<()> {
         let now = jiff::Timestamp::now().to_string();
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM frontier WHERE sink = ?1", [sink])?;
@@ -212,7 +236,7 @@ impl Checkpoint {
 
     /// Forgets a sink; answers whether it was there: for an operator.
     pub fn drop_sink(&self, sink: &str) -> Result<bool> {
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut delete = || {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM frontier WHERE sink = ?1", [sink])?;
@@ -230,6 +254,14 @@ impl Checkpoint {
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The connection, for a write into the file that the next start opens.
+    pub(super) fn writing(&self) -> Result<MutexGuard<'_, Connection>> {
+        let mut connection = self.connection();
+        self.still_stands(&mut connection)?;
+        Ok(connection)
+    }
+
     pub(super) fn fault(&self, what: &str, error: rusqlite::Error) -> Error {
         fault(&self.path, what, error)
     }
@@ -307,6 +339,43 @@ fn identify(connection: &Connection, path: &Path) -> Result<Option<i32>> {
     Ok((!fresh).then_some(version))
 }
 
+/// A connection to a file that is a checkpoint of this program.
+pub(super) fn connect(path: &Path) -> Result<Connection> {
+    let open = || {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        sync_every_commit(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|e| fault(path, "cannot be opened", e))
+}
+
+fn sync_every_commit(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |r| r.get::<_, String>(0))?;
+    connection.pragma_update(None, "synchronous", "full")
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
+}
+
+fn lock(path: &Path) -> Result<Lock> {
+    let lock_path = lock_path(path);
+    Lock::take(&lock_path).map_err(|fault| match fault {
+        LockFault::Held(pid) => {
+            Error::new(ErrorKind::State, format!("the checkpoint {} is in use{}", path.display(), LockFault::holder(pid))).remedy(format!(
+                "stop the other process (it holds the lock on {}), or give this pipeline a `state` file of its own",
+                lock_path.display()
+            ))
+        }
+        LockFault::Io(e) => Error::new(ErrorKind::State, format!("the lock file {} cannot be used", lock_path.display()))
+            .caused_by(e)
+            .remedy("let the account that runs the pipeline write there, or set `state` to another file"),
+    })
+}
+
 /// Sets durability, makes the tables in a new file, and checks whose file it is.
 fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<()> {
     let fault = |e| fault(path, "cannot be opened", e);
@@ -322,10 +391,7 @@ fn prepare(connection: &mut Connection, path: &Path, pipeline: &str) -> Result<(
         _ => None,
     };
     // only now: nothing was changed in a file that is not ours
-    connection
-        .pragma_update_and_check(None, "journal_mode", "wal", |r| r.get::<_, String>(0))
-        .and_then(|_| connection.pragma_update(None, "synchronous", "full")) // the log is synced at every commit
-        .map_err(fault)?;
+    sync_every_commit(connection).map_err(fault)?;
     let transaction = connection.transaction().map_err(fault)?;
     if found.is_some() && old.is_none() {
         belongs(&transaction, path, pipeline)?;

@@ -31,7 +31,7 @@ impl Checkpoint {
     /// # Errors
     /// `State` when the file cannot be written.
     pub fn keep_paused(&self, sink: &str, paused: bool) -> Result<()> {
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             transaction.execute_batch(TABLE)?;

@@ -138,7 +138,7 @@ impl Checkpoint {
     /// # Errors
     /// `State` when the file cannot be written.
     pub fn store_schemas<'a>(&self, changes: impl IntoIterator<Item = SchemaChange<'a>>) -> Result<()> {
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let store = || {
             let transaction = connection.transaction()?;
             let mut forgotten = false;

@@ -50,7 +50,7 @@ impl Checkpoint {
     /// # Errors
     /// `State` when the file cannot be written.
     pub fn store_treatments(&self, news: &[StoredTreatment]) -> Result<()> {
-        let mut connection = self.connection();
+        let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             transaction.execute_batch(TABLE)?;

@@ -104,6 +104,10 @@ pub struct Renamed {
     pub dropped: Vec<String>,
     /// The table is another one, or gone: what was said of its names before is over.
     pub anew: bool,
+    /// The table of the name now was made with the columns of the other one, which is still there.
+    pub copied: bool,
+    /// Neither table is captured, nor in a database of captured ones: it counts only for a table that was captured before.
+    pub far: bool,
     /// Where the log says so: by this it is known when it comes again. `None` where the source has no log of it.
     pub at: Option<LogPlace>,
 }

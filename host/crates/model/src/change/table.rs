@@ -66,8 +66,18 @@ impl TableName {
 
     /// The table whose copy a table is, by the names that gh-ost and pt-online-schema-change give.
     pub fn copied_from(&self) -> Option<Self> {
+        self.without(&["_gho", "_new"])
+    }
+
+    /// The table that such a tool changes, of whose helper tables a table is by its name: the copy, what the tool notes, and the table as it
+    /// was before.
+    pub fn helps(&self) -> Option<Self> {
+        self.without(&["_gho", "_ghc", "_del", "_new", "_old"])
+    }
+
+    fn without(&self, ends: &[&str]) -> Option<Self> {
         let name = self.table.strip_prefix('_')?;
-        let name = ["_gho", "_new"].iter().find_map(|end| name.strip_suffix(end))?;
+        let name = ends.iter().find_map(|end| name.strip_suffix(end))?;
         // pt-online-schema-change puts more of them before a name that is taken
         let name = name.trim_start_matches('_');
         (!name.is_empty()).then(|| Self { table: name.to_owned(), ..self.clone() })

@@ -115,7 +115,7 @@ impl Session {
             Flavour::MariaDb => "max_statement_time = 0",
         };
         let settings = format!(
-            "SET SESSION time_zone = '+00:00', sql_mode = '', sql_select_limit = DEFAULT, net_write_timeout = 3600, {unlimited}, \
+            "SET SESSION time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600, {unlimited}, \
              character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci, character_set_results = NULL"
         );
         connector.within("query", conn.query_drop(settings)).await?;

@@ -9,6 +9,7 @@ use super::{
     attributes::{self, Attributes},
     data_type::{self, DataType, Kind},
 };
+use sluicegate_model::change::NativeType;
 
 /// A column as a statement defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,16 @@ impl Column {
             nullable,
             bytes,
         })
+    }
+
+    /// Its type with what the catalogue of the log leaves out: the digits that a floating-point number is rounded to.
+    pub fn exact_type(&self, of: &CatalogueColumn) -> NativeType {
+        match self.of.rounded {
+            Some((digits, scale)) => {
+                NativeType::parse(&of.column_type.replacen(&of.data_type, &format!("{}({digits},{scale})", of.data_type), 1))
+            }
+            None => of.native_type(),
+        }
     }
 
     /// Whether it is computed from others.

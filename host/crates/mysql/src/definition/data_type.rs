@@ -48,6 +48,8 @@ pub(super) struct DataType {
     pub charset: Option<&'static str>,
     /// SERIAL: a column that counts, unsigned, not NULL and a key.
     pub serial: bool,
+    /// Digits that FLOAT or DOUBLE is rounded to, in all and behind the point. The log has none of them.
+    pub rounded: Option<(u64, u64)>,
 }
 
 fn plain(data_type: &'static str, declared: impl Into<String>) -> DataType {
@@ -55,7 +57,7 @@ fn plain(data_type: &'static str, declared: impl Into<String>) -> DataType {
 }
 
 fn of(kind: Kind) -> DataType {
-    DataType { kind, charset: None, serial: false }
+    DataType { kind, charset: None, serial: false, rounded: None }
 }
 
 /// Takes a type.
@@ -78,19 +80,19 @@ pub(super) fn read(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Option<Dat
         }
         "FLOAT" => match pair(tokens)? {
             (Some(25..), None) => plain("double", "double"),
-            _ => plain("float", "float"),
+            (digits, scale) => DataType { rounded: digits.zip(scale), ..plain("float", "float") },
         },
         "REAL" if session.real_as_float => {
-            pair(tokens)?;
-            plain("float", "float")
+            let (digits, scale) = pair(tokens)?;
+            DataType { rounded: digits.zip(scale), ..plain("float", "float") }
         }
         "FLOAT4" => plain("float", "float"),
         "DOUBLE" | "REAL" | "FLOAT8" => {
             if word == "DOUBLE" {
                 tokens.word("PRECISION");
             }
-            pair(tokens)?;
-            plain("double", "double")
+            let (digits, scale) = pair(tokens)?;
+            DataType { rounded: digits.zip(scale), ..plain("double", "double") }
         }
         "BIT" => plain("bit", format!("bit({})", length(tokens)?.unwrap_or(1))),
         "YEAR" => {

@@ -21,7 +21,7 @@ use super::{
 };
 use sluicegate_model::change::TableName;
 
-use self::table::Body;
+pub(super) use self::table::Body;
 pub(super) use self::{alter::Clause, key::Key};
 
 /// What is known of the session that ran a statement.

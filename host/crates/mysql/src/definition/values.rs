@@ -27,12 +27,17 @@ pub(in super::super) fn changed(clauses: &[Clause], before: Option<&[ColumnInfo]
                 let Some(known) = before.iter().find(|known| known.name.to_lowercase() == old.to_lowercase()) else { continue };
                 let set = known.native_type.character_set().unwrap_or("utf8mb4");
                 let differs = match column.in_table(Some(set), None) {
-                    Some(new) => column.is_computed() || may_differ(known, &new, session),
+                    Some(new) => column.is_computed() || may_differ(known, &new, &column.exact_type(&new), session),
                     None => true,
                 };
                 changed.extend(differs.then(|| known.name.clone()));
             }
             (Clause::Change { old, .. }, None) if !session.strict => changed.push(old.clone()),
+            // text becomes bytes
+            (Clause::Convert(Characters::Set(set)), Some(before)) if set == "binary" => {
+                let text = |column: &&ColumnInfo| column.native_type.character_set().is_some_and(|own| own != "binary");
+                changed.extend(before.iter().filter(text).map(|column| column.name.clone()));
+            }
             (Clause::Convert(to), Some(before)) if !session.strict => {
                 let lossy = |column: &&ColumnInfo| match (column.native_type.character_set(), to) {
                     (None | Some("binary"), _) => false,
@@ -41,6 +46,19 @@ pub(in super::super) fn changed(clauses: &[Clause], before: Option<&[ColumnInfo]
                 };
                 changed.extend(before.iter().filter(lossy).map(|column| column.name.clone()));
             }
+            // a column that goes and comes again in one statement; what is new in a row has no value before
+            (Clause::Add { column, .. }, before) => {
+                let is = |name: &str| name.to_lowercase() == column.name.to_lowercase();
+                let goes = clauses.iter().filter_map(Clause::drops).any(is);
+                let was = before.is_none_or(|before| before.iter().any(|known| is(&known.name)));
+                changed.extend((goes && was).then(|| column.name.clone()));
+            }
+            // the columns of a primary key are never NULL
+            (Clause::AddKey(key), Some(before)) if !session.strict && key.is_primary() => {
+                let of_key =
+                    |known: &&ColumnInfo| known.nullable && key.columns.iter().any(|c| c.to_lowercase() == known.name.to_lowercase());
+                changed.extend(before.iter().filter(of_key).map(|column| column.name.clone()));
+            }
             _ => {}
         }
     }
@@ -48,12 +66,12 @@ pub(in super::super) fn changed(clauses: &[Clause], before: Option<&[ColumnInfo]
 }
 
 /// Whether a value of the old column may be another one in the new column.
-fn may_differ(old: &ColumnInfo, new: &CatalogueColumn, session: Session) -> bool {
+fn may_differ(old: &ColumnInfo, new: &CatalogueColumn, native: &NativeType, session: Session) -> bool {
     // NULL becomes 0 or an empty text
     if !session.strict && old.nullable && new.nullable == Some(false) {
         return true;
     }
-    match fate(&old.native_type, &new.native_type()) {
+    match fate(&old.native_type, native) {
         Fate::Kept => false,
         Fate::Refused => !session.strict,
         Fate::Changed => true,
@@ -206,9 +224,17 @@ fn fate(from: &NativeType, to: &NativeType) -> Fate {
             false => if_fits(room >= length),
         },
         (Kind::Labels, Kind::Labels) if from.name() == to.name() => {
-            let labels = |native: &NativeType| native.labels().map(|labels| labels.to_vec());
-            // labels that are not known may be gone
-            if_fits(labels(from).zip(labels(to)).is_some_and(|(old, new)| old.iter().all(|label| new.contains(label))))
+            match from.labels().zip(to.labels()) {
+                Some((old, new)) if old.iter().all(|label| new.contains(label)) => Fate::Kept,
+                // labels that are the same under the collation are one to the server, whatever their case and accents
+                Some((old, new)) => {
+                    let gone: Vec<String> = old.iter().filter(|label| !new.contains(label)).map(|label| label.to_lowercase()).collect();
+                    let added = new.iter().filter(|label| !old.contains(label)).map(|label| label.to_lowercase());
+                    let mut same = added.map(|added| gone.iter().any(|gone| *gone == added || !(gone.is_ascii() && added.is_ascii())));
+                    if same.any(|same| same) { Fate::Changed } else { Fate::Refused }
+                }
+                None => Fate::Changed,
+            }
         }
         (Kind::Labels, Kind::Text { characters, padded, .. }) => {
             let all = from.labels().map(|labels| labels.iter().map(|label| label.chars().count() as u64 + 1).sum::<u64>());
@@ -301,6 +327,11 @@ mod tests {
             ("varbinary(3)", "binary(3)", Changed),
             ("enum('a','b')", "enum('b','c','a')", Kept),
             ("enum('a','b')", "enum('b')", Refused),
+            ("enum('a','b')", "enum('A','B')", Changed),
+            ("enum('a','b')", "enum('a','c')", Refused),
+            ("set('a','b')", "set('b','á')", Changed),
+            ("float", "float(7,1)", Changed),
+            ("float(7,1)", "float(9,3)", Kept),
             ("enum('a','b')", "varchar(9)", Kept),
             ("set('a','b')", "set('a','b','c')", Kept),
             ("datetime", "datetime(6)", Kept),
@@ -337,7 +368,7 @@ mod tests {
             nullable: Some(false),
             bytes: None,
         };
-        let differs = |nullable, strict| may_differ(&column(nullable), &new, Session { strict });
+        let differs = |nullable, strict| may_differ(&column(nullable), &new, &new.native_type(), Session { strict });
         assert_eq!([differs(true, false), differs(true, true), differs(false, false)], [true, false, false]);
     }
 }

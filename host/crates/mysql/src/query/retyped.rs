@@ -1,4 +1,4 @@
-//! Columns that get another type: rows that are there may get other values, and the log names none of them.
+//! Columns that get another type, a primary key or another column of their name: rows that are there may get other values, and the log names none of them.
 
 use super::super::{
     definition::{self, Step},
@@ -8,10 +8,10 @@ use super::super::{
 use sluicegate_model::{change::TableName, finding::listed, limits::CHECK_NAMES};
 
 /// What the statement did, for people.
-const BY: &str = "MODIFY, CHANGE or CONVERT TO";
+const BY: &str = "ALTER TABLE";
 
 impl Stream {
-    /// A statement changed the types of a captured table's columns.
+    /// A statement changed what columns of a captured table are.
     pub(super) async fn on_retyped(&mut self, logged: &Logged<'_>, table: &TableName) -> Result<(), Halt> {
         let strict = logged.is_strict();
         let columns = match logged.definitions(&self.server) {
@@ -34,9 +34,8 @@ impl Stream {
             true => table.to_string(),
             false => format!("{table} ({})", listed(columns.iter().map(String::as_str), CHECK_NAMES)),
         };
-        let what = format!("a change of column types that may have changed values of rows of {which}, and does not name them");
-        let told =
-            "a change of column types may have changed values of the table's rows, and does not name them: compare or copy the table";
+        let what = format!("a change of columns that may have changed values of rows of {which}, and does not name them");
+        let told = "a change of columns may have changed values of the table's rows, and does not name them: compare or copy the table";
         self.on_unnamed_rows(table, &which, BY, &what, told).await
     }
 }

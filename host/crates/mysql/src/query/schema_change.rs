@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{
-    definition::{Clause, Step},
+    definition::{Body, Clause, Step},
     gtid::Gtid,
     ledger::STATEMENT,
     statement::{Effect, Logged, Touched},
@@ -88,12 +88,18 @@ impl Stream {
         for (number, renamed) in (0..).zip(logged.definitions(&self.server).into_iter().flat_map(renamed)) {
             let catalogue = &mut self.reader.catalogue;
             // a table that is not captured may take the place of one that is, as the copies do that tools for schema changes make
-            let may_come = renamed.from == renamed.to && catalogue.may_capture_in(&renamed.to.database);
-            if catalogue.captures(&renamed.to) || may_come {
-                catalogue.rename(&renamed);
-                let at = self.log_place(start, number, seconds);
-                self.mark(MarkKind::Renamed(Box::new(Renamed { at, ..renamed }))).await?;
+            let may_come = (renamed.from == renamed.to || renamed.copied) && catalogue.may_capture_in(&renamed.to.database);
+            let far = !catalogue.captures(&renamed.to) && !may_come;
+            // a table that is far may come back; of one that is made there, or gone, nothing has to be known
+            if far && renamed.anew {
+                continue;
             }
+            match renamed.copied {
+                true => catalogue.forget(&renamed.to),
+                false => catalogue.rename(&renamed),
+            }
+            let at = self.log_place(start, number, seconds);
+            self.mark(MarkKind::Renamed(Box::new(Renamed { at, far, ..renamed }))).await?;
         }
         Ok(())
     }
@@ -174,7 +180,16 @@ impl Stream {
 
 /// The names of tables and columns that a statement changes, as far as it can be read.
 fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
-    let of = |from: TableName, to: TableName| Renamed { from, to, columns: Vec::new(), dropped: Vec::new(), anew: false, at: None };
+    let of = |from: TableName, to: TableName| Renamed {
+        from,
+        to,
+        columns: Vec::new(),
+        dropped: Vec::new(),
+        anew: false,
+        copied: false,
+        far: false,
+        at: None,
+    };
     steps.into_iter().filter_map(move |step| match step {
         Step::Alter { table, clauses, to } => {
             let columns = clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
@@ -183,6 +198,10 @@ fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
             (renamed.from != renamed.to || !renamed.columns.is_empty() || !renamed.dropped.is_empty()).then_some(renamed)
         }
         Step::Rename { from, to, .. } => Some(of(from, to)),
+        // with `IF NOT EXISTS` it may be there already: what treats the one before then goes for both
+        Step::Create { table, unless_there, body: Body::Like(model) } => {
+            Some(Renamed { anew: !unless_there, copied: true, ..of(model, table) })
+        }
         Step::Create { table, unless_there: false, .. } | Step::Drop(table) => Some(Renamed { anew: true, ..of(table.clone(), table) }),
         _ => None,
     })

@@ -117,7 +117,7 @@ impl Schemas {
         let mut learned = Vec::new();
         for (table, presence) in known {
             match presence {
-                Presence::There(schema) if self.around.captured.captures(&table) => {
+                Presence::There(schema) if self.around.captured.follows(&table) => {
                     self.evolution.tables.remove(&table);
                     learned.push((table, schema));
                 }

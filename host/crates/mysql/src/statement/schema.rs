@@ -288,6 +288,8 @@ fn alter_table(mut tokens: Tokens<'_>, database: &str, table: TableName, ignore:
     if kept::by_clauses(tokens) {
         effects.push(Effect::ColumnsKept);
     }
+    let (mut drops, mut adds) = (false, false);
+    let retyped = Effect::Retyped(table.clone());
     loop {
         if tokens.word("RENAME") {
             let column = tokens.peek().is_some_and(|word| ["COLUMN", "INDEX", "KEY", "CONSTRAINT"].iter().any(|w| word.is(w)));
@@ -319,9 +321,20 @@ fn alter_table(mut tokens: Tokens<'_>, database: &str, table: TableName, ignore:
             other_table(&mut tokens, database, &mut touched, &mut effects);
             effects.push(partly("EXCHANGE or CONVERT PARTITION"));
         } else if tokens.word("MODIFY") || tokens.word("CHANGE") || tokens.words(&["CONVERT", "TO"]) {
-            let retyped = Effect::Retyped(table.clone());
             if !effects.contains(&retyped) {
-                effects.push(retyped);
+                effects.push(retyped.clone());
+            }
+        } else if tokens.word("DROP") {
+            drops |= is_column(tokens);
+        } else if tokens.word("ADD") {
+            adds |= is_column(tokens);
+            let mut ahead = tokens;
+            if ahead.word("CONSTRAINT") && !ahead.peek().is_some_and(|word| word.is("PRIMARY")) {
+                ahead.next();
+            }
+            // its columns are never NULL
+            if ahead.words(&["PRIMARY", "KEY"]) && !effects.contains(&retyped) {
+                effects.push(retyped.clone());
             }
         } else if tokens.words(&["CONVERT", "TABLE"]) {
             other_table(&mut tokens, database, &mut touched, &mut effects);
@@ -333,9 +346,20 @@ fn alter_table(mut tokens: Tokens<'_>, database: &str, table: TableName, ignore:
             }
         }
         if !next_clause(&mut tokens) {
+            // a column may come in place of one of its name
+            if drops && adds && !effects.contains(&retyped) {
+                effects.push(retyped);
+            }
             return ddl(Touched::Tables(touched), effects);
         }
     }
+}
+
+/// Whether a column follows `ADD` or `DROP`, and no key or constraint.
+fn is_column(tokens: Tokens<'_>) -> bool {
+    const OTHERS: [&str; 12] =
+        ["INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "PRIMARY", "FOREIGN", "CONSTRAINT", "CHECK", "PARTITION", "PERIOD"];
+    tokens.peek().is_some_and(|word| !OTHERS.iter().any(|other| word.is(other)))
 }
 
 /// The other table of a clause, whose rows come or go, too.

@@ -250,6 +250,12 @@ pub(super) fn tables(
             report.add(keys::without_effect(sink, &delivered));
         }
     }
+    for sink in &pipeline.sinks {
+        if let SinkKind::File(settings) = &sink.kind {
+            let named = |finding: Finding| Finding { found: format!("sink `{}`: {}", sink.name, finding.found), ..finding };
+            report.add(sluicegate_file_sink::foresee(settings, &delivered).into_iter().map(named));
+        }
+    }
     for (_, sink) in pipeline.sinks.iter().enumerate().filter(|(index, _)| reached.contains(index)) {
         if let SinkKind::Kafka(settings) = &sink.kind {
             match kafka::foresee(settings, &delivered, &pipeline.limits) {
@@ -320,6 +326,15 @@ fn captured(patterns: &TablePatterns, inventory: &Inventory) -> Vec<Finding> {
         let list = listed(names.iter().map(String::as_str), CHECK_NAMES);
         found.push(Finding::pass("views", format!("views and sequences that the patterns select are left out: {list}")));
     }
+    if !inventory.helpers.is_empty() {
+        let names: Vec<String> = inventory.helpers.iter().map(ToString::to_string).collect();
+        let list = listed(names.iter().map(String::as_str), CHECK_NAMES);
+        found.push(Finding::warn(
+            "helper tables",
+            format!("by their names, these belong to tools that change other tables online, and are left out: {list}"),
+            "nothing, if that is so; else name them in the source's `tables` without wildcards",
+        ));
+    }
     found
 }
 
@@ -358,13 +373,22 @@ fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Fin
     let mut found = Vec::new();
     let name = &member.settings.name;
     let selections = patterns::of(&member.settings, schema);
-    let selects_none = |pattern: &str| !TablePatterns::new(&[pattern]).is_ok_and(|one| arriving.iter().any(|t| one.selects(&t.name)));
+    // what its own `tables` leave out does not get to its `config`
+    let seen: Vec<&Table> = arriving.iter().copied().filter(|table| member.settings.tables.selects(&table.name)).collect();
+    let own =
+        |pattern: &str| member.settings.tables.include().iter().chain(member.settings.tables.exclude()).any(|one| one.as_str() == pattern);
+    let selects_none = |pattern: &str| {
+        let tables = if own(pattern) || seen.is_empty() { arriving } else { &seen };
+        !TablePatterns::new(&[pattern]).is_ok_and(|one| tables.iter().any(|t| one.selects(&t.name)))
+    };
     let hint = |pattern: &str, exact| meant(pattern, exact, arriving.iter().map(|table| &table.name));
     for pattern in selections.iter().flat_map(TablePatterns::include).filter(|pattern| selects_none(pattern.as_str())) {
         let (text, hint) = (pattern.as_str(), hint(pattern.as_str(), pattern.is_exact()));
+        let is_left_out = TablePatterns::new(&[text]).is_ok_and(|one| arriving.iter().any(|table| one.selects(&table.name)));
+        let why = if is_left_out { "no table that its own `tables` let through" } else { "no captured table" };
         found.push(Finding::warn(
             "rules",
-            format!("plugin `{name}`: `{text}` matches no captured table, so the plugin does nothing for it{hint}"),
+            format!("plugin `{name}`: `{text}` matches {why}, so the plugin does nothing for it{hint}"),
             "correct the pattern in the plugin's `tables` or `config`: what it was to mask, drop or filter is delivered as it is; or leave it so if the table is made later",
         ));
     }

@@ -95,6 +95,8 @@ impl Reloader {
             edit: None,
             tables: None,
             outputs: None,
+            outputs_again: None,
+            over: false,
             unreached: false,
             pending: BTreeMap::new(),
             reported: HashMap::new(),
@@ -158,6 +160,10 @@ struct Reload {
     tables: Option<Tables>,
     /// The pipeline as its file wants it, while other outputs run.
     outputs: Option<Outputs>,
+    /// When these are tried again.
+    outputs_again: Option<Instant>,
+    /// The run ends for another one: nothing is begun any more.
+    over: bool,
     /// Whether the tables could not be tried yet, because the source was not reached.
     unreached: bool,
     /// Files with other content than what runs, with the content's hash.
@@ -196,7 +202,7 @@ impl Reload {
                 Ok(Event::Request(request)) => waiting.push(request),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.glance();
-                    if self.unreached {
+                    if self.unreached || self.outputs_again.is_some_and(|again| again <= Instant::now()) {
                         self.catch_up();
                     }
                 }
@@ -207,13 +213,17 @@ impl Reload {
                 self.look();
             }
             for request in waiting.drain(..) {
+                if self.over {
+                    // one that is dropped is answered: the pipeline ends
+                    continue;
+                }
                 match request {
                     Request::Swap(request) => self.grant(request),
                     Request::Copy(request) => self.grant_copy(request),
                     Request::Reset(request) => self.grant_reset(request),
                 }
             }
-            if flags.closing.load(Ordering::Acquire) {
+            if self.over || flags.closing.load(Ordering::Acquire) {
                 return;
             }
         }
@@ -301,7 +311,15 @@ impl Reload {
         let content = fingerprint(&file);
         // by the path that it was started with, from which relative paths are taken
         let edited = match config::load(self.setup.started.file.as_deref().unwrap_or(&file)) {
-            Ok(edited) => edited,
+            Ok(mut edited) => {
+                // an argument of the command goes before the file
+                if let (config::Source::SqlServer(edited), config::Source::SqlServer(running)) =
+                    (&mut edited.source, &self.setup.started.source)
+                {
+                    edited.until_drained = running.until_drained;
+                }
+                edited
+            }
             Err(error) => {
                 watch.forget(&file);
                 (self.edit, self.tables, self.outputs) = (None, None, None);
@@ -324,11 +342,11 @@ impl Reload {
             }
             self.left = left;
         }
-        self.outputs = None;
+        (self.outputs, self.outputs_again) = (None, None);
         if starts_over {
             // plugins and tables of the same edit come with them, or not at all
             (self.edit, self.tables) = (None, None);
-            if self.next_run().is_some_and(|next| next.has_refused(&edited.sinks)) {
+            if self.next_run().is_some_and(|next| next.has_refused(&content)) {
                 return false;
             }
             let started = &self.setup.started;
@@ -390,8 +408,17 @@ impl Reload {
     /// Swaps everything that is new, together where that can be, else part by part: one bad file does not hold up the others.
     fn catch_up(&mut self) {
         if let Some(outputs) = self.outputs.clone() {
+            // new versions of what runs first, with a rehearsal: a start has none
+            let contents = self.contents();
+            self.swap_parts(contents, true);
             return self.take_outputs(outputs);
         }
+        let contents = self.contents();
+        self.catch_up_with(contents);
+    }
+
+    /// New versions of the plugins that run.
+    fn contents(&mut self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut contents = BTreeMap::new();
         for file in self.pending.keys().cloned().collect::<Vec<_>>() {
             match plugin::read(&file, &self.setup.around.limits) {
@@ -402,6 +429,10 @@ impl Reload {
                 }
             }
         }
+        contents
+    }
+
+    fn catch_up_with(&mut self, contents: BTreeMap<PathBuf, Vec<u8>>) {
         // tables come behind the plugins that are to treat them, and both or none
         let wanted = self.edit.as_ref().map(|e| e.plugins.clone());
         let refused =
@@ -470,6 +501,7 @@ impl Reload {
             }
             self.finish(done);
             if plugins.is_some() {
+                self.note_running();
                 self.look_at_effect();
             }
         }
@@ -479,8 +511,7 @@ impl Reload {
     /// Has it told, beside the stream, what of the edited configuration has no effect.
     fn look_at_effect(&mut self) {
         let stop = CancellationToken::new();
-        let plugins = self.setup.members.iter().map(|member| config::Plugin::clone(&member.settings)).collect();
-        let pipeline = Pipeline { plugins, ..self.setup.started.clone() };
+        let pipeline = self.as_it_runs();
         let looking = check::at_start::look(pipeline, self.setup.members.clone(), self.setup.around.status.clone(), stop.clone());
         self.setup.capture.runtime.spawn(looking);
         // of an edit before this one nobody wants to know any more

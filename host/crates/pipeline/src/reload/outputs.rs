@@ -2,10 +2,10 @@
 //! asked for is tried as a start would, and leaves everything as it was when it is refused. Else the run ends in order, and the next one
 //! begins with it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
-    Part, Reload,
+    Part, Reload, plugin_file,
     tables::{ECHOED, ending},
 };
 use crate::{
@@ -17,7 +17,12 @@ use crate::{
     schema_store,
 };
 use sluicegate_config::{self as config, Pipeline, Sink};
-use sluicegate_model::{Error, ErrorKind, Result, finding::listed, limits::CHECK_NAMES};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    finding::listed,
+    limits::{CHECK_NAMES, OUTPUTS_AGAIN},
+};
+use sluicegate_plugin_host::{self as plugin, sha256};
 use sluicegate_source::Source as _;
 use sluicegate_state::Checkpoint;
 
@@ -56,28 +61,68 @@ impl Reload {
         self.setup.next.clone()
     }
 
+    /// The pipeline as it runs now.
+    pub(super) fn as_it_runs(&self) -> Pipeline {
+        let plugins = self.setup.members.iter().map(|member| config::Plugin::clone(&member.settings)).collect();
+        Pipeline { plugins, ..self.setup.started.clone() }
+    }
+
+    /// An edit took effect: what the pipeline goes on with, should another edit not do.
+    pub(super) fn note_running(&self) {
+        if let Some(next) = self.next_run() {
+            next.runs(self.as_it_runs());
+        }
+    }
+
     /// Lets the pipeline start over with other outputs, which are tried first.
     pub(super) fn take_outputs(&mut self, Outputs { pipeline, content }: Outputs) {
         let Some(next) = self.next_run() else { return };
-        let checked = self.setup.capture.wait(check(pipeline.clone()));
+        let checked = self.plugins_are_as_they_run(&pipeline.plugins).map(|()| self.setup.capture.wait(check(pipeline.clone())));
         let refused = match checked {
-            Ok(Ok(report)) => report.into_error(),
-            Ok(Err(error)) => Some(error),
+            Ok(Ok(Ok(report))) => report.into_error(),
+            Ok(Ok(Err(error))) | Err(error) => Some(error),
             // the run ends
-            Err(_) => return,
+            Ok(Err(_)) => return,
         };
         if let Some(error) = refused {
-            self.outputs = None;
+            // a broker may be there later, say
+            self.outputs_again = (error.kind() == ErrorKind::Precheck).then(|| Instant::now() + OUTPUTS_AGAIN);
+            if self.outputs_again.is_none() {
+                self.outputs = None;
+            }
             return self.report(&Part::Edit, content, &error);
         }
         let [added, removed, changed] = difference(&self.setup.started.sinks, &pipeline.sinks);
-        if next.ask(Wanted { pipeline, reset: None }) {
+        self.outputs = None;
+        if next.ask(Wanted { pipeline, reset: None, content }) {
+            self.over = true;
             tracing::info!(added, removed, changed, "outputs edited: the pipeline drains, and starts over with them");
         }
     }
 
+    /// Refuses to start over while the file of a plugin has another content than what runs, which was refused or is not looked at yet: the
+    /// next run would take it as it is.
+    fn plugins_are_as_they_run(&self, wanted: &[config::Plugin]) -> Result<()> {
+        for member in &self.setup.members {
+            let Some(file) = plugin_file(&member.settings.origin) else { continue };
+            if !wanted.iter().any(|plugin| *plugin == *member.settings) {
+                continue;
+            }
+            let name = &member.settings.name;
+            let differs = || {
+                let what = format!("the file of plugin `{name}` does not hold the version that runs: {}", file.display());
+                Error::new(ErrorKind::Precheck, what).remedy("let the new version be taken up, or put the old file back; then try again")
+            };
+            let bytes = plugin::read(&file, &self.setup.around.limits).map_err(|error| differs().caused_by(error))?;
+            if sha256(&bytes) != *member.compiled.hash {
+                return Err(differs());
+            }
+        }
+        Ok(())
+    }
+
     /// Lets an output begin at another place, or says why not.
-    pub(super) fn grant_reset(&self, request: ResetRequest) {
+    pub(super) fn grant_reset(&mut self, request: ResetRequest) {
         let ResetRequest { output, start, answer } = request;
         let granted = self.reset(Reset { output, start });
         if let Err(refusal) = &granted {
@@ -87,7 +132,7 @@ impl Reload {
         let _ = answer.send(granted);
     }
 
-    fn reset(&self, reset: Reset) -> Result<OutputReset, Refusal> {
+    fn reset(&mut self, reset: Reset) -> Result<OutputReset, Refusal> {
         let refusal = |reason| move |error| Refusal { reason, error };
         let started = &self.setup.started;
         let Some(index) = started.sinks.iter().position(|sink| sink.name == reset.output) else {
@@ -96,8 +141,8 @@ impl Reload {
             return Err(Refusal { reason: Reason::Unknown, error });
         };
         let Some(next) = self.next_run() else { return Err(refusal(Reason::Away)(ending())) };
-        let plugins = self.setup.members.iter().map(|member| config::Plugin::clone(&member.settings)).collect();
-        let pipeline = Pipeline { plugins, ..started.clone() };
+        let pipeline = self.as_it_runs();
+        self.plugins_are_as_they_run(&pipeline.plugins).map_err(refusal(Reason::Conflict))?;
         let checkpoint = self.setup.capture.checkpoint.upgrade().ok_or_else(ending).map_err(refusal(Reason::Away))?;
         let trying = tried(pipeline.clone(), checkpoint, index, reset.clone());
         let tried = self.setup.capture.wait(trying).map_err(refusal(Reason::Away))?;
@@ -106,9 +151,10 @@ impl Reload {
             Refusal { reason, error }
         })?;
         let output = reset.output.clone();
-        if !next.ask(Wanted { pipeline, reset: Some(reset) }) {
+        if !next.ask(Wanted { pipeline, reset: Some(reset), content: String::new() }) {
             return Err(refusal(Reason::Away)(ending()));
         }
+        self.over = true;
         tracing::info!(sink = output, "the output is to begin at another place: the pipeline drains, and starts over");
         Ok(OutputReset { output })
     }

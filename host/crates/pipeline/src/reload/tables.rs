@@ -137,6 +137,7 @@ impl Reload {
         match asked {
             Ok(effective) => {
                 self.setup.started.source = source;
+                self.note_running();
                 self.reported.remove(&self.file.clone().unwrap_or_default());
                 self.look_at_effect();
                 match effective {

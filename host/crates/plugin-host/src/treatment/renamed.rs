@@ -38,11 +38,15 @@ impl Treatments {
     /// `Plugin`: there is more than can be kept.
     pub fn rename(&self, renamed: &Renamed) -> Result<Vec<TableName>> {
         let (from, to) = (&renamed.from, &renamed.to);
-        let names = if from == to { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
+        let names = if from == to || renamed.copied { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // where nothing was ever treated, nothing can lose its treatment
-        if inner.known.is_empty() || renamed.at.as_ref().is_some_and(|at| !inner.tell(at)) {
+        if inner.known.is_empty() || (renamed.far && !inner.knows(from)) || renamed.at.as_ref().is_some_and(|at| !inner.tell(at)) {
             return Ok(names);
+        }
+        if renamed.copied {
+            inner.copy_table(from, to, renamed.anew);
+            return if inner.known.len() > TREATMENTS { Err(too_many(to)) } else { Ok(names) };
         }
         let mut pairs = if renamed.anew { Vec::new() } else { inner.pairs_of(from) };
         pairs.retain(|(_, name)| !renamed.dropped.iter().any(|dropped| same(dropped, name)));
@@ -119,6 +123,21 @@ impl Inner {
         for treatment in of_table {
             self.put(Treatment { table: to.clone(), ..treatment });
         }
+    }
+
+    /// A new table has the columns of another one, and they are treated as there. Not `anew`: it may have been there before.
+    fn copy_table(&mut self, from: &TableName, to: &TableName, anew: bool) {
+        let knows = self.knows(to);
+        if !anew && knows {
+            return;
+        }
+        self.put_pairs(to, self.pairs_of(from));
+        self.rename_table(from, to);
+    }
+
+    /// Whether anything is known of a table.
+    fn knows(&self, table: &TableName) -> bool {
+        self.known.values().any(|known| known.table == *table)
     }
 
     fn put(&mut self, treatment: Treatment) {
@@ -212,7 +231,7 @@ mod tests {
     fn renamed(columns: &[(&str, &str)]) -> Renamed {
         let name = TableName::new("shop", "customers");
         let columns = columns.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
-        Renamed { from: name.clone(), to: name, columns, dropped: Vec::new(), anew: false, at: None }
+        Renamed { from: name.clone(), to: name, columns, dropped: Vec::new(), anew: false, copied: false, far: false, at: None }
     }
 
     /// What `follow` and `guard` say of a version.
@@ -295,6 +314,54 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_made_like_another_one_is_treated_like_it() {
+        let [customers, leads] = ["customers", "leads"].map(|name| TableName::new("shop", name));
+        let like = |anew| Renamed { from: customers.clone(), to: leads.clone(), anew, copied: true, ..renamed(&[]) };
+        let contact = Renamed { from: leads.clone(), to: leads.clone(), ..renamed(&[("email", "contact")]) };
+        let judged = |treatments: &Treatments, columns: &[&str], masked: &[&str]| {
+            let table = Table { name: leads.clone(), ..table(columns) };
+            let pairs = pairs(&treatments.renamed(&leads), &table, |at| vec![table.columns[at].name.clone()]);
+            treatments.follow("r", &table, Some(&plan(&table, masked)), &pairs)
+        };
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        treatments.rename(&like(true)).unwrap();
+        treatments.rename(&contact).unwrap();
+        let error = judged(&treatments, &["id", "contact"], &[]).unwrap_err();
+        assert!(error.message().contains("the column `contact`, which the plugin would pass on as it is"), "{error}");
+        judged(&treatments, &["id", "contact"], &["contact"]).unwrap();
+        // one that is there already stays as it is
+        treatments.rename(&like(false)).unwrap();
+        judged(&treatments, &["id", "contact"], &["contact"]).unwrap();
+        // the original is as it was
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn what_becomes_of_a_table_elsewhere_counts_where_it_was_captured_before() {
+        let [customers, away, back] = [("shop", "customers"), ("attic", "x"), ("shop", "back")].map(|(d, t)| TableName::new(d, t));
+        let step = |from: &TableName, to: &TableName, columns: &[(&str, &str)]| Renamed {
+            from: from.clone(),
+            to: to.clone(),
+            far: to.database == "attic",
+            ..renamed(columns)
+        };
+        let treatments = Treatments::default();
+        treatments.rename(&step(&away, &away, &[("a", "b")])).unwrap();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        let other = TableName::new("attic", "other");
+        treatments.rename(&step(&other, &other, &[("a", "b")])).unwrap();
+        assert!(treatments.renamed(&other).is_empty(), "a table that was never captured");
+        for (from, to, columns) in [(&customers, &away, &[][..]), (&away, &away, &[("email", "contact")]), (&away, &back, &[])] {
+            treatments.rename(&step(from, to, columns)).unwrap();
+        }
+        assert_eq!(treatments.renamed(&back), [("email".to_owned(), "contact".to_owned())]);
+        let table = Table { name: back.clone(), ..table(&["id", "contact"]) };
+        let pairs = pairs(&treatments.renamed(&back), &table, |at| vec![table.columns[at].name.clone()]);
+        treatments.follow("r", &table, Some(&plan(&table, &[])), &pairs).unwrap_err();
+    }
+
+    #[test]
     fn tables_that_exchange_their_names_exchange_their_treatments() {
         let treatments = Treatments::default();
         let named = |name: &str, columns: &[&str]| Table { name: TableName::new("shop", name), ..table(columns) };
@@ -318,13 +385,26 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let [table, copy, gone] = ["customers", "_customers_gho", "_customers_del"].map(|name| TableName::new("shop", name));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        treatments.rename(&Renamed { from: copy.clone(), to: copy.clone(), columns, dropped: Vec::new(), anew: false, at: None }).unwrap();
+        treatments
+            .rename(&Renamed {
+                from: copy.clone(),
+                to: copy.clone(),
+                columns,
+                dropped: Vec::new(),
+                anew: false,
+                copied: false,
+                far: false,
+                at: None,
+            })
+            .unwrap();
         let swap = |from: &TableName, to: &TableName| Renamed {
             from: from.clone(),
             to: to.clone(),
             columns: Vec::new(),
             dropped: Vec::new(),
             anew: false,
+            copied: false,
+            far: false,
             at: None,
         };
         treatments.rename(&swap(&table, &gone)).unwrap();
@@ -360,7 +440,8 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let (from, to) = (TableName::new("shop", "customers"), TableName::new("shop", "clients"));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        let clients = Renamed { from: from.clone(), to: to.clone(), columns, dropped: Vec::new(), anew: false, at: None };
+        let clients =
+            Renamed { from: from.clone(), to: to.clone(), columns, dropped: Vec::new(), anew: false, copied: false, far: false, at: None };
         assert_eq!(treatments.rename(&clients).unwrap(), [from, to.clone()]);
         let clients = Table { name: to, ..table(&["id", "contact", "email"]) };
         let pairs = pairs(&treatments.renamed(&clients.name), &clients, |at| vec![clients.columns[at].name.clone()]);

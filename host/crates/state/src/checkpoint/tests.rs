@@ -70,7 +70,7 @@ fn progress_and_state_are_of_one_commit_also_while_a_pipeline_commits() {
     let checkpoint = Checkpoint::open(&path, "shop").unwrap();
     checkpoint.begin([("files", &frontier(0))]).unwrap();
     checkpoint.commit("files", &frontier(0), "0").unwrap();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let committing = scope.spawn(|| (1..=300).for_each(|at| checkpoint.commit("files", &frontier(at), &at.to_string()).unwrap()));
         while !committing.is_finished() {
             let seen = Checkpoint::look(&path, "shop").unwrap();
