@@ -6,6 +6,7 @@
 //! - [`authority`]: certificates for servers and clients.
 //! - [`host`]: the program under test.
 //! - [`files`]: what it wrote.
+//! - [`proxy`]: a network that fails, between the program and a server.
 //! - [`wait`]: waiting on conditions; tests never sleep.
 //!
 //! A test that needs a Kafka broker stands in a test binary whose name holds `kafka`, or in a module `with_kafka`: where no
@@ -18,11 +19,12 @@ pub mod files;
 pub mod host;
 mod instance;
 pub mod kafka;
+pub mod proxy;
 pub mod registry;
 pub mod wait;
 mod watchdog;
 
-pub use wait::{until, until_some};
+pub use wait::{until, until_some, within};
 
 /// MariaDB.
 pub mod mariadb {

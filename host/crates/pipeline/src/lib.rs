@@ -210,7 +210,11 @@ pub async fn run_with_admin(
     }
 
     let progress = checkpoint.all()?;
-    let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status).await?;
+    let resumed = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+        resumed = opening::resume(&pipeline, &progress, &dead_letters, &status) => resumed?,
+    };
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);

@@ -4,7 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{blocking::blocking, folders, output::Made, reach, sinks};
+use super::{
+    blocking::blocking,
+    folders,
+    output::Made,
+    reach::{self, Wait},
+    sinks,
+};
 use sluicegate_config::{Pipeline, Sink, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_format::Encoder;
@@ -18,8 +24,28 @@ pub(super) struct Resumed {
     sink: Result<Box<dyn Resume>>,
     /// The progress that it stores itself.
     pub stored: Option<Frontier>,
-    /// Whether it may fail.
-    may_fail: bool,
+    may_fail: MayFail,
+}
+
+/// Which errors let a sink begin apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MayFail {
+    /// None: the others wait for it.
+    Never,
+    /// It is new. That its brokers are away says nothing of its settings.
+    Away,
+    /// It has worked before.
+    Any,
+}
+
+impl MayFail {
+    fn passes(self, error: &Error) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Away => error.kind() == ErrorKind::Connection,
+            Self::Any => error.kind() != ErrorKind::Config,
+        }
+    }
 }
 
 /// How a sink is when the stream begins.
@@ -29,7 +55,7 @@ pub(super) enum Opened {
     Apart(Made, String),
 }
 
-/// What each sink of the pipeline knows.
+/// What each sink of the pipeline knows. Brokers that hold a sink's progress are waited for, if the others wait for the sink.
 pub(super) async fn resume(
     pipeline: &Pipeline,
     progress: &[(String, Progress)],
@@ -42,21 +68,30 @@ pub(super) async fn resume(
     for (index, settings) in pipeline.sinks.iter().enumerate() {
         let known = progress.iter().find(|(name, _)| *name == settings.name);
         let state = known.map(|(_, progress)| progress.state.clone());
-        let resuming = {
-            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
-            let (letters, status) = (dead_letters.clone(), status.clone());
-            move || {
-                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
-                let stored = sink.resume()?;
-                Ok((sink, stored))
-            }
+        let may_fail = match (settings.when_slow, known) {
+            (WhenSlow::Hold, _) => MayFail::Never,
+            (WhenSlow::Apart, None) => MayFail::Away,
+            (WhenSlow::Apart, Some(_)) => MayFail::Any,
         };
-        let may_fail = settings.when_slow == WhenSlow::Apart && known.is_some();
-        let resumed = blocking("resume", resuming).await.map_err(|e| named(settings, e));
-        all.push(match resumed {
-            Ok((sink, stored)) => Resumed { sink: Ok(sink), stored, may_fail },
-            Err(error) if passes(may_fail, &error) => Resumed { sink: Err(error), stored: None, may_fail },
-            Err(error) => return Err(error),
+        let mut wait = Wait::new(format!("the sink `{}`", settings.name), &pipeline.limits, status);
+        all.push(loop {
+            let resuming = {
+                let (settings, limits, state) = (settings.clone(), pipeline.limits.clone(), state.clone());
+                let (letters, status) = (dead_letters.clone(), status.clone());
+                move || {
+                    let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
+                    let stored = sink.resume()?;
+                    Ok((sink, stored))
+                }
+            };
+            match blocking("resume", resuming).await.map_err(|e| named(settings, e)) {
+                Err(error) if may_fail.passes(&error) => break Resumed { sink: Err(error), stored: None, may_fail },
+                outcome => {
+                    if let Some((sink, stored)) = wait.again(outcome).await? {
+                        break Resumed { sink: Ok(sink), stored, may_fail };
+                    }
+                }
+            }
         });
     }
     Ok(all)
@@ -72,7 +107,7 @@ pub(super) async fn begin(
     together: bool,
 ) -> Result<Opened> {
     let may_fail = resumed.may_fail;
-    let failed = |error: Error| if passes(may_fail, &error) { Ok(Opened::Apart(Made::Nothing, error.chain())) } else { Err(error) };
+    let failed = |error: Error| if may_fail.passes(&error) { Ok(Opened::Apart(Made::Nothing, error.chain())) } else { Err(error) };
     let sink = match resumed.sink {
         Ok(sink) => sink,
         Err(error) => return failed(error),
@@ -89,12 +124,10 @@ pub(super) async fn begin(
     let start = start.clone();
     match blocking("begin", move || sink.begin(&start, encoder)).await {
         Ok(sink) => Ok(Opened::Begun(sink)),
+        // brokers that answered a moment before
+        Err(error) if error.kind() == ErrorKind::Connection => failed(named(settings, error).that_may_pass(true)),
         Err(error) => failed(named(settings, error)),
     }
-}
-
-fn passes(may_fail: bool, error: &Error) -> bool {
-    may_fail && error.kind() != ErrorKind::Config
 }
 
 fn named(settings: &Sink, error: Error) -> Error {

@@ -1,0 +1,473 @@
+//! What happens to the pipeline, round after round.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    env, fs, thread,
+    time::Instant,
+};
+
+use serde_json::Value;
+use sluicegate_guest_builder as guests;
+use sluicegate_harness::{
+    database::{Flavor, Server},
+    free_port,
+    host::{self, Process, Sluicegate},
+    kafka::{self, Broker},
+    proxy::{Network, Proxy},
+    within,
+};
+
+use super::{
+    PATIENCE,
+    journal::{Journal, Operation, Step},
+    judge::{Beginning, Form},
+    output::{Output, Place},
+    random::Random,
+    writer::{DATABASE, FENCE, TABLES, Writers, create_tables, fence},
+};
+
+/// Outputs that are added beside the four that are always there, at a time and in all.
+const ADDED: (usize, usize) = (2, 8);
+/// Logs of earlier processes that a failure shows.
+const LOGS: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    KillHost,
+    /// Also while it starts.
+    KillHostTwice,
+    StopHost,
+    KillBroker,
+    KillBrokerAndHost,
+    BrokerNetwork,
+    DatabaseNetwork,
+    /// With a kill of the program while it lasts.
+    BrokerNetworkAndHost,
+    DatabaseNetworkAndHost,
+    BothNetworks,
+    Swap,
+    SwapAndKillHost,
+    Pause,
+    PauseAndKillHost,
+    AddOutput,
+    RemoveOutput,
+    BringBackOutput,
+}
+
+const ACTIONS: [Action; 17] = [
+    Action::KillHost,
+    Action::KillHostTwice,
+    Action::StopHost,
+    Action::KillBroker,
+    Action::KillBrokerAndHost,
+    Action::BrokerNetwork,
+    Action::DatabaseNetwork,
+    Action::BrokerNetworkAndHost,
+    Action::DatabaseNetworkAndHost,
+    Action::BothNetworks,
+    Action::Swap,
+    Action::SwapAndKillHost,
+    Action::Pause,
+    Action::PauseAndKillHost,
+    Action::AddOutput,
+    Action::RemoveOutput,
+    Action::BringBackOutput,
+];
+
+pub struct Campaign {
+    random: Random,
+    server: Server,
+    broker: Broker,
+    to_database: Proxy,
+    to_broker: Proxy,
+    host: Sluicegate,
+    http: u16,
+    process: Option<Process>,
+    logs: VecDeque<String>,
+    outputs: Vec<Output>,
+    /// The plugin's.
+    version: u32,
+    writers: Writers,
+    counts: BTreeMap<Action, u64>,
+}
+
+impl Campaign {
+    /// So many rounds, and the end.
+    pub fn run(server: Server, seed: u64, rounds: u64) {
+        eprintln!("seed: SLUICEGATE_SEED={seed}");
+        let began = Instant::now();
+        let mut campaign = Self::start(server, seed);
+        for round in 1..=rounds {
+            eprintln!("round {round} of {rounds}, {} s", began.elapsed().as_secs());
+            campaign.round(round);
+        }
+        campaign.end(rounds, began);
+    }
+
+    fn start(server: Server, seed: u64) -> Self {
+        guests::build_guests().expect("the guests can be built");
+        let (to_database, to_broker) = (Proxy::listen(), Proxy::listen());
+        let broker = kafka::start(&[&format!("+PROXY=PLAINTEXT@{}", to_broker.port())]);
+        to_database.lead_to(server.port());
+        let listener = broker.listener("PROXY").rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        to_broker.lead_to(listener.expect("a port"));
+        create_tables(&server);
+        let binary = env::var("SLUICEGATE_CAMPAIGN_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_sluicegate").to_owned());
+        let host = Sluicegate::new(binary, "");
+        fs::write(host.path("stamp.wasm"), guests::stamp(1)).expect("written");
+        let output = |name, place, apart| Output::new(&broker, host.folder(), name, place, apart);
+        let outputs = vec![
+            output("main", Place::Topics, false),
+            output("files", Place::Files { zstd: false }, false),
+            output("away", Place::Topic, true),
+            output("archive", Place::Files { zstd: true }, true),
+        ];
+        let writers = Writers::start(&server, seed);
+        let mut campaign = Self {
+            random: Random::new(seed),
+            server,
+            broker,
+            to_database,
+            to_broker,
+            host,
+            http: 0,
+            process: None,
+            logs: VecDeque::new(),
+            outputs,
+            version: 1,
+            writers,
+            counts: BTreeMap::new(),
+        };
+        campaign.spawn();
+        campaign
+    }
+
+    fn pipeline(&self) -> String {
+        let (user, password) = (self.server.user(), self.server.password());
+        let (port, brokers) = (self.to_database.port(), format!("127.0.0.1:{}", self.to_broker.port()));
+        let outputs: String = self.outputs.iter().filter(|output| output.there).map(|output| output.entry(&brokers)).collect();
+        format!(
+            "name: campaign
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{DATABASE}.*'], start: earliest, heartbeat: 1s }}
+plugins: [{{ name: stamp, file: stamp.wasm }}]
+sinks:
+{outputs}limits: {{ checkpoint_interval: 50ms, plugin_debounce: 20ms, connect_timeout: 2s, apart_after: 300ms, drain_timeout: 5s }}
+http: {{ listen: '127.0.0.1:{}', admin: true }}
+cache: {}
+",
+            self.http,
+            guests::repository().join("target/test-compiled").display()
+        )
+    }
+
+    fn spawn(&mut self) {
+        // another one each time: a connection of somebody else's may have the old one by now
+        self.http = free_port();
+        self.host.write_pipeline(&self.pipeline());
+        self.process = Some(self.host.spawn());
+    }
+
+    fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it runs between two actions")
+    }
+
+    fn heard(&mut self, log: String) {
+        self.logs.push_back(log);
+        if self.logs.len() > LOGS {
+            self.logs.pop_front();
+        }
+    }
+
+    fn kill(&mut self) {
+        self.is_running();
+        let ended = self.process.take().expect("it runs").kill9();
+        self.heard(ended.stderr);
+    }
+
+    fn restart(&mut self) {
+        self.kill();
+        self.spawn();
+    }
+
+    /// In order. What cannot be written within `drain_timeout` comes after the next start.
+    fn stop(&mut self) {
+        self.is_running();
+        let process = self.process.take().expect("it runs");
+        process.sigterm();
+        let ended = process.wait(PATIENCE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        self.heard(ended.stderr);
+    }
+
+    #[track_caller]
+    fn is_running(&mut self) {
+        if !self.process().is_running() {
+            let ended = self.process.take().expect("it was started").wait(PATIENCE);
+            panic!("the program ended by itself, {}:\n{}", ended.status, ended.stderr);
+        }
+    }
+
+    fn round(&mut self, round: u64) {
+        let (mut actions, count) = (ACTIONS, 2 + self.random.below(3));
+        self.random.shuffle(&mut actions);
+        for action in actions.into_iter().take(count as usize) {
+            eprintln!("  {action:?}");
+            *self.counts.entry(action).or_default() += 1;
+            self.act(action);
+            let transactions = self.random.below(60);
+            self.writers.wait_for(transactions);
+        }
+        self.drain(round);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::KillHost => self.restart(),
+            Action::KillHostTwice => {
+                self.restart();
+                let transactions = self.random.below(40);
+                self.writers.wait_for(transactions);
+                self.restart();
+            }
+            Action::StopHost => {
+                self.stop();
+                self.spawn();
+            }
+            Action::KillBroker => self.kill_broker(false),
+            Action::KillBrokerAndHost => self.kill_broker(true),
+            Action::BrokerNetwork => self.outage(true, false, false),
+            Action::DatabaseNetwork => self.outage(false, true, false),
+            Action::BrokerNetworkAndHost => self.outage(true, false, true),
+            Action::DatabaseNetworkAndHost => self.outage(false, true, true),
+            Action::BothNetworks => self.outage(true, true, false),
+            Action::Swap => self.swap(),
+            Action::SwapAndKillHost => {
+                self.swap();
+                let transactions = self.random.below(10);
+                self.writers.wait_for(transactions);
+                self.restart();
+            }
+            Action::Pause | Action::PauseAndKillHost => {
+                let output = if self.random.once_in(2) { "away" } else { "archive" };
+                // it may be too early for that, or the output be away
+                let asked = host::http_request(self.http, "POST", &format!("/outputs/{output}/pause"), &[], &[]);
+                eprintln!("    {output}: {:?}", asked.map(|(code, _)| code));
+                let transactions = 10 + self.random.below(60);
+                self.writers.wait_for(transactions);
+                if action == Action::PauseAndKillHost {
+                    self.restart();
+                }
+            }
+            Action::AddOutput => self.add(),
+            Action::RemoveOutput => self.turn(true),
+            Action::BringBackOutput => self.turn(false),
+        }
+    }
+
+    fn kill_broker(&mut self, and_host: bool) {
+        self.broker.kill9();
+        let transactions = self.random.below(40);
+        self.writers.wait_for(transactions);
+        if and_host {
+            self.restart();
+        }
+        self.broker.start_again();
+    }
+
+    fn outage(&mut self, of_broker: bool, of_database: bool, and_host: bool) {
+        let network = [Network::Refused, Network::Stalled, Network::Mute][self.random.below(3) as usize];
+        let breaks_off = self.random.once_in(2);
+        // now and then longer than a record may take to be delivered
+        let transactions = if self.random.once_in(5) { 500 } else { self.random.below(120) };
+        eprintln!("    {network:?} for {transactions} transactions");
+        let which: Vec<bool> = [(true, of_broker), (false, of_database)].into_iter().filter(|(_, of)| *of).map(|(to, _)| to).collect();
+        let proxy = |this: &Self, to: bool, network| if to { this.to_broker.set(network) } else { this.to_database.set(network) };
+        which.iter().for_each(|to| proxy(self, *to, network));
+        self.writers.wait_for(transactions / 2);
+        if and_host {
+            self.restart();
+        }
+        self.writers.wait_for(transactions / 2);
+        for to in which {
+            if breaks_off {
+                if to { self.to_broker.break_off() } else { self.to_database.break_off() }
+            }
+            proxy(self, to, Network::Open);
+        }
+    }
+
+    fn swap(&mut self) {
+        self.version += 1;
+        let (file, new) = (self.host.path("stamp.wasm"), self.host.path("stamp.wasm.new"));
+        fs::write(&new, guests::stamp(self.version)).expect("written");
+        fs::rename(new, file).expect("renamed");
+    }
+
+    /// Ends the program, in order or not, and starts it with another list of outputs.
+    fn relist(&mut self, change: impl FnOnce(&mut Self)) {
+        if self.random.once_in(2) {
+            self.kill();
+        } else {
+            self.stop();
+        }
+        change(self);
+        self.spawn();
+    }
+
+    fn add(&mut self) {
+        let added = self.outputs.iter().filter(|output| output.is_added());
+        let (there, all) = (added.clone().filter(|output| output.there).count(), added.count());
+        if there >= ADDED.0 || all >= ADDED.1 {
+            return;
+        }
+        let beginning = [Beginning::Earliest, Beginning::Now, Beginning::Copy][self.random.below(3) as usize];
+        let place = [Place::Topics, Place::Topic, Place::Files { zstd: false }, Place::Files { zstd: true }];
+        let place = place.into_iter().nth(self.random.below(4) as usize).expect("one of four");
+        let apart = self.random.once_in(2);
+        let name = format!("added-{all}");
+        eprintln!("    {name} from {beginning:?}");
+        self.relist(|this| {
+            let output = Output::new(&this.broker, this.host.folder(), &name, place, apart);
+            this.outputs.push(output.added(beginning));
+        });
+    }
+
+    /// Takes an added output out of the pipeline file, or puts one back that was taken out.
+    fn turn(&mut self, there: bool) {
+        let candidates: Vec<usize> =
+            (0..self.outputs.len()).filter(|at| self.outputs[*at].is_added() && self.outputs[*at].there == there).collect();
+        if candidates.is_empty() {
+            return;
+        }
+        let at = candidates[self.random.below(candidates.len() as u64) as usize];
+        eprintln!("    {}", self.outputs[at].name);
+        self.relist(|this| this.outputs[at].there = !there);
+    }
+
+    /// Every output gets what it lacks, and is judged.
+    fn drain(&mut self, round: u64) {
+        self.let_outputs_go_on();
+        self.writers.pause();
+        let key = fence(round);
+        self.server.sql(&format!("INSERT INTO {DATABASE}.{FENCE} (id, v) VALUES ({key}, 1)"));
+        self.writers.with_journal(|journal| journal.add(key, Step { operation: Operation::Created, version: 1 }));
+        let began = Instant::now();
+        let mut missing = Vec::new();
+        let drained = within(PATIENCE, || {
+            self.is_running();
+            let outputs = &mut self.outputs;
+            missing = self.writers.with_journal(|journal| judge(outputs, journal, key));
+            missing.is_empty().then_some(())
+        });
+        assert!(drained.is_some(), "not within {PATIENCE:?}: {missing:?}");
+        eprintln!("  drained in {} ms", began.elapsed().as_millis());
+        self.writers.go_on();
+    }
+
+    /// Ends every pause.
+    fn let_outputs_go_on(&mut self) {
+        let http = self.http;
+        let resumed = within(PATIENCE, || {
+            self.is_running();
+            let (_, body) = host::http_get(http, "/outputs")?;
+            let all: Value = serde_json::from_str(&body).ok()?;
+            let paused: Vec<&str> = all["outputs"]
+                .as_array()?
+                .iter()
+                .filter(|output| output["paused"] == true)
+                .filter_map(|output| output["name"].as_str())
+                .collect();
+            for output in &paused {
+                host::http_request(http, "POST", &format!("/outputs/{output}/resume"), &[], &[]);
+            }
+            paused.is_empty().then_some(())
+        });
+        assert!(resumed.is_some(), "an output stays paused: {:?}", host::http_get(http, "/outputs"));
+    }
+
+    fn end(mut self, rounds: u64, began: Instant) {
+        self.writers.pause();
+        self.stop();
+        let key = fence(rounds);
+        let mut tables = BTreeMap::new();
+        for table in TABLES.iter().chain([&FENCE]) {
+            for row in self.server.query(&format!("SELECT id, v, note, pad FROM {DATABASE}.{table}")) {
+                let number = |at: usize| row[at].as_ref().and_then(|text| text.parse::<u64>().ok()).expect("a number");
+                tables.insert(number(0), (number(1), row[2].clone().expect("a text"), row[3].clone()));
+            }
+        }
+        let (broker, outputs) = (&self.broker, &mut self.outputs);
+        let (changes, transactions) = (self.writers.with_journal(|journal| journal.changes()), self.writers.transactions());
+        let (mut records, mut copies) = (0, 0);
+        self.writers.with_journal(|journal| {
+            let missing = judge(outputs, journal, key);
+            assert!(missing.is_empty(), "{missing:?}");
+            for output in outputs.iter() {
+                let judged = output.judged_as_a_whole(broker, journal, key);
+                let judged = judged.unwrap_or_else(|why| panic!("the output `{}`, judged as a whole: {why}", output.name));
+                records += judged.records();
+                copies += judged.copies();
+                if output.there && output.beginning != Beginning::Now {
+                    has_rows(&output.name, judged.form(), journal, judged.rows(), &tables);
+                }
+            }
+        });
+        let seconds = began.elapsed().as_secs();
+        eprintln!(
+            "{rounds} rounds in {seconds} s: {transactions} transactions, {changes} changes, {records} records, {copies} of them of copies"
+        );
+        eprintln!("{:?}", self.counts);
+        if self.server.flavor() == Flavor::MariaDb {
+            eprintln!("MariaDB");
+        }
+    }
+}
+
+impl Drop for Campaign {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for log in &self.logs {
+                eprintln!("--- an earlier process wrote:\n{log}");
+            }
+            for output in &self.outputs {
+                eprintln!(
+                    "--- output `{}`: there {}, {} records, {:?}",
+                    output.name,
+                    output.there,
+                    output.judge.records(),
+                    output.beginning
+                );
+            }
+        }
+    }
+}
+
+/// What outputs lack, after reading what has come. `fence`: the key of the change that was committed last.
+fn judge(outputs: &mut [Output], journal: &Journal, fence: u64) -> Vec<String> {
+    let mut missing = Vec::new();
+    for output in outputs {
+        if let Err(why) = output.read(journal) {
+            panic!("the output `{}`: {why}", output.name);
+        }
+        if output.there
+            && let Some(why) = output.judge.missing(journal, fence)
+        {
+            missing.push(format!("{}: {why}", output.name));
+        }
+    }
+    missing
+}
+
+type Rows = BTreeMap<u64, (u64, String, Option<String>)>;
+
+/// Whoever applies an output's records has the rows of the tables.
+#[track_caller]
+fn has_rows(output: &str, form: Form, journal: &Journal, found: &Rows, tables: &Rows) {
+    // an update in a file does not say which key its row had before
+    let moved = |key: u64| form == Form::File && journal.steps(key).last().is_some_and(|step| step.operation == Operation::MovedAway);
+    let found: BTreeMap<_, _> = found.iter().filter(|(key, _)| !moved(**key)).collect();
+    assert_eq!(found.len(), tables.len(), "rows of `{output}`");
+    for ((key, row), (expected_key, expected)) in found.into_iter().zip(tables) {
+        assert!(key == expected_key && row == expected, "`{output}` has {key} {row:?}, the table {expected_key} {expected:?}");
+    }
+}
