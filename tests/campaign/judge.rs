@@ -72,6 +72,10 @@ impl Judge {
         self.records + self.passed_tombstones
     }
 
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     pub fn form(&self) -> Form {
         self.form
     }

@@ -73,6 +73,11 @@ impl Output {
         self.added
     }
 
+    /// Whether it has not come to the end of a round yet.
+    pub fn is_new(&self) -> bool {
+        !self.judge.is_settled()
+    }
+
     /// Its entry in the pipeline file.
     pub fn entry(&self, brokers: &str) -> String {
         let name = &self.name;

@@ -138,6 +138,8 @@ start() {
     [ ${#further[@]} = 0 ] || listeners "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "${further[@]}" >"$dir/listeners"
     properties "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "${lines[@]}" >"$dir/server.properties"
     [ ! -e "$dir/listeners" ] || cat "$dir/listeners" >>"$dir/server.properties"
+    # what an earlier process wrote is kept
+    [ ! -s "$dir/server.log" ] || cat "$dir/server.log" >>"$dir/server.log.before"
     : >"$dir/server.log"
     LOG_DIR="$dir/logs" KAFKA_TIERED=1 KAFKA_HEAP_OPTS="${KAFKA_HEAP_OPTS:--Xms64m -Xmx384m}" \
       KAFKA_JVM_PERFORMANCE_OPTS='-server -XX:+UseSerialGC -XX:TieredStopAtLevel=1' \

@@ -19,18 +19,32 @@ fn host(broker: &Broker, more: &str) -> Sluicegate {
 #[test]
 fn a_broker_that_is_down_at_the_start_is_waited_for() {
     let mut broker = kafka::start(&[]);
-    broker.stop();
-    let port = sluicegate_harness::free_port();
-    let host = host(&broker, &format!("limits: {{ connect_timeout: 1s }}\nhttp: 127.0.0.1:{port}"));
-    let mut process = host.spawn();
-    let line = process.wait_for_line("waiting for the sink `kafka`", DEADLINE);
-    assert!(line.contains("no Kafka broker answered") && line.contains("remedy"), "{line}");
-    let why = "waiting for the sink `kafka`: sink `kafka`: no Kafka broker answered";
-    process.wait_until("the reason", DEADLINE, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 503 && body.contains(why)));
-    broker.start_again();
-    let ended = process.wait(DEADLINE);
-    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    assert_eq!(broker.records("all").iter().filter(|r| r.value.is_some()).count(), 100);
+    // at the first start, and at one that has progress in Kafka
+    for (delivery, records) in [("at-least-once", 100), ("exactly-once", 100), ("exactly-once", 200)] {
+        broker.stop();
+        let port = sluicegate_harness::free_port();
+        let topic = format!("down-{delivery}");
+        let pipeline = format!(
+            "name: p-{delivery}
+source: {{ type: generator, changes: {records} }}
+sinks: [{{ type: kafka, brokers: '{}', topic: {topic}, format: flat, delivery: {delivery} }}]
+limits: {{ connect_timeout: 1s }}
+http: 127.0.0.1:{port}
+",
+            broker.brokers()
+        );
+        let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+        let mut process = host.spawn();
+        let line = process.wait_for_line("waiting for the sink `kafka`", DEADLINE);
+        assert!(line.contains("no Kafka broker answered") && line.contains("remedy"), "{line}");
+        let why = "waiting for the sink `kafka`: sink `kafka`: no Kafka broker answered";
+        process
+            .wait_until("the reason", DEADLINE, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 503 && body.contains(why)));
+        broker.start_again();
+        let ended = process.wait(DEADLINE);
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        assert_eq!(broker.records(&topic).iter().filter(|r| r.value.is_some()).count(), records, "{delivery}");
+    }
 }
 
 #[test]
