@@ -57,7 +57,7 @@ impl Output {
             Place::Topics | Place::Topic => {
                 let topics = topics(name, &place);
                 topics.iter().for_each(|topic| broker.create_topic(topic, PARTITIONS));
-                (Form::Kafka, Reader::Topics(broker.follow(&topics)))
+                (Form::Kafka, Reader::Topics(broker.follow(&topics, PARTITIONS)))
             }
         };
         let beginning = Beginning::Earliest;
@@ -116,7 +116,13 @@ impl Output {
         let (form, records) = match &self.reader {
             Reader::Topics(_) => (Form::Kafka, console(broker, &topics(&self.name, &self.place), self.judge.all())),
             Reader::Files(files) => {
-                let records = files::records(&files.folder, "t");
+                // one that was taken out when the program was killed may end in the middle of a record
+                let records = if self.there {
+                    files::records(&files.folder, "t")
+                } else {
+                    let lines = files::list(&files.folder, "t").into_iter().flat_map(|file| files::lines_so_far(&file));
+                    lines.map(|line| parse(&line)).collect()
+                };
                 (Form::File, records.into_iter().map(|value| Consumed { partition: 0, key: None, value: Some(value) }).collect())
             }
         };
