@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -107,7 +107,7 @@ impl Writers {
 
     fn wait_while(&self, state: MutexGuard<'_, State>, mut condition: impl FnMut(&State) -> bool) {
         let condition = |state: &mut State| !state.over && condition(state);
-        let (state, waited) = self.shared.changed.wait_timeout_while(state, PATIENCE, condition).expect("nobody panics holding it");
+        let (state, waited) = self.shared.changed.wait_timeout_while(state, PATIENCE, condition).unwrap_or_else(PoisonError::into_inner);
         assert!(!state.over && !waited.timed_out(), "a writer failed, or did not get on");
     }
 }
@@ -123,12 +123,13 @@ impl Drop for Writers {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics holding it")
+        // whoever finds a fault in the journal panics with it
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a session may begin a transaction; it waits while they are paused.
     fn begin(&self) -> bool {
-        let mut state = self.changed.wait_while(self.lock(), |state| state.paused && !state.over).expect("nobody panics holding it");
+        let mut state = self.changed.wait_while(self.lock(), |state| state.paused && !state.over).unwrap_or_else(PoisonError::into_inner);
         state.active += 1;
         !state.over
     }
