@@ -37,11 +37,11 @@ mod with_kafka {
 
     #[test]
     fn every_output_has_every_change_once_whatever_happens_mariadb() {
-        run(mariadb::start(&[]), 2001, 3);
+        run(mariadb::start(&[]), 2201, 3);
     }
 
     #[test]
     fn every_output_has_every_change_once_whatever_happens_mysql() {
-        run(mysql::start(&[]), 2002, 2);
+        run(mysql::start(&[]), 1002, 2);
     }
 }

@@ -24,28 +24,8 @@ pub(super) struct Resumed {
     sink: Result<Box<dyn Resume>>,
     /// The progress that it stores itself.
     pub stored: Option<Frontier>,
-    may_fail: MayFail,
-}
-
-/// Which errors let a sink begin apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum MayFail {
-    /// None: the others wait for it.
-    Never,
-    /// It is new. That its brokers are away says nothing of its settings.
-    Away,
-    /// It has worked before.
-    Any,
-}
-
-impl MayFail {
-    fn passes(self, error: &Error) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Away => error.kind() == ErrorKind::Connection,
-            Self::Any => error.kind() != ErrorKind::Config,
-        }
-    }
+    /// Whether it may fail.
+    may_fail: bool,
 }
 
 /// How a sink is when the stream begins.
@@ -55,7 +35,8 @@ pub(super) enum Opened {
     Apart(Made, String),
 }
 
-/// What each sink of the pipeline knows. Brokers that hold a sink's progress are waited for, if the others wait for the sink.
+/// What each sink of the pipeline knows. The brokers of those that keep their progress there are waited for, unless the sink may begin
+/// apart. One that the checkpoint does not know may not: its progress may stand there, and where it begins would be a guess.
 pub(super) async fn resume(
     pipeline: &Pipeline,
     progress: &[(String, Progress)],
@@ -68,11 +49,7 @@ pub(super) async fn resume(
     for (index, settings) in pipeline.sinks.iter().enumerate() {
         let known = progress.iter().find(|(name, _)| *name == settings.name);
         let state = known.map(|(_, progress)| progress.state.clone());
-        let may_fail = match (settings.when_slow, known) {
-            (WhenSlow::Hold, _) => MayFail::Never,
-            (WhenSlow::Apart, None) => MayFail::Away,
-            (WhenSlow::Apart, Some(_)) => MayFail::Any,
-        };
+        let may_fail = settings.when_slow == WhenSlow::Apart && known.is_some();
         let mut wait = Wait::new(format!("the sink `{}`", settings.name), &pipeline.limits, status);
         all.push(loop {
             let resuming = {
@@ -85,7 +62,7 @@ pub(super) async fn resume(
                 }
             };
             match blocking("resume", resuming).await.map_err(|e| named(settings, e)) {
-                Err(error) if may_fail.passes(&error) => break Resumed { sink: Err(error), stored: None, may_fail },
+                Err(error) if passes(may_fail, &error) => break Resumed { sink: Err(error), stored: None, may_fail },
                 outcome => {
                     if let Some((sink, stored)) = wait.again(outcome).await? {
                         break Resumed { sink: Ok(sink), stored, may_fail };
@@ -107,7 +84,7 @@ pub(super) async fn begin(
     together: bool,
 ) -> Result<Opened> {
     let may_fail = resumed.may_fail;
-    let failed = |error: Error| if may_fail.passes(&error) { Ok(Opened::Apart(Made::Nothing, error.chain())) } else { Err(error) };
+    let failed = |error: Error| if passes(may_fail, &error) { Ok(Opened::Apart(Made::Nothing, error.chain())) } else { Err(error) };
     let sink = match resumed.sink {
         Ok(sink) => sink,
         Err(error) => return failed(error),
@@ -128,6 +105,10 @@ pub(super) async fn begin(
         Err(error) if error.kind() == ErrorKind::Connection => failed(named(settings, error).that_may_pass(true)),
         Err(error) => failed(named(settings, error)),
     }
+}
+
+fn passes(may_fail: bool, error: &Error) -> bool {
+    may_fail && error.kind() != ErrorKind::Config
 }
 
 fn named(settings: &Sink, error: Error) -> Error {
