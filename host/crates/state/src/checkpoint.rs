@@ -1,6 +1,7 @@
 //! The SQLite file. A user can read it while the pipeline runs: `sqlite3 FILE 'select * from frontier'`.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -52,14 +53,39 @@ CREATE TABLE frontier (
 pub struct Checkpoint {
     connection: Mutex<Connection>,
     path: PathBuf,
+    _held: Held,
+}
+
+/// The lock, and that it is this process that has it: in this order they go.
+#[derive(Debug)]
+struct Held {
     _lock: Lock,
+    _opened: Opened,
+}
+
+/// The lock files of the checkpoints that this process has open. A number of a process in the file would not do: another container may have
+/// the same one.
+static OPENED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn opened() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An entry of [`OPENED`].
+#[derive(Debug)]
+struct Opened(PathBuf);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        opened().remove(&self.0);
+    }
 }
 
 impl Checkpoint {
     /// Opens or makes the checkpoint at `path`, for the pipeline of this name. Missing parent folders are made.
     ///
     /// # Errors
-    /// `State`: the file is locked by another process, belongs to another pipeline, comes from a newer version, is damaged
+    /// `State`: the file is locked by another process, or, which passes, by an earlier run in this one; belongs to another pipeline, comes from a newer version, is damaged
     /// or is not a checkpoint; or the folder cannot be written.
     pub fn open(path: &Path, pipeline: &str) -> Result<Self> {
         let folder = folder::parent(path);
@@ -72,6 +98,17 @@ impl Checkpoint {
         lock_path.push(".lock");
         let lock_path = PathBuf::from(lock_path);
         let lock = Lock::take(&lock_path).map_err(|fault| match fault {
+            LockFault::Held(_) if opened().contains(&lock_path) => Error::new(
+                ErrorKind::State,
+                format!(
+                    "the checkpoint {} is still held by an earlier run of this process, one of whose calls has not returned",
+                    path.display()
+                ),
+            )
+            .remedy(
+                "see what a sink waits for: a broker or a file system that does not answer; or start the program again: nothing is lost",
+            )
+            .that_may_pass(true),
             LockFault::Held(pid) => {
                 Error::new(ErrorKind::State, format!("the checkpoint {} is in use{}", path.display(), LockFault::holder(pid))).remedy(
                     format!(
@@ -84,10 +121,12 @@ impl Checkpoint {
                 .caused_by(e)
                 .remedy("let the account that runs the pipeline write there, or set `state` to another file"),
         })?;
+        opened().insert(lock_path.clone());
+        let held = Held { _lock: lock, _opened: Opened(lock_path) };
         let mut connection = Connection::open(path).map_err(|e| fault(path, "cannot be opened", e))?;
         prepare(&mut connection, path, pipeline)?;
         folder::sync(folder).map_err(|e| Error::new(ErrorKind::State, format!("{} cannot be synced", folder.display())).caused_by(e))?;
-        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), _lock: lock })
+        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), _held: held })
     }
 
     /// What is durable in every sink that ever committed, by name, of the checkpoint of another process or of none: nothing is
