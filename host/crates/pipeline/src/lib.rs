@@ -377,7 +377,7 @@ pub async fn run_with_admin(
     }
     status.stopping.store(true, Ordering::Relaxed);
     // outputs that are apart read on to the end of the stream, too
-    let drained = join(threads, pipeline.limits.drain_timeout, || !failed.is_cancelled() && hub.is_one_apart()).await;
+    let (drained, stuck) = join(threads, pipeline.limits.drain_timeout, || !failed.is_cancelled() && hub.is_one_apart()).await;
     ending.abort();
     if let Some(watching) = watching {
         watching.abort();
@@ -390,7 +390,12 @@ pub async fn run_with_admin(
     drop(reloader);
     looking.abort();
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
-    drained.and(ended)?;
+    let cause = drained.and(ended);
+    if let (Err(_), Err(stuck)) = (&cause, &stuck) {
+        tracing::error!(error = %stuck.chain(), "a thread is left behind, too");
+    }
+    // one that did not end is no cause, but for a drain that nothing else ended
+    cause.and(stuck)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
 }
 
@@ -420,10 +425,10 @@ fn spawn(name: &str, failed: &CancellationToken, gate: &Arc<Gate>, job: impl FnO
 }
 
 /// Waits for all threads, at most `most` from when `takes_longer` no longer says otherwise; the first failure counts, and the others
-/// are logged.
-async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -> Result<()> {
+/// are logged. Beside it, that a thread did not end.
+async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -> (Result<()>, Result<()>) {
     let mut end = tokio::time::Instant::now() + most;
-    let mut first = Ok(());
+    let (mut first, mut stuck) = (Ok(()), Ok(()));
     for (name, mut job) in jobs {
         let outcome = loop {
             tokio::select! {
@@ -440,8 +445,15 @@ async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -
             Ok(Ok(Ok(result))) => result,
             Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked"))
                 .remedy("this is a fault of this program: please report it with the log")),
-            Err(_) => Err(Error::new(ErrorKind::Sink, format!("{name} did not drain within {} s", most.as_secs()))
-                .remedy("nothing is lost: the next start goes on at the checkpoint; raise limits.drain_timeout if the sink is just slow")),
+            Err(()) => {
+                let error = Error::new(ErrorKind::Sink, format!("{name} did not drain within {} s", most.as_secs())).remedy(
+                    "nothing is lost: the next start goes on at the checkpoint; raise limits.drain_timeout if the sink is just slow",
+                );
+                if let Err(before) = std::mem::replace(&mut stuck, Err(error)) {
+                    tracing::error!(error = %before.chain(), "a thread is left behind");
+                }
+                continue;
+            }
         };
         match (&first, result) {
             (_, Ok(())) => {}
@@ -449,5 +461,5 @@ async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -
             (Err(_), Err(error)) => tracing::error!(error = %error.chain(), "{name} failed too"),
         }
     }
-    first
+    (first, stuck)
 }
