@@ -172,6 +172,7 @@ cache: {}
     }
 
     fn round(&mut self, round: u64) {
+        self.writers.go_on();
         let (mut actions, count) = (ACTIONS, 2 + self.random.below(3));
         self.random.shuffle(&mut actions);
         for action in actions.into_iter().take(count as usize) {
@@ -184,7 +185,7 @@ cache: {}
         self.drain(round);
     }
 
-    /// Every output gets what it lacks, and is judged.
+    /// The writers pause, and every output gets what it lacks, and is judged.
     fn drain(&mut self, round: u64) {
         self.let_outputs_go_on();
         self.new_outputs_begin();
@@ -214,7 +215,6 @@ cache: {}
             records = more.unwrap_or_else(|| panic!("nothing came within {PATIENCE:?}: {missing:?}"));
         }
         eprintln!("  drained in {} ms", began.elapsed().as_millis());
-        self.writers.go_on();
     }
 
     /// What is committed from then on, outputs that begin at the present get, too.
@@ -253,7 +253,6 @@ cache: {}
     }
 
     fn end(mut self, rounds: u64, began: Instant) {
-        self.writers.pause();
         self.stop();
         let key = fence(rounds);
         let mut tables = BTreeMap::new();
