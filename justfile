@@ -21,6 +21,10 @@ lint:
 test *arguments:
   tests/run {{arguments}}
 
+# Delivery through kills, network failures, swaps and changing outputs: rounds, server, seed
+campaign *arguments:
+  tests/campaign/run {{arguments}}
+
 # A target of host/fuzz for so many seconds; what it finds comes into host/fuzz/artifacts (needs cargo-fuzz, see CONTRIBUTING.md)
 fuzz target seconds="60":
   mkdir -p host/fuzz/corpus/{{target}}

@@ -3,6 +3,7 @@
 #   kafka.sh install                 finds or downloads Kafka; ends with 3 when there is none to be had
 #   kafka.sh start DIR [KEY=VALUE…]  further lines of server.properties; prints BROKERS, PORT, PID
 #     +NAME=PROTOCOL                 a further listener with a port of its own; prints NAME=localhost:port
+#     +NAME=PROTOCOL@PORT            the same behind a proxy: clients are told that it is at 127.0.0.1:PORT
 #   kafka.sh tool DIR CLASS …        runs one of Kafka's tools on it, as org.apache.kafka.tools.AclCommand
 #   kafka.sh stop DIR | kill DIR     orderly | kill -9; a later start goes on with the same data and port
 # Taken in this order:
@@ -83,15 +84,17 @@ P
 
 # The lines of server.properties with listeners beside those above: DIR PORT CONTROLLER NAME=PROTOCOL…
 listeners() {
-  local dir=$1 port=$2 listener own
+  local dir=$1 port=$2 listener protocol own told
   local listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$3 advertised=PLAINTEXT://127.0.0.1:$port
   local map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
   shift 3
   for listener in "$@"; do
     own=localhost:$(port_of "$dir" "listener-${listener%%=*}")
+    protocol=${listener#*=} told=$own
+    case $protocol in *@*) told=127.0.0.1:${protocol#*@} protocol=${protocol%@*} ;; esac
     listeners=$listeners,${listener%%=*}://127.0.0.1:${own##*:}
-    advertised=$advertised,${listener%%=*}://$own
-    map=$map,${listener%%=*}:${listener#*=}
+    advertised=$advertised,${listener%%=*}://$told
+    map=$map,${listener%%=*}:$protocol
   done
   printf '%s\n' "listeners=$listeners" "advertised.listeners=$advertised" "listener.security.protocol.map=$map"
 }
@@ -135,6 +138,8 @@ start() {
     [ ${#further[@]} = 0 ] || listeners "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "${further[@]}" >"$dir/listeners"
     properties "$dir" "$(port_of "$dir")" "$(port_of "$dir" controller-port)" "${lines[@]}" >"$dir/server.properties"
     [ ! -e "$dir/listeners" ] || cat "$dir/listeners" >>"$dir/server.properties"
+    # what an earlier process wrote is kept
+    [ ! -s "$dir/server.log" ] || cat "$dir/server.log" >>"$dir/server.log.before"
     : >"$dir/server.log"
     LOG_DIR="$dir/logs" KAFKA_TIERED=1 KAFKA_HEAP_OPTS="${KAFKA_HEAP_OPTS:--Xms64m -Xmx384m}" \
       KAFKA_JVM_PERFORMANCE_OPTS='-server -XX:+UseSerialGC -XX:TieredStopAtLevel=1' \

@@ -30,8 +30,13 @@ impl Again {
             self.patience.reset();
         }
         self.began |= relaxed(&status.started);
-        // what is not ready at the first start is told at once
-        if !self.began || !(error.may_pass() || error.kind() == ErrorKind::Precheck) {
+        let passes = match error.kind() {
+            // of a broker that went away while the pipeline started; after the whole of `retry_window` it does not pass
+            ErrorKind::Connection => error.may_pass(),
+            // what is not ready at the first start is told at once
+            kind => self.began && (error.may_pass() || kind == ErrorKind::Precheck),
+        };
+        if !passes {
             return Err(error);
         }
         self.patience.delay(error).map_err(|error| match error.kind() {
@@ -70,6 +75,8 @@ mod tests {
         assert!(again(hour).after(full(), &status(true, 0)).is_ok());
         assert!(again(hour).after(Error::new(ErrorKind::Sink, "no such topic"), &status(true, 0)).is_err());
         assert!(again(hour).after(Error::new(ErrorKind::Connection, "gave up after 12h"), &status(true, 0)).is_err());
+        let gone = Error::new(ErrorKind::Connection, "the broker went away").that_may_pass(true);
+        assert!(again(hour).after(gone, &status(false, 0)).is_ok());
         // a login that is refused while the pipeline starts over
         let refused = || Error::new(ErrorKind::Precheck, "access denied");
         let mut later = again(hour);

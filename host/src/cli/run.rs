@@ -11,7 +11,6 @@ use sluicegate_authoring as authoring;
 use sluicegate_config::{self as config, Pipeline, SinkKind, Source};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_pipeline::{self as pipeline, Commands, NextRun, Reset, SavedProgress};
-use sluicegate_state::Checkpoint;
 use sluicegate_status::{Status, relaxed};
 
 /// What `/readyz` waits for while a pipeline is about to start over.
@@ -50,20 +49,17 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
         let status = pipeline::status(&settings);
         let end = stop.child_token();
         let next = Arc::new(NextRun::new(end.clone(), refused.take()));
-        let commands = Commands { requests: None, next: Some(next.clone()), reset: reset.take() };
+        let commands = Commands { requests: None, next: Some(next.clone()), reset: reset.clone() };
         let ended = once(settings.clone(), &status, waiting.take(), (&end, &stop), &console, look, commands).await;
         if relaxed(&status.started) {
-            fallback = None;
+            (fallback, reset) = (None, None);
         }
         if let Some(running) = next.running() {
             settings = running;
         }
         if let Some(wanted) = next.take().filter(|_| !stop.is_cancelled()) {
             if let Err(error) = ended {
-                // a thread that is stuck keeps the checkpoint, and only the end of the process ends it: the next start has the edited file
-                if Checkpoint::is_held_here(&settings.state) {
-                    return Err(error);
-                }
+                // a thread that is stuck keeps the checkpoint: the next run waits for it
                 tracing::error!(error = %error.chain(), "the pipeline failed while it drained: what was not delivered comes again");
             }
             let before = std::mem::replace(&mut settings, wanted.pipeline);
@@ -72,13 +68,16 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
             continue;
         }
         let Err(error) = ended else { return Ok(()) };
-        if let Some(fallback) = fallback.take().filter(|_| !stop.is_cancelled()) {
+        // what may pass is tried again with the same outputs
+        if !error.may_pass()
+            && let Some(fallback) = fallback.take().filter(|_| !stop.is_cancelled())
+        {
             tracing::error!(
                 error = error.chain(),
                 remedy = error.remedy_text().unwrap_or_default(),
                 "the pipeline does not start with the outputs that were asked for: it goes on as before"
             );
-            (settings, refused) = fallback.take().await?;
+            ((settings, refused), reset) = (fallback.take().await?, None);
             continue;
         }
         let (delay, error) = again.after(error, &status)?;

@@ -108,11 +108,12 @@ impl Watch {
         }
         for (watch, sink) in self.sinks.iter_mut().zip(&status.sinks) {
             // it is told in another place, and the others do their work
+            let durable = sink.durable.get();
             if sink.apart.standing() != Standing::Together {
-                watch.owes_since = None;
+                // what was read until it joins them, it has delivered from its own stream
+                *watch = SinkWatch { durable, changes, owes_since: None };
                 continue;
             }
-            let durable = sink.durable.get();
             if durable != watch.durable {
                 *watch = SinkWatch { durable, changes, owes_since: None };
             } else if changes > watch.changes {
@@ -228,11 +229,14 @@ mod tests {
         let readiness = watch.readiness(&status, begin + Duration::from_secs(100));
         let apart = OutputApart { sink: "file".into(), state: "apart", reason: "it failed".into(), lag_seconds: None };
         assert_eq!((readiness.state, readiness.ready, readiness.apart), (State::Idle, true, vec![apart]));
-        // it owes from when it goes with the others again
+        // it joins the others with everything that was read, and owes what is read from then on
         status.sinks[0].apart.stand(Standing::Together);
         watch.look(&status, begin + Duration::from_secs(101));
+        assert_eq!(watch.readiness(&status, begin + Duration::from_secs(200)).state, State::Idle);
+        status.source.changes.add(1);
+        watch.look(&status, begin + Duration::from_secs(201));
         let state = |after| watch.readiness(&status, begin + Duration::from_secs(after)).state;
-        assert_eq!((state(110), state(170)), (State::Idle, State::Stalled));
+        assert_eq!((state(210), state(270)), (State::Idle, State::Stalled));
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub fn count_so_far(folder: &Path, prefix: &str) -> usize {
     list(folder, prefix).iter().map(|file| read(file).bytes().filter(|b| *b == b'\n').count()).sum()
 }
 
+/// The whole lines of one file so far, also while it is being written.
+pub fn lines_so_far(file: &Path) -> Vec<String> {
+    let text = read(file);
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
+}
+
 /// Bytes written so far: cheap to ask for often. A restart may take some back.
 pub fn bytes_so_far(folder: &Path, prefix: &str) -> u64 {
     // rolled or taken back between listing and looking

@@ -78,13 +78,14 @@ impl Instance {
         self.end("kill");
     }
 
-    /// Has the script do something with it that ends well.
+    /// Has the script do something with it that ends well, and gives what it printed.
     #[track_caller]
-    pub(crate) fn run(&self, verb: &str, arguments: &[&str]) {
+    pub(crate) fn run(&self, verb: &str, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|s| (*s).to_owned()).collect();
         let output = run(&self.script, verb, &self.folder, &arguments);
-        let told = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{verb} {arguments:?}: {}", String::from_utf8_lossy(&told));
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{verb} {arguments:?}: {told}{}", String::from_utf8_lossy(&output.stderr));
+        told
     }
 
     /// Goes on with the same data, port and options after `stop` or `kill9`.

@@ -7,6 +7,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
     message::Headers,
     producer::{BaseProducer, BaseRecord, Producer},
 };
@@ -18,6 +19,19 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// Time until the broker has marked the end of a transaction that was committed, at most.
 const MARKED: Duration = Duration::from_secs(5);
 
+/// How long a [`Follower`] waits for a record.
+const MOMENT: Duration = Duration::from_millis(100);
+/// Records that it gives at a time, at most.
+const FOLLOWED: usize = 10_000;
+/// What a consumer tells while its broker is away, or has just come back.
+const AWAY: [RDKafkaErrorCode; 5] = [
+    RDKafkaErrorCode::BrokerTransportFailure,
+    RDKafkaErrorCode::AllBrokersDown,
+    RDKafkaErrorCode::Resolve,
+    RDKafkaErrorCode::LeaderNotAvailable,
+    RDKafkaErrorCode::NotLeaderForPartition,
+];
+
 /// A running broker. Topics are created on first use, with one partition.
 pub struct Broker(Instance);
 
@@ -26,7 +40,8 @@ pub fn shared() -> Broker {
     Broker(Instance::shared("kafka.sh"))
 }
 
-/// A broker of this test's own, with further listeners (`+NAME=PROTOCOL`) and lines of `server.properties` (`KEY=VALUE`).
+/// A broker of this test's own, with further listeners (`+NAME=PROTOCOL`, or `+NAME=PROTOCOL@PORT` of a proxy that leads there) and lines
+/// of `server.properties` (`KEY=VALUE`).
 pub fn start(properties: &[&str]) -> Broker {
     Broker(Instance::start("kafka.sh", properties))
 }
@@ -66,10 +81,10 @@ impl Broker {
         self.0.value(name)
     }
 
-    /// Runs one of Kafka's own tools on it, by the name of its class.
+    /// Runs one of Kafka's own tools on it, by the name of its class, and gives what it printed.
     #[track_caller]
-    pub fn tool(&self, class: &str, arguments: &[&str]) {
-        self.0.run("tool", &[&[class], arguments].concat());
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        self.0.run("tool", &[&[class], arguments].concat())
     }
 
     /// Makes a topic; one that exists already is a fault.
@@ -190,6 +205,20 @@ impl Broker {
         })
     }
 
+    /// Reads what is committed in these topics, of so many partitions each, from their beginning on, again and again.
+    #[track_caller]
+    pub fn follow(&self, topics: &[String], partitions: i32) -> Follower {
+        let consumer = self.consumer("read_committed");
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            for partition in 0..partitions {
+                list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset is valid");
+            }
+        }
+        consumer.assign(&list).expect("partitions can be assigned");
+        Follower(consumer)
+    }
+
     /// Ends it in order. Not for the shared broker.
     pub fn stop(&self) {
         self.0.stop();
@@ -209,6 +238,27 @@ impl Broker {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.brokers());
         config
+    }
+}
+
+/// A consumer that reads on, also when its broker was away.
+pub struct Follower(BaseConsumer);
+
+impl Follower {
+    /// The committed records that came since the last call; none when nothing comes for a moment.
+    #[track_caller]
+    pub fn read(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        while records.len() < FOLLOWED
+            && let Some(message) = self.0.poll(MOMENT)
+        {
+            match message {
+                Ok(message) => records.push(record(&message)),
+                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => {}
+                Err(error) => panic!("the topics cannot be read: {error}"),
+            }
+        }
+        records
     }
 }
 

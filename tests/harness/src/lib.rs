@@ -6,6 +6,7 @@
 //! - [`authority`]: certificates for servers and clients.
 //! - [`host`]: the program under test.
 //! - [`files`]: what it wrote.
+//! - [`proxy`]: a network that fails, between the program and a server.
 //! - [`sources`]: the tests that stand in source files.
 //! - [`wait`]: waiting on conditions; tests never sleep.
 //!
@@ -19,12 +20,13 @@ pub mod files;
 pub mod host;
 mod instance;
 pub mod kafka;
+pub mod proxy;
 pub mod registry;
 pub mod sources;
 pub mod wait;
 mod watchdog;
 
-pub use wait::{until, until_some};
+pub use wait::{until, until_some, within};
 
 /// MariaDB.
 pub mod mariadb {

@@ -20,17 +20,32 @@ fn host(broker: &Broker, more: &str) -> Sluicegate {
 fn a_broker_that_is_down_at_the_start_is_waited_for() {
     let mut broker = kafka::start(&[]);
     broker.stop();
-    let port = sluicegate_harness::free_port();
-    let host = host(&broker, &format!("limits: {{ connect_timeout: 1s }}\nhttp: 127.0.0.1:{port}"));
-    let mut process = host.spawn();
-    let line = process.wait_for_line("waiting for the sink `kafka`", DEADLINE);
-    assert!(line.contains("no Kafka broker answered") && line.contains("remedy"), "{line}");
-    let why = "waiting for the sink `kafka`: sink `kafka`: no Kafka broker answered";
-    process.wait_until("the reason", DEADLINE, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 503 && body.contains(why)));
+    let starting = ["at-least-once", "exactly-once"].map(|delivery| {
+        let port = sluicegate_harness::free_port();
+        let pipeline = format!(
+            "name: p-{delivery}
+source: {{ type: generator, changes: 100 }}
+sinks: [{{ type: kafka, brokers: '{}', topic: down-{delivery}, format: flat, delivery: {delivery} }}]
+limits: {{ connect_timeout: 1s }}
+http: 127.0.0.1:{port}
+",
+            broker.brokers()
+        );
+        let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+        let mut process = host.spawn();
+        let line = process.wait_for_line("waiting for the sink `kafka`", DEADLINE);
+        assert!(line.contains("no Kafka broker answered") && line.contains("remedy"), "{line}");
+        let why = "waiting for the sink `kafka`: sink `kafka`: no Kafka broker answered";
+        process
+            .wait_until("the reason", DEADLINE, || http_get(port, "/readyz").is_some_and(|(code, body)| code == 503 && body.contains(why)));
+        (delivery, host, process)
+    });
     broker.start_again();
-    let ended = process.wait(DEADLINE);
-    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    assert_eq!(broker.records("all").iter().filter(|r| r.value.is_some()).count(), 100);
+    for (delivery, _host, process) in starting {
+        let ended = process.wait(DEADLINE);
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        assert_eq!(broker.records(&format!("down-{delivery}")).iter().filter(|r| r.value.is_some()).count(), 100, "{delivery}");
+    }
 }
 
 #[test]

@@ -116,3 +116,54 @@ fn an_output_that_went_apart_during_a_copy_catches_up_exactly() {
 fn an_output_that_went_apart_from_mysql_catches_up_exactly() {
     catches_up_exactly(&mysql::shared(), false);
 }
+
+/// Nobody reads the one output, and then the login is refused: the run ends without the thread that writes there.
+#[test]
+fn a_pipeline_that_starts_over_waits_for_a_call_of_the_run_before() {
+    let server = mariadb::shared();
+    let (database, http) = (server.database("over"), free_port());
+    let (table, port) = (format!("{database}.t"), server.port());
+    let account = format!("'{database}'@'127.0.0.1'");
+    server.sql(&format!(
+        "CREATE TABLE {table} (id BIGINT PRIMARY KEY, note TEXT); CREATE USER {account} IDENTIFIED BY 'one';
+        GRANT ALL ON *.* TO {account}"
+    ));
+    let host = Sluicegate::new(
+        BINARY,
+        &format!(
+            "name: over
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {database}, password: one, tables: ['{table}'], heartbeat: 1s }}
+sinks:
+  - {{ type: stdout, name: still, format: flat, when_slow: apart }}
+  - {{ type: file, name: quick, format: flat, folder: quick, prefix: t }}
+limits: {{ checkpoint_interval: 20ms, batch_changes: 50, apart_after: 50ms, drain_timeout: 1s }}
+http: 127.0.0.1:{http}
+"
+        ),
+    );
+    let mut process = Unread::start(&host);
+    process.until("it reads", |process| process.log().contains("starting to read the binlog"));
+    insert(&server, &table, 0..1500);
+    process.until("it is apart", |_| is_apart(http, "over", "still"));
+    process.until("the other goes on", |_| files::count_so_far(&host.path("quick"), "t") == 1500);
+
+    let sessions = format!("SELECT id FROM information_schema.processlist WHERE user = '{database}'");
+    server.sql(&format!("ALTER USER {account} IDENTIFIED BY 'two'"));
+    for session in server.query(&sessions).into_iter().flatten().flatten() {
+        // it may have ended by itself
+        let _ = server.client().try_sql(&format!("KILL {session}"));
+    }
+    process.until("it starts over", |process| process.log().contains("starts over at its checkpoint"));
+    process.until("it waits for the call", |process| process.log().contains("is still held by an earlier run of this process"));
+    server.sql(&format!("ALTER USER {account} IDENTIFIED BY 'one'"));
+    process.read();
+    insert(&server, &table, 1500..1520);
+    process.until("both go on", |process| {
+        process.records().iter().any(|record| record["id"] == 1519) && files::count_so_far(&host.path("quick"), "t") == 1520
+    });
+    // standard output may have records twice
+    let (still, quick) = (process.stop(), files::records(&host.path("quick"), "t"));
+    assert_eq!(ids(&still).into_iter().collect::<std::collections::BTreeSet<_>>().len(), 1520);
+    assert_eq!(ids(&quick), (0..1520).collect::<Vec<_>>());
+    server.sql(&format!("DROP USER {account}"));
+}

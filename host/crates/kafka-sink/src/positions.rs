@@ -313,7 +313,11 @@ impl Topic<'_> {
                     ErrorKind::Connection,
                     format!("the positions topic `{name}` was not read to its end within {:?} without a record", self.timeout),
                 )
-                .remedy("see that its partition has a leader; a transaction of another sink that stays open ends with its timeout"));
+                .remedy(
+                    "see that its partition has a leader; a transaction of another sink that stays open ends with its timeout; one that the \
+                     brokers forgot to end never does: stop the pipeline, find it with `kafka-transactions.sh find-hanging`, and abort it in \
+                     every partition",
+                ));
             }
         }
     }

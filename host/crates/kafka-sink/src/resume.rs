@@ -132,7 +132,9 @@ impl Resume for KafkaResume {
         };
         let mut sink = KafkaSink::open(*self, client, Some(Transaction::new(state)), encoder)?;
         if !goes_on {
-            sink.begin_incarnation(frontier, &found)?;
+            // brokers that went away since they answered
+            let away = |error: Error| if error.may_pass() { error.with_kind(ErrorKind::Connection) } else { error };
+            sink.begin_incarnation(frontier, &found).map_err(away)?;
         }
         Ok(Final::boxed(sink))
     }

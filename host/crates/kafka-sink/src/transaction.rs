@@ -531,5 +531,16 @@ fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
             "see that the brokers run and that `__transaction_state` has its in-sync replicas; then start again: nothing is lost or repeated",
         ),
     };
-    Error::new(ErrorKind::Sink, what).remedy(remedy).caused_by(error)
+    // a new producer ends what this one left open, and finds out what was committed
+    let may_pass = !matches!(
+        code,
+        Some(
+            Code::Fenced
+                | Code::InvalidProducerEpoch
+                | Code::ProducerFenced
+                | Code::TransactionalIdAuthorizationFailed
+                | Code::TopicAuthorizationFailed
+        )
+    );
+    Error::new(ErrorKind::Sink, what).remedy(remedy).caused_by(error).that_may_pass(may_pass)
 }

@@ -74,6 +74,7 @@ impl Catalogue {
             versions: HashMap::new(),
             ids: HashMap::new(),
             newest: HashMap::new(),
+            columns_before: HashMap::new(),
             left_out: HashSet::new(),
             schemas,
             limit,
@@ -174,7 +175,8 @@ impl Catalogue {
             let Known::Captured(plan) = &version.known else { return false };
             [&renamed.from, &renamed.to].contains(&&plan.table.name)
         };
-        let known = self.newest.get(&renamed.from).map(|newest| newest.columns.clone()).or_else(|| self.columns_before.remove(&renamed.from));
+        let known =
+            self.newest.get(&renamed.from).map(|newest| newest.columns.clone()).or_else(|| self.columns_before.remove(&renamed.from));
         self.forget(&renamed.from);
         self.forget(&renamed.to);
         if let Some(mut columns) = known.filter(|_| !renamed.anew) {

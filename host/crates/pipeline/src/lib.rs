@@ -71,7 +71,7 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
     change::{Frontier, Item, TableName},
-    limits::{HELD_INTERVAL, JOIN_INTERVAL, LOCK_PATIENCE},
+    limits::{HELD_INTERVAL, JOIN_INTERVAL},
 };
 use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::{Checkpoint, Progress};
@@ -175,8 +175,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     // what writes is always waited for; what only computes or waits is abandoned at a stop
     let opening = {
         let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
-        // a look of the run before may still hold it
-        move || Checkpoint::open_within(&state, &name, LOCK_PATIENCE)
+        move || Checkpoint::open(&state, &name)
     };
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
     let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
@@ -209,7 +208,11 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         });
         Some((index, reset, kept.unwrap_or_default()))
     });
-    let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status).await?;
+    let resumed = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+        resumed = opening::resume(&pipeline, &progress, &dead_letters, &status) => resumed?,
+    };
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let mut begins = begins(&progress, &stored, &pipeline)?;
     if let Some((index, reset, _)) = &reset {
@@ -410,7 +413,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     }
     status.stopping.store(true, Ordering::Relaxed);
     // outputs that are apart read on to the end of the stream, too
-    let drained = join(threads, pipeline.limits.drain_timeout, || !failed.is_cancelled() && hub.is_one_apart()).await;
+    let (drained, stuck) = join(threads, pipeline.limits.drain_timeout, || !failed.is_cancelled() && hub.is_one_apart()).await;
     ending.abort();
     if let Some(watching) = watching {
         watching.abort();
@@ -423,7 +426,12 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     drop(reloader);
     looking.abort();
     // a sink's or plugin's failure is the cause where there is one: the source then ended because nobody listened
-    drained.and(ended)?;
+    let cause = drained.and(ended);
+    if let (Err(_), Err(stuck)) = (&cause, &stuck) {
+        tracing::error!(error = %stuck.chain(), "a thread is left behind, too");
+    }
+    // one that did not end is no cause, but for a drain that nothing else ended
+    cause.and(stuck)?;
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
 }
 
@@ -467,10 +475,10 @@ fn spawn(name: &str, failed: &CancellationToken, gate: &Arc<Gate>, job: impl FnO
 }
 
 /// Waits for all threads, at most `most` from when `takes_longer` no longer says otherwise; the first failure counts, and the others
-/// are logged.
-async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -> Result<()> {
+/// are logged. Beside it, that a thread did not end.
+async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -> (Result<()>, Result<()>) {
     let mut end = tokio::time::Instant::now() + most;
-    let mut first = Ok(());
+    let (mut first, mut stuck) = (Ok(()), Ok(()));
     for (name, mut job) in jobs {
         let outcome = loop {
             tokio::select! {
@@ -487,8 +495,15 @@ async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -
             Ok(Ok(Ok(result))) => result,
             Ok(_) => Err(Error::new(ErrorKind::Internal, format!("the thread {name} panicked"))
                 .remedy("this is a fault of this program: please report it with the log")),
-            Err(_) => Err(Error::new(ErrorKind::Sink, format!("{name} did not drain within {} s", most.as_secs()))
-                .remedy("nothing is lost: the next start goes on at the checkpoint; raise limits.drain_timeout if the sink is just slow")),
+            Err(()) => {
+                let error = Error::new(ErrorKind::Sink, format!("{name} did not drain within {} s", most.as_secs())).remedy(
+                    "nothing is lost: the next start goes on at the checkpoint; raise limits.drain_timeout if the sink is just slow",
+                );
+                if let Err(before) = std::mem::replace(&mut stuck, Err(error)) {
+                    tracing::error!(error = %before.chain(), "a thread is left behind");
+                }
+                continue;
+            }
         };
         match (&first, result) {
             (_, Ok(())) => {}
@@ -496,5 +511,5 @@ async fn join(jobs: Vec<Job>, most: Duration, takes_longer: impl Fn() -> bool) -
             (Err(_), Err(error)) => tracing::error!(error = %error.chain(), "{name} failed too"),
         }
     }
-    first
+    (first, stuck)
 }

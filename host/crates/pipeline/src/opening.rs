@@ -4,7 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{blocking::blocking, folders, output::Made, reach, sinks};
+use super::{
+    blocking::blocking,
+    folders,
+    output::Made,
+    reach::{self, Wait},
+    sinks,
+};
 use sluicegate_config::{Pipeline, Sink, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_format::Encoder;
@@ -29,7 +35,8 @@ pub(super) enum Opened {
     Apart(Made, String),
 }
 
-/// What each sink of the pipeline knows.
+/// What each sink of the pipeline knows. The brokers of those that keep their progress there are waited for, unless the sink may begin
+/// apart. One that the checkpoint does not know may not: its progress may stand there, and where it begins would be a guess.
 pub(super) async fn resume(
     pipeline: &Pipeline,
     progress: &[(String, Progress)],
@@ -42,21 +49,26 @@ pub(super) async fn resume(
     for (index, settings) in pipeline.sinks.iter().enumerate() {
         let known = progress.iter().find(|(name, _)| *name == settings.name);
         let state = known.map(|(_, progress)| progress.state.clone());
-        let resuming = {
-            let (settings, limits) = (settings.clone(), pipeline.limits.clone());
-            let (letters, status) = (dead_letters.clone(), status.clone());
-            move || {
-                let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
-                let stored = sink.resume()?;
-                Ok((sink, stored))
-            }
-        };
         let may_fail = settings.when_slow == WhenSlow::Apart && known.is_some();
-        let resumed = blocking("resume", resuming).await.map_err(|e| named(settings, e));
-        all.push(match resumed {
-            Ok((sink, stored)) => Resumed { sink: Ok(sink), stored, may_fail },
-            Err(error) if passes(may_fail, &error) => Resumed { sink: Err(error), stored: None, may_fail },
-            Err(error) => return Err(error),
+        let mut wait = Wait::new(format!("the sink `{}`", settings.name), &pipeline.limits, status);
+        all.push(loop {
+            let resuming = {
+                let (settings, limits, state) = (settings.clone(), pipeline.limits.clone(), state.clone());
+                let (letters, status) = (dead_letters.clone(), status.clone());
+                move || {
+                    let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
+                    let stored = sink.resume()?;
+                    Ok((sink, stored))
+                }
+            };
+            match blocking("resume", resuming).await.map_err(|e| named(settings, e)) {
+                Err(error) if passes(may_fail, &error) => break Resumed { sink: Err(error), stored: None, may_fail },
+                outcome => {
+                    if let Some((sink, stored)) = wait.again(outcome).await? {
+                        break Resumed { sink: Ok(sink), stored, may_fail };
+                    }
+                }
+            }
         });
     }
     Ok(all)
@@ -89,6 +101,8 @@ pub(super) async fn begin(
     let start = start.clone();
     match blocking("begin", move || sink.begin(&start, encoder)).await {
         Ok(sink) => Ok(Opened::Begun(sink)),
+        // brokers that answered a moment before
+        Err(error) if error.kind() == ErrorKind::Connection => failed(named(settings, error).that_may_pass(true)),
         Err(error) => failed(named(settings, error)),
     }
 }

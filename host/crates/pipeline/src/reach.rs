@@ -53,19 +53,23 @@ pub(super) fn once<T>(outcome: Result<T>) -> Result<T> {
 }
 
 /// The attempts to reach one server.
-struct Wait<'a> {
+pub(super) struct Wait<'a> {
     who: String,
     patience: Patience,
     status: &'a Status,
 }
 
 impl<'a> Wait<'a> {
-    fn new(who: String, limits: &Limits, status: &'a Status) -> Self {
+    /// `who`: as logs and `/readyz` name it.
+    pub(super) fn new(who: String, limits: &Limits, status: &'a Status) -> Self {
         Self { who, patience: Patience::new(limits.retry_window), status }
     }
 
     /// What an attempt gave; `None`, after a wait, when the next one is due.
-    async fn again<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    /// What waiting does not mend; `Connection` when the server stayed away for the whole of `limits.retry_window`.
+    pub(super) async fn again<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
         let who = &self.who;
         let error = match outcome {
             Err(error) if error.kind() == ErrorKind::Connection => error,

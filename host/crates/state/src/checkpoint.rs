@@ -10,7 +10,9 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, ffi::ErrorCode, params};
 
 use super::{
-    Progress, migration,
+    Progress,
+    held::{self, Held},
+    migration,
     outside::{Identity, gone},
     schemas,
 };
@@ -18,7 +20,7 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
 };
-use sluicegate_storage::{Lock, LockFault, folder, lock_holder};
+use sluicegate_storage::folder;
 
 /// Marks the file as ours (`PRAGMA application_id`): "SLCE".
 const APPLICATION_ID: i32 = 0x534c_4345;
@@ -62,14 +64,14 @@ pub struct Checkpoint {
     path: PathBuf,
     /// Which file is open.
     pub(super) file: Mutex<Identity>,
-    lock: Mutex<Lock>,
+    held: Mutex<Held>,
 }
 
 impl Checkpoint {
     /// Opens or makes the checkpoint at `path`, for the pipeline of this name. Missing parent folders are made.
     ///
     /// # Errors
-    /// `State`: the file is locked by another process, belongs to another pipeline, comes from a newer version, is damaged
+    /// `State`: the file is locked by another process, or, which passes, by an earlier run in this one; belongs to another pipeline, comes from a newer version, is damaged
     /// or is not a checkpoint; or the folder cannot be written.
     pub fn open(path: &Path, pipeline: &str) -> Result<Self> {
         let folder = folder::parent(path);
@@ -78,12 +80,12 @@ impl Checkpoint {
                 .caused_by(e)
                 .remedy("let the account that runs the pipeline write there, or set `state` to another file")
         })?;
-        let lock = lock(path)?;
+        let held = Held::take(path)?;
         let mut connection = Connection::open(path).map_err(|e| fault(path, "cannot be opened", e))?;
         prepare(&mut connection, path, pipeline)?;
         folder::sync(folder).map_err(|e| Error::new(ErrorKind::State, format!("{} cannot be synced", folder.display())).caused_by(e))?;
         let file = Identity::of(path)?.ok_or_else(|| gone(path))?;
-        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), file: Mutex::new(file), lock: Mutex::new(lock) })
+        Ok(Self { connection: Mutex::new(connection), path: path.to_owned(), file: Mutex::new(file), held: Mutex::new(held) })
     }
 
     /// The same, waiting for a lock that this process itself still holds.
@@ -103,15 +105,12 @@ impl Checkpoint {
 
     /// Whether this process holds the lock of the checkpoint at `path`.
     pub fn is_held_here(path: &Path) -> bool {
-        lock_holder(&lock_path(path)) == Some(std::process::id())
+        held::is_here(path)
     }
 
     /// Takes the lock once more where its file is gone, too.
     pub(super) fn lock_again(&self) -> Result<()> {
-        if !lock_path(&self.path).exists() {
-            *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock(&self.path)?;
-        }
-        Ok(())
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).again(&self.path)
     }
 
     /// What is durable in every sink that ever committed, by name, of the checkpoint of another process or of none: nothing is
@@ -353,27 +352,6 @@ pub(super) fn connect(path: &Path) -> Result<Connection> {
 fn sync_every_commit(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |r| r.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "full")
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut lock = path.as_os_str().to_owned();
-    lock.push(".lock");
-    lock.into()
-}
-
-fn lock(path: &Path) -> Result<Lock> {
-    let lock_path = lock_path(path);
-    Lock::take(&lock_path).map_err(|fault| match fault {
-        LockFault::Held(pid) => {
-            Error::new(ErrorKind::State, format!("the checkpoint {} is in use{}", path.display(), LockFault::holder(pid))).remedy(format!(
-                "stop the other process (it holds the lock on {}), or give this pipeline a `state` file of its own",
-                lock_path.display()
-            ))
-        }
-        LockFault::Io(e) => Error::new(ErrorKind::State, format!("the lock file {} cannot be used", lock_path.display()))
-            .caused_by(e)
-            .remedy("let the account that runs the pipeline write there, or set `state` to another file"),
-    })
 }
 
 /// Sets durability, makes the tables in a new file, and checks whose file it is.

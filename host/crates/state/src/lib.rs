@@ -8,6 +8,7 @@ mod captured;
 mod checkpoint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod held;
 mod migration;
 mod outside;
 mod paused;
