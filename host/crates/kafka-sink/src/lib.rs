@@ -579,7 +579,7 @@ impl Sink for KafkaSink {
         let Some(state) = self.transaction.as_ref().map(|transaction| transaction.state.to_text()) else {
             self.settle()?;
             self.beat()?;
-            return transaction::state_without(self.metadata.as_ref().and_then(Metadata::begun));
+            return metadata::state_without(self.metadata.as_ref().and_then(Metadata::begun));
         };
         self.tell_cut();
         self.commit_transaction(progress)?;

@@ -15,6 +15,7 @@ use sluicegate_model::{
     change::{Batch, Change, Lane, Mark, MarkKind, Operation, TableName, Transaction},
     limits::KAFKA_TRANSACTION_TABLES,
 };
+use sluicegate_sink::SinkState;
 
 /// A transaction that has begun, and what was delivered of it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -54,6 +55,32 @@ impl Begun {
     fn name(&self) -> String {
         self.id.clone().unwrap_or_else(|| format!("file={},pos={}", self.file, self.position))
     }
+}
+
+/// What the checkpoint keeps of a sink that delivers at least once.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Without {
+    /// The transaction of the source that is told in part.
+    transaction: Begun,
+}
+
+impl Without {
+    fn parse(state: &str) -> Option<Self> {
+        serde_json::from_str(state).ok()
+    }
+}
+
+/// The state of a sink that delivers at least once.
+pub(super) fn state_without(begun: Option<&Begun>) -> Result<SinkState> {
+    let Some(begun) = begun else { return Ok("{}".to_owned()) };
+    serde_json::to_string(&Without { transaction: begun.clone() })
+        .map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
+}
+
+/// The transaction of the source that is told in part, in the state of a sink that delivered at least once.
+pub(super) fn begun_in(state: Option<&str>) -> Option<Begun> {
+    state.and_then(Without::parse).map(|state| state.transaction)
 }
 
 /// The same, while records are counted.

@@ -5,7 +5,7 @@ use rdkafka::ClientConfig;
 use super::{
     KafkaSink,
     client::{self, Client, Reports},
-    metadata::Begun,
+    metadata::{self, Begun},
     positions,
     transaction::{self, State, Transaction},
 };
@@ -40,7 +40,7 @@ impl KafkaResume {
     /// `versions`: whether the plugins' versions are a header. `state`: what the last stored commit answered.
     pub fn new(settings: &Settings, versions: bool, policy: Policy, state: Option<&str>, limits: &Limits, numbers: Numbers) -> Self {
         let (settings, limits, state) = (settings.clone(), limits.clone(), state.map(str::to_owned));
-        let begun = transaction::begun_in(state.as_deref());
+        let begun = metadata::begun_in(state.as_deref());
         Self { settings, versions, policy, limits, numbers, state, begun, resumed: None }
     }
 

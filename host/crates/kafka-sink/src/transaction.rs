@@ -24,7 +24,7 @@ use super::{
     GRACE, KafkaSink, POLL, Retained,
     client::{Client, Failure, NOTICE, OWN, Reports, is_record},
     heartbeat::Heartbeats,
-    metadata::{Begun, Metadata},
+    metadata::{Metadata, begun_in},
     notice::Notice,
     positions::{self, PARTITION},
     trouble::explain,
@@ -58,7 +58,7 @@ impl State {
     /// The state that a sink of this kind left; none where it delivered at least once, or was set to a place by hand.
     pub fn parse(state: Option<&str>) -> Result<Option<Self>> {
         let Some(state) = state.filter(|state| !state.is_empty() && *state != "{}") else { return Ok(None) };
-        if Without::parse(state).is_some() {
+        if begun_in(Some(state)).is_some() {
             return Ok(None);
         }
         serde_json::from_str(state).map(Some).map_err(|e| {
@@ -71,32 +71,6 @@ impl State {
     pub fn to_text(&self) -> Result<SinkState> {
         serde_json::to_string(self).map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
     }
-}
-
-/// What the checkpoint keeps of a sink that delivers at least once.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Without {
-    /// The transaction of the source that is told in part.
-    transaction: Begun,
-}
-
-impl Without {
-    fn parse(state: &str) -> Option<Self> {
-        serde_json::from_str(state).ok()
-    }
-}
-
-/// The state of a sink that delivers at least once.
-pub(super) fn state_without(begun: Option<&Begun>) -> Result<SinkState> {
-    let Some(begun) = begun else { return Ok("{}".to_owned()) };
-    serde_json::to_string(&Without { transaction: begun.clone() })
-        .map_err(|e| Error::new(ErrorKind::Internal, "the state cannot be written as JSON").caused_by(e))
-}
-
-/// The transaction of the source that is told in part, in the state of a sink that delivered at least once.
-pub(super) fn begun_in(state: Option<&str>) -> Option<Begun> {
-    state.and_then(Without::parse).map(|state| state.transaction)
 }
 
 /// The current transaction.
