@@ -30,6 +30,10 @@ public class ConnectJson {
                     out.println();
                     continue;
                 }
+                if (record.schema().name().endsWith("TransactionMetadataValue")) {
+                    out.println(text(envelope));
+                    continue;
+                }
                 out.println(record.schema().name() + " " + envelope.getString("op"));
                 Struct after = envelope.getStruct("after");
                 for (Field field : after.schema().fields()) {

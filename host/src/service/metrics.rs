@@ -141,6 +141,9 @@ impl StatusCollector {
         each("sink_checkpoints", "Checkpoints made", None, |s| &s.checkpoints)?;
         each("sink_skipped", "Records skipped by policy", None, |s| &s.skipped)?;
         each("sink_dead_lettered", "Records set aside in the dead-letter file", None, |s| &s.dead_lettered)?;
+        each("sink_cut_transactions", "Transactions of the source that were too long to be committed whole", None, |s| {
+            &s.cut_transactions
+        })?;
         each("sink_departures", "Times that the output went apart from the others", None, |s| &s.apart.departures)?;
         each("sink_failures", "Failures of the output while it was apart", None, |s| &s.apart.failures)?;
         out.gauges(

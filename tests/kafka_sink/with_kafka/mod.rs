@@ -1,5 +1,6 @@
 //! A sink under test, and batches of a small table.
 
+mod aligned;
 mod delivery;
 mod exactly_once;
 mod failures;
@@ -11,6 +12,7 @@ mod schema_changes;
 mod security;
 mod start;
 mod topics;
+mod transactions_told;
 mod whole;
 mod with_registry;
 
@@ -117,6 +119,8 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         security: None,
         topic: format!("{topic}.{{table}}").parse().unwrap(),
         schema_topic: None,
+        align: None,
+        transaction_topic: None,
         heartbeats: None,
         shared_topic: false,
         name_case: NameCase::AsIs,

@@ -41,9 +41,9 @@ pub use kafka_option::refused_option;
 pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
 pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
-    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, Heartbeats, KafkaSink, Keyless, MySqlSource, OnError,
-    PathTemplate, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind, Snapshot, SnapshotMode,
-    Source, StartAt, TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
+    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, Heartbeats, KafkaSink, Keyless, LongTransactions,
+    MySqlSource, OnError, PathTemplate, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind,
+    Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use registry::{Registry, RegistryLogin, Subject};
 pub use schema::schema;

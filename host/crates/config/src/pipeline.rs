@@ -422,6 +422,16 @@ pub struct Transactions {
     pub positions_topic: String,
 }
 
+/// What becomes of a transaction of the source that does not fit into one of Kafka's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LongTransactions {
+    /// It is committed in parts, and told.
+    #[default]
+    Cut,
+    /// An error.
+    Stop,
+}
+
 /// Headers that tell of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordHeaders {
@@ -496,6 +506,11 @@ pub struct KafkaSink {
     pub keyless: Keyless,
     /// Whether records may come again after a crash.
     pub delivery: Delivery,
+    /// With transactions: whether they are committed where transactions of the source end and nowhere else, and what becomes of those that
+    /// are too long for it.
+    pub align: Option<LongTransactions>,
+    /// The topic to which the source's transactions are told, if they are. Then records say which one they belong to.
+    pub transaction_topic: Option<String>,
     /// How long a record may wait for the broker's acknowledgement before the pipeline stops.
     pub delivery_timeout: Duration,
     /// Further librdkafka settings; those that would break order or durability are refused when the file is read.

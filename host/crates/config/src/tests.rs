@@ -12,6 +12,7 @@ mod kafka_security;
 mod routing;
 mod schema;
 mod snapshot;
+mod transactions;
 
 const HEAD: &str = "name: shop\nsource: { type: generator }\n";
 const SINK: &str = "sinks:\n  - { type: stdout }\n";

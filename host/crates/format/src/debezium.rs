@@ -7,7 +7,7 @@
 //! - `op` is `c`, `u`, `d`, `t` for a table that was emptied (both images null), or `r` for a row that a snapshot read; then `source.snapshot` is `"true"`, otherwise `"false"`.
 //! - `source.ts_*` is when the database executed the change, the outer `ts_*` when this program wrote the record (the
 //!   clock is read once a batch). Both are known to the microsecond; `ts_ns` ends in `000`.
-//! - `source.version` is this program's. `sequence`, `thread`, `query` and `transaction` are always null.
+//! - `source.version` is this program's. `sequence`, `thread` and `query` are always null; so is `transaction` where the sink does not tell transactions.
 //! - `source.schema` stands before `table` where the source has schemas.
 //! - Two members at the end are not Debezium's: `plugins`, the plugins that made the record, where the sink says so, and
 //!   `headers`, an object of strings, where the table has header columns and the sink has no headers of its own.
@@ -19,12 +19,17 @@ use super::{
     json::{signed, unsigned},
     record::{Context, Record, Written},
     row::{Misfit, Row},
+    transaction::InTransaction,
 };
 use sluicegate_model::{
     Result,
     change::{NO_IMAGE, Operation, Table, TableName, TableRows},
     json::string,
 };
+
+/// What stands between the source block and the operation; and the same up to the transaction that the record belongs to.
+const NO_TRANSACTION: &[u8] = b",\"thread\":null,\"query\":null},\"transaction\":null";
+const TRANSACTION: &[u8] = b",\"thread\":null,\"query\":null},\"transaction\":";
 
 /// The operation of a table that was emptied.
 const TRUNCATE: u8 = b't';
@@ -40,6 +45,8 @@ pub(super) struct Debezium {
     versions: Vec<u8>,
     /// The end of the record for each operation at the current time.
     tails: [Vec<u8>; 5],
+    /// Where in its transaction the next record stands, if it is to say so.
+    place: Option<InTransaction>,
 }
 
 impl Debezium {
@@ -57,6 +64,7 @@ impl Debezium {
             head: Head::default(),
             versions: Vec::new(),
             tails: Default::default(),
+            place: None,
         }
     }
 }
@@ -78,7 +86,8 @@ impl Record for Debezium {
         let codes = [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete].map(super::code);
         for (code, tail) in codes.into_iter().chain([TRUNCATE]).zip(&mut self.tails) {
             tail.clear();
-            tail.extend_from_slice(b",\"thread\":null,\"query\":null},\"transaction\":null,\"op\":\"");
+            tail.extend_from_slice(NO_TRANSACTION);
+            tail.extend_from_slice(b",\"op\":\"");
             tail.push(code);
             tail.extend_from_slice(b"\",\"ts_ms\":");
             signed(now_us.div_euclid(1000), tail);
@@ -105,8 +114,20 @@ impl Record for Debezium {
         let Self { source, head, .. } = self;
         head.append(stamp, out, |text| source.write(stamp, text));
         unsigned(change.row.into(), out);
-        out.extend_from_slice(&self.tails[change.operation as usize]);
+        let tail = &self.tails[change.operation as usize];
+        match &self.place {
+            None => out.extend_from_slice(tail),
+            Some(place) => {
+                out.extend_from_slice(TRANSACTION);
+                place.write(out);
+                out.extend_from_slice(tail.get(NO_TRANSACTION.len()..).unwrap_or_default());
+            }
+        }
         Ok(Written::Record)
+    }
+
+    fn number(&mut self, place: Option<InTransaction>) {
+        self.place = place;
     }
 
     fn truncate(&mut self, stamp: &Stamp<'_>, out: &mut Vec<u8>) -> Result<()> {

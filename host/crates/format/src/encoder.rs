@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::json_format::JsonFormat;
+use super::{
+    json_format::JsonFormat,
+    transaction::{InTransaction, TransactionBorder},
+};
 use sluicegate_config::Format as Settings;
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -20,6 +23,9 @@ pub trait Format: Send {
 
     /// Appends the record of a heartbeat and its key; nothing where there is none.
     fn heartbeat(&self, _key: &mut Vec<u8>, _value: &mut Vec<u8>) {}
+
+    /// Appends the record of a transaction that begins or ends, and its key; nothing where there is none.
+    fn transaction(&self, _border: &TransactionBorder<'_>, _key: &mut Vec<u8>, _value: &mut Vec<u8>) {}
 
     /// Whether it can write the table: what is wrong is known before the first row.
     ///
@@ -55,6 +61,9 @@ pub trait TableEncoder: Send {
 
     /// The topic that what is encoded next goes to: of a format whose records depend on it.
     fn aim(&mut self, _topic: &Arc<str>) {}
+
+    /// The place in its transaction of what is encoded next, until another one is given: of a format whose records tell it.
+    fn number(&mut self, _place: Option<InTransaction>) {}
 
     /// What a file of such records begins with. Then a file holds records of tables with the same beginning only.
     fn file_header(&self) -> Option<&[u8]> {
@@ -219,6 +228,13 @@ impl Encoder {
     pub fn heartbeat(&self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> bool {
         let before = value.len();
         self.format.heartbeat(key, value);
+        value.len() > before
+    }
+
+    /// Appends the record of a transaction that begins or ends, and its key. Answers `false`, and appends nothing, when there is none.
+    pub fn transaction(&self, border: &TransactionBorder<'_>, key: &mut Vec<u8>, value: &mut Vec<u8>) -> bool {
+        let before = value.len();
+        self.format.transaction(border, key, value);
         value.len() > before
     }
 

@@ -17,7 +17,8 @@ use super::{
     key::Key,
     maxwell::Maxwell,
     record::{Context, Record, Written},
-    schema_change,
+    schema_change, transaction,
+    transaction::{InTransaction, TransactionBorder},
 };
 use sluicegate_config::{Format as Settings, RecordFormat, RecordKeys};
 use sluicegate_model::{
@@ -151,6 +152,12 @@ impl Format for JsonFormat {
     fn heartbeat(&self, key: &mut Vec<u8>, value: &mut Vec<u8>) {
         if self.options.format.record.tells_heartbeats() {
             heartbeat::write(&self.options, (self.clock)(), key, value);
+        }
+    }
+
+    fn transaction(&self, border: &TransactionBorder<'_>, key: &mut Vec<u8>, value: &mut Vec<u8>) {
+        if self.options.format.record == RecordFormat::Debezium {
+            transaction::write(&self.options, border, key, value);
         }
     }
 
@@ -312,6 +319,10 @@ impl<R: Record> TableEncoder for JsonEncoder<R> {
 
     fn split(&self, change: &Change) -> Option<[Change; 2]> {
         self.record.split(change)
+    }
+
+    fn number(&mut self, place: Option<InTransaction>) {
+        self.record.number(place);
     }
 
     fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()> {

@@ -40,6 +40,7 @@ mod schema_change;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use avro::AvroFormat;
 pub use csv::CsvFormat;
@@ -50,6 +51,7 @@ pub use json_schema::JsonSchemaFormat;
 pub use parquet::{ParquetFault, ParquetFile, ParquetFormat, ParquetRows, ParquetTable};
 pub use partition_key::PartitionKey;
 pub use registration::SchemaIds;
+pub use transaction::{InTransaction, TransactionBorder};
 
 use sluicegate_model::change::Operation;
 

@@ -1,6 +1,6 @@
 //! What a format of JSON records adds to [`JsonEncoder`](super::json_format): what stands around the values of a row.
 
-use super::{head::Stamp, row::Misfit};
+use super::{head::Stamp, row::Misfit, transaction::InTransaction};
 use sluicegate_model::{
     Result,
     change::{Batch, Change, TableRows},
@@ -41,6 +41,9 @@ pub(super) trait Record: Send {
 
     /// Prepares for the records of a batch, or for a single one, at this time, in microseconds since 1970.
     fn begin(&mut self, _now_us: i64) {}
+
+    /// As [`TableEncoder::number`](super::TableEncoder::number).
+    fn number(&mut self, _place: Option<InTransaction>) {}
 
     /// The changes that records are made of in place of this one, in their order; `None`: of itself.
     fn split(&self, _change: &Change) -> Option<[Change; 2]> {

@@ -5,6 +5,7 @@ mod parquet;
 mod random;
 mod schema_changes;
 mod schema_ids;
+mod transactions;
 mod values;
 
 use std::sync::Arc;

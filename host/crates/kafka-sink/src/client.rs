@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -52,6 +52,8 @@ pub(super) struct Reports {
     /// Records and bytes in the open transaction.
     open: (AtomicU64, AtomicU64),
     failure: Mutex<Option<Failure>>,
+    /// Whether records of the open transaction were dropped because it had failed.
+    dropped: AtomicBool,
     trouble: Mutex<Option<Trouble>>,
     tokens: Tokens,
 }
@@ -74,6 +76,7 @@ impl Reports {
             transactional: false,
             open: (AtomicU64::new(0), AtomicU64::new(0)),
             failure: Mutex::new(None),
+            dropped: AtomicBool::new(false),
             trouble: Mutex::new(None),
             tokens: Tokens::default(),
         }
@@ -96,7 +99,13 @@ impl Reports {
     pub(super) fn forget(&self) {
         self.open.0.store(0, Ordering::Relaxed);
         self.open.1.store(0, Ordering::Relaxed);
+        self.dropped.store(false, Ordering::Relaxed);
         *self.failure() = None;
+    }
+
+    /// Whether records of the open transaction were dropped because it had failed, whatever it failed of.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// What failed so far.
@@ -165,6 +174,7 @@ impl ProducerContext for Reports {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
                 // what is dropped of a transaction that failed says nothing of why
                 if self.transactional && matches!(code, Code::PurgeQueue | Code::PurgeInflight) {
+                    self.dropped.store(true, Ordering::Relaxed);
                     return;
                 }
                 let mut failure = self.failure();
@@ -186,6 +196,11 @@ impl ProducerContext for Reports {
 /// Whether the record is at fault, not the sink as a whole.
 pub(super) fn is_record(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord)
+}
+
+/// How long a transaction may stay open: what is sent has to end within it.
+pub(super) fn transaction_timeout(settings: &Settings) -> Duration {
+    settings.delivery_timeout.max(TRANSACTION_TIMEOUT)
 }
 
 /// Our settings with the user's on top.
@@ -211,8 +226,7 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
         config
             .set("transactional.id", &transactions.transactional_id)
-            // what is sent has to end within its transaction
-            .set("transaction.timeout.ms", milliseconds(settings.delivery_timeout.max(TRANSACTION_TIMEOUT)));
+            .set("transaction.timeout.ms", milliseconds(transaction_timeout(settings)));
     }
     for (name, value) in &settings.options {
         if let Some(reason) = sluicegate_config::refused_option(name) {

@@ -21,6 +21,7 @@ mod handshake;
 mod headers;
 mod heartbeat;
 mod key;
+mod metadata;
 mod notice;
 mod partition;
 mod positions;
@@ -33,6 +34,7 @@ mod token;
 mod topic;
 mod transaction;
 mod trouble;
+mod whole;
 
 use std::{
     collections::HashSet,
@@ -58,14 +60,16 @@ use creation::Creation;
 use headers::{ChangeHeaders, Told};
 use heartbeat::Heartbeats;
 use key::{Key, KeyPlans, Partition, write_key};
+use metadata::Metadata;
 use notice::Notice;
 use partition::Partitions;
-use record::{Buffers, Record, Records, insert};
+use record::{Buffers, Record, Records, halves, insert, untold};
 use route::Route;
 use size::Sizes;
 use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
+use whole::Whole;
 
 use sluicegate_config::KafkaSink as Settings;
 use sluicegate_format::Encoder;
@@ -123,6 +127,10 @@ pub struct KafkaSink {
     /// Only with exactly-once.
     transaction: Option<Transaction>,
     heartbeats: Option<Heartbeats>,
+    /// Where it commits between transactions of the source only.
+    whole: Option<Whole>,
+    /// Where it tells the source's transactions.
+    metadata: Option<Metadata>,
 }
 
 /// Changes that may be unacknowledged.
@@ -130,12 +138,15 @@ struct Retained {
     batch: Batch,
     /// Which of its changes have been sent.
     sent: Range<usize>,
+    /// Whether the transaction that is open behind them ended there.
+    ends: bool,
 }
 
 impl KafkaSink {
     /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
-        let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
+        let KafkaResume { settings, versions, policy, limits, numbers, begun, .. } = resume;
+        let metadata = settings.transaction_topic.as_deref().map(|topic| Metadata::new(topic, begun));
         let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
         Ok(Self {
             client,
@@ -144,6 +155,8 @@ impl KafkaSink {
             keys: KeyPlans::default(),
             headers: ChangeHeaders::new(&settings.headers),
             heartbeats: settings.heartbeats.as_ref().map(Heartbeats::new),
+            whole: Whole::of(&settings),
+            metadata,
             settings,
             framing: encoder.framing(),
             encoder,
@@ -168,7 +181,17 @@ impl KafkaSink {
     /// # Errors
     /// `Record`: one of them cannot be sent; the policy decides. Everything else is final.
     fn send_change(&mut self, batch: &Batch, change: &Change, opaque: usize) -> Result<bool> {
-        let records = self.encode(batch, change)?.list(&self.buffers);
+        let sent = self.send_records(batch, change, opaque);
+        if let (Err(_), Some(metadata)) = (&sent, &mut self.metadata) {
+            metadata.undo_change();
+        }
+        sent
+    }
+
+    fn send_records(&mut self, batch: &Batch, change: &Change, opaque: usize) -> Result<bool> {
+        let records = self.encode(batch, change)?;
+        self.begin_told()?;
+        let records = records.list(&self.buffers);
         let several = records.iter().flatten().count() > 1;
         if several {
             self.check_client(&records)?;
@@ -231,6 +254,7 @@ impl KafkaSink {
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
+                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
@@ -252,8 +276,10 @@ impl KafkaSink {
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
+                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 records.leaving = self.encoder.value(batch, &delete, old_value)?;
                 aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
+                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 self.encoder.value(batch, &insertion, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
             }
@@ -264,6 +290,7 @@ impl KafkaSink {
             }
             (_, _, Some(new)) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
+                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 self.encoder.value(batch, change, &mut self.buffers.value)?;
                 records.came = Some(new);
             }
@@ -374,7 +401,7 @@ impl KafkaSink {
     /// the last record of every key is the right one again.
     fn send_again(&mut self, retained: &[Retained], set_aside: &HashSet<(usize, usize)>, first: usize) -> Result<()> {
         tracing::warn!(batches = retained.len().saturating_sub(first), "records were refused: sending again one by one");
-        for (number, Retained { batch, sent }) in retained.iter().enumerate().skip(first) {
+        for (number, Retained { batch, sent, .. }) in retained.iter().enumerate().skip(first) {
             self.route(batch)?;
             for (place, change) in batch.changes.iter().enumerate().take(sent.end).skip(sent.start) {
                 if !set_aside.contains(&(number, place)) {
@@ -443,24 +470,9 @@ impl KafkaSink {
         let kept = !self.policy.stops() || self.transaction.is_some();
         if kept && !sent.is_empty() {
             self.retained_bytes += batch.bytes;
-            self.retained.push(Retained { batch: batch.clone(), sent });
+            self.retained.push(Retained { batch: batch.clone(), sent, ends: false });
         }
     }
-}
-
-/// The delete and the insert that an update is told as.
-fn halves(change: &Change) -> (Change, Change) {
-    let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-    (delete, Change { operation: Operation::Insert, before: NO_IMAGE, ..*change })
-}
-
-/// The error of a delete that only a record without a value could tell, under a key that stands for several rows.
-fn untold(table: &str) -> Error {
-    let what =
-        format!("a delete of table {table} would be told by a record without a value only, whose key would stand for other rows, too");
-    Error::new(ErrorKind::Sink, what).remedy(
-        "let the key hold the primary key, or set the format's `delete_tombstone_handling_mode` to another mode; then start again: nothing is lost",
-    )
 }
 
 impl Sink for KafkaSink {
@@ -471,12 +483,14 @@ impl Sink for KafkaSink {
         }
         self.begin_transaction()?;
         self.route(batch)?;
+        self.metadata.iter_mut().for_each(Metadata::begin_batch);
         let mut from = 0;
         for (place, change) in batch.changes.iter().enumerate() {
             if self.broken() {
                 break; // all of it is written again
             }
             let number = self.retained.len();
+            self.enter(batch, change)?;
             match self.send_change(batch, change, number) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -495,13 +509,22 @@ impl Sink for KafkaSink {
             }
         }
         self.retain(batch, from..batch.changes.len());
+        self.tell_end_in(batch)?;
+        self.see(batch)?;
         self.look();
         self.check_final()
+    }
+
+    /// Transactions may end in a batch of which nothing is written, too.
+    fn pass(&mut self, batch: &Batch) -> Result<()> {
+        self.tell_end_of_passed(batch)?;
+        self.see(batch)
     }
 
     /// Also without records, librdkafka wants to be looked at: it may need a new access token.
     fn idle(&mut self) -> Result<()> {
         self.look();
+        self.check_length()?;
         self.beat()
     }
 
@@ -512,6 +535,10 @@ impl Sink for KafkaSink {
 
     /// A table that was emptied is one record without a key in the first partition of its topic.
     fn mark(&mut self, mark: &Mark) -> Result<()> {
+        self.tell_end_at(mark)?;
+        if let Some(whole) = &mut self.whole {
+            whole.see_mark(mark);
+        }
         let truncate = match &mark.kind {
             MarkKind::Truncate(truncate) => truncate,
             MarkKind::Schema(change) => return self.schema_change(change),
@@ -537,22 +564,30 @@ impl Sink for KafkaSink {
     }
 
     fn held(&self) -> usize {
-        self.retained_bytes
+        if self.is_inside() { 0 } else { self.retained_bytes }
+    }
+
+    fn is_ripe(&self) -> bool {
+        !self.is_inside()
+    }
+
+    fn abandon(&mut self) -> Result<bool> {
+        self.abandon_part()
     }
 
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
         let Some(state) = self.transaction.as_ref().map(|transaction| transaction.state.to_text()) else {
             self.settle()?;
             self.beat()?;
-            return Ok("{}".to_owned());
+            return metadata::state_without(self.metadata.as_ref().and_then(Metadata::begun));
         };
+        self.tell_cut();
         self.commit_transaction(progress)?;
         state
     }
 
     fn urgency(&self) -> Urgency {
-        let full = self.retained_bytes >= self.retained_max || self.retained.len() >= RETAINED_BATCHES;
-        self.transaction.as_ref().map_or(Urgency::Interval, |transaction| transaction.urgency(full))
+        self.need_of_commit()
     }
 
     fn first_state(&self) -> Result<Option<SinkState>> {

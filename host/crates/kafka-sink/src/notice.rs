@@ -66,6 +66,11 @@ impl KafkaSink {
                 format!("the brokers refused the record of a heartbeat, for topic `{topic}`"),
                 "see the cause, or remove `heartbeats`; then start again: nothing is lost",
             )
+        } else if self.metadata.as_ref().is_some_and(|metadata| metadata.is_of(topic)) {
+            (
+                format!("the brokers refused a record that says where a transaction begins or ends, for topic `{topic}`"),
+                "raise `max.message.bytes` of the topic, and `message.max.bytes` in the sink's `options`; then start again: nothing is lost",
+            )
         } else if self.topics.is_of_schemas(topic) {
             (
                 format!("the brokers refused the record that says that a schema changed, for topic `{topic}`"),

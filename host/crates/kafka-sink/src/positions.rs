@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     client::{self, Reports},
+    metadata::Begun,
     security::{self, renewed},
     token::Tokens,
 };
@@ -64,6 +65,9 @@ pub(super) struct Key {
 #[derive(Deserialize, Serialize)]
 struct Value {
     offset: serde_json::Value,
+    /// The source's transaction that is told in part there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transaction: Option<Begun>,
 }
 
 /// A record of the topic.
@@ -77,7 +81,14 @@ pub(super) struct Record {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     /// Each incarnation's progress, in the order of their last records.
-    incarnations: Vec<(String, BTreeMap<String, String>)>,
+    incarnations: Vec<(String, BTreeMap<String, Stored>)>,
+}
+
+/// A lane's offset, and what of a transaction is told there.
+#[derive(Debug, PartialEq)]
+struct Stored {
+    offset: String,
+    transaction: Option<Begun>,
 }
 
 impl Found {
@@ -89,7 +100,13 @@ impl Found {
     /// Progress of an incarnation.
     pub fn frontier(&self, incarnation: &str) -> Option<Frontier> {
         let (_, lanes) = self.incarnations.iter().find(|(name, _)| name == incarnation)?;
-        Some(lanes.iter().map(|(lane, offset)| (Lane::new(lane.as_str()), Offset::from_json(offset.as_str()))).collect())
+        Some(lanes.iter().map(|(lane, stored)| (Lane::new(lane.as_str()), Offset::from_json(stored.offset.as_str()))).collect())
+    }
+
+    /// The source's transaction that an incarnation has told in part.
+    pub fn begun(&self, incarnation: &str) -> Option<Begun> {
+        let (_, lanes) = self.incarnations.iter().find(|(name, _)| name == incarnation)?;
+        lanes.values().find_map(|stored| stored.transaction.clone())
     }
 
     /// What makes the topic forget every incarnation but one.
@@ -105,7 +122,7 @@ impl Found {
         match value {
             Some(text) => {
                 let value: Value = serde_json::from_str(text).map_err(|e| foreign().caused_by(e))?;
-                lanes.insert(key.lane, value.offset.to_string());
+                lanes.insert(key.lane, Stored { offset: value.offset.to_string(), transaction: value.transaction });
             }
             None => drop(lanes.remove(&key.lane)),
         }
@@ -122,11 +139,14 @@ fn key(sink: &str, incarnation: &str, lane: &str) -> Result<String> {
 }
 
 /// The records that say how far a sink is.
-pub(super) fn records(sink: &str, incarnation: &str, progress: &Frontier) -> Result<Vec<Record>> {
+pub(super) fn records(sink: &str, incarnation: &str, progress: &Frontier, begun: Option<&Begun>) -> Result<Vec<Record>> {
     let record = |(lane, offset): (&Lane, &Offset)| {
         let text = offset.to_json();
         let value = serde_json::from_str(&text)
-            .and_then(|offset| serde_json::to_string(&Value { offset }))
+            .and_then(|offset| {
+                let transaction = begun.filter(|begun| begun.is_of(lane)).cloned();
+                serde_json::to_string(&Value { offset, transaction })
+            })
             .map_err(|e| Error::new(ErrorKind::Internal, format!("the offset of the lane `{lane}` is not JSON")).caused_by(e))?;
         Ok(Record { key: key(sink, incarnation, lane.name())?, value: Some(value) })
     };
@@ -405,18 +425,18 @@ mod tests {
     fn what_is_written_is_read_again() {
         let mut progress = at("binlog", r#"{"gtid_set":"0-1-7"}"#);
         progress.set(Lane::new("copy:`a`.`b`/1"), Offset::from_json("[1]"));
-        let mut records = records("sluicegate.p.s", "one", &progress).unwrap();
+        let mut records = records("sluicegate.p.s", "one", &progress, None).unwrap();
         insta::assert_snapshot!(format!("{} = {}", records[0].key, records[0].value.as_deref().unwrap()),
             @r#"{"sink":"sluicegate.p.s","incarnation":"one","lane":"binlog"} = {"offset":{"gtid_set":"0-1-7"}}"#);
-        records.extend(super::records("sluicegate.p.s", "one", &at("binlog", "8")).unwrap());
+        records.extend(super::records("sluicegate.p.s", "one", &at("binlog", "8"), None).unwrap());
         progress.set(Lane::new("binlog"), Offset::from_json("8"));
         assert_eq!(found(&records).frontier("one"), Some(progress));
     }
 
     #[test]
     fn a_later_incarnation_knows_nothing_of_the_earlier_one() {
-        let mut records = records("s", "one", &at("binlog", "9")).unwrap();
-        records.extend(super::records("s", "two", &at("late", "1")).unwrap());
+        let mut records = records("s", "one", &at("binlog", "9"), None).unwrap();
+        records.extend(super::records("s", "two", &at("late", "1"), None).unwrap());
         let both = found(&records);
         assert_eq!((both.newest(), both.frontier("two")), (Some("two"), Some(at("late", "1"))));
         assert_eq!(both.frontier("three"), None);

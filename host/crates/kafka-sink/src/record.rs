@@ -4,6 +4,11 @@ use std::sync::Arc;
 
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 
+use sluicegate_model::{
+    Error, ErrorKind,
+    change::{Change, NO_IMAGE, Operation},
+};
+
 /// What a record takes beside its key, value and headers, at most; a batch takes [`BATCH`] more.
 const OVERHEAD: usize = 36;
 /// What a batch of records takes beside them.
@@ -104,4 +109,19 @@ fn prefixed(length: usize) -> usize {
 /// Adds a header.
 pub(super) fn insert(headers: Option<OwnedHeaders>, key: &str, value: &[u8]) -> OwnedHeaders {
     headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(1)).insert(Header { key, value: Some(value) })
+}
+
+/// The delete and the insert that an update is told as.
+pub(super) fn halves(change: &Change) -> (Change, Change) {
+    let delete = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
+    (delete, Change { operation: Operation::Insert, before: NO_IMAGE, ..*change })
+}
+
+/// The error of a delete that only a record without a value could tell, under a key that stands for several rows.
+pub(super) fn untold(table: &str) -> Error {
+    let what =
+        format!("a delete of table {table} would be told by a record without a value only, whose key would stand for other rows, too");
+    Error::new(ErrorKind::Sink, what).remedy(
+        "let the key hold the primary key, or set the format's `delete_tombstone_handling_mode` to another mode; then start again: nothing is lost",
+    )
 }

@@ -5,6 +5,7 @@ use rdkafka::ClientConfig;
 use super::{
     KafkaSink,
     client::{self, Client, Reports},
+    metadata::{self, Begun},
     positions,
     transaction::{self, State, Transaction},
 };
@@ -21,6 +22,8 @@ pub struct KafkaResume {
     pub(super) limits: Limits,
     pub(super) numbers: Numbers,
     state: Option<String>,
+    /// The source's transaction that was told in part.
+    pub(super) begun: Option<Begun>,
     resumed: Option<Resumed>,
 }
 
@@ -37,7 +40,8 @@ impl KafkaResume {
     /// `versions`: whether the plugins' versions are a header. `state`: what the last stored commit answered.
     pub fn new(settings: &Settings, versions: bool, policy: Policy, state: Option<&str>, limits: &Limits, numbers: Numbers) -> Self {
         let (settings, limits, state) = (settings.clone(), limits.clone(), state.map(str::to_owned));
-        Self { settings, versions, policy, limits, numbers, state, resumed: None }
+        let begun = metadata::begun_in(state.as_deref());
+        Self { settings, versions, policy, limits, numbers, state, begun, resumed: None }
     }
 
     fn positions<'a>(&'a self, transactions: &'a Transactions, config: &'a ClientConfig) -> positions::Topic<'a> {
@@ -45,7 +49,7 @@ impl KafkaResume {
     }
 
     /// A sink that delivered exactly once until its last start, and does not any longer, goes on where its last transaction ended.
-    fn leave(&self, state: &State) -> Result<Option<Frontier>> {
+    fn leave(&mut self, state: &State) -> Result<Option<Frontier>> {
         let State { positions_topic, transactional_id, incarnation } = state.clone();
         let transactions = Transactions { transactional_id, positions_topic };
         // an older process that still runs is shut out, and its open transaction decided
@@ -55,6 +59,7 @@ impl KafkaResume {
         transaction::fence(&client, &before, &transactions, self.limits.connect_timeout)?;
         let config = client::config(&before, &self.limits)?;
         let found = self.positions(&transactions, &config).read()?;
+        self.begun = found.begun(&incarnation);
         found.frontier(&incarnation).map(Some).ok_or_else(|| lost(&transactions))
     }
 
@@ -113,7 +118,11 @@ impl Resume for KafkaResume {
             (Delivery::AtLeastOnce, Some(state)) => self.leave(&state),
             (Delivery::ExactlyOnce(transactions), state) => {
                 let resumed = self.go_on(transactions, state)?;
-                let own = if resumed.goes_on { resumed.found.frontier(&resumed.state.incarnation) } else { None };
+                let incarnation = resumed.state.incarnation.as_str();
+                let own = if resumed.goes_on { resumed.found.frontier(incarnation) } else { None };
+                if resumed.goes_on {
+                    self.begun = resumed.found.begun(incarnation);
+                }
                 self.resumed = Some(resumed);
                 Ok(own)
             }

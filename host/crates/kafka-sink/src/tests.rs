@@ -27,6 +27,8 @@ pub(crate) fn settings(brokers: &str) -> Settings {
         security: None,
         topic: "{database}.{table}".parse().unwrap(),
         schema_topic: None,
+        align: None,
+        transaction_topic: None,
         heartbeats: None,
         shared_topic: false,
         name_case: NameCase::AsIs,

@@ -24,6 +24,7 @@ enum Purpose {
     Schemas,
     Positions,
     Heartbeats,
+    Transactions,
 }
 
 impl Purpose {
@@ -33,6 +34,7 @@ impl Purpose {
             Self::Schemas => ("the changes of schemas", "schema_changes"),
             Self::Positions => ("the sink's progress", "positions_topic"),
             Self::Heartbeats => ("the heartbeats", "heartbeats"),
+            Self::Transactions => ("what is told of transactions", "transaction_metadata"),
         };
         Error::new(ErrorKind::Sink, format!("table {table} would share topic `{topic}` with {what}"))
             .remedy(format!("give `{setting}` of the sink another topic, or {otherwise}; then start again: nothing is lost"))
@@ -53,6 +55,8 @@ pub(super) struct Topics {
     schemas: Option<(Arc<str>, bool)>,
     /// Where heartbeats go.
     heartbeats: Option<Arc<str>>,
+    /// Where transactions are told.
+    transactions: Option<Arc<str>>,
     /// Where the sink's progress stands, if that is in Kafka.
     positions: Option<Box<str>>,
     /// Sees to it that they are there.
@@ -69,6 +73,7 @@ impl Topics {
             chosen: HashSet::new(),
             most_chosen,
             heartbeats: settings.heartbeats.as_ref().map(|heartbeats| heartbeats.topic.as_str().into()),
+            transactions: settings.transaction_topic.as_deref().map(Into::into),
             schemas: settings.schema_topic.as_deref().map(|topic| (topic.into(), false)),
             positions: match &settings.delivery {
                 Delivery::ExactlyOnce(transactions) => Some(transactions.positions_topic.as_str().into()),
@@ -204,7 +209,8 @@ impl Topics {
         let schemas = self.schemas.as_ref().map(|(topic, _)| (&**topic, Purpose::Schemas));
         let positions = self.positions.as_deref().map(|topic| (topic, Purpose::Positions));
         let heartbeats = self.heartbeats.as_deref().map(|topic| (topic, Purpose::Heartbeats));
-        let mut all = [schemas, positions, heartbeats].into_iter().flatten();
+        let transactions = self.transactions.as_deref().map(|topic| (topic, Purpose::Transactions));
+        let mut all = [schemas, positions, heartbeats, transactions].into_iter().flatten();
         all.find(|(topic, _)| is(topic)).map(|(_, purpose)| purpose)
     }
 

@@ -24,6 +24,7 @@ use super::{
     GRACE, KafkaSink, POLL, Retained,
     client::{Client, Failure, NOTICE, OWN, Reports, is_record},
     heartbeat::Heartbeats,
+    metadata::{Metadata, begun_in},
     notice::Notice,
     positions::{self, PARTITION},
     trouble::explain,
@@ -57,6 +58,9 @@ impl State {
     /// The state that a sink of this kind left; none where it delivered at least once, or was set to a place by hand.
     pub fn parse(state: Option<&str>) -> Result<Option<Self>> {
         let Some(state) = state.filter(|state| !state.is_empty() && *state != "{}") else { return Ok(None) };
+        if begun_in(Some(state)).is_some() {
+            return Ok(None);
+        }
         serde_json::from_str(state).map(Some).map_err(|e| {
             Error::new(ErrorKind::State, "the checkpoint holds a state of this sink that is not that of a Kafka sink").caused_by(e).remedy(
                 "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes",
@@ -88,6 +92,11 @@ impl Transaction {
     /// Whether anything stands in it.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// How long it has been open.
+    pub fn age(&self) -> Option<Duration> {
+        self.open.map(|open| open.elapsed())
     }
 
     /// How soon it has to be committed. `full`: nothing further may be kept.
@@ -212,14 +221,20 @@ impl KafkaSink {
             self.write_again(&next)?;
             groups = Some(next);
         }
+        self.forget_retained();
+        self.metadata.iter_mut().for_each(Metadata::committed);
+        self.heartbeats.iter_mut().for_each(Heartbeats::delivered);
+        Ok(())
+    }
+
+    /// What was kept for the transaction is needed no longer.
+    pub(super) fn forget_retained(&mut self) {
         self.retained.clear();
         self.set_aside.clear();
         self.retained_bytes = 0;
         if let Some(transaction) = &mut self.transaction {
             transaction.notice = None;
         }
-        self.heartbeats.iter_mut().for_each(Heartbeats::delivered);
-        Ok(())
     }
 
     /// The pipeline commits before and behind it.
@@ -250,7 +265,8 @@ impl KafkaSink {
                     other => other?,
                 }
             }
-            let records = positions::records(&state.transactional_id, &state.incarnation, progress)?;
+            let begun = self.metadata.as_ref().and_then(Metadata::begun);
+            let records = positions::records(&state.transactional_id, &state.incarnation, progress, begun)?;
             unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
             self.flush()?;
         }
@@ -358,7 +374,7 @@ impl KafkaSink {
     }
 
     /// Ends the transaction so that nobody sees it.
-    fn abort(&mut self) -> Result<()> {
+    pub(super) fn abort(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_some()) else { return Ok(()) };
         transaction.open = None;
         transaction.broken.set(false);
@@ -392,12 +408,15 @@ impl KafkaSink {
     /// Writes everything since the last commit again. No request holds records of two groups.
     fn write_again(&mut self, groups: &[Vec<At>]) -> Result<()> {
         self.begin_transaction()?;
+        self.tell_again()?;
+        let mut told = 0;
         for (number, group) in groups.iter().enumerate() {
             if number > 0 {
                 self.flush()?;
             }
-            self.write_some(group)?;
+            self.write_some(group, Some(&mut told))?;
         }
+        self.tell_ends_again(&mut told, self.retained.len())?;
         self.notify_again()
     }
 
@@ -408,7 +427,8 @@ impl KafkaSink {
         changes.filter(|at| !self.set_aside.contains(at)).collect()
     }
 
-    fn write_some(&mut self, changes: &[At]) -> Result<()> {
+    /// `told`: up to which batch it is told where the source's transactions end; nothing is told of what nobody will see.
+    fn write_some(&mut self, changes: &[At], mut told: Option<&mut usize>) -> Result<()> {
         let mut routed = usize::MAX;
         for (number, place) in changes {
             if self.set_aside.contains(&(*number, *place)) {
@@ -417,10 +437,17 @@ impl KafkaSink {
             let Some(Retained { batch, .. }) = self.retained.get(*number) else { continue };
             let batch = batch.clone();
             if routed != *number {
+                if let Some(told) = &mut told {
+                    self.tell_ends_again(told, *number)?;
+                }
                 self.route(&batch)?;
+                self.metadata.iter_mut().for_each(Metadata::begin_batch);
                 routed = *number;
             }
             let Some(change) = batch.changes.get(*place) else { continue };
+            if told.is_some() {
+                self.enter(&batch, change)?;
+            }
             match self.send_change(&batch, change, *number) {
                 Err(_) if self.is_broken() => return Ok(()),
                 // it was not tried before: the transaction was lost in front of it
@@ -467,15 +494,30 @@ impl KafkaSink {
         if changes.is_empty() {
             return Ok(None);
         }
-        self.begin_transaction()?;
-        self.write_some(changes)?;
-        self.flush()?;
-        let failure = self.failure();
-        self.abort()?;
-        match failure {
-            Some(failure) if !is_record(failure.code) => Err(self.fault(failure.code, &failure.topic)),
-            failure => Ok(failure),
+        for _ in 0..KAFKA_TRANSACTION_ATTEMPTS {
+            self.begin_transaction()?;
+            self.write_some(changes, None)?;
+            self.flush()?;
+            if self.broken() {
+                self.learn_why();
+            }
+            let failure = self.failure();
+            let reports: &Reports = self.client.context();
+            let lost = self.broken() || reports.has_dropped();
+            self.abort()?;
+            match failure {
+                Some(failure) if is_record(failure.code) => return Ok(Some(failure)),
+                Some(failure) if !may_pass(failure.code) => return Err(self.fault(failure.code, &failure.topic)),
+                None if !lost => return Ok(None),
+                // the first request behind a refused one is out of sequence, and takes its transaction down: it says nothing of these
+                _ => {}
+            }
         }
+        Err(Error::new(
+            ErrorKind::Sink,
+            "the brokers gave up one transaction after the other while it was found out which record they refuse",
+        )
+        .remedy("see the brokers' log, then start again: nothing is lost or repeated"))
     }
 }
 

@@ -27,6 +27,9 @@ pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 /// How long a Kafka sink with transactions may keep one open while further batches keep coming; when none waits, it commits at once.
 pub const KAFKA_TRANSACTION: Duration = Duration::from_millis(100);
 
+/// Tables of a transaction that a Kafka sink tells, at most: their names and counts stand in one record.
+pub const KAFKA_TRANSACTION_TABLES: usize = 10_000;
+
 /// What a Kafka sink reads of its positions topic at a start, in bytes. Compaction keeps it far below.
 pub const KAFKA_POSITIONS_BYTES: usize = 1 << 30;
 

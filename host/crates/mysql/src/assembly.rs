@@ -200,11 +200,9 @@ impl Assembly {
         batch
     }
 
-    /// The transaction that is being read ends. Its end is a mark in the batch, and costs no item.
-    pub fn end_transaction(&mut self, position: u64) {
-        if let Some(last) = self.batch.transactions.last_mut().filter(|last| last.position == position) {
-            last.complete = true;
-        }
+    /// The transaction that is being read ends. Its end is a mark in the batch, and costs no item. Answers whether any rows of it are held.
+    pub fn end_transaction(&mut self, position: u64) -> bool {
+        end_in(&mut self.batch, position)
     }
 
     /// Decodes rows until the batch is full or `rows` is empty. `first` is the number of the first row in its event of the log,
@@ -316,6 +314,17 @@ impl Assembly {
             self.last_event = Some(origin.number);
         }
         (self.batch.events.len() - 1) as u32
+    }
+}
+
+/// Marks the end of the transaction at this place in a batch; `false`: the batch does not end with rows of it.
+pub fn end_in(batch: &mut Batch, position: u64) -> bool {
+    match batch.transactions.last_mut().filter(|last| last.position == position) {
+        Some(last) => {
+            last.complete = true;
+            true
+        }
+        None => false,
     }
 }
 

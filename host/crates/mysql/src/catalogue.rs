@@ -146,7 +146,8 @@ impl Catalogue {
 
     /// Keeps the caches bounded; called between transactions, when no table map is waiting for its rows.
     pub fn trim(&mut self) {
-        if self.versions.len() > self.limit || self.ids.len() > self.limit {
+        if self.versions.len() > self.limit || self.ids.len() > self.limit || self.columns_before.len() > self.limit {
+            self.columns_before.clear();
             self.versions.clear();
             self.ids.clear();
             self.newest.clear();

@@ -136,15 +136,6 @@ impl Stream {
         Ok(())
     }
 
-    /// The open transaction ends, if there is one.
-    pub(super) fn end_transaction(&mut self) {
-        if let Some(open) = &self.place.open {
-            self.assembly.end_transaction(open.position);
-        }
-        self.end_group();
-        self.place.end();
-    }
-
     /// The open transaction; one is opened at `start` when there is none: old servers log no GTID event before it.
     pub(super) fn open_transaction(&mut self, start: u64) -> &mut Open {
         if self.place.open.is_none() {
@@ -319,7 +310,8 @@ impl Stream {
         if inner {
             self.place.transaction(start).unpacked_rows = row;
         }
-        if self.assembly.is_full() && self.group.held_from().is_none() {
+        // with whole transactions before the open one, it waits for the end of that, which is mostly the next event
+        if self.assembly.is_full() && self.group.held_from().is_none() && self.group.begins_at().is_nothing() {
             self.send().await?;
         }
         Ok(())

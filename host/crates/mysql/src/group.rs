@@ -20,7 +20,7 @@ use sluicegate_model::{
 };
 
 use super::{
-    assembly::Held,
+    assembly::{self, Held},
     outcome::Outcome,
     savepoint::{Name, SavepointStatement, Savepoints},
     stream::{Halt, Stream},
@@ -101,6 +101,21 @@ impl Group {
         self.is_held().then(|| if self.waiting.full.is_empty() { self.waiting.begin } else { Held::default() })
     }
 
+    /// Where the open transaction begins in the batch that is being filled: what stands before it is whole transactions, and goes without it.
+    pub(super) fn begins_at(&self) -> Held {
+        self.held_from().unwrap_or(self.waiting.begin)
+    }
+
+    /// The batch that was being filled has been sent.
+    pub(super) fn begin_anew(&mut self) {
+        self.waiting.begin = Held::default();
+    }
+
+    /// The open transaction ends; `false`: none of its full batches is held.
+    pub(super) fn end_in_full(&mut self, position: u64) -> bool {
+        self.waiting.full.last_mut().is_some_and(|batch| assembly::end_in(batch, position))
+    }
+
     /// Whether the rows event of this number is known to have been taken back.
     pub(super) fn takes_back(&self, number: u64) -> bool {
         matches!(&self.state, State::Known(outcome) if outcome.taken_back(number).is_some())
@@ -127,11 +142,9 @@ impl Stream {
         self.group.state = match known {
             _ if rows_only => State::Free,
             Some((ahead, _)) => State::Known(ahead.outcome.clone()),
-            None => {
-                self.group.waiting.begin(self.assembly.held());
-                State::Held
-            }
+            None => State::Held,
         };
+        self.group.waiting.begin(self.assembly.held());
     }
 
     /// What becomes of the open transaction is known from elsewhere.
@@ -145,6 +158,7 @@ impl Stream {
             self.ready.append(&mut self.group.waiting.full);
         }
         self.group.state = State::Free;
+        self.group.begin_anew();
     }
 
     /// Takes all rows of the open transaction back that are held; the place counts none of them.
@@ -154,6 +168,7 @@ impl Stream {
             self.place.forget_rows();
         }
         self.group.state = State::Free;
+        self.group.begin_anew();
     }
 
     /// The open transaction was rolled back.
@@ -269,7 +284,10 @@ impl Stream {
                 }
             }
         }
-        self.ready.append(&mut self.group.waiting.full);
+        if !self.group.waiting.full.is_empty() {
+            self.ready.append(&mut self.group.waiting.full);
+            self.group.begin_anew();
+        }
         self.group.state = State::Known(outcome);
         self.send_ready().await
     }

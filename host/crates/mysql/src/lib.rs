@@ -28,12 +28,14 @@ mod definition;
 mod dispatch;
 mod dump;
 mod dump_schema;
+mod ends;
 mod event;
 mod event_queue;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod group;
 mod gtid;
+mod handover;
 mod hires;
 mod history;
 mod hosts;

@@ -17,6 +17,7 @@ use super::{
     connection::{Connector, Server},
     copy::{self, Copying},
     dump::{Begin, Dump, Request},
+    ends::Ends,
     group::Group,
     gtid::GtidSet,
     hosts,
@@ -28,7 +29,7 @@ use super::{
 use sluicegate_config::RowImage;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Item, Lane, Mark, MarkKind, Offset},
+    change::{Batch, Lane},
     limits::{Limits, POSITION_INTERVAL},
 };
 use sluicegate_source::{Items, Pace, Patience};
@@ -93,7 +94,9 @@ pub(super) struct Stream {
     pub(super) group: Group,
     /// Batches to be sent before everything else.
     pub(super) ready: Vec<Batch>,
-    sent: Instant,
+    /// The end of the transaction whose rows were given last.
+    pub(super) ends: Ends,
+    pub(super) sent: Instant,
     heard: Instant,
     idle: bool,
 }
@@ -212,6 +215,7 @@ impl Stream {
             capturing,
             group,
             ready,
+            ends: Ends::default(),
             sent: now,
             heard: now,
             idle: true,
@@ -377,13 +381,17 @@ impl Stream {
         if !self.ready.is_empty() {
             self.send_ready().await?;
         }
+        if self.ends.are_due() {
+            self.give_end().await?;
+        }
         let now = Instant::now();
         let batch_due = self.batch_due().is_some_and(|due| now >= due);
         let position_due = self.place.moved && now >= self.sent + POSITION_INTERVAL;
         if self.reader.catalogue.schemas.is_due(now) {
             self.catch_up_with_schemas().await?;
         }
-        if batch_due || position_due { self.send().await } else { Ok(()) }
+        let ended = self.assembly.is_full() && self.place.open.is_none();
+        if ended || batch_due || position_due { self.send().await } else { Ok(()) }
     }
 
     /// Learns the schemas that changed before the present place, as far as that is possible.
@@ -408,7 +416,11 @@ impl Stream {
     /// Sends what is held, if anything.
     pub(super) async fn send_held(&mut self) -> Result<(), Halt> {
         self.send_ready().await?;
-        if self.assembly.is_empty() { Ok(()) } else { self.send().await }
+        if !self.assembly.is_empty() {
+            self.send().await?;
+        }
+        // what stood before the open transaction has gone, and the rows of that have not
+        if self.assembly.is_empty() || self.group.held_from().is_some() { Ok(()) } else { self.send().await }
     }
 
     /// After an error: sends what is whole, and takes a transaction back of which is not known what becomes of it. Answers whether the
@@ -440,73 +452,6 @@ impl Stream {
         let events = self.place.open.as_ref().map_or(0, |open| open.events);
         // of the rows event that was being read, or of the table map before the next; it comes again if it was neither
         Ok(held && (self.group.takes_back(events.saturating_sub(1)) || self.group.takes_back(events)))
-    }
-
-    /// Sends the batches that go before everything else.
-    pub(super) async fn send_ready(&mut self) -> Result<(), Halt> {
-        for batch in std::mem::take(&mut self.ready) {
-            self.give(Item::Rows(batch)).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends what is held, or else a heartbeat, with the present position. Waits for room in the queue. Of a transaction that is held,
-    /// nothing goes.
-    pub(super) async fn send(&mut self) -> Result<(), Halt> {
-        self.send_ready().await?;
-        let held = self.group.held_from();
-        if let Some(begin) = held.filter(|begin| !begin.is_nothing()) {
-            return self.send_before_group(begin).await;
-        }
-        let offset = Offset::new(if held.is_some() { self.place.resume_before() } else { self.place.resume() });
-        let item = match held.is_some() || self.assembly.is_empty() {
-            true => Item::Mark(Mark { lane: self.lane.clone(), offset, kind: MarkKind::Heartbeat }),
-            false => Item::Rows(self.assembly.take(offset)),
-        };
-        self.give(item).await
-    }
-
-    /// Sends what stands before a mark.
-    pub(super) async fn send_before_mark(&mut self) -> Result<(), Halt> {
-        if self.holds_rows_of_group() {
-            self.settle().await?;
-        }
-        self.send_held().await
-    }
-
-    /// Sends a mark, behind what is held.
-    pub(super) async fn mark(&mut self, kind: MarkKind) -> Result<(), Halt> {
-        self.send_before_mark().await?;
-        let offset = Offset::new(self.place.resume());
-        self.give(Item::Mark(Mark { lane: self.lane.clone(), offset, kind })).await
-    }
-
-    pub(super) async fn give(&mut self, item: Item) -> Result<(), Halt> {
-        if let Some(copying) = &mut self.copying {
-            if *item.lane() == self.lane {
-                copying.see(&item);
-            } else {
-                self.capturing.note(item.lane(), item.offset())?;
-            }
-        }
-        let read = match &item {
-            Item::Rows(batch) if batch.lane == self.lane => (batch.changes.len(), batch.bytes),
-            _ => (0, 0),
-        };
-        let sent = tokio::select! {
-            biased;
-            () = self.reader.stop.cancelled() => return Err(Halt::Stop),
-            sent = self.reader.out.send(item) => sent,
-        };
-        self.sent = Instant::now();
-        self.place.moved = false;
-        sent.map_err(|_| Halt::Stop)?;
-        let Some(wait) = self.reader.pace.after(read.0, read.1, self.sent) else { return Ok(()) };
-        tokio::select! {
-            biased;
-            () = self.reader.stop.cancelled() => Err(Halt::Stop),
-            () = tokio::time::sleep(wait) => Ok(()),
-        }
     }
 
     /// Notes when the source executed what is being read, for the lag.

@@ -18,7 +18,7 @@ use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, Result,
     budget::Budget,
-    change::{Batch, Frontier, Item},
+    change::{Batch, Frontier, Item, Mark, MarkKind},
     limits::{ENCODED_BYTES, ENCODED_GROWTH, SINK_IDLE_INTERVAL},
 };
 use sluicegate_sink::{Sink, SinkState, Urgency};
@@ -156,7 +156,8 @@ impl Delivery {
                         due = Instant::now() + self.context.interval;
                     }
                     // readers of another partition could be past a mark
-                    let alone = self.unstored.is_some() && matches!(&*item, Item::Mark(_));
+                    let told = |mark: &Mark| !matches!(mark.kind, MarkKind::TransactionEnds(_));
+                    let alone = self.unstored.is_some() && matches!(&*item, Item::Mark(mark) if told(mark));
                     if alone && self.sink.urgency() != Urgency::Interval {
                         self.commit()?;
                     }
@@ -184,6 +185,9 @@ impl Delivery {
             let due_now =
                 ended.is_some() || (Instant::now() >= due && self.sink.is_ripe()) || (self.budget.is_waited_for() && self.sink.held() > 0);
             if due_now {
+                if ended.is_some() && self.call(|sink| sink.abandon())? {
+                    self.reached.forget_moved();
+                }
                 if self.reached.has_moved() {
                     self.commit()?;
                 }
@@ -240,7 +244,7 @@ impl Delivery {
     /// Writes what the sink does not have yet.
     fn write(&mut self, batch: &Batch, had: &[Range<usize>]) -> Result<()> {
         if batch.changes.is_empty() {
-            return Ok(());
+            return self.call(|sink| sink.pass(batch));
         }
         let _records = encoded(batch).map(|bytes| batch.permit.hold(bytes));
         if had.is_empty() {
@@ -248,7 +252,10 @@ impl Delivery {
         }
         let _copy = batch.permit.hold(batch.bytes);
         let rest = reached::without(batch, had);
-        if rest.changes.is_empty() { Ok(()) } else { self.call(|sink| sink.write(&rest)) }
+        match rest.changes.is_empty() {
+            true => self.call(|sink| sink.pass(&rest)),
+            false => self.call(|sink| sink.write(&rest)),
+        }
     }
 
     /// Whether the checkpoint lacks something.

@@ -2,7 +2,7 @@
 
 mod found;
 
-use sluicegate_config::{FileRecords, OnError, Pipeline, SinkKind, Source, WhenSlow};
+use sluicegate_config::{Delivery, FileRecords, OnError, Pipeline, SinkKind, Source, WhenSlow};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{
@@ -125,8 +125,11 @@ fn sink_bytes(kind: &SinkKind, on_error: OnError, limits: &bounds::Limits) -> us
         // what is gathered, and once more while a row group is written
         SinkKind::File(file) if file.records == FileRecords::Parquet => PARQUET_BYTES + PARQUET_GROUP_BYTES,
         SinkKind::Stdout | SinkKind::File(_) => 2 * limits.sink_buffer_bytes + ENCODED_BYTES,
-        // where a record may fail without stopping the pipeline, the batches are kept, too
-        SinkKind::Kafka(_) => limits.kafka_queue_bytes * if on_error == OnError::Stop { 1 } else { 2 } + ENCODED_BYTES,
+        // in a transaction, and where a record may fail without stopping the pipeline, the batches are kept, too
+        SinkKind::Kafka(kafka) => {
+            let kept = on_error != OnError::Stop || kafka.delivery != Delivery::AtLeastOnce;
+            limits.kafka_queue_bytes * if kept { 2 } else { 1 } + ENCODED_BYTES
+        }
     }
 }
 

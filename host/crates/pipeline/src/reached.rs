@@ -96,6 +96,11 @@ impl Reached {
         !self.moved.is_empty()
     }
 
+    /// What was written since the last commit was undone: it comes again in another stream.
+    pub fn forget_moved(&mut self) {
+        self.moved = Frontier::default();
+    }
+
     /// The lanes that moved since the last commit, each where the sink is in it: what it had before counts, too, so that no lane
     /// goes back.
     pub fn take_moved(&mut self) -> Result<Frontier> {

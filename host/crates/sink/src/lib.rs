@@ -60,6 +60,8 @@ pub trait Resume: Send {
 ///   the caller syncs. It learns the progress that becomes durable with them: a sink that keeps progress itself stores both together.
 ///   What it answers is stored, in one transaction with that progress, before `commit` is called again; the next start of the sink
 ///   gets the last stored state, and its [`Resume::begin`] undoes what was written after it, if it can (then delivery is exactly-once).
+/// - A sink that commits between transactions of the source only asks for no commit inside of one (its `urgency` is `Interval`, and it is not
+///   ripe). Where the stream leaves it inside of one, [`Sink::abandon`] undoes the part.
 /// - An error is final: the pipeline stops, and the checkpoint stays behind what was not durable.
 ///
 /// A sink that keeps its progress itself answers a [`Self::first_state`], which is stored before it gets anything. Readers see what it
@@ -68,6 +70,11 @@ pub trait Resume: Send {
 pub trait Sink: Send {
     /// Takes a batch. An empty batch is never written.
     fn write(&mut self, batch: &Batch) -> Result<()>;
+
+    /// A batch of which there is nothing to write: its changes were filtered away, or had. Transactions may end in it all the same.
+    fn pass(&mut self, _batch: &Batch) -> Result<()> {
+        Ok(())
+    }
 
     /// Takes an item without rows, in its place between the batches. Sinks that have nothing to tell of it leave it out.
     fn mark(&mut self, _mark: &Mark) -> Result<()> {
@@ -87,6 +94,12 @@ pub trait Sink: Send {
     /// Makes everything written durable, with `progress`: the lanes that moved since the last commit, each where the sink is in it
     /// when the commit is done.
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState>;
+
+    /// The stream ends here for the sink. Answers whether what was written since the last commit was undone, because it is a part of a
+    /// transaction: then nothing is to be committed, and the sink begins anew where the last commit was.
+    fn abandon(&mut self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Bytes that it keeps until its next `commit`, beside its own buffers: when memory runs short, it is asked to commit before its
     /// interval.
@@ -153,6 +166,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
         self.guard(|sink| sink.write(batch))
     }
 
+    fn pass(&mut self, batch: &Batch) -> Result<()> {
+        self.guard(|sink| sink.pass(batch))
+    }
+
     fn mark(&mut self, mark: &Mark) -> Result<()> {
         self.guard(|sink| sink.mark(mark))
     }
@@ -167,6 +184,10 @@ impl<S: Sink + 'static> Sink for Final<S> {
 
     fn commit(&mut self, progress: &Frontier) -> Result<SinkState> {
         self.guard(|sink| sink.commit(progress))
+    }
+
+    fn abandon(&mut self) -> Result<bool> {
+        self.guard(S::abandon)
     }
 
     fn held(&self) -> usize {

@@ -301,6 +301,8 @@ pub struct SinkStatus {
     pub skipped: Number,
     /// Records set aside in the dead-letter file.
     pub dead_lettered: Number,
+    /// Transactions of the source that a sink, which is to commit them whole, committed in parts.
+    pub cut_transactions: Number,
     /// How long it gathers before it makes anything durable, in milliseconds, where that is longer than the pipeline's interval.
     pub gathers_ms: Number,
     /// Whether it goes with the others.

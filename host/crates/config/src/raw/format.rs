@@ -75,6 +75,9 @@ pub(crate) struct RawFormatOptions {
     /// `rewrite-with-tombstone`. Default: `tombstone` in Kafka; elsewhere `rewrite` of `debezium-flattened`, while `plain` has to say
     /// `drop`.
     pub delete_tombstone_handling_mode: Option<RawDeletes>,
+    /// Of `debezium`, in Kafka: the topic to which the source's transactions are told, as `{ topic: NAME }`; then each record says which one
+    /// it belongs to. MySQL and MariaDB. `{}`: to the pipeline's name and `.transaction`. Default: none.
+    pub transaction_metadata: Option<RawTransactionMetadata>,
     /// Of `debezium-flattened`: fields of the envelope that are added to the row: `op`, `table`, `source.ts_ms`, …; `op:OPERATION`
     /// gives one another name. Default: none.
     #[serde(default)]
@@ -91,6 +94,15 @@ pub(crate) struct RawFormatOptions {
     /// Of `avro` and `json-schema`: what a schema's subject is made of: the `topic`, the `record`'s name or both, `topic-record`.
     /// Default: `topic`.
     pub subject: Option<RawSubject>,
+}
+
+/// How the source's transactions are told.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TransactionMetadata")]
+pub(crate) struct RawTransactionMetadata {
+    /// The topic. Default: the pipeline's name and `.transaction`.
+    pub topic: Option<String>,
 }
 
 /// What stands around the values of a row.
@@ -224,6 +236,7 @@ impl RawFormat {
             enum_handling_mode: None,
             geometry_handling_mode: None,
             delete_tombstone_handling_mode: None,
+            transaction_metadata: None,
             add_fields: Vec::new(),
             add_fields_prefix: None,
             naming: None,

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 pub(super) use format::{
     RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
-    RawFormatOptions, RawGeometryMode, RawLabelMode, RawSubject, RawTimeMode, RawValueDefaults,
+    RawFormatOptions, RawGeometryMode, RawLabelMode, RawSubject, RawTimeMode, RawTransactionMetadata, RawValueDefaults,
 };
 pub(super) use http::RawHttp;
 pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
@@ -32,8 +32,8 @@ pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use registry::RawRegistry;
 pub(super) use secret::RawSecret;
 pub(super) use sink::{
-    RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawMemberVersions, RawNameCase, RawOnError, RawPluginVersions, RawRoll,
-    RawShared, RawSink, RawWhenSlow,
+    RawAlign, RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawLongTransactions, RawMemberVersions, RawNameCase,
+    RawOnError, RawPluginVersions, RawRoll, RawShared, RawSink, RawWhenSlow,
 };
 pub(super) use snapshot::{RawAddedTables, RawCopyAgain, RawSnapshot, RawSnapshotMode};
 pub(super) use source::{RawGenerator, RawHeartbeat, RawMySql, RawRowImage, RawSource, RawStart, RawStartWord, RawTls, RawUnlogged};

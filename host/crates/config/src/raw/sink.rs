@@ -249,6 +249,12 @@ pub(crate) struct RawKafkaSink {
     /// With `exactly-once`: the compacted topic that holds the sink's progress; it is made if it is not there. Default:
     /// `sluicegate.positions.PIPELINE.SINK`.
     pub positions_topic: Option<String>,
+    /// With `exactly-once`: where transactions of Kafka may end: anywhere (`none`), or only where one of the source ends
+    /// (`source-transactions`), so that consumers never see half of one. Default: `none`.
+    pub align: Option<RawAlign>,
+    /// With `align`: a transaction of the source that takes more than half of `limits.kafka_queue_bytes`, or longer than half of the
+    /// transactions' timeout, is committed in parts (`cut`, with a warning), or an error (`stop`). Default: `cut`.
+    pub long_transactions: Option<RawLongTransactions>,
     /// How long a record may wait for its acknowledgement before the pipeline stops. Default: `2m`.
     pub delivery_timeout: Option<Time>,
     /// Further librdkafka settings, e.g. `linger.ms`. Those that would break order or durability are refused.
@@ -293,6 +299,24 @@ pub(crate) enum RawNameCase {
 pub(crate) enum RawDelivery {
     AtLeastOnce,
     ExactlyOnce,
+}
+
+/// Where transactions of Kafka may end.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Align")]
+pub(crate) enum RawAlign {
+    None,
+    SourceTransactions,
+}
+
+/// Transactions of the source that do not fit into one of Kafka's.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "LongTransactions")]
+pub(crate) enum RawLongTransactions {
+    Cut,
+    Stop,
 }
 
 /// Tables without a primary key.

@@ -14,6 +14,7 @@ mod sink;
 mod snapshot;
 mod source;
 mod sqlserver;
+mod transactions;
 
 use std::{collections::HashSet, net::SocketAddr, path::Path};
 
@@ -84,6 +85,7 @@ impl Check<'_> {
         self.outputs_differ(&sinks);
         self.copies_have_one_stream(&source, &sinks);
         self.schema_changes(&mut source, &sinks);
+        self.transactions_of_source(&source, &sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
         if admin && http.is_some_and(|address| !address.ip().is_loopback()) {

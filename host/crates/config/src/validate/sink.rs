@@ -26,7 +26,7 @@ impl Check<'_> {
             RawSink::Kafka(raw) => (raw.rows_per_second, raw.bytes_per_second),
         };
         let rate = self.rate_of(path, raw_rate.0, raw_rate.1);
-        let (name, start, format, policy, when_slow, plugin_versions, kind) = match raw {
+        let (name, start, mut format, policy, when_slow, plugin_versions, kind) = match raw {
             RawSink::Stdout(raw) => {
                 schema_changes = raw.schema_changes == Some(true);
                 let name = raw.name.unwrap_or_else(|| "stdout".into());
@@ -51,8 +51,10 @@ impl Check<'_> {
             }
         };
         self.name(&format!("{path}.name"), &name);
+        let metadata = format.as_mut().and_then(|raw| raw.0.transaction_metadata.take());
         let format = self.format(&format!("{path}.format"), format, matches!(kind, SinkKind::Kafka(_)));
         let mut kind = self.tombstones(path, &format, kind, tombstones);
+        self.transaction_metadata(path, pipeline, metadata, &format, on_error(policy), &mut kind);
         self.csv(path, &format, plugin_versions, &mut kind);
         if schema_changes && !format.record.tells_schema_changes() {
             self.refuse(
@@ -111,6 +113,7 @@ impl Check<'_> {
 
     fn kafka(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
+        let align = self.align(path, &raw, &delivery);
         let security = self.kafka_security(path, &mut raw);
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
@@ -171,6 +174,8 @@ impl Check<'_> {
                 Some(RawKeyless::NoKey) => Keyless::NoKey,
             },
             delivery,
+            align,
+            transaction_topic: None,
             delivery_timeout: self.time(
                 &format!("{path}.delivery_timeout"),
                 raw.delivery_timeout,

@@ -83,6 +83,7 @@ fn no_rows_come_into_a_topic_that_is_for_something_else_whoever_chose_it() {
     let transactions = sluicegate_config::Transactions { transactional_id: "id".into(), positions_topic: "positions.p".into() };
     let settings = |template: &str| Settings {
         schema_topic: Some("shop.changes".into()),
+        transaction_topic: Some("p.transaction".into()),
         delivery: Delivery::ExactlyOnce(transactions.clone()),
         ..settings(template)
     };
@@ -98,6 +99,10 @@ fn no_rows_come_into_a_topic_that_is_for_something_else_whoever_chose_it() {
     insta::assert_snapshot!(chosen("positions_p").unwrap_err(), @r"
     table shop.orders would share topic `positions_p` with the sink's progress
       remedy: give `positions_topic` of the sink another topic, or let the plugin choose another one; then start again: nothing is lost
+    ");
+    insta::assert_snapshot!(chosen("p.transaction").unwrap_err(), @"
+    table shop.orders would share topic `p.transaction` with what is told of transactions
+      remedy: give `transaction_metadata` of the sink another topic, or let the plugin choose another one; then start again: nothing is lost
     ");
     assert!(chosen("shop.others").unwrap().is_some());
     for (template, name) in [("{database}.{table}", "changes"), ("shop.changes", "orders"), ("positions.{table}", "p")] {

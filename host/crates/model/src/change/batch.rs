@@ -90,8 +90,19 @@ pub struct Transaction {
     pub file: Arc<str>,
     /// Position of its first event in that file.
     pub position: u64,
-    /// Whether it ends in this batch, behind its last change.
+    /// Whether it ends in this batch, behind its last change. All but the last one of a batch do.
     pub complete: bool,
+}
+
+impl Transaction {
+    /// Whether both are the same transaction: by its identity, or where the source has none, by its place.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.id, &other.id) {
+            (Some(one), Some(two)) => one == two,
+            (None, None) => self.position == other.position && self.file == other.file,
+            _ => false,
+        }
+    }
 }
 
 impl Event {

@@ -65,6 +65,8 @@ pub enum MarkKind {
     },
     /// Everything that there is of a table, a schema or the source has been given.
     Drained(Drained),
+    /// A transaction ends whose last rows were given before its end was read, so that no batch could say it.
+    TransactionEnds(Transaction),
 }
 
 /// A table was emptied as a whole.

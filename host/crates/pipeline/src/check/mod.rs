@@ -385,7 +385,10 @@ fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Fin
     for pattern in selections.iter().flat_map(TablePatterns::include).filter(|pattern| selects_none(pattern.as_str())) {
         let (text, hint) = (pattern.as_str(), hint(pattern.as_str(), pattern.is_exact()));
         let is_left_out = TablePatterns::new(&[text]).is_ok_and(|one| arriving.iter().any(|table| one.selects(&table.name)));
-        let why = if is_left_out { "no table that its own `tables` let through" } else { "no captured table" };
+        let (why, hint) = match is_left_out {
+            true => ("no table that its own `tables` let through", String::new()),
+            false => ("no captured table", hint),
+        };
         found.push(Finding::warn(
             "rules",
             format!("plugin `{name}`: `{text}` matches {why}, so the plugin does nothing for it{hint}"),
