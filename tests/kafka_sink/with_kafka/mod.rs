@@ -9,6 +9,7 @@ mod meeting;
 mod routing;
 mod schema_changes;
 mod security;
+mod source;
 mod start;
 mod topics;
 mod whole;
@@ -126,6 +127,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,
+        in_group: false,
         delivery_timeout: Duration::from_secs(60),
         options: BTreeMap::new(),
     }

@@ -9,6 +9,7 @@ use super::*;
 
 mod format;
 mod kafka_security;
+mod kafka_source;
 mod routing;
 mod schema;
 mod snapshot;

@@ -17,7 +17,6 @@ mod aim;
 mod client;
 mod creation;
 mod foresee;
-mod handshake;
 mod headers;
 mod heartbeat;
 mod key;
@@ -27,12 +26,9 @@ mod positions;
 mod record;
 mod resume;
 mod route;
-mod security;
 mod size;
-mod token;
 mod topic;
 mod transaction;
-mod trouble;
 
 use std::{
     collections::HashSet,
@@ -63,12 +59,12 @@ use partition::Partitions;
 use record::{Buffers, Record, Records, insert};
 use route::Route;
 use size::Sizes;
-use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 
 use sluicegate_config::KafkaSink as Settings;
 use sluicegate_format::Encoder;
+use sluicegate_kafka::Tokens;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Truncate},
@@ -136,7 +132,7 @@ impl KafkaSink {
     /// Sets the sink up. Connecting goes on in the background: [`precheck`] tells whether a broker is there.
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
         let KafkaResume { settings, versions, policy, limits, numbers, .. } = resume;
-        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(settings.connection()), limits.connect_timeout)?;
         Ok(Self {
             client,
             topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
@@ -506,7 +502,7 @@ impl Sink for KafkaSink {
     }
 
     fn patience(&self) -> Option<Duration> {
-        let tokens = Tokens::of(&self.settings).are_any().then_some(LOOK_EVERY);
+        let tokens = Tokens::of(self.settings.connection()).are_any().then_some(LOOK_EVERY);
         tokens.into_iter().chain(self.heartbeats.as_ref().map(|heartbeats| heartbeats.every().min(LOOK_EVERY))).min()
     }
 

@@ -10,10 +10,12 @@
 
 use std::{
     cell::Cell,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
+    TopicPartitionList,
     error::{KafkaError, RDKafkaError},
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
@@ -26,9 +28,9 @@ use super::{
     heartbeat::Heartbeats,
     notice::Notice,
     positions::{self, PARTITION},
-    trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
+use sluicegate_kafka::{Membership, explain};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::Frontier,
@@ -51,6 +53,9 @@ pub(super) struct State {
     pub transactional_id: String,
     /// Since when it delivers exactly once, without a break.
     pub incarnation: String,
+    /// The consumer group whose offsets are its progress, in place of the topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 impl State {
@@ -72,6 +77,8 @@ impl State {
 /// The current transaction.
 pub(super) struct Transaction {
     pub state: State,
+    /// The member of a group whose offsets are committed in it.
+    membership: Option<Arc<Membership>>,
     /// Since when it is open.
     open: Option<Instant>,
     /// Nothing more can be written into it: it has to be aborted.
@@ -81,8 +88,8 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub fn new(state: State) -> Self {
-        Self { state, open: None, broken: Cell::new(false), notice: None }
+    pub fn new(state: State, membership: Option<Arc<Membership>>) -> Self {
+        Self { state, membership, open: None, broken: Cell::new(false), notice: None }
     }
 
     /// Whether anything stands in it.
@@ -122,7 +129,7 @@ pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transac
             Err(error) => {
                 let reports: &Reports = client.context();
                 let trouble = reports.last_trouble();
-                if let Some(error) = trouble.and_then(|trouble| explain(settings, &trouble, timeout)) {
+                if let Some(error) = trouble.and_then(|trouble| explain(settings.connection(), &trouble, timeout)) {
                     return Err(error.that_may_pass(true));
                 }
                 let code = error.rdkafka_error_code();
@@ -241,7 +248,7 @@ impl KafkaSink {
 
     fn try_commit(&mut self, progress: &Frontier) -> Result<Committed> {
         let Some(transaction) = &self.transaction else { return Ok(Committed::Yes) };
-        let state = transaction.state.clone();
+        let (state, membership) = (transaction.state.clone(), transaction.membership.clone());
         let mut unsent = None;
         if !transaction.broken.get() {
             if let Some(heartbeat) = self.heartbeat()? {
@@ -250,7 +257,10 @@ impl KafkaSink {
                     other => other?,
                 }
             }
-            let records = positions::records(&state.transactional_id, &state.incarnation, progress)?;
+            let records = match &membership {
+                Some(_) => Vec::new(),
+                None => positions::records(&state.transactional_id, &state.incarnation, progress)?,
+            };
             unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
             self.flush()?;
         }
@@ -283,6 +293,13 @@ impl KafkaSink {
             // a dead letter counts as delivered with this transaction
             self.policy.sync()?;
         }
+        let mut consumed = None;
+        if let Some(membership) = membership.filter(|_| !broken) {
+            match self.send_consumed(&membership, progress, &state)? {
+                Ok(list) => consumed = list.map(|list| (membership, list)),
+                Err(committed) => return Ok(committed),
+            }
+        }
         // when it is broken, librdkafka commits nothing, and says why
         let deadline = Instant::now() + patience(&self.settings);
         loop {
@@ -299,6 +316,9 @@ impl KafkaSink {
                     }
                     let reports: &Reports = self.client.context();
                     reports.count_committed();
+                    if let Some((membership, list)) = &consumed {
+                        membership.committed(list);
+                    }
                     return Ok(Committed::Yes);
                 }
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
@@ -309,6 +329,50 @@ impl KafkaSink {
                     let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
                     let aborted = self.abort();
                     return if forbidden { Err(fault) } else { aborted.map(|()| Committed::Aborted(fault)) };
+                }
+                Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
+            }
+        }
+    }
+
+    /// Puts the offsets that the source's group is at into the transaction. What became of it is answered where it had to be given up.
+    ///
+    /// # Errors
+    /// The partitions are no longer the member's: nothing of the transaction is seen.
+    fn send_consumed(
+        &mut self,
+        membership: &Membership,
+        progress: &Frontier,
+        state: &State,
+    ) -> Result<std::result::Result<Option<TopicPartitionList>, Committed>> {
+        let (list, metadata) = match membership.consumed(progress) {
+            Ok(Some(consumed)) => consumed,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => {
+                self.abort()?;
+                return Err(error);
+            }
+        };
+        let deadline = Instant::now() + patience(&self.settings);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client.send_offsets_to_transaction(&list, &metadata, left.min(Duration::from_secs(1))) {
+                Ok(()) => return Ok(Ok(Some(list))),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() && !self.numbers.has_ended() => {
+                    self.client.poll(POLL);
+                }
+                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                    let shut_out = matches!(
+                        error.code(),
+                        Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::RebalanceInProgress
+                    );
+                    let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
+                    self.abort()?;
+                    if shut_out {
+                        membership.end();
+                        return Err(membership.lost().caused_by(fault.chain()));
+                    }
+                    return Ok(Err(Committed::Aborted(fault)));
                 }
                 Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
             }

@@ -127,7 +127,7 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
 pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
     match &pipeline.source {
         config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
-        config::Source::Generator(_) | config::Source::SqlServer(_) | config::Source::DeadLetters(_) => {
+        config::Source::Generator(_) | config::Source::SqlServer(_) | config::Source::Kafka(_) | config::Source::DeadLetters(_) => {
             Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
                 .remedy("name a pipeline that reads a MySQL or MariaDB server"))
         }
@@ -210,11 +210,18 @@ pub async fn run_with_admin(
     }
 
     let progress = checkpoint.all()?;
-    let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status).await?;
+    let membership = match &pipeline.source {
+        config::Source::Kafka(settings) => sluicegate_kafka_source::membership(settings),
+        _ => None,
+    };
+    let resumed = opening::resume(&pipeline, &progress, &dead_letters, &status, membership.as_ref()).await?;
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let begins = begins(&progress, &stored, &pipeline)?;
     let mut source = AnySource::new(&pipeline, &status);
     source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
+    if let Some(membership) = membership {
+        source.share(membership);
+    }
     let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {
