@@ -15,6 +15,7 @@
 
 mod aim;
 mod client;
+mod consumed;
 mod creation;
 mod foresee;
 mod headers;

@@ -15,7 +15,6 @@ use std::{
 };
 
 use rdkafka::{
-    TopicPartitionList,
     error::{KafkaError, RDKafkaError},
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode as Code,
@@ -335,50 +334,6 @@ impl KafkaSink {
         }
     }
 
-    /// Puts the offsets that the source's group is at into the transaction. What became of it is answered where it had to be given up.
-    ///
-    /// # Errors
-    /// The partitions are no longer the member's: nothing of the transaction is seen.
-    fn send_consumed(
-        &mut self,
-        membership: &Membership,
-        progress: &Frontier,
-        state: &State,
-    ) -> Result<std::result::Result<Option<TopicPartitionList>, Committed>> {
-        let (list, metadata) = match membership.consumed(progress) {
-            Ok(Some(consumed)) => consumed,
-            Ok(None) => return Ok(Ok(None)),
-            Err(error) => {
-                self.abort()?;
-                return Err(error);
-            }
-        };
-        let deadline = Instant::now() + patience(&self.settings);
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.client.send_offsets_to_transaction(&list, &metadata, left.min(Duration::from_secs(1))) {
-                Ok(()) => return Ok(Ok(Some(list))),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() && !self.numbers.has_ended() => {
-                    self.client.poll(POLL);
-                }
-                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                    let shut_out = matches!(
-                        error.code(),
-                        Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::RebalanceInProgress
-                    );
-                    let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
-                    self.abort()?;
-                    if shut_out {
-                        membership.end();
-                        return Err(membership.lost().caused_by(fault.chain()));
-                    }
-                    return Ok(Err(Committed::Aborted(fault)));
-                }
-                Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
-            }
-        }
-    }
-
     /// A record of the positions topic.
     fn send_position(&self, state: &State, record: &positions::Record) -> Result<()> {
         let mut out: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&state.positions_topic, OWN);
@@ -422,7 +377,7 @@ impl KafkaSink {
     }
 
     /// Ends the transaction so that nobody sees it.
-    fn abort(&mut self) -> Result<()> {
+    pub(super) fn abort(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_some()) else { return Ok(()) };
         transaction.open = None;
         transaction.broken.set(false);
@@ -560,7 +515,7 @@ fn position_refused(state: &State, why: impl Into<Box<dyn std::error::Error + Se
 }
 
 /// What became of a transaction.
-enum Committed {
+pub(super) enum Committed {
     Yes,
     /// The brokers refused a record.
     Refused(Failure),
@@ -569,7 +524,7 @@ enum Committed {
 }
 
 /// The error of a transaction that nothing mends.
-fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
+pub(super) fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
     let fatal = client.client().fatal_error();
     let code = fatal.as_ref().map(|(code, _)| *code).or(error.rdkafka_error_code());
     let is_fatal = |error: &RDKafkaError| error.is_fatal();

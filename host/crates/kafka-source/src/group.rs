@@ -101,6 +101,20 @@ impl Session {
                     .remedy("see that all brokers run; a topic that was just made or deleted becomes known to them one after the other")
                     .that_may_pass(true)
             })?;
+            element.error().map_err(|error| {
+                Error::new(
+                    ErrorKind::Source,
+                    format!("the offset of the consumer group `{}` in topic `{name}` is not told", membership.group()),
+                )
+                .caused_by(error)
+                .remedy("grant the account READ on the group, and READ and DESCRIBE on the topic; then start again: nothing is lost")
+                .that_may_pass(true)
+            })?;
+            let remedy = format!(
+                "find out what was lost; then set the group's offset while no member runs: `kafka-consumer-groups.sh --group {} --topic \
+                 {name}:{number} --reset-offsets --to-offset … --execute`",
+                membership.group()
+            );
             let ends = self.cluster().ends(name, number).map_err(passing)?;
             let place = match element.offset() {
                 KafkaOffset::Offset(offset) => place(offset, element.metadata(), topic),
@@ -114,11 +128,16 @@ impl Session {
                 }
             };
             let partition = Partition::new(name.into(), number, &place);
-            let remedy = format!(
-                "find out what was lost; then set the group's offset while no member runs: `kafka-consumer-groups.sh --group {} --topic \
-                 {name}:{number} --reset-offsets --to-offset … --execute`",
-                membership.group()
-            );
+            if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_known(&partition.lane) {
+                let what = format!(
+                    "the consumer group `{}` has no offset of partition {} any longer, which this pipeline has read: the brokers forget those \
+                     of a group that had no members for `offsets.retention.minutes`",
+                    membership.group(),
+                    partition.file
+                );
+                let show = "`sluicegate checkpoint show` tells how far this host had come";
+                return Err(Error::new(ErrorKind::Source, what).remedy(format!("{remedy}; {show}")).into());
+            }
             if place.topic_id != topic.id {
                 let what =
                     format!("topic `{name}` was deleted, and another one of its name was made: the group's offset is in the old one");
@@ -233,7 +252,7 @@ mod tests {
     fn a_committed_offset_tells_what_proves_it() {
         let topic = Topic { id: "today".into(), partitions: 1 };
         let there = KafkaPlace { topic_id: "id".into(), offset: 8, last: Some(Last { offset: 6, time: 70 }) };
-        for place in [there.clone(), KafkaPlace { last: None, ..there.clone() }] {
+        for place in [there.clone(), KafkaPlace { last: None, ..there }] {
             let list = offsets(&Frontier::of(lane("orders", 3), Offset::new(place.clone()))).unwrap();
             let element = list.find_partition("orders", 3).unwrap();
             assert_eq!(element.offset(), KafkaOffset::Offset(8));

@@ -70,12 +70,23 @@ pub struct Kafka {
     thorough: bool,
     inventory: Option<Inventory>,
     membership: Option<Arc<Membership>>,
+    /// Where the checkpoint has progress.
+    known: Frontier,
 }
 
 impl Kafka {
     /// A source that reads as `settings` say.
     pub fn new(settings: KafkaSource, limits: Limits, status: Arc<Status>) -> Self {
-        Self { settings, limits, status, findings: Vec::new(), thorough: false, inventory: None, membership: None }
+        Self {
+            settings,
+            limits,
+            status,
+            findings: Vec::new(),
+            thorough: false,
+            inventory: None,
+            membership: None,
+            known: Frontier::default(),
+        }
     }
 
     /// Another session of the same run, that counts in `status`.
@@ -126,6 +137,11 @@ impl Source for Kafka {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
+        self.known = sinks
+            .iter()
+            .filter_map(|begin| if let Begin::At(known) = begin { Some(known.clone()) } else { None })
+            .next_back()
+            .unwrap_or_default();
         let (settings, limits, sinks, thorough) = (self.settings.clone(), self.limits.clone(), sinks.to_vec(), self.thorough);
         let (outcome, findings, inventory) = blocking(move || {
             let mut checked = Checked { settings: &settings, limits: &limits, findings: Vec::new() };
@@ -145,7 +161,7 @@ impl Source for Kafka {
 
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let (stop, closed) = (stop.child_token(), out.clone());
-        let Self { settings, limits, status, membership, .. } = self;
+        let Self { settings, limits, status, membership, known, .. } = self;
         if settings.group.is_some() && membership.is_none() {
             return Err(Error::new(ErrorKind::Internal, "a member of a group without a sink that commits its offsets"));
         }
@@ -158,7 +174,7 @@ impl Source for Kafka {
                     // it stays a member until everything is committed
                     membership.keep(Arc::new(Member(client.clone())));
                 }
-                Session::new(Setup { settings, limits, status, client, out, stop, runtime, membership }).run(&sinks)
+                Session::new(Setup { settings, limits, status, client, out, stop, runtime, membership, known }).run(&sinks)
             })
         };
         let mut reading = std::pin::pin!(reading);

@@ -24,7 +24,7 @@ use sluicegate_config::KafkaSource;
 use sluicegate_kafka::Membership;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Event, Frontier, Item, LaneEvent, Mark, MarkKind, Table, Transaction, Truncate},
+    change::{Event, Frontier, Item, Lane, LaneEvent, Mark, MarkKind, Table, Transaction, Truncate},
     limits::{KAFKA_TOPICS_INTERVAL, Limits},
 };
 use sluicegate_source::{Items, Pace, Patience};
@@ -52,6 +52,8 @@ pub(super) struct Setup {
     pub runtime: Handle,
     /// In a consumer group: what the sink that commits its offsets shares.
     pub membership: Option<Arc<Membership>>,
+    /// In a consumer group: where the checkpoint has progress. It counts for nothing but that there was some.
+    pub known: Frontier,
 }
 
 /// Why reading ends.
@@ -138,6 +140,11 @@ impl Session {
     /// How long one request may take.
     pub(super) fn timeout(&self) -> Duration {
         self.setup.limits.connect_timeout
+    }
+
+    /// Whether this host has read of a lane before.
+    pub(super) fn has_known(&self, lane: &Lane) -> bool {
+        self.setup.known.get(lane.name()).is_some()
     }
 
     pub(super) fn stop(&self) -> CancellationToken {
@@ -457,7 +464,7 @@ impl Session {
                         new.push((Partition::new(name.as_str().into(), number, &place), low));
                     }
                     Err(error) if error.kind() == ErrorKind::Connection => {
-                        tracing::debug!(error = error.chain(), "a partition is not ready")
+                        tracing::debug!(error = error.chain(), "a partition is not ready");
                     }
                     Err(error) => return Err(error.with_kind(ErrorKind::Source).into()),
                 }

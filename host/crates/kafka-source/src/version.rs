@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    hash::{BuildHasher as _, Hash, Hasher as _, RandomState},
+    hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
@@ -110,9 +110,7 @@ pub(super) struct Versions {
 impl Versions {
     /// The version with these columns, of which those with a name in `key` are the primary key; and whether it was not known before.
     pub(super) fn of(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], fields: &[Field<'_>]) -> Result<(Arc<Version>, bool), Unreadable> {
-        let mut hasher = self.hasher.build_hasher();
-        (name, key, fields).hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.hasher.hash_one((name, key, fields));
         let is_key = |field: &Field<'_>| key.contains(&field.name);
         let same = |version: &&Arc<Version>| {
             let table = &version.table;

@@ -65,7 +65,9 @@ fn a_member_of_a_group_has_one_sink_in_whose_transactions_its_offsets_are() {
 
 #[test]
 fn the_documentation_shows_pipelines_that_are_right() {
-    for text in [include_str!("../../../../../docs/kafka-source.md"), include_str!("../../../../../examples/kubernetes.yaml")] {
+    for text in
+        [include_str!("../../../../../docs/kafka-source.md"), include_str!("../../../../../examples/kubernetes/capture-and-clean.yaml")]
+    {
         let fenced = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned);
         let mapped = text.split(".yaml: |\n").skip(1).map(|rest| {
             let lines = rest.lines().take_while(|line| line.starts_with("    "));
