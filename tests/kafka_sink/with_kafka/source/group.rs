@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rustix::process::Signal;
+
 use super::*;
 
 const PARTITIONS: i32 = 6;
@@ -22,7 +24,7 @@ limits: {{ checkpoint_interval: 100ms, batch_changes: 20 }}
     )
 }
 
-/// The place of the first record whose key came with a greater number before, and how many records there are.
+/// The numbers of each key's records, in their order.
 fn sequences(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<u64>> {
     let mut sequences: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for record in broker.records_so_far(topic) {
@@ -85,6 +87,15 @@ fn three_hosts_share_partitions_and_every_record_is_delivered_once() {
     let goal = more();
     let mut second = hosts[1].spawn();
     first.wait_until("the third round", 2 * PATIENCE, || delivered() >= goal);
+    // one is taken for dead, lives, and may commit nothing of what it had in hand
+    more();
+    third.signal(Signal::STOP);
+    let goal = more();
+    second.wait_until("the round without the one that sleeps", 2 * PATIENCE, || delivered() >= goal);
+    third.signal(Signal::CONT);
+    let goal = more();
+    third.wait_for_line("has given partitions to another member before they were committed", PATIENCE);
+    second.wait_until("the round with the one that woke", 2 * PATIENCE, || delivered() >= goal);
     // one leaves in order
     let goal = more();
     stop(third);
