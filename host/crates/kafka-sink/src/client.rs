@@ -307,7 +307,9 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
         }
         return Error::new(ErrorKind::Sink, format!("the idempotent producer can no longer tell what the brokers hold ({fatal})"))
             .caused_by(text)
-            .remedy("start again: what was not acknowledged is sent again, so nothing is lost");
+            .remedy("start again: what was not acknowledged is sent again, so nothing is lost")
+            // no other process has the id of a member's transactions: one that stayed open for too long was ended
+            .that_may_pass(settings.in_group);
     }
     match code {
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => {

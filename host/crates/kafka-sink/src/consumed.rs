@@ -45,7 +45,8 @@ impl KafkaSink {
                         error.code(),
                         Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::RebalanceInProgress
                     );
-                    let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
+                    let fault =
+                        transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, KafkaError::Transaction(error));
                     self.abort()?;
                     if shut_out {
                         membership.end();
@@ -53,7 +54,7 @@ impl KafkaSink {
                     }
                     return Ok(Err(Committed::Aborted(fault)));
                 }
-                Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
+                Err(error) => return Err(transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, error)),
             }
         }
     }

@@ -163,7 +163,9 @@ impl KafkaSink {
     /// Opens a transaction if there is none. Nothing to do for a sink without transactions.
     pub(super) fn begin_transaction(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_none()) else { return Ok(()) };
-        self.client.begin_transaction().map_err(|error| transaction_fault(&self.client, &transaction.state.transactional_id, error))?;
+        self.client
+            .begin_transaction()
+            .map_err(|error| transaction_fault(&self.client, self.settings.in_group, &transaction.state.transactional_id, error))?;
         transaction.open = Some(Instant::now());
         Ok(())
     }
@@ -325,11 +327,12 @@ impl KafkaSink {
                 }
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
                     let forbidden = error.code() == Code::TopicAuthorizationFailed;
-                    let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
+                    let fault =
+                        transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, KafkaError::Transaction(error));
                     let aborted = self.abort();
                     return if forbidden { Err(fault) } else { aborted.map(|()| Committed::Aborted(fault)) };
                 }
-                Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
+                Err(error) => return Err(transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, error)),
             }
         }
     }
@@ -396,7 +399,7 @@ impl KafkaSink {
                         }
                     }
                 }
-                Err(error) => return Err(transaction_fault(&self.client, &id, error)),
+                Err(error) => return Err(transaction_fault(&self.client, self.settings.in_group, &id, error)),
             }
         }
         // no report of this transaction may be taken for one of the next
@@ -524,12 +527,18 @@ pub(super) enum Committed {
 }
 
 /// The error of a transaction that nothing mends.
-pub(super) fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
+pub(super) fn transaction_fault(client: &Client, in_group: bool, id: &str, error: KafkaError) -> Error {
     let fatal = client.client().fatal_error();
     let code = fatal.as_ref().map(|(code, _)| *code).or(error.rdkafka_error_code());
     let is_fatal = |error: &RDKafkaError| error.is_fatal();
+    let shut_out = matches!(code, Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced));
     let (what, remedy) = match code {
-        Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced) => (
+        // no other process has this id
+        _ if shut_out && in_group => (
+            format!("the brokers ended a transaction of `{id}` that had stayed open for too long"),
+            "nothing is lost or repeated: what was in it is read again, here or by another member of the group",
+        ),
+        _ if shut_out => (
             format!("another producer with the transactional id `{id}` has taken over"),
             "let one pipeline at a time run with this `transactional_id`: give the other one a name, a sink name or an id of its own",
         ),
@@ -550,5 +559,5 @@ pub(super) fn transaction_fault(client: &Client, id: &str, error: KafkaError) ->
             "see that the brokers run and that `__transaction_state` has its in-sync replicas; then start again: nothing is lost or repeated",
         ),
     };
-    Error::new(ErrorKind::Sink, what).remedy(remedy).caused_by(error)
+    Error::new(ErrorKind::Sink, what).remedy(remedy).caused_by(error).that_may_pass(shut_out && in_group)
 }
