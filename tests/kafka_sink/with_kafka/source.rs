@@ -97,6 +97,8 @@ fn run_killed(host: &Sluicegate, name: &str, goal: usize, kills: usize) {
         process.kill9();
     }
     let mut process = host.spawn();
+    // all of them may be there already
+    process.wait_for_line("streaming from this position on", PATIENCE);
     process.wait_until(&format!("{goal} records"), PATIENCE, || count(host, name) >= goal);
     stop(process);
 }
@@ -168,6 +170,7 @@ limits: {{ checkpoint_interval: 100ms, batch_changes: 50 }}
         process.kill9();
     }
     let mut process = host.spawn();
+    process.wait_for_line("streaming from this position on", PATIENCE);
     process.wait_until("all records", PATIENCE, || records().len() >= total);
     stop(process);
     assert_eq!(histories(&records()), expected);
