@@ -1,3 +1,3 @@
-//! The Kafka sink against a real broker.
+//! Kafka, as a sink and as a source, against a real broker.
 
 mod with_kafka;

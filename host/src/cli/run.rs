@@ -28,7 +28,7 @@ fn load(arguments: &Run) -> Result<Pipeline> {
     if arguments.until_drained {
         match &mut settings.source {
             Source::SqlServer(source) => source.until_drained = true,
-            Source::Generator(_) | Source::MySql(_) | Source::DeadLetters(_) => {
+            Source::Generator(_) | Source::MySql(_) | Source::Kafka(_) | Source::DeadLetters(_) => {
                 return Err(Error::new(ErrorKind::Config, "only a source of type `sqlserver` has an end to drain up to")
                     .remedy("leave `--until-drained` out; SIGTERM ends a run after what has been read"));
             }

@@ -10,6 +10,7 @@ mod meeting;
 mod routing;
 mod schema_changes;
 mod security;
+mod source;
 mod start;
 mod topics;
 mod transactions_told;
@@ -130,6 +131,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: sluicegate_config::Delivery::AtLeastOnce,
+        in_group: false,
         delivery_timeout: Duration::from_secs(60),
         options: BTreeMap::new(),
     }

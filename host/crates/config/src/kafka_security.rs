@@ -1,8 +1,21 @@
-//! The validated form of how a Kafka sink's brokers are reached.
+//! The validated form of how Kafka's brokers are reached.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use super::{ClientCertificate, Secret, TlsMode};
+
+/// How the brokers of a sink or a source are reached.
+#[derive(Clone, Copy, Debug)]
+pub struct KafkaConnection<'a> {
+    /// `sink` or `source`: whose settings these are.
+    pub of: &'static str,
+    /// `host:port`, several separated by commas.
+    pub brokers: &'a str,
+    /// TLS and login; `None` = what `options` say of them.
+    pub security: Option<&'a KafkaSecurity>,
+    /// Further librdkafka settings, not only of the connection.
+    pub options: &'a BTreeMap<String, Secret>,
+}
 
 /// Transport security and login.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod format;
 pub mod fuzz;
 mod kafka_option;
 mod kafka_security;
+mod kafka_source;
 pub mod keys;
 pub mod pipeline;
 mod problem;
@@ -37,8 +38,9 @@ pub use format::{
     AddedField, BigintUnsignedMode, BinaryMode, DecimalMode, Deletes, DtsNaming, Envelope, EnvelopeField, Format, GeometryMode, LabelMode,
     RecordFormat, TimeMode, ValueModes,
 };
-pub use kafka_option::refused_option;
-pub use kafka_security::{KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
+pub use kafka_option::{refused_option, refused_source_option};
+pub use kafka_security::{KafkaConnection, KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
+pub use kafka_source::{KafkaSource, TopicFormat, TopicImages, TopicNumbers, TopicPatterns};
 pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
     DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, Heartbeats, KafkaSink, Keyless, LongTransactions,

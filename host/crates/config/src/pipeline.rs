@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub use sluicegate_table_pattern::TablePatterns;
 
 use super::{
-    Format, KafkaSecurity, Secret, SqlServerSource,
+    Format, KafkaConnection, KafkaSecurity, KafkaSource, Secret, SqlServerSource,
     keys::RecordKeys,
     server::{Address, ClientCertificate, Heartbeat, Rate, TlsMode},
     template::{NameCase, Template},
@@ -53,6 +53,8 @@ pub enum Source {
     MySql(MySqlSource),
     /// Tables of a SQL Server database that have Change Tracking.
     SqlServer(SqlServerSource),
+    /// Topics of a Kafka cluster.
+    Kafka(KafkaSource),
     /// Changes that were set aside. No pipeline file has it: a replay does.
     DeadLetters(Box<DeadLetterSource>),
 }
@@ -511,8 +513,17 @@ pub struct KafkaSink {
     pub align: Option<LongTransactions>,
     /// The topic to which the source's transactions are told, if they are. Then records say which one they belong to.
     pub transaction_topic: Option<String>,
+    /// Whether the offsets of the source's consumer group are its progress.
+    pub in_group: bool,
     /// How long a record may wait for the broker's acknowledgement before the pipeline stops.
     pub delivery_timeout: Duration,
     /// Further librdkafka settings; those that would break order or durability are refused when the file is read.
     pub options: BTreeMap<String, Secret>,
+}
+
+impl KafkaSink {
+    /// How its brokers are reached.
+    pub fn connection(&self) -> KafkaConnection<'_> {
+        KafkaConnection { of: "sink", brokers: &self.brokers, security: self.security.as_ref(), options: &self.options }
+    }
 }

@@ -9,6 +9,7 @@ use super::*;
 
 mod format;
 mod kafka_security;
+mod kafka_source;
 mod routing;
 mod schema;
 mod snapshot;
@@ -147,10 +148,10 @@ fn a_value_that_does_not_fit_is_told_with_what_fits() {
       remedy: use letters, digits, `-`, `_` and `.`, at most 64, with a letter, a digit or `_` in front
     # unknown source
     pipeline file: line 2, source.type: unknown choice
-      remedy: did you mean `mysql`? There are `mysql`, `sqlserver` and `generator`
+      remedy: did you mean `mysql`? There are `mysql`, `sqlserver`, `kafka` and `generator`
     # source without a type
     pipeline file: line 2, source: `type` is missing
-      remedy: add `type:` with `mysql`, `sqlserver` or `generator`
+      remedy: add `type:` with `mysql`, `sqlserver`, `kafka` or `generator`
     # source is text
     pipeline file: line 2, source: a single word does not belong here
       remedy: write a mapping: `type: …` and its settings

@@ -115,6 +115,25 @@ fn place(table: &[u8], versions: &[u8], stamp: &Stamp<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"_row\":");
 }
 
+/// What a member of a flat record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlatMember<'a> {
+    /// One of ours, without the underscore in front: `op`, `database`.
+    Own(&'a str),
+    /// A column of this name.
+    Column(&'a str),
+}
+
+/// What the member of this name is: what the reader of a flat record makes of it.
+pub fn flat_member(name: &str) -> FlatMember<'_> {
+    let bare = name.trim_start_matches('_');
+    match name.len() - bare.len() {
+        1 if RESERVED.contains(&bare) => FlatMember::Own(bare),
+        2.. if RESERVED.contains(&bare) => FlatMember::Column(&name[1..]),
+        _ => FlatMember::Column(name),
+    }
+}
+
 /// A column's name, moved out of the way of ours.
 pub(super) fn member_name(column: &str) -> String {
     member_name_beside(column, &[])

@@ -46,6 +46,7 @@ pub use avro::AvroFormat;
 pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};
+pub use flat::{FlatMember, flat_member};
 pub use json_format::JsonFormat;
 pub use json_schema::JsonSchemaFormat;
 pub use parquet::{ParquetFault, ParquetFile, ParquetFormat, ParquetRows, ParquetTable};

@@ -17,14 +17,11 @@ use super::*;
 use sluicegate_config::{Format as Settings, RecordFormat};
 use sluicegate_model::{
     change::{
-        Batch, Change, Column, ColumnInfo, DataType, Event, Image, Lane, NO_IMAGE, NativeType, Offset, Place, Table, TableName, TableRows,
-        Transaction, Values,
+        Batch, Change, Column, ColumnInfo, DataType, Event, NO_IMAGE, NativeType, Place, Table, TableName, TableRows, Transaction, Values,
     },
     limits::{ENCODER_PLANS, Limits},
 };
-
-/// 2024-02-29T13:14:15.123456Z
-const TIME: i64 = 1_709_212_455_123_456;
+use sluicegate_samples::rows::{TIME, batch};
 
 fn column(name: &str, data_type: DataType) -> ColumnInfo {
     ColumnInfo {
@@ -39,24 +36,6 @@ fn column(name: &str, data_type: DataType) -> ColumnInfo {
 
 fn table(name: TableName, columns: &[(&str, DataType)]) -> Arc<Table> {
     Arc::new(Table { name, destination: None, columns: columns.iter().map(|(name, data_type)| column(name, *data_type)).collect() })
-}
-
-/// A batch with one event of one table. Rows are given as columns; `None` is NULL.
-fn batch(table: &Arc<Table>, columns: Vec<Column>, changes: &[(Operation, u32, u32)]) -> Batch {
-    let mut rows = TableRows::new(table.clone());
-    rows.images = vec![Image::After as u8; columns.first().map_or(2, Column::len)];
-    rows.columns = columns;
-    let mut batch = Batch::empty(0, Lane::new("binlog"), Offset::from_json("{}"));
-    batch.tables.push(rows);
-    batch.transactions.push(Transaction { file: "binlog.000003".into(), ..Transaction::default() });
-    batch.events.push(Event { position: 484, time_us: TIME, server_id: 223_344, ..Event::default() });
-    for (i, (operation, before, after)) in changes.iter().enumerate() {
-        let i = i as u32;
-        batch.changes.push(Change { table: 0, before: *before, after: *after, operation: *operation, event: 0, row: i });
-    }
-    batch.taken = changes.len() as u32;
-    batch.validate().unwrap();
-    batch
 }
 
 fn text(values: &[Option<&str>]) -> Column {

@@ -19,14 +19,13 @@ use rdkafka::{
     types::{RDKafkaConfRes, RDKafkaErrorCode as Code},
 };
 
-use super::{
-    security::{self, renewed},
-    token::Tokens,
-    topic::metric,
-    trouble::{Trouble, explain, suspect},
-};
+use super::topic::metric;
 use sluicegate_config::{Delivery, KafkaSink as Settings, TopicCreation};
-use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
+use sluicegate_kafka::{Tokens, Trouble, explain, renewed, suspect};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    limits::{KAFKA_GROUP_TRANSACTION, Limits},
+};
 use sluicegate_sink::Numbers;
 
 /// Kafka's default for the time after which brokers abort a transaction.
@@ -198,9 +197,14 @@ pub(super) fn is_record(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord)
 }
 
-/// How long a transaction may stay open: what is sent has to end within it.
+/// How long a record may wait for its acknowledgement.
+fn delivery_timeout(settings: &Settings) -> Duration {
+    if settings.in_group { settings.delivery_timeout.min(KAFKA_GROUP_TRANSACTION) } else { settings.delivery_timeout }
+}
+
+/// How long a transaction may be open. What is sent has to end within it; of a member of a group that was killed, nobody goes on before.
 pub(super) fn transaction_timeout(settings: &Settings) -> Duration {
-    settings.delivery_timeout.max(TRANSACTION_TIMEOUT)
+    if settings.in_group { delivery_timeout(settings) } else { settings.delivery_timeout.max(TRANSACTION_TIMEOUT) }
 }
 
 /// Our settings with the user's on top.
@@ -216,7 +220,7 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         .set("acks", "all")
         // the Java client's: a key's partition is the same whoever produces it
         .set("partitioner", "murmur2_random")
-        .set("message.timeout.ms", milliseconds(settings.delivery_timeout))
+        .set("message.timeout.ms", milliseconds(delivery_timeout(settings)))
         .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
         .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
@@ -232,15 +236,15 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         if let Some(reason) = sluicegate_config::refused_option(name) {
             return Err(Error::new(ErrorKind::Config, format!("the Kafka option `{name}` cannot be set: {reason}")).remedy("remove it"));
         }
-        config.set(name, renewed(value, name)?.reveal());
+        config.set(name, renewed(settings.connection(), value, name)?.reveal());
     }
-    security::apply(&mut config, settings)?;
+    sluicegate_kafka::apply(&mut config, settings.connection())?;
     Ok(config)
 }
 
 /// A producer.
 pub(super) fn connect(settings: &Settings, limits: &Limits, reports: Reports) -> Result<Client> {
-    let (config, tokens) = (config(settings, limits)?, Tokens::of(settings));
+    let (config, tokens) = (config(settings, limits)?, Tokens::of(settings.connection()));
     let reports = Reports { tokens: tokens.clone(), ..reports };
     let client = Client::from_config_and_context(&config, reports).map_err(|e| not_set_up(settings, e))?;
     tokens.give(client.client())?;
@@ -290,7 +294,7 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
         }
     };
     // passwords, tokens and certificates are renewed, on either side
-    let kept_out = || Some(explain(settings, trouble.as_ref()?, patience)?.with_kind(ErrorKind::Sink).that_may_pass(true));
+    let kept_out = || Some(explain(settings.connection(), trouble.as_ref()?, patience)?.with_kind(ErrorKind::Sink).that_may_pass(true));
     let forbidden = |code: Code| {
         Error::new(ErrorKind::Sink, format!("the account may not write to topic `{topic}`"))
             .caused_by(code)
@@ -312,7 +316,9 @@ pub(super) fn fault(client: &Client, settings: &Settings, patience: Duration, co
         }
         return Error::new(ErrorKind::Sink, format!("the idempotent producer can no longer tell what the brokers hold ({fatal})"))
             .caused_by(text)
-            .remedy("start again: what was not acknowledged is sent again, so nothing is lost");
+            .remedy("start again: what was not acknowledged is sent again, so nothing is lost")
+            // no other process has the id of a member's transactions: one that stayed open for too long was ended
+            .that_may_pass(settings.in_group);
     }
     match code {
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => {
@@ -401,7 +407,10 @@ pub fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
     }
     let trouble = reports.last_trouble();
     let patience = limits.connect_timeout;
-    let explained = trouble.as_ref().and_then(|trouble| explain(settings, trouble, patience)).or_else(|| suspect(settings, patience));
+    let explained = trouble
+        .as_ref()
+        .and_then(|trouble| explain(settings.connection(), trouble, patience))
+        .or_else(|| suspect(settings.connection(), patience));
     if let Some(error) = explained {
         return Err(error);
     }

@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 
 use super::{
     client::{self, Reports},
-    token::Tokens,
     topic::metric,
 };
 use sluicegate_config::{KafkaSink as Settings, TopicCreation, TopicSettings};
+use sluicegate_kafka::Tokens;
 use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 
 /// Asks the brokers for topics.
@@ -44,7 +44,7 @@ impl Creation {
         // an administrator is no producer of the transactions
         config.remove("transactional.id");
         config.remove("transaction.timeout.ms");
-        let (tokens, there) = (Tokens::of(settings), HashSet::new());
+        let (tokens, there) = (Tokens::of(settings.connection()), HashSet::new());
         Ok(Some(Self { settings: wanted, config, tokens, admin: None, there, timeout: limits.connect_timeout }))
     }
 

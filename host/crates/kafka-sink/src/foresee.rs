@@ -65,7 +65,9 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> R
         given.push(first);
     }
     keys(settings, tables, &mut findings);
-    if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
+    if let Delivery::ExactlyOnce(transactions) = &settings.delivery
+        && !settings.in_group
+    {
         findings.push(positions(settings, transactions, limits)?);
     }
     there(settings, &wanted.iter().map(|topic| &**topic).collect(), limits, &mut findings)?;

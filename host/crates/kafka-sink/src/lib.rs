@@ -15,9 +15,9 @@
 
 mod aim;
 mod client;
+mod consumed;
 mod creation;
 mod foresee;
-mod handshake;
 mod headers;
 mod heartbeat;
 mod key;
@@ -28,12 +28,9 @@ mod positions;
 mod record;
 mod resume;
 mod route;
-mod security;
 mod size;
-mod token;
 mod topic;
 mod transaction;
-mod trouble;
 mod whole;
 
 use std::{
@@ -66,13 +63,13 @@ use partition::Partitions;
 use record::{Buffers, Record, Records, halves, insert, untold};
 use route::Route;
 use size::Sizes;
-use token::Tokens;
 use topic::{Topics, bad_destination};
 use transaction::Transaction;
 use whole::Whole;
 
 use sluicegate_config::KafkaSink as Settings;
 use sluicegate_format::Encoder;
+use sluicegate_kafka::Tokens;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Truncate},
@@ -147,7 +144,7 @@ impl KafkaSink {
     fn open(resume: KafkaResume, client: Client, transaction: Option<Transaction>, encoder: Encoder) -> Result<Self> {
         let KafkaResume { settings, versions, policy, limits, numbers, begun, .. } = resume;
         let metadata = settings.transaction_topic.as_deref().map(|topic| Metadata::new(topic, begun));
-        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(&settings), limits.connect_timeout)?;
+        let sizes = Sizes::new(client::config(&settings, &limits)?, Tokens::of(settings.connection()), limits.connect_timeout)?;
         Ok(Self {
             client,
             topics: Topics::new(&settings, limits.destinations, Creation::new(&settings, &limits)?),
@@ -529,7 +526,7 @@ impl Sink for KafkaSink {
     }
 
     fn patience(&self) -> Option<Duration> {
-        let tokens = Tokens::of(&self.settings).are_any().then_some(LOOK_EVERY);
+        let tokens = Tokens::of(self.settings.connection()).are_any().then_some(LOOK_EVERY);
         tokens.into_iter().chain(self.heartbeats.as_ref().map(|heartbeats| heartbeats.every().min(LOOK_EVERY))).min()
     }
 

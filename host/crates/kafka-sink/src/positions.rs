@@ -20,10 +20,9 @@ use tokio::runtime::Runtime;
 use super::{
     client::{self, Reports},
     metadata::Begun,
-    security::{self, renewed},
-    token::Tokens,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
+use sluicegate_kafka::{Tokens, is_connection_option, renewed};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Lane, Offset},
@@ -36,21 +35,6 @@ pub(super) const PARTITION: i32 = 0;
 const SEGMENT_BYTES: &str = "16777216";
 /// How long one look for a record waits.
 const LOOK: Duration = Duration::from_millis(50);
-/// librdkafka's settings for reaching the brokers. The others are the producer's alone.
-const CONNECTION_OPTIONS: [&str; 12] = [
-    "security.",
-    "sasl.",
-    "ssl.",
-    "enable.ssl.",
-    "enable.sasl.",
-    "socket.",
-    "broker.",
-    "client.",
-    "metadata.",
-    "reconnect.",
-    "api.",
-    "connections.",
-];
 
 /// Which record of the topic is about what. An `incarnation` begins when a sink starts to deliver exactly once: what an earlier one
 /// left in the topic says nothing of it.
@@ -267,7 +251,7 @@ impl Topic<'_> {
     }
 
     fn admin(&self) -> Result<(AdminClient<Reports>, Runtime)> {
-        let admin = client::admin(self.config, &Tokens::of(self.settings))?;
+        let admin = client::admin(self.config, &Tokens::of(self.settings.connection()))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::new(ErrorKind::Internal, "no answer of the brokers can be waited for").caused_by(e))?;
@@ -355,12 +339,12 @@ impl Topic<'_> {
             .set("isolation.level", isolation)
             .set("auto.offset.reset", "earliest");
         for (name, value) in &self.settings.options {
-            if CONNECTION_OPTIONS.iter().any(|prefix| name.starts_with(prefix)) {
-                config.set(name, renewed(value, name)?.reveal());
+            if is_connection_option(name) {
+                config.set(name, renewed(self.settings.connection(), value, name)?.reveal());
             }
         }
-        security::apply(&mut config, self.settings)?;
-        let tokens = Tokens::of(self.settings);
+        sluicegate_kafka::apply(&mut config, self.settings.connection())?;
+        let tokens = Tokens::of(self.settings.connection());
         let consumer: BaseConsumer<Quiet> = config
             .create_with_context(Quiet(tokens.clone()))
             .map_err(|e| Error::new(ErrorKind::Sink, "the Kafka client that reads the positions topic cannot be set up").caused_by(e))?;

@@ -1,5 +1,7 @@
 //! A start: what is in Kafka of the sink's progress, and which of its sources counts.
 
+use std::sync::Arc;
+
 use rdkafka::ClientConfig;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
 };
 use sluicegate_config::{Delivery, KafkaSink as Settings, Transactions};
 use sluicegate_format::Encoder;
+use sluicegate_kafka::Membership;
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier, limits::Limits};
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink};
 
@@ -24,6 +27,7 @@ pub struct KafkaResume {
     state: Option<String>,
     /// The source's transaction that was told in part.
     pub(super) begun: Option<Begun>,
+    membership: Option<Arc<Membership>>,
     resumed: Option<Resumed>,
 }
 
@@ -41,7 +45,35 @@ impl KafkaResume {
     pub fn new(settings: &Settings, versions: bool, policy: Policy, state: Option<&str>, limits: &Limits, numbers: Numbers) -> Self {
         let (settings, limits, state) = (settings.clone(), limits.clone(), state.map(str::to_owned));
         let begun = metadata::begun_in(state.as_deref());
-        Self { settings, versions, policy, limits, numbers, state, begun, resumed: None }
+        Self { settings, versions, policy, limits, numbers, state, begun, membership: None, resumed: None }
+    }
+
+    /// The offsets of this member's consumer group are the sink's progress, in place of a topic of positions.
+    pub fn in_group(mut self, membership: Arc<Membership>) -> Self {
+        // each process has transactions of its own; the group's generation shuts out what lags behind
+        if let Delivery::ExactlyOnce(transactions) = &mut self.settings.delivery {
+            transactions.transactional_id = format!("{}.{}", transactions.transactional_id, new_incarnation());
+        }
+        self.membership = Some(membership);
+        self
+    }
+
+    fn join(&self, transactions: &Transactions, membership: &Membership) -> Result<Resumed> {
+        match State::parse(self.state.as_deref())? {
+            Some(State { group: Some(group), .. }) if group == membership.group() => {}
+            None => {}
+            Some(State { group, .. }) => {
+                let before = group.map_or_else(|| "a topic of positions".to_owned(), |group| format!("the consumer group `{group}`"));
+                return Err(Error::new(ErrorKind::Sink, format!("the sink's progress stands in {before}, not in `{}`", membership.group()))
+                    .remedy("set the source's `group` back; or give this pipeline another `name`, and the group its offsets with `kafka-consumer-groups.sh --reset-offsets`"));
+            }
+        }
+        let reports = Reports::new(Some(self.numbers.clone())).transactional();
+        let client = client::connect(&self.settings, &self.limits, reports)?;
+        transaction::fence(&client, &self.settings, transactions, self.limits.connect_timeout)?;
+        let Transactions { transactional_id, positions_topic } = transactions.clone();
+        let state = State { positions_topic, transactional_id, incarnation: String::new(), group: Some(membership.group().to_owned()) };
+        Ok(Resumed { client, state, found: positions::Found::default(), goes_on: true })
     }
 
     fn positions<'a>(&'a self, transactions: &'a Transactions, config: &'a ClientConfig) -> positions::Topic<'a> {
@@ -50,7 +82,7 @@ impl KafkaResume {
 
     /// A sink that delivered exactly once until its last start, and does not any longer, goes on where its last transaction ended.
     fn leave(&mut self, state: &State) -> Result<Option<Frontier>> {
-        let State { positions_topic, transactional_id, incarnation } = state.clone();
+        let State { positions_topic, transactional_id, incarnation, .. } = state.clone();
         let transactions = Transactions { transactional_id, positions_topic };
         // an older process that still runs is shut out, and its open transaction decided
         let delivery = Delivery::ExactlyOnce(transactions.clone());
@@ -88,7 +120,7 @@ impl KafkaResume {
             (None, None) if let Some(newest) = found.newest() => (newest.to_owned(), true),
             (None, _) => (new_incarnation(), false),
         };
-        let state = State { positions_topic, transactional_id, incarnation };
+        let state = State { positions_topic, transactional_id, incarnation, group: None };
         Ok(Resumed { client, state, found, goes_on })
     }
 }
@@ -112,8 +144,19 @@ fn lost(transactions: &Transactions) -> Error {
 impl Resume for KafkaResume {
     /// With transactions: shuts out an older process and reads the progress that stands in Kafka. Else nothing of it stands there.
     fn resume(&mut self) -> Result<Option<Frontier>> {
+        if self.settings.in_group && self.membership.is_none() {
+            return Err(Error::new(ErrorKind::Internal, "a sink of a consumer group without its member"));
+        }
         let state = State::parse(self.state.as_deref())?;
         match (&self.settings.delivery, state) {
+            (Delivery::ExactlyOnce(transactions), _) if let Some(membership) = &self.membership => {
+                self.resumed = Some(self.join(transactions, membership)?);
+                Ok(None)
+            }
+            (_, Some(State { group: Some(group), .. })) => {
+                Err(Error::new(ErrorKind::Sink, format!("the sink's progress stands in the consumer group `{group}`"))
+                    .remedy("set the source's `group` back; or give each lane a place with `sluicegate checkpoint set`: the group's offsets, as `kafka-consumer-groups.sh --describe` tells them"))
+            }
             (Delivery::AtLeastOnce, None) => Ok(None),
             (Delivery::AtLeastOnce, Some(state)) => self.leave(&state),
             (Delivery::ExactlyOnce(transactions), state) => {
@@ -139,7 +182,8 @@ impl Resume for KafkaResume {
             let client = client::connect(&self.settings, &self.limits, Reports::new(Some(self.numbers.clone())))?;
             return KafkaSink::open(*self, client, None, encoder).map(Final::boxed);
         };
-        let mut sink = KafkaSink::open(*self, client, Some(Transaction::new(state)), encoder)?;
+        let transaction = Transaction::new(state, self.membership.take());
+        let mut sink = KafkaSink::open(*self, client, Some(transaction), encoder)?;
         if !goes_on {
             // brokers that went away since they answered
             let away = |error: Error| if error.may_pass() { error.with_kind(ErrorKind::Connection) } else { error };

@@ -13,10 +13,8 @@ use rdkafka::{
     producer::Producer,
 };
 
-use super::{
-    client::{self, Client, Reports},
-    token::Tokens,
-};
+use super::client::{self, Client, Reports};
+use sluicegate_kafka::Tokens;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{KAFKA_TOPIC_LIMIT_AGE, KAFKA_TOPIC_LIMIT_PAUSE},

@@ -38,6 +38,7 @@ pub(crate) fn settings(brokers: &str) -> Settings {
         tombstones: true,
         keyless: Keyless::Stop,
         delivery: Delivery::AtLeastOnce,
+        in_group: false,
         delivery_timeout: Duration::from_secs(20),
         options: BTreeMap::new(),
     }

@@ -10,6 +10,7 @@
 
 use std::{
     cell::Cell,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,9 +28,9 @@ use super::{
     metadata::{Metadata, begun_in},
     notice::Notice,
     positions::{self, PARTITION},
-    trouble::explain,
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
+use sluicegate_kafka::{Membership, explain};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::Frontier,
@@ -52,6 +53,9 @@ pub(super) struct State {
     pub transactional_id: String,
     /// Since when it delivers exactly once, without a break.
     pub incarnation: String,
+    /// The consumer group whose offsets are its progress, in place of the topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 impl State {
@@ -76,6 +80,8 @@ impl State {
 /// The current transaction.
 pub(super) struct Transaction {
     pub state: State,
+    /// The member of a group whose offsets are committed in it.
+    membership: Option<Arc<Membership>>,
     /// Since when it is open.
     open: Option<Instant>,
     /// Nothing more can be written into it: it has to be aborted.
@@ -85,8 +91,8 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub fn new(state: State) -> Self {
-        Self { state, open: None, broken: Cell::new(false), notice: None }
+    pub fn new(state: State, membership: Option<Arc<Membership>>) -> Self {
+        Self { state, membership, open: None, broken: Cell::new(false), notice: None }
     }
 
     /// Whether anything stands in it.
@@ -131,7 +137,7 @@ pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transac
             Err(error) => {
                 let reports: &Reports = client.context();
                 let trouble = reports.last_trouble();
-                if let Some(error) = trouble.and_then(|trouble| explain(settings, &trouble, timeout)) {
+                if let Some(error) = trouble.and_then(|trouble| explain(settings.connection(), &trouble, timeout)) {
                     return Err(error.that_may_pass(true));
                 }
                 let code = error.rdkafka_error_code();
@@ -166,7 +172,9 @@ impl KafkaSink {
     /// Opens a transaction if there is none. Nothing to do for a sink without transactions.
     pub(super) fn begin_transaction(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.open.is_none()) else { return Ok(()) };
-        self.client.begin_transaction().map_err(|error| transaction_fault(&self.client, &transaction.state.transactional_id, error))?;
+        self.client
+            .begin_transaction()
+            .map_err(|error| transaction_fault(&self.client, self.settings.in_group, &transaction.state.transactional_id, error))?;
         transaction.open = Some(Instant::now());
         Ok(())
     }
@@ -256,7 +264,7 @@ impl KafkaSink {
 
     fn try_commit(&mut self, progress: &Frontier) -> Result<Committed> {
         let Some(transaction) = &self.transaction else { return Ok(Committed::Yes) };
-        let state = transaction.state.clone();
+        let (state, membership) = (transaction.state.clone(), transaction.membership.clone());
         let mut unsent = None;
         if !transaction.broken.get() {
             if let Some(heartbeat) = self.heartbeat()? {
@@ -266,7 +274,10 @@ impl KafkaSink {
                 }
             }
             let begun = self.metadata.as_ref().and_then(Metadata::begun);
-            let records = positions::records(&state.transactional_id, &state.incarnation, progress, begun)?;
+            let records = match &membership {
+                Some(_) => Vec::new(),
+                None => positions::records(&state.transactional_id, &state.incarnation, progress, begun)?,
+            };
             unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
             self.flush()?;
         }
@@ -299,6 +310,13 @@ impl KafkaSink {
             // a dead letter counts as delivered with this transaction
             self.policy.sync()?;
         }
+        let mut consumed = None;
+        if let Some(membership) = membership.filter(|_| !broken) {
+            match self.send_consumed(&membership, progress, &state)? {
+                Ok(list) => consumed = list.map(|list| (membership, list)),
+                Err(committed) => return Ok(committed),
+            }
+        }
         // when it is broken, librdkafka commits nothing, and says why
         let deadline = Instant::now() + patience(&self.settings);
         loop {
@@ -315,6 +333,9 @@ impl KafkaSink {
                     }
                     let reports: &Reports = self.client.context();
                     reports.count_committed();
+                    if let Some((membership, list)) = &consumed {
+                        membership.committed(list);
+                    }
                     return Ok(Committed::Yes);
                 }
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
@@ -322,11 +343,12 @@ impl KafkaSink {
                 }
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
                     let forbidden = error.code() == Code::TopicAuthorizationFailed;
-                    let fault = transaction_fault(&self.client, &state.transactional_id, KafkaError::Transaction(error));
+                    let fault =
+                        transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, KafkaError::Transaction(error));
                     let aborted = self.abort();
                     return if forbidden { Err(fault) } else { aborted.map(|()| Committed::Aborted(fault)) };
                 }
-                Err(error) => return Err(transaction_fault(&self.client, &state.transactional_id, error)),
+                Err(error) => return Err(transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, error)),
             }
         }
     }
@@ -393,7 +415,7 @@ impl KafkaSink {
                         }
                     }
                 }
-                Err(error) => return Err(transaction_fault(&self.client, &id, error)),
+                Err(error) => return Err(transaction_fault(&self.client, self.settings.in_group, &id, error)),
             }
         }
         // no report of this transaction may be taken for one of the next
@@ -538,7 +560,7 @@ fn position_refused(state: &State, why: impl Into<Box<dyn std::error::Error + Se
 }
 
 /// What became of a transaction.
-enum Committed {
+pub(super) enum Committed {
     Yes,
     /// The brokers refused a record.
     Refused(Failure),
@@ -547,12 +569,18 @@ enum Committed {
 }
 
 /// The error of a transaction that nothing mends.
-fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
+pub(super) fn transaction_fault(client: &Client, in_group: bool, id: &str, error: KafkaError) -> Error {
     let fatal = client.client().fatal_error();
     let code = fatal.as_ref().map(|(code, _)| *code).or(error.rdkafka_error_code());
     let is_fatal = |error: &RDKafkaError| error.is_fatal();
+    let shut_out = matches!(code, Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced));
     let (what, remedy) = match code {
-        Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced) => (
+        // no other process has this id
+        _ if shut_out && in_group => (
+            format!("the brokers ended a transaction of `{id}` that had stayed open for too long"),
+            "nothing is lost or repeated: what was in it is read again, here or by another member of the group",
+        ),
+        _ if shut_out => (
             format!("another producer with the transactional id `{id}` has taken over"),
             "let one pipeline at a time run with this `transactional_id`: give the other one a name, a sink name or an id of its own",
         ),
@@ -574,15 +602,7 @@ fn transaction_fault(client: &Client, id: &str, error: KafkaError) -> Error {
         ),
     };
     // a new producer ends what this one left open, and finds out what was committed
-    let may_pass = !matches!(
-        code,
-        Some(
-            Code::Fenced
-                | Code::InvalidProducerEpoch
-                | Code::ProducerFenced
-                | Code::TransactionalIdAuthorizationFailed
-                | Code::TopicAuthorizationFailed
-        )
-    );
+    let refused = matches!(code, Some(Code::TransactionalIdAuthorizationFailed | Code::TopicAuthorizationFailed));
+    let may_pass = !refused && (!shut_out || in_group);
     Error::new(ErrorKind::Sink, what).remedy(remedy).caused_by(error).that_may_pass(may_pass)
 }

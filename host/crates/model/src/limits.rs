@@ -113,6 +113,38 @@ pub const ROWS_FILE_BYTES: u64 = 64 << 20;
 /// Size of the other files that are read for a plugin's author, in bytes: its configuration, a `package.json`.
 pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
 
+/// Entries of a Kafka source's `topics`.
+pub const MOST_TOPIC_ENTRIES: usize = 1000;
+/// Partitions that a Kafka source reads, each a lane. One more is an error.
+pub const KAFKA_PARTITIONS: usize = 20_000;
+/// Bytes of records that a Kafka source holds before they are read. librdkafka may overshoot it by one answer of each broker; what a
+/// record's batch unpacks to counts once it is unpacked.
+pub const KAFKA_READ_BYTES: usize = 16 << 20;
+/// Bytes of one answer of a broker, unless one batch of records is larger.
+pub const KAFKA_FETCH_BYTES: usize = 4 << 20;
+/// Bytes of one partition in such an answer, unless one batch of records is larger.
+pub const KAFKA_FETCH_PARTITION_BYTES: usize = 1 << 20;
+/// Bytes of an answer that is taken at all.
+pub const KAFKA_ANSWER_BYTES: usize = 100_000_000;
+/// How often a Kafka source asks for topics and partitions that are new, and whether those that it reads are still the same.
+pub const KAFKA_TOPICS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a member of a group waits, when its partitions are to go to others, until what it read of them is committed.
+pub const KAFKA_REVOKED_WITHIN: Duration = Duration::from_secs(60);
+/// How long a transaction of a member of a group may be open: nobody goes on behind one that was left open before it has ended.
+pub const KAFKA_GROUP_TRANSACTION: Duration = Duration::from_secs(30);
+/// Versions of tables that a Kafka source knows at a time; past that it begins anew.
+pub const KAFKA_TABLE_VERSIONS: usize = 10_000;
+/// Schemas in records that a Kafka source remembers to have read, and their bytes; past either it begins anew.
+pub const KAFKA_SCHEMAS: usize = 10_000;
+/// See [`KAFKA_SCHEMAS`].
+pub const KAFKA_SCHEMA_BYTES: usize = 32 << 20;
+/// How deep values of a record that is read from Kafka may stand in one another.
+pub const KAFKA_RECORD_DEPTH: usize = 128;
+/// Columns that a row read from Kafka may have: MySQL's most is 4,096.
+pub const KAFKA_COLUMNS: usize = 10_000;
+/// The largest exponent, either way, of a number that is read as a decimal: it is written without one.
+pub const KAFKA_EXPONENT: u32 = 400;
+
 /// Servers of one source that may take each other's place.
 pub const SOURCE_HOSTS: usize = 16;
 

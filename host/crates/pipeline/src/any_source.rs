@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::replay::Letters;
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_generator::Generator;
+use sluicegate_kafka::Membership;
+use sluicegate_kafka_source::Kafka;
 use sluicegate_model::{
     Result,
     change::{Capabilities, Frontier},
@@ -25,6 +27,8 @@ pub enum AnySource {
     MySql(Box<MySql>),
     /// Tables of a SQL Server database.
     SqlServer(Box<SqlServer>),
+    /// Topics of a Kafka cluster.
+    Kafka(Box<Kafka>),
     /// A file of dead letters.
     Letters(Box<Letters>),
 }
@@ -36,6 +40,7 @@ impl AnySource {
         match &pipeline.source {
             config::Source::Generator(settings) => Self::Generator(Box::new(Generator::new(settings.clone(), limits, status))),
             config::Source::SqlServer(settings) => Self::SqlServer(Box::new(SqlServer::new(settings.clone(), limits, status))),
+            config::Source::Kafka(settings) => Self::Kafka(Box::new(Kafka::new(settings.clone(), limits, status))),
             config::Source::DeadLetters(settings) => {
                 let origin = Self::new(&Pipeline { source: settings.origin.clone(), ..pipeline.clone() }, &status);
                 Self::Letters(Box::new(Letters::new(settings, limits, status, origin.connector(), origin.capabilities())))
@@ -55,6 +60,7 @@ impl AnySource {
             Self::Letters(_) => Self::new(pipeline, status),
             Self::Generator(source) => Self::Generator(Box::new(source.beside(status.clone()))),
             Self::SqlServer(source) => Self::SqlServer(Box::new(source.beside(status.clone()))),
+            Self::Kafka(source) => Self::Kafka(Box::new(source.beside(status.clone()))),
             Self::MySql(source) => {
                 let seed = format!("{} {} {sink}", pipeline.name, pipeline.state.display());
                 Self::MySql(Box::new(source.beside(status.clone(), &seed)))
@@ -66,8 +72,15 @@ impl AnySource {
     pub fn keep_schemas(&mut self, store: Arc<dyn SchemaStore>) {
         match self {
             // each of its batches says what it holds
-            Self::Generator(_) | Self::SqlServer(_) | Self::Letters(_) => {}
+            Self::Generator(_) | Self::SqlServer(_) | Self::Kafka(_) | Self::Letters(_) => {}
             Self::MySql(source) => source.keep_schemas(store),
+        }
+    }
+
+    /// Shares the membership of a consumer group with the sink that commits its offsets.
+    pub fn share(&mut self, membership: Arc<Membership>) {
+        if let Self::Kafka(source) = self {
+            source.share(membership);
         }
     }
 
@@ -76,6 +89,7 @@ impl AnySource {
         match self {
             Self::Generator(_) => "generator",
             Self::SqlServer(_) => "sqlserver",
+            Self::Kafka(_) => "kafka",
             Self::Letters(source) => source.connector(),
             Self::MySql(source) => source.connector(),
         }
@@ -86,6 +100,7 @@ impl AnySource {
         match self {
             Self::Generator(_) | Self::Letters(_) => Vec::new(),
             Self::SqlServer(source) => source.take_findings(),
+            Self::Kafka(source) => source.take_findings(),
             Self::MySql(source) => source.take_findings(),
         }
     }
@@ -94,6 +109,7 @@ impl AnySource {
     pub fn look_at_everything(&mut self) {
         match self {
             Self::Generator(_) | Self::SqlServer(_) | Self::Letters(_) => {}
+            Self::Kafka(source) => source.look_at_everything(),
             Self::MySql(source) => source.look_at_everything(),
         }
     }
@@ -103,6 +119,7 @@ impl AnySource {
         match self {
             Self::Generator(_) | Self::Letters(_) => Ok(None),
             Self::SqlServer(source) => source.inventory().await.map(Some),
+            Self::Kafka(source) => Ok(source.inventory()),
             Self::MySql(source) => source.inventory(most).await.map(Some),
         }
     }
@@ -114,6 +131,7 @@ impl Source for AnySource {
             Self::Generator(source) => source.ledger(),
             Self::Letters(source) => source.ledger(),
             Self::SqlServer(source) => source.ledger(),
+            Self::Kafka(source) => source.ledger(),
             Self::MySql(source) => source.ledger(),
         }
     }
@@ -123,6 +141,7 @@ impl Source for AnySource {
             Self::Generator(source) => source.capabilities(),
             Self::Letters(source) => source.capabilities(),
             Self::SqlServer(source) => source.capabilities(),
+            Self::Kafka(source) => source.capabilities(),
             Self::MySql(source) => source.capabilities(),
         }
     }
@@ -132,6 +151,7 @@ impl Source for AnySource {
             Self::Generator(source) => source.control(),
             Self::Letters(source) => source.control(),
             Self::SqlServer(source) => source.control(),
+            Self::Kafka(source) => source.control(),
             Self::MySql(source) => source.control(),
         }
     }
@@ -141,6 +161,7 @@ impl Source for AnySource {
             Self::Generator(source) => source.reads_twice(),
             Self::Letters(source) => source.reads_twice(),
             Self::SqlServer(source) => source.reads_twice(),
+            Self::Kafka(source) => source.reads_twice(),
             Self::MySql(source) => source.reads_twice(),
         }
     }
@@ -150,6 +171,7 @@ impl Source for AnySource {
             Self::Generator(source) => source.check(sinks).await,
             Self::Letters(source) => source.check(sinks).await,
             Self::SqlServer(source) => source.check(sinks).await,
+            Self::Kafka(source) => source.check(sinks).await,
             Self::MySql(source) => source.check(sinks).await,
         }
     }
@@ -159,6 +181,7 @@ impl Source for AnySource {
             Self::Generator(source) => source.run(sinks, out, stop).await,
             Self::Letters(source) => source.run(sinks, out, stop).await,
             Self::SqlServer(source) => source.run(sinks, out, stop).await,
+            Self::Kafka(source) => source.run(sinks, out, stop).await,
             Self::MySql(source) => source.run(sinks, out, stop).await,
         }
     }

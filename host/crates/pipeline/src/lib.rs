@@ -129,7 +129,7 @@ pub fn ledger(pipeline: &config::Pipeline) -> Arc<dyn Ledger> {
 pub fn schema_of_dump(pipeline: &config::Pipeline, table: &str, place: &str, dump: &str) -> Result<(TableName, String)> {
     match &pipeline.source {
         config::Source::MySql(_) => sluicegate_mysql::schema_of_dump(table, place, dump),
-        config::Source::Generator(_) | config::Source::SqlServer(_) | config::Source::DeadLetters(_) => {
+        config::Source::Generator(_) | config::Source::SqlServer(_) | config::Source::Kafka(_) | config::Source::DeadLetters(_) => {
             Err(Error::new(ErrorKind::Config, "the pipeline's source needs no schemas of tables")
                 .remedy("name a pipeline that reads a MySQL or MariaDB server"))
         }
@@ -208,10 +208,14 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         });
         Some((index, reset, kept.unwrap_or_default()))
     });
+    let membership = match &pipeline.source {
+        config::Source::Kafka(settings) => sluicegate_kafka_source::membership(settings),
+        _ => None,
+    };
     let resumed = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
-        resumed = opening::resume(&pipeline, &progress, &dead_letters, &status) => resumed?,
+        resumed = opening::resume(&pipeline, &progress, &dead_letters, &status, membership.as_ref()) => resumed?,
     };
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let mut begins = begins(&progress, &stored, &pipeline)?;
@@ -220,6 +224,9 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     }
     let mut source = AnySource::new(&pipeline, &status);
     source.keep_schemas(Arc::new(schema_store::InCheckpoint(checkpoint.clone())));
+    if let Some(membership) = membership {
+        source.share(membership);
+    }
     let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {

@@ -6,8 +6,8 @@ use sluicegate_config::{Delivery, FileRecords, OnError, Pipeline, SinkKind, Sour
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{
-        self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, MACHINE_SHARE, PARQUET_BYTES,
-        PARQUET_GROUP_BYTES, PROCESS_BYTES,
+        self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, KAFKA_FETCH_BYTES, KAFKA_READ_BYTES,
+        MACHINE_SHARE, PARQUET_BYTES, PARQUET_GROUP_BYTES, PROCESS_BYTES,
     },
 };
 
@@ -59,6 +59,8 @@ impl Memory {
             Source::DeadLetters(_) => limits.batch_bytes,
             // each reader fills a batch
             Source::SqlServer(ref settings) => settings.threads * limits.batch_bytes,
+            // what waits to be read, and an answer of a broker beyond it
+            Source::Kafka(_) => KAFKA_READ_BYTES + 2 * KAFKA_FETCH_BYTES,
             Source::MySql(_) => 2 * DUMP_QUEUE_BYTES + HELD_BYTES,
         };
         // those that may go apart have their share from the start, with a source and the batch that it fills

@@ -14,6 +14,7 @@ use super::{
 use sluicegate_config::{Pipeline, Sink, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_format::Encoder;
+use sluicegate_kafka::Membership;
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier};
 use sluicegate_sink::{Resume, Sink as Begun};
 use sluicegate_state::Progress;
@@ -42,6 +43,7 @@ pub(super) async fn resume(
     progress: &[(String, Progress)],
     dead_letters: &Arc<DeadLetters>,
     status: &Arc<Status>,
+    membership: Option<&Arc<Membership>>,
 ) -> Result<Vec<Resumed>> {
     let sinks = pipeline.sinks.clone();
     blocking("folders", move || folders::differ(&sinks)).await?;
@@ -54,9 +56,9 @@ pub(super) async fn resume(
         all.push(loop {
             let resuming = {
                 let (settings, limits, state) = (settings.clone(), pipeline.limits.clone(), state.clone());
-                let (letters, status) = (dead_letters.clone(), status.clone());
+                let (letters, status, membership) = (dead_letters.clone(), status.clone(), membership.cloned());
                 move || {
-                    let mut sink = sinks::resume(&settings, state.as_deref(), &limits, letters, status, index)?;
+                    let mut sink = sinks::resume_in_group(&settings, state.as_deref(), &limits, letters, status, index, membership)?;
                     let stored = sink.resume()?;
                     Ok((sink, stored))
                 }

@@ -6,6 +6,7 @@ use sluicegate_config::{FileRecords, PluginVersions, RecordFormat, Sink as Setti
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_file_sink::{FileResume, ParquetResume};
 use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat, JsonSchemaFormat, ParquetFormat, SchemaIds};
+use sluicegate_kafka::Membership;
 use sluicegate_kafka_sink::KafkaResume;
 use sluicegate_model::{Result, change::Capabilities, limits::Limits};
 use sluicegate_registry::{Registry, SchemaType};
@@ -27,6 +28,22 @@ pub fn resume(
     status: Arc<Status>,
     index: usize,
 ) -> Result<Box<dyn Resume>> {
+    resume_in_group(sink, state, limits, dead_letters, status, index, None)
+}
+
+/// The same; with a `membership`, the offsets of the source's consumer group are its progress.
+///
+/// # Errors
+/// As of [`resume`].
+pub fn resume_in_group(
+    sink: &Settings,
+    state: Option<&str>,
+    limits: &Limits,
+    dead_letters: Arc<DeadLetters>,
+    status: Arc<Status>,
+    index: usize,
+    membership: Option<Arc<Membership>>,
+) -> Result<Box<dyn Resume>> {
     let policy = Policy::new(&sink.name, sink.on_error, dead_letters);
     let numbers = Numbers::new(status, index)?;
     // empty: a checkpoint made before the sink ever flushed, or set by hand
@@ -38,7 +55,11 @@ pub fn resume(
         }
         SinkKind::File(file) => Box::new(FileResume::new(file, policy, state, limits, numbers)),
         SinkKind::Kafka(kafka) => {
-            Box::new(KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, row, limits, numbers))
+            let resume = KafkaResume::new(kafka, sink.plugin_versions == PluginVersions::Header, policy, row, limits, numbers);
+            Box::new(match membership {
+                Some(membership) => resume.in_group(membership),
+                None => resume,
+            })
         }
     })
 }

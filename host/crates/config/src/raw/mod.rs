@@ -4,6 +4,7 @@
 mod format;
 mod http;
 mod kafka_security;
+mod kafka_source;
 mod keys;
 mod limits;
 mod plugin;
@@ -26,11 +27,12 @@ pub(super) use format::{
 };
 pub(super) use http::RawHttp;
 pub(super) use kafka_security::{RawKafkaTls, RawSasl, RawSaslMechanism};
+pub(super) use kafka_source::{RawKafkaSource, RawTopicFormat, RawTopicImages, RawTopicNumbers, RawTopicStart, RawUnreadable};
 pub(super) use keys::{RawColumns, RawKeyWord, RawPartitionWord, RawTableKeys};
 pub(super) use limits::RawLimits;
 pub(super) use plugin::{RawGrant, RawPlugin, RawPluginOnError};
 pub(super) use registry::RawRegistry;
-pub(super) use secret::RawSecret;
+pub(super) use secret::{RawOption, RawSecret};
 pub(super) use sink::{
     RawAlign, RawDelivery, RawFileSink, RawHeader, RawKafkaSink, RawKeyless, RawLongTransactions, RawMemberVersions, RawNameCase,
     RawOnError, RawPluginVersions, RawRoll, RawShared, RawSink, RawWhenSlow,

@@ -13,6 +13,7 @@ use serde::{
 
 use super::{
     super::quantity::{Size, Time},
+    kafka_source::RawKafkaSource,
     secret::RawSecret,
     snapshot::RawSnapshot,
     sqlserver::RawSqlServer,
@@ -29,6 +30,9 @@ pub(crate) enum RawSource {
     /// Tables of a SQL Server database that have Change Tracking.
     #[serde(rename = "sqlserver")]
     SqlServer(RawSqlServer),
+    /// Topics of a Kafka cluster.
+    #[serde(rename = "kafka")]
+    Kafka(RawKafkaSource),
     /// The embedded generator of a small shop's changes.
     #[serde(rename = "generator")]
     Generator(RawGenerator),

@@ -5,7 +5,7 @@ use super::*;
 fn snapshot(settings: &str) -> Result<Snapshot> {
     loaded(&mysql(&format!("  snapshot: {{ {settings} }}\n"))).map(|pipeline| match pipeline.source {
         Source::MySql(source) => source.snapshot,
-        Source::Generator(_) | Source::SqlServer(_) | Source::DeadLetters(_) => panic!("the text says mysql"),
+        Source::Generator(_) | Source::SqlServer(_) | Source::Kafka(_) | Source::DeadLetters(_) => panic!("the text says mysql"),
     })
 }
 

@@ -1,17 +1,31 @@
-//! How a Kafka sink's brokers are reached.
+//! How the brokers of a sink or a source are reached.
+
+use std::collections::BTreeMap;
 
 use super::{
     super::{
         ClientCertificate, KafkaSecurity, PasswordMechanism, Sasl, TlsMode, is_security_option,
-        raw::{RawKafkaSink, RawKafkaTls, RawSasl, RawSaslMechanism},
+        raw::{RawKafkaTls, RawOption, RawSasl, RawSaslMechanism, RawSecret},
     },
     check::Check,
     server::is_loopback,
 };
 
+/// The settings of a sink or a source from which the way to its brokers follows.
+pub(super) struct RawConnection<'a> {
+    pub brokers: &'a str,
+    pub options: &'a BTreeMap<String, RawOption>,
+    pub tls: Option<RawKafkaTls>,
+    pub ca_file: Option<String>,
+    pub cert_file: Option<String>,
+    pub key_file: Option<String>,
+    pub key_password: Option<RawSecret>,
+    pub sasl: Option<RawSasl>,
+}
+
 impl Check<'_> {
     /// TLS and login; `None` where nothing is said of them, and librdkafka's `options` count.
-    pub(super) fn kafka_security(&mut self, path: &str, raw: &mut RawKafkaSink) -> Option<KafkaSecurity> {
+    pub(super) fn kafka_security(&mut self, path: &str, raw: RawConnection<'_>) -> Option<KafkaSecurity> {
         let files = [raw.ca_file.is_some(), raw.cert_file.is_some(), raw.key_file.is_some(), raw.key_password.is_some()];
         if raw.tls.is_none() && raw.sasl.is_none() && !files.contains(&true) {
             return None;
@@ -32,7 +46,7 @@ impl Check<'_> {
             None if near && !files.contains(&true) => TlsMode::Disabled,
             None => TlsMode::VerifyIdentity,
         };
-        let ca_file = raw.ca_file.take().map(|file| self.path(&format!("{path}.ca_file"), &file));
+        let ca_file = raw.ca_file.as_deref().map(|file| self.path(&format!("{path}.ca_file"), file));
         if ca_file.is_some() && !tls.checks_certificates() {
             self.refuse(
                 format!("{path}.ca_file"),
@@ -47,19 +61,19 @@ impl Check<'_> {
                 "add the authority's certificate as `ca_file`, or write `tls: verify-identity`",
             );
         }
-        let client = self.kafka_certificate(path, raw, tls);
-        let key_password = raw.key_password.take().map(|raw| self.secret(&format!("{path}.key_password"), raw));
+        let client = self.kafka_certificate(path, &raw, tls);
+        let key_password = raw.key_password.map(|raw| self.secret(&format!("{path}.key_password"), raw));
         if key_password.is_some() && !files[2] {
             self.refuse(format!("{path}.key_password"), "there is no `key_file`", "add `cert_file` and `key_file`, or leave this out");
         }
-        let sasl = raw.sasl.take().and_then(|raw| self.sasl(&format!("{path}.sasl"), raw));
+        let sasl = raw.sasl.and_then(|raw| self.sasl(&format!("{path}.sasl"), raw));
         if matches!((&sasl, tls), (Some(Sasl::Token(_)), TlsMode::Disabled)) && !near {
             self.refuse(format!("{path}.sasl.token"), "a token would be sent in plain text", "write `tls: verify-identity`");
         }
         Some(KafkaSecurity { tls, ca_file, client, key_password, sasl })
     }
 
-    fn kafka_certificate(&mut self, path: &str, raw: &mut RawKafkaSink, tls: TlsMode) -> Option<ClientCertificate> {
+    fn kafka_certificate(&mut self, path: &str, raw: &RawConnection<'_>, tls: TlsMode) -> Option<ClientCertificate> {
         let client = self.client_certificate(path, raw.cert_file.as_deref(), raw.key_file.as_deref());
         if client.is_some() && tls == TlsMode::Disabled {
             self.refuse(

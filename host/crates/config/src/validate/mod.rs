@@ -3,6 +3,7 @@
 mod check;
 mod format;
 mod kafka_security;
+mod kafka_source;
 mod keys;
 mod labels;
 mod limits;
@@ -66,6 +67,7 @@ impl Check<'_> {
         let mut source = match raw.source {
             RawSource::Generator(generator) => Source::Generator(self.generator(&generator)),
             RawSource::SqlServer(sqlserver) => Source::SqlServer(self.sqlserver(sqlserver)),
+            RawSource::Kafka(kafka) => Source::Kafka(self.kafka_source(kafka)),
             RawSource::MySql(mysql) => Source::MySql(self.mysql(mysql)),
         };
         if raw.plugins.len() > MOST_PLUGINS {
@@ -79,11 +81,12 @@ impl Check<'_> {
             self.refuse("sinks", format!("there are {} sinks", raw.sinks.len()), format!("use at most {MOST_SINKS}"));
         }
         let name = raw.name;
-        let sinks: Vec<Sink> =
+        let mut sinks: Vec<Sink> =
             raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, &raw.labels, s)).collect();
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
         self.copies_have_one_stream(&source, &sinks);
+        self.group_has_one_sink(&source, &mut sinks);
         self.schema_changes(&mut source, &sinks);
         self.transactions_of_source(&source, &sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
@@ -137,7 +140,7 @@ impl Check<'_> {
         let Some(telling) = sinks.iter().position(|sink| sink.schema_changes) else { return };
         match source {
             Source::MySql(mysql) => mysql.schema_changes = true,
-            Source::Generator(_) | Source::SqlServer(_) | Source::DeadLetters(_) => self.refuse(
+            Source::Generator(_) | Source::SqlServer(_) | Source::Kafka(_) | Source::DeadLetters(_) => self.refuse(
                 format!("sinks[{telling}].schema_changes"),
                 "this source tells no statements that change schemas",
                 "remove it: only MySQL and MariaDB log them",

@@ -13,6 +13,7 @@ use super::{
         refused_option,
     },
     check::Check,
+    kafka_security::RawConnection,
     routing::{is_topic, name_case},
 };
 
@@ -114,7 +115,19 @@ impl Check<'_> {
     fn kafka(&mut self, path: &str, pipeline: &str, labels: &BTreeMap<String, String>, mut raw: RawKafkaSink) -> SinkKind {
         let delivery = self.delivery(path, pipeline, &raw);
         let align = self.align(path, &raw, &delivery);
-        let security = self.kafka_security(path, &mut raw);
+        let security = self.kafka_security(
+            path,
+            RawConnection {
+                brokers: &raw.brokers,
+                options: &raw.options,
+                tls: raw.tls,
+                ca_file: raw.ca_file.take(),
+                cert_file: raw.cert_file.take(),
+                key_file: raw.key_file.take(),
+                key_password: raw.key_password.take(),
+                sasl: raw.sasl.take(),
+            },
+        );
         let mut options = BTreeMap::new();
         for (name, value) in raw.options {
             let at = format!("{path}.options.{name}");
@@ -176,6 +189,7 @@ impl Check<'_> {
             delivery,
             align,
             transaction_topic: None,
+            in_group: false,
             delivery_timeout: self.time(
                 &format!("{path}.delivery_timeout"),
                 raw.delivery_timeout,

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use apache_avro::{Schema, from_avro_datum, types::Value as Avro};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use sluicegate_samples::rows::{KINDS, random, random_table};
+
 use super::{
-    random::{KINDS, json_of, micros, random, random_table},
+    random::{json_of, micros},
     schema_ids::{Ids, framed, topic, with_registry},
     *,
 };

@@ -1,7 +1,9 @@
 //! Documents of JSON against the schemas that their ids name.
 
+use sluicegate_samples::rows::{KINDS, random, random_table};
+
 use super::{
-    random::{KINDS, json_of, random, random_table},
+    random::json_of,
     schema_ids::{Ids, framed, topic, with_registry},
     *,
 };

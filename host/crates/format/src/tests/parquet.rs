@@ -6,8 +6,10 @@ use ::parquet::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use sluicegate_samples::rows::{random, random_table};
+
 use super::{
-    random::{json_of, micros, random, random_table},
+    random::{json_of, micros},
     *,
 };
 use crate::{ParquetFile, ParquetRows, ParquetTable};

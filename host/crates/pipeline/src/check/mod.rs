@@ -199,8 +199,8 @@ pub(super) fn tables(
             report.add(captured(&settings.tables, inventory));
             report.add(copied(&settings.snapshot.tables, inventory));
         }
-        // it tells which tables match and are tracked
-        SourceSettings::SqlServer(_) => {}
+        // they tell themselves which tables match, or what topics hold
+        SourceSettings::SqlServer(_) | SourceSettings::Kafka(_) => {}
         SourceSettings::Generator(_) | SourceSettings::DeadLetters(_) => return,
     }
     report.more = inventory.more;

@@ -110,6 +110,8 @@ fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay, close
                 file.prefix.push_str(&stem);
             }
             SinkKind::Kafka(kafka) => {
+                // letters are no group's
+                kafka.in_group = false;
                 if let Delivery::ExactlyOnce(transactions) = &mut kafka.delivery {
                     transactions.transactional_id.push_str("-replay-");
                     transactions.transactional_id.push_str(letters.kind.name());

@@ -16,12 +16,16 @@ use rdkafka::{
 };
 use serde::Deserialize;
 
-use sluicegate_config::{KafkaSink as Settings, Sasl, Secret};
+use sluicegate_config::{KafkaConnection, Sasl, Secret};
 use sluicegate_model::{Error, ErrorKind, Result, limits::KAFKA_OPAQUE_TOKEN};
 
-/// Where tokens come from; nowhere, for a sink without them.
+/// Where tokens come from; nowhere, for a client without them.
 #[derive(Clone, Default)]
-pub(super) struct Tokens(Option<Secret>);
+pub struct Tokens {
+    secret: Option<Secret>,
+    /// `sink` or `source`.
+    of: &'static str,
+}
 
 /// What a token says of itself. The brokers check it; we only read it.
 #[derive(Deserialize)]
@@ -31,30 +35,32 @@ struct Claims {
 }
 
 impl Tokens {
-    pub fn of(settings: &Settings) -> Self {
-        Self(match settings.security.as_ref().and_then(|security| security.sasl.as_ref()) {
+    /// Where those of a connection come from.
+    pub fn of(connection: KafkaConnection<'_>) -> Self {
+        let secret = match connection.security.and_then(|security| security.sasl.as_ref()) {
             Some(Sasl::Token(secret)) => Some(secret.clone()),
             _ => None,
-        })
+        };
+        Self { secret, of: connection.of }
     }
 
-    /// Whether the sink has one.
+    /// Whether there is one.
     pub fn are_any(&self) -> bool {
-        self.0.is_some()
+        self.secret.is_some()
     }
 
-    /// The token as it is now; `None` for a sink without tokens.
+    /// The token as it is now; `None` for a client without tokens.
     ///
     /// # Errors
     /// `Precheck`: there is none that still counts.
     pub fn current(&self) -> Result<Option<OAuthToken>> {
-        let Some(secret) = &self.0 else { return Ok(None) };
+        let Some(secret) = &self.secret else { return Ok(None) };
         let place = secret.file().map_or_else(String::new, |file| format!(" in {}", file.display()));
         let secret = secret.renewed().map_err(|cause| {
             let path = secret.file().unwrap_or(Path::new("?")).display();
             Error::new(ErrorKind::Precheck, format!("cannot read the token in {path}"))
                 .caused_by(cause)
-                .remedy("let the sink's `token` lead to a text file that the program may read")
+                .remedy(format!("let the {}'s `token` lead to a text file that the program may read", self.of))
         })?;
         let token = secret.reveal().trim();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -88,7 +94,7 @@ impl Tokens {
     pub fn refreshed(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         // librdkafka reports the text as an error of its own; the remedy is told where that is explained
         let token = self.current().map_err(|error| error.chain())?;
-        token.ok_or_else(|| "a token is set in the sink's `sasl`, not in its `options`".into())
+        token.ok_or_else(|| format!("a token is set in the {}'s `sasl`, not in its `options`", self.of).into())
     }
 
     /// Gives a client its first token. Clients that nobody polls would never ask for one, and others not before they are polled.
@@ -144,7 +150,7 @@ mod tests {
     }
 
     fn current(text: &str) -> Result<OAuthToken> {
-        Tokens(Some(Secret::new(text))).current().map(|token| token.unwrap())
+        Tokens { secret: Some(Secret::new(text)), of: "sink" }.current().map(|token| token.unwrap())
     }
 
     #[test]
@@ -175,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, jwt(r#"{"exp":1}"#)).unwrap();
-        let tokens = Tokens(Some(Secret::read(&path).unwrap()));
+        let tokens = Tokens { secret: Some(Secret::read(&path).unwrap()), of: "sink" };
         let text = tokens.current().err().unwrap().to_string();
         assert!(text.contains(&format!("the access token in {} expired ", path.display())), "{text}");
         std::fs::write(&path, jwt(r#"{"exp":32503680000}"#)).unwrap();

@@ -21,7 +21,7 @@ use rustls::{
 
 /// What a broker answered.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Its certificate, with those behind it.
     Certificates(Vec<CertificateDer<'static>>),
     /// Nothing that is TLS. `hung_up`: nothing at all, which a broker that is just being started may do, too.
@@ -30,7 +30,7 @@ pub(super) enum Answer {
 
 /// What is wrong with a certificate.
 #[derive(Debug, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// None of the authorities vouches for it.
     UnknownAuthority,
     /// It is for these names.
@@ -42,7 +42,7 @@ pub(super) enum Fault {
 }
 
 /// Greets the broker at `host:port`, for no longer than `timeout` in all. `None` when it cannot be reached, or its answer says nothing.
-pub(super) fn greet(address: &str, timeout: Duration) -> Option<Answer> {
+pub(crate) fn greet(address: &str, timeout: Duration) -> Option<Answer> {
     let look = Arc::new(Look { seen: Mutex::new(None), provider: ring::default_provider() });
     let outcome = converse(address, timeout, &look);
     let seen = look.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -107,7 +107,7 @@ impl Write for Timed {
 
 /// What is wrong with the certificates that the broker `host` shows. `authorities`: PEM, where they are known. `named`: whether the
 /// certificate has to be for this host.
-pub(super) fn judge(shown: &[CertificateDer<'_>], authorities: Option<&[u8]>, host: &str, named: bool) -> Option<Fault> {
+pub(crate) fn judge(shown: &[CertificateDer<'_>], authorities: Option<&[u8]>, host: &str, named: bool) -> Option<Fault> {
     let (first, others) = shown.split_first()?;
     let certificate = match ParsedCertificate::try_from(first) {
         Ok(certificate) => certificate,
@@ -143,7 +143,7 @@ impl Fault {
 }
 
 /// The host of `host:port`.
-pub(super) fn host(address: &str) -> &str {
+pub(crate) fn host(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']'])
 }
 

@@ -11,7 +11,7 @@ use super::{
     security,
     token::Tokens,
 };
-use sluicegate_config::{KafkaSecurity, KafkaSink as Settings, Sasl, TlsMode};
+use sluicegate_config::{KafkaConnection, KafkaSecurity, Sasl, TlsMode};
 use sluicegate_model::{Error, ErrorKind};
 
 /// How soon somebody answers a greeting who is awake.
@@ -19,8 +19,10 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// What librdkafka told last of the connections, or what says most.
 #[derive(Clone, Debug)]
-pub(super) struct Trouble {
+pub struct Trouble {
+    /// The kind of trouble.
     pub code: Code,
+    /// As librdkafka writes it.
     pub text: String,
 }
 
@@ -68,14 +70,14 @@ impl Trouble {
 
 /// The error of connections that TLS or the login keep from coming about; `None` where it is neither. `patience` bounds a look at the
 /// broker. Of kind `Precheck` where waiting does not help, else `Connection`.
-pub(super) fn explain(settings: &Settings, trouble: &Trouble, patience: Duration) -> Option<Error> {
-    let broker = trouble.broker().unwrap_or(&settings.brokers);
+pub fn explain(connection: KafkaConnection<'_>, trouble: &Trouble, patience: Duration) -> Option<Error> {
+    let broker = trouble.broker().unwrap_or(connection.brokers);
     let error = if trouble.is_login() {
-        login(settings, broker, &trouble.text)
+        login(connection, broker, &trouble.text)
     } else if trouble.is_certificate() {
-        certificate(settings, broker, patience)
+        certificate(connection, broker, patience)
     } else if trouble.is_tls() {
-        tls(settings, broker, &trouble.text, patience)
+        tls(connection, broker, &trouble.text, patience)
     } else {
         return None;
     };
@@ -83,28 +85,28 @@ pub(super) fn explain(settings: &Settings, trouble: &Trouble, patience: Duration
 }
 
 /// What brokers that take connections and answer nothing may want. librdkafka does not tell of connections that are closed at once.
-pub(super) fn suspect(settings: &Settings, patience: Duration) -> Option<Error> {
+pub fn suspect(connection: KafkaConnection<'_>, patience: Duration) -> Option<Error> {
     let patience = patience.min(AT_ONCE);
     let (broker, answer) =
-        settings.brokers.split(',').find_map(|broker| Some((broker.trim(), handshake::greet(broker.trim(), patience)?)))?;
-    let protocol = protocol(settings);
+        connection.brokers.split(',').find_map(|broker| Some((broker.trim(), handshake::greet(broker.trim(), patience)?)))?;
+    let protocol = protocol(connection);
     match answer {
         Answer::Certificates(_) if !protocol.contains("ssl") => {
-            Some(Error::new(ErrorKind::Precheck, format!("{broker} speaks TLS, and the sink does not")).remedy(with_options(
-                settings,
+            Some(Error::new(ErrorKind::Precheck, format!("{broker} speaks TLS, and the {} does not", connection.of)).remedy(with_options(
+                connection,
                 "set `tls: verify-identity` (and `ca_file` for an authority of your own)",
                 "`security.protocol`",
             )))
         }
-        Answer::NoTls { hung_up } if protocol.contains("ssl") => Some(no_tls(settings, broker, hung_up)),
+        Answer::NoTls { hung_up } if protocol.contains("ssl") => Some(no_tls(connection, broker, hung_up)),
         _ if !protocol.contains("sasl") => Some(
             Error::new(
                 ErrorKind::Connection,
                 format!("{broker} takes connections and answers nothing, as brokers do that wait for a login"),
             )
             .remedy(with_options(
-                settings,
-                "set the sink's `sasl`, or name the port of a listener without a login in `brokers`",
+                connection,
+                &format!("set the {}'s `sasl`, or name the port of a listener without a login in `brokers`", connection.of),
                 "`security.protocol`",
             )),
         ),
@@ -113,33 +115,34 @@ pub(super) fn suspect(settings: &Settings, patience: Duration) -> Option<Error> 
 }
 
 /// librdkafka's word for TLS and login.
-fn protocol(settings: &Settings) -> String {
-    match &settings.security {
+fn protocol(connection: KafkaConnection<'_>) -> String {
+    match connection.security {
         Some(KafkaSecurity { tls, sasl, .. }) => {
             let tls = if *tls == TlsMode::Disabled { "plaintext" } else { "ssl" };
             if sasl.is_some() { format!("sasl_{tls}") } else { tls.to_owned() }
         }
-        None => settings.options.get("security.protocol").map_or_else(String::new, |word| word.reveal().to_ascii_lowercase()),
+        None => connection.options.get("security.protocol").map_or_else(String::new, |word| word.reveal().to_ascii_lowercase()),
     }
 }
 
 /// For those who set TLS and login in librdkafka's own words, these.
-fn with_options(settings: &Settings, remedy: &str, options: &str) -> String {
-    match settings.security {
-        None if !settings.options.is_empty() => format!("{remedy}; or correct {options} in the sink's `options`"),
+fn with_options(connection: KafkaConnection<'_>, remedy: &str, options: &str) -> String {
+    match connection.security {
+        None if !connection.options.is_empty() => format!("{remedy}; or correct {options} in the {}'s `options`", connection.of),
         _ => remedy.to_owned(),
     }
 }
 
-fn login(settings: &Settings, broker: &str, text: &str) -> Error {
+fn login(connection: KafkaConnection<'_>, broker: &str, text: &str) -> Error {
     let refused = |remedy: String| Error::new(ErrorKind::Precheck, format!("{broker} refused the login")).remedy(remedy);
-    let Some(sasl) = settings.security.as_ref().and_then(|security| security.sasl.as_ref()) else {
-        return refused(
-            "correct `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password` in the sink's `options`".into(),
-        );
+    let Some(sasl) = connection.security.and_then(|security| security.sasl.as_ref()) else {
+        return refused(format!(
+            "correct `security.protocol`, `sasl.mechanism`, `sasl.username` and `sasl.password` in the {}'s `options`",
+            connection.of
+        ));
     };
     // it had none to show
-    if let Err(error) = Tokens::of(settings).current() {
+    if let Err(error) = Tokens::of(connection).current() {
         return error;
     }
     let mechanism = sasl.mechanism();
@@ -148,62 +151,71 @@ fn login(settings: &Settings, broker: &str, text: &str) -> Error {
             .remedy("name the port of a listener of `SASL_SSL` or `SASL_PLAINTEXT` in `brokers`, or leave `sasl` out");
     }
     if text.contains("mechanism handshake failed") {
-        return Error::new(ErrorKind::Precheck, format!("{broker} does not take {mechanism}")).remedy(
-            "set the `mechanism` of the sink's `sasl` to one that the broker supports, or add it to its `sasl.enabled.mechanisms`",
-        );
+        return Error::new(ErrorKind::Precheck, format!("{broker} does not take {mechanism}")).remedy(format!(
+            "set the `mechanism` of the {}'s `sasl` to one that the broker supports, or add it to its `sasl.enabled.mechanisms`",
+            connection.of
+        ));
     }
     match sasl {
         Sasl::Password { user, .. } => refused(format!(
-            "correct `user` and `password` of the sink's `sasl`; the account is `{user}`, and needs a password for {mechanism}"
+            "correct `user` and `password` of the {}'s `sasl`; the account is `{user}`, and needs a password for {mechanism}",
+            connection.of
         )),
         Sasl::Token(_) => refused("see that the token's signature, issuer, audience and scope are those that the brokers expect".into()),
     }
 }
 
-fn tls(settings: &Settings, broker: &str, text: &str, patience: Duration) -> Error {
-    let client = settings.security.as_ref().is_some_and(|security| security.client.is_some());
+fn tls(connection: KafkaConnection<'_>, broker: &str, text: &str, patience: Duration) -> Error {
+    let client = connection.security.is_some_and(|security| security.client.is_some());
     let about = ["certificate", "unknown ca", "handshake failure"];
     if text.split_once(" alert ").is_some_and(|(_, alert)| about.iter().any(|word| alert.contains(word))) {
         let (what, remedy) = match client {
             true => (
-                "refused the sink's certificate",
-                "let `cert_file` hold a certificate that is valid now, with its chain, from an authority in the brokers' truststore",
+                format!("refused the {}'s certificate", connection.of),
+                "let `cert_file` hold a certificate that is valid now, with its chain, from an authority in the brokers' truststore"
+                    .to_owned(),
             ),
-            false => ("refused the connection: it may ask for a certificate of the client's", "set the sink's `cert_file` and `key_file`"),
+            false => (
+                "refused the connection: it may ask for a certificate of the client's".to_owned(),
+                format!("set the {}'s `cert_file` and `key_file`", connection.of),
+            ),
         };
         return Error::new(ErrorKind::Precheck, format!("{broker} {what}")).remedy(with_options(
-            settings,
-            remedy,
+            connection,
+            &remedy,
             "`ssl.certificate.location` and `ssl.key.location`",
         ));
     }
     if let Some(Answer::NoTls { hung_up }) = handshake::greet(broker, patience) {
-        return no_tls(settings, broker, hung_up);
+        return no_tls(connection, broker, hung_up);
     }
     Error::new(ErrorKind::Connection, format!("no TLS connection to {broker} came about")).remedy("see the broker's log for the reason")
 }
 
 /// `hung_up`: it may be that it is just being started.
-fn no_tls(settings: &Settings, broker: &str, hung_up: bool) -> Error {
+fn no_tls(connection: KafkaConnection<'_>, broker: &str, hung_up: bool) -> Error {
     let kind = if hung_up { ErrorKind::Connection } else { ErrorKind::Precheck };
     Error::new(kind, format!("{broker} does not answer in TLS")).remedy(with_options(
-        settings,
+        connection,
         "name the port of a listener of `SSL` or `SASL_SSL` in `brokers`; or, where plain text will do, set `tls: disabled`",
         "`security.protocol`",
     ))
 }
 
 /// Why a certificate was refused.
-fn certificate(settings: &Settings, broker: &str, patience: Duration) -> Error {
+fn certificate(connection: KafkaConnection<'_>, broker: &str, patience: Duration) -> Error {
     let told = |what: String, remedy: String| Error::new(ErrorKind::Precheck, what).remedy(remedy);
-    let Some(security) = &settings.security else {
-        return told(format!("the certificate of {broker} was refused"), "correct `ssl.ca.location` in the sink's `options`".into());
+    let Some(security) = connection.security else {
+        return told(
+            format!("the certificate of {broker} was refused"),
+            format!("correct `ssl.ca.location` in the {}'s `options`", connection.of),
+        );
     };
     let shown = match handshake::greet(broker, patience) {
         Some(Answer::Certificates(shown)) => shown,
         _ => Vec::new(),
     };
-    let authorities = security::authorities(security).ok().flatten();
+    let authorities = security::authorities(connection, security).ok().flatten();
     let named = security.tls == TlsMode::VerifyIdentity;
     match handshake::judge(&shown, authorities.as_deref().map(str::as_bytes), handshake::host(broker), named) {
         Some(Fault::OtherName(names)) => {

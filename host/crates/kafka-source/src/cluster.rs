@@ -1,0 +1,137 @@
+//! The topics that there are, their ids and partitions.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rdkafka::{consumer::Consumer as _, error::KafkaError, types::RDKafkaErrorCode as Code};
+
+use super::{
+    client::{Client, silent},
+    topic_ids::{self, Described, NO_ID},
+};
+use sluicegate_config::KafkaSource;
+use sluicegate_model::{Error, ErrorKind, Result, limits::KAFKA_PARTITIONS};
+
+/// Topics that one request describes.
+const AT_ONCE: usize = 1000;
+
+/// A topic that is selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Topic {
+    pub id: Arc<str>,
+    pub partitions: i32,
+}
+
+/// The brokers, as they are asked.
+pub(super) struct Cluster<'a> {
+    pub client: &'a Client,
+    pub settings: &'a KafkaSource,
+    /// Bounds each request.
+    pub timeout: Duration,
+}
+
+impl Cluster<'_> {
+    /// The selected topics that there are.
+    ///
+    /// # Errors
+    /// `Connection`: the brokers do not answer. `Precheck`: they refuse.
+    pub(super) fn topics(&self) -> Result<BTreeMap<String, Topic>> {
+        let mut names: Vec<String> = self.settings.topics.named().map(str::to_owned).collect();
+        if self.settings.topics.has_patterns() {
+            let all = self.client.fetch_metadata(None, self.timeout).map_err(|e| self.silent(&e))?;
+            names.extend(all.topics().iter().map(|topic| topic.name().to_owned()).filter(|name| self.settings.topics.selects(name)));
+            names.sort();
+            names.dedup();
+        }
+        let (mut topics, mut partitions) = (BTreeMap::new(), 0);
+        for names in names.chunks(AT_ONCE) {
+            let described = topic_ids::describe(self.client.client(), names, self.timeout).map_err(|code| match code {
+                Code::UnsupportedFeature => without_ids(),
+                code => self.silent(&code),
+            })?;
+            for (name, description) in described {
+                match description {
+                    Described::There { id, .. } if id == NO_ID => return Err(without_ids()),
+                    Described::There { id, partitions: count } => {
+                        partitions += count;
+                        topics.insert(name, Topic { id: id.into(), partitions: i32::try_from(count).unwrap_or(i32::MAX) });
+                    }
+                    Described::Refused(Code::TopicAuthorizationFailed) => return Err(forbidden(&name)),
+                    Described::Refused(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {}
+                    // a leader is chosen just now, say
+                    Described::Refused(code) => return Err(self.silent(&code)),
+                }
+            }
+        }
+        if partitions > KAFKA_PARTITIONS {
+            return Err(Error::new(ErrorKind::Config, format!("the selected topics have more than {KAFKA_PARTITIONS} partitions"))
+                .remedy("select fewer with `topics`, and let several pipelines read them"));
+        }
+        self.client.context().forget();
+        Ok(topics)
+    }
+
+    /// The offset of a partition's oldest record, and the end of what is committed.
+    ///
+    /// # Errors
+    /// As of [`Self::topics`].
+    pub(super) fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
+        self.client.fetch_watermarks(topic, partition, self.timeout).map_err(|error| match error.rdkafka_error_code() {
+            Some(Code::TopicAuthorizationFailed) => forbidden(topic),
+            _ => self.silent(&error),
+        })
+    }
+
+    fn silent(&self, cause: &impl ToString) -> Error {
+        silent(self.client, self.settings, self.timeout, cause.to_string())
+    }
+}
+
+fn without_ids() -> Error {
+    Error::new(
+        ErrorKind::Precheck,
+        "the brokers tell no ids of topics, so that a topic that was made anew could not be told from the old one",
+    )
+    .remedy("use brokers of Kafka 2.8 or later (with ZooKeeper: `inter.broker.protocol.version` 2.8 or later)")
+}
+
+pub(super) fn forbidden(topic: &str) -> Error {
+    Error::new(ErrorKind::Precheck, format!("the account may not read topic `{topic}`"))
+        .remedy(format!("grant it READ and DESCRIBE on the topic, or leave it out with `!{topic}` in `topics`"))
+}
+
+/// What an error of reading means.
+pub(super) enum Fault {
+    /// librdkafka goes on by itself.
+    Passes,
+    /// Records that come next are no longer there.
+    Gone,
+    Final(Error),
+}
+
+/// What an error says that came in place of a record.
+pub(super) fn fault(error: KafkaError) -> Fault {
+    let code = match &error {
+        KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => *code,
+        _ => Code::Fail,
+    };
+    match code {
+        Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Fault::Gone,
+        Code::TopicAuthorizationFailed => Fault::Final(
+            Error::new(ErrorKind::Source, "the account may not read one of the topics")
+                .caused_by(error)
+                .remedy("grant it READ and DESCRIBE on the source's topics; the log says which was refused"),
+        ),
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage => Fault::Final(
+            Error::new(ErrorKind::Source, "records of a topic are damaged, or compressed in a way that is not known")
+                .caused_by(error)
+                .remedy("see the log for the partition; restore it from a replica, or give the lane a place behind it with `sluicegate checkpoint set`"),
+        ),
+        _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Fault::Final(
+            Error::new(ErrorKind::Source, "the Kafka client can no longer read").caused_by(error).remedy("start again: nothing is lost"),
+        ),
+        _ => {
+            tracing::debug!(%error, "reading topics");
+            Fault::Passes
+        }
+    }
+}

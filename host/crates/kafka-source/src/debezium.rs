@@ -1,0 +1,160 @@
+//! Debezium's envelope, with or without its schema.
+
+use std::borrow::Cow;
+
+use super::{
+    inferred,
+    json_text::{self, Json},
+    record::{Reading, Record, Row},
+    unreadable::Unreadable,
+    version::{Image, Name, Versions, image},
+};
+use sluicegate_config::TopicImages;
+use sluicegate_model::change::Operation;
+
+/// The connectors that write a placeholder where the database gave no value.
+const PLACEHOLDERS: [&str; 2] = ["postgresql", "oracle"];
+
+/// The members of an envelope that are read.
+#[derive(Default)]
+struct Envelope<'a> {
+    before: Option<Json<'a>>,
+    after: Option<Json<'a>>,
+    source: Option<Json<'a>>,
+    operation: Option<Json<'a>>,
+}
+
+fn no_envelope(what: &str) -> Unreadable {
+    Unreadable::new(format!("it is no Debezium envelope: {what}")).remedy(
+        "leave topics of other records (heartbeats, schema changes, transactions) out with `!NAME` in `topics`, or set another `format`",
+    )
+}
+
+impl<'a> Envelope<'a> {
+    fn read(text: &'a str) -> Result<Self, Unreadable> {
+        let mut envelope = Self::default();
+        for member in json_text::members(text) {
+            let (name, value) = member?;
+            let place = match &*name {
+                "before" => &mut envelope.before,
+                "after" => &mut envelope.after,
+                "source" => &mut envelope.source,
+                "op" => &mut envelope.operation,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(no_envelope("it has two members of one name"));
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// Where a change comes from.
+#[derive(Default)]
+struct Source<'a> {
+    database: Option<Cow<'a, str>>,
+    schema: Option<Cow<'a, str>>,
+    table: Option<Cow<'a, str>>,
+    connector: Option<Cow<'a, str>>,
+    millis: Option<i64>,
+    micros: Option<i64>,
+}
+
+impl<'a> Source<'a> {
+    fn read(text: &'a str) -> Result<Self, Unreadable> {
+        let mut source = Self::default();
+        for member in json_text::members(text) {
+            let (name, value) = member?;
+            match (&*name, value) {
+                ("db", Json::String(text)) => source.database = Some(text),
+                ("schema", Json::String(text)) => source.schema = Some(text),
+                ("table", Json::String(text)) => source.table = Some(text),
+                ("connector", Json::String(text)) => source.connector = Some(text),
+                ("ts_ms", Json::Number(text)) => source.millis = text.parse().ok(),
+                ("ts_us", Json::Number(text)) => source.micros = text.parse().ok(),
+                _ => {}
+            }
+        }
+        Ok(source)
+    }
+}
+
+/// The text of the schema, if there is one, and of the envelope.
+fn unwrapped(text: &str) -> Result<(Option<&str>, &str), Unreadable> {
+    let (mut schema, mut payload, mut others) = (None, None, false);
+    for member in json_text::members(text) {
+        let (name, value) = member?;
+        match &*name {
+            "schema" => schema = Some(value),
+            "payload" => payload = Some(value),
+            _ => {
+                others = true;
+                break;
+            }
+        }
+    }
+    match (schema, payload, others) {
+        (Some(Json::Object(schema)), Some(Json::Object(payload)), false) => Ok((Some(schema), payload)),
+        (Some(Json::Null) | None, Some(Json::Object(payload)), false) => Ok((None, payload)),
+        _ => Ok((None, text)),
+    }
+}
+
+pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, versions: &mut Versions) -> Result<Record<'a>, Unreadable> {
+    let (schema, text) = unwrapped(text)?;
+    let envelope = Envelope::read(text)?;
+    let Some(Json::String(operation)) = envelope.operation else { return Err(no_envelope("it has no `op`")) };
+    let Some(Json::Object(source)) = envelope.source else { return Err(no_envelope("it has no `source`")) };
+    let source = Source::read(source)?;
+    let (Some(database), Some(table)) = (source.database, source.table) else {
+        return Err(no_envelope("its `source` names no database and table"));
+    };
+    let name = Name { database, schema: source.schema, table };
+    let time_us = source.micros.or_else(|| source.millis.and_then(|millis| millis.checked_mul(1000)));
+    let operation = match &*operation {
+        "c" => Operation::Insert,
+        "u" => Operation::Update,
+        "d" => Operation::Delete,
+        "r" => Operation::Snapshot,
+        "t" => return Ok(Record::Truncate { name, time_us }),
+        _ => return Err(no_envelope("its `op` is none of `c`, `u`, `d`, `r` and `t`")),
+    };
+    let row = |value: Option<Json<'a>>| match value {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Object(text)) => image(text).map(Some),
+        Some(_) => Err(no_envelope("its `before` or `after` is no object")),
+    };
+    let (before, after) = (row(envelope.before)?, row(envelope.after)?);
+    let only_key = reading.images == TopicImages::Deletes;
+    let (before, after) = match operation {
+        Operation::Insert | Operation::Snapshot => (None, Some(after.ok_or_else(|| no_envelope("it has no `after`"))?)),
+        // whether all of it is there is not known
+        Operation::Update if only_key => (None, Some(after.ok_or_else(|| no_envelope("it has no `after`"))?)),
+        Operation::Update => (Some(before.ok_or_else(lacks_before)?), Some(after.ok_or_else(|| no_envelope("it has no `after`"))?)),
+        Operation::Delete => (Some(before.ok_or_else(lacks_before)?), None),
+    };
+    let (version, fresh) = match schema {
+        Some(schema) => {
+            let fields = versions.schema(schema)?;
+            versions.of(&name, key, &fields)?
+        }
+        None => {
+            let images: [Option<&Image<'a>>; 2] = [before.as_ref(), after.as_ref()];
+            let last = versions.last(&name).cloned();
+            let fields = inferred::fields(images, key, reading.numbers, last.as_deref())?;
+            versions.of(&name, key, &fields)?
+        }
+    };
+    let arranged = |image: Option<Image<'a>>| image.map(|image| version.arrange(image)).transpose();
+    let (before, after) = (arranged(before)?, arranged(after)?);
+    let placeholders = source.connector.is_some_and(|connector| PLACEHOLDERS.contains(&&*connector));
+    let only_key = only_key && operation == Operation::Delete && version.table.has_key();
+    Ok(Record::Row(Row { version, fresh, operation, before, after, only_key, placeholders, time_us }))
+}
+
+fn lacks_before() -> Unreadable {
+    Unreadable::new("it lacks the row before the change").remedy(
+        "let the database log whole rows (PostgreSQL: REPLICA IDENTITY FULL), or set `before_images: deletes` in the source: then only the key of deleted rows is used",
+    )
+}

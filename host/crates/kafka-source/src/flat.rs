@@ -1,0 +1,70 @@
+//! This program's flat JSON.
+
+use std::borrow::Cow;
+
+use super::{
+    inferred,
+    json_text::{self, Json},
+    record::{Reading, Record, Row},
+    temporal,
+    unreadable::Unreadable,
+    version::{Image, Name, Versions},
+};
+use sluicegate_format::{FlatMember, flat_member};
+use sluicegate_model::{change::Operation, limits::KAFKA_COLUMNS};
+
+fn not_flat(what: &str) -> Unreadable {
+    Unreadable::new(format!("it is no flat record: {what}"))
+        .remedy("leave topics of other records (heartbeats, schema changes) out with `!NAME` in `topics`, or set another `format`")
+}
+
+pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, versions: &mut Versions) -> Result<Record<'a>, Unreadable> {
+    let (mut operation, mut database, mut schema, mut table, mut time) = (None, None, None, None, None);
+    let mut image = Image::new();
+    for member in json_text::members(text) {
+        let (name, value) = member?;
+        match flat_member(&name) {
+            FlatMember::Column(column) => {
+                if image.len() == KAFKA_COLUMNS {
+                    return Err(Unreadable::new(format!("its row has more than {KAFKA_COLUMNS} members")));
+                }
+                let column = if column.len() == name.len() { name } else { Cow::Owned(column.to_owned()) };
+                image.push((column, value));
+            }
+            FlatMember::Own(own) => {
+                let place = match own {
+                    "op" => &mut operation,
+                    "database" => &mut database,
+                    "schema" => &mut schema,
+                    "table" => &mut table,
+                    "ts" => &mut time,
+                    // headers stand beside a row, and the places are those of another log
+                    _ => continue,
+                };
+                let Json::String(text) = value else { return Err(not_flat("one of its fields is no string")) };
+                if place.replace(text).is_some() {
+                    return Err(not_flat("it has two members of one name"));
+                }
+            }
+        }
+    }
+    let operation = operation.ok_or_else(|| not_flat("it has no `_op`"))?;
+    let (Some(database), Some(table)) = (database, table) else { return Err(not_flat("it has no `_database` and `_table`")) };
+    let name = Name { database, schema, table };
+    let time_us = time.as_deref().and_then(temporal::micros);
+    let operation = match &*operation {
+        "c" => Operation::Insert,
+        "u" => Operation::Update,
+        "d" => Operation::Delete,
+        "r" => Operation::Snapshot,
+        "t" => return Ok(Record::Truncate { name, time_us }),
+        _ => return Err(not_flat("its `_op` is none of `c`, `u`, `d`, `r` and `t`")),
+    };
+    // a key is named as the column, not as the member
+    let last = versions.last(&name).cloned();
+    let fields = inferred::fields([None, Some(&image)], key, reading.numbers, last.as_deref())?;
+    let (version, fresh) = versions.of(&name, key, &fields)?;
+    let row = version.arrange(image)?;
+    let (before, after) = if operation == Operation::Delete { (Some(row), None) } else { (None, Some(row)) };
+    Ok(Record::Row(Row { version, fresh, operation, before, after, only_key: false, placeholders: false, time_us }))
+}

@@ -1,0 +1,266 @@
+//! A session that is a member of a consumer group: partitions come and go with the assignment.
+//!
+//! Where a partition begins, the group's committed offset says, and nothing else. It stands in the sink's transactions ([`Membership`]).
+//! Before partitions go to others, everything that was read of them is delivered and committed; if that cannot be, the session ends, and
+//! what was not committed is read by whoever has the partition then.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use rdkafka::{
+    Offset as KafkaOffset, TopicPartitionList,
+    bindings::{
+        rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy, rd_kafka_consumer_group_metadata_generation_id,
+    },
+    consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata},
+    types::RDKafkaErrorCode as Code,
+};
+
+use super::{
+    client::{Client, Rebalance},
+    cluster::Topic,
+    partition::Partition,
+    place::{KafkaPlace, Last, partition_of},
+    session::{End, Session, internal, out_of_range},
+};
+use sluicegate_kafka::Membership;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Frontier, LaneEvent, MarkKind},
+    limits::KAFKA_REVOKED_WITHIN,
+};
+
+/// What a frontier says in Kafka's words: the offset, and beside it, as text, what proves it.
+pub(super) fn offsets(frontier: &Frontier) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (lane, offset) in frontier.lanes() {
+        let Some((topic, partition)) = partition_of(lane.name()) else { continue };
+        let place = KafkaPlace::of(offset)?;
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(KafkaOffset::Offset(place.offset)).map_err(|e| internal(&e))?;
+        element.set_metadata(proof(&place));
+    }
+    Ok(list)
+}
+
+/// What stands beside a committed offset: the topic's id, and offset and time of the record before.
+fn proof(place: &KafkaPlace) -> String {
+    match place.last {
+        Some(last) => format!("{} {} {}", place.topic_id, last.offset, last.time),
+        None => place.topic_id.to_string(),
+    }
+}
+
+/// The place that a committed offset says. Offsets that another program committed prove nothing.
+fn place(offset: i64, proof: &str, topic: &Topic) -> KafkaPlace {
+    let mut parts = proof.split(' ');
+    let id = parts.next().filter(|id| !id.is_empty());
+    let number = |part: Option<&str>| part.and_then(|part| part.parse().ok());
+    let last = match (number(parts.next()), number(parts.next())) {
+        (Some(last), Some(time)) if (0..offset).contains(&last) => Some(Last { offset: last, time }),
+        _ => None,
+    };
+    KafkaPlace { topic_id: id.map_or_else(|| topic.id.clone(), Into::into), offset, last }
+}
+
+impl Session {
+    /// Becomes a member, or one that reads other topics.
+    pub(super) fn subscribe(&mut self, topics: &BTreeMap<String, Topic>) -> Result<()> {
+        let names: Vec<&str> = topics.keys().map(String::as_str).collect();
+        if names == self.subscribed {
+            return Ok(());
+        }
+        self.client().subscribe(&names).map_err(|e| internal(&e))?;
+        self.subscribed = names.into_iter().map(str::to_owned).collect();
+        Ok(())
+    }
+
+    /// Follows what the group decided.
+    pub(super) fn follow(&mut self, membership: &Membership) -> Result<(), End> {
+        let client = self.client().clone();
+        while let Some(rebalance) = client.context().rebalance() {
+            match rebalance {
+                Rebalance::Assigned(list) => self.assigned(membership, &client, &list)?,
+                Rebalance::Revoked => self.revoked(membership, &client)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn assigned(&mut self, membership: &Membership, client: &Client, list: &TopicPartitionList) -> Result<(), End> {
+        let metadata = metadata(client).ok_or_else(|| membership.lost())?;
+        // with brokers that are away the session begins anew
+        let passing = |error: Error| error.with_kind(ErrorKind::Source).that_may_pass(true);
+        let topics = self.cluster().topics().map_err(passing)?;
+        let committed = self.committed(membership, client, list)?;
+        let mut begins = TopicPartitionList::new();
+        let mut partitions = Vec::new();
+        for element in committed.elements() {
+            let (name, number) = (element.topic(), element.partition());
+            let topic = topics.get(name).ok_or_else(|| {
+                Error::new(ErrorKind::Source, format!("the group gives partitions of topic `{name}`, which the brokers do not tell of"))
+                    .remedy("see that all brokers run; a topic that was just made or deleted becomes known to them one after the other")
+                    .that_may_pass(true)
+            })?;
+            element.error().map_err(|error| {
+                Error::new(
+                    ErrorKind::Source,
+                    format!("the offset of the consumer group `{}` in topic `{name}` is not told", membership.group()),
+                )
+                .caused_by(error)
+                .remedy("grant the account READ on the group, and READ and DESCRIBE on the topic; then start again: nothing is lost")
+                .that_may_pass(true)
+            })?;
+            let remedy = format!(
+                "find out what was lost; then set the group's offset while no member runs: `kafka-consumer-groups.sh --group {} --topic \
+                 {name}:{number} --reset-offsets --to-offset … --execute`",
+                membership.group()
+            );
+            let ends = self.cluster().ends(name, number).map_err(passing)?;
+            let place = match element.offset() {
+                KafkaOffset::Offset(offset) => place(offset, element.metadata(), topic),
+                _ => {
+                    // it is where the group is before anything of it is read
+                    let place = KafkaPlace { topic_id: topic.id.clone(), offset: ends.0, last: None };
+                    let mut begin = begins.add_partition(name, number);
+                    begin.set_offset(KafkaOffset::Offset(ends.0)).map_err(|e| internal(&e))?;
+                    begin.set_metadata(proof(&place));
+                    place
+                }
+            };
+            let partition = Partition::new(name.into(), number, &place);
+            if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_known(&partition.lane) {
+                let what = format!(
+                    "the consumer group `{}` has no offset of partition {} any longer, which this pipeline has read: the brokers forget those \
+                     of a group that had no members for `offsets.retention.minutes`",
+                    membership.group(),
+                    partition.file
+                );
+                let show = "`sluicegate checkpoint show` tells how far this host had come";
+                return Err(Error::new(ErrorKind::Source, what).remedy(format!("{remedy}; {show}")).into());
+            }
+            if place.topic_id != topic.id {
+                let what =
+                    format!("topic `{name}` was deleted, and another one of its name was made: the group's offset is in the old one");
+                return Err(Error::new(ErrorKind::Source, what).remedy(remedy).into());
+            }
+            if place.offset < ends.0 || place.offset > ends.1 {
+                return Err(out_of_range(&partition.file, place.offset, ends, ErrorKind::Source, remedy).into());
+            }
+            partitions.push((partition, ends.0));
+        }
+        if begins.count() > 0 {
+            client.commit(&begins, CommitMode::Sync).map_err(|error| {
+                Error::new(ErrorKind::Source, format!("the consumer group `{}` does not take offsets", membership.group()))
+                    .caused_by(error)
+                    .remedy("grant the account READ on the group, then start again: nothing is lost")
+                    .that_may_pass(true)
+            })?;
+        }
+        membership.assign(metadata);
+        let mut assigned = TopicPartitionList::new();
+        for (partition, low) in partitions {
+            tracing::info!(lane = %partition.lane, offset = partition.next(), "the group gives a partition");
+            let at = self.add(partition, low, &mut assigned)?;
+            self.mark(at, MarkKind::Lane(LaneEvent::Begins))?;
+        }
+        client.assign(&assigned).map_err(|e| internal(&e))?;
+        Ok(())
+    }
+
+    /// The group's offsets. One in a transaction that is not decided yet is waited for: that of a member that was killed ends by itself.
+    fn committed(&self, membership: &Membership, client: &Client, list: &TopicPartitionList) -> Result<TopicPartitionList, End> {
+        let (deadline, stop) = (Instant::now() + KAFKA_REVOKED_WITHIN, self.stop());
+        loop {
+            match client.committed_offsets(list.clone(), self.timeout()) {
+                Ok(committed) => return Ok(committed),
+                Err(_) if stop.is_cancelled() => return Err(End::Stopped),
+                Err(error) if Instant::now() < deadline && error.rdkafka_error_code() == Some(Code::OperationTimedOut) => {
+                    tracing::debug!(%error, "waiting for the group's offsets");
+                }
+                Err(error) => {
+                    let what = format!("the offsets of the consumer group `{}` are not told", membership.group());
+                    return Err(Error::new(ErrorKind::Source, what)
+                        .caused_by(error)
+                        .remedy("grant the account READ on the group, and see that the brokers run; then start again: nothing is lost")
+                        .that_may_pass(true)
+                        .into());
+                }
+            }
+        }
+    }
+
+    /// The partitions go to others: first everything that was read of them is committed.
+    fn revoked(&mut self, membership: &Membership, client: &Client) -> Result<(), End> {
+        if client.assignment_lost() {
+            membership.end();
+            return Err(membership.lost().with_kind(ErrorKind::Source).into());
+        }
+        self.flush()?;
+        let stop = self.stop();
+        let wanted = self.sent();
+        let wanted: Vec<(&str, i32, i64)> = wanted.iter().map(|(topic, number, offset)| (&**topic, *number, *offset)).collect();
+        if !membership.wait(&wanted, KAFKA_REVOKED_WITHIN, || stop.is_cancelled()) {
+            if stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            membership.end();
+            return Err(membership.lost().with_kind(ErrorKind::Source).into());
+        }
+        membership.revoke();
+        tracing::info!(partitions = wanted.len(), "the group takes the partitions back; everything of them is committed");
+        self.forget();
+        client.unassign().map_err(|e| internal(&e))?;
+        Ok(())
+    }
+}
+
+/// The group's metadata in its present generation; `None` when it is no member.
+fn metadata(client: &Client) -> Option<ConsumerGroupMetadata> {
+    let before = generation(client).filter(|generation| *generation >= 0)?;
+    let metadata = client.group_metadata()?;
+    // with a generation that is none, the brokers would not check it
+    (generation(client) == Some(before)).then_some(metadata)
+}
+
+#[allow(unsafe_code, reason = "the library does not tell it")]
+fn generation(client: &Client) -> Option<i32> {
+    // SAFETY: the client is borrowed, so that its handle is alive, and librdkafka's handles may be used by any thread. The metadata is a
+    // copy of its own: it is looked at only if it is not null, and given back once.
+    unsafe {
+        let metadata = rd_kafka_consumer_group_metadata(client.client().native_ptr());
+        if metadata.is_null() {
+            return None;
+        }
+        let generation = rd_kafka_consumer_group_metadata_generation_id(metadata);
+        rd_kafka_consumer_group_metadata_destroy(metadata);
+        Some(generation)
+    }
+}
+
+/// What the members of the group share with the sink.
+pub(super) fn membership(group: &str) -> Arc<Membership> {
+    Arc::new(Membership::new(group, offsets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::lane;
+    use sluicegate_model::change::Offset;
+
+    #[test]
+    fn a_committed_offset_tells_what_proves_it() {
+        let topic = Topic { id: "today".into(), partitions: 1 };
+        let there = KafkaPlace { topic_id: "id".into(), offset: 8, last: Some(Last { offset: 6, time: 70 }) };
+        for place in [there.clone(), KafkaPlace { last: None, ..there }] {
+            let list = offsets(&Frontier::of(lane("orders", 3), Offset::new(place.clone()))).unwrap();
+            let element = list.find_partition("orders", 3).unwrap();
+            assert_eq!(element.offset(), KafkaOffset::Offset(8));
+            assert_eq!(super::place(8, element.metadata(), &topic), place);
+        }
+        for foreign in ["", "id 9 70", "id x y"] {
+            assert_eq!(place(8, foreign, &topic).last, None, "{foreign}");
+        }
+        assert_eq!(&*place(8, "", &topic).topic_id, "today");
+    }
+}

@@ -1,0 +1,103 @@
+//! A record of a topic: what it says of a row.
+
+use std::borrow::Cow;
+
+use super::{
+    debezium, flat,
+    json_text::{self, Json},
+    unreadable::Unreadable,
+    version::{Name, Version, Versions},
+};
+use sluicegate_config::{TopicFormat, TopicImages, TopicNumbers};
+use sluicegate_model::change::Operation;
+use std::sync::Arc;
+
+/// How a topic's records are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub format: TopicFormat,
+    pub images: TopicImages,
+    pub numbers: TopicNumbers,
+    /// Bytes of a record, at most.
+    pub most_bytes: usize,
+}
+
+/// What a record says.
+#[derive(Debug)]
+pub(super) enum Record<'a> {
+    /// Nothing: it lets a compacted topic forget a key.
+    Tombstone,
+    Row(Row<'a>),
+    /// All rows of a table are gone.
+    Truncate {
+        name: Name<'a>,
+        time_us: Option<i64>,
+    },
+}
+
+/// A change of a row.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub version: Arc<Version>,
+    /// Whether the version was not known before.
+    pub fresh: bool,
+    pub operation: Operation,
+    pub before: Option<Vec<Option<Json<'a>>>>,
+    pub after: Option<Vec<Option<Json<'a>>>>,
+    /// Whether the before image is only relied on for its key.
+    pub only_key: bool,
+    /// Whether the text [`super::kind::UNAVAILABLE`] stands for values that the database did not give.
+    pub placeholders: bool,
+    /// When the database executed it, if the record says so.
+    pub time_us: Option<i64>,
+}
+
+/// Reads a record.
+pub(super) fn read<'a>(
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    reading: Reading,
+    versions: &mut Versions,
+) -> Result<Record<'a>, Unreadable> {
+    let Some(value) = value else { return Ok(Record::Tombstone) };
+    if value.len() + key.map_or(0, <[u8]>::len) > reading.most_bytes {
+        return Err(Unreadable::new(format!("it has more than {} bytes", reading.most_bytes)).remedy("raise `limits.row_bytes`"));
+    }
+    let not_text = |_| Unreadable::new("it is not UTF-8").remedy("name topics of JSON records only; Avro is not read");
+    let text = std::str::from_utf8(value).map_err(not_text)?;
+    let Json::Object(text) = json_text::value(text)? else { return Err(Unreadable::new("it is no JSON object")) };
+    let key = key.map(|key| std::str::from_utf8(key).map_err(not_text)).transpose()?;
+    let key = key.map(key_columns).transpose()?.unwrap_or_default();
+    match reading.format {
+        TopicFormat::Debezium => debezium::read(text, &key, reading, versions),
+        TopicFormat::Flat => flat::read(text, &key, reading, versions),
+    }
+}
+
+/// The names of a key's columns.
+fn key_columns(text: &str) -> Result<Vec<Cow<'_, str>>, Unreadable> {
+    let not_columns =
+        || Unreadable::new("its key is no JSON object of columns").remedy("let the producer write the key's columns as JSON, or no key");
+    let object = match json_text::value(text).map_err(|_| not_columns())? {
+        Json::Null => return Ok(Vec::new()),
+        Json::Object(object) => object,
+        _ => return Err(not_columns()),
+    };
+    let (mut names, mut payload, mut schema) = (Vec::new(), None, false);
+    for member in json_text::members(object) {
+        let (name, value) = member?;
+        match (&*name, value) {
+            ("payload", Json::Object(inner)) => payload = Some(inner),
+            ("schema", Json::Object(_)) => schema = true,
+            _ => {}
+        }
+        names.push(name);
+    }
+    match payload {
+        // with its schema
+        Some(inner) if schema && names.len() == 2 => {
+            json_text::members(inner).map(|member| member.map(|(name, _)| name).map_err(Unreadable::from)).collect()
+        }
+        _ => Ok(names),
+    }
+}

@@ -1,0 +1,526 @@
+//! Reads partitions, on a thread of its own, since librdkafka's calls block.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _, message::BorrowedMessage};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    assembly::written_us,
+    client::Client,
+    cluster::{Cluster, Fault, Topic, fault},
+    partition::{Partition, set_place},
+    place::{KafkaPlace, partition_of},
+    record::{self, Reading, Record},
+    unreadable::Unreadable,
+    version::Versions,
+};
+use sluicegate_config::KafkaSource;
+use sluicegate_kafka::Membership;
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Event, Frontier, Item, Lane, LaneEvent, Mark, MarkKind, Table, Transaction, Truncate},
+    limits::{KAFKA_TOPICS_INTERVAL, Limits},
+};
+use sluicegate_source::{Items, Pace, Patience};
+use sluicegate_status::Status;
+
+/// How long one look for a record waits.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often a place moves on that has no records to deliver.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often in a row a topic has to be missing before it counts as deleted: brokers hear of a new one, and of an old one after a
+/// restart, one after the other.
+const MISSING: u32 = 3;
+/// How often records that cannot be read are told, at most.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a session needs.
+pub(super) struct Setup {
+    pub settings: KafkaSource,
+    pub limits: Limits,
+    pub status: Arc<Status>,
+    pub client: Arc<Client>,
+    pub out: Items,
+    /// Cancelled when nobody takes items any more, too.
+    pub stop: CancellationToken,
+    pub runtime: Handle,
+    /// In a consumer group: what the sink that commits its offsets shares.
+    pub membership: Option<Arc<Membership>>,
+    /// In a consumer group: where the checkpoint has progress. It counts for nothing but that there was some.
+    pub known: Frontier,
+}
+
+/// Why reading ends.
+pub(super) enum End {
+    /// Nobody wants more.
+    Stopped,
+    Failed(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+pub(super) struct Session {
+    setup: Setup,
+    reading: Reading,
+    partitions: Vec<Partition>,
+    /// Places in `partitions`.
+    places: HashMap<Arc<str>, BTreeMap<i32, usize>>,
+    /// How often in a row a topic was not there.
+    missing: HashMap<Arc<str>, u32>,
+    versions: Versions,
+    /// Number of the next change.
+    number: u64,
+    pace: Pace,
+    patience: Patience,
+    /// Changes and bytes that wait in the partitions' batches, and since when.
+    waiting: (usize, usize),
+    since: Option<Instant>,
+    next_look: Instant,
+    next_heartbeat: Instant,
+    told: Option<Instant>,
+    most_changes: usize,
+    /// Topics that the group's member asks for.
+    pub(super) subscribed: Vec<String>,
+}
+
+impl Session {
+    pub(super) fn new(setup: Setup) -> Self {
+        let (settings, limits) = (&setup.settings, &setup.limits);
+        let reading =
+            Reading { format: settings.format, images: settings.before_images, numbers: settings.numbers, most_bytes: limits.row_bytes };
+        let (pace, patience) = (Pace::new(settings.rate), Patience::new(limits.retry_window));
+        let most_changes = Pace::batch(settings.rate, limits.batch_changes);
+        let now = Instant::now();
+        Self {
+            reading,
+            partitions: Vec::new(),
+            places: HashMap::new(),
+            missing: HashMap::new(),
+            versions: Versions::default(),
+            number: 0,
+            pace,
+            patience,
+            waiting: (0, 0),
+            since: None,
+            next_look: now,
+            next_heartbeat: now + HEARTBEAT,
+            told: None,
+            most_changes,
+            subscribed: Vec::new(),
+            setup,
+        }
+    }
+
+    /// Reads from the least of the sinks' places on, until nobody wants more. What was read before an error has been sent.
+    pub(super) fn run(mut self, sinks: &[Frontier]) -> Result<()> {
+        let ended = self.begin(sinks).and_then(|()| self.read());
+        match ended {
+            Ok(()) | Err(End::Stopped) => Ok(()),
+            Err(End::Failed(error)) => match self.flush() {
+                Ok(()) | Err(End::Stopped) => Err(error),
+                Err(End::Failed(_)) => Err(error),
+            },
+        }
+    }
+
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.setup.client
+    }
+
+    /// How long one request may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.setup.limits.connect_timeout
+    }
+
+    /// Whether this host has read of a lane before.
+    pub(super) fn has_known(&self, lane: &Lane) -> bool {
+        self.setup.known.get(lane.name()).is_some()
+    }
+
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.setup.stop.clone()
+    }
+
+    /// Of each partition the offset up to which items were sent.
+    pub(super) fn sent(&self) -> Vec<(Arc<str>, i32, i64)> {
+        self.partitions.iter().map(|partition| (partition.topic.clone(), partition.number, partition.sent_to())).collect()
+    }
+
+    /// Nothing is read any more.
+    pub(super) fn forget(&mut self) {
+        self.partitions.clear();
+        self.places.clear();
+        self.missing.clear();
+        (self.waiting, self.since) = ((0, 0), None);
+    }
+
+    pub(super) fn cluster(&self) -> Cluster<'_> {
+        Cluster { client: &self.setup.client, settings: &self.setup.settings, timeout: self.setup.limits.connect_timeout }
+    }
+
+    fn begin(&mut self, sinks: &[Frontier]) -> Result<(), End> {
+        if self.setup.membership.is_some() {
+            let topics = self.cluster().topics()?;
+            self.subscribe(&topics)?;
+            self.setup.status.source.connect();
+            self.setup.out.begin();
+            return Ok(());
+        }
+        let mut least: BTreeMap<(Arc<str>, i32), (KafkaPlace, usize)> = BTreeMap::new();
+        for (lane, offset) in sinks.iter().flat_map(Frontier::lanes) {
+            let Some((topic, partition)) = partition_of(lane.name()) else { continue };
+            if !self.setup.settings.topics.selects(topic) {
+                tracing::warn!(%lane, "the checkpoint has progress in a topic that is not among the source's `topics`: nothing of it is read");
+                continue;
+            }
+            let place = KafkaPlace::of(offset)?.into_owned();
+            let known = least.entry((topic.into(), partition)).or_insert_with(|| (place.clone(), 0));
+            known.1 += 1;
+            if place.offset < known.0.offset {
+                known.0 = place;
+            }
+        }
+        // a lane that some sink lacks begins for it like a new one: at its oldest record
+        least.retain(|_, (_, known)| *known == sinks.len());
+        let mut list = TopicPartitionList::new();
+        for ((topic, number), (place, _)) in least {
+            let (low, _) = self.cluster().ends(&topic, number)?;
+            let partition = Partition::new(topic, number, &place);
+            self.add(partition, low, &mut list)?;
+        }
+        self.setup.client.assign(&list).map_err(|e| internal(&e))?;
+        self.setup.status.source.connect();
+        self.setup.out.begin();
+        Ok(())
+    }
+
+    /// Takes a partition in; it is read once `list` is assigned.
+    pub(super) fn add(&mut self, partition: Partition, low: i64, list: &mut TopicPartitionList) -> Result<usize> {
+        let from = KafkaOffset::Offset(partition.begin(low));
+        list.add_partition_offset(&partition.topic, partition.number, from).map_err(|e| internal(&e))?;
+        self.places.entry(partition.topic.clone()).or_default().insert(partition.number, self.partitions.len());
+        self.partitions.push(partition);
+        Ok(self.partitions.len() - 1)
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        let (client, membership) = (self.setup.client.clone(), self.setup.membership.clone());
+        loop {
+            if self.setup.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            let now = Instant::now();
+            if now >= self.next_look {
+                self.look()?;
+            }
+            if now >= self.next_heartbeat {
+                self.heartbeat()?;
+            }
+            let left = self.since.map(|since| self.setup.limits.batch_wait.saturating_sub(since.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                self.flush()?;
+                continue;
+            }
+            match client.poll(left.unwrap_or(LOOK).min(LOOK)) {
+                Some(Ok(message)) => self.take(&message)?,
+                Some(Err(error)) => match fault(error) {
+                    Fault::Passes => {}
+                    Fault::Gone => return Err(self.gone().into()),
+                    Fault::Final(error) => return Err(error.into()),
+                },
+                None if self.since.is_some() => self.flush()?,
+                None => self.setup.status.source.see_event(0),
+            }
+            if let Some(membership) = &membership {
+                self.follow(membership)?;
+            }
+        }
+    }
+
+    /// A record came.
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
+        let Some(at) = self.place(message.topic(), message.partition()) else { return Ok(()) };
+        let (offset, time) = (message.offset(), message.timestamp().to_millis());
+        let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
+        if !partition.meets(offset, time)? {
+            return Ok(());
+        }
+        let record = record::read(message.key(), message.payload(), self.reading, &mut self.versions);
+        let bytes = message.payload_len() + message.key_len();
+        self.setup.status.source.hear();
+        let read = match record {
+            Ok(Record::Tombstone) => Ok(()),
+            Ok(Record::Truncate { name, time_us }) => {
+                let alone = self.places.get(message.topic()).is_some_and(|partitions| partitions.len() == 1);
+                if alone {
+                    let table = match self.versions.last(&name) {
+                        Some(version) => version.table.clone(),
+                        None => Arc::new(Table { name: name.owned(), destination: None, columns: Vec::new() }),
+                    };
+                    return self.truncate(at, table, time_us.unwrap_or_else(|| written_us(time)), offset, time);
+                }
+                Err(Unreadable::new("it empties a table whose rows come from several partitions, so that it has no place among them")
+                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` until it has passed; or read topics of one partition"))
+            }
+            Ok(Record::Row(row)) => {
+                let fresh = row.fresh;
+                if fresh || self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
+                    // the first rows of a version begin a batch
+                    self.flush()?;
+                }
+                let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
+                let before = partition.assembly.bytes();
+                match partition.assembly.push(&row, offset, written_us(time), self.reading.most_bytes) {
+                    Ok(()) => {
+                        self.waiting.0 += 1;
+                        self.waiting.1 += partition.assembly.bytes() - before;
+                        partition.pass(offset, time);
+                        let full = self.waiting.0 >= self.most_changes || self.waiting.1 >= self.setup.limits.batch_bytes;
+                        self.since.get_or_insert_with(Instant::now);
+                        // one that is new comes before any other of its version
+                        return if fresh || full { self.flush() } else { Ok(()) };
+                    }
+                    Err(unreadable) => Err(unreadable),
+                }
+            }
+            Err(unreadable) => Err(unreadable),
+        };
+        if let Err(unreadable) = read {
+            self.unreadable(at, offset, bytes, unreadable)?;
+        }
+        if let Some(partition) = self.partitions.get_mut(at) {
+            partition.pass(offset, time);
+        }
+        Ok(())
+    }
+
+    fn place(&self, topic: &str, partition: i32) -> Option<usize> {
+        self.places.get(topic)?.get(&partition).copied()
+    }
+
+    /// A record cannot be read.
+    fn unreadable(&mut self, at: usize, offset: i64, bytes: usize, unreadable: Unreadable) -> Result<()> {
+        let file = self.partitions.get(at).map(|partition| partition.file.clone()).unwrap_or_default();
+        let what = format!("the record at offset {offset} of partition {file} cannot be read: {}", unreadable.what);
+        if !self.setup.settings.skips_unreadable {
+            let pass = "set `on_unreadable: skip` in the source to pass over such records";
+            let remedy = unreadable.remedy.map_or_else(|| pass.to_owned(), |remedy| format!("{remedy}; or {pass}"));
+            return Err(Error::new(ErrorKind::Source, what).remedy(remedy));
+        }
+        self.setup.status.source.skipped.add(1);
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.told = Some(Instant::now());
+            tracing::warn!(bytes, "{what}; it is skipped");
+        }
+        Ok(())
+    }
+
+    /// A table is emptied, behind everything that was read before.
+    fn truncate(&mut self, at: usize, table: Arc<Table>, time_us: i64, offset: i64, time: Option<i64>) -> Result<(), End> {
+        self.flush()?;
+        let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
+        partition.pass(offset, time);
+        let position = offset.unsigned_abs();
+        let transaction = Transaction { id: None, file: partition.file.clone(), position, complete: true };
+        let event = Event { position, time_us, ..Event::default() };
+        self.mark(at, MarkKind::Truncate(Truncate { table, event, transaction }))
+    }
+
+    /// Sends a mark with the partition's place.
+    pub(super) fn mark(&mut self, at: usize, kind: MarkKind) -> Result<(), End> {
+        let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
+        let mark = Mark { lane: partition.lane.clone(), offset: partition.offset(), kind };
+        partition.sent();
+        self.send(Item::Mark(mark))
+    }
+
+    fn send(&self, item: Item) -> Result<(), End> {
+        let Setup { runtime, stop, out, .. } = &self.setup;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(End::Stopped),
+                sent = out.send(item) => sent.map_err(|_| End::Stopped),
+            }
+        })
+    }
+
+    /// Sends the batches of all partitions.
+    pub(super) fn flush(&mut self) -> Result<(), End> {
+        (self.waiting, self.since) = ((0, 0), None);
+        let mut taken = (0, 0);
+        for at in 0..self.partitions.len() {
+            let Some(partition) = self.partitions.get_mut(at).filter(|partition| !partition.assembly.is_empty()) else { continue };
+            let batch = partition.assembly.take(&partition.lane, partition.offset(), self.number, &partition.file);
+            partition.sent();
+            self.number = batch.next_number();
+            taken = (taken.0 + batch.changes.len(), taken.1 + batch.bytes);
+            let time = batch.events.last().map_or(0, |event| event.time_us);
+            self.send(Item::Rows(batch))?;
+            self.setup.status.source.see_event(time);
+        }
+        if let Some(wait) = self.pace.after(taken.0, taken.1, Instant::now()) {
+            let Setup { runtime, stop, .. } = &self.setup;
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Moves places on that have no records to deliver: tombstones, records that were skipped, ends of transactions.
+    fn heartbeat(&mut self) -> Result<(), End> {
+        self.next_heartbeat = Instant::now() + HEARTBEAT;
+        let positions = self.setup.client.position().map_err(|e| internal(&e))?;
+        for element in positions.elements() {
+            let (Some(at), KafkaOffset::Offset(next)) = (self.place(element.topic(), element.partition()), element.offset()) else {
+                continue;
+            };
+            let Some(partition) = self.partitions.get_mut(at).filter(|partition| partition.assembly.is_empty()) else { continue };
+            partition.pass_to(next);
+            if partition.has_moved() {
+                self.mark(at, MarkKind::Heartbeat)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether topics are still the same, and for partitions that are new.
+    fn look(&mut self) -> Result<(), End> {
+        let topics = match self.cluster().topics() {
+            Ok(topics) => topics,
+            Err(error) if error.kind() == ErrorKind::Connection => {
+                let source = &self.setup.status.source;
+                if source.is_connected() {
+                    source.disconnect();
+                }
+                let (delay, error) = self.patience.delay(error)?;
+                tracing::warn!(error = error.chain(), retry_in_ms = delay.as_millis() as u64, "the brokers cannot be reached");
+                self.next_look = Instant::now() + delay;
+                return Ok(());
+            }
+            Err(error) => return Err(error.with_kind(ErrorKind::Source).into()),
+        };
+        let source = &self.setup.status.source;
+        if !source.is_connected() {
+            source.connect();
+            source.reconnects.add(1);
+        }
+        source.hear();
+        self.patience.reset();
+        self.next_look = Instant::now() + KAFKA_TOPICS_INTERVAL;
+        self.are_the_same(&topics)?;
+        // new partitions are given out by the group
+        if self.setup.membership.is_some() { Ok(self.subscribe(&topics)?) } else { self.begin_new(&topics) }
+    }
+
+    /// Looks whether the topics that are read are those of before.
+    fn are_the_same(&mut self, topics: &BTreeMap<String, Topic>) -> Result<()> {
+        let one_of_each = self.places.values().filter_map(|numbers| numbers.values().next());
+        for partition in one_of_each.filter_map(|at| self.partitions.get(*at)) {
+            let topic = &partition.topic;
+            match topics.get(&**topic) {
+                Some(found) if *found.id != *partition.topic_id() => {
+                    let what = format!("topic `{topic}` was deleted, and another one of its name was made");
+                    return Err(Error::new(ErrorKind::Source, what).remedy(partition.set_place()));
+                }
+                Some(_) => drop(self.missing.remove(topic)),
+                None => {
+                    let missing = self.missing.entry(topic.clone()).or_default();
+                    *missing += 1;
+                    if *missing >= MISSING {
+                        return Err(gone_topic(topic, ErrorKind::Source));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to read partitions that are new, each at its oldest record.
+    fn begin_new(&mut self, topics: &BTreeMap<String, Topic>) -> Result<(), End> {
+        let mut list = TopicPartitionList::new();
+        let mut new = Vec::new();
+        for (name, topic) in topics {
+            let known = self.places.get(name.as_str());
+            for number in (0..topic.partitions).filter(|number| known.is_none_or(|known| !known.contains_key(number))) {
+                // one that has just been made has no leader yet: the next look finds it again
+                match self.cluster().ends(name, number) {
+                    Ok((low, _)) => {
+                        let place = KafkaPlace { topic_id: topic.id.clone(), offset: low, last: None };
+                        new.push((Partition::new(name.as_str().into(), number, &place), low));
+                    }
+                    Err(error) if error.kind() == ErrorKind::Connection => {
+                        tracing::debug!(error = error.chain(), "a partition is not ready");
+                    }
+                    Err(error) => return Err(error.with_kind(ErrorKind::Source).into()),
+                }
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        for (partition, low) in new {
+            tracing::info!(lane = %partition.lane, offset = low, "a partition begins");
+            let at = self.add(partition, low, &mut list)?;
+            // where it begins is stored for every sink before anything of it is delivered
+            self.mark(at, MarkKind::Lane(LaneEvent::Begins))?;
+        }
+        self.setup.client.incremental_assign(&list).map_err(|e| internal(&e))?;
+        Ok(())
+    }
+
+    /// The error when records that come next are no longer there.
+    fn gone(&self) -> Error {
+        let short = |partition: &&Partition| match self.cluster().ends(&partition.topic, partition.number) {
+            Ok((low, high)) => partition.next() < low || partition.next() > high,
+            Err(_) => false,
+        };
+        match self.partitions.iter().find(short) {
+            Some(partition) => match self.cluster().ends(&partition.topic, partition.number) {
+                Ok(ends) => out_of_range(&partition.file, partition.next(), ends, ErrorKind::Source, partition.set_place()),
+                Err(error) => error,
+            },
+            None => {
+                Error::new(ErrorKind::Source, "a partition no longer has the records that come next: they were removed, or its log was cut")
+                    .remedy("start again: the check says which partition it is")
+            }
+        }
+    }
+}
+
+/// The error when a place is outside of what a partition holds.
+pub(super) fn out_of_range(file: &str, next: i64, (low, high): (i64, i64), kind: ErrorKind, remedy: String) -> Error {
+    let what = if next < low {
+        format!("partition {file} no longer has the records from offset {next} on: the oldest is {low}, those before it were removed")
+    } else {
+        format!("partition {file} ends at offset {high}, before offset {next}, which was read: its log was cut, or the topic made anew")
+    };
+    Error::new(kind, what).remedy(remedy)
+}
+
+/// The error when a topic is no longer there.
+pub(super) fn gone_topic(topic: &str, kind: ErrorKind) -> Error {
+    Error::new(kind, format!("topic `{topic}`, which is read, no longer exists")).remedy(format!(
+        "if it was deleted on purpose, leave it out of the source's `topics` (`'!{topic}'` beside a pattern); else make it again and {}",
+        set_place(&super::place::lane(topic, 0))
+    ))
+}
+
+pub(super) fn internal(error: &rdkafka::error::KafkaError) -> Error {
+    Error::new(ErrorKind::Internal, "the Kafka client refused what it was asked").caused_by(error.to_string())
+}

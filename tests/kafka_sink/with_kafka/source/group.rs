@@ -1,0 +1,124 @@
+//! Several hosts share the partitions of topics: each record is delivered once, in order per key, whoever comes, goes and is killed.
+
+use std::collections::BTreeSet;
+
+use rustix::process::Signal;
+
+use super::*;
+
+const PARTITIONS: i32 = 6;
+const KEYS: u32 = 60;
+
+fn member(broker: &Broker, name: &str) -> Sluicegate {
+    // what a member that was killed left open is waited for
+    Sluicegate::new(
+        BINARY,
+        &format!(
+            "name: {name}
+source: {{ type: kafka, brokers: '{0}', format: flat, topics: ['{name}.in'], group: {name}, options: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 500 }} }}
+sinks: [{{ type: kafka, brokers: '{0}', topic: '{name}.out', format: flat, delivery: exactly-once, delivery_timeout: 5s }}]
+limits: {{ checkpoint_interval: 100ms, batch_changes: 20 }}
+",
+            broker.brokers()
+        ),
+    )
+}
+
+/// The numbers of each key's records, in their order.
+fn sequences(broker: &Broker, topic: &str) -> BTreeMap<String, Vec<u64>> {
+    let mut sequences: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for record in broker.records_so_far(topic) {
+        let Some(value) = record.value else { continue };
+        let value: Value = serde_json::from_str(&value).expect("JSON");
+        sequences.entry(value["id"].to_string()).or_default().push(value["n"].as_u64().expect("a number"));
+    }
+    sequences
+}
+
+/// Records of all keys with these numbers, each key in its partition.
+fn send(broker: &Broker, topic: &str, numbers: std::ops::Range<u64>) {
+    for partition in 0..PARTITIONS {
+        let mut records = Vec::new();
+        for n in numbers.clone() {
+            for id in (0..KEYS).filter(|id| id.cast_signed() % PARTITIONS == partition) {
+                records.push((
+                    format!(r#"{{"id":{id}}}"#),
+                    format!(
+                        r#"{{"_op":"u","_database":"shop","_table":"counters","_ts":"2024-02-29T13:14:15.123456Z","id":{id},"n":{n}}}"#
+                    ),
+                ));
+            }
+        }
+        let records: Vec<_> = records.iter().map(|(key, value)| (Some(key.as_str()), Some(value.as_str()))).collect();
+        produce(broker, topic, partition, &records);
+    }
+}
+
+#[test]
+fn three_hosts_share_partitions_and_every_record_is_delivered_once() {
+    let broker = kafka::start(&["transaction.abort.timed.out.transaction.cleanup.interval.ms=500", "group.initial.rebalance.delay.ms=0"]);
+    let name = "shared";
+    broker.create_topic("shared.in", PARTITIONS);
+    broker.create_topic("shared.out", 3);
+    let delivered = || sequences(&broker, "shared.out").values().map(Vec::len).sum::<usize>();
+    let per_round = KEYS as usize * 50;
+    let mut sent = 0;
+    let mut more = || {
+        send(&broker, "shared.in", sent * 50..(sent + 1) * 50);
+        sent += 1;
+        sent as usize * per_round
+    };
+    let hosts: Vec<Sluicegate> = (0..3).map(|_| member(&broker, name)).collect();
+    // one alone
+    let goal = more();
+    let mut first = hosts[0].spawn();
+    first.wait_until("the first round", PATIENCE, || delivered() >= goal);
+    // two more join under load
+    let goal = more();
+    let mut second = hosts[1].spawn();
+    let mut third = hosts[2].spawn();
+    third.wait_for_line("the group gives a partition", PATIENCE);
+    let goal = goal.max(more());
+    second.wait_until("the second round", 2 * PATIENCE, || delivered() >= goal);
+    // one is killed under load, and comes again
+    more();
+    second.wait_for_line("the group gives a partition", PATIENCE);
+    second.kill9();
+    let goal = more();
+    let mut second = hosts[1].spawn();
+    first.wait_until("the third round", 2 * PATIENCE, || delivered() >= goal);
+    // one is taken for dead, lives, and may commit nothing of what it had in hand
+    more();
+    third.signal(Signal::STOP);
+    let goal = more();
+    second.wait_until("the round without the one that sleeps", 2 * PATIENCE, || delivered() >= goal);
+    third.signal(Signal::CONT);
+    let goal = more();
+    third.wait_for_line("starts over at its checkpoint", PATIENCE);
+    second.wait_until("the round with the one that woke", 2 * PATIENCE, || delivered() >= goal);
+    // one leaves in order
+    let goal = more();
+    stop(third);
+    second.wait_until("the fourth round", 2 * PATIENCE, || delivered() >= goal);
+    assert!(first.is_running() && second.is_running());
+    stop(first);
+    stop(second);
+    let found = sequences(&broker, "shared.out");
+    assert_eq!(found.len(), KEYS as usize);
+    let expected: Vec<u64> = (0..sent * 50).collect();
+    for (key, numbers) in found {
+        let once: BTreeSet<u64> = numbers.iter().copied().collect();
+        assert_eq!(once.len(), numbers.len(), "a record of key {key} was delivered twice");
+        assert_eq!(numbers, expected, "key {key}");
+    }
+}
+
+#[test]
+fn a_member_of_a_group_needs_a_sink_that_commits_its_offsets() {
+    let broker = kafka::shared();
+    let host = Sluicegate::new(BINARY, &into_files(&broker, "no-group", "format: flat, topics: [x], group: g, start: latest"));
+    let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+    let told = "a source that is a member of a group commits its offsets in the sink's transactions";
+    assert!(!ended.status.success() && ended.stderr.contains(told), "{}", ended.stderr);
+    assert!(ended.stderr.contains("members of a group begin with the oldest records"), "{}", ended.stderr);
+}
