@@ -8,7 +8,8 @@ use rdkafka::{TopicPartitionList, error::KafkaError, producer::Producer as _, ty
 
 use super::{
     KafkaSink, POLL,
-    transaction::{Committed, State, patience, transaction_fault},
+    transaction::{Committed, State, patience},
+    transaction_fault::transaction_fault,
 };
 use sluicegate_kafka::Membership;
 use sluicegate_model::{Result, change::Frontier};

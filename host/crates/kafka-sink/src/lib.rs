@@ -31,6 +31,7 @@ mod route;
 mod size;
 mod topic;
 mod transaction;
+mod transaction_fault;
 mod whole;
 
 use std::{

@@ -66,16 +66,18 @@ impl Check<'_> {
 
     /// Refuses sinks that go by the source's transactions where the source has none.
     pub(super) fn transactions_of_source(&mut self, source: &Source, sinks: &[Sink]) {
-        let Source::SqlServer(_) = source else { return };
+        let why = match source {
+            Source::SqlServer(_) => {
+                "change tracking gives the changes of one table after those of another, and not which of them were one transaction"
+            }
+            Source::Kafka(_) => "the records of topics do not say which of them were one transaction",
+            Source::Generator(_) | Source::MySql(_) | Source::DeadLetters(_) => return,
+        };
         for (i, sink) in sinks.iter().enumerate() {
             let SinkKind::Kafka(kafka) = &sink.kind else { continue };
             let given = [("align", kafka.align.is_some()), ("format.transaction_metadata", kafka.transaction_topic.is_some())];
             for (option, _) in given.into_iter().filter(|(_, given)| *given) {
-                self.refuse(
-                    format!("sinks[{i}].{option}"),
-                    "change tracking gives the changes of one table after those of another, and not which of them were one transaction",
-                    "remove it: only MySQL and MariaDB log their transactions",
-                );
+                self.refuse(format!("sinks[{i}].{option}"), why, "remove it: only MySQL and MariaDB log their transactions");
             }
         }
     }
