@@ -43,10 +43,11 @@ fn what_only_a_start_takes_up_is_told_and_left() {
     let plugins = "  - { file: stamp.wasm }";
     let host = host(&pipeline(plugins));
     let mut process = started(&host);
-    let edited = pipeline("  - { file: stamp.wasm, config: { column: b } }").replace("prefix: s", "prefix: other") + "workers: 2\n";
+    let edited = pipeline("  - { file: stamp.wasm, config: { column: b } }").replace("prefix: s", "prefix: other") + "workers: 2\ndead_letter: ./letters\n";
     install(&host.path("pipeline.yaml"), edited.as_bytes());
     let told = wait_for_lines(&mut process, "the pipeline file was edited: this takes effect at the next start", 1);
-    assert_eq!(told[0]["keys"], "sinks, workers");
+    // an edit of the sinks alone would start the pipeline over
+    assert_eq!(told[0]["keys"], "sinks, dead_letter, workers");
     wait_for_lines(&mut process, "pipeline edited", 1);
     // a further save of the same tells nothing again
     install(&host.path("pipeline.yaml"), (edited + "# the end\n").as_bytes());
