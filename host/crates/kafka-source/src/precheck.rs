@@ -158,8 +158,10 @@ pub(super) fn look_into(settings: &KafkaSource, limits: &Limits) -> Result<(Inve
     let mut findings: Vec<Finding> = refused.into_values().take(CHECK_NAMES).collect();
     let read = with - waiting.len() - unread;
     if read > 0 || findings.is_empty() {
-        findings
-            .push(Finding::pass("records", format!("{read} topics have a last record that was read; {} have none", topics.len() - read)));
+        findings.push(Finding::pass(
+            "records",
+            format!("{read} topics have a last record that was read; {} have none", topics.len() - read - unread),
+        ));
     }
     Ok((inventory, findings))
 }
