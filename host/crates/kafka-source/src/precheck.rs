@@ -198,6 +198,9 @@ fn read_one_of_each(
     let set_place = SetPlace::new(settings);
     let deadline = Instant::now() + limits.connect_timeout;
     while !waiting.is_empty() && Instant::now() < deadline {
+        if client.context().too_large() {
+            return Err(client::too_large().not_ready());
+        }
         let message = match client.poll(std::time::Duration::from_millis(50)) {
             Some(Ok(message)) => message,
             Some(Err(error)) => match fault(error, &set_place) {

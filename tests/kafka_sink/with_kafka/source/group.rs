@@ -133,6 +133,30 @@ fn a_topic_that_was_deleted_stops_the_members_of_a_group() {
 }
 
 #[test]
+fn a_table_that_was_emptied_has_no_place_among_partitions_of_several_members() {
+    let broker = kafka::shared();
+    let name = "group-emptied";
+    for topic in ["group-emptied.in", "group-emptied.out"] {
+        broker.create_topic(topic, 2);
+    }
+    let hosts = [member(&broker, name), member(&broker, name)];
+    let mut first = hosts[0].spawn();
+    first.wait_for_line("the group gives a partition", PATIENCE);
+    let mut second = hosts[1].spawn();
+    // from now on each of them has one
+    second.wait_for_line("the group gives a partition", PATIENCE);
+    let (row, truncate) = (flat("c", 1), r#"{"_op":"t","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z"}"#);
+    for partition in 0..2 {
+        produce(&broker, "group-emptied.in", partition, &[(None, Some(&row)), (None, Some(truncate))]);
+    }
+    for process in [first, second] {
+        let ended = process.wait(PATIENCE);
+        assert!(!ended.status.success(), "{}", ended.stderr);
+        assert!(ended.stderr.contains("it empties a table whose rows come from several partitions"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_member_of_a_group_needs_a_sink_that_commits_its_offsets() {
     let broker = kafka::shared();
     let host = Sluicegate::new(BINARY, &into_files(&broker, "no-group", "format: flat, topics: [x], group: g, start: latest"));
