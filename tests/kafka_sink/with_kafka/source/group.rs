@@ -147,7 +147,7 @@ fn a_table_that_was_emptied_has_no_place_among_partitions_of_several_members() {
     second.wait_for_line("the group gives a partition", PATIENCE);
     let (row, truncate) = (flat("c", 1), r#"{"_op":"t","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z"}"#);
     for partition in 0..2 {
-        produce(&broker, "group-emptied.in", partition, &[(None, Some(&row)), (None, Some(truncate))]);
+        produce(&broker, "group-emptied.in", partition, &[(Some(r#"{"id":1}"#), Some(&row)), (None, Some(truncate))]);
     }
     for process in [first, second] {
         let ended = process.wait(PATIENCE);
