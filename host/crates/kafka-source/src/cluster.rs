@@ -78,6 +78,12 @@ impl Cluster<'_> {
     pub(super) fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
         self.client.fetch_watermarks(topic, partition, self.timeout).map_err(|error| match error.rdkafka_error_code() {
             Some(Code::TopicAuthorizationFailed) => forbidden(topic),
+            // the brokers have answered
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::LeaderNotAvailable) => {
+                Error::new(ErrorKind::Connection, format!("partition {topic}/{partition} has no leader, or was just made or deleted"))
+                    .caused_by(error)
+                    .remedy("see that all brokers run, and that the topic is there")
+            }
             _ => self.silent(&error),
         })
     }
