@@ -21,6 +21,8 @@ pub struct KafkaSource {
     pub latest: bool,
     /// What the records hold of a row before its change.
     pub before_images: TopicImages,
+    /// Whether the user chose them.
+    pub before_images_chosen: bool,
     /// What a number with a fraction is where no schema says so.
     pub numbers: TopicNumbers,
     /// Whether records that cannot be read are passed over, not an error.

@@ -22,7 +22,7 @@ use sluicegate_config::{KafkaSource, refused_source_option};
 use sluicegate_kafka::{Tokens, Trouble, apply, explain, renewed, suspect};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    limits::{KAFKA_ANSWER_BYTES, KAFKA_FETCH_BYTES, KAFKA_FETCH_PARTITION_BYTES, KAFKA_READ_BYTES, Limits},
+    limits::{KAFKA_ANSWER_BYTES, KAFKA_FETCH_BYTES, KAFKA_FETCH_PARTITION_BYTES, KAFKA_READ_BYTES, KAFKA_TOPICS_INTERVAL, Limits},
 };
 
 pub(super) type Client = BaseConsumer<Reports>;
@@ -34,6 +34,8 @@ pub(super) struct Reports {
     rebalances: Mutex<VecDeque<Rebalance>>,
     /// Whether what comes is of no interest any more.
     closing: AtomicBool,
+    /// Whether a broker's answer was larger than what is taken at all.
+    too_large: AtomicBool,
     tokens: Tokens,
 }
 
@@ -45,6 +47,18 @@ impl Reports {
     /// What the group decided next.
     pub(super) fn rebalance(&self) -> Option<Rebalance> {
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether a broker's answer was larger than what is taken: it would come again and again.
+    pub(super) fn too_large(&self) -> bool {
+        self.too_large.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self, text: &str) {
+        // librdkafka tells it by a text alone
+        if text.contains("increase receive.message.max.bytes") {
+            self.too_large.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The brokers have answered.
@@ -62,6 +76,7 @@ impl ClientContext for Reports {
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::*;
+        self.hear(message);
         match level {
             Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{message}"),
             Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
@@ -71,6 +86,7 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.hear(reason);
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
         tracing::warn!(target: "librdkafka", code = ?code, "{reason}");
         let told = Trouble { code, text: reason.to_owned() };
@@ -147,6 +163,10 @@ fn config(settings: &KafkaSource, limits: &Limits) -> Result<ClientConfig> {
         .set("fetch.max.bytes", KAFKA_FETCH_BYTES.to_string())
         .set("fetch.message.max.bytes", KAFKA_FETCH_PARTITION_BYTES.to_string())
         .set("receive.message.max.bytes", KAFKA_ANSWER_BYTES.to_string());
+    if settings.group.is_some() {
+        // partitions that are new are given out as soon as they are found without a group
+        config.set("topic.metadata.refresh.interval.ms", milliseconds(KAFKA_TOPICS_INTERVAL));
+    }
     let connection = settings.connection();
     for (name, value) in &settings.options {
         if let Some(reason) = refused_source_option(name) {
@@ -202,4 +222,27 @@ pub(super) fn silent(client: &Client, settings: &KafkaSource, patience: Duration
     Error::new(ErrorKind::Connection, format!("no Kafka broker answered at {} within {patience:?}", settings.brokers))
         .caused_by(cause)
         .remedy("start the brokers, or correct `brokers` and, for TLS or a login, the source's `tls` and `sasl`")
+}
+
+/// The error when a broker's answer is larger than what is taken.
+pub(super) fn too_large() -> Error {
+    Error::new(ErrorKind::Source, format!("a broker answered with more than {KAFKA_ANSWER_BYTES} bytes: a topic holds a larger batch of records"))
+        .remedy("see the log for the broker; let the topic's producers write smaller batches (the topic's `max.message.bytes` bounds them), and set the partition's place behind this one or leave the topic out with `!NAME` in `topics`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_large_is_known_by_its_text() {
+        let reports = Reports::default();
+        reports.error(KafkaError::Global(Code::BadMessage), "b:9092/1: Receive failed: Disconnected");
+        assert!(!reports.too_large());
+        reports.error(
+            KafkaError::Global(Code::BadMessage),
+            "b:9092/1: Receive failed: Invalid response size 200000000 (0..100000000): increase receive.message.max.bytes",
+        );
+        assert!(reports.too_large() && too_large().remedy_text().is_some());
+    }
 }

@@ -6,6 +6,7 @@ use rdkafka::{consumer::Consumer as _, error::KafkaError, types::RDKafkaErrorCod
 
 use super::{
     client::{Client, silent},
+    partition::SetPlace,
     topic_ids::{self, Described, NO_ID},
 };
 use sluicegate_config::KafkaSource;
@@ -77,6 +78,12 @@ impl Cluster<'_> {
     pub(super) fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
         self.client.fetch_watermarks(topic, partition, self.timeout).map_err(|error| match error.rdkafka_error_code() {
             Some(Code::TopicAuthorizationFailed) => forbidden(topic),
+            // the brokers have answered
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::LeaderNotAvailable) => {
+                Error::new(ErrorKind::Connection, format!("partition {topic}/{partition} has no leader, or was just made or deleted"))
+                    .caused_by(error)
+                    .remedy("see that all brokers run, and that the topic is there")
+            }
             _ => self.silent(&error),
         })
     }
@@ -94,6 +101,13 @@ fn without_ids() -> Error {
     .remedy("use brokers of Kafka 2.8 or later (with ZooKeeper: `inter.broker.protocol.version` 2.8 or later)")
 }
 
+/// The error when the account may not be a member of the group.
+pub(super) fn no_group(cause: String, kind: ErrorKind) -> Error {
+    Error::new(kind, "the account may not be a member of the source's consumer group")
+        .caused_by(cause)
+        .remedy("grant it READ on the group, then start again: nothing is lost")
+}
+
 pub(super) fn forbidden(topic: &str) -> Error {
     Error::new(ErrorKind::Precheck, format!("the account may not read topic `{topic}`"))
         .remedy(format!("grant it READ and DESCRIBE on the topic, or leave it out with `!{topic}` in `topics`"))
@@ -109,7 +123,7 @@ pub(super) enum Fault {
 }
 
 /// What an error says that came in place of a record.
-pub(super) fn fault(error: KafkaError) -> Fault {
+pub(super) fn fault(error: KafkaError, set_place: &SetPlace) -> Fault {
     let code = match &error {
         KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => *code,
         _ => Code::Fail,
@@ -124,14 +138,55 @@ pub(super) fn fault(error: KafkaError) -> Fault {
         Code::BadMessage | Code::BadCompression | Code::InvalidMessage => Fault::Final(
             Error::new(ErrorKind::Source, "records of a topic are damaged, or compressed in a way that is not known")
                 .caused_by(error)
-                .remedy("see the log for the partition; restore it from a replica, or give the lane a place behind it with `sluicegate checkpoint set`"),
+                .remedy(format!("see the log for the partition; restore it from a replica, or {}", set_place.briefly())),
         ),
+        Code::GroupAuthorizationFailed if set_place.in_group() => Fault::Final(no_group(error.to_string(), ErrorKind::Source)),
+        Code::InconsistentGroupProtocol | Code::InvalidSessionTimeout | Code::GroupMaxSizeReached if set_place.in_group() => {
+            let remedy = match code {
+                Code::InconsistentGroupProtocol => {
+                    "use a group that only members of Sluicegate are in: others share out its partitions in another way"
+                }
+                Code::InvalidSessionTimeout => {
+                    "choose `session.timeout.ms` in the source's `options` between the brokers' `group.min.session.timeout.ms` and `group.max.session.timeout.ms`"
+                }
+                _ => "run fewer members, or raise the brokers' `group.max.size`",
+            };
+            Fault::Final(Error::new(ErrorKind::Source, "the consumer group does not take this member").caused_by(error).remedy(remedy))
+        }
         _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Fault::Final(
             Error::new(ErrorKind::Source, "the Kafka client can no longer read").caused_by(error).remedy("start again: nothing is lost"),
         ),
         _ => {
             tracing::debug!(%error, "reading topics");
             Fault::Passes
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_group_refuses_ends_a_member() {
+        let group = SetPlace::of_group("clean");
+        for code in
+            [Code::GroupAuthorizationFailed, Code::InconsistentGroupProtocol, Code::InvalidSessionTimeout, Code::GroupMaxSizeReached]
+        {
+            let Fault::Final(error) = fault(KafkaError::MessageConsumption(code), &group) else { panic!("{code} passes") };
+            assert!(error.remedy_text().is_some(), "{error}");
+            assert!(matches!(fault(KafkaError::MessageConsumption(code), &SetPlace::default()), Fault::Passes), "nobody is in a group");
+        }
+        assert!(matches!(fault(KafkaError::MessageConsumption(Code::AllBrokersDown), &group), Fault::Passes));
+    }
+
+    #[test]
+    fn damaged_records_are_told_with_the_remedy_that_has_an_effect() {
+        for (set_place, remedy) in
+            [(SetPlace::of_group("clean"), "kafka-consumer-groups.sh --reset-offsets"), (SetPlace::default(), "sluicegate checkpoint set")]
+        {
+            let Fault::Final(error) = fault(KafkaError::MessageConsumption(Code::BadMessage), &set_place) else { panic!("it passes") };
+            assert!(error.remedy_text().unwrap().contains(remedy), "{error:?}");
         }
     }
 }

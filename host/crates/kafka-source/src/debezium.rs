@@ -13,7 +13,9 @@ use sluicegate_config::TopicImages;
 use sluicegate_model::change::Operation;
 
 /// The connectors that write a placeholder where the database gave no value.
-const PLACEHOLDERS: [&str; 2] = ["postgresql", "oracle"];
+const PLACEHOLDERS: [&str; 2] = [POSTGRESQL, "oracle"];
+/// The connector whose rows before a change may lack columns without saying so.
+const POSTGRESQL: &str = "postgresql";
 
 /// The members of an envelope that are read.
 #[derive(Default)]
@@ -120,6 +122,14 @@ pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, ve
         "t" => return Ok(Record::Truncate { name, time_us }),
         _ => return Err(no_envelope("its `op` is none of `c`, `u`, `d`, `r` and `t`")),
     };
+    if source.connector.as_deref() == Some(POSTGRESQL)
+        && reading.images == TopicImages::Whole
+        && !reading.images_chosen
+        && matches!(operation, Operation::Update | Operation::Delete)
+        && matches!(envelope.before, Some(Json::Object(_)))
+    {
+        return Err(may_lack_columns());
+    }
     let row = |value: Option<Json<'a>>| match value {
         None | Some(Json::Null) => Ok(None),
         Some(Json::Object(text)) => image(text).map(Some),
@@ -151,6 +161,15 @@ pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, ve
     let placeholders = source.connector.is_some_and(|connector| PLACEHOLDERS.contains(&&*connector));
     let only_key = only_key && operation == Operation::Delete && version.table.has_key();
     Ok(Record::Row(Row { version, fresh, operation, before, after, only_key, placeholders, time_us }))
+}
+
+fn may_lack_columns() -> Unreadable {
+    Unreadable::new(
+        "it is of PostgreSQL's connector, whose rows before a change hold null or zero outside the key unless the table has REPLICA IDENTITY FULL",
+    )
+    .remedy(
+        "set `before_images` in the source: `deletes`, so that only the key of deleted rows is used, or `whole` if all tables have REPLICA IDENTITY FULL",
+    )
 }
 
 fn lacks_before() -> Unreadable {

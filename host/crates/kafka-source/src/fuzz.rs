@@ -15,7 +15,7 @@ pub fn record(data: &[u8]) {
     let format = if how & 1 == 0 { TopicFormat::Debezium } else { TopicFormat::Flat };
     let images = if how & 2 == 0 && format == TopicFormat::Debezium { TopicImages::Whole } else { TopicImages::Deletes };
     let numbers = if how & 4 == 0 { TopicNumbers::Decimal } else { TopicNumbers::Double };
-    let reading = Reading { format, images, numbers, most_bytes: 1 << 20 };
+    let reading = Reading { format, images, images_chosen: how & 8 == 0, numbers, most_bytes: 1 << 20 };
     let (key, value) = match data.iter().position(|b| *b == 0) {
         Some(at) => (Some(&data[..at]), &data[at + 1..]),
         None => (None, data),

@@ -4,14 +4,15 @@
 //! Before partitions go to others, everything that was read of them is delivered and committed; if that cannot be, the session ends, and
 //! what was not committed is read by whoever has the partition then.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, ffi::CString, sync::Arc, time::Instant};
 
 use rdkafka::{
     Offset as KafkaOffset, TopicPartitionList,
     bindings::{
         rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy, rd_kafka_consumer_group_metadata_generation_id,
+        rd_kafka_topic_partition_list_find,
     },
-    consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata},
+    consumer::{Consumer as _, ConsumerGroupMetadata},
     types::RDKafkaErrorCode as Code,
 };
 
@@ -50,27 +51,53 @@ fn proof(place: &KafkaPlace) -> String {
     }
 }
 
+/// Whether a text is a topic's id: 16 bytes in base64url.
+fn is_id(text: &str) -> bool {
+    text.len() == 22 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// The text beside a committed offset. Other programs may have written bytes there that are none: they are replaced.
+#[allow(unsafe_code, reason = "the library ends the program where it is not UTF-8")]
+fn beside(list: &TopicPartitionList, topic: &str, partition: i32) -> String {
+    let Ok(topic) = CString::new(topic) else { return String::new() };
+    // SAFETY: `list` is borrowed, so that its handle and elements are alive and do not change. The name ends with a zero and is only
+    // looked at. The element is read if it is not null; its text is `metadata_size` bytes from `metadata`, and copied before it returns.
+    unsafe {
+        let element = rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
+        if element.is_null() || (*element).metadata.is_null() {
+            return String::new();
+        }
+        let bytes = std::slice::from_raw_parts((*element).metadata.cast::<u8>(), (*element).metadata_size);
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
 /// The place that a committed offset says. Offsets that another program committed prove nothing.
 fn place(offset: i64, proof: &str, topic: &Topic) -> KafkaPlace {
     let mut parts = proof.split(' ');
-    let id = parts.next().filter(|id| !id.is_empty());
+    let id = parts.next().filter(|id| is_id(id));
     let number = |part: Option<&str>| part.and_then(|part| part.parse().ok());
     let last = match (number(parts.next()), number(parts.next())) {
-        (Some(last), Some(time)) if (0..offset).contains(&last) => Some(Last { offset: last, time }),
+        (Some(last), Some(time)) if id.is_some() && (0..offset).contains(&last) => Some(Last { offset: last, time }),
         _ => None,
     };
     KafkaPlace { topic_id: id.map_or_else(|| topic.id.clone(), Into::into), offset, last }
 }
 
 impl Session {
-    /// Becomes a member, or one that reads other topics.
+    /// Becomes a member, or one that reads further topics.
     pub(super) fn subscribe(&mut self, topics: &BTreeMap<String, Topic>) -> Result<()> {
-        let names: Vec<&str> = topics.keys().map(String::as_str).collect();
-        if names == self.subscribed {
-            return Ok(());
+        for (name, topic) in topics {
+            self.known.reads(&name.as_str().into(), &topic.id);
         }
-        self.client().subscribe(&names).map_err(|e| internal(&e))?;
-        self.subscribed = names.into_iter().map(str::to_owned).collect();
+        // a topic that is missing stays among them: it is known to be gone only when it was missing several times
+        let mut all = self.subscribed.clone();
+        all.extend(topics.keys().cloned());
+        if all.len() > self.subscribed.len() {
+            let names: Vec<&str> = all.iter().map(String::as_str).collect();
+            self.client().subscribe(&names).map_err(|e| internal(&e))?;
+            self.subscribed = all;
+        }
         Ok(())
     }
 
@@ -91,8 +118,8 @@ impl Session {
         // with brokers that are away the session begins anew
         let passing = |error: Error| error.with_kind(ErrorKind::Source).that_may_pass(true);
         let topics = self.cluster().topics().map_err(passing)?;
+        self.known.are_the_same(&topics, &self.set_place)?;
         let committed = self.committed(membership, client, list)?;
-        let mut begins = TopicPartitionList::new();
         let mut partitions = Vec::new();
         for element in committed.elements() {
             let (name, number) = (element.topic(), element.partition());
@@ -110,24 +137,17 @@ impl Session {
                 .remedy("grant the account READ on the group, and READ and DESCRIBE on the topic; then start again: nothing is lost")
                 .that_may_pass(true)
             })?;
-            let remedy = format!(
-                "find out what was lost; then set the group's offset while no member runs: `kafka-consumer-groups.sh --group {} --topic \
-                 {name}:{number} --reset-offsets --to-offset … --execute`",
-                membership.group()
-            );
+            if self.stop().is_cancelled() {
+                return Err(End::Stopped);
+            }
+            let remedy = self.set_place.of(name, number);
             let ends = self.cluster().ends(name, number).map_err(passing)?;
             let place = match element.offset() {
-                KafkaOffset::Offset(offset) => place(offset, element.metadata(), topic),
-                _ => {
-                    // it is where the group is before anything of it is read
-                    let place = KafkaPlace { topic_id: topic.id.clone(), offset: ends.0, last: None };
-                    let mut begin = begins.add_partition(name, number);
-                    begin.set_offset(KafkaOffset::Offset(ends.0)).map_err(|e| internal(&e))?;
-                    begin.set_metadata(proof(&place));
-                    place
-                }
+                KafkaOffset::Offset(offset) => place(offset, &beside(&committed, name, number), topic),
+                // the sink commits it, in a transaction of this generation, before or with what is read of it
+                _ => KafkaPlace { topic_id: topic.id.clone(), offset: ends.0, last: None },
             };
-            let partition = Partition::new(name.into(), number, &place);
+            let partition = Partition::new(name.into(), number, &place, self.set_place.clone());
             if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_known(&partition.lane) {
                 let what = format!(
                     "the consumer group `{}` has no offset of partition {} any longer, which this pipeline has read: the brokers forget those \
@@ -147,14 +167,6 @@ impl Session {
                 return Err(out_of_range(&partition.file, place.offset, ends, ErrorKind::Source, remedy).into());
             }
             partitions.push((partition, ends.0));
-        }
-        if begins.count() > 0 {
-            client.commit(&begins, CommitMode::Sync).map_err(|error| {
-                Error::new(ErrorKind::Source, format!("the consumer group `{}` does not take offsets", membership.group()))
-                    .caused_by(error)
-                    .remedy("grant the account READ on the group, then start again: nothing is lost")
-                    .that_may_pass(true)
-            })?;
         }
         membership.assign(metadata);
         let mut assigned = TopicPartitionList::new();
@@ -251,16 +263,18 @@ mod tests {
     #[test]
     fn a_committed_offset_tells_what_proves_it() {
         let topic = Topic { id: "today".into(), partitions: 1 };
-        let there = KafkaPlace { topic_id: "id".into(), offset: 8, last: Some(Last { offset: 6, time: 70 }) };
+        let there = KafkaPlace { topic_id: "9SGwVIyJQyGf3-LLJ8Yn_Q".into(), offset: 8, last: Some(Last { offset: 6, time: 70 }) };
         for place in [there.clone(), KafkaPlace { last: None, ..there }] {
             let list = offsets(&Frontier::of(lane("orders", 3), Offset::new(place.clone()))).unwrap();
             let element = list.find_partition("orders", 3).unwrap();
             assert_eq!(element.offset(), KafkaOffset::Offset(8));
-            assert_eq!(super::place(8, element.metadata(), &topic), place);
+            assert_eq!(super::place(8, &beside(&list, "orders", 3), &topic), place);
         }
-        for foreign in ["", "id 9 70", "id x y"] {
-            assert_eq!(place(8, foreign, &topic).last, None, "{foreign}");
+        for foreign in ["", "id 6 70", "id x y", "my-app", "9SGwVIyJQyGf3.LLJ8Yn_Q 6 70", "\u{fffd}\u{fffd}"] {
+            let place = place(8, foreign, &topic);
+            assert_eq!((&*place.topic_id, place.last), ("today", None), "{foreign}");
         }
-        assert_eq!(&*place(8, "", &topic).topic_id, "today");
+        assert_eq!(place(8, "9SGwVIyJQyGf3-LLJ8Yn_Q 9 70", &topic).last, None, "a record behind the offset");
+        assert_eq!(beside(&TopicPartitionList::new(), "orders", 3), "");
     }
 }

@@ -1,5 +1,5 @@
-//! What a row's columns are where no schema says so: what its JSON values are, and nothing else, so that the same record always gives
-//! the same columns.
+//! What a row's columns are where no schema says so: what its JSON values are. Only a null says nothing: its column is of the type that
+//! it had in the record of the table before, if any.
 
 use std::borrow::Cow;
 

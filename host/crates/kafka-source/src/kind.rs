@@ -12,6 +12,10 @@ use sluicegate_model::change::{Column, DataType, NativeType, Values};
 
 /// The text that Debezium's connectors write in place of a value that the database did not give.
 pub(super) const UNAVAILABLE: &str = "__debezium_unavailable_value";
+/// Its bytes in hexadecimal digits.
+const UNAVAILABLE_IN_HEX: &str = "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565";
+/// The UUID of its bytes (version 3).
+const UNAVAILABLE_AS_UUID: &str = "b68a35a7-17ad-35b3-af2a-ae46edb4545a";
 
 /// What a column's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,10 +191,16 @@ impl Kind {
 
     /// Whether a text in the place of a value may say that the value is not available.
     pub(super) fn says_unavailable(self, value: &Json<'_>) -> bool {
-        let Json::String(text) = value else { return false };
-        match self {
-            Self::Bytes | Self::Bits { .. } => STANDARD.decode(text.as_bytes()).is_ok_and(|bytes| bytes == UNAVAILABLE.as_bytes()),
-            _ => text == UNAVAILABLE,
+        match (self, value) {
+            (Self::Bytes | Self::Bits { .. }, Json::String(text)) => says_in_base64(text),
+            // without a schema, or with `binary.handling.mode` and `hstore.handling.mode`, bytes and maps are texts
+            (Self::Text | Self::Document, Json::String(text)) => {
+                text == UNAVAILABLE || text == UNAVAILABLE_IN_HEX || says_in_base64(text) || says_in_map(text)
+            }
+            (_, Json::String(text)) => text == UNAVAILABLE,
+            (_, Json::Array(text)) => says_in_list(text),
+            (Self::Geometry | Self::Nested, Json::Object(text)) => is_map_of_it(text) || is_geometry_of_it(text),
+            _ => false,
         }
     }
 
@@ -348,6 +358,50 @@ impl Kind {
             _ => return Err(Unfit),
         }
         Ok(())
+    }
+}
+
+fn says_in_base64(text: &str) -> bool {
+    text.len() == UNAVAILABLE.len().div_ceil(3) * 4 && STANDARD.decode(text.as_bytes()).is_ok_and(|bytes| bytes == UNAVAILABLE.as_bytes())
+}
+
+/// Whether a text is a JSON object that maps the placeholder to itself.
+fn says_in_map(text: &str) -> bool {
+    if !text.starts_with('{') || text.len() > 4 * UNAVAILABLE.len() {
+        return false;
+    }
+    let Ok(Json::Object(text)) = json_text::value(text) else { return false };
+    is_map_of_it(text)
+}
+
+/// Whether an object maps the placeholder to itself.
+fn is_map_of_it(text: &str) -> bool {
+    let mut members = json_text::members(text);
+    let is_placeholder = matches!(members.next(), Some(Ok((name, Json::String(text)))) if name == UNAVAILABLE && text == UNAVAILABLE);
+    is_placeholder && members.next().is_none()
+}
+
+/// Whether an object is a geometry whose bytes are the placeholder.
+fn is_geometry_of_it(text: &str) -> bool {
+    // of `wkb` and `srid`
+    json_text::members(text)
+        .take(2)
+        .any(|member| matches!(member, Ok((name, Json::String(text))) if name == "wkb" && says_in_base64(&text)))
+}
+
+/// Whether a list is the placeholder as a text or as a UUID made of it, or the numbers of its bytes.
+fn says_in_list(text: &str) -> bool {
+    let mut elements = json_text::elements(text);
+    match elements.next() {
+        Some(Ok(Json::String(text))) => (text == UNAVAILABLE || text == UNAVAILABLE_AS_UUID) && elements.next().is_none(),
+        Some(Ok(Json::Number(_))) => {
+            let mut bytes = UNAVAILABLE.bytes();
+            let same = json_text::elements(text).all(|element| {
+                matches!((element, bytes.next()), (Ok(Json::Number(text)), Some(byte)) if text.parse::<f64>().is_ok_and(|number| number == f64::from(byte)))
+            });
+            same && bytes.next().is_none()
+        }
+        _ => false,
     }
 }
 

@@ -19,6 +19,7 @@ mod group;
 mod inferred;
 mod json_text;
 mod kind;
+mod known;
 mod ledger;
 mod partition;
 mod place;

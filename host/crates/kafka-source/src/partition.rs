@@ -6,6 +6,7 @@ use super::{
     assembly::Assembly,
     place::{KafkaPlace, Last, lane},
 };
+use sluicegate_config::KafkaSource;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Lane, Offset},
@@ -19,6 +20,8 @@ pub(super) struct Partition {
     pub lane: Lane,
     /// How it stands in records as a log file: `orders/3`.
     pub file: Arc<str>,
+    /// What to do when it cannot go on where it is.
+    set_place: SetPlace,
     topic_id: Arc<str>,
     /// Offset of the next record.
     next: i64,
@@ -31,14 +34,26 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub(super) fn new(topic: Arc<str>, number: i32, place: &KafkaPlace) -> Self {
+    pub(super) fn new(topic: Arc<str>, number: i32, place: &KafkaPlace, set_place: SetPlace) -> Self {
         let (lane, file) = (lane(&topic, number), format!("{topic}/{number}").into());
         let KafkaPlace { topic_id, offset, last } = place.clone();
-        Self { topic, number, lane, file, topic_id, next: offset, sent: offset, last, proof: last, assembly: Assembly::default() }
+        Self {
+            topic,
+            number,
+            lane,
+            file,
+            set_place,
+            topic_id,
+            next: offset,
+            sent: offset,
+            last,
+            proof: last,
+            assembly: Assembly::default(),
+        }
     }
 
     /// The id of its topic.
-    pub(super) fn topic_id(&self) -> &str {
+    pub(super) fn topic_id(&self) -> &Arc<str> {
         &self.topic_id
     }
 
@@ -107,16 +122,51 @@ impl Partition {
 
     /// What to do when it cannot go on where it is.
     pub(super) fn set_place(&self) -> String {
-        set_place(&self.lane)
+        self.set_place.of(&self.topic, self.number)
     }
 }
 
-/// What to do when a lane cannot go on where it is.
-pub(super) fn set_place(lane: &Lane) -> String {
-    format!(
-        "find out what was lost; then let each sink go on at a place that is there: `sluicegate checkpoint set FILE --sink NAME --lane {lane} \
-         --offset '{{\"topic_id\":\"…\",\"offset\":…}}' --force` (`kafka-topics.sh --describe` tells the id, `kafka-get-offsets.sh` the offsets)"
-    )
+/// What to do when a partition cannot go on where it is: what a member of a group does not keep in its checkpoint is set in the group.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SetPlace(Option<Arc<str>>);
+
+impl SetPlace {
+    pub(super) fn new(settings: &KafkaSource) -> Self {
+        Self(settings.group.as_deref().map(Into::into))
+    }
+
+    /// How a partition gets another place.
+    pub(super) fn of(&self, topic: &str, partition: i32) -> String {
+        match &self.0 {
+            Some(group) => format!(
+                "find out what was lost; then set the group's offset while no member runs: `kafka-consumer-groups.sh --group {group} --topic \
+                 {topic}:{partition} --reset-offsets --to-offset … --execute`"
+            ),
+            None => format!(
+                "find out what was lost; then let each sink go on at a place that is there: `sluicegate checkpoint set FILE --sink NAME --lane {} \
+                 --offset '{{\"topic_id\":\"…\",\"offset\":…}}' --force` (`kafka-topics.sh --describe` tells the id, `kafka-get-offsets.sh` the \
+                 offsets)",
+                lane(topic, partition)
+            ),
+        }
+    }
+
+    /// How a partition that is not known gets one.
+    pub(super) fn briefly(&self) -> &'static str {
+        match self.0 {
+            Some(_) => "set the group's offset behind it with `kafka-consumer-groups.sh --reset-offsets` while no member runs",
+            None => "give the lane a place behind it with `sluicegate checkpoint set`",
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_group(group: &str) -> Self {
+        Self(Some(group.into()))
+    }
+
+    pub(super) fn in_group(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +175,7 @@ mod tests {
 
     fn partition() -> Partition {
         let last = Some(Last { offset: 6, time: 70 });
-        Partition::new("orders".into(), 3, &KafkaPlace { topic_id: "id".into(), offset: 8, last })
+        Partition::new("orders".into(), 3, &KafkaPlace { topic_id: "id".into(), offset: 8, last }, SetPlace::default())
     }
 
     #[test]
@@ -138,6 +188,18 @@ mod tests {
         assert!(error.message().contains("partition orders/3 holds another record at offset 6"), "{error}");
         // a compacted topic has forgotten it
         assert_eq!(partition().meets(9, Some(80)).ok(), Some(true));
+    }
+
+    #[test]
+    fn a_member_of_a_group_is_told_to_set_the_offset_of_the_group() {
+        let place = KafkaPlace { topic_id: "id".into(), offset: 8, last: Some(Last { offset: 6, time: 70 }) };
+        let mut member = Partition::new("orders".into(), 3, &place, SetPlace::of_group("clean"));
+        let error = member.meets(6, Some(71)).unwrap_err();
+        let remedy = error.remedy_text().unwrap();
+        assert!(remedy.contains("kafka-consumer-groups.sh --group clean --topic orders:3 --reset-offsets"), "{remedy}");
+        assert!(!remedy.contains("checkpoint set"), "{remedy}");
+        let error = partition().meets(6, Some(71)).unwrap_err();
+        assert!(error.remedy_text().unwrap().contains("checkpoint set FILE --sink NAME --lane kafka:orders/3"), "{error:?}");
     }
 
     #[test]

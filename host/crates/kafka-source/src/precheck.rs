@@ -5,12 +5,12 @@ use std::{
     time::Instant,
 };
 
-use rdkafka::{Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _};
+use rdkafka::{Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _, types::RDKafkaErrorCode as Code};
 
 use super::{
     client::{self, Client},
-    cluster::{Cluster, Fault, Topic, fault},
-    partition::set_place,
+    cluster::{Cluster, Fault, Topic, fault, no_group},
+    partition::SetPlace,
     place::{KafkaPlace, lane, partition_of},
     record::{self, Reading, Record},
     session::{gone_topic, out_of_range},
@@ -94,6 +94,7 @@ impl Checked<'_> {
 
     /// Whether everything behind a place is there.
     fn proven(&self, known: &Frontier, topics: &BTreeMap<String, Topic>, ends: &BTreeMap<(String, i32), (i64, i64)>) -> Result<()> {
+        let set_place = SetPlace::new(self.settings);
         for (lane, offset) in known.lanes() {
             let Some((topic, partition)) = partition_of(lane.name()) else {
                 return Err(Error::new(
@@ -106,11 +107,11 @@ impl Checked<'_> {
                 continue;
             }
             let place = KafkaPlace::of(offset)?;
-            let Some(found) = topics.get(topic) else { return Err(gone_topic(topic, ErrorKind::Precheck)) };
+            let Some(found) = topics.get(topic) else { return Err(gone_topic(topic, ErrorKind::Precheck, &set_place)) };
             if found.id != place.topic_id {
                 let what =
                     format!("topic `{topic}` was deleted, and another one of its name was made: the checkpoint's place is in the old one");
-                return Err(Error::new(ErrorKind::Precheck, what).remedy(set_place(lane)));
+                return Err(Error::new(ErrorKind::Precheck, what).remedy(set_place.of(topic, partition)));
             }
             let Some(ends) = ends.get(&(topic.to_owned(), partition)) else {
                 return Err(Error::new(ErrorKind::Precheck, format!("topic `{topic}` has no partition {partition}, which was read"))
@@ -118,7 +119,7 @@ impl Checked<'_> {
             };
             if place.offset < ends.0 || place.offset > ends.1 {
                 let file = format!("{topic}/{partition}");
-                return Err(out_of_range(&file, place.offset, *ends, ErrorKind::Precheck, set_place(lane)));
+                return Err(out_of_range(&file, place.offset, *ends, ErrorKind::Precheck, set_place.of(topic, partition)));
             }
         }
         Ok(())
@@ -143,6 +144,9 @@ pub(super) fn look_into(settings: &KafkaSource, limits: &Limits) -> Result<(Inve
             }
         }
     }
+    if settings.group.is_some() {
+        may_be_member(&client, &list, limits)?;
+    }
     client.assign(&list).map_err(|e| Error::new(ErrorKind::Internal, "partitions cannot be assigned").caused_by(e))?;
     let mut found = Looked { inventory: Inventory::default(), refused: BTreeMap::new(), with: waiting.len() };
     read_one_of_each(&client, settings, limits, &mut waiting, &mut found)?;
@@ -154,10 +158,26 @@ pub(super) fn look_into(settings: &KafkaSource, limits: &Limits) -> Result<(Inve
     let mut findings: Vec<Finding> = refused.into_values().take(CHECK_NAMES).collect();
     let read = with - waiting.len() - unread;
     if read > 0 || findings.is_empty() {
-        findings
-            .push(Finding::pass("records", format!("{read} topics have a last record that was read; {} have none", topics.len() - read)));
+        findings.push(Finding::pass(
+            "records",
+            format!("{read} topics have a last record that was read; {} have none", topics.len() - read - unread),
+        ));
     }
     Ok((inventory, findings))
+}
+
+/// Whether the account may see the group's offsets. It waits for none that stands in a transaction which is still open.
+fn may_be_member(client: &Client, list: &TopicPartitionList, limits: &Limits) -> Result<()> {
+    match client.committed_offsets(list.clone(), limits.connect_timeout) {
+        Err(error) if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) => {
+            Err(no_group(error.to_string(), ErrorKind::Precheck))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the group's offsets are not told yet");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 struct Looked {
@@ -173,14 +193,17 @@ fn read_one_of_each(
     waiting: &mut BTreeSet<String>,
     found: &mut Looked,
 ) -> Result<()> {
-    let reading =
-        Reading { format: settings.format, images: settings.before_images, numbers: settings.numbers, most_bytes: limits.row_bytes };
+    let reading = Reading::of(settings, limits);
     let mut versions = Versions::default();
+    let set_place = SetPlace::new(settings);
     let deadline = Instant::now() + limits.connect_timeout;
     while !waiting.is_empty() && Instant::now() < deadline {
+        if client.context().too_large() {
+            return Err(client::too_large().not_ready());
+        }
         let message = match client.poll(std::time::Duration::from_millis(50)) {
             Some(Ok(message)) => message,
-            Some(Err(error)) => match fault(error) {
+            Some(Err(error)) => match fault(error, &set_place) {
                 Fault::Final(error) => return Err(error.not_ready()),
                 Fault::Passes | Fault::Gone => continue,
             },

@@ -8,8 +8,8 @@ use super::{
     unreadable::Unreadable,
     version::{Name, Version, Versions},
 };
-use sluicegate_config::{TopicFormat, TopicImages, TopicNumbers};
-use sluicegate_model::change::Operation;
+use sluicegate_config::{KafkaSource, TopicFormat, TopicImages, TopicNumbers};
+use sluicegate_model::{change::Operation, limits::Limits};
 use std::sync::Arc;
 
 /// How a topic's records are read.
@@ -17,9 +17,23 @@ use std::sync::Arc;
 pub(super) struct Reading {
     pub format: TopicFormat,
     pub images: TopicImages,
+    /// Whether the user chose `images`.
+    pub images_chosen: bool,
     pub numbers: TopicNumbers,
     /// Bytes of a record, at most.
     pub most_bytes: usize,
+}
+
+impl Reading {
+    pub(super) fn of(settings: &KafkaSource, limits: &Limits) -> Self {
+        Self {
+            format: settings.format,
+            images: settings.before_images,
+            images_chosen: settings.before_images_chosen,
+            numbers: settings.numbers,
+            most_bytes: limits.row_bytes,
+        }
+    }
 }
 
 /// What a record says.

@@ -1,7 +1,7 @@
 //! Reads partitions, on a thread of its own, since librdkafka's calls block.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     assembly::written_us,
-    client::Client,
+    client::{Client, too_large},
     cluster::{Cluster, Fault, Topic, fault},
-    partition::{Partition, set_place},
+    known::Known,
+    partition::{Partition, SetPlace},
     place::{KafkaPlace, partition_of},
     record::{self, Reading, Record},
     unreadable::Unreadable,
@@ -34,9 +35,6 @@ use sluicegate_status::Status;
 const LOOK: Duration = Duration::from_millis(50);
 /// How often a place moves on that has no records to deliver.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How often in a row a topic has to be missing before it counts as deleted: brokers hear of a new one, and of an old one after a
-/// restart, one after the other.
-const MISSING: u32 = 3;
 /// How often records that cannot be read are told, at most.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,8 +73,10 @@ pub(super) struct Session {
     partitions: Vec<Partition>,
     /// Places in `partitions`.
     places: HashMap<Arc<str>, BTreeMap<i32, usize>>,
-    /// How often in a row a topic was not there.
-    missing: HashMap<Arc<str>, u32>,
+    pub(super) known: Known,
+    pub(super) set_place: SetPlace,
+    /// Partitions whose leader did not answer: others are asked before them.
+    unready: BTreeSet<(String, i32)>,
     versions: Versions,
     /// Number of the next change.
     number: u64,
@@ -90,14 +90,13 @@ pub(super) struct Session {
     told: Option<Instant>,
     most_changes: usize,
     /// Topics that the group's member asks for.
-    pub(super) subscribed: Vec<String>,
+    pub(super) subscribed: BTreeSet<String>,
 }
 
 impl Session {
     pub(super) fn new(setup: Setup) -> Self {
         let (settings, limits) = (&setup.settings, &setup.limits);
-        let reading =
-            Reading { format: settings.format, images: settings.before_images, numbers: settings.numbers, most_bytes: limits.row_bytes };
+        let reading = Reading::of(settings, limits);
         let (pace, patience) = (Pace::new(settings.rate), Patience::new(limits.retry_window));
         let most_changes = Pace::batch(settings.rate, limits.batch_changes);
         let now = Instant::now();
@@ -105,7 +104,9 @@ impl Session {
             reading,
             partitions: Vec::new(),
             places: HashMap::new(),
-            missing: HashMap::new(),
+            known: Known::default(),
+            set_place: SetPlace::new(settings),
+            unready: BTreeSet::new(),
             versions: Versions::default(),
             number: 0,
             pace,
@@ -116,7 +117,7 @@ impl Session {
             next_heartbeat: now + HEARTBEAT,
             told: None,
             most_changes,
-            subscribed: Vec::new(),
+            subscribed: BTreeSet::new(),
             setup,
         }
     }
@@ -160,7 +161,6 @@ impl Session {
     pub(super) fn forget(&mut self) {
         self.partitions.clear();
         self.places.clear();
-        self.missing.clear();
         (self.waiting, self.since) = ((0, 0), None);
     }
 
@@ -169,11 +169,12 @@ impl Session {
     }
 
     fn begin(&mut self, sinks: &[Frontier]) -> Result<(), End> {
+        let topics = self.cluster().topics()?;
         if self.setup.membership.is_some() {
-            let topics = self.cluster().topics()?;
             self.subscribe(&topics)?;
             self.setup.status.source.connect();
             self.setup.out.begin();
+            self.known.are_the_same(&topics, &self.set_place)?;
             return Ok(());
         }
         let mut least: BTreeMap<(Arc<str>, i32), (KafkaPlace, usize)> = BTreeMap::new();
@@ -194,10 +195,14 @@ impl Session {
         least.retain(|_, (_, known)| *known == sinks.len());
         let mut list = TopicPartitionList::new();
         for ((topic, number), (place, _)) in least {
+            if self.setup.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
             let (low, _) = self.cluster().ends(&topic, number)?;
-            let partition = Partition::new(topic, number, &place);
+            let partition = Partition::new(topic, number, &place, self.set_place.clone());
             self.add(partition, low, &mut list)?;
         }
+        self.known.are_the_same(&topics, &self.set_place)?;
         self.setup.client.assign(&list).map_err(|e| internal(&e))?;
         self.setup.status.source.connect();
         self.setup.out.begin();
@@ -208,6 +213,7 @@ impl Session {
     pub(super) fn add(&mut self, partition: Partition, low: i64, list: &mut TopicPartitionList) -> Result<usize> {
         let from = KafkaOffset::Offset(partition.begin(low));
         list.add_partition_offset(&partition.topic, partition.number, from).map_err(|e| internal(&e))?;
+        self.known.reads(&partition.topic, partition.topic_id());
         self.places.entry(partition.topic.clone()).or_default().insert(partition.number, self.partitions.len());
         self.partitions.push(partition);
         Ok(self.partitions.len() - 1)
@@ -231,9 +237,12 @@ impl Session {
                 self.flush()?;
                 continue;
             }
+            if client.context().too_large() {
+                return Err(too_large().into());
+            }
             match client.poll(left.unwrap_or(LOOK).min(LOOK)) {
                 Some(Ok(message)) => self.take(&message)?,
-                Some(Err(error)) => match fault(error) {
+                Some(Err(error)) => match fault(error, &self.set_place) {
                     Fault::Passes => {}
                     Fault::Gone => return Err(self.gone().into()),
                     Fault::Final(error) => return Err(error.into()),
@@ -261,16 +270,18 @@ impl Session {
         let read = match record {
             Ok(Record::Tombstone) => Ok(()),
             Ok(Record::Truncate { name, time_us }) => {
-                let alone = self.places.get(message.topic()).is_some_and(|partitions| partitions.len() == 1);
-                if alone {
+                // from now on it is known where all rows came from
+                self.flush()?;
+                let owned = name.owned();
+                if self.known.is_alone(&owned, message.topic()) {
                     let table = match self.versions.last(&name) {
                         Some(version) => version.table.clone(),
-                        None => Arc::new(Table { name: name.owned(), destination: None, columns: Vec::new() }),
+                        None => Arc::new(Table { name: owned, destination: None, columns: Vec::new() }),
                     };
                     return self.truncate(at, table, time_us.unwrap_or_else(|| written_us(time)), offset, time);
                 }
-                Err(Unreadable::new("it empties a table whose rows come from several partitions, so that it has no place among them")
-                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` until it has passed; or read topics of one partition"))
+                Err(Unreadable::new("it empties a table whose rows come from several partitions or topics, so that it has no place among them")
+                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` until it has passed; or read topics of one partition, one for each table"))
             }
             Ok(Record::Row(row)) => {
                 let fresh = row.fresh;
@@ -363,6 +374,7 @@ impl Session {
             let Some(partition) = self.partitions.get_mut(at).filter(|partition| !partition.assembly.is_empty()) else { continue };
             let batch = partition.assembly.take(&partition.lane, partition.offset(), self.number, &partition.file);
             partition.sent();
+            batch.tables.iter().for_each(|rows| self.known.gave(&rows.table.name, &partition.topic));
             self.number = batch.next_number();
             taken = (taken.0 + batch.changes.len(), taken.1 + batch.bytes);
             let time = batch.events.last().map_or(0, |event| event.time_us);
@@ -422,52 +434,41 @@ impl Session {
         source.hear();
         self.patience.reset();
         self.next_look = Instant::now() + KAFKA_TOPICS_INTERVAL;
-        self.are_the_same(&topics)?;
+        self.known.are_the_same(&topics, &self.set_place)?;
+        self.known.are_there(&topics, &self.set_place)?;
         // new partitions are given out by the group
         if self.setup.membership.is_some() { Ok(self.subscribe(&topics)?) } else { self.begin_new(&topics) }
-    }
-
-    /// Looks whether the topics that are read are those of before.
-    fn are_the_same(&mut self, topics: &BTreeMap<String, Topic>) -> Result<()> {
-        let one_of_each = self.places.values().filter_map(|numbers| numbers.values().next());
-        for partition in one_of_each.filter_map(|at| self.partitions.get(*at)) {
-            let topic = &partition.topic;
-            match topics.get(&**topic) {
-                Some(found) if *found.id != *partition.topic_id() => {
-                    let what = format!("topic `{topic}` was deleted, and another one of its name was made");
-                    return Err(Error::new(ErrorKind::Source, what).remedy(partition.set_place()));
-                }
-                Some(_) => drop(self.missing.remove(topic)),
-                None => {
-                    let missing = self.missing.entry(topic.clone()).or_default();
-                    *missing += 1;
-                    if *missing >= MISSING {
-                        return Err(gone_topic(topic, ErrorKind::Source));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Begins to read partitions that are new, each at its oldest record.
     fn begin_new(&mut self, topics: &BTreeMap<String, Topic>) -> Result<(), End> {
         let mut list = TopicPartitionList::new();
-        let mut new = Vec::new();
+        let (mut wanted, mut new) = (Vec::new(), Vec::new());
         for (name, topic) in topics {
             let known = self.places.get(name.as_str());
             for number in (0..topic.partitions).filter(|number| known.is_none_or(|known| !known.contains_key(number))) {
-                // one that has just been made has no leader yet: the next look finds it again
-                match self.cluster().ends(name, number) {
-                    Ok((low, _)) => {
-                        let place = KafkaPlace { topic_id: topic.id.clone(), offset: low, last: None };
-                        new.push((Partition::new(name.as_str().into(), number, &place), low));
-                    }
-                    Err(error) if error.kind() == ErrorKind::Connection => {
-                        tracing::debug!(error = error.chain(), "a partition is not ready");
-                    }
-                    Err(error) => return Err(error.with_kind(ErrorKind::Source).into()),
+                wanted.push((name.clone(), number, &topic.id));
+            }
+        }
+        // stable: by name and number
+        wanted.sort_by_cached_key(|(name, number, _)| self.unready.contains(&(name.clone(), *number)));
+        for (name, number, id) in wanted {
+            if self.setup.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            match self.cluster().ends(&name, number) {
+                Ok((low, _)) => {
+                    let place = KafkaPlace { topic_id: id.clone(), offset: low, last: None };
+                    new.push((Partition::new(name.as_str().into(), number, &place, self.set_place.clone()), low));
+                    self.unready.remove(&(name, number));
                 }
+                // one that has just been made has no leader yet, and each such request takes its time: the next look goes on
+                Err(error) if error.kind() == ErrorKind::Connection => {
+                    tracing::debug!(error = error.chain(), "a partition is not ready");
+                    self.unready.insert((name, number));
+                    break;
+                }
+                Err(error) => return Err(error.with_kind(ErrorKind::Source).into()),
             }
         }
         if new.is_empty() {
@@ -514,10 +515,10 @@ pub(super) fn out_of_range(file: &str, next: i64, (low, high): (i64, i64), kind:
 }
 
 /// The error when a topic is no longer there.
-pub(super) fn gone_topic(topic: &str, kind: ErrorKind) -> Error {
+pub(super) fn gone_topic(topic: &str, kind: ErrorKind, set_place: &SetPlace) -> Error {
     Error::new(kind, format!("topic `{topic}`, which is read, no longer exists")).remedy(format!(
         "if it was deleted on purpose, leave it out of the source's `topics` (`'!{topic}'` beside a pattern); else make it again and {}",
-        set_place(&super::place::lane(topic, 0))
+        set_place.of(topic, 0)
     ))
 }
 

@@ -19,8 +19,13 @@ use sluicegate_format::{Encoder, JsonFormat};
 use sluicegate_model::change::{Batch, Change, DataType, NO_IMAGE, Offset, Operation, Table};
 use sluicegate_samples::rows::{TIME, random, random_table};
 
-const DEBEZIUM: Reading =
-    Reading { format: TopicFormat::Debezium, images: TopicImages::Whole, numbers: TopicNumbers::Double, most_bytes: 1 << 20 };
+const DEBEZIUM: Reading = Reading {
+    format: TopicFormat::Debezium,
+    images: TopicImages::Whole,
+    images_chosen: true,
+    numbers: TopicNumbers::Double,
+    most_bytes: 1 << 20,
+};
 const FLAT: Reading = Reading { format: TopicFormat::Flat, images: TopicImages::Deletes, ..DEBEZIUM };
 
 fn encoder(format: Format) -> Encoder {
@@ -259,6 +264,61 @@ fn a_placeholder_for_a_value_that_was_not_sent_is_no_value() {
     let absent = |record: &str| read(Some(r#"{"id":1}"#), record, DEBEZIUM).unwrap().tables[0].columns[1].is_absent(0);
     assert!(absent(&record.replace("mysql", "postgresql")));
     assert!(!absent(&record), "connectors that always send it may have it as a value");
+}
+
+#[test]
+fn a_placeholder_stands_for_a_value_in_every_form_that_a_connector_writes() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let text = crate::kind::UNAVAILABLE;
+    let absent = |value: &str| {
+        let record = envelope("null", &format!(r#"{{"id":1,"n":{value}}}"#), "c").replace("mysql", "postgresql");
+        read(Some(r#"{"id":1}"#), &record, DEBEZIUM).unwrap().tables[0].columns[1].is_absent(0)
+    };
+    let numbers: Vec<String> = text.bytes().map(|byte| byte.to_string()).collect();
+    let base64 = STANDARD.encode(text);
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for value in [
+        format!(r#"["{text}"]"#),
+        r#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#.to_owned(),
+        format!("[{}]", numbers.join(", ")),
+        format!(r#"{{"{text}":"{text}"}}"#),
+        format!(r#""{{\"{text}\":\"{text}\"}}""#),
+        format!(r#""{base64}""#),
+        format!(r#""{hex}""#),
+        format!(r#"{{"wkb":"{base64}","srid":null}}"#),
+    ] {
+        assert!(absent(&value), "{value}");
+    }
+    for value in [
+        format!(r#"["{text}","x"]"#),
+        format!("[{}]", numbers[1..].join(",")),
+        format!("[{},1]", numbers.join(",")),
+        format!(r#"{{"{text}":"{text}","a":"b"}}"#),
+        format!(r#"{{"a":"{text}"}}"#),
+        r#"{"wkb":"AAAA","srid":null}"#.to_owned(),
+        "[]".to_owned(),
+        "{}".to_owned(),
+        format!(r#""{text}.""#),
+    ] {
+        assert!(!absent(&value), "{value}");
+    }
+}
+
+#[test]
+fn rows_of_postgresql_before_a_change_are_only_read_as_the_user_says() {
+    let key = Some(r#"{"id":1}"#);
+    let unset = Reading { images_chosen: false, ..DEBEZIUM };
+    let row = r#"{"id":1,"n":null}"#;
+    for (before, after, operation) in [(row, "null", "d"), (row, r#"{"id":2,"n":3}"#, "u")] {
+        let record = envelope(before, after, operation);
+        assert!(read(key, &record, unset).is_ok(), "MySQL's rows are whole");
+        let record = record.replace("mysql", "postgresql");
+        let error = read(key, &record, unset).unwrap_err();
+        assert!(error.what.contains("unless the table has REPLICA IDENTITY FULL") && error.remedy.is_some(), "{error:?}");
+        assert!(read(key, &record, DEBEZIUM).is_ok());
+        assert!(read(key, &record, Reading { images: TopicImages::Deletes, ..DEBEZIUM }).is_ok());
+    }
+    assert!(read(key, &envelope("null", row, "c").replace("mysql", "postgresql"), unset).is_ok());
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Version {
 }
 
 fn twice() -> Unreadable {
-    Unreadable::new("its row has two members of one name")
+    Unreadable::new("its row has two members of one name").remedy("let the producer write each column once")
 }
 
 /// What is remembered of tables and schemas.
@@ -135,9 +135,9 @@ impl Versions {
     }
 
     fn add(&mut self, hash: u64, name: &Name<'_>, key: &[Cow<'_, str>], fields: &[Field<'_>]) -> Result<Arc<Version>, Unreadable> {
-        if let Some(lacking) = key.iter().find(|name| !fields.iter().any(|field| field.name == **name)) {
-            let _ = lacking;
-            return Err(Unreadable::new("its key has a member that is no column of its row"));
+        if !key.iter().all(|name| fields.iter().any(|field| field.name == *name)) {
+            return Err(Unreadable::new("its key has a member that is no column of its row")
+                .remedy("let the producer write the key's columns into the row, too, or no key"));
         }
         if self.count >= KAFKA_TABLE_VERSIONS {
             self.known.clear();
@@ -195,7 +195,10 @@ impl Versions {
 
 /// The columns of a row, by the schema of its envelope.
 fn columns(text: &str) -> Result<Vec<Field<'static>>, Unreadable> {
-    let unknown = || Unreadable::new("its schema is not that of a Debezium envelope");
+    let unknown = || {
+        Unreadable::new("its schema is not that of a Debezium envelope")
+            .remedy("leave topics of other records out with `!NAME` in `topics`")
+    };
     let envelope: Schema = serde_json::from_str(text).map_err(|_| unknown())?;
     let named = |name: &str| envelope.fields.iter().find(|field| field.field.as_deref() == Some(name));
     let row = named("after").or_else(|| named("before")).filter(|row| row.of == "struct").ok_or_else(unknown)?;
@@ -204,7 +207,10 @@ fn columns(text: &str) -> Result<Vec<Field<'static>>, Unreadable> {
     }
     let field = |schema: &Schema| {
         let name = schema.field.clone().ok_or_else(unknown)?;
-        let kind = Kind::of(schema).ok_or_else(|| Unreadable::column(&name, "has a type that is not known"))?;
+        let kind = Kind::of(schema).ok_or_else(|| {
+            Unreadable::column(&name, "has a type that is not known")
+                .remedy("let the connector's settings write it as another type, or leave the column out there")
+        })?;
         Ok(Field { name: name.into(), kind, nullable: schema.optional })
     };
     row.fields.iter().map(field).collect()

@@ -132,6 +132,8 @@ pub const KAFKA_TOPICS_INTERVAL: Duration = Duration::from_secs(5);
 pub const KAFKA_REVOKED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a transaction of a member of a group may be open: nobody goes on behind one that was left open before it has ended.
 pub const KAFKA_GROUP_TRANSACTION: Duration = Duration::from_secs(30);
+/// The longest `checkpoint_interval` of a member of a group: partitions change hands only once everything of them is committed.
+pub const KAFKA_GROUP_INTERVAL: Duration = Duration::from_secs(10);
 /// Versions of tables that a Kafka source knows at a time; past that it begins anew.
 pub const KAFKA_TABLE_VERSIONS: usize = 10_000;
 /// Schemas in records that a Kafka source remembers to have read, and their bytes; past either it begins anew.

@@ -125,7 +125,8 @@ fn records_that_are_gone_and_topics_made_anew_are_told_and_never_caught_up() {
 
     // while it is read
     let host = begun("gone");
-    let process = host.spawn();
+    let mut process = host.spawn();
+    process.wait_for_line("streaming from this position on", PATIENCE);
     broker.delete_topic("gone");
     let ended = process.wait(2 * PATIENCE);
     assert!(!ended.status.success() && ended.stderr.contains("topic `gone`"), "{}", ended.stderr);

@@ -114,6 +114,49 @@ fn three_hosts_share_partitions_and_every_record_is_delivered_once() {
 }
 
 #[test]
+fn a_topic_that_was_deleted_stops_the_members_of_a_group() {
+    let broker = kafka::shared();
+    let name = "group-gone";
+    for topic in ["group-gone.in", "group-gone.out"] {
+        broker.create_topic(topic, 2);
+    }
+    let host = member(&broker, name);
+    let mut process = host.spawn();
+    let row = flat("c", 1);
+    produce(&broker, "group-gone.in", 1, &[(Some(r#"{"id":1}"#), Some(&row))]);
+    process.wait_until("the record", PATIENCE, || !broker.records_so_far("group-gone.out").is_empty());
+    broker.delete_topic("group-gone.in");
+    let ended = process.wait(PATIENCE);
+    assert!(!ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stderr.contains("topic `group-gone.in`, which is read, no longer exists"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("kafka-consumer-groups.sh --group group-gone"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_table_that_was_emptied_has_no_place_among_partitions_of_several_members() {
+    let broker = kafka::shared();
+    let name = "group-emptied";
+    for topic in ["group-emptied.in", "group-emptied.out"] {
+        broker.create_topic(topic, 2);
+    }
+    let hosts = [member(&broker, name), member(&broker, name)];
+    let mut first = hosts[0].spawn();
+    first.wait_for_line("the group gives a partition", PATIENCE);
+    let mut second = hosts[1].spawn();
+    // from now on each of them has one
+    second.wait_for_line("the group gives a partition", PATIENCE);
+    let (row, truncate) = (flat("c", 1), r#"{"_op":"t","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z"}"#);
+    for partition in 0..2 {
+        produce(&broker, "group-emptied.in", partition, &[(Some(r#"{"id":1}"#), Some(&row)), (None, Some(truncate))]);
+    }
+    for process in [first, second] {
+        let ended = process.wait(PATIENCE);
+        assert!(!ended.status.success(), "{}", ended.stderr);
+        assert!(ended.stderr.contains("it empties a table whose rows come from several partitions"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_member_of_a_group_needs_a_sink_that_commits_its_offsets() {
     let broker = kafka::shared();
     let host = Sluicegate::new(BINARY, &into_files(&broker, "no-group", "format: flat, topics: [x], group: g, start: latest"));

@@ -69,6 +69,13 @@ pub(crate) enum RawSink {
     Stdout(RawStdoutSink),
 }
 
+impl RawSink {
+    /// Whether it says how long a record may wait for its acknowledgement.
+    pub(crate) fn has_delivery_timeout(&self) -> bool {
+        matches!(self, Self::Kafka(RawKafkaSink { delivery_timeout: Some(_), .. }))
+    }
+}
+
 /// Standard output.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -64,6 +64,32 @@ fn a_member_of_a_group_has_one_sink_in_whose_transactions_its_offsets_are() {
 }
 
 #[test]
+fn a_member_of_a_group_refuses_what_its_partitions_would_lose_or_wait_for() {
+    let pipeline = |group: &str, sink: &str, rest: &str| {
+        loaded(&format!(
+            "name: shop\nsource: {{ type: kafka, {BROKERS}, topics: [a], format: flat{group} }}\nsinks: [{{ type: kafka, {BROKERS}, delivery: exactly-once{sink} }}]\n{rest}\n"
+        ))
+    };
+    let group = ", group: g";
+    for (sink, rest, what) in [
+        ("", "plugins: [{ use: map-names, fail_closed: true, config: {} }]", "plugins[0].fail_closed: members of a group do not share"),
+        (", delivery_timeout: 31s", "", "sinks[0].delivery_timeout: this is more than 30 seconds"),
+        (", delivery_timeout: 120s", "", "sinks[0].delivery_timeout: this is more than 30 seconds"),
+        ("", "limits: { checkpoint_interval: 11s }", "limits.checkpoint_interval: this is more than 10 seconds"),
+    ] {
+        let error = pipeline(group, sink, rest).unwrap_err();
+        assert!(error.to_string().contains(what) && error.remedy_text().is_some(), "{rest}{sink}: {error}");
+        pipeline("", sink, rest).unwrap_or_else(|e| panic!("without a group {rest}{sink}: {e}"));
+    }
+    let timeout = |sink: &str| {
+        let pipeline = pipeline(group, sink, "plugins: [{ use: map-names, config: {} }]").unwrap();
+        let SinkKind::Kafka(kafka) = &pipeline.sinks[0].kind else { panic!("not a Kafka sink") };
+        kafka.delivery_timeout.as_secs()
+    };
+    assert_eq!((timeout(""), timeout(", delivery_timeout: 30s"), timeout(", delivery_timeout: 5s")), (30, 30, 5));
+}
+
+#[test]
 fn the_documentation_shows_pipelines_that_are_right() {
     for text in
         [include_str!("../../../../../docs/kafka-source.md"), include_str!("../../../../../examples/kubernetes/capture-and-clean.yaml")]

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        Delivery, KafkaSource, Sink, SinkKind, Source, TopicFormat, TopicImages, TopicNumbers, TopicPatterns, WhenSlow,
+        Delivery, KafkaSource, Plugin, Sink, SinkKind, Source, TopicFormat, TopicImages, TopicNumbers, TopicPatterns, WhenSlow,
         kafka_option::refused_source_option,
         raw::{RawKafkaSource, RawTopicFormat, RawTopicImages, RawTopicNumbers, RawTopicStart, RawUnreadable},
     },
     check::Check,
     kafka_security::RawConnection,
 };
-use sluicegate_model::limits::MOST_TOPIC_ENTRIES;
+use sluicegate_model::limits::{KAFKA_GROUP_INTERVAL, KAFKA_GROUP_TRANSACTION, Limits, MOST_TOPIC_ENTRIES};
 
 impl Check<'_> {
     pub(super) fn kafka_source(&mut self, raw: RawKafkaSource) -> KafkaSource {
@@ -68,6 +68,7 @@ impl Check<'_> {
             group: raw.group.map(|group| self.text("source.group".into(), group, "the group's name")),
             latest: matches!(raw.start, Some(RawTopicStart::Latest)),
             before_images,
+            before_images_chosen: raw.before_images.is_some(),
             numbers: match raw.numbers {
                 None | Some(RawTopicNumbers::Decimal) => TopicNumbers::Decimal,
                 Some(RawTopicNumbers::Double) => TopicNumbers::Double,
@@ -96,7 +97,9 @@ impl Check<'_> {
     }
 
     /// A group's offsets are committed with the records, in one transaction of one cluster.
-    pub(super) fn group_has_one_sink(&mut self, source: &Source, sinks: &mut [Sink]) {
+    ///
+    /// `delivery_timeouts`: whether each sink sets its `delivery_timeout`.
+    pub(super) fn group_has_one_sink(&mut self, source: &Source, sinks: &mut [Sink], delivery_timeouts: &[bool]) {
         let Source::Kafka(KafkaSource { group: Some(_), brokers, .. }) = source else { return };
         let what = "a source that is a member of a group commits its offsets in the sink's transactions";
         let remedy = "keep one sink: `type: kafka` with `delivery: exactly-once`, the `brokers` of the source and `when_slow: hold`; or leave the source's `group` out";
@@ -112,10 +115,51 @@ impl Check<'_> {
         for (i, _) in sinks.iter().enumerate().filter(|(_, sink)| !fits(sink)) {
             self.refuse(format!("sinks[{i}]"), what, remedy);
         }
-        for sink in sinks {
+        for (i, sink) in sinks.iter_mut().enumerate() {
             if let SinkKind::Kafka(kafka) = &mut sink.kind {
                 kafka.in_group = true;
+                if kafka.delivery_timeout <= KAFKA_GROUP_TRANSACTION {
+                    continue;
+                }
+                if delivery_timeouts.get(i) == Some(&true) {
+                    self.refuse(
+                        format!("sinks[{i}].delivery_timeout"),
+                        format!(
+                            "this is more than {} seconds: nobody reads on behind a member of a group that was killed before its transaction ends",
+                            KAFKA_GROUP_TRANSACTION.as_secs()
+                        ),
+                        format!("write at most {}s, or leave it out", KAFKA_GROUP_TRANSACTION.as_secs()),
+                    );
+                }
+                kafka.delivery_timeout = KAFKA_GROUP_TRANSACTION;
             }
+        }
+    }
+
+    /// What a `fail_closed` plugin hid of a table stands in each host's checkpoint, and partitions move between hosts.
+    pub(super) fn group_hides_nothing(&mut self, source: &Source, plugins: &[Plugin]) {
+        let Source::Kafka(KafkaSource { group: Some(_), .. }) = source else { return };
+        for (i, _) in plugins.iter().enumerate().filter(|(_, plugin)| plugin.fail_closed) {
+            self.refuse(
+                format!("plugins[{i}].fail_closed"),
+                "members of a group do not share which columns a plugin hides: one that has not seen the old name of a column would let the new one pass",
+                "hide the columns in the pipeline that writes the topics; or leave the source's `group` out, so that one process reads them all",
+            );
+        }
+    }
+
+    /// Partitions go to other members only once everything that was read of them is committed.
+    pub(super) fn group_commits_often(&mut self, source: &Source, limits: &Limits) {
+        let Source::Kafka(KafkaSource { group: Some(_), .. }) = source else { return };
+        if limits.checkpoint_interval > KAFKA_GROUP_INTERVAL {
+            self.refuse(
+                "limits.checkpoint_interval",
+                format!(
+                    "this is more than {} seconds: the whole group waits so long at each change of its members",
+                    KAFKA_GROUP_INTERVAL.as_secs()
+                ),
+                format!("write at most {}s", KAFKA_GROUP_INTERVAL.as_secs()),
+            );
         }
     }
 }

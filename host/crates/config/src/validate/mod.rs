@@ -24,7 +24,7 @@ use check::Check;
 use super::{
     Pipeline, Plugin, Sink, SinkKind, Source, StartAt, Unlogged, WhenSlow,
     problem::Problem,
-    raw::{RawHttp, RawPipeline, RawSource, RawStart},
+    raw::{RawHttp, RawPipeline, RawSink, RawSource, RawStart},
 };
 use sluicegate_model::limits::MOST_WORKERS;
 
@@ -81,12 +81,14 @@ impl Check<'_> {
             self.refuse("sinks", format!("there are {} sinks", raw.sinks.len()), format!("use at most {MOST_SINKS}"));
         }
         let name = raw.name;
+        let delivery_timeouts: Vec<bool> = raw.sinks.iter().map(RawSink::has_delivery_timeout).collect();
         let mut sinks: Vec<Sink> =
             raw.sinks.into_iter().enumerate().map(|(i, s)| self.sink(&format!("sinks[{i}]"), &name, &raw.labels, s)).collect();
         self.names_differ("sinks", sinks.iter().map(|s| s.name.as_str()));
         self.outputs_differ(&sinks);
         self.copies_have_one_stream(&source, &sinks);
-        self.group_has_one_sink(&source, &mut sinks);
+        self.group_has_one_sink(&source, &mut sinks, &delivery_timeouts);
+        self.group_hides_nothing(&source, &plugins);
         self.schema_changes(&mut source, &sinks);
         self.transactions_of_source(&source, &sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
@@ -103,6 +105,7 @@ impl Check<'_> {
             self.refuse("workers", "this number is out of bounds", format!("write a number from 1 to {MOST_WORKERS}"));
         }
         let limits = limits::limits(self, &raw.limits);
+        self.group_commits_often(&source, &limits);
         let limits = limits::paced(limits, sinks.iter().map(|sink| sink.rate));
         // just held below a bound that fits
         let workers = workers as usize;
