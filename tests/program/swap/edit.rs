@@ -43,7 +43,8 @@ fn what_only_a_start_takes_up_is_told_and_left() {
     let plugins = "  - { file: stamp.wasm }";
     let host = host(&pipeline(plugins));
     let mut process = started(&host);
-    let edited = pipeline("  - { file: stamp.wasm, config: { column: b } }").replace("prefix: s", "prefix: other") + "workers: 2\ndead_letter: ./letters\n";
+    let edited = pipeline("  - { file: stamp.wasm, config: { column: b } }").replace("prefix: s", "prefix: other")
+        + "workers: 2\ndead_letter: ./letters\n";
     install(&host.path("pipeline.yaml"), edited.as_bytes());
     let told = wait_for_lines(&mut process, "the pipeline file was edited: this takes effect at the next start", 1);
     // an edit of the sinks alone would start the pipeline over
