@@ -43,7 +43,7 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
     watch_signals(stop.clone(), console.clone())?;
     let mut again = Again::new(&settings.limits);
     let (mut waiting, mut reset, mut refused) = (None, None, None);
-    // what ran before outputs were edited: the pipeline goes on with it where it does not start with the edit
+    // what ran before the settings changed: the pipeline goes on with it where it does not start with the change
     let mut fallback: Option<Fallback> = None;
     loop {
         let status = pipeline::status(&settings);
@@ -68,19 +68,26 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
             continue;
         }
         let Err(error) = ended else { return Ok(()) };
-        // what may pass is tried again with the same outputs
-        if !error.may_pass()
-            && let Some(fallback) = fallback.take().filter(|_| !stop.is_cancelled())
-        {
-            tracing::error!(
-                error = error.chain(),
-                remedy = error.remedy_text().unwrap_or_default(),
-                "the pipeline does not start with the outputs that were asked for: it goes on as before"
-            );
-            ((settings, refused), reset) = (fallback.take().await?, None);
-            continue;
-        }
-        let (delay, error) = again.after(error, &status)?;
+        // what may pass is tried again with the same settings; what does not, or not for the whole window, gives way to what ran before
+        let delay = match error.may_pass() || fallback.is_none() {
+            true => again.after(error, &status),
+            false => Err(error),
+        };
+        let (delay, error) = match (delay, fallback.take_if(|_| !stop.is_cancelled())) {
+            (Err(error), Some(before)) => {
+                tracing::error!(
+                    error = error.chain(),
+                    remedy = error.remedy_text().unwrap_or_default(),
+                    "the pipeline does not start with the edited file, or with what was asked for: it goes on as before"
+                );
+                ((settings, refused), reset) = (before.take().await?, None);
+                continue;
+            }
+            (delay, before) => {
+                fallback = before;
+                delay?
+            }
+        };
         tracing::warn!(
             error = error.chain(),
             remedy = error.remedy_text().unwrap_or_default(),
@@ -103,14 +110,15 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
             }
         };
         let running = std::mem::replace(&mut settings, loaded);
-        if running.sinks != settings.sinks {
-            // an edit of the outputs that was refused, or not yet looked at, is no reason to end
+        let differs = running.sinks != settings.sinks || running.plugins != settings.plugins || running.source != settings.source;
+        if fallback.is_none() && differs {
+            // an edit that was refused, or not yet looked at, is no reason to end
             fallback = Some(Fallback::to(running, None, None).await?);
         }
     }
 }
 
-/// What the pipeline goes on with if it does not start with other outputs.
+/// What the pipeline goes on with if it does not start with other settings.
 struct Fallback {
     settings: Pipeline,
     saved: SavedProgress,

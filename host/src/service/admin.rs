@@ -15,6 +15,7 @@ use axum::{
     routing::{get, post, put},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -152,7 +153,14 @@ async fn copy(State(view): State<View>, ConnectInfo(clock): ConnectInfo<Clock>, 
     }
 }
 
-/// `{"start": …}`, as a sink's `start` in a pipeline file.
+/// The body of a request to begin an output elsewhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedReset {
+    /// As a sink's `start` in a pipeline file.
+    start: Value,
+}
+
 async fn reset(
     State(view): State<View>,
     ConnectInfo(clock): ConnectInfo<Clock>,
@@ -163,15 +171,15 @@ async fn reset(
     if let Some(refused) = foreign(&headers) {
         return refused;
     }
-    let bytes = axum::body::to_bytes(body, RESET_BYTES).await.unwrap_or_default();
-    let asked: Option<Value> = serde_json::from_slice(&bytes).ok();
-    let Some(Value::Object(mut asked)) = asked.filter(|asked| asked.as_object().is_some_and(|members| members.len() == 1)) else {
+    let Ok(bytes) = axum::body::to_bytes(body, RESET_BYTES).await else {
+        return told(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body broke off, or is larger than {RESET_BYTES} bytes"), RESET_REMEDY);
+    };
+    let Ok(asked) = serde_json::from_slice::<AskedReset>(&bytes) else {
         return told(StatusCode::BAD_REQUEST, "the body does not say where the output begins", RESET_REMEDY);
     };
-    let start = match asked.remove("start").map(sluicegate_config::start_at) {
-        Some(Ok(start)) => start,
-        Some(Err(error)) => return told(StatusCode::BAD_REQUEST, error.message(), error.remedy_text().unwrap_or(RESET_REMEDY)),
-        None => return told(StatusCode::BAD_REQUEST, "the body does not say where the output begins", RESET_REMEDY),
+    let start = match sluicegate_config::start_at(asked.start) {
+        Ok(start) => start,
+        Err(error) => return told(StatusCode::BAD_REQUEST, error.message(), error.remedy_text().unwrap_or(RESET_REMEDY)),
     };
     let (answer, outcome) = oneshot::channel();
     let under_way = "the request is still waiting for the source: the log tells what becomes of it";

@@ -28,7 +28,13 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>]) -> Vec<Finding> {
     };
     // a folder that is not there yet is made on a file system that is not known
     let naming = Naming { prefix: settings.prefix.clone(), records: settings.records, zstd: settings.zstd.is_some() };
-    let ignores_case = Root::open(settings.folder.clone(), &naming).and_then(|root| root.ignores_case()).unwrap_or(false);
+    let ignores_case = match settings.folder.exists() {
+        false => false,
+        true => match Root::open(settings.folder.clone(), &naming).and_then(|root| root.ignores_case()) {
+            Ok(ignores_case) => ignores_case,
+            Err(error) => return vec![Finding::of("folders", &error)],
+        },
+    };
     if let Some(mut paths) = Paths::new(settings, ignores_case) {
         let operations: &[Operation] = match paths.template().has(Field::Operation) {
             true => &[Operation::Insert, Operation::Update, Operation::Delete],

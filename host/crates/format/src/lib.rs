@@ -56,6 +56,13 @@ pub use transaction::{InTransaction, TransactionBorder};
 
 use sluicegate_model::change::Operation;
 
+/// The operation that a letter of Debezium's and our own formats stands for.
+pub fn operation(letter: &str) -> Option<Operation> {
+    [Operation::Snapshot, Operation::Insert, Operation::Update, Operation::Delete]
+        .into_iter()
+        .find(|operation| letter.as_bytes() == [code(*operation)])
+}
+
 /// The operation as Debezium and our own formats write it.
 fn code(operation: Operation) -> u8 {
     match operation {

@@ -21,11 +21,8 @@ use rdkafka::{
 
 use super::topic::metric;
 use sluicegate_config::{Delivery, KafkaSink as Settings, TopicCreation};
-use sluicegate_kafka::{Tokens, Trouble, explain, renewed, suspect};
-use sluicegate_model::{
-    Error, ErrorKind, Result,
-    limits::{KAFKA_GROUP_TRANSACTION, Limits},
-};
+use sluicegate_kafka::{Tokens, Trouble, Troubles, explain, renewed, suspect};
+use sluicegate_model::{Error, ErrorKind, Result, limits::Limits};
 use sluicegate_sink::Numbers;
 
 /// Kafka's default for the time after which brokers abort a transaction.
@@ -53,7 +50,7 @@ pub(super) struct Reports {
     failure: Mutex<Option<Failure>>,
     /// Whether records of the open transaction were dropped because it had failed.
     dropped: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
+    troubles: Troubles,
     tokens: Tokens,
 }
 
@@ -76,7 +73,7 @@ impl Reports {
             open: (AtomicU64::new(0), AtomicU64::new(0)),
             failure: Mutex::new(None),
             dropped: AtomicBool::new(false),
-            trouble: Mutex::new(None),
+            troubles: Troubles::default(),
             tokens: Tokens::default(),
         }
     }
@@ -112,13 +109,9 @@ impl Reports {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What was last reported of the connections.
     pub(super) fn last_trouble(&self) -> Option<Trouble> {
-        self.trouble().clone()
+        self.troubles.last()
     }
 }
 
@@ -130,23 +123,11 @@ impl ClientContext for Reports {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        use RDKafkaLogLevel::*;
-        match level {
-            Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{message}"),
-            Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
-            Notice | Info => tracing::info!(target: "librdkafka", facility, "{message}"),
-            Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
-        }
+        sluicegate_kafka::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        tracing::warn!(target: "librdkafka", code = ?code, "{reason}");
-        let told = Trouble { code, text: reason.to_owned() };
-        let mut trouble = self.trouble();
-        if trouble.as_ref().is_none_or(|known| told.outweighs(known)) {
-            *trouble = Some(told);
-        }
+        self.troubles.hear(&error, reason);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
@@ -158,7 +139,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         match result {
             Ok(message) => {
-                *self.trouble() = None;
+                self.troubles.forget();
                 if opaque == OWN {
                     return;
                 }
@@ -197,14 +178,9 @@ pub(super) fn is_record(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord)
 }
 
-/// How long a record may wait for its acknowledgement.
-fn delivery_timeout(settings: &Settings) -> Duration {
-    if settings.in_group { settings.delivery_timeout.min(KAFKA_GROUP_TRANSACTION) } else { settings.delivery_timeout }
-}
-
 /// How long a transaction may be open. What is sent has to end within it; of a member of a group that was killed, nobody goes on before.
 pub(super) fn transaction_timeout(settings: &Settings) -> Duration {
-    if settings.in_group { delivery_timeout(settings) } else { settings.delivery_timeout.max(TRANSACTION_TIMEOUT) }
+    if settings.in_group { settings.delivery_timeout } else { settings.delivery_timeout.max(TRANSACTION_TIMEOUT) }
 }
 
 /// Our settings with the user's on top.
@@ -220,7 +196,7 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
         .set("acks", "all")
         // the Java client's: a key's partition is the same whoever produces it
         .set("partitioner", "murmur2_random")
-        .set("message.timeout.ms", milliseconds(delivery_timeout(settings)))
+        .set("message.timeout.ms", milliseconds(settings.delivery_timeout))
         .set("socket.connection.setup.timeout.ms", milliseconds(limits.connect_timeout.max(Duration::from_secs(1))))
         .set("queue.buffering.max.messages", limits.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", (limits.kafka_queue_bytes >> 10).max(1).to_string());
@@ -401,7 +377,7 @@ pub fn precheck(settings: &Settings, limits: &Limits) -> Result<()> {
     };
     for _ in 0..20 {
         client.poll(Duration::from_millis(10));
-        if reports.trouble().is_some() {
+        if reports.last_trouble().is_some() {
             break;
         }
     }

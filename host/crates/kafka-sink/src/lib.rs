@@ -133,7 +133,8 @@ pub struct KafkaSink {
 
 /// Changes that may be unacknowledged.
 struct Retained {
-    batch: Batch,
+    /// Shared: what writes it again does so change by change.
+    batch: Arc<Batch>,
     /// Which of its changes have been sent.
     sent: Range<usize>,
     /// Whether the transaction that is open behind them ended there.
@@ -468,7 +469,7 @@ impl KafkaSink {
         let kept = !self.policy.stops() || self.transaction.is_some();
         if kept && !sent.is_empty() {
             self.retained_bytes += batch.bytes;
-            self.retained.push(Retained { batch: batch.clone(), sent, ends: false });
+            self.retained.push(Retained { batch: Arc::new(batch.clone()), sent, ends: false });
         }
     }
 }

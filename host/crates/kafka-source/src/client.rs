@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,11 +15,11 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::KafkaError,
-    types::{RDKafkaConfRes, RDKafkaErrorCode as Code, RDKafkaRespErr},
+    types::{RDKafkaConfRes, RDKafkaRespErr},
 };
 
 use sluicegate_config::{KafkaSource, refused_source_option};
-use sluicegate_kafka::{Tokens, Trouble, apply, explain, renewed, suspect};
+use sluicegate_kafka::{Tokens, Troubles, apply, explain, renewed, suspect};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{KAFKA_ANSWER_BYTES, KAFKA_FETCH_BYTES, KAFKA_FETCH_PARTITION_BYTES, KAFKA_READ_BYTES, KAFKA_TOPICS_INTERVAL, Limits},
@@ -30,7 +30,7 @@ pub(super) type Client = BaseConsumer<Reports>;
 /// What librdkafka reports.
 #[derive(Default)]
 pub(super) struct Reports {
-    trouble: Mutex<Option<Trouble>>,
+    troubles: Troubles,
     rebalances: Mutex<VecDeque<Rebalance>>,
     /// Whether what comes is of no interest any more.
     closing: AtomicBool,
@@ -40,10 +40,6 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What the group decided next.
     pub(super) fn rebalance(&self) -> Option<Rebalance> {
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
@@ -63,7 +59,7 @@ impl Reports {
 
     /// The brokers have answered.
     pub(super) fn forget(&self) {
-        *self.trouble() = None;
+        self.troubles.forget();
     }
 }
 
@@ -75,25 +71,13 @@ impl ClientContext for Reports {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        use RDKafkaLogLevel::*;
         self.hear(message);
-        match level {
-            Emerg | Alert | Critical | Error => tracing::error!(target: "librdkafka", facility, "{message}"),
-            Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
-            Notice | Info => tracing::info!(target: "librdkafka", facility, "{message}"),
-            Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
-        }
+        sluicegate_kafka::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.hear(reason);
-        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        tracing::warn!(target: "librdkafka", code = ?code, "{reason}");
-        let told = Trouble { code, text: reason.to_owned() };
-        let mut trouble = self.trouble();
-        if trouble.as_ref().is_none_or(|known| told.outweighs(known)) {
-            *trouble = Some(told);
-        }
+        self.troubles.hear(&error, reason);
     }
 
     fn stats_raw(&self, _: &[u8]) {}
@@ -212,7 +196,7 @@ fn not_set_up(error: KafkaError) -> Error {
 /// The error when the brokers do not answer.
 pub(super) fn silent(client: &Client, settings: &KafkaSource, patience: Duration, cause: impl ToString) -> Error {
     let reports: &Reports = client.context();
-    let trouble = reports.trouble().clone();
+    let trouble = reports.troubles.last();
     let connection = settings.connection();
     let explained = trouble.as_ref().and_then(|trouble| explain(connection, trouble, patience)).or_else(|| suspect(connection, patience));
     if let Some(error) = explained {
@@ -232,6 +216,8 @@ pub(super) fn too_large() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+
     use super::*;
 
     #[test]

@@ -73,13 +73,18 @@ impl<'a> Source<'a> {
                 ("schema", Json::String(text)) => source.schema = Some(text),
                 ("table", Json::String(text)) => source.table = Some(text),
                 ("connector", Json::String(text)) => source.connector = Some(text),
-                ("ts_ms", Json::Number(text)) => source.millis = text.parse().ok(),
-                ("ts_us", Json::Number(text)) => source.micros = text.parse().ok(),
+                // a time that is none must not become that of the record
+                ("ts_ms", Json::Number(text)) => source.millis = Some(text.parse().map_err(|_| no_time())?),
+                ("ts_us", Json::Number(text)) => source.micros = Some(text.parse().map_err(|_| no_time())?),
                 _ => {}
             }
         }
         Ok(source)
     }
+}
+
+fn no_time() -> Unreadable {
+    no_envelope("its `source` has a time that is none")
 }
 
 /// The text of the schema, if there is one, and of the envelope.
@@ -113,15 +118,13 @@ pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, ve
         return Err(no_envelope("its `source` names no database and table"));
     };
     let name = Name { database, schema: source.schema, table };
-    let time_us = source.micros.or_else(|| source.millis.and_then(|millis| millis.checked_mul(1000)));
-    let operation = match &*operation {
-        "c" => Operation::Insert,
-        "u" => Operation::Update,
-        "d" => Operation::Delete,
-        "r" => Operation::Snapshot,
-        "t" => return Ok(Record::Truncate { name, time_us }),
-        _ => return Err(no_envelope("its `op` is none of `c`, `u`, `d`, `r` and `t`")),
-    };
+    let millis = source.millis.map(|millis| millis.checked_mul(1000).ok_or_else(no_time)).transpose()?;
+    let time_us = source.micros.or(millis);
+    if operation == "t" {
+        return Ok(Record::Truncate { name, time_us });
+    }
+    let operation =
+        sluicegate_format::operation(&operation).ok_or_else(|| no_envelope("its `op` is none of `c`, `u`, `d`, `r` and `t`"))?;
     if source.connector.as_deref() == Some(POSTGRESQL)
         && reading.images == TopicImages::Whole
         && !reading.images_chosen

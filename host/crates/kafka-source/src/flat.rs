@@ -51,15 +51,12 @@ pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, ve
     let operation = operation.ok_or_else(|| not_flat("it has no `_op`"))?;
     let (Some(database), Some(table)) = (database, table) else { return Err(not_flat("it has no `_database` and `_table`")) };
     let name = Name { database, schema, table };
-    let time_us = time.as_deref().and_then(temporal::micros);
-    let operation = match &*operation {
-        "c" => Operation::Insert,
-        "u" => Operation::Update,
-        "d" => Operation::Delete,
-        "r" => Operation::Snapshot,
-        "t" => return Ok(Record::Truncate { name, time_us }),
-        _ => return Err(not_flat("its `_op` is none of `c`, `u`, `d`, `r` and `t`")),
-    };
+    // a time that is none must not become that of the record
+    let time_us = time.map(|time| temporal::micros(&time).ok_or_else(|| not_flat("its `_ts` is no instant"))).transpose()?;
+    if operation == "t" {
+        return Ok(Record::Truncate { name, time_us });
+    }
+    let operation = sluicegate_format::operation(&operation).ok_or_else(|| not_flat("its `_op` is none of `c`, `u`, `d`, `r` and `t`"))?;
     // a key is named as the column, not as the member
     let last = versions.last(&name).cloned();
     let fields = inferred::fields([None, Some(&image)], key, reading.numbers, last.as_deref())?;

@@ -487,20 +487,18 @@ impl Session {
 
     /// The error when records that come next are no longer there.
     fn gone(&self) -> Error {
-        let short = |partition: &&Partition| match self.cluster().ends(&partition.topic, partition.number) {
-            Ok((low, high)) => partition.next() < low || partition.next() > high,
-            Err(_) => false,
-        };
-        match self.partitions.iter().find(short) {
-            Some(partition) => match self.cluster().ends(&partition.topic, partition.number) {
-                Ok(ends) => out_of_range(&partition.file, partition.next(), ends, ErrorKind::Source, partition.set_place()),
-                Err(error) => error,
-            },
-            None => {
-                Error::new(ErrorKind::Source, "a partition no longer has the records that come next: they were removed, or its log was cut")
-                    .remedy("start again: the check says which partition it is")
+        for partition in self.partitions.iter().take_while(|_| !self.setup.stop.is_cancelled()) {
+            match self.cluster().ends(&partition.topic, partition.number) {
+                Ok(ends) if partition.next() < ends.0 || partition.next() > ends.1 => {
+                    return out_of_range(&partition.file, partition.next(), ends, ErrorKind::Source, partition.set_place());
+                }
+                Ok(_) => {}
+                // the next start asks again
+                Err(error) => return error.with_kind(ErrorKind::Source).that_may_pass(true),
             }
         }
+        Error::new(ErrorKind::Source, "a partition no longer has the records that come next: they were removed, or its log was cut")
+            .remedy("start again: the check says which partition it is")
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod handshake;
 mod membership;
+mod report;
 mod security;
 mod token;
 mod trouble;
 
 pub use membership::Membership;
+pub use report::{Troubles, log};
 pub use security::{apply, renewed};
 pub use token::Tokens;
 pub use trouble::{Trouble, explain, suspect};

@@ -319,10 +319,10 @@ pub const GEOMETRY_DEPTH: usize = 64;
 
 /// Requests to swap that wait for the thread that prepares chains; further ones are refused.
 pub const SWAP_REQUESTS: usize = 8;
-/// How long a run waits for the checkpoint's lock where a look of the run before still holds it.
+/// How long what a failed start stored waits to be taken back, where a look of the run before still holds the checkpoint.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-/// When outputs of an edited pipeline file are tried again that cannot be reached.
-pub const OUTPUTS_AGAIN: Duration = Duration::from_secs(15);
+/// When outputs of an edited pipeline file are tried again that cannot be reached: for the first time, and at most.
+pub const OUTPUTS_AGAIN: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(240));
 /// Bytes of a request to begin an output at another place.
 pub const RESET_BYTES: usize = 16 << 10;
 

@@ -1,5 +1,7 @@
 //! Which tables are captured.
 
+use std::borrow::Cow;
+
 use super::connection::Server;
 use sluicegate_config::TablePatterns;
 use sluicegate_model::change::TableName;
@@ -49,22 +51,28 @@ impl Captured {
     /// Whether the table is captured. The server's own databases are so only when a pattern names them, helper tables of online schema
     /// changes only when they are named themselves.
     pub fn captures(&self, name: &TableName) -> bool {
-        let lower = self.ignores_case.then(|| TableName::new(name.database.to_lowercase(), name.table.to_lowercase()));
-        let name = lower.as_ref().unwrap_or(name);
+        let name = &*self.in_case(name);
         self.selects(name) && !self.is_helper(name)
     }
 
     /// Whether a table is left out that the patterns take: a helper of a tool that changes another table online. One that is named without
     /// wildcards is captured.
     pub fn leaves_out(&self, name: &TableName) -> bool {
-        let lower = self.ignores_case.then(|| TableName::new(name.database.to_lowercase(), name.table.to_lowercase()));
-        let name = lower.as_ref().unwrap_or(name);
+        let name = &*self.in_case(name);
         self.selects(name) && self.is_helper(name)
     }
 
-    /// Whether the schemas of the table are kept: a helper may take the place of a captured table.
+    /// Whether the schemas of the table are kept: a helper that is left out may take the place of a captured table.
     pub fn follows(&self, name: &TableName) -> bool {
-        self.captures(name) || self.leaves_out(name)
+        self.selects(&self.in_case(name))
+    }
+
+    /// A name as the patterns have it.
+    fn in_case<'n>(&self, name: &'n TableName) -> Cow<'n, TableName> {
+        match self.ignores_case {
+            true => Cow::Owned(TableName::new(name.database.to_lowercase(), name.table.to_lowercase())),
+            false => Cow::Borrowed(name),
+        }
     }
 
     fn selects(&self, name: &TableName) -> bool {
@@ -73,7 +81,6 @@ impl Captured {
     }
 
     fn is_helper(&self, name: &TableName) -> bool {
-        // most names are none of a helper
         let include = self.patterns.include();
         // also of a table that is excluded: its copy has the same rows
         let is_meant = |changed: &TableName| include.is_empty() || include.iter().any(|pattern| pattern.matches(changed));

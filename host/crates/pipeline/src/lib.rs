@@ -197,8 +197,14 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         prepare::announce(chain, &members);
     }
 
-    pauses(&checkpoint, &status)?;
-    let mut progress = checkpoint.all()?;
+    let looking = {
+        let (checkpoint, status) = (checkpoint.clone(), status.clone());
+        move || {
+            pauses(&checkpoint, &status)?;
+            checkpoint.all()
+        }
+    };
+    let mut progress = blocking("checkpoint", looking).await?;
     let reset = reset.and_then(|reset| {
         let index = pipeline.sinks.iter().position(|sink| sink.name == reset.output)?;
         let known = progress.iter_mut().find(|(name, _)| *name == reset.output);

@@ -49,7 +49,7 @@ pub(super) async fn sink(settings: &Sink, limits: &Limits) -> Result<()> {
 
 /// Where nothing is tried again, what cannot be reached is not ready.
 pub(super) fn once<T>(outcome: Result<T>) -> Result<T> {
-    outcome.map_err(|e| if e.kind() == ErrorKind::Connection { e.with_kind(ErrorKind::Precheck) } else { e })
+    outcome.map_err(|e| if e.kind() == ErrorKind::Connection { e.with_kind(ErrorKind::Precheck).that_may_pass(true) } else { e })
 }
 
 /// The attempts to reach one server.

@@ -282,16 +282,7 @@ impl Visitor {
                     before.columns.iter().filter_map(|old| Some((old.name.clone(), now(old)?.name.clone()))).collect();
                 if before.object == table.object && !columns.is_empty() {
                     // before anything has the new names
-                    let renamed = Renamed {
-                        from: lane.name.clone(),
-                        to: lane.name.clone(),
-                        columns,
-                        dropped: Vec::new(),
-                        anew: false,
-                        copied: false,
-                        far: false,
-                        at: None,
-                    };
+                    let renamed = Renamed { columns, ..Renamed::new(lane.name.clone(), lane.name.clone()) };
                     self.mark(lane, MarkKind::Renamed(Box::new(renamed))).await?;
                 }
                 let change = SchemaChange {

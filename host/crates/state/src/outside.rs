@@ -1,13 +1,21 @@
 //! What becomes of the checkpoint's file from outside: one that was removed is written anew from what the open file still holds; one that
 //! was replaced stops the pipeline.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path, sync::PoisonError};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::PoisonError,
+};
 
 use rusqlite::{Connection, params};
 
 use super::checkpoint::{self, Checkpoint, fault};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::folder;
+
+/// The end of the name under which a checkpoint is written anew.
+const NEW: &str = ".new";
 
 /// Which file stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +69,26 @@ impl Checkpoint {
                 )
         };
         folder::make(folder).map_err(failed)?;
-        // what belonged to the file that is gone would be taken for a part of the new one
-        for part in ["-wal", "-shm"] {
+        let beside = |end: &str| {
             let mut name = self.path().as_os_str().to_owned();
-            name.push(part);
-            match fs::remove_file(&name) {
+            name.push(end);
+            PathBuf::from(name)
+        };
+        // what belonged to the file that is gone would be taken for a part of the new one
+        for part in ["-wal", "-shm", NEW] {
+            match fs::remove_file(beside(part)) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
                 _ => {}
             }
         }
-        let text = self.path().display().to_string();
+        // whole under its name, or not there: half a checkpoint would be one of no sink
+        let new = beside(NEW);
+        let text = new.display().to_string();
         connection
             .execute("VACUUM INTO ?1", params![text])
             .map_err(|e| fault(self.path(), "was removed, and cannot be written anew", e))?;
-        fs::File::open(self.path()).and_then(|file| file.sync_all()).map_err(failed)?;
+        fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed)?;
+        fs::rename(&new, self.path()).map_err(failed)?;
         folder::sync(folder).map_err(failed)?;
         // the one before is closed first: as it closes, it removes the log by its name
         let none = Connection::open_in_memory().map_err(|e| fault(self.path(), "cannot be opened", e))?;

@@ -114,6 +114,13 @@ pub struct Renamed {
     pub at: Option<LogPlace>,
 }
 
+impl Renamed {
+    /// A table's new name, or the same; nothing else is said.
+    pub fn new(from: TableName, to: TableName) -> Self {
+        Self { from, to, columns: Vec::new(), dropped: Vec::new(), anew: false, copied: false, far: false, at: None }
+    }
+}
+
 /// Where a statement stands in a log, in an order that holds over restarts and failovers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPlace {

@@ -180,29 +180,21 @@ impl Stream {
 
 /// The names of tables and columns that a statement changes, as far as it can be read.
 fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
-    let of = |from: TableName, to: TableName| Renamed {
-        from,
-        to,
-        columns: Vec::new(),
-        dropped: Vec::new(),
-        anew: false,
-        copied: false,
-        far: false,
-        at: None,
-    };
-    steps.into_iter().filter_map(move |step| match step {
+    steps.into_iter().filter_map(|step| match step {
         Step::Alter { table, clauses, to } => {
             let columns = clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
             let dropped = clauses.iter().filter_map(Clause::drops).map(str::to_owned).collect();
-            let renamed = Renamed { columns, dropped, ..of(table.clone(), to.unwrap_or(table)) };
+            let renamed = Renamed { columns, dropped, ..Renamed::new(table.clone(), to.unwrap_or(table)) };
             (renamed.from != renamed.to || !renamed.columns.is_empty() || !renamed.dropped.is_empty()).then_some(renamed)
         }
-        Step::Rename { from, to, .. } => Some(of(from, to)),
+        Step::Rename { from, to, .. } => Some(Renamed::new(from, to)),
         // with `IF NOT EXISTS` it may be there already: what treats the one before then goes for both
         Step::Create { table, unless_there, body: Body::Like(model) } => {
-            Some(Renamed { anew: !unless_there, copied: true, ..of(model, table) })
+            Some(Renamed { anew: !unless_there, copied: true, ..Renamed::new(model, table) })
         }
-        Step::Create { table, unless_there: false, .. } | Step::Drop(table) => Some(Renamed { anew: true, ..of(table.clone(), table) }),
+        Step::Create { table, unless_there: false, .. } | Step::Drop(table) => {
+            Some(Renamed { anew: true, ..Renamed::new(table.clone(), table) })
+        }
         _ => None,
     })
 }

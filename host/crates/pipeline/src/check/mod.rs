@@ -62,8 +62,9 @@ impl Report {
             (Some(only), true) => Some(only),
             (last, _) => {
                 self.errors.extend(last);
+                let may_pass = self.errors.iter().all(Error::may_pass);
                 let failed: Vec<Finding> = self.errors.iter().map(|error| Finding::of("", error)).collect();
-                Finding::error(&failed)
+                Finding::error(&failed).map(|error| error.that_may_pass(may_pass))
             }
         }
     }

@@ -95,7 +95,6 @@ impl Reloader {
             edit: None,
             tables: None,
             outputs: None,
-            outputs_again: None,
             over: false,
             unreached: false,
             pending: BTreeMap::new(),
@@ -160,8 +159,6 @@ struct Reload {
     tables: Option<Tables>,
     /// The pipeline as its file wants it, while other outputs run.
     outputs: Option<Outputs>,
-    /// When these are tried again.
-    outputs_again: Option<Instant>,
     /// The run ends for another one: nothing is begun any more.
     over: bool,
     /// Whether the tables could not be tried yet, because the source was not reached.
@@ -202,7 +199,7 @@ impl Reload {
                 Ok(Event::Request(request)) => waiting.push(request),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.glance();
-                    if self.unreached || self.outputs_again.is_some_and(|again| again <= Instant::now()) {
+                    if self.unreached || self.outputs.as_ref().is_some_and(Outputs::is_due) {
                         self.catch_up();
                     }
                 }
@@ -309,6 +306,8 @@ impl Reload {
             Look::Changed => {}
         }
         let content = fingerprint(&file);
+        // asked at the first look, whatever is found: a file that is saved again is tried again
+        let has_refused = self.setup.next.as_ref().is_some_and(|next| next.has_refused(&content));
         // by the path that it was started with, from which relative paths are taken
         let edited = match config::load(self.setup.started.file.as_deref().unwrap_or(&file)) {
             Ok(mut edited) => {
@@ -322,7 +321,7 @@ impl Reload {
             }
             Err(error) => {
                 watch.forget(&file);
-                (self.edit, self.tables, self.outputs) = (None, None, None);
+                (self.edit, self.tables, self.outputs, self.unreached) = (None, None, None, false);
                 self.report(&Part::Edit, content, &error);
                 return false;
             }
@@ -342,16 +341,16 @@ impl Reload {
             }
             self.left = left;
         }
-        (self.outputs, self.outputs_again) = (None, None);
+        (self.outputs, self.unreached) = (None, false);
         if starts_over {
             // plugins and tables of the same edit come with them, or not at all
             (self.edit, self.tables) = (None, None);
-            if self.next_run().is_some_and(|next| next.has_refused(&content)) {
+            if has_refused {
                 return false;
             }
             let started = &self.setup.started;
             let pipeline = Pipeline { file: started.file.clone(), source, ..edited };
-            self.outputs = Some(Outputs { pipeline, content });
+            self.outputs = Some(Outputs { pipeline, content, again: None });
             return true;
         }
         let same = edit::is_same(self.setup.members.iter().map(|m| &*m.settings), &edited.plugins);

@@ -2,7 +2,11 @@
 //! asked for is tried as a start would, and leaves everything as it was when it is refused. Else the run ends in order, and the next one
 //! begins with it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Part, Reload, plugin_file,
@@ -36,6 +40,15 @@ pub(super) struct Outputs {
     pub pipeline: Pipeline,
     /// Hash of the pipeline file.
     pub content: String,
+    /// When it is tried again, and how long after that: what it needs was not reached.
+    pub again: Option<(Instant, Duration)>,
+}
+
+impl Outputs {
+    /// Whether it is due to be tried, once more if need be.
+    pub fn is_due(&self) -> bool {
+        self.again.is_none_or(|(at, _)| at <= Instant::now())
+    }
 }
 
 /// Whether an edit of these keys, which only a start takes up, is one of the outputs that the pipeline starts over with by itself.
@@ -75,7 +88,7 @@ impl Reload {
     }
 
     /// Lets the pipeline start over with other outputs, which are tried first.
-    pub(super) fn take_outputs(&mut self, Outputs { pipeline, content }: Outputs) {
+    pub(super) fn take_outputs(&mut self, Outputs { pipeline, content, again }: Outputs) {
         let Some(next) = self.next_run() else { return };
         let checked = self.plugins_are_as_they_run(&pipeline.plugins).map(|()| self.setup.capture.wait(check(pipeline.clone())));
         let refused = match checked {
@@ -86,10 +99,10 @@ impl Reload {
         };
         if let Some(error) = refused {
             // a broker may be there later, say
-            self.outputs_again = (error.kind() == ErrorKind::Precheck).then(|| Instant::now() + OUTPUTS_AGAIN);
-            if self.outputs_again.is_none() {
-                self.outputs = None;
-            }
+            self.outputs = error.may_pass().then(|| {
+                let wait = again.map_or(OUTPUTS_AGAIN.0, |(_, before)| (before * 2).min(OUTPUTS_AGAIN.1));
+                Outputs { pipeline, content: content.clone(), again: Some((Instant::now() + wait, wait)) }
+            });
             return self.report(&Part::Edit, content, &error);
         }
         let [added, removed, changed] = difference(&self.setup.started.sinks, &pipeline.sinks);

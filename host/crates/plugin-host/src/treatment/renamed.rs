@@ -231,7 +231,7 @@ mod tests {
     fn renamed(columns: &[(&str, &str)]) -> Renamed {
         let name = TableName::new("shop", "customers");
         let columns = columns.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect();
-        Renamed { from: name.clone(), to: name, columns, dropped: Vec::new(), anew: false, copied: false, far: false, at: None }
+        Renamed { columns, ..Renamed::new(name.clone(), name) }
     }
 
     /// What `follow` and `guard` say of a version.
@@ -385,18 +385,7 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let [table, copy, gone] = ["customers", "_customers_gho", "_customers_del"].map(|name| TableName::new("shop", name));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        treatments
-            .rename(&Renamed {
-                from: copy.clone(),
-                to: copy.clone(),
-                columns,
-                dropped: Vec::new(),
-                anew: false,
-                copied: false,
-                far: false,
-                at: None,
-            })
-            .unwrap();
+        treatments.rename(&Renamed { columns, ..Renamed::new(copy.clone(), copy.clone()) }).unwrap();
         let swap = |from: &TableName, to: &TableName| Renamed {
             from: from.clone(),
             to: to.clone(),
@@ -440,8 +429,7 @@ mod tests {
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
         let (from, to) = (TableName::new("shop", "customers"), TableName::new("shop", "clients"));
         let columns = vec![("email".to_owned(), "contact".to_owned())];
-        let clients =
-            Renamed { from: from.clone(), to: to.clone(), columns, dropped: Vec::new(), anew: false, copied: false, far: false, at: None };
+        let clients = Renamed { columns, ..Renamed::new(from.clone(), to.clone()) };
         assert_eq!(treatments.rename(&clients).unwrap(), [from, to.clone()]);
         let clients = Table { name: to, ..table(&["id", "contact", "email"]) };
         let pairs = pairs(&treatments.renamed(&clients.name), &clients, |at| vec![clients.columns[at].name.clone()]);
