@@ -79,6 +79,8 @@ fn a_pipeline_file_that_is_mounted_as_kubernetes_does_is_taken_with_its_plugins(
     point("..2", &host.path("config/..data"));
     soon(&mut process, "pipeline edited", 1);
     soon(&mut process, "plugin swapped", 1);
+    let edited = lines(&process, "pipeline edited").remove(0);
+    records_after(&host, &mut process, &edited);
     end(process);
     assert!(all_in_order(&host).last().expect("records")["b"].is_string());
 }

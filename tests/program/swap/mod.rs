@@ -71,6 +71,13 @@ fn more_records(host: &Sluicegate, process: &mut Process) {
     process.wait_until("more records", PATIENCE, || files::bytes_so_far(&folder, "s") > before + 10_000);
 }
 
+/// Waits for a record of a change behind the boundary that the log line tells of: the sink may still hold records from
+/// before it when the line is written.
+fn records_after(host: &Sluicegate, process: &mut Process, boundary: &Value) {
+    let (folder, place) = (host.path("out"), boundary["changes"].as_u64().expect("a number"));
+    process.wait_until("records after the boundary", PATIENCE, || files::count_so_far(&folder, "s") as u64 > place);
+}
+
 fn end(process: Process) {
     process.sigterm();
     let ended = process.wait(PATIENCE);

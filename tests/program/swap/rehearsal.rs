@@ -36,8 +36,8 @@ fn a_chain_that_fails_on_a_recent_batch_does_not_take_over_whatever_its_policy()
 fn a_rejected_row_is_no_failure_of_the_rehearsal_and_leaves_no_dead_letter() {
     let (host, mut process) = well_behaved();
     install(&host.path("pipeline.yaml"), evil("reject-row", "skip").as_bytes());
-    wait_for_lines(&mut process, "pipeline edited", 1);
-    more_records(&host, &mut process);
+    let boundary = wait_for_lines(&mut process, "pipeline edited", 1).remove(0);
+    records_after(&host, &mut process, &boundary);
     end(process);
     let (place, numbers) = {
         let records = records(&host);

@@ -374,19 +374,17 @@ fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Fin
     let mut found = Vec::new();
     let name = &member.settings.name;
     let selections = patterns::of(&member.settings, schema);
-    // what its own `tables` leave out does not get to its `config`
+    // what its own `tables`, which come first, leave out does not get to its `config`
     let seen: Vec<&Table> = arriving.iter().copied().filter(|table| member.settings.tables.selects(&table.name)).collect();
-    let own =
-        |pattern: &str| member.settings.tables.include().iter().chain(member.settings.tables.exclude()).any(|one| one.as_str() == pattern);
-    let selects_none = |pattern: &str| {
-        let tables = if own(pattern) || seen.is_empty() { arriving } else { &seen };
-        !TablePatterns::new(&[pattern]).is_ok_and(|one| tables.iter().any(|t| one.selects(&t.name)))
-    };
+    let selects =
+        |pattern: &str, tables: &[&Table]| TablePatterns::new(&[pattern]).is_ok_and(|one| tables.iter().any(|t| one.selects(&t.name)));
     let hint = |pattern: &str, exact| meant(pattern, exact, arriving.iter().map(|table| &table.name));
-    for pattern in selections.iter().flat_map(TablePatterns::include).filter(|pattern| selects_none(pattern.as_str())) {
+    let of_config = |index: usize| index > 0 && !seen.is_empty();
+    let included =
+        selections.iter().enumerate().flat_map(|(index, selection)| selection.include().iter().map(move |pattern| (index, pattern)));
+    for (_, pattern) in included.filter(|(index, pattern)| !selects(pattern.as_str(), if of_config(*index) { &seen } else { arriving })) {
         let (text, hint) = (pattern.as_str(), hint(pattern.as_str(), pattern.is_exact()));
-        let is_left_out = TablePatterns::new(&[text]).is_ok_and(|one| arriving.iter().any(|table| one.selects(&table.name)));
-        let (why, hint) = match is_left_out {
+        let (why, hint) = match selects(text, arriving) {
             true => ("no table that its own `tables` let through", String::new()),
             false => ("no captured table", hint),
         };
@@ -398,7 +396,7 @@ fn without_effect(member: &Member, schema: &str, arriving: &[&Table]) -> Vec<Fin
     }
     // an exclusion with wildcards, or of what the source leaves out, too, is often a precaution
     let excluded = selections.iter().flat_map(TablePatterns::exclude).filter(|pattern| pattern.is_exact());
-    for pattern in excluded.filter(|pattern| selects_none(pattern.as_str())) {
+    for pattern in excluded.filter(|pattern| !selects(pattern.as_str(), arriving)) {
         let (text, hint) = (pattern.as_str(), hint(pattern.as_str(), true));
         if hint.is_empty() {
             continue;
