@@ -211,3 +211,44 @@ fn an_output_is_begun_at_another_place() {
     shop.has(&mut process, "one", 0..30);
     shop.has(&mut process, "two", (0..10).chain(0..30));
 }
+
+/// The file is edited while the login fails for a while, and read again as the pipeline starts over.
+#[test]
+fn an_edit_of_the_plugins_that_is_refused_does_not_end_the_program_after_a_failure_that_passes() {
+    let server = mariadb::shared();
+    let shop = Shop::new(&server);
+    shop.write(&[ONE], "");
+    let account = format!("'{0}'@'127.0.0.1'", shop.table.replace(".t", ""));
+    server.sql(&format!("CREATE USER {account} IDENTIFIED BY 'one'; GRANT ALL ON *.* TO {account}"));
+    let text = fs::read_to_string(shop.host.path("pipeline.yaml")).expect("text");
+    let (user, password) = (server.user(), server.password());
+    let text = text.replace(
+        &format!("user: {user}, password: {password}"),
+        &format!("user: {}, password: one", account.split('\'').nth(1).expect("a name")),
+    );
+    shop.host.write_pipeline(&text);
+    let mut process = shop.host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    shop.insert(0..5);
+    shop.has(&mut process, "one", 0..5);
+    // a condition over a column that is not there
+    let bad = format!("{text}plugins: [{{ use: filter, config: {{ tables: [{{ table: {}, where: nothing = 1 }}] }} }}]\n", shop.table);
+    shop.host.write_pipeline(&bad);
+    process.wait_for_line("the edited pipeline file is refused", PATIENCE);
+
+    server.sql(&format!("ALTER USER {account} IDENTIFIED BY 'two'"));
+    let sessions = format!("SELECT id FROM information_schema.processlist WHERE user = {}", account.split('@').next().expect("a name"));
+    for session in server.query(&sessions).into_iter().flatten().flatten() {
+        // it may have ended by itself
+        let _ = server.client().try_sql(&format!("KILL {session}"));
+    }
+    process.wait_for_line("starts over at its checkpoint", PATIENCE);
+    shop.insert(5..10);
+    server.sql(&format!("ALTER USER {account} IDENTIFIED BY 'one'"));
+    process.wait_for_line("it goes on as before", PATIENCE);
+    shop.has(&mut process, "one", 0..10);
+    process.sigterm();
+    let ended = process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    server.sql(&format!("DROP USER {account}"));
+}
