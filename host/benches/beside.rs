@@ -9,6 +9,7 @@
 //! PROGRAM is the other one's executable. Without a program, there is nothing to compare, and it says so.
 
 mod orders;
+mod standard;
 mod usage;
 
 use std::{
@@ -21,7 +22,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use sluicegate_harness::{database::Server, mariadb};
-use usage::{PLUGINS, cpu_seconds, peak_megabytes};
+use standard::PLUGINS;
+use usage::{cpu_seconds, peak_megabytes};
 
 /// How often each program runs each variant; the run in the middle counts.
 const TURNS: usize = 5;

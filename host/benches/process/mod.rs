@@ -1,11 +1,14 @@
 //! Variants of a run, each measured in a process of its own, so that its peak memory is its own.
 
+#[path = "../standard/mod.rs"]
+mod standard;
 #[path = "../usage/mod.rs"]
 mod usage;
 
 use std::{path::Path, process::Command, time::Instant};
 
-use usage::{PLUGINS, cpu_seconds, peak_megabytes};
+use standard::PLUGINS;
+use usage::{cpu_seconds, peak_megabytes};
 
 /// How often each variant runs; the run in the middle counts.
 const TURNS: usize = 5;
