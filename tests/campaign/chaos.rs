@@ -238,12 +238,13 @@ cache: {}
             self.is_running();
             let (_, body) = host::http_get(http, "/outputs")?;
             let all: Value = serde_json::from_str(&body).ok()?;
-            let paused: Vec<&str> = all["outputs"]
-                .as_array()?
-                .iter()
-                .filter(|output| output["paused"] == true)
-                .filter_map(|output| output["name"].as_str())
-                .collect();
+            let outputs = all["outputs"].as_array()?;
+            // null: the program has not read yet whether it is
+            if outputs.iter().any(|output| output["paused"].is_null()) {
+                return None;
+            }
+            let paused: Vec<&str> =
+                outputs.iter().filter(|output| output["paused"] == true).filter_map(|output| output["name"].as_str()).collect();
             for output in &paused {
                 host::http_request(http, "POST", &format!("/outputs/{output}/resume"), &[], &[]);
             }

@@ -61,7 +61,8 @@ fn described(sink: &SinkStatus) -> Value {
     let mut output = json!({
         "name": sink.name,
         "state": standing.name(),
-        "paused": apart.is_paused(),
+        // null until the checkpoint has been read
+        "paused": if apart.is_allowed() { apart.paused() } else { Some(false) },
         "when_slow": if apart.is_allowed() { "apart" } else { "hold" },
         "records": sink.records.get(),
         "bytes": sink.bytes.get(),

@@ -117,6 +117,61 @@ fn an_output_that_went_apart_from_mysql_catches_up_exactly() {
     catches_up_exactly(&mysql::shared(), false);
 }
 
+/// What an operator asks for while the program waits for the server, it does, and keeps.
+#[test]
+fn an_output_that_is_let_go_on_before_the_pipeline_has_started_goes_on_and_stays_so() {
+    let mut server = mariadb::start(&[]);
+    let (database, http) = (server.database("early"), free_port());
+    let (table, port, user, password) = (format!("{database}.t"), server.port(), server.user().to_owned(), server.password().to_owned());
+    server.sql(&format!("CREATE TABLE {table} (id BIGINT PRIMARY KEY, note TEXT)"));
+    let host = Sluicegate::new(
+        BINARY,
+        &format!(
+            "name: early
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{table}'], heartbeat: 1s }}
+sinks:
+  - {{ type: file, name: one, format: flat, folder: one, prefix: t }}
+  - {{ type: file, name: two, format: flat, folder: two, prefix: t, when_slow: apart }}
+limits: {{ checkpoint_interval: 20ms, retry_window: 60s }}
+http: {{ listen: '127.0.0.1:{http}', admin: true }}
+"
+        ),
+    );
+    let two = |what: &str| host::http_request(http, "POST", &format!("/outputs/two/{what}"), &[], &[]).map(|(code, _)| code);
+    let paused = || {
+        let all: Value = serde_json::from_str(&host::http_get(http, "/outputs")?.1).ok()?;
+        Some((all["outputs"][1]["state"].as_str()?.to_owned(), all["outputs"][1]["paused"].as_bool()?))
+    };
+    let count = |name: &str| files::count_so_far(&host.path(name), "t");
+    let end = |process: host::Process| {
+        process.sigterm();
+        let ended = process.wait(PATIENCE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+    };
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    insert(&server, &table, 0..5);
+    process.wait_until("both have it", PATIENCE, || (count("one"), count("two")) == (5, 5));
+    assert_eq!(two("pause"), Some(202));
+    process.wait_until("it is paused", PATIENCE, || paused().is_some_and(|(state, _)| state == "paused"));
+    end(process);
+
+    server.stop();
+    let mut process = host.spawn();
+    process.wait_until("it knows that it is paused", PATIENCE, || paused().is_some_and(|(_, paused)| paused));
+    assert_eq!(two("resume"), Some(202));
+    server.start_again();
+    insert(&server, &table, 5..10);
+    process.wait_until("both go on", PATIENCE, || (count("one"), count("two")) == (10, 10));
+    end(process);
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    insert(&server, &table, 10..15);
+    process.wait_until("both still do", PATIENCE, || (count("one"), count("two")) == (15, 15));
+    process.wait_until("it goes with the others", PATIENCE, || paused() == Some(("together".to_owned(), false)));
+    end(process);
+}
+
 /// Nobody reads the one output, and then the login is refused: the run ends without the thread that writes there.
 #[test]
 fn a_pipeline_that_starts_over_waits_for_a_call_of_the_run_before() {

@@ -201,12 +201,9 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
 
     let looking = {
         let (checkpoint, status) = (checkpoint.clone(), status.clone());
-        move || {
-            pauses(&checkpoint, &status)?;
-            checkpoint.all()
-        }
+        move || Ok((pauses(&checkpoint, &status)?, checkpoint.all()?))
     };
-    let mut progress = blocking("checkpoint", looking).await?;
+    let (stored_pauses, mut progress) = blocking("checkpoint", looking).await?;
     let reset = reset.and_then(|reset| {
         let index = pipeline.sinks.iter().position(|sink| sink.name == reset.output)?;
         let known = progress.iter_mut().find(|(name, _)| *name == reset.output);
@@ -338,7 +335,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
                 spawn(&name, &failed, &gate, move || delivery.run(&reader, None, |_| Ok(Turn::On)).map(|_| ()))
             }
             (made, Some(apart)) => {
-                let kept = paused.get(context.index) == Some(&true);
+                let kept = stored_pauses.contains(&settings.name);
                 let output = Output { apart: apart.clone(), context, settings, made, together, reason, before: None, kept };
                 spawn(&name, &failed, &gate, move || output.run())
             }
@@ -452,18 +449,19 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     Ok(Summary { changes: status.source.changes.get(), elapsed: begin.elapsed(), state: pipeline.state, began: true })
 }
 
-/// Lets outputs that were paused stay so.
-fn pauses(checkpoint: &Checkpoint, status: &Status) -> Result<()> {
-    for paused in checkpoint.paused()? {
-        let Some(sink) = status.sinks.iter().find(|sink| sink.name == paused) else { continue };
+/// Lets outputs that were paused stay so, unless an operator has asked for something else meanwhile. Answers those that the checkpoint has.
+fn pauses(checkpoint: &Checkpoint, status: &Status) -> Result<Vec<String>> {
+    let stored = checkpoint.paused()?;
+    for sink in &status.sinks {
+        let paused = stored.contains(&sink.name);
         if sink.apart.is_allowed() {
-            sink.apart.pause(true);
-            continue;
+            sink.apart.restore_pause(paused);
+        } else if paused {
+            tracing::warn!(sink = sink.name, "the output was paused, and goes on: it no longer has `when_slow: apart`");
+            checkpoint.keep_paused(&sink.name, false)?;
         }
-        tracing::warn!(sink = paused, "the output was paused, and goes on: it no longer has `when_slow: apart`");
-        checkpoint.keep_paused(&paused, false)?;
     }
-    Ok(())
+    Ok(stored)
 }
 
 /// Whether its plugins may be swapped: the pipeline file, or that of a plugin, may be written anew.

@@ -71,6 +71,10 @@ impl Output {
     fn deliver(&mut self) -> Result<()> {
         let queue = self.apart.hub.reader(self.context.index);
         let mut patience = Patience::new(self.apart.pipeline.limits.retry_window);
+        if !self.is_paused() {
+            // an operator let it go on while the pipeline started
+            self.keep_paused(false)?;
+        }
         if !self.together {
             let reason = std::mem::take(&mut self.reason);
             self.departs(&reason);

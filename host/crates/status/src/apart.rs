@@ -33,12 +33,24 @@ impl Standing {
     }
 }
 
+/// Nothing is known yet of what an output is asked for.
+const UNKNOWN: u8 = 0;
+/// It is asked to wait.
+const WAIT: u8 = 1;
+/// It is asked to go on.
+const GO_ON: u8 = 2;
+
+fn wish(paused: bool) -> u8 {
+    if paused { WAIT } else { GO_ON }
+}
+
 /// The numbers of an output that may go apart.
 #[derive(Debug, Default)]
 pub struct Apart {
     /// Whether it may go apart at all: what it cannot do, it cannot be asked for.
     may: AtomicBool,
-    paused: AtomicBool,
+    /// What it is asked for: [`UNKNOWN`] until the checkpoint has been read or an operator has asked.
+    wish: AtomicU8,
     standing: AtomicU8,
     /// Times that it went apart.
     pub departures: Number,
@@ -77,12 +89,26 @@ impl Apart {
 
     /// Asks it to wait, or to go on. It does so within a moment.
     pub fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Relaxed);
+        self.wish.store(wish(paused), Ordering::Relaxed);
+    }
+
+    /// Asks for what the checkpoint says, unless an operator has asked already.
+    pub fn restore_pause(&self, paused: bool) {
+        // what stands there otherwise is newer
+        let _ = self.wish.compare_exchange(UNKNOWN, wish(paused), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether it is asked to wait.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Relaxed)
+        self.paused() == Some(true)
+    }
+
+    /// Whether it is asked to wait; `None` before the checkpoint has been read.
+    pub fn paused(&self) -> Option<bool> {
+        match self.wish.load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            wish => Some(wish == WAIT),
+        }
     }
 
     /// Notes why it is apart.
@@ -103,5 +129,25 @@ impl Apart {
     /// How far behind the source its own stream is, in microseconds; `None` where it has none.
     pub fn lag_us(&self) -> Option<i64> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|stream| stream.source.lag_us())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_asks_for_goes_before_what_the_checkpoint_says() {
+        for asked in [None, Some(true), Some(false)] {
+            for stored in [true, false] {
+                let apart = Apart::default();
+                if let Some(asked) = asked {
+                    apart.pause(asked);
+                }
+                assert_eq!(apart.paused(), asked);
+                apart.restore_pause(stored);
+                assert_eq!(apart.paused(), Some(asked.unwrap_or(stored)), "asked for {asked:?}, stored {stored}");
+            }
+        }
     }
 }
