@@ -32,6 +32,7 @@ fn c6_a_place_that_the_server_may_remove_soon_is_told_of_before_it_is_lost() {
             "{said}"
         );
         assert!(said.contains("SET GLOBAL binlog_expire_logs_seconds = 6000"), "{said}");
+        assert!(said.contains("warn  retention: binlogs are kept for 0.0 days"), "{said}");
         // a sink that takes one row a second stays there
         host.write_pipeline(&text(", rows_per_second: 1", ", batch_changes: 10"));
         let mut process = start(&host);
