@@ -62,6 +62,7 @@ impl Collector for StatusCollector {
         out.counter("source_heartbeats", "Times that the heartbeat statement was run", None, &source.heartbeats)?;
         out.counter("source_heartbeat_failures", "Times that the heartbeat statement failed", None, &source.heartbeat_failures)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
+        self.log_margin(&mut out)?;
         out.counter("source_finished_tables", "Times that a table was read to its end", None, &source.finished_tables)?;
         out.counter("source_finished_schemas", "Times that all tables of a schema were read to their end", None, &source.finished_schemas)?;
         out.counter("source_no_more_data", "Times that all tables were read to their end", None, &source.no_more_data)?;
@@ -74,6 +75,24 @@ impl Collector for StatusCollector {
 }
 
 impl StatusCollector {
+    fn log_margin(&self, out: &mut Families<'_, '_>) -> fmt::Result {
+        let Some(margin) = self.status.source.log_margin.get() else { return Ok(()) };
+        out.gauge("source_log_margin_files", "Log files that the source has before the sinks' oldest place", None, margin.files as f64)?;
+        let seconds = Some(&Unit::Seconds);
+        if let Some(left) = margin.left {
+            out.gauge(
+                "source_log_margin",
+                "Time until the source may remove the log file with the sinks' oldest place",
+                seconds,
+                left.as_secs_f64(),
+            )?;
+        }
+        if let Some(kept) = margin.kept {
+            out.gauge("source_log_kept", "How long the source keeps its log files", seconds, kept.as_secs_f64())?;
+        }
+        Ok(())
+    }
+
     fn copies(&self, out: &mut Families<'_, '_>) -> fmt::Result {
         let tables = self.status.copies.all();
         let mut each = |name: &str, help: &str, number: fn(&CopyNumbers) -> u64| {

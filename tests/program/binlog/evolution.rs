@@ -129,7 +129,7 @@ fn follows(server: &Server, statements: &str) {
 }
 
 /// Statements that both servers know; `ROW` is a row into `t`, `DB` the database, and `ONLY t` captures that table alone.
-const SEQUENCES: [&str; 15] = [
+const SEQUENCES: [&str; 18] = [
     "CREATE TABLE t (id INT, a INT, b INT) | ROW | ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a | ROW | ALTER TABLE t ADD c INT FIRST, DROP a | ROW",
     "CREATE TABLE t (id INT, e ENUM('1','x','2')) | ROW | ALTER TABLE t MODIFY e ENUM('x','1','2') | ROW | ALTER TABLE t CHANGE e f ENUM('2','1') AFTER id | ROW",
     "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9)) | ROW | ALTER TABLE t CONVERT TO CHARACTER SET latin1 | ROW | ALTER TABLE t ADD w TEXT | ROW | ALTER TABLE t MODIFY w BLOB | ROW",
@@ -139,6 +139,9 @@ const SEQUENCES: [&str; 15] = [
     "CREATE TABLE t (id INT, a INT) | ROW | ALTER TABLE t RENAME TO u, ADD b INT AFTER id | RENAME TABLE u TO t | ROW | ALTER TABLE t DROP b | ROW",
     "ALTER DATABASE DB CHARACTER SET latin1 | CREATE TABLE t (id INT, a VARCHAR(9)) | ROW | ALTER DATABASE DB CHARACTER SET utf8mb4 | CREATE TABLE u (id INT, a VARCHAR(9)) | ROW | RENAME TABLE t TO s, u TO t, s TO u | ROW | ALTER TABLE t RENAME COLUMN a TO b | ROW",
     "SET sql_mode = 'ANSI_QUOTES' | CREATE TABLE \"t\" (\"id\" INT, \"a b\" INT, \"c`d\" INT) | ROW | SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES' | ALTER TABLE t RENAME COLUMN \"a b\" TO \"c\", ADD f ENUM('\\','1') | ROW | ALTER TABLE t DROP c | ROW",
+    "CREATE TABLE t (id INT, e ENUM(x'61', 0x31, b'00110010') CHARACTER SET utf8mb4, s SET(X'C3A4', '2', 0x31)) | ROW | ALTER TABLE t MODIFY e ENUM(0x32, 'x', x'31') FIRST, ADD f ENUM(0x33, x'e282ac', 0b01100001) CHARACTER SET utf8mb3 | ROW | ALTER TABLE t DROP s | ROW",
+    r"CREATE TABLE t (id INT, e ENUM('x\\y','a\\\'b','1\n','\%','\q'), f SET('''', '\\\\')) | ROW | SET sql_mode = 'NO_BACKSLASH_ESCAPES' | ALTER TABLE t MODIFY e ENUM('a\','x\y','b\\n') COMMENT 'x\' FIRST, ADD g ENUM('g','\%','\') | ROW | ALTER TABLE t MODIFY f SET('\\','a\'b','c') | ROW | ALTER TABLE t DROP g | ROW",
+    r#"SET sql_mode = 'ANSI_QUOTES' | CREATE TABLE "t" ("id" INT, "a""b" ENUM('x"y','1'), "c\d" SET('"','`')) | ROW | SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES' | ALTER TABLE "t" RENAME COLUMN "a""b" TO "e'", MODIFY "c\d" SET('\"') FIRST | ROW | ALTER TABLE t CHANGE `e'` f ENUM("1", "x'\"y") | ROW | ALTER TABLE t DROP f | ROW"#,
     "/*!50000 CREATE TABLE t (id INT, a INT) */ | ROW | /* x */ /*!50000 ALTER */ TABLE t -- y\n RENAME COLUMN a TO b | ROW | ALTER TABLE t CHANGE b c BIGINT UNSIGNED | ROW",
     "CREATE TABLE t (id INT, a INT, g INT GENERATED ALWAYS AS (a + 1) STORED, h INT AS (a + 2)) | ROW | ALTER TABLE t MODIFY g INT GENERATED ALWAYS AS (a + 1) STORED FIRST | ROW | ALTER TABLE t DROP h | ROW",
     "CREATE TABLE t (id INT NOT NULL, a INT NOT NULL, UNIQUE (a), UNIQUE (id)) | ROW | ALTER TABLE t ADD PRIMARY KEY (id) | ROW | ALTER TABLE t DROP PRIMARY KEY, DROP INDEX a | ROW | ALTER TABLE t ADD b INT FIRST | ROW",
@@ -164,6 +167,47 @@ fn rows_between_changes_that_nobody_saw_are_read_with_the_schema_of_their_time()
     for server in servers() {
         let of_mariadb: &[&str] = if server.flavor() == Flavor::MariaDb { &OF_MARIADB } else { &[] };
         SEQUENCES.iter().chain(of_mariadb).for_each(|statements| follows(&server, statements));
+    }
+}
+
+/// MariaDB's modes under which names of types mean something else, and `[…]` is a name.
+#[test]
+fn what_other_dialects_of_mariadb_do_to_tables_is_read_or_told() {
+    let server = mariadb::start(&["--binlog-row-metadata=NO_LOG"]);
+    for mode in ["ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL"] {
+        let database = server.database("dialect");
+        let mut client = server.client();
+        client.sql(&format!("USE {database}; CREATE TABLE last (id INT PRIMARY KEY); SET sql_mode = '{mode}'"));
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        let mut process = start(&host);
+        let name = if mode == "MSSQL" { "[t x]" } else { "\"t x\"" };
+        let text = if mode == "ORACLE" { "VARCHAR2(20)" } else { "VARCHAR(20)" };
+        client.sql(&format!("CREATE TABLE {name} (id INT PRIMARY KEY, v {text}, \"e\" ENUM('a','b\"c','d'), d DATE)"));
+        client.sql(&format!("INSERT INTO {name} VALUES (1, 'v', 'b\"c', '2024-02-29')"));
+        client.sql("INSERT INTO last VALUES (1)");
+        wait_for(&mut process, &host, "t", "last", 1);
+        client.sql(&format!("ALTER TABLE {name} ADD \"w\" {text} FIRST, MODIFY \"e\" ENUM('d','b\"c')"));
+        client.sql(&format!("INSERT INTO {name} VALUES ('w', 2, 'v', 'd', NULL)"));
+        client.sql("INSERT INTO last VALUES (2)");
+        wait_for(&mut process, &host, "t", "last", 2);
+        client.sql(&format!("TRUNCATE TABLE {name}"));
+        client.sql("INSERT INTO last VALUES (3)");
+        wait_for(&mut process, &host, "t", "last", 3);
+        stop(process);
+        let records: Vec<Value> = files::records(&host.path("out"), "t").into_iter().filter(|r| r["_table"] == "t x").collect();
+        let rows: Vec<String> = records.iter().filter(|r| r["_op"] == "c").map(printed).collect();
+        // its DATE has a time
+        let date = if mode == "ORACLE" { "2024-02-29 00:00:00" } else { "2024-02-29" };
+        let expected = [format!("id=1\u{1f}v=v\u{1f}e=b\"c\u{1f}d={date}"), "w=w\u{1f}id=2\u{1f}v=v\u{1f}e=d\u{1f}d=NULL".to_owned()];
+        assert_eq!(rows, expected, "{mode}");
+        assert_eq!(records.last().map(|r| r["_op"].as_str()), Some(Some("t")), "{mode}");
+
+        // nobody saw the versions between: nothing is guessed
+        client.sql(&format!("ALTER TABLE {name} ADD \"x\" INT FIRST; INSERT INTO {name} (id) VALUES (3); ALTER TABLE {name} DROP \"x\""));
+        client.sql("INSERT INTO last VALUES (4)");
+        let (code, said) = refused(&host);
+        assert_eq!(code, Some(1), "{mode}: {said}");
+        assert!(said.contains(&format!("the schema of {database}.t x at ")) && said.contains("is not known"), "{mode}: {said}");
     }
 }
 

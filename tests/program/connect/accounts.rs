@@ -1,5 +1,7 @@
 //! Accounts: sockets, authentication plugins, passwords that are renewed.
 
+use std::process::Command;
+
 use super::*;
 
 #[test]
@@ -57,4 +59,38 @@ fn an_account_whose_plugin_cannot_be_used_is_told_which_can() {
     let source = format!("host: 127.0.0.1, port: {}, user: {database}, password: pw", server.port());
     let (code, said) = check(&Sluicegate::new(BINARY, &pipeline(&database, &source, "")));
     assert!(code == Some(3) && said.contains("caching_sha2_password"), "{said}");
+}
+
+#[test]
+fn an_account_of_mariadb_logs_in_with_ed25519_or_by_its_socket_and_what_fails_is_told() {
+    let server = mariadb::start(&[&format!("--plugin-dir={}", mariadb::plugins().display())]);
+    let database = table(&server, "curve");
+    server.sql(
+        "INSTALL SONAME 'auth_ed25519'; CREATE USER 'curve'@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('p ä');
+         CREATE USER 'either'@'127.0.0.1' IDENTIFIED VIA unix_socket OR ed25519 USING PASSWORD('p ä'); CREATE USER 'peer'@'127.0.0.1' IDENTIFIED VIA unix_socket;
+         GRANT ALL ON *.* TO 'curve'@'127.0.0.1'; GRANT ALL ON *.* TO 'either'@'127.0.0.1'; GRANT ALL ON *.* TO 'peer'@'127.0.0.1'",
+    );
+    let source = |user: &str, password: &str| format!("host: 127.0.0.1, port: {}, user: {user}, password: '{password}'", server.port());
+    for (row, user) in [(1, "curve"), (2, "either")] {
+        let host = Sluicegate::new(BINARY, &pipeline(&database, &source(user, "p ä"), ""));
+        let mut process = start(&host);
+        server.sql(&format!("INSERT INTO {database}.t VALUES ({row})"));
+        wait_for(&mut process, &host, 1);
+        stop(process);
+        assert_eq!(ids(&host), [row]);
+    }
+    let (code, said) = check(&Sluicegate::new(BINARY, &pipeline(&database, &source("curve", "wrong"), "")));
+    assert!(code == Some(3) && said.contains("Check the source's user and password; the account is 'curve'"), "{said}");
+    let (code, said) = check(&Sluicegate::new(BINARY, &pipeline(&database, &source("peer", "p"), "")));
+    assert!(code == Some(3) && said.contains("unix_socket") && said.contains("ed25519 or mysql_native_password"), "{said}");
+    // over the socket, the server takes the operating system's word
+    let own = Command::new("id").arg("-un").output().expect("the user's name").stdout;
+    let own = String::from_utf8(own).expect("UTF-8").trim().to_owned();
+    server.sql(&format!("CREATE OR REPLACE USER '{own}'@'localhost' IDENTIFIED VIA unix_socket; GRANT ALL ON *.* TO '{own}'@'localhost'"));
+    let source = format!("socket: {}, user: {own}, password: none", server.folder().join("socket").display());
+    let host = Sluicegate::new(BINARY, &pipeline(&database, &source, ""));
+    let mut process = start(&host);
+    server.sql(&format!("INSERT INTO {database}.t VALUES (3)"));
+    wait_for(&mut process, &host, 1);
+    stop(process);
 }

@@ -6,6 +6,8 @@ mod checks;
 mod documented;
 mod hosts;
 mod kinds;
+mod many;
+mod margin;
 mod pace;
 mod tls;
 

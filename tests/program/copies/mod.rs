@@ -9,6 +9,7 @@ mod live;
 mod random;
 mod throttles;
 mod unlogged;
+mod zones;
 
 use std::{
     collections::BTreeMap,

@@ -14,6 +14,14 @@ pub(super) const OFFERED: &[Requirement] = &[
         ],
     ),
     (
+        "C2",
+        "thousands of tables are checked, captured and streamed in little memory",
+        &[
+            "program/connect/many::c2_thousands_of_tables_of_mariadb_are_captured",
+            "program/connect/many::c2_thousands_of_tables_of_mysql_are_captured",
+        ],
+    ),
+    (
         "C3",
         "a binlog that does not hold whole rows is refused",
         &[
@@ -28,6 +36,11 @@ pub(super) const OFFERED: &[Requirement] = &[
             "mysql_source/precheck::every_fault_of_the_server_is_listed_with_its_remedy",
             "mysql_source/resume::changes_that_cannot_be_followed_stop_the_stream_by_name",
         ],
+    ),
+    (
+        "C6",
+        "a server that keeps its log for less than a week is told of, and so is a place that it may remove soon",
+        &["program/connect/margin::c6_a_place_that_the_server_may_remove_soon_is_told_of_before_it_is_lost"],
     ),
     (
         "C7",

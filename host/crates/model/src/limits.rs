@@ -240,6 +240,9 @@ pub const SCHEMA_QUERIES: usize = 16;
 /// Size of a dump that `schema import` reads, in bytes.
 pub const SCHEMA_DUMP_BYTES: u64 = 64 << 20;
 
+/// How often it is looked how near the sinks' places are to what the server removes of its log.
+pub const MARGIN_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often it is stored up to which place every schema change is kept. After a crash the log is searched from there.
 pub const HISTORY_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -212,8 +212,8 @@ impl Connector {
                 | mysql_async::DriverError::CleartextPluginDisabled,
             ) => (
                 ErrorKind::Precheck,
-                "Give the account an authentication plugin that can be used: caching_sha2_password or mysql_native_password. docs/mysql.md \
-                 lists them."
+                "Give the account an authentication plugin that can be used: caching_sha2_password (MySQL), ed25519 or mysql_native_password \
+                 (MariaDB). docs/mysql.md lists them."
                     .to_owned(),
             ),
             mysql_async::Error::Io(io) if is_certificate_fault(io) => (
@@ -228,10 +228,10 @@ impl Connector {
     }
 }
 
-/// Connects. The library panics at the authentication plugins of MariaDB that it was built without.
+/// Connects. The library panics at some answers of servers, and at MariaDB's parsec without a password.
 async fn attempt(opts: Opts) -> mysql_async::Result<Conn> {
     let connected = AssertUnwindSafe(Conn::new(opts)).catch_unwind().await;
-    connected.unwrap_or_else(|_| Err(mysql_async::DriverError::UnknownAuthPlugin { name: "ed25519 or parsec".to_owned() }.into()))
+    connected.unwrap_or_else(|_| Err(mysql_async::DriverError::UnknownAuthPlugin { name: "one that needs a password".to_owned() }.into()))
 }
 
 /// Reads files for a connection, beside the runtime.
@@ -272,7 +272,9 @@ const PASSING: &str = "A running pipeline tries again by itself; if it goes on, 
 /// Server error codes: <https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html>.
 fn explain_code(code: u16, message: &str, user: &str) -> (ErrorKind, String) {
     match code {
-        1045 | 1698 => (ErrorKind::Precheck, format!("Check the source's user and password; the account is '{user}'. If it requires TLS or a certificate, set tls, cert_file and key_file.")),
+        1698 => (ErrorKind::Precheck, format!("The account '{user}' logs in without a password, by unix_socket or a plugin like it: read over the source's `socket`, as the \
+            operating system's user of that name; or give the account ed25519 or mysql_native_password (MySQL: caching_sha2_password).")),
+        1045 => (ErrorKind::Precheck, format!("Check the source's user and password; the account is '{user}'. If it requires TLS or a certificate, set tls, cert_file and key_file.")),
         1044 | 1142 | 1227 => (
             ErrorKind::Precheck,
             format!("Grant the account what it lacks: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{user}'@'…'."),

@@ -30,6 +30,8 @@ use super::{
 #[derive(Debug, Default)]
 pub struct Group {
     state: State,
+    /// Whether it is an XA transaction, of which only its end tells whether it is prepared (MySQL).
+    xa: bool,
     /// What is held of it. Kept from one transaction to the next, so that transactions cost no allocation.
     waiting: Waiting,
     /// What was read ahead last. It holds for its transaction, over connections to the same server.
@@ -121,6 +123,16 @@ impl Group {
         matches!(&self.state, State::Known(outcome) if outcome.taken_back(number).is_some())
     }
 
+    /// Notes that it is an XA transaction.
+    pub(super) fn mark_xa(&mut self) {
+        self.xa = true;
+    }
+
+    /// Whether what it holds may be taken back as a whole, at its end or later.
+    pub(super) fn may_be_taken_back(&self) -> bool {
+        self.xa || matches!(self.outcome(), Some(Outcome::Prepared(_) | Outcome::RolledBack))
+    }
+
     /// What is known of the outcome.
     pub(super) fn outcome(&self) -> Option<&Outcome> {
         match &self.state {
@@ -144,6 +156,7 @@ impl Stream {
             Some((ahead, _)) => State::Known(ahead.outcome.clone()),
             None => State::Held,
         };
+        self.group.xa = false;
         self.group.waiting.begin(self.assembly.held());
     }
 

@@ -45,6 +45,7 @@ mod json;
 mod labels;
 mod ledger;
 mod logging;
+mod margin;
 mod native;
 mod outcome;
 mod partial_json;
@@ -119,6 +120,8 @@ pub struct MySql {
     requests: mpsc::Receiver<Request>,
     /// Whether the check looks at every table, however many there are.
     thorough: bool,
+    /// Whether it is another session of a run.
+    beside: bool,
 }
 
 impl MySql {
@@ -147,6 +150,7 @@ impl MySql {
             control: Some(control),
             requests,
             thorough: false,
+            beside: false,
         }
     }
 
@@ -154,7 +158,7 @@ impl MySql {
     /// which id the first has. It counts in `status`.
     pub fn beside(&self, status: Arc<Status>, server_id_seed: &str) -> Self {
         let settings = MySqlSource { server_id: None, ..self.settings.clone() };
-        Self { schemas: self.schemas.clone(), ..Self::new(settings, self.limits.clone(), status, server_id_seed) }
+        Self { schemas: self.schemas.clone(), beside: true, ..Self::new(settings, self.limits.clone(), status, server_id_seed) }
     }
 
     /// `mysql` or `mariadb`, once the precheck has found out; before that `mysql`.
@@ -339,6 +343,8 @@ impl Source for MySql {
         let (capturing, tables) = Capturing::begin(kept, &start, &self.settings, &sinks, places);
         let (connector, catalogue) = self.connect(&tables, elsewhere, stop.clone());
         let _beats = beat::start(&connector, &self.settings.heartbeat, &self.status);
+        // the first session looks for all of them
+        let _margins = (!self.beside).then(|| margin::watch(&connector, self.settings.heartbeat.every, &self.schemas, &self.status));
         let capturing = capturing.taking(self.requests);
         let reader = Reader {
             connector,

@@ -45,21 +45,34 @@ async fn number(connector: &Connector, conn: &mut Conn, name: &str) -> Result<Op
     Ok(value.map(|value| value as u64))
 }
 
-/// How long binlogs are kept.
-async fn retention(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<()> {
-    faults.item("retention");
+/// How long binlogs are kept, in seconds; 0 = until somebody purges them.
+pub(super) async fn kept_seconds(connector: &Connector, conn: &mut Conn) -> Result<u64> {
+    if variable(connector, conn, "binlog_expire_logs_auto_purge").await?.is_some_and(|purges| purges == "OFF" || purges == "0") {
+        return Ok(0);
+    }
     let seconds = number(connector, conn, "binlog_expire_logs_seconds").await?;
     let days = variable(connector, conn, "expire_logs_days").await?.and_then(|value| value.parse::<f64>().ok());
-    let kept = match (seconds, days) {
+    Ok(match (seconds, days) {
         (Some(seconds), _) if seconds > 0 => seconds,
         (_, Some(days)) if days > 0.0 => (days * 86_400.0) as u64,
         _ => 0,
-    };
+    })
+}
+
+/// How to keep binlogs for so many seconds.
+pub(super) async fn how_to_keep(connector: &Connector, conn: &mut Conn, seconds: u64) -> Result<String> {
+    Ok(match number(connector, conn, "binlog_expire_logs_seconds").await? {
+        Some(_) => format!("SET GLOBAL binlog_expire_logs_seconds = {seconds}, also in the server's configuration file."),
+        None => format!("SET GLOBAL expire_logs_days = {}, also in the server's configuration file.", seconds.div_ceil(86_400)),
+    })
+}
+
+/// How long binlogs are kept.
+async fn retention(connector: &Connector, conn: &mut Conn, faults: &mut Faults) -> Result<()> {
+    faults.item("retention");
+    let kept = kept_seconds(connector, conn).await?;
     if kept > 0 && kept < KEPT_SECONDS {
-        let remedy = match seconds {
-            Some(_) => format!("SET GLOBAL binlog_expire_logs_seconds = {KEPT_SECONDS}, also in the server's configuration file."),
-            None => "SET GLOBAL expire_logs_days = 7, also in the server's configuration file.".to_owned(),
-        };
+        let remedy = how_to_keep(connector, conn, KEPT_SECONDS).await?;
         faults.warn(
             format!("binlogs are kept for {:.1} days: a pipeline that stands still longer loses its place", kept as f64 / 86_400.0),
             remedy,

@@ -10,7 +10,7 @@ use super::{
     charset::Charset,
     connection::{Connector, Server},
     gtid::GtidSet,
-    inventory, logging,
+    inventory, logging, margin,
     position::{BinlogPosition, Flavour},
     privileges::Privileges,
     proof, sessions, start, stream,
@@ -178,6 +178,9 @@ pub(super) async fn check(
         }
     }
     if positions.len() == sinks.len() {
+        if thorough && let Some(margin) = margin::look(connector, &mut conn, &server, configured.heartbeat.every, &positions).await? {
+            margin.warn_if_short(faults);
+        }
         faults.pass("the log has everything from each sink's place on");
     }
     exact_names(connector, &mut conn, catalogue).await?;

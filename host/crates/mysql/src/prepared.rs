@@ -81,6 +81,7 @@ impl Stream {
         {
             self.begin_group(false);
         }
+        self.group.mark_xa();
     }
 
     /// The end of what was prepared, or committed in one phase.

@@ -12,6 +12,7 @@ pub(super) use self::watch::Watch;
 use super::{
     event::kind,
     history::Milestone,
+    outcome::Outcome,
     savepoint,
     statement::{self, Change, Effect, Logged, Statement, Touched},
     stream::{Halt, Stream},
@@ -19,6 +20,9 @@ use super::{
 };
 use sluicegate_config::Unlogged;
 use sluicegate_model::{ErrorKind, change::TableName};
+
+/// Of a statement on a table whose changes a rollback does not take back.
+const TAKEN_BACK: &str = " (in a transaction that is rolled back or may be, but a table without transactions keeps the change)";
 
 impl Stream {
     /// Does what the statement says.
@@ -92,13 +96,9 @@ impl Stream {
         Ok(())
     }
 
-    /// Does what a statement says of a transaction that was prepared and is committed now. Only from here on a query sees what it changed;
-    /// other policies have dealt with it where it was prepared.
+    /// Does what a statement says of a transaction that was prepared and is committed now. Only from here on a query sees what it changed.
     pub(super) async fn replay_statement(&mut self, event: &RawEvent, start: u64) -> Result<(), Halt> {
         let event_type = event.header().event_type_raw();
-        if self.reader.watch.statements != Unlogged::Copy {
-            return Ok(());
-        }
         if event_type == kind::EXECUTE_LOAD_QUERY {
             return self.on_load(event, start).await;
         }
@@ -304,10 +304,21 @@ impl Stream {
         if self.place.transaction(start).had {
             return Ok(());
         }
-        let all = self.reader.watch.statements == Unlogged::Copy;
-        let Some(Reached { what, touched }) = self.captured_by(logged, change, all).await? else { return Ok(()) };
+        let statements = self.reader.watch.statements;
+        let all = statements == Unlogged::Copy || self.group.may_be_taken_back();
+        let Some(Reached { what, touched, mut doubt }) = self.captured_by(start, logged, change, all).await? else { return Ok(()) };
+        if self.group.may_be_taken_back() {
+            self.settle().await?;
+            // the statements of an XA transaction are looked at again when it is committed
+            if matches!(self.group.outcome(), Some(Outcome::Prepared(_) | Outcome::RolledBack)) {
+                if self.are_transactional(&touched).await? {
+                    return Ok(());
+                }
+                doubt = TAKEN_BACK;
+            }
+        }
         self.reread_copies(&Touched::Any);
-        match self.reader.watch.statements {
+        match statements {
             Unlogged::Copy => self.copy_instead(&touched, &format!("a change of {what} as a statement instead of rows"), "statement").await,
             Unlogged::Warn => {
                 self.reader.status.source.skipped.add(1);
@@ -315,7 +326,7 @@ impl Stream {
                 Ok(())
             }
             Unlogged::Stop => Err(self
-                .fault(format_args!("a change of {what} as a statement instead of rows"))
+                .fault(format_args!("a change of {what} as a statement instead of rows{doubt}"))
                 .remedy("Set binlog_format = ROW globally, have sessions that overrode it reconnect, and move the sinks past this place with `sluicegate checkpoint set --force`: \
                          what stands between is not delivered, so copy or compare the table.")
                 .into()),

@@ -5,9 +5,11 @@
 
 mod apart;
 mod copies;
+mod log_margin;
 
 pub use apart::{Apart, Standing};
 pub use copies::{Copies, CopyNumbers, CopyState, Overall};
+pub use log_margin::{LogMargin, LogMargins};
 
 use std::{
     collections::BTreeMap,
@@ -142,6 +144,8 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
+    /// How near the sinks' places are to what it removes of its log.
+    pub log_margin: LogMargins,
     /// Times that a table was read to its end.
     pub finished_tables: Number,
     /// Times that all tables of a schema were read to their end.

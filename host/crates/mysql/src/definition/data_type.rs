@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Labels {
         data_type: &'static str,
         labels: Vec<String>,
+        /// Some are written as bytes in the column's character set, which are taken for UTF-8 here.
+        coded: bool,
     },
 }
 
@@ -141,8 +143,8 @@ pub(super) fn read(tokens: &mut Tokens<'_>, session: &Session<'_>) -> Option<Dat
             }
             of(Kind::Text(2, None))
         }
-        "ENUM" => of(Kind::Labels { data_type: "enum", labels: labels(tokens)? }),
-        "SET" => of(Kind::Labels { data_type: "set", labels: labels(tokens)? }),
+        "ENUM" => labels(tokens, "enum")?,
+        "SET" => labels(tokens, "set")?,
         "JSON" if mariadb => DataType { charset: Some("utf8mb4"), ..of(Kind::Text(3, None)) },
         "JSON" => plain("json", "json"),
         "VECTOR" => {
@@ -202,13 +204,19 @@ fn characters(tokens: &mut Tokens<'_>) -> Option<DataType> {
     })
 }
 
-fn labels(tokens: &mut Tokens<'_>) -> Option<Vec<String>> {
+fn labels(tokens: &mut Tokens<'_>, data_type: &'static str) -> Option<DataType> {
     tokens.sign('(').then_some(())?;
-    let mut labels = Vec::new();
+    let (mut labels, mut coded) = (Vec::new(), false);
     loop {
-        labels.push(tokens.text()?);
+        labels.push(match tokens.text() {
+            Some(text) => text,
+            None => {
+                coded = true;
+                String::from_utf8(tokens.coded()?).ok()?
+            }
+        });
         if !tokens.sign(',') {
-            return tokens.sign(')').then_some(labels);
+            return tokens.sign(')').then(|| of(Kind::Labels { data_type, labels, coded }));
         }
     }
 }
@@ -252,8 +260,18 @@ pub(super) fn declare(kind: &Kind, charset: Option<&str>) -> Option<(&'static st
         },
         Kind::Text(1, Some(length)) if *length > 0 => blob(for_bytes(of_length(*length)?)),
         Kind::Text(place, _) => blob(*place),
-        Kind::Labels { data_type, labels } => (data_type, format!("{data_type}({})", listed(labels, charset?)?), None),
+        Kind::Labels { coded: true, labels, .. } if !is_utf8(charset?, labels) => return None,
+        Kind::Labels { data_type, labels, .. } => (data_type, format!("{data_type}({})", listed(labels, charset?)?), None),
     })
+}
+
+/// Whether bytes that are UTF-8 for these labels are the same in a character set.
+fn is_utf8(charset: &str, labels: &[String]) -> bool {
+    match charset {
+        "utf8mb4" | "utf8mb3" | "utf8" => true,
+        // some of them hold other characters in place of a few of ASCII
+        _ => width(charset) == Some(1) && labels.iter().all(|label| label.bytes().all(|byte| byte.is_ascii_alphanumeric())),
+    }
 }
 
 /// Labels as the catalogue writes them.
@@ -287,7 +305,7 @@ pub(super) fn convert(column: CatalogueColumn, charset: &str) -> Option<Catalogu
         "varchar" => Kind::Varchar(u64::from(native.length()?)),
         "enum" | "set" => {
             let labels = native.labels()?.iter().map(|label| (**label).to_owned()).collect();
-            Kind::Labels { data_type: if data_type == "enum" { "enum" } else { "set" }, labels }
+            Kind::Labels { data_type: if data_type == "enum" { "enum" } else { "set" }, labels, coded: false }
         }
         _ => {
             let place = BLOBS.iter().position(|(text, ..)| *text == data_type)?;

@@ -8,9 +8,10 @@ use mysql_async::{Conn, prelude::Queryable};
 use super::super::{
     statement::{Change, Logged, Syntax, Token, Tokens, Touched},
     stream::{Halt, Stream},
+    survey::Spot,
 };
 use sluicegate_model::{
-    Result,
+    ErrorKind, Result,
     change::TableName,
     finding::listed,
     limits::{CHECK_NAMES, REACHED_OBJECTS},
@@ -24,26 +25,31 @@ enum Object {
     Routine(TableName, bool),
 }
 
+/// Of an `UPDATE` that names no table with a column.
+const JOINED: &str = " (or of a table that is joined with it: the statement sets a column without its table's name)";
+
 /// What a statement may change of what is captured.
 pub(super) struct Reached {
     /// For people.
     pub what: String,
     /// The tables; others may be among them.
     pub touched: Touched,
+    /// Why it may be that nothing of it is changed, for people; empty if that is sure.
+    pub doubt: &'static str,
 }
 
 impl Reached {
     fn tables(tables: Vec<TableName>) -> Option<Self> {
         let what = listed(tables.iter().map(ToString::to_string).collect::<Vec<_>>().iter().map(String::as_str), CHECK_NAMES);
-        (!tables.is_empty()).then_some(Self { what, touched: Touched::Tables(tables) })
+        (!tables.is_empty()).then_some(Self { what, touched: Touched::Tables(tables), doubt: "" })
     }
 
     fn database(database: &str) -> Option<Self> {
-        Some(Self { what: format!("the database {database}"), touched: Touched::of_default(database) })
+        Some(Self { what: format!("the database {database}"), touched: Touched::of_default(database), doubt: "" })
     }
 
     fn anything(what: String) -> Option<Self> {
-        Some(Self { what, touched: Touched::Any })
+        Some(Self { what, touched: Touched::Any, doubt: "" })
     }
 
     /// One of several databases.
@@ -58,7 +64,45 @@ impl Reached {
 
 impl Stream {
     /// What the statement may change of what is captured; `None` = nothing. With `all` every table of it, else one.
-    pub(super) async fn captured_by(&mut self, logged: &Logged<'_>, change: &Change, all: bool) -> Result<Option<Reached>, Halt> {
+    pub(super) async fn captured_by(
+        &mut self,
+        start: u64,
+        logged: &Logged<'_>,
+        change: &Change,
+        all: bool,
+    ) -> Result<Option<Reached>, Halt> {
+        if change.maybe.is_empty() {
+            return self.captured_by_named(logged, change, all).await;
+        }
+        let mut change = change.clone();
+        let named = change.tables.len();
+        for table in std::mem::take(&mut change.maybe) {
+            if !self.reader.catalogue.captures(&table) || self.may_have(&table, &change.assigned, start).await? {
+                change.tables.push(table);
+            }
+        }
+        let sure = change.tables.get(..named).unwrap_or_default();
+        let sure = sure.iter().any(|table| self.reader.catalogue.captures(table));
+        let reached = self.captured_by_named(logged, &change, all).await?;
+        Ok(reached.map(|reached| if sure { reached } else { Reached { doubt: JOINED, ..reached } }))
+    }
+
+    /// Whether the table may have one of these columns where the statement stands.
+    async fn may_have(&mut self, table: &TableName, columns: &[String], start: u64) -> Result<bool, Halt> {
+        let spot = Spot { file: self.place.file.clone(), position: start };
+        let place = &self.place;
+        let schema = match self.reader.catalogue.schemas.schema(table, &self.server, &spot, || place.resume()).await {
+            Ok(schema) => schema,
+            // a view, or a version that nobody knows
+            Err(Halt::Failed(error)) if error.kind() == ErrorKind::Source => return Ok(true),
+            Err(halt) => return Err(halt),
+        };
+        let has = |name: &String| schema.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
+        Ok(schema.columns.is_empty() || columns.iter().any(has))
+    }
+
+    /// The same, of a statement that names what it changes.
+    async fn captured_by_named(&mut self, logged: &Logged<'_>, change: &Change, all: bool) -> Result<Option<Reached>, Halt> {
         let (catalogue, watch) = (&self.reader.catalogue, &self.reader.watch);
         let tables: Vec<_> = change.tables.iter().filter(|table| !watch.is_temporary(logged.thread, table)).cloned().collect();
         if let Some(table) = tables.iter().find(|table| catalogue.captures(table)).filter(|_| !all) {
@@ -89,11 +133,34 @@ impl Stream {
         Ok(found)
     }
 
+    /// Whether a rollback takes back what was changed of all these tables.
+    pub(super) async fn are_transactional(&mut self, touched: &Touched) -> Result<bool> {
+        let Touched::Tables(tables) = touched else { return Ok(false) };
+        let mut conn = self.look_up_connection().await?;
+        let query = "SELECT e.transactions FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine \
+            WHERE t.table_schema = ? AND t.table_name = ?";
+        for table in tables {
+            let key = (&table.database, &table.table);
+            let transactions: Option<Option<String>> = self.reader.connector.within("query", conn.exec_first(query, key)).await?;
+            // a view has no engine, and one that is gone may have had any
+            if transactions.flatten().as_deref() != Some("YES") {
+                self.reader.watch.conn = Some(conn);
+                return Ok(false);
+            }
+        }
+        self.reader.watch.conn = Some(conn);
+        Ok(true)
+    }
+
+    async fn look_up_connection(&mut self) -> Result<Conn> {
+        match self.reader.watch.conn.take() {
+            Some(conn) => Ok(conn),
+            None => self.reader.connector.connect().await,
+        }
+    }
+
     async fn look_up(&mut self, logged: &Logged<'_>, change: &Change, all: bool) -> Result<Option<Reached>> {
-        let mut conn = match self.reader.watch.conn.take() {
-            Some(conn) => conn,
-            None => self.reader.connector.connect().await?,
-        };
+        let mut conn = self.look_up_connection().await?;
         let found = self.reaches(&mut conn, logged, change, all).await?;
         self.reader.watch.conn = Some(conn);
         Ok(found)
@@ -258,7 +325,7 @@ impl Objects {
                 match Change::read(statement, database) {
                     Some(found) => {
                         known &= found.complete;
-                        change.tables.extend(found.tables);
+                        change.tables.extend(found.tables.into_iter().chain(found.maybe));
                     }
                     None => known = false,
                 }

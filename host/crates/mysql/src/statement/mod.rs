@@ -5,6 +5,7 @@
 //! the heads of statements by the grammar of both servers, and not whole ones with a general SQL parser.
 
 mod change;
+mod joined;
 mod kept;
 mod schema;
 mod session;

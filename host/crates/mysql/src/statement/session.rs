@@ -23,6 +23,8 @@ const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
 const REAL_AS_FLOAT: u64 = 1;
 /// STRICT_TRANS_TABLES and STRICT_ALL_TABLES: for what alters a table they are the same.
 const STRICT: u64 = 0x20_0000 | 0x40_0000;
+/// Of MariaDB.
+const MSSQL: u64 = 0x400;
 /// MariaDB's ORACLE, MSSQL, MAXDB and their like, under which names of types mean something else.
 const OTHER_DIALECTS: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1000;
 /// In place of a number of databases: more than the event can name.
@@ -164,6 +166,7 @@ impl<'a> Logged<'a> {
         Syntax {
             flavour,
             ansi_quotes: self.sql_mode & ANSI_QUOTES != 0,
+            brackets: flavour == Flavour::MariaDb && self.sql_mode & MSSQL != 0,
             no_backslash_escapes: self.sql_mode & NO_BACKSLASH_ESCAPES != 0,
             lower_case_names: false,
         }

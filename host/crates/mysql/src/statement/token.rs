@@ -18,6 +18,8 @@ pub struct Syntax {
     pub flavour: Flavour,
     /// `"…"` is a name (`sql_mode` ANSI_QUOTES).
     pub ansi_quotes: bool,
+    /// `[…]` is a name (MariaDB's `sql_mode` MSSQL).
+    pub brackets: bool,
     /// A backslash in a string is a backslash (`sql_mode` NO_BACKSLASH_ESCAPES).
     pub no_backslash_escapes: bool,
     /// The server stores names in lower case (`lower_case_table_names` = 1).
@@ -27,7 +29,7 @@ pub struct Syntax {
 impl Syntax {
     /// As a server reads by default.
     pub fn of(flavour: Flavour) -> Self {
-        Self { flavour, ansi_quotes: false, no_backslash_escapes: false, lower_case_names: false }
+        Self { flavour, ansi_quotes: false, brackets: false, no_backslash_escapes: false, lower_case_names: false }
     }
 }
 
@@ -36,7 +38,7 @@ impl Syntax {
 pub enum Token<'a> {
     /// A keyword, a name without quotes, or a number.
     Word(&'a str),
-    /// What stands between backticks or double quotes. The latter is a string where the syntax does not have it as a name; where
+    /// What stands between backticks, brackets or double quotes. The last of them is a string where the syntax does not have it as a name; where
     /// the grammar has a name, it can only be one.
     Quoted(Cow<'a, str>),
     /// A string in single quotes.
@@ -154,6 +156,40 @@ impl<'a> Tokens<'a> {
         text
     }
 
+    /// Takes a string whose bytes are written in hexadecimal or binary digits: `x'61'`, `0x61`, `b'01100001'`, `0b01100001`.
+    pub fn coded(&mut self) -> Option<Vec<u8>> {
+        let mut ahead = *self;
+        Self::skip(&mut ahead);
+        let before = ahead.rest;
+        let Some(Token::Word(word)) = ahead.next() else { return None };
+        let (bits, digits) = match word {
+            "x" | "X" | "b" | "B" => {
+                let quoted = before.get(1..)?.strip_prefix('\'')?;
+                ahead.next();
+                (if word.eq_ignore_ascii_case("x") { 4 } else { 1 }, quoted.split_once('\'')?.0)
+            }
+            word => match word.strip_prefix("0x") {
+                Some(digits) => (4, digits),
+                None => (1, word.strip_prefix("0b")?),
+            },
+        };
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        let whole = 8 / bits;
+        // what is missing in the first byte is zeros
+        let first = digits.len().checked_sub(1).map_or(0, |before| before % whole + 1);
+        let mut rest = digits.get(first..)?;
+        let mut next = digits.get(..first)?;
+        while !next.is_empty() {
+            bytes.push(u8::from_str_radix(next, 1 << bits).ok()?);
+            (next, rest) = rest.split_at_checked(whole.min(rest.len()))?;
+        }
+        *self = ahead;
+        Some(bytes)
+    }
+
     /// Passes over what stands up to the closing parenthesis, behind the opening one; whether there is one.
     pub fn close(&mut self) -> bool {
         let mut depth = 1_u32;
@@ -263,6 +299,7 @@ impl<'a> Iterator for Tokens<'a> {
         let escapes = !self.syntax.no_backslash_escapes;
         Some(match first {
             '`' => Token::Quoted(self.quoted('`', false)),
+            '[' if self.syntax.brackets => Token::Quoted(self.quoted(']', false)),
             '"' => Token::Quoted(self.quoted('"', escapes && !self.syntax.ansi_quotes)),
             '\'' => {
                 self.quoted('\'', escapes);
@@ -333,8 +370,28 @@ mod tests {
         assert_eq!(names(r#""a\"b" c"#), [r#"`a\"b`"#, "c"]);
         let ansi = Syntax { ansi_quotes: true, ..Syntax::of(Flavour::MySql) };
         assert_eq!(Tokens::new(r#""a\" "b""c""#, ansi).collect::<Vec<_>>(), [Token::Quoted(r"a\".into()), Token::Quoted("b\"c".into())]);
+        let brackets = Syntax { brackets: true, ..Syntax::of(Flavour::MariaDb) };
+        assert_eq!(
+            Tokens::new("[a b]]c].[d]", brackets).collect::<Vec<_>>(),
+            [Token::Quoted("a b]c".into()), Token::Sign('.'), Token::Quoted("d".into())]
+        );
         let plain = Syntax { no_backslash_escapes: true, ..Syntax::of(Flavour::MySql) };
         assert_eq!(Tokens::new(r"'\' a", plain).collect::<Vec<_>>(), [Token::Text, Token::Word("a")]);
+    }
+
+    #[test]
+    fn strings_in_digits_are_read() {
+        let coded = |text: &str| Tokens::new(text, Syntax::of(Flavour::MySql)).coded();
+        for text in ["x'6162'", "X'6162'", "/* x */ 0x6162", "b'110000101100010'", "B'0110000101100010'", "0b110000101100010"] {
+            assert_eq!(coded(text).as_deref(), Some(&b"ab"[..]), "{text}");
+        }
+        assert_eq!(coded("x''"), Some(Vec::new()));
+        assert_eq!(coded("0x6"), Some(vec![6]));
+        for text in ["'a'", "x '61'", "y'61'", "0x6g", "x'é'", "b'2'", "n'a'", "_latin1'a'", "61", "x'+1'", "0x"] {
+            assert!(coded(text).is_none_or(|bytes| bytes.is_empty()), "{text}");
+        }
+        let mut tokens = Tokens::new("x'61', 0x62)", Syntax::of(Flavour::MySql));
+        assert!(tokens.coded().is_some() && tokens.sign(',') && tokens.coded().is_some() && tokens.sign(')'));
     }
 
     #[test]
@@ -356,7 +413,8 @@ mod tests {
         #[test]
         fn any_text_ends(text in ".{0,200}", flags: u8) {
             let flavour = if flags & 1 == 0 { Flavour::MySql } else { Flavour::MariaDb };
-            let syntax = Syntax { flavour, ansi_quotes: flags & 2 != 0, no_backslash_escapes: flags & 4 != 0, lower_case_names: false };
+            let (ansi_quotes, no_backslash_escapes, brackets) = (flags & 2 != 0, flags & 4 != 0, flags & 8 != 0);
+            let syntax = Syntax { flavour, ansi_quotes, brackets, no_backslash_escapes, lower_case_names: false };
             prop_assert!(Tokens::new(&text, syntax).count() <= text.len());
         }
 
