@@ -25,6 +25,7 @@ mod partition;
 mod place;
 mod precheck;
 mod record;
+mod schema;
 mod session;
 mod temporal;
 #[cfg(test)]
