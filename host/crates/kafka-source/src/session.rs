@@ -1,12 +1,18 @@
 //! Reads partitions, on a thread of its own, since librdkafka's calls block.
 
+mod sending;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rdkafka::{Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _, message::BorrowedMessage};
+use rdkafka::{
+    Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _, error::KafkaError, message::BorrowedMessage,
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +31,7 @@ use sluicegate_config::KafkaSource;
 use sluicegate_kafka::Membership;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Event, Frontier, Item, Lane, LaneEvent, Mark, MarkKind, Table, Transaction, Truncate},
+    change::{Event, Frontier, Lane, LaneEvent, MarkKind, Table, Transaction, Truncate},
     limits::{KAFKA_TOPICS_INTERVAL, Limits},
 };
 use sluicegate_source::{Items, Pace, Patience};
@@ -58,6 +64,8 @@ pub(super) struct Setup {
 pub(super) enum End {
     /// Nobody wants more.
     Stopped,
+    /// Only what was under way ends: the group decided something while an item waited to be taken. It was not sent.
+    Rebalance,
     Failed(Error),
 }
 
@@ -127,9 +135,9 @@ impl Session {
         let ended = self.begin(sinks).and_then(|()| self.read());
         match ended {
             Ok(()) | Err(End::Stopped) => Ok(()),
+            Err(End::Rebalance) => Err(Error::new(ErrorKind::Internal, "the session ended with what its group decided")),
             Err(End::Failed(error)) => match self.flush() {
-                Ok(()) | Err(End::Stopped) => Err(error),
-                Err(End::Failed(_)) => Err(error),
+                Ok(()) | Err(_) => Err(error),
             },
         }
     }
@@ -152,9 +160,15 @@ impl Session {
         self.setup.stop.clone()
     }
 
-    /// Of each partition the offset up to which items were sent.
+    /// Of each partition of which items were sent, the offset up to which they were.
     pub(super) fn sent(&self) -> Vec<(Arc<str>, i32, i64)> {
-        self.partitions.iter().map(|partition| (partition.topic.clone(), partition.number, partition.sent_to())).collect()
+        let begun = self.partitions.iter().filter_map(|partition| Some((partition, partition.sent_to()?)));
+        begun.map(|(partition, sent)| (partition.topic.clone(), partition.number, sent)).collect()
+    }
+
+    /// Whether partitions are read.
+    pub(super) fn has_partitions(&self) -> bool {
+        !self.partitions.is_empty()
     }
 
     /// Nothing is read any more.
@@ -222,37 +236,53 @@ impl Session {
     fn read(&mut self) -> Result<(), End> {
         let (client, membership) = (self.setup.client.clone(), self.setup.membership.clone());
         loop {
-            if self.setup.stop.is_cancelled() {
-                return Err(End::Stopped);
-            }
-            let now = Instant::now();
-            if now >= self.next_look {
-                self.look()?;
-            }
-            if now >= self.next_heartbeat {
-                self.heartbeat()?;
-            }
-            let left = self.since.map(|since| self.setup.limits.batch_wait.saturating_sub(since.elapsed()));
-            if left.is_some_and(|left| left.is_zero()) {
-                self.flush()?;
-                continue;
-            }
-            if client.context().too_large() {
-                return Err(too_large().into());
-            }
-            match client.poll(left.unwrap_or(LOOK).min(LOOK)) {
-                Some(Ok(message)) => self.take(&message)?,
-                Some(Err(error)) => match fault(error, &self.set_place) {
-                    Fault::Passes => {}
-                    Fault::Gone => return Err(self.gone().into()),
-                    Fault::Final(error) => return Err(error.into()),
-                },
-                None if self.since.is_some() => self.flush()?,
-                None => self.setup.status.source.see_event(0),
+            match self.step(&client) {
+                // what was not sent is read by whoever gets its partition
+                Ok(()) | Err(End::Rebalance) => {}
+                Err(end) => return Err(end),
             }
             if let Some(membership) = &membership {
                 self.follow(membership)?;
             }
+        }
+    }
+
+    /// Does what is due, and takes one record.
+    fn step(&mut self, client: &Client) -> Result<(), End> {
+        if self.setup.stop.is_cancelled() {
+            return Err(End::Stopped);
+        }
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.look()?;
+        }
+        if now >= self.next_heartbeat {
+            self.heartbeat()?;
+        }
+        let left = self.since.map(|since| self.setup.limits.batch_wait.saturating_sub(since.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return self.flush();
+        }
+        if client.context().too_large() {
+            return Err(too_large().into());
+        }
+        match client.poll(left.unwrap_or(LOOK).min(LOOK)) {
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => self.trouble(error),
+            None if self.since.is_some() => self.flush(),
+            None => {
+                self.setup.status.source.see_event(0);
+                Ok(())
+            }
+        }
+    }
+
+    /// An error came in place of a record.
+    fn trouble(&self, error: KafkaError) -> Result<(), End> {
+        match fault(error, &self.set_place) {
+            Fault::Passes => Ok(()),
+            Fault::Gone => Err(self.gone().into()),
+            Fault::Final(error) => Err(error.into()),
         }
     }
 
@@ -285,16 +315,19 @@ impl Session {
             }
             Ok(Record::Row(row)) => {
                 let fresh = row.fresh;
-                if fresh || self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
-                    // the first rows of a version begin a batch
+                // the first rows of a version begin a batch
+                if fresh {
                     self.flush()?;
+                } else if self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
+                    self.flush_partition(at)?;
                 }
                 let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
-                let before = partition.assembly.bytes();
+                let before = partition.assembly.size();
                 match partition.assembly.push(&row, offset, written_us(time), self.reading.most_bytes) {
                     Ok(()) => {
-                        self.waiting.0 += 1;
-                        self.waiting.1 += partition.assembly.bytes() - before;
+                        let size = partition.assembly.size();
+                        self.waiting.0 += size.0 - before.0;
+                        self.waiting.1 += size.1 - before.1;
                         partition.pass(offset, time);
                         let full = self.waiting.0 >= self.most_changes || self.waiting.1 >= self.setup.limits.batch_bytes;
                         self.since.get_or_insert_with(Instant::now);
@@ -345,52 +378,6 @@ impl Session {
         let transaction = Transaction { id: None, file: partition.file.clone(), position, complete: true };
         let event = Event { position, time_us, ..Event::default() };
         self.mark(at, MarkKind::Truncate(Truncate { table, event, transaction }))
-    }
-
-    /// Sends a mark with the partition's place.
-    pub(super) fn mark(&mut self, at: usize, kind: MarkKind) -> Result<(), End> {
-        let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
-        let mark = Mark { lane: partition.lane.clone(), offset: partition.offset(), kind };
-        partition.sent();
-        self.send(Item::Mark(mark))
-    }
-
-    fn send(&self, item: Item) -> Result<(), End> {
-        let Setup { runtime, stop, out, .. } = &self.setup;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => Err(End::Stopped),
-                sent = out.send(item) => sent.map_err(|_| End::Stopped),
-            }
-        })
-    }
-
-    /// Sends the batches of all partitions.
-    pub(super) fn flush(&mut self) -> Result<(), End> {
-        (self.waiting, self.since) = ((0, 0), None);
-        let mut taken = (0, 0);
-        for at in 0..self.partitions.len() {
-            let Some(partition) = self.partitions.get_mut(at).filter(|partition| !partition.assembly.is_empty()) else { continue };
-            let batch = partition.assembly.take(&partition.lane, partition.offset(), self.number, &partition.file);
-            partition.sent();
-            batch.tables.iter().for_each(|rows| self.known.gave(&rows.table.name, &partition.topic));
-            self.number = batch.next_number();
-            taken = (taken.0 + batch.changes.len(), taken.1 + batch.bytes);
-            let time = batch.events.last().map_or(0, |event| event.time_us);
-            self.send(Item::Rows(batch))?;
-            self.setup.status.source.see_event(time);
-        }
-        if let Some(wait) = self.pace.after(taken.0, taken.1, Instant::now()) {
-            let Setup { runtime, stop, .. } = &self.setup;
-            runtime.block_on(async {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(wait) => {}
-                }
-            });
-        }
-        Ok(())
     }
 
     /// Moves places on that have no records to deliver: tombstones, records that were skipped, ends of transactions.
@@ -520,6 +507,6 @@ pub(super) fn gone_topic(topic: &str, kind: ErrorKind, set_place: &SetPlace) -> 
     ))
 }
 
-pub(super) fn internal(error: &rdkafka::error::KafkaError) -> Error {
+pub(super) fn internal(error: &KafkaError) -> Error {
     Error::new(ErrorKind::Internal, "the Kafka client refused what it was asked").caused_by(error.to_string())
 }
