@@ -14,7 +14,7 @@ fn member(broker: &Broker, account: &str) -> Sluicegate {
             "name: {account}
 source: {{ type: kafka, {connection}, format: flat, topics: [granted.in], group: {account} }}
 sinks: [{{ type: kafka, {connection}, topic: '{account}.out', format: flat, delivery: exactly-once }}]
-limits: {{ checkpoint_interval: 100ms }}
+limits: {{ checkpoint_interval: 100ms, connect_timeout: 5s }}
 "
         ),
     )

@@ -10,11 +10,11 @@ const PARTITIONS: i32 = 6;
 const KEYS: u32 = 60;
 
 fn member(broker: &Broker, name: &str) -> Sluicegate {
-    member_with(broker, name, "", "")
+    member_with(broker, name, ["", "", ""])
 }
 
-/// With further settings of the source and of the sink.
-fn member_with(broker: &Broker, name: &str, source: &str, sink: &str) -> Sluicegate {
+/// With further settings of the source, of the sink and of `limits`.
+fn member_with(broker: &Broker, name: &str, [source, sink, limits]: [&str; 3]) -> Sluicegate {
     // what a member that was killed left open is waited for
     Sluicegate::new(
         BINARY,
@@ -22,7 +22,7 @@ fn member_with(broker: &Broker, name: &str, source: &str, sink: &str) -> Sluiceg
             "name: {name}
 source: {{ type: kafka, brokers: '{0}', format: flat, topics: ['{name}.in'], group: {name}, options: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 500 }}{source} }}
 sinks: [{{ type: kafka, brokers: '{0}', topic: '{name}.out', format: flat, delivery: exactly-once, delivery_timeout: 5s{sink} }}]
-limits: {{ checkpoint_interval: 100ms, batch_changes: 20 }}
+limits: {{ checkpoint_interval: 100ms, batch_changes: 20{limits} }}
 ",
             broker.brokers()
         ),
@@ -183,7 +183,7 @@ fn a_member_that_pauses_gives_its_partitions_to_one_that_comes() {
     for partition in 0..2 {
         produce(&broker, "group-paced.in", partition, &[(Some(r#"{"id":1}"#), Some(&large))]);
     }
-    let hosts = [member_with(&broker, name, ", bytes_per_second: 1KB", ""), member(&broker, name)];
+    let hosts = [member_with(&broker, name, [", bytes_per_second: 1KB", "", ""]), member(&broker, name)];
     let mut first = hosts[0].spawn();
     first.wait_until("the record behind which it pauses", PATIENCE, || !broker.records_so_far("group-paced.out").is_empty());
     let mut second = hosts[1].spawn();
@@ -194,27 +194,29 @@ fn a_member_that_pauses_gives_its_partitions_to_one_that_comes() {
     assert!(!ended.stderr.contains("starts over"), "{}", ended.stderr);
 }
 
-/// Each batch waits a second until the sink takes it. Meanwhile nothing is fetched.
+/// Each batch waits about a second until the sink takes it. Meanwhile nothing is fetched.
 #[test]
 fn members_that_a_slow_sink_holds_up_share_partitions_and_deliver_every_record_once() {
     let broker = kafka::shared();
     let name = "group-slow";
     broker.create_topic("group-slow.in", PARTITIONS);
     broker.create_topic("group-slow.out", 1);
-    send(&broker, "group-slow.in", 0..5);
-    let hosts = [0, 1].map(|_| member_with(&broker, name, "", ", rows_per_second: 20"));
+    send(&broker, "group-slow.in", 0..3);
+    let further = ["", ", bytes_per_second: 2KB", ", queue_batches: 1"];
+    let hosts = [0, 1].map(|_| member_with(&broker, name, further).env("SLUICEGATE_LOG", "debug"));
     let delivered = || sequences(&broker, "group-slow.out").values().map(Vec::len).sum::<usize>();
     let mut first = hosts[0].spawn();
-    first.wait_until("some records", PATIENCE, || delivered() >= 40);
+    first.wait_until("some records", PATIENCE, || delivered() >= 20);
     let mut second = hosts[1].spawn();
     second.wait_for_line("the group gives a partition", PATIENCE);
-    assert!(delivered() < KEYS as usize * 5, "the first member was held up");
-    second.wait_until("all records", 2 * PATIENCE, || delivered() >= KEYS as usize * 5);
+    assert!(delivered() < KEYS as usize * 3, "the first member was held up");
+    second.wait_until("all records", 2 * PATIENCE, || delivered() >= KEYS as usize * 3);
+    assert!(first.stderr().contains("fetching pauses"), "{}", first.stderr());
     for process in [first, second] {
         let ended = stop(process);
         assert!(!ended.stderr.contains("starts over"), "{}", ended.stderr);
     }
     let sequences = sequences(&broker, "group-slow.out");
     assert_eq!(sequences.len(), KEYS as usize);
-    sequences.iter().for_each(|(key, numbers)| assert_eq!(*numbers, (0..5).collect::<Vec<u64>>(), "{key}"));
+    sequences.iter().for_each(|(key, numbers)| assert_eq!(*numbers, (0..3).collect::<Vec<u64>>(), "{key}"));
 }
