@@ -93,7 +93,7 @@ impl Session {
     /// Becomes a member, or one that reads further topics.
     pub(super) fn subscribe(&mut self, topics: &BTreeMap<String, Topic>) -> Result<()> {
         for (name, topic) in topics {
-            self.known.reads(&name.as_str().into(), &topic.id);
+            self.topics.reads(&name.as_str().into(), &topic.id);
         }
         // a topic that is missing stays among them: it is known to be gone only when it was missing several times
         let mut all = self.subscribed.clone();
@@ -132,7 +132,7 @@ impl Session {
         // with brokers that are away the session begins anew
         let passing = |error: Error| error.with_kind(ErrorKind::Source).that_may_pass(true);
         let topics = self.cluster().topics().map_err(passing)?;
-        self.known.are_the_same(&topics, &self.set_place)?;
+        self.topics.are_the_same(&topics, &self.set_place)?;
         let committed = self.committed(membership, client, list)?;
         let mut partitions = Vec::new();
         for element in committed.elements() {
@@ -162,7 +162,7 @@ impl Session {
                 _ => KafkaPlace { topic_id: topic.id.clone(), offset: ends.0, last: None },
             };
             let partition = Partition::new(name.into(), number, &place, self.set_place.clone());
-            if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_known(&partition.lane) {
+            if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_read(&partition.lane) {
                 let what = format!(
                     "the consumer group `{}` has no offset of partition {} any longer, which this pipeline has read: the brokers forget those \
                      of a group that had no members for `offsets.retention.minutes`",

@@ -20,21 +20,21 @@ use super::{
     assembly::written_us,
     client::{Client, too_large},
     cluster::{Cluster, Fault, Topic, fault},
-    known::Known,
     partition::{Partition, SetPlace},
     place::{KafkaPlace, partition_of},
+    read_topics::ReadTopics,
     record::{self, Reading, Record},
     unreadable::Unreadable,
     version::Versions,
 };
-use sluicegate_config::KafkaSource;
+use sluicegate_config::{KafkaSource, OnUnreadable};
 use sluicegate_kafka::Membership;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Event, Frontier, Lane, LaneEvent, MarkKind, Table, Transaction, Truncate},
+    change::{Event, Frontier, Lane, LaneEvent, MarkKind, RawRecord, Table, Transaction, Truncate},
     limits::{KAFKA_TOPICS_INTERVAL, Limits},
 };
-use sluicegate_source::{Items, Pace, Patience};
+use sluicegate_source::{Items, Pace, Patience, SetAside};
 use sluicegate_status::Status;
 
 /// How long one look for a record waits.
@@ -56,8 +56,10 @@ pub(super) struct Setup {
     pub runtime: Handle,
     /// In a consumer group: what the sink that commits its offsets shares.
     pub membership: Option<Arc<Membership>>,
+    /// Where records that cannot be read are set aside.
+    pub letters: Option<Arc<dyn SetAside>>,
     /// In a consumer group: where the checkpoint has progress. It counts for nothing but that there was some.
-    pub known: Frontier,
+    pub stored: Frontier,
 }
 
 /// Why reading ends.
@@ -79,9 +81,9 @@ pub(super) struct Session {
     setup: Setup,
     reading: Reading,
     partitions: Vec<Partition>,
-    /// Places in `partitions`.
-    places: HashMap<Arc<str>, BTreeMap<i32, usize>>,
-    pub(super) known: Known,
+    /// Where they stand in `partitions`, by topic and number.
+    indices: HashMap<Arc<str>, BTreeMap<i32, usize>>,
+    pub(super) topics: ReadTopics,
     pub(super) set_place: SetPlace,
     /// Partitions whose leader did not answer: others are asked before them.
     unready: BTreeSet<(String, i32)>,
@@ -111,8 +113,8 @@ impl Session {
         Self {
             reading,
             partitions: Vec::new(),
-            places: HashMap::new(),
-            known: Known::default(),
+            indices: HashMap::new(),
+            topics: ReadTopics::default(),
             set_place: SetPlace::new(settings),
             unready: BTreeSet::new(),
             versions: Versions::default(),
@@ -152,8 +154,8 @@ impl Session {
     }
 
     /// Whether this host has read of a lane before.
-    pub(super) fn has_known(&self, lane: &Lane) -> bool {
-        self.setup.known.get(lane.name()).is_some()
+    pub(super) fn has_read(&self, lane: &Lane) -> bool {
+        self.setup.stored.get(lane.name()).is_some()
     }
 
     pub(super) fn stop(&self) -> CancellationToken {
@@ -174,7 +176,7 @@ impl Session {
     /// Nothing is read any more.
     pub(super) fn forget(&mut self) {
         self.partitions.clear();
-        self.places.clear();
+        self.indices.clear();
         (self.waiting, self.since) = ((0, 0), None);
     }
 
@@ -188,7 +190,7 @@ impl Session {
             self.subscribe(&topics)?;
             self.setup.status.source.connect();
             self.setup.out.begin();
-            self.known.are_the_same(&topics, &self.set_place)?;
+            self.topics.are_the_same(&topics, &self.set_place)?;
             return Ok(());
         }
         let mut least: BTreeMap<(Arc<str>, i32), (KafkaPlace, usize)> = BTreeMap::new();
@@ -216,7 +218,7 @@ impl Session {
             let partition = Partition::new(topic, number, &place, self.set_place.clone());
             self.add(partition, low, &mut list)?;
         }
-        self.known.are_the_same(&topics, &self.set_place)?;
+        self.topics.are_the_same(&topics, &self.set_place)?;
         self.setup.client.assign(&list).map_err(|e| internal(&e))?;
         self.setup.status.source.connect();
         self.setup.out.begin();
@@ -227,8 +229,8 @@ impl Session {
     pub(super) fn add(&mut self, partition: Partition, low: i64, list: &mut TopicPartitionList) -> Result<usize> {
         let from = KafkaOffset::Offset(partition.begin(low));
         list.add_partition_offset(&partition.topic, partition.number, from).map_err(|e| internal(&e))?;
-        self.known.reads(&partition.topic, partition.topic_id());
-        self.places.entry(partition.topic.clone()).or_default().insert(partition.number, self.partitions.len());
+        self.topics.reads(&partition.topic, partition.topic_id());
+        self.indices.entry(partition.topic.clone()).or_default().insert(partition.number, self.partitions.len());
         self.partitions.push(partition);
         Ok(self.partitions.len() - 1)
     }
@@ -288,14 +290,13 @@ impl Session {
 
     /// A record came.
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
-        let Some(at) = self.place(message.topic(), message.partition()) else { return Ok(()) };
+        let Some(at) = self.index_of(message.topic(), message.partition()) else { return Ok(()) };
         let (offset, time) = (message.offset(), message.timestamp().to_millis());
         let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
         if !partition.meets(offset, time)? {
             return Ok(());
         }
         let record = record::read(message.key(), message.payload(), self.reading, &mut self.versions);
-        let bytes = message.payload_len() + message.key_len();
         self.setup.status.source.hear();
         let read = match record {
             Ok(Record::Tombstone) => Ok(()),
@@ -303,7 +304,7 @@ impl Session {
                 // from now on it is known where all rows came from
                 self.flush()?;
                 let owned = name.owned();
-                if self.known.is_alone(&owned, message.topic()) {
+                if self.topics.is_alone(&owned, message.topic()) {
                     let table = match self.versions.last(&name) {
                         Some(version) => version.table.clone(),
                         None => Arc::new(Table { name: owned, destination: None, columns: Vec::new() }),
@@ -311,7 +312,7 @@ impl Session {
                     return self.truncate(at, table, time_us.unwrap_or_else(|| written_us(time)), offset, time);
                 }
                 Err(Unreadable::new("it empties a table whose rows come from several partitions or topics, so that it has no place among them")
-                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` until it has passed; or read topics of one partition, one for each table"))
+                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` in the source until it has passed; or read topics of one partition, one for each table"))
             }
             Ok(Record::Row(row)) => {
                 let fresh = row.fresh;
@@ -340,7 +341,7 @@ impl Session {
             Err(unreadable) => Err(unreadable),
         };
         if let Err(unreadable) = read {
-            self.unreadable(at, offset, bytes, unreadable)?;
+            self.unreadable(message, unreadable)?;
         }
         if let Some(partition) = self.partitions.get_mut(at) {
             partition.pass(offset, time);
@@ -348,23 +349,38 @@ impl Session {
         Ok(())
     }
 
-    fn place(&self, topic: &str, partition: i32) -> Option<usize> {
-        self.places.get(topic)?.get(&partition).copied()
+    fn index_of(&self, topic: &str, partition: i32) -> Option<usize> {
+        self.indices.get(topic)?.get(&partition).copied()
     }
 
     /// A record cannot be read.
-    fn unreadable(&mut self, at: usize, offset: i64, bytes: usize, unreadable: Unreadable) -> Result<()> {
-        let file = self.partitions.get(at).map(|partition| partition.file.clone()).unwrap_or_default();
-        let what = format!("the record at offset {offset} of partition {file} cannot be read: {}", unreadable.what);
-        if !self.setup.settings.skips_unreadable {
-            let pass = "set `on_unreadable: skip` in the source to pass over such records";
-            let remedy = unreadable.remedy.map_or_else(|| pass.to_owned(), |remedy| format!("{remedy}; or {pass}"));
-            return Err(Error::new(ErrorKind::Source, what).remedy(remedy));
-        }
-        self.setup.status.source.skipped.add(1);
+    fn unreadable(&mut self, message: &BorrowedMessage<'_>, unreadable: Unreadable) -> Result<()> {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        let what = format!("the record at offset {offset} of partition {topic}/{partition} cannot be read: {}", unreadable.what);
+        let source = &self.setup.status.source;
+        let became = match self.setup.settings.on_unreadable {
+            OnUnreadable::Stop => {
+                let pass = "set `on_unreadable: dead-letter` in the source to set such records aside, or `skip` to pass over them";
+                let remedy = unreadable.remedy.map_or_else(|| pass.to_owned(), |remedy| format!("{remedy}; or {pass}"));
+                return Err(Error::new(ErrorKind::Source, what).remedy(remedy));
+            }
+            OnUnreadable::Skip => {
+                source.skipped.add(1);
+                "it is skipped"
+            }
+            OnUnreadable::DeadLetter => {
+                let nowhere = || Error::new(ErrorKind::Internal, "a record is to be set aside, and there is no place for it");
+                let letters = self.setup.letters.as_ref().ok_or_else(nowhere)?;
+                let time_us = message.timestamp().to_millis().and_then(|millis| millis.checked_mul(1000));
+                let record = RawRecord { topic, partition, offset, time_us, key: message.key(), value: message.payload() };
+                letters.set_aside(&record, &Error::new(ErrorKind::Record, unreadable.what))?;
+                source.dead_lettered.add(1);
+                "it is set aside"
+            }
+        };
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
-            tracing::warn!(bytes, "{what}; it is skipped");
+            tracing::warn!(bytes = message.payload_len() + message.key_len(), "{what}; {became}");
         }
         Ok(())
     }
@@ -385,7 +401,7 @@ impl Session {
         self.next_heartbeat = Instant::now() + HEARTBEAT;
         let positions = self.setup.client.position().map_err(|e| internal(&e))?;
         for element in positions.elements() {
-            let (Some(at), KafkaOffset::Offset(next)) = (self.place(element.topic(), element.partition()), element.offset()) else {
+            let (Some(at), KafkaOffset::Offset(next)) = (self.index_of(element.topic(), element.partition()), element.offset()) else {
                 continue;
             };
             let Some(partition) = self.partitions.get_mut(at).filter(|partition| partition.assembly.is_empty()) else { continue };
@@ -421,8 +437,8 @@ impl Session {
         source.hear();
         self.patience.reset();
         self.next_look = Instant::now() + KAFKA_TOPICS_INTERVAL;
-        self.known.are_the_same(&topics, &self.set_place)?;
-        self.known.are_there(&topics, &self.set_place)?;
+        self.topics.are_the_same(&topics, &self.set_place)?;
+        self.topics.are_there(&topics, &self.set_place)?;
         // new partitions are given out by the group
         if self.setup.membership.is_some() { Ok(self.subscribe(&topics)?) } else { self.begin_new(&topics) }
     }
@@ -432,7 +448,7 @@ impl Session {
         let mut list = TopicPartitionList::new();
         let (mut wanted, mut new) = (Vec::new(), Vec::new());
         for (name, topic) in topics {
-            let known = self.places.get(name.as_str());
+            let known = self.indices.get(name.as_str());
             for number in (0..topic.partitions).filter(|number| known.is_none_or(|known| !known.contains_key(number))) {
                 wanted.push((name.clone(), number, &topic.id));
             }

@@ -142,6 +142,8 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
+    /// Records of the log that could not be read and were set aside by policy.
+    pub dead_lettered: Number,
     /// Times that a table was read to its end.
     pub finished_tables: Number,
     /// Times that all tables of a schema were read to their end.

@@ -99,7 +99,7 @@ impl Session {
     fn send_batch(&mut self, at: usize) -> Result<(usize, usize), End> {
         let Some(partition) = self.partitions.get_mut(at).filter(|partition| !partition.assembly.is_empty()) else { return Ok((0, 0)) };
         let batch = partition.assembly.take(&partition.lane, partition.offset(), self.number, &partition.file);
-        batch.tables.iter().for_each(|rows| self.known.gave(&rows.table.name, &partition.topic));
+        batch.tables.iter().for_each(|rows| self.topics.gave(&rows.table.name, &partition.topic));
         self.number = batch.next_number();
         let size = (batch.changes.len(), batch.bytes);
         let time = batch.events.last().map_or(0, |event| event.time_us);

@@ -4,7 +4,7 @@ use tokio::{runtime::Runtime, sync::mpsc};
 
 use super::*;
 use crate::client::{self, Rebalance};
-use sluicegate_config::{Rate, TopicFormat, TopicImages, TopicNumbers, TopicPatterns};
+use sluicegate_config::{OnUnreadable, Rate, TopicFormat, TopicImages, TopicNumbers, TopicPatterns};
 use sluicegate_model::change::Item;
 
 struct Bench {
@@ -25,7 +25,7 @@ fn bench(group: Option<&str>, bytes_per_second: Option<u64>) -> Bench {
         before_images: TopicImages::Deletes,
         before_images_chosen: false,
         numbers: TopicNumbers::Decimal,
-        skips_unreadable: false,
+        on_unreadable: OnUnreadable::Stop,
         rate: Rate { rows: None, bytes: bytes_per_second },
         options: BTreeMap::new(),
     };
@@ -39,7 +39,8 @@ fn bench(group: Option<&str>, bytes_per_second: Option<u64>) -> Bench {
         out: out.into(),
         stop: CancellationToken::new(),
         runtime: runtime.handle().clone(),
-        known: Frontier::default(),
+        letters: None,
+        stored: Frontier::default(),
         settings,
         limits,
     });
