@@ -8,6 +8,7 @@
 //! Starts a server of its own (tests/servers/mariadb.sh installs it) and fills it with orders, 1,000 rows a transaction. Run
 //! with `cargo bench --bench binlog [-- ROWS]`.
 
+mod orders;
 mod process;
 
 use std::{path::Path, time::Duration};
@@ -15,7 +16,7 @@ use std::{path::Path, time::Duration};
 use futures_util::StreamExt as _;
 use mysql_async::{BinlogStreamRequest, Conn, OptsBuilder, prelude::Queryable as _};
 use sluicegate_config as config;
-use sluicegate_harness::{database::Server, mariadb};
+use sluicegate_harness::mariadb;
 use sluicegate_pipeline as pipeline;
 use tokio_util::sync::CancellationToken;
 
@@ -34,26 +35,10 @@ fn main() {
     }
     let rows: u64 = args.first().map_or(2_000_000, |a| a.parse().unwrap());
     let server = mariadb::start(&[]);
-    fill(&server, rows);
+    orders::fill(&server, "orders", rows, 1000);
     println!("{rows} inserted orders in the binlog, 1,000 a transaction; CPU of the whole program, without the server;");
     let port = server.port().to_string();
     process::compare(&VARIANTS, rows, &[&port, server.user(), server.password()]);
-}
-
-fn fill(server: &Server, rows: u64) {
-    let mut client = server.client();
-    client.sql(
-        "CREATE DATABASE IF NOT EXISTS shop; CREATE TABLE shop.orders (id BIGINT PRIMARY KEY, customer_id BIGINT NOT NULL, \
-         order_no VARCHAR(20) NOT NULL, email VARCHAR(120) NOT NULL, status ENUM('placed','paid','shipped','delivered','cancelled') NOT NULL, \
-         amount DECIMAL(12,2) NOT NULL, created_at DATETIME(6) NOT NULL, note VARCHAR(200) NULL) CHARSET utf8mb4; USE shop",
-    );
-    for from in (0..rows).step_by(1000) {
-        client.sql(&format!(
-            "INSERT INTO shop.orders SELECT n, n % 5000, CONCAT('SO-', LPAD(n, 9, '0')), CONCAT('customer', n % 5000, '@mail.example.org'), \
-             1 + n % 5, (n % 100000) / 7, '2024-01-01 10:00:00.123456' + INTERVAL n SECOND, IF(n % 3 = 0, 'leave it at the door', NULL) \
-             FROM (SELECT seq + {from} AS n FROM seq_1_to_1000) numbers"
-        ));
-    }
 }
 
 /// Runs one variant and prints CPU seconds, peak megabytes, megabytes written.

@@ -1,17 +1,11 @@
 //! Variants of a run, each measured in a process of its own, so that its peak memory is its own.
 
+#[path = "../usage/mod.rs"]
+mod usage;
+
 use std::{path::Path, process::Command, time::Instant};
 
-/// The three standard plugins at work on `shop.orders`: two columns filtered on, one masked, the table renamed.
-const PLUGINS: &str = r#"
-plugins:
-  - use: filter
-    config: { tables: [ { table: shop.orders, where: "status <> 'cancelled' AND amount >= 10" } ] }
-  - use: map-names
-    config: { tables: [ { from: shop.orders, to: sales.orders } ] }
-  - use: rewrite-columns
-    config: { tables: [ { table: sales.orders, columns: [ { column: email, mask: { first: 1, last: 4 } } ] } ] }
-"#;
+use usage::{PLUGINS, cpu_seconds, peak_megabytes};
 
 /// How often each variant runs; the run in the middle counts.
 const TURNS: usize = 5;
@@ -104,20 +98,6 @@ fn run(index: usize, name: &str, changes: u64, cache: &Path, more: &[&str]) -> R
 pub fn tell(folder: &Path) {
     let files = std::fs::read_dir(folder.join("out"));
     let written: u64 = files.map_or(0, |files| files.map(|f| f.unwrap().metadata().unwrap().len()).sum());
-    println!("{} {} {}", cpu_seconds(), peak_megabytes(), written as f64 / 1e6);
-}
-
-/// User and system time of this process, in seconds.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    // utime and stime in clock ticks, which Linux fixes at 100 a second for user space (proc(5))
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// The most memory that was resident at once.
-fn peak_megabytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    let process = std::process::id();
+    println!("{} {} {}", cpu_seconds(process), peak_megabytes(process), written as f64 / 1e6);
 }
