@@ -393,8 +393,10 @@ mod tests {
         }
     }
 
+    type All<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+
     /// The members of a document, where objects are gone into.
-    fn in_place(text: &str) -> Result<Option<Vec<(Cow<'_, str>, Json<'_>)>>, Malformed> {
+    fn in_place(text: &str) -> Result<Option<All<'_>>, Malformed> {
         let Some(mut members) = document(text)? else { return Ok(None) };
         let mut all = Vec::new();
         while let Some(name) = members.name() {
