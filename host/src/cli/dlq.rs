@@ -1,4 +1,4 @@
-//! `sluicegate dlq`: changes that plugins or sinks set aside, for operators.
+//! `sluicegate dlq`: changes that plugins or sinks set aside, and records that the source could not read, for operators.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{block_on, print_out};
 use sluicegate_config::{self as config, Pipeline};
 use sluicegate_model::{Error, ErrorKind, Result};
-use sluicegate_pipeline::replay::{self, Kind, Letter, LetterFile, Lines, Replay};
+use sluicegate_pipeline::replay::{self, Heading, Kind, LetterFile, Lines, Replay};
 
 /// Reasons that are listed of a file, at most.
 const MOST_REASONS: usize = 50;
@@ -25,7 +25,8 @@ pub(super) enum DlqCommand {
 Letters of a plugin pass all plugins of today, and go to every sink. Letters of a sink are as the plugins made them, and go to that
 sink. Each is delivered once, whatever is killed: a replay goes on where the last one of the file ended, with the promise of each sink.
 What fails again is set aside again, behind the letters that are replayed. Files are written as PREFIX-replay-plugin.NAME-…
-or PREFIX-replay-sink.NAME-…. What a plugin hides that is `fail_closed` passes no replay.
+or PREFIX-replay-sink.NAME-…. What a plugin hides that is `fail_closed` passes no replay. Records that the source could not read are not
+replayed.
 
 A replay may run beside the pipeline. A letter is as old as it is: rows may have changed since, and its change comes after theirs.")]
     Replay(Again),
@@ -59,10 +60,13 @@ pub(super) struct Show {
     path: PathBuf,
     #[command(flatten)]
     stage: Stage,
+    /// A record that the source could not read
+    #[arg(long, conflicts_with_all = ["plugin", "sink"])]
+    source: bool,
     /// Which letter of the file: 1 is the first
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     letter: u64,
-    /// With the values of the row, which plugins may be there to hide
+    /// With the values of the row or record, which plugins may be there to hide
     #[arg(long)]
     values: bool,
 }
@@ -99,8 +103,11 @@ fn refused(what: impl Into<String>, remedy: &str) -> Error {
 }
 
 /// The files that are asked for.
-fn files(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<LetterFile>> {
+fn files(pipeline: &Pipeline, stage: &Stage, source: bool) -> Result<Vec<LetterFile>> {
     let mut files = replay::files(&pipeline.dead_letter)?;
+    if source {
+        files.retain(|file| file.kind == Kind::Source);
+    }
     let asked = stage.plugin.as_ref().map(|name| (Kind::Plugin, name)).or(stage.sink.as_ref().map(|name| (Kind::Sink, name)));
     if let Some((kind, name)) = asked {
         files.retain(|file| file.kind == kind && file.stage == *name);
@@ -122,7 +129,7 @@ struct Counted {
     unreadable: u64,
     first: Option<String>,
     last: Option<String>,
-    /// By table and reason.
+    /// By table, or topic, and reason.
     reasons: BTreeMap<(String, String), u64>,
     /// Letters whose reason is not among these.
     others: u64,
@@ -135,11 +142,11 @@ fn count(pipeline: &Pipeline, file: &LetterFile) -> Result<Counted> {
     while let Some(line) = lines.next_line()? {
         counted.letters += 1;
         counted.waiting += u64::from(line.begin >= replayed);
-        let Ok(letter) = Letter::read(&line.text) else {
+        let Ok(letter) = Heading::read(file.kind, &line.text) else {
             counted.unreadable += 1;
             continue;
         };
-        let key = (letter.name().to_string(), letter.error);
+        let key = (letter.of, letter.error);
         let is_full = counted.reasons.len() >= MOST_REASONS;
         match counted.reasons.get_mut(&key) {
             Some(count) => *count += 1,
@@ -153,11 +160,12 @@ fn count(pipeline: &Pipeline, file: &LetterFile) -> Result<Counted> {
 }
 
 fn list(pipeline: &Pipeline, as_json: bool) -> Result<()> {
-    let files = files(pipeline, &Stage { plugin: None, sink: None })?;
+    let files = files(pipeline, &Stage { plugin: None, sink: None }, false)?;
     let counted = files.iter().map(|file| count(pipeline, file)).collect::<Result<Vec<_>>>()?;
     if as_json {
         let document = files.iter().zip(&counted).map(|(file, counted)| {
-            let reasons = counted.reasons.iter().map(|((table, error), count)| json!({ "table": table, "error": error, "letters": count }));
+            let of = if file.kind == Kind::Source { "topic" } else { "table" };
+            let reasons = counted.reasons.iter().map(|((name, error), count)| json!({ of: name, "error": error, "letters": count }));
             json!({
                 file.kind.name(): file.stage, "file": file.path, "letters": counted.letters, "waiting": counted.waiting,
                 "unreadable": counted.unreadable, "first": counted.first, "last": counted.last,
@@ -177,8 +185,8 @@ fn list(pipeline: &Pipeline, as_json: bool) -> Result<()> {
         if let (Some(first), Some(last)) = (&counted.first, &counted.last) {
             let _ = writeln!(out, "  from {first} to {last}");
         }
-        for ((table, error), count) in &counted.reasons {
-            let _ = writeln!(out, "  {count} of {table}: {error}");
+        for ((of, error), count) in &counted.reasons {
+            let _ = writeln!(out, "  {count} of {of}: {error}");
         }
         if counted.others > 0 {
             let _ = writeln!(out, "  {} for other reasons", counted.others);
@@ -191,11 +199,11 @@ fn list(pipeline: &Pipeline, as_json: bool) -> Result<()> {
 }
 
 fn show(pipeline: &Pipeline, arguments: &Show) -> Result<()> {
-    let files = files(pipeline, &arguments.stage)?;
+    let files = files(pipeline, &arguments.stage, arguments.source)?;
     let [file] = files.as_slice() else {
         return Err(match files.is_empty() {
             true => refused("nothing was set aside", "`sluicegate dlq list` tells what was"),
-            false => refused("several plugins or sinks set changes aside", "name one with --plugin or --sink"),
+            false => refused("several plugins or sinks, or the source, set something aside", "name one with --plugin, --sink or --source"),
         });
     };
     let mut lines = Lines::open(&file.path, 0)?;
@@ -205,7 +213,7 @@ fn show(pipeline: &Pipeline, arguments: &Show) -> Result<()> {
         if number < arguments.letter {
             continue;
         }
-        Letter::read(&line.text)?;
+        Heading::read(file.kind, &line.text)?;
         let mut letter: Value = serde_json::from_slice(&line.text)
             .map_err(|e| Error::new(ErrorKind::Internal, "a letter was read and cannot be").caused_by(e))?;
         if !arguments.values {
@@ -216,20 +224,32 @@ fn show(pipeline: &Pipeline, arguments: &Show) -> Result<()> {
     Err(refused(format!("{} has {number} letters", file.path.display()), "name one of them with --letter"))
 }
 
-/// Takes the row's values out; their columns stay.
+/// Takes the values of the row or record out; its columns stay.
 fn hide(letter: &mut Value) {
     for image in ["before", "after"] {
         if let Some(columns) = letter.get_mut(image).and_then(Value::as_object_mut) {
-            columns.values_mut().for_each(|value| *value = if value.is_null() { Value::Null } else { "…".into() });
+            columns.values_mut().for_each(hide_value);
         }
     }
+    for part in ["key", "value", "key_base64", "value_base64"] {
+        letter.get_mut(part).into_iter().for_each(hide_value);
+    }
+}
+
+fn hide_value(value: &mut Value) {
+    *value = if value.is_null() { Value::Null } else { "…".into() };
 }
 
 fn replay(pipeline: &Pipeline, arguments: &Again) -> Result<()> {
     let wished = Replay { to: arguments.to.clone(), as_is: arguments.as_is };
-    let files = files(pipeline, &arguments.stage)?;
+    let (unread, files): (Vec<_>, Vec<_>) =
+        files(pipeline, &arguments.stage, false)?.into_iter().partition(|file| file.kind == Kind::Source);
+    for file in &unread {
+        let letters = count(pipeline, file)?.letters;
+        print_out(&format!("source `{}`: {letters} letters are records that could not be read; they are not replayed\n", file.stage))?;
+    }
     if files.is_empty() {
-        return print_out("nothing was set aside\n");
+        return if unread.is_empty() { print_out("nothing was set aside\n") } else { Ok(()) };
     }
     for file in files {
         let of = format!("{} `{}`", file.kind.name(), file.stage);

@@ -102,7 +102,7 @@ fn place(sink: &Sink) -> String {
 fn set_aside(status: &Status) -> u64 {
     let plugins: u64 = status.plugins.all().iter().map(|p| p.dead_lettered.get()).sum();
     let sinks: u64 = status.sinks.iter().map(|s| s.dead_lettered.get()).sum();
-    plugins + sinks
+    plugins + sinks + status.source.dead_lettered.get()
 }
 
 /// A generator that ends has nothing to do in a second run.

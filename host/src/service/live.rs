@@ -166,7 +166,8 @@ fn line(status: &Status, rates: &Rates) -> String {
     }
     let errors = sum(|p| p.failures.get() + p.refused_files.get() + p.skipped.get() + p.dead_lettered.get() + p.passed_through.get())
         + status.sinks.iter().map(|s| s.skipped.get() + s.dead_lettered.get()).sum::<u64>()
-        + status.source.skipped.get();
+        + status.source.skipped.get()
+        + status.source.dead_lettered.get();
     if errors > 0 {
         let _ = write!(out, " · errors {errors}");
     }

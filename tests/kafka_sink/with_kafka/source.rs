@@ -1,5 +1,6 @@
 //! Topics as a source: what is delivered from them is what was delivered into them, each change once, whatever is killed.
 
+mod accounts;
 mod changing;
 mod group;
 mod refused;

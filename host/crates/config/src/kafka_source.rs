@@ -25,8 +25,8 @@ pub struct KafkaSource {
     pub before_images_chosen: bool,
     /// What a number with a fraction is where no schema says so.
     pub numbers: TopicNumbers,
-    /// Whether records that cannot be read are passed over, not an error.
-    pub skips_unreadable: bool,
+    /// What becomes of records that cannot be read.
+    pub on_unreadable: OnUnreadable,
     /// How fast the topics are read at most.
     pub rate: Rate,
     /// Further librdkafka settings.
@@ -66,6 +66,18 @@ pub enum TopicImages {
     Whole,
     /// Of a delete at least the key; of an update maybe nothing.
     Deletes,
+}
+
+/// What becomes of a record that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnreadable {
+    /// It stops the source.
+    #[default]
+    Stop,
+    /// It is passed over, and counted.
+    Skip,
+    /// It is set aside as it stands in its topic.
+    DeadLetter,
 }
 
 /// What a number with a fraction is where no schema says so.

@@ -40,7 +40,7 @@ pub use format::{
 };
 pub use kafka_option::{refused_option, refused_source_option};
 pub use kafka_security::{KafkaConnection, KafkaSecurity, PasswordMechanism, Sasl, is_security_option};
-pub use kafka_source::{KafkaSource, TopicFormat, TopicImages, TopicNumbers, TopicPatterns};
+pub use kafka_source::{KafkaSource, OnUnreadable, TopicFormat, TopicImages, TopicNumbers, TopicPatterns};
 pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
     DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, Heartbeats, KafkaSink, Keyless, LongTransactions,

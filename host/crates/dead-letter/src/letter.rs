@@ -23,6 +23,8 @@ pub enum Kind {
     Plugin,
     /// A sink: the rows are as the plugins made them.
     Sink,
+    /// A source: the records are as they stand in their topic.
+    Source,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Kind::Plugin => "plugin",
             Kind::Sink => "sink",
+            Kind::Source => "source",
         }
     }
 }
@@ -40,7 +43,7 @@ impl Kind {
 pub struct LetterFile {
     /// Who set them aside.
     pub kind: Kind,
-    /// The plugin's or sink's name.
+    /// The plugin's or sink's name, or the kind of source.
     pub stage: String,
     /// Where it is.
     pub path: PathBuf,
@@ -68,7 +71,7 @@ pub fn files(folder: &Path) -> Result<Vec<LetterFile>> {
             let coded = name.strip_prefix(kind.name())?.strip_prefix('.')?.strip_suffix(".ndjson")?;
             Some(LetterFile { kind, stage: decoded(coded)?, path: path.clone() })
         };
-        files.extend(stage(Kind::Plugin).or_else(|| stage(Kind::Sink)));
+        files.extend([Kind::Plugin, Kind::Sink, Kind::Source].into_iter().find_map(stage));
     }
     files.sort();
     Ok(files)
@@ -141,7 +144,50 @@ fn unreadable(path: &Path, error: io::Error) -> Error {
         .remedy("run the command as the account that runs the pipeline")
 }
 
-/// A letter as it stands in its file.
+/// What a letter is of, whoever set it aside, and why it was.
+#[derive(Debug)]
+pub struct Heading {
+    /// The table; of a record that could not be read, the topic.
+    pub of: String,
+    /// Why it was set aside.
+    pub error: String,
+    /// When.
+    pub time: String,
+}
+
+#[derive(Deserialize)]
+struct RawLetter {
+    error: String,
+    time: String,
+    source: RawSource,
+}
+
+#[derive(Deserialize)]
+struct RawSource {
+    topic: String,
+}
+
+impl Heading {
+    /// Reads that of a line. An error never shows what stands in it.
+    ///
+    /// # Errors
+    /// `Sink`: it is no letter.
+    pub fn read(kind: Kind, text: &[u8]) -> Result<Self> {
+        if kind == Kind::Source {
+            let RawLetter { error, time, source } = serde_json::from_slice(text).map_err(|error| no_letter(&error))?;
+            return Ok(Self { of: source.topic, error, time });
+        }
+        let letter = Letter::read(text)?;
+        Ok(Self { of: letter.name().to_string(), error: letter.error, time: letter.time })
+    }
+}
+
+fn no_letter(error: &serde_json::Error) -> Error {
+    let what = format!("it is no dead letter: {:?} at column {}", error.classify(), error.column());
+    Error::new(ErrorKind::Sink, what).remedy("take the line out of the file, or restore it from a copy")
+}
+
+/// A change's letter as it stands in its file.
 #[derive(Debug, Deserialize)]
 pub struct Letter {
     /// Why the change was set aside.
@@ -230,10 +276,7 @@ impl Letter {
     /// # Errors
     /// `Sink`: it is no letter.
     pub fn read(text: &[u8]) -> Result<Self> {
-        serde_json::from_slice(text).map_err(|error| {
-            let what = format!("it is no dead letter: {:?} at column {}", error.classify(), error.column());
-            Error::new(ErrorKind::Sink, what).remedy("take the line out of the file, or restore it from a copy")
-        })
+        serde_json::from_slice(text).map_err(|error| no_letter(&error))
     }
 
     /// The table that the change is of.

@@ -2,15 +2,18 @@
 //!
 //! After a crash the changes since the last checkpoint come again, so a change may be in a file twice; its `source` tells.
 //!
+//! Records that a source could not read are set aside as they stand in their topic.
+//!
 //! They hold whole rows, among them what plugins would have hidden, so only the account that runs the pipeline may read them.
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod letter;
+mod raw;
 pub mod row;
 
-pub use letter::{Kind, Letter, LetterFile, Line, Lines, files};
+pub use letter::{Heading, Kind, Letter, LetterFile, Line, Lines, files};
 
 use std::{
     collections::BTreeMap,
@@ -29,15 +32,15 @@ use serde_json::{Value, json};
 
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Change, NO_IMAGE, TableRows},
+    change::{Batch, Change, NO_IMAGE, RawRecord, TableRows},
 };
 use sluicegate_storage::{
     file::{Whereabouts, whereabouts},
     folder,
 };
 
-/// The dead-letter folder of a pipeline: a file `plugin.NAME.ndjson` for each plugin that sets changes aside, and
-/// `sink.NAME.ndjson` for each sink.
+/// The dead-letter folder of a pipeline: a file `plugin.NAME.ndjson` for each plugin that sets changes aside,
+/// `sink.NAME.ndjson` for each sink, and `source.NAME.ndjson` for records that the source could not read.
 #[derive(Debug)]
 pub struct DeadLetters {
     folder: PathBuf,
@@ -75,7 +78,7 @@ impl DeadLetters {
     /// # Errors
     /// `Sink` when the file cannot be written or is full: the pipeline has to stop, or the change would be lost.
     pub fn record_from_plugin(&self, plugin: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
-        self.record("plugin", plugin, error, batch, change)
+        self.record("plugin", plugin, &letter(plugin, error, batch, change)?)
     }
 
     /// The same for a change that the sink of this name could not deliver.
@@ -83,16 +86,24 @@ impl DeadLetters {
     /// # Errors
     /// As [`Self::record_from_plugin`].
     pub fn record_from_sink(&self, sink: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
-        self.record("sink", sink, error, batch, change)
+        self.record("sink", sink, &letter(sink, error, batch, change)?)
     }
 
-    fn record(&self, kind: &str, stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
-        let mut line = letter(stage, error, batch, change)?.to_string().into_bytes();
+    /// Sets aside a record that a source of this kind could not read: its bytes, its place, and why.
+    ///
+    /// # Errors
+    /// As of [`Self::record_from_plugin`].
+    pub fn record_from_source(&self, source: &str, error: &Error, record: &RawRecord<'_>) -> Result<()> {
+        self.record("source", source, &raw::letter(source, error, record))
+    }
+
+    fn record(&self, kind: &str, stage: &str, letter: &Value) -> Result<()> {
+        let mut line = letter.to_string().into_bytes();
         line.push(b'\n');
         let name = file_name(kind, stage);
         let mut files = lock(&self.files);
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Sink, "the run ended before a change was set aside")
+            return Err(Error::new(ErrorKind::Sink, "the run ended before something was set aside")
                 .remedy("nothing is lost: the next start goes on at the checkpoint"));
         }
         let letters = match files.get_mut(&name) {
@@ -168,7 +179,7 @@ fn sync(file: &File, path: &Path, dirty: bool) -> Result<Whereabouts> {
     Ok(place)
 }
 
-/// The name of the file of a plugin or sink. Letters, digits, `-`, `_` and `.` stand for themselves, other bytes as `%` and two
+/// The name of the file of a plugin, sink or source. Letters, digits, `-`, `_` and `.` stand for themselves, other bytes as `%` and two
 /// hexadecimal digits: no two names meet, and each can be read back.
 fn file_name(kind: &str, stage: &str) -> String {
     let mut name = format!("{kind}.");

@@ -288,6 +288,41 @@ fn after_the_run_has_ended_nothing_is_set_aside() {
     letters.record_from_sink("s", &error(), &batch, &batch.changes[0]).unwrap();
     letters.close();
     let refused = letters.record_from_sink("s", &error(), &batch, &batch.changes[0]).unwrap_err();
-    assert_eq!(refused.message(), "the run ended before a change was set aside");
+    assert_eq!(refused.message(), "the run ended before something was set aside");
     assert_eq!(fs::read_to_string(folder.path().join("sink.s.ndjson")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_record_that_a_source_could_not_read_is_kept_with_its_place_and_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = DeadLetters::new(folder.path(), 4 << 20);
+    let long = "x".repeat((1 << 20) + 1);
+    let record =
+        RawRecord { topic: "shop.orders", partition: 3, offset: 17, time_us: Some(1_700_000_000_000_000), key: None, value: Some(b"{") };
+    let error = Error::new(ErrorKind::Record, "it is not JSON").remedy("not told");
+    for record in [
+        record,
+        RawRecord { offset: 18, key: Some(b"\xff\0"), value: Some(long.as_bytes()), ..record },
+        RawRecord { offset: 19, time_us: None, key: Some("k\u{1}é".as_bytes()), value: None, ..record },
+    ] {
+        letters.record_from_source("kafka", &error, &record).unwrap();
+    }
+    letters.sync().unwrap();
+    let [file] = &files(folder.path()).unwrap()[..] else { panic!("one file") };
+    assert_eq!((file.kind, file.stage.as_str()), (Kind::Source, "kafka"));
+    assert!(file.path.ends_with("source.kafka.ndjson"));
+    let text = fs::read_to_string(&file.path).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in text.lines() {
+        let heading = Heading::read(Kind::Source, line.as_bytes()).unwrap();
+        assert_eq!((heading.of.as_str(), heading.error.as_str()), ("shop.orders", "it is not JSON"));
+        assert!(Heading::read(Kind::Sink, line.as_bytes()).is_err());
+    }
+    lines.iter_mut().for_each(|line| line["time"] = Value::Null);
+    insta::assert_snapshot!(lines[0], @r#"{"stage":"kafka","error":"it is not JSON","time":null,"source":{"topic":"shop.orders","partition":3,"offset":17,"time":"2023-11-14T22:13:20Z"},"key":null,"value":"{"}"#);
+    assert_eq!((&lines[1]["key_base64"], lines[1].get("key"), lines[1].get("value")), (&"/wA=".into(), None, None));
+    assert_eq!(lines[1]["value_base64"].as_str().map(str::len), Some(long.len().div_ceil(3) * 4));
+    assert_eq!((&lines[2]["key"], &lines[2]["value"], &lines[2]["source"]["time"]), (&"k\u{1}é".into(), &Value::Null, &Value::Null));
+    let refused = Heading::read(Kind::Source, b"{\"s3cret\": 1}").unwrap_err();
+    assert!(!refused.to_string().contains("s3cret"), "{refused}");
 }

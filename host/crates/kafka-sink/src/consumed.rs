@@ -4,7 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::{TopicPartitionList, error::KafkaError, producer::Producer as _, types::RDKafkaErrorCode as Code};
+use rdkafka::{
+    TopicPartitionList,
+    error::{KafkaError, RDKafkaError},
+    producer::Producer as _,
+    types::RDKafkaErrorCode as Code,
+};
 
 use super::{
     KafkaSink, POLL,
@@ -12,7 +17,14 @@ use super::{
     transaction_fault::transaction_fault,
 };
 use sluicegate_kafka::Membership;
-use sluicegate_model::{Result, change::Frontier};
+use sluicegate_model::{Error, ErrorKind, Result, change::Frontier};
+
+/// The error when the account may not commit offsets of what the source reads.
+fn not_granted(group: &str, error: RDKafkaError) -> Error {
+    Error::new(ErrorKind::Sink, format!("the account may not commit offsets of the consumer group `{group}` in a topic that the source reads"))
+        .caused_by(error)
+        .remedy("grant it READ on the group, and READ and DESCRIBE on the source's topics (the log names the one that was refused), then start again: nothing is lost or repeated")
+}
 
 impl KafkaSink {
     /// Puts the offsets that the source's group is at into the transaction. What became of it is answered where it had to be given up.
@@ -46,6 +58,11 @@ impl KafkaSink {
                         error.code(),
                         Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId | Code::RebalanceInProgress
                     );
+                    if matches!(error.code(), Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed) {
+                        let fault = not_granted(membership.group(), error);
+                        self.abort()?;
+                        return Err(fault);
+                    }
                     let fault =
                         transaction_fault(&self.client, self.settings.in_group, &state.transactional_id, KafkaError::Transaction(error));
                     self.abort()?;

@@ -253,7 +253,7 @@ impl KafkaSink {
         match (change.operation, old, new) {
             (Operation::Delete, Some(old), _) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
-                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
+                metadata::number_record(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 records.leaving = self.encoder.value(batch, change, &mut self.buffers.old_value)?;
                 records.gone = Some(old);
             }
@@ -275,10 +275,10 @@ impl KafkaSink {
                     new.headers = Some(insert(new.headers, OLD_KEY, old_key));
                 }
                 aim(&mut self.encoder, self.framing, batch, change.table, &old.topic);
-                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
+                metadata::number_record(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 records.leaving = self.encoder.value(batch, &delete, old_value)?;
                 aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
-                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
+                metadata::number_record(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 self.encoder.value(batch, &insertion, value)?;
                 (records.gone, records.came) = (Some(old), Some(new));
             }
@@ -289,7 +289,7 @@ impl KafkaSink {
             }
             (_, _, Some(new)) => {
                 aim(&mut self.encoder, self.framing, batch, change.table, &new.topic);
-                metadata::place(&mut self.metadata, &mut self.encoder, batch, change.table)?;
+                metadata::number_record(&mut self.metadata, &mut self.encoder, batch, change.table)?;
                 self.encoder.value(batch, change, &mut self.buffers.value)?;
                 records.came = Some(new);
             }

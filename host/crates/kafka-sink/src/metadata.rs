@@ -39,12 +39,7 @@ impl Begun {
     }
 
     fn is(&self, lane: &Lane, transaction: &Transaction) -> bool {
-        let same = match (&self.id, &transaction.id) {
-            (Some(one), Some(two)) => **one == **two,
-            (None, None) => self.position == transaction.position && *self.file == *transaction.file,
-            _ => false,
-        };
-        same && self.lane == lane.name()
+        transaction.is(self.id.as_deref(), &self.file, self.position) && self.is_of(lane)
     }
 
     pub fn is_of(&self, lane: &Lane) -> bool {
@@ -234,7 +229,7 @@ impl Metadata {
 }
 
 /// Tells the encoder where in its transaction the next record stands. All records of a change are of one table.
-pub(super) fn place(metadata: &mut Option<Metadata>, encoder: &mut Encoder, batch: &Batch, table: u32) -> Result<()> {
+pub(super) fn number_record(metadata: &mut Option<Metadata>, encoder: &mut Encoder, batch: &Batch, table: u32) -> Result<()> {
     if let Some(metadata) = metadata {
         let place = metadata.count(batch, table)?;
         encoder.table(batch, table).number(place);

@@ -1,6 +1,10 @@
 //! A batch while it is filled with the records of one partition.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
 
 use super::{json_text::Json, record::Row, unreadable::Unreadable, version::Version};
 use sluicegate_model::{
@@ -14,6 +18,9 @@ pub(super) struct Assembly {
     tables: Vec<TableRows>,
     /// Places in `tables`, by the table's address.
     places: HashMap<usize, u32>,
+    /// Hashes of the tables' names.
+    names: HashSet<u64>,
+    hasher: RandomState,
     changes: Vec<Change>,
     events: Vec<Event>,
     first: u64,
@@ -29,14 +36,14 @@ impl Assembly {
         self.changes.is_empty()
     }
 
-    /// Bytes of the rows' values, roughly.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// Changes, and bytes of their rows' values, roughly.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.changes.len(), self.bytes)
     }
 
-    /// Whether it holds another version of the table.
+    /// Whether it may hold another version of the table, and does not hold this one.
     pub(super) fn has_other(&self, version: &Version) -> bool {
-        !self.places.contains_key(&address(version)) && self.tables.iter().any(|rows| rows.table.name == version.table.name)
+        !self.places.contains_key(&address(version)) && self.names.contains(&self.hasher.hash_one(&version.table.name))
     }
 
     /// Adds the change that the record at `offset` tells. `time_us`: when the record was written.
@@ -50,6 +57,7 @@ impl Assembly {
                 let place = self.tables.len() as u32;
                 self.tables.push(TableRows::new(row.version.table.clone()));
                 self.places.insert(address(&row.version), place);
+                self.names.insert(self.hasher.hash_one(&row.version.table.name));
                 place
             }
         };

@@ -32,6 +32,8 @@ pub(super) type Client = BaseConsumer<Reports>;
 pub(super) struct Reports {
     troubles: Troubles,
     rebalances: Mutex<VecDeque<Rebalance>>,
+    /// Whether there are any: it is asked for each record.
+    decided: AtomicBool,
     /// Whether what comes is of no interest any more.
     closing: AtomicBool,
     /// Whether a broker's answer was larger than what is taken at all.
@@ -40,9 +42,27 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// Whether the group has decided something.
+    pub(super) fn has_decided(&self) -> bool {
+        self.decided.load(Ordering::Acquire)
+    }
+
     /// What the group decided next.
     pub(super) fn rebalance(&self) -> Option<Rebalance> {
-        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        if !self.has_decided() {
+            return None;
+        }
+        let mut rebalances = self.rebalances.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = rebalances.pop_front();
+        self.decided.store(!rebalances.is_empty(), Ordering::Release);
+        next
+    }
+
+    /// The group decided something.
+    pub(super) fn decide(&self, rebalance: Rebalance) {
+        let mut rebalances = self.rebalances.lock().unwrap_or_else(PoisonError::into_inner);
+        rebalances.push_back(rebalance);
+        self.decided.store(true, Ordering::Release);
     }
 
     /// Whether a broker's answer was larger than what is taken: it would come again and again.
@@ -104,7 +124,7 @@ impl ConsumerContext for Reports {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(list.clone()),
             _ => Rebalance::Revoked,
         };
-        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        self.decide(event);
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     inferred,
-    json_text::{self, Json},
+    json_text::{self, Json, Malformed, Members},
     record::{Reading, Record, Row},
     unreadable::Unreadable,
     version::{Image, Name, Versions, image},
@@ -24,6 +24,8 @@ struct Envelope<'a> {
     after: Option<Json<'a>>,
     source: Option<Json<'a>>,
     operation: Option<Json<'a>>,
+    /// Whether it has two of one name.
+    twice: bool,
 }
 
 fn no_envelope(what: &str) -> Unreadable {
@@ -33,23 +35,55 @@ fn no_envelope(what: &str) -> Unreadable {
 }
 
 impl<'a> Envelope<'a> {
-    fn read(text: &'a str) -> Result<Self, Unreadable> {
+    fn take(&mut self, name: &str, value: Json<'a>) {
+        let place = match name {
+            "before" => &mut self.before,
+            "after" => &mut self.after,
+            "source" => &mut self.source,
+            "op" => &mut self.operation,
+            _ => return,
+        };
+        self.twice |= place.replace(value).is_some();
+    }
+
+    fn read(members: &mut Members<'a>) -> Result<Self, Malformed> {
         let mut envelope = Self::default();
-        for member in json_text::members(text) {
-            let (name, value) = member?;
-            let place = match &*name {
-                "before" => &mut envelope.before,
-                "after" => &mut envelope.after,
-                "source" => &mut envelope.source,
-                "op" => &mut envelope.operation,
-                _ => continue,
-            };
-            if place.replace(value).is_some() {
-                return Err(no_envelope("it has two members of one name"));
-            }
+        while let Some(name) = members.name() {
+            envelope.take(&name?, members.value()?);
         }
         Ok(envelope)
     }
+}
+
+/// The text of the schema, if there is one, and the envelope, which may stand in a member of its own beside it. The record is passed
+/// over once, and its schema not at all where it is the one that came last.
+fn unwrapped<'a>(mut record: Members<'a>, last_schema: &str) -> Result<(Option<&'a str>, Envelope<'a>), Malformed> {
+    let (mut schema, mut payload, mut others) = (None, None, false);
+    let mut envelope = Envelope::default();
+    while let Some(name) = record.name() {
+        match &*name? {
+            "schema" => schema = Some(record.value_like(last_schema)?),
+            "payload" => {
+                payload = match record.object()? {
+                    Some(mut members) => {
+                        let inner = Envelope::read(&mut members)?;
+                        record.behind(members)?;
+                        Some(inner)
+                    }
+                    None => record.value().map(|_| None)?,
+                }
+            }
+            name => {
+                others = true;
+                envelope.take(name, record.value()?);
+            }
+        }
+    }
+    Ok(match (schema, payload) {
+        (Some(Json::Object(schema)), Some(payload)) if !others => (Some(schema), payload),
+        (Some(Json::Null) | None, Some(payload)) if !others => (None, payload),
+        _ => (None, envelope),
+    })
 }
 
 /// Where a change comes from.
@@ -87,30 +121,16 @@ fn no_time() -> Unreadable {
     no_envelope("its `source` has a time that is none")
 }
 
-/// The text of the schema, if there is one, and of the envelope.
-fn unwrapped(text: &str) -> Result<(Option<&str>, &str), Unreadable> {
-    let (mut schema, mut payload, mut others) = (None, None, false);
-    for member in json_text::members(text) {
-        let (name, value) = member?;
-        match &*name {
-            "schema" => schema = Some(value),
-            "payload" => payload = Some(value),
-            _ => {
-                others = true;
-                break;
-            }
-        }
+pub(super) fn read<'a>(
+    record: Members<'a>,
+    key: &[Cow<'a, str>],
+    reading: Reading,
+    versions: &mut Versions,
+) -> Result<Record<'a>, Unreadable> {
+    let (schema, envelope) = unwrapped(record, versions.last_schema())?;
+    if envelope.twice {
+        return Err(no_envelope("it has two members of one name"));
     }
-    match (schema, payload, others) {
-        (Some(Json::Object(schema)), Some(Json::Object(payload)), false) => Ok((Some(schema), payload)),
-        (Some(Json::Null) | None, Some(Json::Object(payload)), false) => Ok((None, payload)),
-        _ => Ok((None, text)),
-    }
-}
-
-pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, versions: &mut Versions) -> Result<Record<'a>, Unreadable> {
-    let (schema, text) = unwrapped(text)?;
-    let envelope = Envelope::read(text)?;
     let Some(Json::String(operation)) = envelope.operation else { return Err(no_envelope("it has no `op`")) };
     let Some(Json::Object(source)) = envelope.source else { return Err(no_envelope("it has no `source`")) };
     let source = Source::read(source)?;
@@ -148,16 +168,8 @@ pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, ve
         Operation::Delete => (Some(before.ok_or_else(lacks_before)?), None),
     };
     let (version, fresh) = match schema {
-        Some(schema) => {
-            let fields = versions.schema(schema)?;
-            versions.of(&name, key, &fields)?
-        }
-        None => {
-            let images: [Option<&Image<'a>>; 2] = [before.as_ref(), after.as_ref()];
-            let last = versions.last(&name).cloned();
-            let fields = inferred::fields(images, key, reading.numbers, last.as_deref())?;
-            versions.of(&name, key, &fields)?
-        }
+        Some(schema) => versions.described(&name, key, schema)?,
+        None => inferred::version([before.as_ref(), after.as_ref()], &name, key, reading.numbers, versions)?,
     };
     let arranged = |image: Option<Image<'a>>| image.map(|image| version.arrange(image)).transpose();
     let (before, after) = (arranged(before)?, arranged(after)?);

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use super::{
     inferred,
-    json_text::{self, Json},
+    json_text::{Json, Members},
     record::{Reading, Record, Row},
     temporal,
     unreadable::Unreadable,
-    version::{Image, Name, Versions},
+    version::{Image, Name, Versions, too_many_members},
 };
 use sluicegate_format::{FlatMember, flat_member};
 use sluicegate_model::{change::Operation, limits::KAFKA_COLUMNS};
@@ -18,15 +18,20 @@ fn not_flat(what: &str) -> Unreadable {
         .remedy("leave topics of other records (heartbeats, schema changes) out with `!NAME` in `topics`, or set another `format`")
 }
 
-pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, versions: &mut Versions) -> Result<Record<'a>, Unreadable> {
+pub(super) fn read<'a>(
+    record: Members<'a>,
+    key: &[Cow<'a, str>],
+    reading: Reading,
+    versions: &mut Versions,
+) -> Result<Record<'a>, Unreadable> {
     let (mut operation, mut database, mut schema, mut table, mut time) = (None, None, None, None, None);
     let mut image = Image::new();
-    for member in json_text::members(text) {
+    for member in record {
         let (name, value) = member?;
         match flat_member(&name) {
             FlatMember::Column(column) => {
                 if image.len() == KAFKA_COLUMNS {
-                    return Err(Unreadable::new(format!("its row has more than {KAFKA_COLUMNS} members")));
+                    return Err(too_many_members());
                 }
                 let column = if column.len() == name.len() { name } else { Cow::Owned(column.to_owned()) };
                 image.push((column, value));
@@ -58,9 +63,7 @@ pub(super) fn read<'a>(text: &'a str, key: &[Cow<'a, str>], reading: Reading, ve
     }
     let operation = sluicegate_format::operation(&operation).ok_or_else(|| not_flat("its `_op` is none of `c`, `u`, `d`, `r` and `t`"))?;
     // a key is named as the column, not as the member
-    let last = versions.last(&name).cloned();
-    let fields = inferred::fields([None, Some(&image)], key, reading.numbers, last.as_deref())?;
-    let (version, fresh) = versions.of(&name, key, &fields)?;
+    let (version, fresh) = inferred::version([None, Some(&image)], &name, key, reading.numbers, versions)?;
     let row = version.arrange(image)?;
     let (before, after) = if operation == Operation::Delete { (Some(row), None) } else { (None, Some(row)) };
     Ok(Record::Row(Row { version, fresh, operation, before, after, only_key: false, placeholders: false, time_us }))

@@ -1,10 +1,15 @@
 //! A session that is a member of a consumer group: partitions come and go with the assignment.
 //!
 //! Where a partition begins, the group's committed offset says, and nothing else. It stands in the sink's transactions ([`Membership`]).
-//! Before partitions go to others, everything that was read of them is delivered and committed; if that cannot be, the session ends, and
-//! what was not committed is read by whoever has the partition then.
+//! Before partitions go to others, everything that was sent of them is delivered and committed; if that cannot be, the session ends. What
+//! was not sent or not committed is read by whoever has the partition then.
 
-use std::{collections::BTreeMap, ffi::CString, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset as KafkaOffset, TopicPartitionList,
@@ -18,7 +23,7 @@ use rdkafka::{
 
 use super::{
     client::{Client, Rebalance},
-    cluster::Topic,
+    cluster::{Fault, Topic, fault},
     partition::Partition,
     place::{KafkaPlace, Last, partition_of},
     session::{End, Session, internal, out_of_range},
@@ -88,7 +93,7 @@ impl Session {
     /// Becomes a member, or one that reads further topics.
     pub(super) fn subscribe(&mut self, topics: &BTreeMap<String, Topic>) -> Result<()> {
         for (name, topic) in topics {
-            self.known.reads(&name.as_str().into(), &topic.id);
+            self.topics.reads(&name.as_str().into(), &topic.id);
         }
         // a topic that is missing stays among them: it is known to be gone only when it was missing several times
         let mut all = self.subscribed.clone();
@@ -105,20 +110,29 @@ impl Session {
     pub(super) fn follow(&mut self, membership: &Membership) -> Result<(), End> {
         let client = self.client().clone();
         while let Some(rebalance) = client.context().rebalance() {
-            match rebalance {
-                Rebalance::Assigned(list) => self.assigned(membership, &client, &list)?,
-                Rebalance::Revoked => self.revoked(membership, &client)?,
+            let followed = match rebalance {
+                Rebalance::Assigned(list) => self.assigned(membership, &client, &list),
+                Rebalance::Revoked => self.revoked(membership, &client),
+            };
+            match followed {
+                // it has decided something else since
+                Ok(()) | Err(End::Rebalance) => {}
+                Err(end) => return Err(end),
             }
         }
         Ok(())
     }
 
     fn assigned(&mut self, membership: &Membership, client: &Client, list: &TopicPartitionList) -> Result<(), End> {
+        if self.has_partitions() {
+            let what = "the group gives partitions before it has taken the others back";
+            return Err(Error::new(ErrorKind::Internal, what).that_may_pass(true).into());
+        }
         let metadata = metadata(client).ok_or_else(|| membership.lost())?;
         // with brokers that are away the session begins anew
         let passing = |error: Error| error.with_kind(ErrorKind::Source).that_may_pass(true);
         let topics = self.cluster().topics().map_err(passing)?;
-        self.known.are_the_same(&topics, &self.set_place)?;
+        self.topics.are_the_same(&topics, &self.set_place)?;
         let committed = self.committed(membership, client, list)?;
         let mut partitions = Vec::new();
         for element in committed.elements() {
@@ -148,7 +162,7 @@ impl Session {
                 _ => KafkaPlace { topic_id: topic.id.clone(), offset: ends.0, last: None },
             };
             let partition = Partition::new(name.into(), number, &place, self.set_place.clone());
-            if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_known(&partition.lane) {
+            if !matches!(element.offset(), KafkaOffset::Offset(_)) && self.has_read(&partition.lane) {
                 let what = format!(
                     "the consumer group `{}` has no offset of partition {} any longer, which this pipeline has read: the brokers forget those \
                      of a group that had no members for `offsets.retention.minutes`",
@@ -188,6 +202,7 @@ impl Session {
                 Err(_) if stop.is_cancelled() => return Err(End::Stopped),
                 Err(error) if Instant::now() < deadline && error.rdkafka_error_code() == Some(Code::OperationTimedOut) => {
                     tracing::debug!(%error, "waiting for the group's offsets");
+                    self.take_part()?;
                 }
                 Err(error) => {
                     let what = format!("the offsets of the consumer group `{}` are not told", membership.group());
@@ -201,22 +216,27 @@ impl Session {
         }
     }
 
-    /// The partitions go to others: first everything that was read of them is committed.
+    /// The partitions go to others: first everything that was sent of them is committed. Nothing else is sent, since nobody may take it for
+    /// long, and the group waits.
     fn revoked(&mut self, membership: &Membership, client: &Client) -> Result<(), End> {
-        if client.assignment_lost() {
-            membership.end();
-            return Err(membership.lost().with_kind(ErrorKind::Source).into());
-        }
-        self.flush()?;
-        let stop = self.stop();
-        let wanted = self.sent();
-        let wanted: Vec<(&str, i32, i64)> = wanted.iter().map(|(topic, number, offset)| (&**topic, *number, *offset)).collect();
-        if !membership.wait(&wanted, KAFKA_REVOKED_WITHIN, || stop.is_cancelled()) {
+        let sent = self.sent();
+        let wanted: Vec<(&str, i32, i64)> = sent.iter().map(|(topic, number, offset)| (&**topic, *number, *offset)).collect();
+        let (stop, mut failed) = (self.stop(), None);
+        let gives_up = || {
+            // a record that comes all the same is read by another member
+            if let Some(Err(error)) = client.poll(Duration::ZERO)
+                && let Fault::Final(error) = fault(error, &self.set_place)
+            {
+                failed = Some(error);
+            }
+            failed.is_some() || stop.is_cancelled() || client.assignment_lost()
+        };
+        if client.assignment_lost() || !membership.wait(&wanted, KAFKA_REVOKED_WITHIN, gives_up) {
             if stop.is_cancelled() {
                 return Err(End::Stopped);
             }
             membership.end();
-            return Err(membership.lost().with_kind(ErrorKind::Source).into());
+            return Err(failed.unwrap_or_else(|| membership.lost().with_kind(ErrorKind::Source)).into());
         }
         membership.revoke();
         tracing::info!(partitions = wanted.len(), "the group takes the partitions back; everything of them is committed");

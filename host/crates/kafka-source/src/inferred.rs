@@ -1,62 +1,109 @@
 //! What a row's columns are where no schema says so: what its JSON values are. Only a null says nothing: its column is of the type that
 //! it had in the record of the table before, if any.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use super::{
     json_text::Json,
     kind::Kind,
     unreadable::Unreadable,
-    version::{Field, Image, Version},
+    version::{Field, Image, Name, Version, Versions},
 };
 use sluicegate_config::TopicNumbers;
 
+/// The version of a change's rows; and whether it was not known before.
+pub(super) fn version(
+    images: [Option<&Image<'_>>; 2],
+    name: &Name<'_>,
+    key: &[Cow<'_, str>],
+    numbers: TopicNumbers,
+    versions: &mut Versions,
+) -> Result<(Arc<Version>, bool), Unreadable> {
+    let last = versions.last(name).cloned();
+    match last {
+        Some(last) if last.is_of(name, key) && fits(images, numbers, &last) => Ok((last, false)),
+        last => {
+            let fields = fields(images, key, numbers, last.as_deref())?;
+            versions.of(name, key, &fields)
+        }
+    }
+}
+
+/// Whether [`fields`] would give the columns of a version; most rows are of the version that the row before them had.
+fn fits(images: [Option<&Image<'_>>; 2], numbers: TopicNumbers, last: &Version) -> bool {
+    let [before, after] = images;
+    let (Some(row), other) = (if after.is_some() { (after, before) } else { (before, None) }) else { return false };
+    let columns = &last.table.columns;
+    if row.len() != columns.len() || other.is_some_and(|other| other.len() != row.len()) {
+        return false;
+    }
+    row.iter().enumerate().zip(columns.iter().zip(&last.kinds)).all(|((at, (name, value)), (column, kind))| {
+        let mut seen = Some(Seen::of(value, numbers));
+        if let Some((other, value)) = other.and_then(|other| other.get(at)) {
+            seen = seen.filter(|_| *other == column.name).and_then(|seen| seen.and(Seen::of(value, numbers)));
+        }
+        let same = |seen: Seen| seen.kind.is_none_or(|seen| seen == *kind) && column.nullable == (seen.null || !column.primary_key);
+        *name == column.name && seen.is_some_and(same)
+    })
+}
+
 /// The columns of a change's rows, in the order of the later one.
-pub(super) fn fields<'a>(
-    images: [Option<&Image<'a>>; 2],
+fn fields<'i, 'a>(
+    images: [Option<&'i Image<'a>>; 2],
     key: &[Cow<'_, str>],
     numbers: TopicNumbers,
     last: Option<&Version>,
 ) -> Result<Vec<Field<'a>>, Unreadable> {
     let [before, after] = images;
-    let mut fields: Vec<Field<'a>> = Vec::new();
-    let mut kinds: Vec<Option<Kind>> = Vec::new();
-    let mut negative: Vec<bool> = Vec::new();
+    let mut columns: Vec<(&'i Cow<'a, str>, Seen)> = Vec::new();
+    let mut places: HashMap<&'i str, usize> = HashMap::new();
     for image in [after, before].into_iter().flatten() {
-        // the members of both rows mostly come in the same order
-        for (at, (name, value)) in image.iter().enumerate() {
-            let same = fields.get(at).is_some_and(|field| field.name == *name);
-            let place = if same { Some(at) } else { fields.iter().position(|field| field.name == *name) };
-            let kind = kind(value, numbers);
-            let below = matches!(value, Json::Number(text) if text.starts_with('-'));
-            match place {
-                Some(place) => {
-                    negative[place] |= below;
-                    let both = both(kinds[place], kind, negative[place]);
-                    kinds[place] =
-                        both.map_err(|()| Unreadable::column(name, "is of one kind before the change and of another one after it"))?;
-                    fields[place].nullable |= *value == Json::Null;
+        for (name, value) in image {
+            let seen = Seen::of(value, numbers);
+            match places.get(&**name).and_then(|at| columns.get_mut(*at)) {
+                Some((_, column)) => {
+                    *column = column
+                        .and(seen)
+                        .ok_or_else(|| Unreadable::column(name, "is of one kind before the change and of another one after it"))?;
                 }
                 None => {
-                    let nullable = *value == Json::Null || !key.contains(name);
-                    fields.push(Field { name: name.clone(), kind: Kind::Text, nullable });
-                    kinds.push(kind);
-                    negative.push(below);
+                    places.insert(name, columns.len());
+                    columns.push((name, seen));
                 }
             }
         }
     }
-    for (at, (field, kind)) in fields.iter_mut().zip(kinds).enumerate() {
+    let field = |(name, seen): (&Cow<'a, str>, Seen)| {
         // a null says nothing: what the column was before is as good as anything, and no other version of the table
-        let before = || {
-            let last = last?;
-            let same = last.table.columns.get(at).is_some_and(|column| column.name == field.name);
-            let place = if same { Some(at) } else { last.table.columns.iter().position(|column| column.name == field.name) };
-            last.kinds.get(place?).copied()
-        };
-        field.kind = kind.or_else(before).unwrap_or(Kind::Text);
+        let before = || last.and_then(|last| last.kind(name));
+        let kind = seen.kind.or_else(before).unwrap_or(Kind::Text);
+        Field { name: name.clone(), kind, nullable: seen.null || !key.contains(name) }
+    };
+    Ok(columns.into_iter().map(field).collect())
+}
+
+/// What the values of a column are that were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// `None`: nothing but nulls.
+    kind: Option<Kind>,
+    /// Whether one is less than 0.
+    negative: bool,
+    /// Whether one is null.
+    null: bool,
+}
+
+impl Seen {
+    fn of(value: &Json<'_>, numbers: TopicNumbers) -> Self {
+        let negative = matches!(value, Json::Number(text) if text.starts_with('-'));
+        Self { kind: kind(value, numbers), negative, null: *value == Json::Null }
     }
-    Ok(fields)
+
+    /// What the values of both are; `None`: they do not go together.
+    fn and(self, other: Self) -> Option<Self> {
+        let negative = self.negative || other.negative;
+        Some(Self { kind: both(self.kind, other.kind, negative).ok()?, negative, null: self.null || other.null })
+    }
 }
 
 /// What a value is by itself; `None` for null.

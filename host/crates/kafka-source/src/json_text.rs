@@ -30,9 +30,20 @@ pub(super) fn value(text: &str) -> Result<Json<'_>, Malformed> {
     if reader.at == text.len() { Ok(value) } else { Err(Malformed) }
 }
 
+/// The members of the one object that a text holds, in order; `None`: it holds another value. That nothing stands behind the object is
+/// known when they have come to their end.
+pub(super) fn document(text: &str) -> Result<Option<Members<'_>>, Malformed> {
+    let mut reader = Reader { text, at: 0 };
+    reader.space();
+    match reader.peek() {
+        Some(b'{') => Ok(Some(Members { reader, began: false, depth: KAFKA_RECORD_DEPTH - 1, whole: true })),
+        _ => value(text).map(|_| None),
+    }
+}
+
 /// The members of an object that [`value`] gave, in order.
 pub(super) fn members(object: &str) -> Members<'_> {
-    Members { reader: Reader { text: object, at: 0 }, began: false }
+    Members { reader: Reader { text: object, at: 0 }, began: false, depth: KAFKA_RECORD_DEPTH, whole: false }
 }
 
 /// The elements of an array that [`value`] gave, in order.
@@ -40,21 +51,69 @@ pub(super) fn elements(array: &str) -> Elements<'_> {
     Elements { reader: Reader { text: array, at: 0 }, began: false }
 }
 
-/// See [`members`].
+/// See [`members`] and [`document`].
 pub(super) struct Members<'a> {
     reader: Reader<'a>,
     began: bool,
+    /// How many values may stand in one another in each of them.
+    depth: usize,
+    /// Whether nothing may stand behind the object.
+    whole: bool,
+}
+
+impl<'a> Members<'a> {
+    /// The next member's name. Its value is taken with [`Self::value`], [`Self::value_like`] or [`Self::object`] before the next name.
+    pub(super) fn name(&mut self) -> Option<Result<Cow<'a, str>, Malformed>> {
+        let open = if std::mem::replace(&mut self.began, true) { b',' } else { b'{' };
+        match self.reader.next_inside(open, b'}') {
+            Some(Ok(())) => Some(self.reader.name()),
+            Some(Err(error)) => Some(Err(error)),
+            None if self.whole => self.reader.end(b'}').err().map(Err),
+            None => None,
+        }
+    }
+
+    /// The value of the member whose name came last.
+    pub(super) fn value(&mut self) -> Result<Json<'a>, Malformed> {
+        self.reader.value(self.depth)
+    }
+
+    /// The same. Where the text of an object stands that was read before in this place, it is not read again.
+    pub(super) fn value_like(&mut self, object: &str) -> Result<Json<'a>, Malformed> {
+        self.reader.space();
+        let start = self.reader.at;
+        // an object's text ends with the object, whatever follows
+        if !object.is_empty() && self.reader.text.as_bytes()[start..].starts_with(object.as_bytes()) {
+            self.reader.at += object.len();
+            return Ok(Json::Object(&self.reader.text[start..self.reader.at]));
+        }
+        self.value()
+    }
+
+    /// The members of the object that is the value of the member whose name came last; `None` where it is another value. When they
+    /// have come to their end, [`Self::behind`] goes on.
+    pub(super) fn object(&mut self) -> Result<Option<Self>, Malformed> {
+        self.reader.space();
+        if self.reader.peek() != Some(b'{') {
+            return Ok(None);
+        }
+        let depth = self.depth.checked_sub(1).ok_or(Malformed)?;
+        Ok(Some(Self { reader: Reader { ..self.reader }, began: false, depth, whole: false }))
+    }
+
+    /// Goes on behind an object whose members have come to their end.
+    pub(super) fn behind(&mut self, object: Self) -> Result<(), Malformed> {
+        self.reader.at = object.reader.at;
+        self.reader.take(b'}')
+    }
 }
 
 impl<'a> Iterator for Members<'a> {
     type Item = Result<(Cow<'a, str>, Json<'a>), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let open = if std::mem::replace(&mut self.began, true) { b',' } else { b'{' };
-        match self.reader.next_inside(open, b'}')? {
-            Ok(()) => Some(self.reader.member(KAFKA_RECORD_DEPTH)),
-            Err(error) => Some(Err(error)),
-        }
+        let name = self.name()?;
+        Some(name.and_then(|name| Ok((name, self.value()?))))
     }
 }
 
@@ -116,11 +175,19 @@ impl<'a> Reader<'a> {
         if self.peek() == Some(close) && open != b',' { None } else { Some(Ok(())) }
     }
 
-    fn member(&mut self, depth: usize) -> Result<(Cow<'a, str>, Json<'a>), Malformed> {
+    /// A member's name, with the colon.
+    fn name(&mut self) -> Result<Cow<'a, str>, Malformed> {
         self.space();
         let name = self.string()?;
         self.take(b':')?;
-        Ok((name, self.value(depth)?))
+        Ok(name)
+    }
+
+    /// Takes what closes the last value of the text.
+    fn end(&mut self, close: u8) -> Result<(), Malformed> {
+        self.take(close)?;
+        self.space();
+        if self.at == self.text.len() { Ok(()) } else { Err(Malformed) }
     }
 
     /// `depth`: how many values may stand in one another.
@@ -326,6 +393,27 @@ mod tests {
         }
     }
 
+    type All<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
+
+    /// The members of a document, where objects are gone into.
+    fn in_place(text: &str) -> Result<Option<All<'_>>, Malformed> {
+        let Some(mut members) = document(text)? else { return Ok(None) };
+        let mut all = Vec::new();
+        while let Some(name) = members.name() {
+            let (name, start) = (name?, members.reader.at);
+            let value = match members.object()? {
+                Some(mut object) => {
+                    object.by_ref().try_for_each(|member| member.map(drop))?;
+                    members.behind(object)?;
+                    Json::Object(text[start..members.reader.at].trim_start())
+                }
+                None => members.value()?,
+            };
+            all.push((name, value));
+        }
+        Ok(Some(all))
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -350,6 +438,20 @@ mod tests {
             prop_assert_eq!(rebuilt(&text), Ok(json));
         }
 
+        /// In one pass, and with an object read in its place.
+        #[test]
+        fn the_members_of_a_document_are_those_of_its_value(text in "[{},:\"ab\\\\1 ]{0,14}", json in any_json(), behind in "[ },x]{0,2}") {
+            for text in [text, format!("{json}{behind}"), format!("{{\"a\":{json},\"b\" : {{\"c\": {json}}}}}{behind}")] {
+                let whole = value(&text).and_then(|whole| match whole {
+                    Json::Object(object) => members(object).collect::<Result<Vec<_>, _>>().map(Some),
+                    _ => Ok(None),
+                });
+                let document = document(&text).and_then(|document| document.map(Iterator::collect::<Result<Vec<_>, _>>).transpose());
+                prop_assert_eq!(&document, &whole, "{}", text);
+                prop_assert_eq!(in_place(&text), whole, "{}", text);
+            }
+        }
+
         /// Nothing is taken for JSON that the library does not take; numbers beyond its range aside.
         #[test]
         fn what_is_no_json_is_refused(text in "[\\[\\]{},:\"\\\\a1e0.+ -]{0,12}") {
@@ -372,10 +474,25 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_was_read_before_is_not_read_again() {
+        let text = r#"{"a": {"b":1} ,"c":2}"#;
+        for (like, read) in [(r#"{"b":1}"#, r#"{"b":1}"#), (r#"{"b":2}"#, r#"{"b":1}"#), ("", r#"{"b":1}"#)] {
+            let mut members = document(text).unwrap().unwrap();
+            assert_eq!(members.name(), Some(Ok("a".into())));
+            assert_eq!(members.value_like(like), Ok(Json::Object(read)));
+            assert_eq!(members.next(), Some(Ok(("c".into(), Json::Number("2")))));
+            assert_eq!(members.next(), None);
+        }
+    }
+
+    #[test]
     fn values_that_stand_too_deep_are_refused() {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(value(&nested(KAFKA_RECORD_DEPTH)).is_ok());
         assert_eq!(value(&nested(KAFKA_RECORD_DEPTH + 1)), Err(Malformed));
         assert_eq!(value(&nested(1_000_000)), Err(Malformed));
+        let inside = |depth: usize| format!("{{\"a\":{}}}", nested(depth));
+        let read = |text: &str| document(text).unwrap().unwrap().next().unwrap().is_ok();
+        assert!(read(&inside(KAFKA_RECORD_DEPTH - 1)) && !read(&inside(KAFKA_RECORD_DEPTH)));
     }
 }

@@ -77,8 +77,6 @@ pub(super) struct Schema {
     pub name: Option<String>,
     #[serde(default)]
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
-    #[serde(default)]
-    pub fields: Vec<Schema>,
     pub field: Option<String>,
 }
 
@@ -314,24 +312,20 @@ impl Kind {
     fn text(self, value: &Json<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
         match (self, value) {
             (Self::Text | Self::Document, Json::String(text)) => out.extend_from_slice(text.as_bytes()),
-            (Self::Number, Json::Number(text)) => out.extend_from_slice(decimal::plain(text).ok_or(Unfit)?.as_bytes()),
-            (Self::Decimal { scale, .. }, Json::String(text)) => {
-                let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| Unfit)?;
-                out.extend_from_slice(decimal::of_unscaled(&bytes, scale.into()).ok_or(Unfit)?.as_bytes());
-            }
+            (Self::Number, Json::Number(text)) => decimal::plain(text, out).ok_or(Unfit)?,
+            (Self::Decimal { scale, .. }, Json::String(text)) => decimal::of_base64(text, scale.into(), out).ok_or(Unfit)?,
             // the converter's `decimal.format=NUMERIC`
-            (Self::Decimal { .. }, Json::Number(text)) => out.extend_from_slice(decimal::plain(text).ok_or(Unfit)?.as_bytes()),
+            (Self::Decimal { .. }, Json::Number(text)) => decimal::plain(text, out).ok_or(Unfit)?,
             (Self::ScaledDecimal, Json::Object(text)) => {
                 let (mut scale, mut unscaled) = (None, None);
                 for member in json_text::members(text) {
                     match member.map_err(|_| Unfit)? {
                         (name, Json::Number(text)) if name == "scale" => scale = Some(text.parse::<i32>().map_err(|_| Unfit)?),
-                        (name, Json::String(text)) if name == "value" => unscaled = STANDARD.decode(text.as_bytes()).ok(),
+                        (name, Json::String(text)) if name == "value" => unscaled = Some(text),
                         _ => {}
                     }
                 }
-                let text = decimal::of_unscaled(&unscaled.ok_or(Unfit)?, scale.ok_or(Unfit)?.into()).ok_or(Unfit)?;
-                out.extend_from_slice(text.as_bytes());
+                decimal::of_base64(&unscaled.ok_or(Unfit)?, scale.ok_or(Unfit)?.into(), out).ok_or(Unfit)?;
             }
             (Self::Date, value) => temporal::date(integer(value)?, out).ok_or(Unfit)?,
             (Self::Time(unit), value) => temporal::time(integer(value)?, unit, out),

@@ -19,12 +19,13 @@ mod group;
 mod inferred;
 mod json_text;
 mod kind;
-mod known;
 mod ledger;
 mod partition;
 mod place;
 mod precheck;
+mod read_topics;
 mod record;
+mod schema;
 mod session;
 mod temporal;
 #[cfg(test)]
@@ -52,7 +53,7 @@ use sluicegate_model::{
     finding::Finding,
     limits::Limits,
 };
-use sluicegate_source::{Begin, Inventory, Items, Ledger, Source};
+use sluicegate_source::{Begin, Inventory, Items, Ledger, SetAside, Source};
 use sluicegate_status::Status;
 
 /// What a source of these settings shares with its sink; `None` where it is a member of no group.
@@ -71,8 +72,10 @@ pub struct Kafka {
     thorough: bool,
     inventory: Option<Inventory>,
     membership: Option<Arc<Membership>>,
+    /// Where records that cannot be read are set aside.
+    letters: Option<Arc<dyn SetAside>>,
     /// Where the checkpoint has progress.
-    known: Frontier,
+    stored: Frontier,
 }
 
 impl Kafka {
@@ -86,7 +89,8 @@ impl Kafka {
             thorough: false,
             inventory: None,
             membership: None,
-            known: Frontier::default(),
+            letters: None,
+            stored: Frontier::default(),
         }
     }
 
@@ -98,6 +102,11 @@ impl Kafka {
     /// Shares the membership of its consumer group with the sink that commits its offsets.
     pub fn share(&mut self, membership: Arc<Membership>) {
         self.membership = Some(membership);
+    }
+
+    /// Records that cannot be read are set aside there where the settings say so.
+    pub fn set_aside_in(&mut self, letters: Arc<dyn SetAside>) {
+        self.letters = Some(letters);
     }
 
     /// What the last check found, item by item, also when it failed.
@@ -138,9 +147,9 @@ impl Source for Kafka {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        self.known = sinks
+        self.stored = sinks
             .iter()
-            .filter_map(|begin| if let Begin::At(known) = begin { Some(known.clone()) } else { None })
+            .filter_map(|begin| if let Begin::At(stored) = begin { Some(stored.clone()) } else { None })
             .next_back()
             .unwrap_or_default();
         let (settings, limits, sinks, thorough) = (self.settings.clone(), self.limits.clone(), sinks.to_vec(), self.thorough);
@@ -162,7 +171,7 @@ impl Source for Kafka {
 
     async fn run(self, sinks: Vec<Frontier>, out: Items, stop: CancellationToken) -> Result<()> {
         let (stop, closed) = (stop.child_token(), out.clone());
-        let Self { settings, limits, status, membership, known, .. } = self;
+        let Self { settings, limits, status, membership, letters, stored, .. } = self;
         if settings.group.is_some() && membership.is_none() {
             return Err(Error::new(ErrorKind::Internal, "a member of a group without a sink that commits its offsets"));
         }
@@ -175,7 +184,7 @@ impl Source for Kafka {
                     // it stays a member until everything is committed
                     membership.keep(Arc::new(Member(client.clone())));
                 }
-                Session::new(Setup { settings, limits, status, client, out, stop, runtime, membership, known }).run(&sinks)
+                Session::new(Setup { settings, limits, status, client, out, stop, runtime, membership, letters, stored }).run(&sinks)
             })
         };
         let mut reading = std::pin::pin!(reading);

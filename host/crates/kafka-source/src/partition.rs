@@ -25,8 +25,9 @@ pub(super) struct Partition {
     topic_id: Arc<str>,
     /// Offset of the next record.
     next: i64,
-    /// The offset up to which items were sent.
+    /// The offset up to which items were sent, and whether any was.
     sent: i64,
+    begun: bool,
     last: Option<Last>,
     /// The record before the place at which it began, until it has been met.
     proof: Option<Last>,
@@ -46,6 +47,7 @@ impl Partition {
             topic_id,
             next: offset,
             sent: offset,
+            begun: false,
             last,
             proof: last,
             assembly: Assembly::default(),
@@ -112,12 +114,12 @@ impl Partition {
 
     /// An item with its place has been sent.
     pub(super) fn sent(&mut self) {
-        self.sent = self.next;
+        (self.sent, self.begun) = (self.next, true);
     }
 
-    /// The offset up to which items were sent.
-    pub(super) fn sent_to(&self) -> i64 {
-        self.sent
+    /// The offset up to which items were sent; `None` before the first one.
+    pub(super) fn sent_to(&self) -> Option<i64> {
+        Some(self.sent).filter(|_| self.begun)
     }
 
     /// What to do when it cannot go on where it is.

@@ -16,7 +16,7 @@ use super::{
     session::{gone_topic, out_of_range},
     version::Versions,
 };
-use sluicegate_config::{KafkaSource, StartAt};
+use sluicegate_config::{KafkaSource, OnUnreadable, StartAt};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Frontier, Offset},
@@ -230,9 +230,11 @@ fn read_one_of_each(
                     message.partition(),
                     unreadable.what
                 );
-                let remedy = unreadable.remedy.unwrap_or("correct the source's `format`, or set `on_unreadable: skip`");
-                let finding =
-                    if settings.skips_unreadable { Finding::warn("records", what, remedy) } else { Finding::fail("records", what, remedy) };
+                let remedy = unreadable.remedy.unwrap_or("correct the source's `format`, or set `on_unreadable: dead-letter`, or `skip`");
+                let finding = match settings.on_unreadable {
+                    OnUnreadable::Stop => Finding::fail("records", what, remedy),
+                    OnUnreadable::Skip | OnUnreadable::DeadLetter => Finding::warn("records", what, remedy),
+                };
                 found.refused.insert(topic.to_owned(), finding);
             }
         }

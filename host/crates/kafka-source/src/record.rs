@@ -1,6 +1,6 @@
 //! A record of a topic: what it says of a row.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     debezium, flat,
@@ -9,8 +9,10 @@ use super::{
     version::{Name, Version, Versions},
 };
 use sluicegate_config::{KafkaSource, TopicFormat, TopicImages, TopicNumbers};
-use sluicegate_model::{change::Operation, limits::Limits};
-use std::sync::Arc;
+use sluicegate_model::{
+    change::Operation,
+    limits::{KAFKA_KEY_COLUMNS, Limits},
+};
 
 /// How a topic's records are read.
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +81,12 @@ pub(super) fn read<'a>(
     }
     let not_text = |_| Unreadable::new("it is not UTF-8").remedy("name topics of JSON records only; Avro is not read");
     let text = std::str::from_utf8(value).map_err(not_text)?;
-    let Json::Object(text) = json_text::value(text)? else { return Err(Unreadable::new("it is no JSON object")) };
+    let Some(record) = json_text::document(text)? else { return Err(Unreadable::new("it is no JSON object")) };
     let key = key.map(|key| std::str::from_utf8(key).map_err(not_text)).transpose()?;
     let key = key.map(key_columns).transpose()?.unwrap_or_default();
     match reading.format {
-        TopicFormat::Debezium => debezium::read(text, &key, reading, versions),
-        TopicFormat::Flat => flat::read(text, &key, reading, versions),
+        TopicFormat::Debezium => debezium::read(record, &key, reading, versions),
+        TopicFormat::Flat => flat::read(record, &key, reading, versions),
     }
 }
 
@@ -97,9 +99,16 @@ fn key_columns(text: &str) -> Result<Vec<Cow<'_, str>>, Unreadable> {
         Json::Object(object) => object,
         _ => return Err(not_columns()),
     };
+    let too_many = || {
+        Unreadable::new(format!("its key has more than {KAFKA_KEY_COLUMNS} members"))
+            .remedy("let the producer write fewer columns into the key, or no key")
+    };
     let (mut names, mut payload, mut schema) = (Vec::new(), None, false);
     for member in json_text::members(object) {
         let (name, value) = member?;
+        if names.len() == KAFKA_KEY_COLUMNS {
+            return Err(too_many());
+        }
         match (&*name, value) {
             ("payload", Json::Object(inner)) => payload = Some(inner),
             ("schema", Json::Object(_)) => schema = true,
@@ -110,7 +119,14 @@ fn key_columns(text: &str) -> Result<Vec<Cow<'_, str>>, Unreadable> {
     match payload {
         // with its schema
         Some(inner) if schema && names.len() == 2 => {
-            json_text::members(inner).map(|member| member.map(|(name, _)| name).map_err(Unreadable::from)).collect()
+            names.clear();
+            for member in json_text::members(inner) {
+                if names.len() == KAFKA_KEY_COLUMNS {
+                    return Err(too_many());
+                }
+                names.push(member?.0);
+            }
+            Ok(names)
         }
         _ => Ok(names),
     }

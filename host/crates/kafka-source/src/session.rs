@@ -1,12 +1,18 @@
 //! Reads partitions, on a thread of its own, since librdkafka's calls block.
 
+mod sending;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rdkafka::{Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _, message::BorrowedMessage};
+use rdkafka::{
+    Message as _, Offset as KafkaOffset, TopicPartitionList, consumer::Consumer as _, error::KafkaError, message::BorrowedMessage,
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -14,21 +20,21 @@ use super::{
     assembly::written_us,
     client::{Client, too_large},
     cluster::{Cluster, Fault, Topic, fault},
-    known::Known,
     partition::{Partition, SetPlace},
     place::{KafkaPlace, partition_of},
+    read_topics::ReadTopics,
     record::{self, Reading, Record},
     unreadable::Unreadable,
     version::Versions,
 };
-use sluicegate_config::KafkaSource;
+use sluicegate_config::{KafkaSource, OnUnreadable};
 use sluicegate_kafka::Membership;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Event, Frontier, Item, Lane, LaneEvent, Mark, MarkKind, Table, Transaction, Truncate},
+    change::{Event, Frontier, Lane, LaneEvent, MarkKind, RawRecord, Table, Transaction, Truncate},
     limits::{KAFKA_TOPICS_INTERVAL, Limits},
 };
-use sluicegate_source::{Items, Pace, Patience};
+use sluicegate_source::{Items, Pace, Patience, SetAside};
 use sluicegate_status::Status;
 
 /// How long one look for a record waits.
@@ -50,14 +56,18 @@ pub(super) struct Setup {
     pub runtime: Handle,
     /// In a consumer group: what the sink that commits its offsets shares.
     pub membership: Option<Arc<Membership>>,
+    /// Where records that cannot be read are set aside.
+    pub letters: Option<Arc<dyn SetAside>>,
     /// In a consumer group: where the checkpoint has progress. It counts for nothing but that there was some.
-    pub known: Frontier,
+    pub stored: Frontier,
 }
 
 /// Why reading ends.
 pub(super) enum End {
     /// Nobody wants more.
     Stopped,
+    /// Only what was under way ends: the group decided something while an item waited to be taken. It was not sent.
+    Rebalance,
     Failed(Error),
 }
 
@@ -71,9 +81,9 @@ pub(super) struct Session {
     setup: Setup,
     reading: Reading,
     partitions: Vec<Partition>,
-    /// Places in `partitions`.
-    places: HashMap<Arc<str>, BTreeMap<i32, usize>>,
-    pub(super) known: Known,
+    /// Where they stand in `partitions`, by topic and number.
+    indices: HashMap<Arc<str>, BTreeMap<i32, usize>>,
+    pub(super) topics: ReadTopics,
     pub(super) set_place: SetPlace,
     /// Partitions whose leader did not answer: others are asked before them.
     unready: BTreeSet<(String, i32)>,
@@ -103,8 +113,8 @@ impl Session {
         Self {
             reading,
             partitions: Vec::new(),
-            places: HashMap::new(),
-            known: Known::default(),
+            indices: HashMap::new(),
+            topics: ReadTopics::default(),
             set_place: SetPlace::new(settings),
             unready: BTreeSet::new(),
             versions: Versions::default(),
@@ -127,9 +137,9 @@ impl Session {
         let ended = self.begin(sinks).and_then(|()| self.read());
         match ended {
             Ok(()) | Err(End::Stopped) => Ok(()),
+            Err(End::Rebalance) => Err(Error::new(ErrorKind::Internal, "the session ended with what its group decided")),
             Err(End::Failed(error)) => match self.flush() {
-                Ok(()) | Err(End::Stopped) => Err(error),
-                Err(End::Failed(_)) => Err(error),
+                Ok(()) | Err(_) => Err(error),
             },
         }
     }
@@ -144,23 +154,29 @@ impl Session {
     }
 
     /// Whether this host has read of a lane before.
-    pub(super) fn has_known(&self, lane: &Lane) -> bool {
-        self.setup.known.get(lane.name()).is_some()
+    pub(super) fn has_read(&self, lane: &Lane) -> bool {
+        self.setup.stored.get(lane.name()).is_some()
     }
 
     pub(super) fn stop(&self) -> CancellationToken {
         self.setup.stop.clone()
     }
 
-    /// Of each partition the offset up to which items were sent.
+    /// Of each partition of which items were sent, the offset up to which they were.
     pub(super) fn sent(&self) -> Vec<(Arc<str>, i32, i64)> {
-        self.partitions.iter().map(|partition| (partition.topic.clone(), partition.number, partition.sent_to())).collect()
+        let begun = self.partitions.iter().filter_map(|partition| Some((partition, partition.sent_to()?)));
+        begun.map(|(partition, sent)| (partition.topic.clone(), partition.number, sent)).collect()
+    }
+
+    /// Whether partitions are read.
+    pub(super) fn has_partitions(&self) -> bool {
+        !self.partitions.is_empty()
     }
 
     /// Nothing is read any more.
     pub(super) fn forget(&mut self) {
         self.partitions.clear();
-        self.places.clear();
+        self.indices.clear();
         (self.waiting, self.since) = ((0, 0), None);
     }
 
@@ -174,7 +190,7 @@ impl Session {
             self.subscribe(&topics)?;
             self.setup.status.source.connect();
             self.setup.out.begin();
-            self.known.are_the_same(&topics, &self.set_place)?;
+            self.topics.are_the_same(&topics, &self.set_place)?;
             return Ok(());
         }
         let mut least: BTreeMap<(Arc<str>, i32), (KafkaPlace, usize)> = BTreeMap::new();
@@ -202,7 +218,7 @@ impl Session {
             let partition = Partition::new(topic, number, &place, self.set_place.clone());
             self.add(partition, low, &mut list)?;
         }
-        self.known.are_the_same(&topics, &self.set_place)?;
+        self.topics.are_the_same(&topics, &self.set_place)?;
         self.setup.client.assign(&list).map_err(|e| internal(&e))?;
         self.setup.status.source.connect();
         self.setup.out.begin();
@@ -213,8 +229,8 @@ impl Session {
     pub(super) fn add(&mut self, partition: Partition, low: i64, list: &mut TopicPartitionList) -> Result<usize> {
         let from = KafkaOffset::Offset(partition.begin(low));
         list.add_partition_offset(&partition.topic, partition.number, from).map_err(|e| internal(&e))?;
-        self.known.reads(&partition.topic, partition.topic_id());
-        self.places.entry(partition.topic.clone()).or_default().insert(partition.number, self.partitions.len());
+        self.topics.reads(&partition.topic, partition.topic_id());
+        self.indices.entry(partition.topic.clone()).or_default().insert(partition.number, self.partitions.len());
         self.partitions.push(partition);
         Ok(self.partitions.len() - 1)
     }
@@ -222,33 +238,10 @@ impl Session {
     fn read(&mut self) -> Result<(), End> {
         let (client, membership) = (self.setup.client.clone(), self.setup.membership.clone());
         loop {
-            if self.setup.stop.is_cancelled() {
-                return Err(End::Stopped);
-            }
-            let now = Instant::now();
-            if now >= self.next_look {
-                self.look()?;
-            }
-            if now >= self.next_heartbeat {
-                self.heartbeat()?;
-            }
-            let left = self.since.map(|since| self.setup.limits.batch_wait.saturating_sub(since.elapsed()));
-            if left.is_some_and(|left| left.is_zero()) {
-                self.flush()?;
-                continue;
-            }
-            if client.context().too_large() {
-                return Err(too_large().into());
-            }
-            match client.poll(left.unwrap_or(LOOK).min(LOOK)) {
-                Some(Ok(message)) => self.take(&message)?,
-                Some(Err(error)) => match fault(error, &self.set_place) {
-                    Fault::Passes => {}
-                    Fault::Gone => return Err(self.gone().into()),
-                    Fault::Final(error) => return Err(error.into()),
-                },
-                None if self.since.is_some() => self.flush()?,
-                None => self.setup.status.source.see_event(0),
+            match self.step(&client) {
+                // what was not sent is read by whoever gets its partition
+                Ok(()) | Err(End::Rebalance) => {}
+                Err(end) => return Err(end),
             }
             if let Some(membership) = &membership {
                 self.follow(membership)?;
@@ -256,16 +249,54 @@ impl Session {
         }
     }
 
+    /// Does what is due, and takes one record.
+    fn step(&mut self, client: &Client) -> Result<(), End> {
+        if self.setup.stop.is_cancelled() {
+            return Err(End::Stopped);
+        }
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.look()?;
+        }
+        if now >= self.next_heartbeat {
+            self.heartbeat()?;
+        }
+        let left = self.since.map(|since| self.setup.limits.batch_wait.saturating_sub(since.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return self.flush();
+        }
+        if client.context().too_large() {
+            return Err(too_large().into());
+        }
+        match client.poll(left.unwrap_or(LOOK).min(LOOK)) {
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => self.trouble(error),
+            None if self.since.is_some() => self.flush(),
+            None => {
+                self.setup.status.source.see_event(0);
+                Ok(())
+            }
+        }
+    }
+
+    /// An error came in place of a record.
+    fn trouble(&self, error: KafkaError) -> Result<(), End> {
+        match fault(error, &self.set_place) {
+            Fault::Passes => Ok(()),
+            Fault::Gone => Err(self.gone().into()),
+            Fault::Final(error) => Err(error.into()),
+        }
+    }
+
     /// A record came.
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
-        let Some(at) = self.place(message.topic(), message.partition()) else { return Ok(()) };
+        let Some(at) = self.index_of(message.topic(), message.partition()) else { return Ok(()) };
         let (offset, time) = (message.offset(), message.timestamp().to_millis());
         let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
         if !partition.meets(offset, time)? {
             return Ok(());
         }
         let record = record::read(message.key(), message.payload(), self.reading, &mut self.versions);
-        let bytes = message.payload_len() + message.key_len();
         self.setup.status.source.hear();
         let read = match record {
             Ok(Record::Tombstone) => Ok(()),
@@ -273,7 +304,7 @@ impl Session {
                 // from now on it is known where all rows came from
                 self.flush()?;
                 let owned = name.owned();
-                if self.known.is_alone(&owned, message.topic()) {
+                if self.topics.is_alone(&owned, message.topic()) {
                     let table = match self.versions.last(&name) {
                         Some(version) => version.table.clone(),
                         None => Arc::new(Table { name: owned, destination: None, columns: Vec::new() }),
@@ -281,20 +312,23 @@ impl Session {
                     return self.truncate(at, table, time_us.unwrap_or_else(|| written_us(time)), offset, time);
                 }
                 Err(Unreadable::new("it empties a table whose rows come from several partitions or topics, so that it has no place among them")
-                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` until it has passed; or read topics of one partition, one for each table"))
+                    .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` in the source until it has passed; or read topics of one partition, one for each table"))
             }
             Ok(Record::Row(row)) => {
                 let fresh = row.fresh;
-                if fresh || self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
-                    // the first rows of a version begin a batch
+                // the first rows of a version begin a batch
+                if fresh {
                     self.flush()?;
+                } else if self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
+                    self.flush_partition(at)?;
                 }
                 let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
-                let before = partition.assembly.bytes();
+                let before = partition.assembly.size();
                 match partition.assembly.push(&row, offset, written_us(time), self.reading.most_bytes) {
                     Ok(()) => {
-                        self.waiting.0 += 1;
-                        self.waiting.1 += partition.assembly.bytes() - before;
+                        let size = partition.assembly.size();
+                        self.waiting.0 += size.0 - before.0;
+                        self.waiting.1 += size.1 - before.1;
                         partition.pass(offset, time);
                         let full = self.waiting.0 >= self.most_changes || self.waiting.1 >= self.setup.limits.batch_bytes;
                         self.since.get_or_insert_with(Instant::now);
@@ -307,7 +341,7 @@ impl Session {
             Err(unreadable) => Err(unreadable),
         };
         if let Err(unreadable) = read {
-            self.unreadable(at, offset, bytes, unreadable)?;
+            self.unreadable(message, unreadable)?;
         }
         if let Some(partition) = self.partitions.get_mut(at) {
             partition.pass(offset, time);
@@ -315,23 +349,38 @@ impl Session {
         Ok(())
     }
 
-    fn place(&self, topic: &str, partition: i32) -> Option<usize> {
-        self.places.get(topic)?.get(&partition).copied()
+    fn index_of(&self, topic: &str, partition: i32) -> Option<usize> {
+        self.indices.get(topic)?.get(&partition).copied()
     }
 
     /// A record cannot be read.
-    fn unreadable(&mut self, at: usize, offset: i64, bytes: usize, unreadable: Unreadable) -> Result<()> {
-        let file = self.partitions.get(at).map(|partition| partition.file.clone()).unwrap_or_default();
-        let what = format!("the record at offset {offset} of partition {file} cannot be read: {}", unreadable.what);
-        if !self.setup.settings.skips_unreadable {
-            let pass = "set `on_unreadable: skip` in the source to pass over such records";
-            let remedy = unreadable.remedy.map_or_else(|| pass.to_owned(), |remedy| format!("{remedy}; or {pass}"));
-            return Err(Error::new(ErrorKind::Source, what).remedy(remedy));
-        }
-        self.setup.status.source.skipped.add(1);
+    fn unreadable(&mut self, message: &BorrowedMessage<'_>, unreadable: Unreadable) -> Result<()> {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        let what = format!("the record at offset {offset} of partition {topic}/{partition} cannot be read: {}", unreadable.what);
+        let source = &self.setup.status.source;
+        let became = match self.setup.settings.on_unreadable {
+            OnUnreadable::Stop => {
+                let pass = "set `on_unreadable: dead-letter` in the source to set such records aside, or `skip` to pass over them";
+                let remedy = unreadable.remedy.map_or_else(|| pass.to_owned(), |remedy| format!("{remedy}; or {pass}"));
+                return Err(Error::new(ErrorKind::Source, what).remedy(remedy));
+            }
+            OnUnreadable::Skip => {
+                source.skipped.add(1);
+                "it is skipped"
+            }
+            OnUnreadable::DeadLetter => {
+                let nowhere = || Error::new(ErrorKind::Internal, "a record is to be set aside, and there is no place for it");
+                let letters = self.setup.letters.as_ref().ok_or_else(nowhere)?;
+                let time_us = message.timestamp().to_millis().and_then(|millis| millis.checked_mul(1000));
+                let record = RawRecord { topic, partition, offset, time_us, key: message.key(), value: message.payload() };
+                letters.set_aside(&record, &Error::new(ErrorKind::Record, unreadable.what))?;
+                source.dead_lettered.add(1);
+                "it is set aside"
+            }
+        };
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
-            tracing::warn!(bytes, "{what}; it is skipped");
+            tracing::warn!(bytes = message.payload_len() + message.key_len(), "{what}; {became}");
         }
         Ok(())
     }
@@ -347,58 +396,12 @@ impl Session {
         self.mark(at, MarkKind::Truncate(Truncate { table, event, transaction }))
     }
 
-    /// Sends a mark with the partition's place.
-    pub(super) fn mark(&mut self, at: usize, kind: MarkKind) -> Result<(), End> {
-        let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
-        let mark = Mark { lane: partition.lane.clone(), offset: partition.offset(), kind };
-        partition.sent();
-        self.send(Item::Mark(mark))
-    }
-
-    fn send(&self, item: Item) -> Result<(), End> {
-        let Setup { runtime, stop, out, .. } = &self.setup;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => Err(End::Stopped),
-                sent = out.send(item) => sent.map_err(|_| End::Stopped),
-            }
-        })
-    }
-
-    /// Sends the batches of all partitions.
-    pub(super) fn flush(&mut self) -> Result<(), End> {
-        (self.waiting, self.since) = ((0, 0), None);
-        let mut taken = (0, 0);
-        for at in 0..self.partitions.len() {
-            let Some(partition) = self.partitions.get_mut(at).filter(|partition| !partition.assembly.is_empty()) else { continue };
-            let batch = partition.assembly.take(&partition.lane, partition.offset(), self.number, &partition.file);
-            partition.sent();
-            batch.tables.iter().for_each(|rows| self.known.gave(&rows.table.name, &partition.topic));
-            self.number = batch.next_number();
-            taken = (taken.0 + batch.changes.len(), taken.1 + batch.bytes);
-            let time = batch.events.last().map_or(0, |event| event.time_us);
-            self.send(Item::Rows(batch))?;
-            self.setup.status.source.see_event(time);
-        }
-        if let Some(wait) = self.pace.after(taken.0, taken.1, Instant::now()) {
-            let Setup { runtime, stop, .. } = &self.setup;
-            runtime.block_on(async {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(wait) => {}
-                }
-            });
-        }
-        Ok(())
-    }
-
     /// Moves places on that have no records to deliver: tombstones, records that were skipped, ends of transactions.
     fn heartbeat(&mut self) -> Result<(), End> {
         self.next_heartbeat = Instant::now() + HEARTBEAT;
         let positions = self.setup.client.position().map_err(|e| internal(&e))?;
         for element in positions.elements() {
-            let (Some(at), KafkaOffset::Offset(next)) = (self.place(element.topic(), element.partition()), element.offset()) else {
+            let (Some(at), KafkaOffset::Offset(next)) = (self.index_of(element.topic(), element.partition()), element.offset()) else {
                 continue;
             };
             let Some(partition) = self.partitions.get_mut(at).filter(|partition| partition.assembly.is_empty()) else { continue };
@@ -434,8 +437,8 @@ impl Session {
         source.hear();
         self.patience.reset();
         self.next_look = Instant::now() + KAFKA_TOPICS_INTERVAL;
-        self.known.are_the_same(&topics, &self.set_place)?;
-        self.known.are_there(&topics, &self.set_place)?;
+        self.topics.are_the_same(&topics, &self.set_place)?;
+        self.topics.are_there(&topics, &self.set_place)?;
         // new partitions are given out by the group
         if self.setup.membership.is_some() { Ok(self.subscribe(&topics)?) } else { self.begin_new(&topics) }
     }
@@ -445,7 +448,7 @@ impl Session {
         let mut list = TopicPartitionList::new();
         let (mut wanted, mut new) = (Vec::new(), Vec::new());
         for (name, topic) in topics {
-            let known = self.places.get(name.as_str());
+            let known = self.indices.get(name.as_str());
             for number in (0..topic.partitions).filter(|number| known.is_none_or(|known| !known.contains_key(number))) {
                 wanted.push((name.clone(), number, &topic.id));
             }
@@ -520,6 +523,6 @@ pub(super) fn gone_topic(topic: &str, kind: ErrorKind, set_place: &SetPlace) -> 
     ))
 }
 
-pub(super) fn internal(error: &rdkafka::error::KafkaError) -> Error {
+pub(super) fn internal(error: &KafkaError) -> Error {
     Error::new(ErrorKind::Internal, "the Kafka client refused what it was asked").caused_by(error.to_string())
 }

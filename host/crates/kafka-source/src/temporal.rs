@@ -78,8 +78,9 @@ pub(super) fn instant(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let of_day = seconds.rem_euclid(86_400);
     let _ = write!(out, "T{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60);
     if digits > 0 {
-        let fraction = format!("{nanos:09}");
-        let _ = write!(out, ".{}", &fraction[..digits.min(9)]);
+        let start = out.len();
+        let _ = write!(out, ".{nanos:09}");
+        out.truncate(start + 1 + digits.min(9));
     }
     out.push(b'Z');
     Some(())
@@ -110,8 +111,8 @@ pub(super) fn is_time(text: &[u8]) -> bool {
         None => (text, &b"0"[..]),
     };
     let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-    let parts: Vec<&[u8]> = whole.split(|b| *b == b':').collect();
-    let [hours, minutes, seconds] = parts[..] else { return false };
+    let mut parts = whole.split(|b| *b == b':');
+    let (Some(hours), Some(minutes), Some(seconds), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else { return false };
     (2..=4).contains(&hours.len())
         && minutes.len() == 2
         && seconds.len() == 2
@@ -153,6 +154,17 @@ mod tests {
             (i64::MIN, Unit::Micros, None),
         ] {
             assert_eq!(text(|out| datetime(number, unit, out)).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_time_only_in_the_form_of_one() {
+        for time in ["13:14:15", "-838:59:59.123456", "00:00:00.123456789", "1000:00:00"] {
+            assert!(is_time(time.as_bytes()), "{time}");
+        }
+        for other in ["", "13:14", "13:14:15:16", "1:14:15", "13:1:15", "13:14:15.", "13:14:15.1234567890", "10000:00:00", "13:14:1x", "::"]
+        {
+            assert!(!is_time(other.as_bytes()), "{other}");
         }
     }
 

@@ -19,6 +19,7 @@ use sluicegate_format::{Encoder, JsonFormat};
 use sluicegate_model::{
     ErrorKind,
     change::{Batch, Change, DataType, NO_IMAGE, Offset, Operation, Table},
+    limits::{KAFKA_KEY_COLUMNS, KAFKA_NAME_BYTES, KAFKA_VERSION_BYTES},
 };
 use sluicegate_samples::rows::{TIME, random, random_table};
 
@@ -243,6 +244,108 @@ fn the_same_columns_are_the_same_version_and_others_are_another() {
     assert!(!Arc::ptr_eq(&first, &table(r#"{"n":"x","id":1}"#, key)), "another order");
     assert_eq!(table(r#"{"id":1,"n":7}"#, key).columns[1].data_type, DataType::Int64);
     assert!(Arc::ptr_eq(&first, &table(r#"{"id":1,"n":"x"}"#, key)));
+}
+
+/// Tables that alternate, each with its schema, cost no new version.
+#[test]
+fn the_version_of_a_schema_is_known_again_whichever_table_came_between() {
+    let mut versions = Versions::default();
+    let mut table = |table: &str, of: &str, key: &str| {
+        let row = format!(r#"{{"type":"struct","fields":[{{"type":"{of}","field":"id"}}],"field":"after"}}"#);
+        let envelope = envelope("null", r#"{"id":1}"#, "c").replace("orders", table);
+        let value = format!(r#"{{"schema":{{"type":"struct","fields":[{row}]}},"payload":{envelope}}}"#);
+        let batch = read_with(&mut versions, Some(key), &value, DEBEZIUM).unwrap();
+        batch.tables[0].table.clone()
+    };
+    let (key, none) = (r#"{"id":1}"#, "{}");
+    let (orders, lines) = (table("orders", "int32", key), table("lines", "int64", key));
+    let other = table("orders", "int64", key);
+    assert_eq!((&*orders.name.table, &*lines.name.table), ("orders", "lines"));
+    assert!(other.columns != orders.columns && other.columns == lines.columns, "the same schema is that of two tables");
+    let unkeyed = table("orders", "int32", none);
+    assert!(orders.has_key() && !unkeyed.has_key(), "the same schema with another key");
+    for _ in 0..2 {
+        for (known, name, of, key) in [
+            (&orders, "orders", "int32", key),
+            (&lines, "lines", "int64", key),
+            (&other, "orders", "int64", key),
+            (&unkeyed, "orders", "int32", none),
+        ] {
+            assert!(Arc::ptr_eq(known, &table(name, of, key)), "{name} {of} {key}");
+        }
+    }
+    assert_eq!(versions.sizes().0, 4);
+}
+
+#[test]
+fn versions_are_remembered_up_to_their_bytes() {
+    let mut versions = Versions::default();
+    let mut began_anew = 0;
+    for n in 0..40 {
+        let columns: Vec<String> = (0..1000).map(|column| format!(r#""{n}_{column}_{}":1"#, "n".repeat(1000))).collect();
+        let after = format!("{{{}}}", columns.join(","));
+        let before = versions.sizes();
+        for _ in 0..2 {
+            let batch =
+                read_with(&mut versions, None, &envelope("null", &after, "c"), Reading { most_bytes: 4 << 20, ..DEBEZIUM }).unwrap();
+            assert_eq!(batch.tables[0].table.columns.len(), 1000);
+        }
+        began_anew += usize::from(versions.sizes().0 <= before.0);
+        assert!(versions.sizes().1 <= KAFKA_VERSION_BYTES);
+    }
+    assert!((1..10).contains(&began_anew), "{began_anew}");
+}
+
+#[test]
+fn names_and_keys_are_bounded() {
+    let long = "n".repeat(KAFKA_NAME_BYTES + 1);
+    let row = envelope("null", r#"{"id":1}"#, "c");
+    let keys: Vec<String> = (0..=KAFKA_KEY_COLUMNS).map(|n| format!(r#""c{n}":1"#)).collect();
+    let all = envelope("null", &format!("{{{}}}", keys.join(",")), "c");
+    let (key, most) = (format!("{{{}}}", keys.join(",")), format!("{{{}}}", keys[1..].join(",")));
+    let schema = |key: &str| format!(r#"{{"schema":{{}},"payload":{key}}}"#);
+    assert!(read(Some(&most), &all, DEBEZIUM).is_ok() && read(Some(&schema(&most)), &all, DEBEZIUM).is_ok());
+    let with_name = |name: &str| envelope("null", &format!(r#"{{"{name}":1}}"#), "c");
+    assert!(read(None, &with_name(&long[1..]), DEBEZIUM).is_ok() && read(None, &row.replace("orders", &long[1..]), DEBEZIUM).is_ok());
+    for (key, value, what) in [
+        (Some(&key), &all, "its key has more than 256 members"),
+        (Some(&schema(&key)), &all, "its key has more than 256 members"),
+        (None, &with_name(&long), "has a name of more than 1024 bytes"),
+        (None, &row.replace("shop", &long), "its table has a name of more than 1024 bytes"),
+        (None, &row.replace("orders", &long), "its table has a name of more than 1024 bytes"),
+    ] {
+        let error = read(key.map(String::as_str), value, DEBEZIUM).unwrap_err();
+        assert!(error.what.ends_with(what) && error.remedy.is_some(), "{error:?}");
+    }
+}
+
+/// Whether the version of the last row is found by a look at the row alone, or its columns are looked for: it is the same.
+#[test]
+fn rows_that_lack_or_change_members_are_of_the_version_that_their_values_say() {
+    let mut versions = Versions::default();
+    let mut table = |before: &str, after: &str| {
+        let reading = Reading { numbers: TopicNumbers::Decimal, ..DEBEZIUM };
+        let batch = read_with(&mut versions, Some(r#"{"id":1}"#), &envelope(before, after, "u"), reading).unwrap();
+        described(&batch.tables[0].table)
+    };
+    let first = table(r#"{"id":1,"n":5,"t":null}"#, r#"{"id":1,"n":6,"t":"x"}"#);
+    assert_eq!(first, "shop.orders: id Int64 bigint not null key, n Int64 bigint, t Text ");
+    for (before, after) in [
+        (r#"{"id":1,"n":null,"t":null}"#, r#"{"id":1,"n":null,"t":null}"#),
+        (r#"{"t":"x","n":5,"id":1}"#, r#"{"id":1,"n":5,"t":"x"}"#),
+        (r#"{"id":1}"#, r#"{"id":1,"n":5,"t":"x"}"#),
+    ] {
+        assert_eq!(table(before, after), first, "{before} {after}");
+    }
+    for (before, after, other) in [
+        (r#"{"id":1,"n":5,"t":"x"}"#, r#"{"id":1,"n":5.5,"t":"x"}"#, "id Int64 bigint not null key, n Decimal , t Text "),
+        (r#"{"id":null,"n":5,"t":"x"}"#, r#"{"id":1,"n":5,"t":"x"}"#, "id Int64 bigint key, n Int64 bigint, t Text "),
+        (r#"{"id":1,"n":5,"t":"x"}"#, r#"{"id":1,"n":5}"#, "id Int64 bigint not null key, n Int64 bigint, t Text "),
+        (r#"{"id":1,"t":"x","n":5}"#, r#"{"id":1,"t":"x","n":5}"#, "id Int64 bigint not null key, t Text , n Int64 bigint"),
+    ] {
+        assert_eq!(table(before, after), format!("shop.orders: {other}"), "{before} {after}");
+        assert_eq!(table(r#"{"id":1,"n":5,"t":"x"}"#, r#"{"id":1,"n":6,"t":"x"}"#), first);
+    }
 }
 
 #[test]

@@ -9,20 +9,27 @@ use std::{
 
 use super::{
     json_text::{self, Json},
-    kind::{Kind, Schema},
+    kind::Kind,
+    schema::{Described, Schemas},
     unreadable::Unreadable,
 };
 use sluicegate_model::{
     change::{ColumnInfo, Place, Table, TableName},
-    limits::{KAFKA_COLUMNS, KAFKA_SCHEMA_BYTES, KAFKA_SCHEMAS, KAFKA_TABLE_VERSIONS},
+    limits::{KAFKA_COLUMNS, KAFKA_NAME_BYTES, KAFKA_TABLE_VERSIONS, KAFKA_VERSION_BYTES},
 };
+
+/// Bytes that a version takes for each column beside its name, roughly: of the name there are two copies.
+const COLUMN_BYTES: usize = 2 * size_of::<ColumnInfo>() + size_of::<Kind>() + size_of::<(Box<str>, usize)>();
 
 /// A version of a table.
 #[derive(Debug)]
 pub(super) struct Version {
     pub table: Arc<Table>,
     pub kinds: Vec<Kind>,
+    /// The columns by their names.
     places: HashMap<Box<str>, usize>,
+    /// The names of the key's columns, as records have them.
+    key: Box<[Box<str>]>,
 }
 
 /// A table's name as a record has it.
@@ -63,7 +70,7 @@ pub(super) fn image(object: &str) -> Result<Image<'_>, Unreadable> {
     let mut image = Image::new();
     for member in json_text::members(object) {
         if image.len() == KAFKA_COLUMNS {
-            return Err(Unreadable::new(format!("its row has more than {KAFKA_COLUMNS} members")));
+            return Err(too_many_members());
         }
         image.push(member?);
     }
@@ -71,6 +78,26 @@ pub(super) fn image(object: &str) -> Result<Image<'_>, Unreadable> {
 }
 
 impl Version {
+    /// Whether it is one of the table with this name and this key.
+    pub(super) fn is_of(&self, name: &Name<'_>, key: &[Cow<'_, str>]) -> bool {
+        self.key.len() == key.len() && self.key.iter().zip(key).all(|(known, key)| **known == **key) && name.is(&self.table.name)
+    }
+
+    fn has(&self, fields: &[Field<'_>]) -> bool {
+        let columns = &self.table.columns;
+        columns.len() == fields.len()
+            && columns
+                .iter()
+                .zip(&self.kinds)
+                .zip(fields)
+                .all(|((column, kind), field)| column.name == field.name && column.nullable == field.nullable && *kind == field.kind)
+    }
+
+    /// What the values of a column are.
+    pub(super) fn kind(&self, column: &str) -> Option<Kind> {
+        self.kinds.get(*self.places.get(column)?).copied()
+    }
+
     /// The values of the columns, in their order; `None` where the row has no such member.
     pub(super) fn arrange<'a>(&self, image: Image<'a>) -> Result<Vec<Option<Json<'a>>>, Unreadable> {
         let columns = &self.table.columns;
@@ -94,124 +121,133 @@ fn twice() -> Unreadable {
     Unreadable::new("its row has two members of one name").remedy("let the producer write each column once")
 }
 
+pub(super) fn too_many_members() -> Unreadable {
+    Unreadable::new(format!("its row has more than {KAFKA_COLUMNS} members"))
+        .remedy("let the producer write fewer columns, or leave the topic out with `!NAME` in `topics`")
+}
+
+/// The error of a column with a name that is too long.
+pub(super) fn name_too_long(name: &str) -> Unreadable {
+    Unreadable::column(name, &format!("has a name of more than {KAFKA_NAME_BYTES} bytes"))
+        .remedy("let the producer write shorter names, or leave the topic out with `!NAME` in `topics`")
+}
+
 /// What is remembered of tables and schemas.
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     hasher: RandomState,
     known: HashMap<u64, Vec<Arc<Version>>>,
     count: usize,
+    bytes: usize,
     /// The last one of each table.
-    last: HashMap<u64, Arc<Version>>,
-    schemas: HashMap<Box<str>, Arc<[Field<'static>]>>,
-    schema_bytes: usize,
-    last_schema: Option<(Box<str>, Arc<[Field<'static>]>)>,
+    last: HashMap<u64, Last>,
+    schemas: Schemas,
+}
+
+/// The version of a table's last row.
+#[derive(Debug)]
+struct Last {
+    version: Arc<Version>,
+    /// The schema that described it.
+    schema: Option<Arc<str>>,
 }
 
 impl Versions {
     /// The version with these columns, of which those with a name in `key` are the primary key; and whether it was not known before.
     pub(super) fn of(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], fields: &[Field<'_>]) -> Result<(Arc<Version>, bool), Unreadable> {
         let hash = self.hasher.hash_one((name, key, fields));
-        let is_key = |field: &Field<'_>| key.contains(&field.name);
-        let same = |version: &&Arc<Version>| {
-            let table = &version.table;
-            name.is(&table.name)
-                && table.columns.len() == fields.len()
-                && table.columns.iter().zip(&version.kinds).zip(fields).all(|((column, kind), field)| {
-                    column.name == field.name
-                        && column.nullable == field.nullable
-                        && *kind == field.kind
-                        && column.primary_key == is_key(field)
-                })
-        };
-        let version = match self.known.get(&hash).and_then(|known| known.iter().find(same)) {
+        let same = |version: &&Arc<Version>| version.is_of(name, key) && version.has(fields);
+        let (version, fresh) = match self.known.get(&hash).and_then(|known| known.iter().find(same)) {
             Some(version) => (version.clone(), false),
             None => (self.add(hash, name, key, fields)?, true),
         };
+        self.last.insert(self.hasher.hash_one(name), Last { version: version.clone(), schema: None });
+        Ok((version, fresh))
+    }
+
+    /// The version with the columns that the schema of an envelope describes.
+    pub(super) fn described(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], schema: &str) -> Result<(Arc<Version>, bool), Unreadable> {
         let of_name = self.hasher.hash_one(name);
-        if self.last.get(&of_name).is_none_or(|last| !Arc::ptr_eq(last, &version.0)) {
-            self.last.insert(of_name, version.0.clone());
+        if let Some(last) = self.last.get(&of_name)
+            && last.schema.as_deref() == Some(schema)
+            && last.version.is_of(name, key)
+        {
+            return Ok((last.version.clone(), false));
         }
-        Ok(version)
+        let (Described { text, fields }, forgot) = self.schemas.read(schema)?;
+        if forgot {
+            self.last.values_mut().for_each(|last| last.schema = None);
+        }
+        let found = self.of(name, key, &fields)?;
+        if let Some(last) = self.last.get_mut(&of_name) {
+            last.schema = Some(text);
+        }
+        Ok(found)
     }
 
     fn add(&mut self, hash: u64, name: &Name<'_>, key: &[Cow<'_, str>], fields: &[Field<'_>]) -> Result<Arc<Version>, Unreadable> {
-        if !key.iter().all(|name| fields.iter().any(|field| field.name == *name)) {
-            return Err(Unreadable::new("its key has a member that is no column of its row")
-                .remedy("let the producer write the key's columns into the row, too, or no key"));
+        let parts = [Some(&name.database), name.schema.as_ref(), Some(&name.table)];
+        if parts.into_iter().flatten().any(|part| part.len() > KAFKA_NAME_BYTES) {
+            return Err(Unreadable::new(format!("its table has a name of more than {KAFKA_NAME_BYTES} bytes"))
+                .remedy("let the producer write shorter names, or leave the topic out with `!NAME` in `topics`"));
         }
-        if self.count >= KAFKA_TABLE_VERSIONS {
-            self.known.clear();
-            self.last.clear();
-            self.count = 0;
+        if let Some(field) = fields.iter().find(|field| field.name.len() > KAFKA_NAME_BYTES) {
+            return Err(name_too_long(&field.name));
         }
-        let column = |field: &Field<'_>| ColumnInfo {
-            name: field.name.to_string(),
-            data_type: field.kind.data_type(),
-            native_type: field.kind.native_type(),
-            nullable: field.nullable,
-            primary_key: key.contains(&field.name),
-            place: Place::Value,
-        };
         let places: HashMap<Box<str>, usize> = fields.iter().enumerate().map(|(at, field)| ((*field.name).into(), at)).collect();
         if places.len() < fields.len() {
             return Err(twice());
         }
-        let table = Table { name: name.owned(), destination: None, columns: fields.iter().map(column).collect() };
-        let version = Arc::new(Version { table: Arc::new(table), kinds: fields.iter().map(|field| field.kind).collect(), places });
+        let mut in_key = vec![false; fields.len()];
+        for column in key {
+            let Some(place) = places.get(&**column).and_then(|at| in_key.get_mut(*at)) else {
+                return Err(Unreadable::new("its key has a member that is no column of its row")
+                    .remedy("let the producer write the key's columns into the row, too, or no key"));
+            };
+            *place = true;
+        }
+        let names = fields.iter().map(|field| &field.name).chain(key).chain(parts.into_iter().flatten());
+        let bytes =
+            size_of::<Version>() + size_of::<Table>() + fields.len() * COLUMN_BYTES + names.map(|name| 2 * name.len()).sum::<usize>();
+        if self.count >= KAFKA_TABLE_VERSIONS || self.bytes + bytes > KAFKA_VERSION_BYTES {
+            self.known.clear();
+            self.last.clear();
+            (self.count, self.bytes) = (0, 0);
+        }
+        let column = |(field, in_key): (&Field<'_>, bool)| ColumnInfo {
+            name: field.name.to_string(),
+            data_type: field.kind.data_type(),
+            native_type: field.kind.native_type(),
+            nullable: field.nullable,
+            primary_key: in_key,
+            place: Place::Value,
+        };
+        let table = Table { name: name.owned(), destination: None, columns: fields.iter().zip(in_key).map(column).collect() };
+        let version = Arc::new(Version {
+            table: Arc::new(table),
+            kinds: fields.iter().map(|field| field.kind).collect(),
+            places,
+            key: key.iter().map(|column| (**column).into()).collect(),
+        });
         self.known.entry(hash).or_default().push(version.clone());
         self.count += 1;
+        self.bytes += bytes;
         Ok(version)
     }
 
     /// The version of a table's last row.
     pub(super) fn last(&self, name: &Name<'_>) -> Option<&Arc<Version>> {
-        self.last.get(&self.hasher.hash_one(name)).filter(|version| name.is(&version.table.name))
+        let last = self.last.get(&self.hasher.hash_one(name))?;
+        Some(&last.version).filter(|version| name.is(&version.table.name))
     }
 
-    /// The columns that the schema of an envelope describes.
-    pub(super) fn schema(&mut self, text: &str) -> Result<Arc<[Field<'static>]>, Unreadable> {
-        if let Some((known, fields)) = &self.last_schema
-            && **known == *text
-        {
-            return Ok(fields.clone());
-        }
-        let fields = match self.schemas.get(text) {
-            Some(fields) => fields.clone(),
-            None => {
-                let fields: Arc<[Field<'static>]> = columns(text)?.into();
-                if self.schemas.len() >= KAFKA_SCHEMAS || self.schema_bytes + text.len() > KAFKA_SCHEMA_BYTES {
-                    self.schemas.clear();
-                    self.schema_bytes = 0;
-                }
-                self.schema_bytes += text.len();
-                self.schemas.insert(text.into(), fields.clone());
-                fields
-            }
-        };
-        self.last_schema = Some((text.into(), fields.clone()));
-        Ok(fields)
+    /// The text of the schema that came last; empty if none did.
+    pub(super) fn last_schema(&self) -> &str {
+        self.schemas.last()
     }
-}
 
-/// The columns of a row, by the schema of its envelope.
-fn columns(text: &str) -> Result<Vec<Field<'static>>, Unreadable> {
-    let unknown = || {
-        Unreadable::new("its schema is not that of a Debezium envelope")
-            .remedy("leave topics of other records out with `!NAME` in `topics`")
-    };
-    let envelope: Schema = serde_json::from_str(text).map_err(|_| unknown())?;
-    let named = |name: &str| envelope.fields.iter().find(|field| field.field.as_deref() == Some(name));
-    let row = named("after").or_else(|| named("before")).filter(|row| row.of == "struct").ok_or_else(unknown)?;
-    if row.fields.len() > KAFKA_COLUMNS {
-        return Err(Unreadable::new(format!("its schema has more than {KAFKA_COLUMNS} columns")));
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.count, self.bytes)
     }
-    let field = |schema: &Schema| {
-        let name = schema.field.clone().ok_or_else(unknown)?;
-        let kind = Kind::of(schema).ok_or_else(|| {
-            Unreadable::column(&name, "has a type that is not known")
-                .remedy("let the connector's settings write it as another type, or leave the column out there")
-        })?;
-        Ok(Field { name: name.into(), kind, nullable: schema.optional })
-    };
-    row.fields.iter().map(field).collect()
 }

@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::HashMap,
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -30,7 +31,8 @@ struct State {
     metadata: Option<Arc<ConsumerGroupMetadata>>,
     /// The client that is the member: it stays one until everything is committed.
     client: Option<Arc<dyn Any + Send + Sync>>,
-    committed: TopicPartitionList,
+    /// By topic, the offset of each partition.
+    committed: HashMap<String, HashMap<i32, i64>>,
     ended: bool,
 }
 
@@ -63,7 +65,7 @@ impl Membership {
     /// Partitions were assigned, in the generation of this metadata: what is committed from now on is of them.
     pub fn assign(&self, metadata: ConsumerGroupMetadata) {
         let mut state = self.state();
-        state.committed = TopicPartitionList::new();
+        state.committed.clear();
         state.metadata = Some(Arc::new(metadata)).filter(|_| !state.ended);
     }
 
@@ -103,27 +105,22 @@ impl Membership {
     pub fn committed(&self, list: &TopicPartitionList) {
         let mut state = self.state();
         for element in list.elements() {
-            let known = state.committed.find_partition(element.topic(), element.partition()).is_some();
-            let moved = if known {
-                state.committed.set_partition_offset(element.topic(), element.partition(), element.offset())
-            } else {
-                state.committed.add_partition_offset(element.topic(), element.partition(), element.offset())
-            };
-            if let Err(error) = moved {
-                tracing::error!(%error, "an offset that was committed is none");
+            let KafkaOffset::Offset(offset) = element.offset() else { continue };
+            match state.committed.get_mut(element.topic()) {
+                Some(partitions) => drop(partitions.insert(element.partition(), offset)),
+                None => drop(state.committed.insert(element.topic().to_owned(), HashMap::from([(element.partition(), offset)]))),
             }
         }
         self.moved.notify_all();
     }
 
     /// Waits until each of these offsets is committed. Answers whether they are; `gives_up` is asked now and then.
-    pub fn wait(&self, offsets: &[(&str, i32, i64)], most: Duration, gives_up: impl Fn() -> bool) -> bool {
+    pub fn wait(&self, offsets: &[(&str, i32, i64)], most: Duration, mut gives_up: impl FnMut() -> bool) -> bool {
         let deadline = Instant::now() + most;
         let mut state = self.state();
         loop {
             let is_there = |(topic, partition, offset): &(&str, i32, i64)| {
-                let found = state.committed.find_partition(topic, *partition);
-                matches!(found.map(|element| element.offset()), Some(KafkaOffset::Offset(at)) if at >= *offset)
+                state.committed.get(*topic).and_then(|partitions| partitions.get(partition)).is_some_and(|at| at >= offset)
             };
             if offsets.iter().all(is_there) {
                 return true;

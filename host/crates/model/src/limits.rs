@@ -137,12 +137,20 @@ pub const KAFKA_REVOKED_WITHIN: Duration = Duration::from_secs(60);
 pub const KAFKA_GROUP_TRANSACTION: Duration = Duration::from_secs(30);
 /// The longest `checkpoint_interval` of a member of a group: partitions change hands only once everything of them is committed.
 pub const KAFKA_GROUP_INTERVAL: Duration = Duration::from_secs(10);
-/// Versions of tables that a Kafka source knows at a time; past that it begins anew.
+/// Versions of tables that a Kafka source knows at a time, and their bytes, for which each column counts; past either it begins anew.
 pub const KAFKA_TABLE_VERSIONS: usize = 10_000;
-/// Schemas in records that a Kafka source remembers to have read, and their bytes; past either it begins anew.
+/// See [`KAFKA_TABLE_VERSIONS`].
+pub const KAFKA_VERSION_BYTES: usize = 64 << 20;
+/// Bytes of the name of a table or column that is read from Kafka: servers take 512 at most.
+pub const KAFKA_NAME_BYTES: usize = 1024;
+/// Columns of a key that is read from Kafka: servers take 32 at most.
+pub const KAFKA_KEY_COLUMNS: usize = 256;
+/// Schemas in records that a Kafka source remembers to have read, and bytes of their texts and columns; past either it begins anew.
 pub const KAFKA_SCHEMAS: usize = 10_000;
 /// See [`KAFKA_SCHEMAS`].
 pub const KAFKA_SCHEMA_BYTES: usize = 32 << 20;
+/// Bytes of one of them. That of a row of MySQL's 4,096 columns has some 3 MiB.
+pub const KAFKA_SCHEMA_LENGTH: usize = 8 << 20;
 /// How deep values of a record that is read from Kafka may stand in one another.
 pub const KAFKA_RECORD_DEPTH: usize = 128;
 /// Columns that a row read from Kafka may have: MySQL's most is 4,096.

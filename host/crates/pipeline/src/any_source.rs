@@ -15,7 +15,7 @@ use sluicegate_model::{
     finding::Finding,
 };
 use sluicegate_mysql::MySql;
-use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, SchemaStore, Source};
+use sluicegate_source::{Begin, Control, Inventory, Items, Ledger, SchemaStore, SetAside, Source};
 use sluicegate_sqlserver::SqlServer;
 use sluicegate_status::Status;
 
@@ -81,6 +81,13 @@ impl AnySource {
     pub fn share(&mut self, membership: Arc<Membership>) {
         if let Self::Kafka(source) = self {
             source.share(membership);
+        }
+    }
+
+    /// Records that cannot be read are set aside there where the source's settings say so.
+    pub fn set_aside_in(&mut self, letters: Arc<dyn SetAside>) {
+        if let Self::Kafka(source) = self {
+            source.set_aside_in(letters);
         }
     }
 

@@ -34,6 +34,7 @@ mod schema_store;
 pub mod sinks;
 mod swap;
 mod treatments;
+mod unread;
 mod versions;
 mod worker;
 
@@ -232,6 +233,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     if let Some(membership) = membership {
         source.share(membership);
     }
+    source.set_aside_in(Arc::new(unread::Unread(source.connector(), dead_letters.clone())));
     let apart_is_wanted = apart::is_wanted(&pipeline, &source)?;
     // before the sinks begin: they undo what came after their progress, and nothing is undone that the source cannot give again
     let starts = tokio::select! {

@@ -9,6 +9,7 @@ mod items;
 mod pace;
 mod patience;
 mod schemas;
+mod set_aside;
 
 pub use control::{Control, Effective, Request};
 pub use inventory::Inventory;
@@ -16,6 +17,7 @@ pub use items::{Closed, Items, Room};
 pub use pace::Pace;
 pub use patience::Patience;
 pub use schemas::{KeptChange, KeptVersion, SchemaStore};
+pub use set_aside::SetAside;
 
 use std::{ops::Range, sync::Arc};
 

@@ -10,14 +10,19 @@ const PARTITIONS: i32 = 6;
 const KEYS: u32 = 60;
 
 fn member(broker: &Broker, name: &str) -> Sluicegate {
+    member_with(broker, name, ["", "", ""])
+}
+
+/// With further settings of the source, of the sink and of `limits`.
+fn member_with(broker: &Broker, name: &str, [source, sink, limits]: [&str; 3]) -> Sluicegate {
     // what a member that was killed left open is waited for
     Sluicegate::new(
         BINARY,
         &format!(
             "name: {name}
-source: {{ type: kafka, brokers: '{0}', format: flat, topics: ['{name}.in'], group: {name}, options: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 500 }} }}
-sinks: [{{ type: kafka, brokers: '{0}', topic: '{name}.out', format: flat, delivery: exactly-once, delivery_timeout: 5s }}]
-limits: {{ checkpoint_interval: 100ms, batch_changes: 20 }}
+source: {{ type: kafka, brokers: '{0}', format: flat, topics: ['{name}.in'], group: {name}, options: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 500 }}{source} }}
+sinks: [{{ type: kafka, brokers: '{0}', topic: '{name}.out', format: flat, delivery: exactly-once, delivery_timeout: 5s{sink} }}]
+limits: {{ checkpoint_interval: 100ms, batch_changes: 20{limits} }}
 ",
             broker.brokers()
         ),
@@ -164,4 +169,54 @@ fn a_member_of_a_group_needs_a_sink_that_commits_its_offsets() {
     let told = "a source that is a member of a group commits its offsets in the sink's transactions";
     assert!(!ended.status.success() && ended.stderr.contains(told), "{}", ended.stderr);
     assert!(ended.stderr.contains("members of a group begin with the oldest records"), "{}", ended.stderr);
+}
+
+/// The first member has read more than its rate allows for minutes.
+#[test]
+fn a_member_that_pauses_gives_its_partitions_to_one_that_comes() {
+    let broker = kafka::shared();
+    let name = "group-paced";
+    for topic in ["group-paced.in", "group-paced.out"] {
+        broker.create_topic(topic, 2);
+    }
+    let large = flat("c", 1).replace("n1", &"n".repeat(300_000));
+    for partition in 0..2 {
+        produce(&broker, "group-paced.in", partition, &[(Some(r#"{"id":1}"#), Some(&large))]);
+    }
+    let hosts = [member_with(&broker, name, [", bytes_per_second: 1KB", "", ""]), member(&broker, name)];
+    let mut first = hosts[0].spawn();
+    first.wait_until("the record behind which it pauses", PATIENCE, || !broker.records_so_far("group-paced.out").is_empty());
+    let mut second = hosts[1].spawn();
+    second.wait_for_line("the group gives a partition", PATIENCE);
+    first.wait_for_line("the group takes the partitions back; everything of them is committed", PATIENCE);
+    stop(second);
+    let ended = stop(first);
+    assert!(!ended.stderr.contains("starts over"), "{}", ended.stderr);
+}
+
+/// Each batch waits about a second until the sink takes it. Meanwhile nothing is fetched.
+#[test]
+fn members_that_a_slow_sink_holds_up_share_partitions_and_deliver_every_record_once() {
+    let broker = kafka::shared();
+    let name = "group-slow";
+    broker.create_topic("group-slow.in", PARTITIONS);
+    broker.create_topic("group-slow.out", 1);
+    send(&broker, "group-slow.in", 0..3);
+    let further = ["", ", bytes_per_second: 2KB", ", queue_batches: 1"];
+    let hosts = [0, 1].map(|_| member_with(&broker, name, further).env("SLUICEGATE_LOG", "debug"));
+    let delivered = || sequences(&broker, "group-slow.out").values().map(Vec::len).sum::<usize>();
+    let mut first = hosts[0].spawn();
+    first.wait_until("some records", PATIENCE, || delivered() >= 20);
+    let mut second = hosts[1].spawn();
+    second.wait_for_line("the group gives a partition", PATIENCE);
+    assert!(delivered() < KEYS as usize * 3, "the first member was held up");
+    second.wait_until("all records", 2 * PATIENCE, || delivered() >= KEYS as usize * 3);
+    assert!(first.stderr().contains("fetching pauses"), "{}", first.stderr());
+    for process in [first, second] {
+        let ended = stop(process);
+        assert!(!ended.stderr.contains("starts over"), "{}", ended.stderr);
+    }
+    let sequences = sequences(&broker, "group-slow.out");
+    assert_eq!(sequences.len(), KEYS as usize);
+    sequences.iter().for_each(|(key, numbers)| assert_eq!(*numbers, (0..3).collect::<Vec<u64>>(), "{key}"));
 }

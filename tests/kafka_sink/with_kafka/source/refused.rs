@@ -24,6 +24,80 @@ fn a_record_that_cannot_be_read_stops_at_its_place_or_is_skipped() {
 }
 
 #[test]
+fn records_that_cannot_be_read_are_set_aside_whole_whatever_is_killed() {
+    let broker = kafka::shared();
+    let name = "set-aside";
+    broker.create_topic(name, 2);
+    broker.create_topic("set-aside.out", 1);
+    const PAIRS: u32 = 100;
+    for partition in 0..2 {
+        let good = |id| flat("c", id).replace("shop", &format!("shop{partition}"));
+        let values: Vec<String> = (0..PAIRS).flat_map(|id| [good(id), format!("s3cret {partition} {id}")]).collect();
+        let records: Vec<_> = values
+            .iter()
+            .map(|value| (Some(if value.starts_with('{') { r#"{"id":1}"# } else { "k\u{1}" }), Some(value.as_str())))
+            .collect();
+        produce(&broker, name, partition, &records);
+    }
+    // the places of the last records are passed by nothing but a heartbeat
+    let source = "format: flat, topics: [set-aside], on_unreadable: dead-letter";
+    let transactions = format!(
+        "name: {name}
+source: {{ type: kafka, brokers: '{0}', {source} }}
+sinks: [{{ type: kafka, brokers: '{0}', topic: set-aside.out, shared_topic: allow, format: flat, delivery: exactly-once }}]
+limits: {{ checkpoint_interval: 100ms, batch_changes: 10 }}
+",
+        broker.brokers()
+    );
+    for pipeline in [into_files(&broker, name, source), transactions] {
+        let host = Sluicegate::new(BINARY, &pipeline);
+        let is_file = pipeline.contains("type: file");
+        let delivered = || if is_file { count(&host, name) } else { broker.records_so_far("set-aside.out").len() };
+        let mut log = String::new();
+        let (all, file) = (2 * PAIRS as usize, host.path("sluicegate-state/set-aside-dead-letters/source.kafka.ndjson"));
+        for kill in 1..=2 {
+            let mut process = host.spawn();
+            process.wait_until("some records", PATIENCE, || delivered() >= all * kill / 3);
+            log += &process.kill9().stderr;
+        }
+        let mut process = host.spawn();
+        process.wait_for_line("streaming from this position on", PATIENCE);
+        process.wait_until("all records", PATIENCE, || delivered() >= all);
+        let letters = || -> Vec<Value> {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        };
+        // after a kill, some are set aside again
+        let values = || -> BTreeMap<(u64, u64), Value> {
+            let place = |letter: &Value, name: &str| letter["source"][name].as_u64().expect("a number");
+            letters().iter().map(|letter| ((place(letter, "partition"), place(letter, "offset")), letter["value"].clone())).collect()
+        };
+        process.wait_until("all letters", PATIENCE, || values().len() >= all);
+        log += &stop(process).stderr;
+        assert!(log.contains("cannot be read: it is not JSON; it is set aside") && !log.contains("s3cret"), "{log}");
+        assert_eq!(delivered(), all);
+        let expected = (0..2).flat_map(|partition| {
+            (0..u64::from(PAIRS)).map(move |id| ((partition, 2 * id + 1), Value::from(format!("s3cret {partition} {id}"))))
+        });
+        assert_eq!(values(), expected.collect());
+        let letter = letters().remove(0);
+        assert_eq!((&letter["stage"], &letter["error"], &letter["key"]), (&"kafka".into(), &"it is not JSON".into(), &"k\u{1}".into()));
+        assert_eq!(letter["source"]["topic"], name);
+        for (arguments, told) in [
+            (&["list"][..], "source `kafka`: "),
+            (&["list"], " of set-aside: it is not JSON"),
+            (&["show", "--source"], "\"value\": \"…\""),
+            (&["show", "--source", "--values"], "s3cret"),
+            (&["replay"], "letters are records that could not be read; they are not replayed"),
+        ] {
+            let ended = host.run(&[&["dlq", arguments[0], "pipeline.yaml"], &arguments[1..]].concat(), PATIENCE);
+            assert!(ended.status.success() && ended.stdout.contains(told), "{arguments:?}: {} {}", ended.stdout, ended.stderr);
+            assert_eq!(ended.stdout.contains("s3cret"), arguments.contains(&"--values"), "{}", ended.stdout);
+        }
+    }
+}
+
+#[test]
 fn a_table_that_was_emptied_has_a_place_only_in_a_topic_of_one_partition() {
     let broker = kafka::shared();
     let truncate = r#"{"_op":"t","_database":"shop","_table":"orders","_ts":"2024-02-29T13:14:15.123456Z"}"#;

@@ -48,7 +48,7 @@ pub(crate) struct RawKafkaSource {
     pub before_images: Option<RawTopicImages>,
     /// What a number with a fraction is where the records have no schema: `decimal`, with all its digits, or `double`. Default: `decimal`.
     pub numbers: Option<RawTopicNumbers>,
-    /// What becomes of a record that cannot be read: `stop`, or `skip` (and count). Default: `stop`.
+    /// What becomes of a record that cannot be read: `stop`, `skip` (and count) or `dead-letter` (set aside). Default: `stop`.
     pub on_unreadable: Option<RawUnreadable>,
     /// Records that are read in a second, at most. Default: as fast as possible.
     #[schemars(range(min = 1))]
@@ -103,4 +103,5 @@ pub(crate) enum RawTopicNumbers {
 pub(crate) enum RawUnreadable {
     Stop,
     Skip,
+    DeadLetter,
 }

@@ -18,10 +18,10 @@ fn settings(source: &str) -> KafkaSource {
 fn what_a_source_leaves_out_has_a_default() {
     let source = settings("topics: [orders], format: debezium");
     assert_eq!((source.before_images, source.numbers, source.latest), (TopicImages::Whole, TopicNumbers::Decimal, false));
-    assert_eq!((source.group, source.skips_unreadable, source.security), (None, false, None));
+    assert_eq!((source.group, source.on_unreadable, source.security), (None, OnUnreadable::Stop, None));
     let source = settings("topics: [orders], format: flat, start: latest, numbers: double, on_unreadable: skip, tls: required");
     assert_eq!((source.before_images, source.numbers, source.latest), (TopicImages::Deletes, TopicNumbers::Double, true));
-    assert!(source.skips_unreadable && source.security.is_some_and(|security| security.tls == TlsMode::Required));
+    assert!(source.on_unreadable == OnUnreadable::Skip && source.security.is_some_and(|security| security.tls == TlsMode::Required));
 }
 
 #[test]

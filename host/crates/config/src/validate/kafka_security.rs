@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        ClientCertificate, KafkaSecurity, PasswordMechanism, Sasl, TlsMode, is_security_option,
+        ClientCertificate, KafkaSecurity, PasswordMechanism, Sasl, Secret, TlsMode, is_security_option,
         raw::{RawKafkaTls, RawOption, RawSasl, RawSaslMechanism, RawSecret},
     },
     check::Check,
@@ -24,6 +24,25 @@ pub(super) struct RawConnection<'a> {
 }
 
 impl Check<'_> {
+    /// librdkafka's settings of a sink or source; `refused` says why one of them cannot be set.
+    pub(super) fn kafka_options(
+        &mut self,
+        path: &str,
+        raw: BTreeMap<String, RawOption>,
+        refused: fn(&str) -> Option<&'static str>,
+    ) -> BTreeMap<String, Secret> {
+        let mut options = BTreeMap::new();
+        for (name, value) in raw {
+            let at = format!("{path}.options.{name}");
+            if let Some(reason) = refused(&name) {
+                self.refuse(&at, format!("this setting is not free: {reason}"), "remove it");
+            }
+            let value = self.secret(&at, value.0);
+            options.insert(name, value);
+        }
+        options
+    }
+
     /// TLS and login; `None` where nothing is said of them, and librdkafka's `options` count.
     pub(super) fn kafka_security(&mut self, path: &str, raw: RawConnection<'_>) -> Option<KafkaSecurity> {
         let files = [raw.ca_file.is_some(), raw.cert_file.is_some(), raw.key_file.is_some(), raw.key_password.is_some()];

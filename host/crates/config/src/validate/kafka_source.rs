@@ -1,10 +1,9 @@
 //! The Kafka source.
 
-use std::collections::BTreeMap;
-
 use super::{
     super::{
-        Delivery, KafkaSource, Plugin, Sink, SinkKind, Source, TopicFormat, TopicImages, TopicNumbers, TopicPatterns, WhenSlow,
+        Delivery, KafkaSource, OnUnreadable, Plugin, Sink, SinkKind, Source, TopicFormat, TopicImages, TopicNumbers, TopicPatterns,
+        WhenSlow,
         kafka_option::refused_source_option,
         raw::{RawKafkaSource, RawTopicFormat, RawTopicImages, RawTopicNumbers, RawTopicStart, RawUnreadable},
     },
@@ -28,15 +27,7 @@ impl Check<'_> {
                 sasl: raw.sasl,
             },
         );
-        let mut options = BTreeMap::new();
-        for (name, value) in raw.options {
-            let at = format!("source.options.{name}");
-            if let Some(reason) = refused_source_option(&name) {
-                self.refuse(&at, format!("this setting is not free: {reason}"), "remove it");
-            }
-            let value = self.secret(&at, value.0);
-            options.insert(name, value);
-        }
+        let options = self.kafka_options("source", raw.options, refused_source_option);
         self.topic_patterns(&raw.topics);
         let format = match raw.format {
             RawTopicFormat::Debezium => TopicFormat::Debezium,
@@ -73,7 +64,11 @@ impl Check<'_> {
                 None | Some(RawTopicNumbers::Decimal) => TopicNumbers::Decimal,
                 Some(RawTopicNumbers::Double) => TopicNumbers::Double,
             },
-            skips_unreadable: matches!(raw.on_unreadable, Some(RawUnreadable::Skip)),
+            on_unreadable: match raw.on_unreadable {
+                None | Some(RawUnreadable::Stop) => OnUnreadable::Stop,
+                Some(RawUnreadable::Skip) => OnUnreadable::Skip,
+                Some(RawUnreadable::DeadLetter) => OnUnreadable::DeadLetter,
+            },
             rate: self.rate_of("source", raw.rows_per_second, raw.bytes_per_second),
             options,
         }

@@ -128,15 +128,7 @@ impl Check<'_> {
                 sasl: raw.sasl.take(),
             },
         );
-        let mut options = BTreeMap::new();
-        for (name, value) in raw.options {
-            let at = format!("{path}.options.{name}");
-            if let Some(reason) = refused_option(&name) {
-                self.refuse(&at, format!("this setting is not free: {reason}"), "remove it");
-            }
-            let value = self.secret(&at, value.0);
-            options.insert(name, value);
-        }
+        let options = self.kafka_options(path, raw.options, refused_option);
         let topic = self.topic(&format!("{path}.topic"), raw.topic.as_deref());
         let topics = self.topics(&format!("{path}.topics"), raw.topics);
         self.fixed_topic(&format!("{path}.schema_changes"), raw.schema_changes.as_deref());

@@ -97,9 +97,14 @@ pub struct Transaction {
 impl Transaction {
     /// Whether both are the same transaction: by its identity, or where the source has none, by its place.
     pub fn is_same(&self, other: &Self) -> bool {
-        match (&self.id, &other.id) {
-            (Some(one), Some(two)) => one == two,
-            (None, None) => self.position == other.position && self.file == other.file,
+        self.is(other.id.as_deref(), &other.file, other.position)
+    }
+
+    /// Whether it is the one with this identity, or where the source has none, at this place.
+    pub fn is(&self, id: Option<&str>, file: &str, position: u64) -> bool {
+        match (self.id.as_deref(), id) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => self.position == position && *self.file == *file,
             _ => false,
         }
     }

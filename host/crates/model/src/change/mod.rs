@@ -11,6 +11,7 @@ mod instant;
 mod item;
 mod native_type;
 mod progress;
+mod raw;
 mod select;
 mod table;
 
@@ -21,4 +22,5 @@ pub use instant::{civil, write_date, write_datetime, write_timestamp};
 pub use item::{Drained, Item, LaneEvent, LogPlace, Mark, MarkKind, Renamed, SchemaChange, SchemaEffect, SchemaStatement, Truncate};
 pub use native_type::NativeType;
 pub use progress::{Frontier, Lane, Offset, Place as LanePlace};
+pub use raw::RawRecord;
 pub use table::{ColumnInfo, DataType, Place, Table, TableName};

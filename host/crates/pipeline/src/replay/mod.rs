@@ -22,7 +22,7 @@ use self::{
 use crate::{Kept, blocking::blocking, prepare, run, status};
 use sluicegate_config::{DeadLetterSource, Delivery, Pipeline, Sink, SinkKind, Source, StartAt, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
-pub use sluicegate_dead_letter::{Kind, Letter, LetterFile, Lines, files};
+pub use sluicegate_dead_letter::{Heading, Kind, Letter, LetterFile, Lines, files};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_state::Checkpoint;
 use sluicegate_status::Status;
@@ -47,12 +47,20 @@ pub struct Replayed {
     pub skipped: u64,
 }
 
+/// What to do with records that the source could not read.
+const UNREAD: &str = "`sluicegate dlq show --source --values` prints them: have their producer write them again as they have to be";
+
 /// How far letters of a file have been replayed, in bytes: to the sink that is least far of those that are to have them.
 ///
 /// # Errors
 /// `State` when the replay's checkpoint cannot be read.
 pub fn replayed(pipeline: &Pipeline, letters: &LetterFile) -> Result<u64> {
-    let wanted = pipeline.sinks.iter().filter(|sink| letters.kind == Kind::Plugin || sink.name == letters.stage);
+    let wanted = pipeline.sinks.iter().filter(|sink| match letters.kind {
+        Kind::Plugin => true,
+        Kind::Sink => sink.name == letters.stage,
+        // nobody gets them
+        Kind::Source => false,
+    });
     reached(pipeline, letters, wanted)
 }
 
@@ -88,6 +96,7 @@ fn pipeline_of(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay, close
     let refused = |what: String, remedy: &str| Error::new(ErrorKind::Config, what).remedy(remedy);
     let mut sinks = pipeline.sinks.clone();
     let to = match letters.kind {
+        Kind::Source => return Err(refused("records that could not be read are not replayed".into(), UNREAD)),
         Kind::Sink => Some(replay.to.as_ref().unwrap_or(&letters.stage)),
         Kind::Plugin => replay.to.as_ref(),
     };

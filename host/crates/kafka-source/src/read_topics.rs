@@ -14,7 +14,7 @@ const MISSING: u32 = 3;
 
 /// Topics that are read.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct ReadTopics {
     ids: BTreeMap<Arc<str>, Arc<str>>,
     /// How often in a row a topic was not there.
     missing: HashMap<Arc<str>, u32>,
@@ -26,7 +26,7 @@ pub(super) struct Known {
     forgot: bool,
 }
 
-impl Known {
+impl ReadTopics {
     /// A topic with this id is read.
     pub(super) fn reads(&mut self, topic: &Arc<str>, id: &Arc<str>) {
         self.ids.entry(topic.clone()).or_insert_with(|| id.clone());
@@ -106,45 +106,45 @@ mod tests {
 
     #[test]
     fn a_table_has_an_order_only_in_the_one_partition_of_one_topic() {
-        let mut known = Known::default();
-        assert!(!known.is_alone(&table("orders"), "one"), "of what topic it is not known");
-        known.are_the_same(&topics(&[("one", "a", 1), ("other", "b", 1), ("three", "c", 3)]), &SetPlace::default()).unwrap();
-        assert!(known.is_alone(&table("orders"), "one"));
+        let mut topics_read = ReadTopics::default();
+        assert!(!topics_read.is_alone(&table("orders"), "one"), "of what topic it is not known");
+        topics_read.are_the_same(&topics(&[("one", "a", 1), ("other", "b", 1), ("three", "c", 3)]), &SetPlace::default()).unwrap();
+        assert!(topics_read.is_alone(&table("orders"), "one"));
         // whoever reads the other partitions
-        assert!(!known.is_alone(&table("orders"), "three"));
-        known.gave(&table("orders"), &"one".into());
-        known.gave(&table("orders"), &"one".into());
-        assert!(known.is_alone(&table("orders"), "one") && !known.is_alone(&table("orders"), "other"));
-        known.gave(&table("orders"), &"other".into());
-        known.gave(&table("orders"), &"one".into());
-        assert!(!known.is_alone(&table("orders"), "one") && known.is_alone(&table("lines"), "one"));
+        assert!(!topics_read.is_alone(&table("orders"), "three"));
+        topics_read.gave(&table("orders"), &"one".into());
+        topics_read.gave(&table("orders"), &"one".into());
+        assert!(topics_read.is_alone(&table("orders"), "one") && !topics_read.is_alone(&table("orders"), "other"));
+        topics_read.gave(&table("orders"), &"other".into());
+        topics_read.gave(&table("orders"), &"one".into());
+        assert!(!topics_read.is_alone(&table("orders"), "one") && topics_read.is_alone(&table("lines"), "one"));
         // of what is not remembered nothing is known
         for n in 0..KAFKA_TABLE_VERSIONS {
-            known.gave(&table(&n.to_string()), &"one".into());
+            topics_read.gave(&table(&n.to_string()), &"one".into());
         }
-        assert!(!known.is_alone(&table("lines"), "one") && known.is_alone(&table("7"), "one"));
+        assert!(!topics_read.is_alone(&table("lines"), "one") && topics_read.is_alone(&table("7"), "one"));
     }
 
     #[test]
     fn a_topic_that_was_deleted_or_made_anew_is_told_also_when_its_partitions_are_no_longer_here() {
         let group = SetPlace::of_group("clean");
         let both = topics(&[("orders", "a", 3), ("lines", "b", 3)]);
-        let mut known = Known::default();
-        both.iter().for_each(|(name, topic)| known.reads(&name.as_str().into(), &topic.id));
+        let mut topics_read = ReadTopics::default();
+        both.iter().for_each(|(name, topic)| topics_read.reads(&name.as_str().into(), &topic.id));
         let one = topics(&[("lines", "b", 3)]);
         for _ in 0..2 {
-            known.are_there(&one, &group).unwrap();
+            topics_read.are_there(&one, &group).unwrap();
         }
         // brokers hear of topics one after the other
-        known.are_there(&both, &group).unwrap();
+        topics_read.are_there(&both, &group).unwrap();
         for _ in 0..2 {
-            known.are_there(&one, &group).unwrap();
+            topics_read.are_there(&one, &group).unwrap();
         }
-        let gone = known.are_there(&one, &group).unwrap_err();
+        let gone = topics_read.are_there(&one, &group).unwrap_err();
         assert!(gone.message().contains("topic `orders`, which is read, no longer exists"), "{gone}");
         let anew = topics(&[("orders", "new", 3), ("lines", "b", 3)]);
-        anew.iter().for_each(|(name, topic)| known.reads(&name.as_str().into(), &topic.id));
-        let error = known.are_the_same(&anew, &group).unwrap_err();
+        anew.iter().for_each(|(name, topic)| topics_read.reads(&name.as_str().into(), &topic.id));
+        let error = topics_read.are_the_same(&anew, &group).unwrap_err();
         assert!(error.message().contains("topic `orders` was deleted, and another one of its name was made"), "{error}");
         assert!(error.remedy_text().unwrap().contains("kafka-consumer-groups.sh --group clean"), "{error:?}");
     }
