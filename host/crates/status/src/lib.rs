@@ -144,13 +144,10 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
-<<<<<<< HEAD
     /// How near the sinks' places are to what it removes of its log.
     pub log_margin: LogMargins,
-=======
     /// Records of the log that could not be read and were set aside by policy.
     pub dead_lettered: Number,
->>>>>>> w/r4
     /// Times that a table was read to its end.
     pub finished_tables: Number,
     /// Times that all tables of a schema were read to their end.
