@@ -142,3 +142,62 @@ sinks:
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
     }
 }
+
+/// Where a record has the row after a change only, an update of the key is two records: else nobody knows which row is gone. Rows before and
+/// behind it in the same statement keep their places.
+#[test]
+fn an_update_of_the_key_names_the_row_that_is_gone_in_every_format() {
+    let server = mariadb::shared();
+    let database = server.database("keys");
+    server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY, v INT)"));
+    let formats = ["flat", "csv", "debezium-flattened", "debezium", "maxwell"];
+    let file = |name: &&str| format!("  - {{ type: file, name: {name}, format: {name}, folder: {name}, prefix: t }}\n");
+    let (port, user, password) = (server.port(), server.user(), server.password());
+    let pipeline = format!(
+        "name: keys
+source: {{ type: mysql, host: 127.0.0.1, port: {port}, user: {user}, password: {password}, tables: ['{database}.*'], start: now }}
+sinks:
+{}  - {{ type: stdout, format: flat }}
+limits: {{ checkpoint_interval: 20ms }}
+",
+        formats.iter().map(file).collect::<String>()
+    );
+    let host = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline);
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    server.sql(&format!("INSERT INTO {database}.t VALUES (1, 1), (2, 2), (3, 3)"));
+    server.sql(&format!("UPDATE {database}.t SET v = v + 10, id = IF(id = 2, 20, id)"));
+    // each row with its operation and its id
+    let told = |name: &str, op: &str, id: &dyn Fn(&serde_json::Value) -> serde_json::Value| {
+        let files = files::list(&host.path(name), "t");
+        let lines: Vec<String> = files.iter().flat_map(|file| files::lines_so_far(file)).collect();
+        let records = lines.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        records.map(|record| format!("{} {}", record[op].as_str().expect("an operation"), id(&record))).collect::<Vec<_>>()
+    };
+    let as_two = ["c 1", "c 2", "c 3", "u 1", "d 2", "c 20", "u 3"];
+    process.wait_until("flat rows", PATIENCE, || told("flat", "_op", &|record| record["id"].clone()) == as_two);
+    let csv = || {
+        let files: Vec<_> = fs::read_dir(host.path("csv")).into_iter().flatten().map(|folder| folder.expect("a folder").path()).collect();
+        let files = files.iter().filter(|path| path.is_dir()).flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+        let text: String = files.map(|file| fs::read_to_string(file.expect("a file").path()).expect("text")).collect();
+        let rows = text.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.map(|fields| format!("{} {}", fields[0], fields[fields.len() - 2])).collect::<Vec<_>>()
+    };
+    process.wait_until("rows of CSV", PATIENCE, || csv() == as_two);
+    let flattened = || told("debezium-flattened", "__deleted", &|record| record["id"].clone());
+    let expected = ["false 1", "false 2", "false 3", "false 1", "true 2", "false 20", "false 3"];
+    process.wait_until("flattened rows", PATIENCE, || flattened() == expected);
+    // these name the row before: one record says all
+    let envelope = || told("debezium", "op", &|record| record["before"]["id"].clone());
+    process.wait_until("envelopes", PATIENCE, || envelope() == ["c null", "c null", "c null", "u 1", "u 2", "u 3"]);
+    let old = || told("maxwell", "type", &|record| record["old"]["id"].clone());
+    let expected = ["insert null", "insert null", "insert null", "update null", "update 2", "update null"];
+    process.wait_until("Maxwell's rows", PATIENCE, || old() == expected);
+    process.sigterm();
+    let ended = process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let printed = ended.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let printed: Vec<String> =
+        printed.map(|record| format!("{} {}", record["_op"].as_str().expect("an operation"), record["id"])).collect();
+    assert_eq!(printed, as_two);
+}

@@ -48,7 +48,7 @@ use sluicegate_model::{
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, SchemaChange, Table, TableName},
     limits::Limits,
 };
-use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, route::Variant};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, key_change, route::Variant};
 use sluicegate_storage::Lock;
 
 /// A file sink.
@@ -228,8 +228,7 @@ impl FileSink {
             if change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE {
                 let left = self.stream_of(batch, change, &route, change.before)?;
                 if left != stream {
-                    let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-                    let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+                    let [gone, came] = key_change::parts(change);
                     let left = self.stream_of(batch, &gone, &route, change.before)?;
                     let stream = self.stream_of(batch, &came, &route, change.after)?;
                     return self.deliver_move(batch, change, left, stream, written);
@@ -242,6 +241,10 @@ impl FileSink {
             };
             (stream, &changes[..same])
         };
+        let changes = key_change::before(&self.encoder, batch, changes);
+        if changes.is_empty() {
+            return self.deliver_move(batch, change, stream, stream, written);
+        }
         let encoder = self.encoder.table(batch, change.table);
         if let Some(header) = encoder.file_header() {
             self.streams.begin_with(stream, header)?;
@@ -268,7 +271,7 @@ impl FileSink {
         stream.ok_or_else(|| bad_destination(batch, change))
     }
 
-    /// Writes an update whose row goes from one stream to another.
+    /// Writes an update whose row goes from one stream to another, or to another key, as a delete and an insert.
     fn deliver_move(&mut self, batch: &Batch, change: &Change, left: usize, entered: usize, written: &mut Written) -> Result<()> {
         if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
             destination::check_whole(rows, change.after)?;
@@ -277,8 +280,7 @@ impl FileSink {
             self.streams.begin_with(left, header)?;
             self.streams.begin_with(entered, header)?;
         }
-        let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-        let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+        let [gone, came] = key_change::parts(change);
         let leaving = self.streams.append(left, |out| self.encoder.value(batch, &gone, out))?;
         let entering = self.streams.append(entered, |out| self.encoder.value(batch, &came, out));
         let entering = entering.inspect_err(|_| self.streams.undo(left, leaving))?;
@@ -305,7 +307,8 @@ impl Sink for FileSink {
             }
             let delivered = self.deliver(batch, &batch.changes[from..end], &mut written);
             if let Err(error) = delivered {
-                let change = batch.changes[..end].get(written.changes).ok_or_else(dangling)?;
+                // what fails behind the last change is not about a change
+                let Some(change) = batch.changes[..end].get(written.changes) else { return Err(error) };
                 self.policy.apply(&self.numbers, error, batch, change)?;
                 written.changes += 1;
             }

@@ -25,6 +25,10 @@ const OWN: [&str; 9] = ["_op", "_database", "_schema", "_table", "_ts", "_gtid",
 pub struct CsvFormat;
 
 impl Format for CsvFormat {
+    fn names_row_before(&self) -> bool {
+        false
+    }
+
     fn check(&self, table: &Table) -> Result<()> {
         if !table.has_headers() {
             return Ok(());

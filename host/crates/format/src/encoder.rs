@@ -35,6 +35,12 @@ pub trait Format: Send {
         Ok(())
     }
 
+    /// Whether the record of an update names the row before it, at least its key. If not, sinks without keys of their own tell an update
+    /// that changes the key as a delete and an insert.
+    fn names_row_before(&self) -> bool {
+        true
+    }
+
     /// Bytes in front of each record and each key that name its schema. Then [`TableEncoder::aim`] has to be called.
     fn framing(&self) -> usize {
         0
@@ -171,6 +177,11 @@ impl Encoder {
     /// The same.
     pub fn boxed(format: Box<dyn Format>) -> Self {
         Self { format, tables: Vec::new(), by_address: HashMap::new(), recent: Vec::new() }
+    }
+
+    /// As [`Format::names_row_before`].
+    pub fn names_row_before(&self) -> bool {
+        self.format.names_row_before()
     }
 
     /// As [`Format::framing`].

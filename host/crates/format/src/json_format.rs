@@ -122,6 +122,13 @@ impl JsonFormat {
 }
 
 impl Format for JsonFormat {
+    fn names_row_before(&self) -> bool {
+        !matches!(
+            self.options.format.record,
+            RecordFormat::Flat | RecordFormat::Plain | RecordFormat::DebeziumFlattened | RecordFormat::Csv
+        )
+    }
+
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
         if self.check(table).is_err() {
             return Box::new(Refused { format: self.clone(), table: table.clone() });

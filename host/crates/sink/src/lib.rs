@@ -4,6 +4,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 pub mod destination;
+pub mod key_change;
 mod policy;
 pub mod route;
 mod stdout;

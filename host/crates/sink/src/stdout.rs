@@ -3,11 +3,11 @@
 
 use std::io::{self, Write};
 
-use super::{Final, Numbers, Policy, Resume, Sink, SinkState};
+use super::{Final, Numbers, Policy, Resume, Sink, SinkState, key_change};
 use sluicegate_format::{Encoder, FileFormat as _, Lines, Records};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Batch, Frontier, Mark, MarkKind},
+    change::{Batch, Change, Frontier, Mark, MarkKind},
 };
 
 /// A sink that prints. `out` is standard output, which is not buffered a second time.
@@ -102,6 +102,25 @@ impl<W: Write> Records for Printing<'_, W> {
     }
 }
 
+impl<W: Write> Printing<'_, W> {
+    /// Prints an update that changes the key as a delete and an insert: both, or none.
+    fn print_moved(&mut self, encoder: &mut Encoder, batch: &Batch, change: &Change) -> Result<()> {
+        let parts = key_change::parts(change);
+        let mut records = Vec::new();
+        for part in &parts {
+            let mut record = Vec::new();
+            if encoder.value(batch, part, &mut record)? {
+                records.push(record);
+            }
+        }
+        for record in records {
+            self.buffer().extend_from_slice(&record);
+            self.end(0)?;
+        }
+        self.pass(1)
+    }
+}
+
 fn dangling() -> Error {
     Error::new(ErrorKind::Internal, "an encoder told of another number of changes than it was given")
 }
@@ -117,11 +136,16 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
                 end += batch.changes[from..].iter().take_while(|other| other.table == change.table).count();
             }
             let mut printing = Printing { print, done: 0 };
-            let encoded = encoder.table(batch, change.table).encode(batch, &batch.changes[from..end], &mut printing);
+            let changes = key_change::before(encoder, batch, &batch.changes[from..end]);
+            let encoded = match changes {
+                [] => printing.print_moved(encoder, batch, change),
+                changes => encoder.table(batch, change.table).encode(batch, changes, &mut printing),
+            };
             place += printing.done;
             if let Err(error) = encoded {
                 print.undo();
-                let change = batch.changes[..end].get(place).ok_or_else(dangling)?;
+                // what fails behind the last change is not about a change
+                let Some(change) = batch.changes[..end].get(place) else { return Err(error) };
                 policy.apply(numbers, error, batch, change)?;
                 place += 1;
             }

@@ -29,7 +29,7 @@ use sluicegate_model::{
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
     limits::{Limits, WHOLE_FILES_BYTES},
 };
-use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
+use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, key_change};
 
 /// A sink of such files before it begins. Nothing of its folder has been changed.
 pub struct WholeFileResume {
@@ -192,15 +192,15 @@ impl WholeFileSink {
         let entered = self.stream_of(batch, change, row)?;
         let moves = change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE;
         let left = if moves { self.stream_of(batch, change, change.before)? } else { entered };
-        if left == entered {
+        let is_told = key_change::before(&self.encoder, batch, std::slice::from_ref(change)).len() == 1;
+        if left == entered && is_told {
             self.push(entered, batch, change)?;
             return Ok(1);
         }
         if let Some(rows) = batch.tables.get(change.table as usize).filter(|rows| rows.may_be_absent()) {
             destination::check_whole(rows, change.after)?;
         }
-        let gone = Change { operation: Operation::Delete, after: NO_IMAGE, ..*change };
-        let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
+        let [gone, came] = key_change::parts(change);
         // a value that does not fit in one image may fit in the other: both are tried before either is kept
         self.follow_of(entered, change)?;
         self.streams[entered].contents.fits(&mut self.encoder, batch, &came)?;

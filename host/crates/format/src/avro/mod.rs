@@ -135,6 +135,10 @@ impl Plan {
 }
 
 impl Format for AvroFormat {
+    fn names_row_before(&self) -> bool {
+        self.plan.envelope == Envelope::Debezium
+    }
+
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
         if let Err(error) = self.check(table) {
             return Box::new(Refused::new(Some(error)));

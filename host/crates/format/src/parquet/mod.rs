@@ -96,6 +96,10 @@ impl<W: Write + Send> ParquetFile<W> {
 pub struct ParquetFormat;
 
 impl Format for ParquetFormat {
+    fn names_row_before(&self) -> bool {
+        false
+    }
+
     fn table(&self, table: &Arc<Table>) -> Box<dyn TableEncoder> {
         Box::new(Refused::new(self.check(table).err()))
     }

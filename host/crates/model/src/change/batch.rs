@@ -147,6 +147,16 @@ impl TableRows {
         Self { table: self.table.clone(), images: self.images.split_off(rows), columns }
     }
 
+    /// Whether the change is an update that gives its row another key. With an absent value in the row after it, that cannot be told as a
+    /// delete and an insert: then it is not.
+    pub fn changes_key(&self, change: &Change) -> bool {
+        let has_both = change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE;
+        let (before, after) = (change.before as usize, change.after as usize);
+        has_both
+            && self.table.key().any(|column| self.columns.get(column).is_some_and(|column| !column.same(before, after)))
+            && !self.columns.iter().any(|column| column.is_absent(after))
+    }
+
     /// Bytes of one row's values.
     pub fn row_bytes(&self, row: usize) -> usize {
         let of = |column: &Column| match &column.values {
