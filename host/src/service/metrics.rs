@@ -62,6 +62,12 @@ impl Collector for StatusCollector {
         out.counter("source_heartbeats", "Times that the heartbeat statement was run", None, &source.heartbeats)?;
         out.counter("source_heartbeat_failures", "Times that the heartbeat statement failed", None, &source.heartbeat_failures)?;
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
+        out.gauge(
+            "source_absent_tables",
+            "Tables that are to be read, and are not there, not tracked, or not to be seen by the account",
+            None,
+            source.absent_tables.get() as f64,
+        )?;
         out.counter("source_finished_tables", "Times that a table was read to its end", None, &source.finished_tables)?;
         out.counter("source_finished_schemas", "Times that all tables of a schema were read to their end", None, &source.finished_schemas)?;
         out.counter("source_no_more_data", "Times that all tables were read to their end", None, &source.no_more_data)?;

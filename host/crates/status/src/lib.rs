@@ -34,6 +34,12 @@ impl Number {
         self.0.store(n, Ordering::Relaxed);
     }
 
+    /// Puts a part of it, which was `before`, anew.
+    pub fn exchange(&self, before: u64, now: u64) {
+        // wraps around, as the sum of all parts does not
+        self.0.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// The value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -142,6 +148,8 @@ pub struct SourceStatus {
     pub batches: Number,
     /// Statements or rows of the log that were skipped by policy.
     pub skipped: Number,
+    /// Tables that are to be read, and are not there, not tracked, or not to be seen.
+    pub absent_tables: Number,
     /// Times that a table was read to its end.
     pub finished_tables: Number,
     /// Times that all tables of a schema were read to their end.
