@@ -10,7 +10,7 @@ use crate::service::{admin, http::Server, live::Console};
 use sluicegate_authoring as authoring;
 use sluicegate_config::{self as config, Pipeline, SinkKind, Source};
 use sluicegate_model::{Error, ErrorKind, Result};
-use sluicegate_pipeline::{self as pipeline, Commands, NextRun, Reset, SavedProgress};
+use sluicegate_pipeline::{self as pipeline, Commands, Kept, NextRun, Reset, SavedProgress};
 use sluicegate_status::{Status, relaxed};
 
 /// What `/readyz` waits for while a pipeline is about to start over.
@@ -43,13 +43,14 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
     watch_signals(stop.clone(), console.clone())?;
     let mut again = Again::new(&settings.limits);
     let (mut waiting, mut reset, mut refused) = (None, None, None);
+    let kept = Arc::new(Kept::default());
     // what ran before the settings changed: the pipeline goes on with it where it does not start with the change
     let mut fallback: Option<Fallback> = None;
     loop {
         let status = pipeline::status(&settings);
         let end = stop.child_token();
         let next = Arc::new(NextRun::new(end.clone(), refused.take()));
-        let commands = Commands { requests: None, next: Some(next.clone()), reset: reset.clone() };
+        let commands = Commands { requests: None, next: Some(next.clone()), reset: reset.clone(), kept: kept.clone() };
         let ended = once(settings.clone(), &status, waiting.take(), (&end, &stop), &console, look, commands).await;
         if relaxed(&status.started) {
             (fallback, reset) = (None, None);
@@ -109,9 +110,9 @@ async fn follow(arguments: Run, mut settings: Pipeline, console: Console, look: 
                 continue;
             }
         };
-        let running = std::mem::replace(&mut settings, loaded);
-        let differs = running.sinks != settings.sinks || running.plugins != settings.plugins || running.source != settings.source;
-        if fallback.is_none() && differs {
+        let started_over = Kept::start_over(loaded, &settings);
+        let running = std::mem::replace(&mut settings, started_over);
+        if fallback.is_none() && (running.sinks != settings.sinks || running.source != settings.source) {
             // an edit that was refused, or not yet looked at, is no reason to end
             fallback = Some(Fallback::to(running, None, None).await?);
         }

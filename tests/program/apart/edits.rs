@@ -1,6 +1,7 @@
 //! Outputs that are added, removed, changed and begun elsewhere while the pipeline runs.
 
 use super::*;
+use sluicegate_guest_builder as guests;
 use sluicegate_harness::{
     database::Server,
     files, free_port,
@@ -210,4 +211,62 @@ fn an_output_is_begun_at_another_place() {
     shop.insert(20..30);
     shop.has(&mut process, "one", 0..30);
     shop.has(&mut process, "two", (0..10).chain(0..30));
+}
+
+/// What was refused beside the stream is not taken by the start that follows a failure that passes: a plugin's file with other content, and a
+/// configuration that a table does not fit.
+#[test]
+fn what_was_refused_does_not_take_effect_as_the_pipeline_starts_over_after_a_failure_that_passes() {
+    let server = mariadb::shared();
+    let shop = Shop::new(&server);
+    let file = shop.host.path("stamp.wasm");
+    fs::write(&file, guests::stamp(1)).expect("written");
+    let stamp = "{ name: stamp, file: stamp.wasm }";
+    shop.write(&[ONE], &format!("plugins: [{stamp}]"));
+    let user = shop.table.trim_end_matches(".t");
+    let account = format!("'{user}'@'127.0.0.1'");
+    server.sql(&format!("CREATE USER {account} IDENTIFIED BY 'one'; GRANT ALL ON *.* TO {account}"));
+    let text = fs::read_to_string(shop.host.path("pipeline.yaml")).expect("text");
+    let of_server = format!("user: {}, password: {}", server.user(), server.password());
+    let text = text.replace(&of_server, &format!("user: {user}, password: one"));
+    shop.host.write_pipeline(&text);
+    let mut process = shop.host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    shop.insert(0..5);
+    shop.has(&mut process, "one", 0..5);
+    fs::write(&file, "no component").expect("written");
+    process.wait_for_line("the new plugin file is refused", PATIENCE);
+    // a condition over a column that is not there is found on a recent batch
+    let filter = |condition: &str| {
+        let filter = format!("{{ use: filter, config: {{ tables: [{{ table: {}, where: {condition} }}] }} }}", shop.table);
+        text.replace(&format!("[{stamp}]"), &format!("[{stamp}, {filter}]"))
+    };
+    shop.host.write_pipeline(&filter("nothing = 1"));
+    process.wait_for_line("the edited pipeline file is refused", PATIENCE);
+
+    server.sql(&format!("ALTER USER {account} IDENTIFIED BY 'two'"));
+    for session in
+        server.query(&format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'")).into_iter().flatten().flatten()
+    {
+        // it may have ended by itself
+        let _ = server.client().try_sql(&format!("KILL {session}"));
+    }
+    process.wait_for_line("starts over at its checkpoint", PATIENCE);
+    shop.insert(5..10);
+    server.sql(&format!("ALTER USER {account} IDENTIFIED BY 'one'"));
+    shop.has(&mut process, "one", 0..10);
+    // what is corrected takes effect, each for itself
+    shop.host.write_pipeline(&filter("id <> 11"));
+    process.wait_for_line("pipeline edited", PATIENCE);
+    fs::write(&file, guests::stamp(2)).expect("written");
+    process.wait_for_line("plugin swapped", PATIENCE);
+    shop.insert(10..15);
+    shop.has(&mut process, "one", (0..10).chain([10, 12, 13, 14]));
+    process.sigterm();
+    let ended = process.wait(PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let versions = files::records(&shop.host.path("one"), "t").into_iter().map(|record| record["plugin_version"].clone());
+    let expected = [("VERSION-0001", 10), ("VERSION-0002", 4)].map(|(version, count)| vec![Value::from(version); count]);
+    assert_eq!(versions.collect::<Vec<_>>(), expected.concat());
+    server.sql(&format!("DROP USER {account}"));
 }

@@ -23,7 +23,7 @@ pub enum RecordFormat {
     Dts,
     /// CSV: only in files.
     Csv,
-    /// Avro, with its schemas in a registry: only in Kafka.
+    /// Avro: in Kafka with its schemas in a registry, in files with the schema in each.
     Avro,
     /// JSON documents with their schemas in a registry: only in Kafka.
     JsonSchema,
@@ -37,7 +37,7 @@ impl RecordFormat {
         !matches!(self, Self::Csv | Self::Avro | Self::JsonSchema | Self::Parquet)
     }
 
-    /// Whether its schemas are in a registry.
+    /// Whether its schemas are in a registry, in Kafka.
     pub fn has_registry(self) -> bool {
         matches!(self, Self::Avro | Self::JsonSchema)
     }

@@ -393,6 +393,15 @@ pub enum FileRecords {
     Csv,
     /// Parquet, with a folder for each table; files are finished together.
     Parquet,
+    /// Avro's object container files, likewise.
+    Avro,
+}
+
+impl FileRecords {
+    /// Whether a file can be read once it is finished, so that files are finished at intervals, each table's in a folder of its own.
+    pub fn are_whole(self) -> bool {
+        matches!(self, Self::Parquet | Self::Avro)
+    }
 }
 
 /// What a Kafka sink does with tables without a primary key.

@@ -1,4 +1,4 @@
-//! NDJSON or CSV files in a folder (Parquet: [`parquet`]): rolled by size and time, optionally compressed, each change in them exactly once.
+//! NDJSON or CSV files in a folder (Parquet and Avro: [`whole`]): rolled by size and time, optionally compressed, each change in them exactly once.
 //!
 //! Where a plugin chooses destinations, each has a folder inside the sink's, with rolled files of its own: a stream. An update
 //! whose row goes from one destination to another is a delete in the one and an insert in the other.
@@ -16,7 +16,6 @@ pub mod fuzz;
 mod journal;
 mod naming;
 mod output;
-mod parquet;
 mod paths;
 mod place;
 mod recovery;
@@ -24,6 +23,7 @@ mod retired;
 mod root;
 mod stream;
 mod streams;
+mod whole;
 
 use std::{
     fs, io,
@@ -33,7 +33,7 @@ use std::{
 };
 
 pub use foresee::foresee;
-pub use parquet::ParquetResume;
+pub use whole::WholeFileResume;
 
 use naming::Naming;
 use paths::Paths;
@@ -125,7 +125,9 @@ impl FileResume {
         let format: Box<dyn FileFormat> = match settings.records {
             FileRecords::Lines => Box::new(Lines),
             FileRecords::Csv => Box::new(CsvLines),
-            FileRecords::Parquet => return Err(Error::new(ErrorKind::Internal, "Parquet files have a sink of their own")),
+            FileRecords::Parquet | FileRecords::Avro => {
+                return Err(Error::new(ErrorKind::Internal, "Parquet and Avro files have a sink of their own"));
+            }
         };
         if settings.records == FileRecords::Csv {
             recovered.plain = recovered.plain.in_next_file();

@@ -1,4 +1,5 @@
-//! Names of the files of one sink: `{prefix}-{number:08}.ndjson` or `.csv`, with `.zst` behind when compressed; and of folders.
+//! Names of the files of one sink: `{prefix}-{number:08}.ndjson` or `.csv`, with `.zst` behind when compressed, `.parquet` or `.avro`; and
+//! of folders.
 
 use sluicegate_config::FileRecords;
 use sluicegate_model::change::TableName;
@@ -19,6 +20,7 @@ fn extension(records: FileRecords) -> &'static str {
         FileRecords::Lines => ".ndjson",
         FileRecords::Csv => ".csv",
         FileRecords::Parquet => ".parquet",
+        FileRecords::Avro => ".avro",
     }
 }
 
@@ -42,7 +44,8 @@ impl Naming {
     pub fn parse(name: &str) -> Option<(Self, u64)> {
         let (rest, zstd) = name.strip_suffix(".zst").map_or((name, false), |rest| (rest, true));
         let of = |records| rest.strip_suffix(extension(records)).map(|stem| (stem, records));
-        let (stem, records) = of(FileRecords::Lines).or_else(|| of(FileRecords::Csv)).or_else(|| of(FileRecords::Parquet))?;
+        let kinds = [FileRecords::Lines, FileRecords::Csv, FileRecords::Parquet, FileRecords::Avro];
+        let (stem, records) = kinds.into_iter().find_map(of)?;
         let (prefix, digits) = stem.rsplit_once('-')?;
         if digits.len() < 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
@@ -64,7 +67,7 @@ pub(super) fn is_folder(destination: &str) -> bool {
         !name.is_empty()
             && name.len() <= MOST_BYTES.1
             && !name.starts_with('.')
-            && ![".ndjson", ".ndjson.zst", ".csv", ".csv.zst", ".parquet"].iter().any(|end| name.ends_with(end))
+            && ![".ndjson", ".ndjson.zst", ".csv", ".csv.zst", ".parquet", ".avro"].iter().any(|end| name.ends_with(end))
             && !name.contains('\\')
             && !name.contains(char::is_control)
     };

@@ -10,6 +10,7 @@ use sluicegate_samples::orders::inserts;
 use sluicegate_sink::Final;
 use sluicegate_status::{SinkStatus, Status};
 
+mod avro;
 mod csv;
 mod destinations;
 mod formats;

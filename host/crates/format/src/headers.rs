@@ -31,6 +31,12 @@ pub(super) struct Plan {
     table: String,
 }
 
+/// The error of a table with header columns where `whatever` has no place for them.
+pub(super) fn no_place(table: &Table, whatever: &str) -> Error {
+    let what = format!("plugins deliver columns of table {} as headers, and {whatever} has no place for them", table.name);
+    Error::new(ErrorKind::Sink, what).remedy("let the plugins deliver them as columns, or use a format of JSON")
+}
+
 impl Plan {
     pub(super) fn new(table: &Table) -> Self {
         let columns = table.columns.iter().enumerate().filter(|(_, c)| c.place == Place::Header);

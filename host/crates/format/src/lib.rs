@@ -42,7 +42,7 @@ mod temporal;
 mod tests;
 mod transaction;
 
-pub use avro::AvroFormat;
+pub use avro::{AvroFile, AvroFormat};
 pub use csv::CsvFormat;
 pub use encoder::{Encoder, Format, Records, TableEncoder};
 pub use file_format::{CsvLines, Durable, FileFormat, Lines};

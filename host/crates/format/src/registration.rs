@@ -81,6 +81,11 @@ impl Registered {
         Self { schema, name, suffix, subject, last: None, known: HashMap::new() }
     }
 
+    /// The schema.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// What stands in front of a record for this topic.
     #[inline]
     pub(super) fn front(&mut self, topic: Option<&Arc<str>>, ids: &dyn SchemaIds) -> Result<Front> {

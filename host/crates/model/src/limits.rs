@@ -71,8 +71,11 @@ pub const PARQUET_GROUP_ROWS: usize = 1 << 20;
 /// Bytes of a row group before compression, at most; one larger row is a group by itself.
 pub const PARQUET_GROUP_BYTES: usize = 16 << 20;
 
-/// Bytes of rows that a sink of Parquet files gathers for all its tables; past that the largest row group is written.
-pub const PARQUET_BYTES: usize = 64 << 20;
+/// Bytes of rows that a sink of Parquet or Avro files gathers for all its tables; past that the largest row group or block is written.
+pub const WHOLE_FILES_BYTES: usize = 64 << 20;
+
+/// Bytes of a block of an Avro file before compression, at most; one larger row is a block by itself. Readers hold one block.
+pub const AVRO_BLOCK_BYTES: usize = 256 << 10;
 
 /// WASI resources (streams, pollables) that one plugin instance may hold; one more traps. So does one more than twice as many
 /// handles of all kinds, its own resources among them.

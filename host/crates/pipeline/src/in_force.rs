@@ -26,6 +26,11 @@ impl InForce {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// The plugins.
+    pub fn members(&self) -> Vec<Member> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A number that grows when other plugins take over.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -35,7 +40,7 @@ impl InForce {
     /// versions come to it that the others have left behind.
     pub fn chain(&self) -> Result<(Chain, u64)> {
         let generation = self.generation();
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let members = self.members();
         let known = KnownTables::new(self.around.limits.known_tables);
         known.treatments().remember(self.around.known.treatments().all());
         let around = Surroundings { known: Arc::new(known), ..self.around.clone() };

@@ -17,6 +17,7 @@ mod folders;
 mod gate;
 mod hub;
 mod in_force;
+mod kept;
 mod memory;
 mod next_run;
 mod opening;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::any_source::AnySource;
 pub use check::{Report, TableReport, check};
+pub use kept::Kept;
 pub use next_run::{Commands, NextRun, Reset, SavedProgress, Wanted};
 pub use treatments::{closed, release};
 
@@ -165,7 +167,7 @@ pub async fn run(pipeline: config::Pipeline, status: Arc<Status>, stop: Cancella
 
 /// The same, granting requests, and ending for another run where that is asked for.
 pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: CancellationToken, commands: Commands) -> Result<Summary> {
-    let Commands { requests, next, reset } = commands;
+    let Commands { requests, next, reset, kept } = commands;
     if status.ended.load(Ordering::Acquire) {
         return Err(Error::new(ErrorKind::Internal, "the numbers given to a run are those of one that has ended"));
     }
@@ -185,8 +187,8 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     treatments::admit(around.known.treatments(), &pipeline.plugins)?;
     treatments::close(around.known.treatments(), &pipeline.plugins);
     let preparing = {
-        let (pipeline, around) = (pipeline.clone(), around.clone());
-        move || prepare::ready(&pipeline, &around)
+        let (pipeline, around, kept) = (pipeline.clone(), around.clone(), kept.clone());
+        move || prepare::ready(&pipeline, &around, &kept)
     };
     let Ready { engine, members, contents, mut chains } = tokio::select! {
         biased;
@@ -314,6 +316,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     let begin = starts.get(first).cloned().unwrap_or_default();
     let hub = Hub::new(seats, begin, queue, pipeline.limits.apart_after, ledger.clone(), budget.clone(), status.clone());
     let in_force = InForce::new(members.clone(), around.clone());
+    kept.runs(engine.clone(), in_force.clone());
     let apart = apart_is_wanted.then(|| {
         Arc::new(Apart {
             source: source.beside(&pipeline, "", &status),
@@ -391,6 +394,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
                 started: pipeline.clone(),
                 capture,
                 next,
+                kept,
             };
             let runtime = tokio::runtime::Handle::current();
             let starting = move || {

@@ -2,12 +2,12 @@
 
 mod found;
 
-use sluicegate_config::{Delivery, FileRecords, OnError, Pipeline, SinkKind, Source, WhenSlow};
+use sluicegate_config::{Delivery, OnError, Pipeline, SinkKind, Source, WhenSlow};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     limits::{
         self as bounds, BATCHES_BYTES, CGROUP_SHARE, DUMP_QUEUE_BYTES, ENCODED_BYTES, HELD_BYTES, KAFKA_FETCH_BYTES, KAFKA_READ_BYTES,
-        MACHINE_SHARE, PARQUET_BYTES, PARQUET_GROUP_BYTES, PROCESS_BYTES,
+        MACHINE_SHARE, PARQUET_GROUP_BYTES, PROCESS_BYTES, WHOLE_FILES_BYTES,
     },
 };
 
@@ -124,8 +124,8 @@ pub(super) fn of_one_apart(limits: &bounds::Limits) -> usize {
 /// Buffers of a sink.
 fn sink_bytes(kind: &SinkKind, on_error: OnError, limits: &bounds::Limits) -> usize {
     match kind {
-        // what is gathered, and once more while a row group is written
-        SinkKind::File(file) if file.records == FileRecords::Parquet => PARQUET_BYTES + PARQUET_GROUP_BYTES,
+        // what is gathered, and once more while a row group or a block is written
+        SinkKind::File(file) if file.records.are_whole() => WHOLE_FILES_BYTES + PARQUET_GROUP_BYTES,
         SinkKind::Stdout | SinkKind::File(_) => 2 * limits.sink_buffer_bytes + ENCODED_BYTES,
         // in a transaction, and where a record may fail without stopping the pipeline, the batches are kept, too
         SinkKind::Kafka(kafka) => {

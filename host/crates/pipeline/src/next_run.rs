@@ -21,6 +21,8 @@ pub struct Commands {
     pub next: Option<std::sync::Arc<NextRun>>,
     /// An output that begins elsewhere than where its progress ends.
     pub reset: Option<Reset>,
+    /// What the run before has left, and this one leaves.
+    pub kept: std::sync::Arc<super::Kept>,
 }
 
 /// An output that is to begin at another place.

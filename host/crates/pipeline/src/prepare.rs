@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{any_source::AnySource, versions::Versions};
+use super::{any_source::AnySource, kept::Kept, versions::Versions};
 
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
 use sluicegate_dead_letter::DeadLetters;
@@ -35,10 +35,25 @@ pub(super) struct Ready {
     pub chains: Vec<Chain>,
 }
 
-/// Reads, compiles and configures the plugins, which may take minutes. Nothing is written but the cache.
-pub(super) fn ready(pipeline: &Pipeline, around: &Surroundings) -> Result<Ready> {
-    let (engine, loaded) = members(pipeline)?;
-    let (members, contents): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+/// Plugins that are compiled.
+pub(super) struct Compiled {
+    pub engine: Engine,
+    pub members: Vec<Member>,
+    /// The bytes of their files, as in [`Loaded`].
+    pub contents: Vec<Option<Vec<u8>>>,
+}
+
+/// Reads, compiles and configures the plugins, but for those that the run before has left, which may take minutes. Nothing is written but
+/// the cache.
+pub(super) fn ready(pipeline: &Pipeline, around: &Surroundings, kept: &Kept) -> Result<Ready> {
+    let Compiled { engine, members, contents } = match kept.plugins(pipeline) {
+        Some(compiled) => compiled,
+        None => {
+            let (engine, loaded) = members(pipeline)?;
+            let (members, contents) = loaded.into_iter().unzip();
+            Compiled { engine, members, contents }
+        }
+    };
     let chains = chains(&members, around, pipeline.workers).map_err(Error::not_ready)?;
     Ok(Ready { engine, members, contents, chains })
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sluicegate_config::{FileRecords, PluginVersions, RecordFormat, Sink as Settings, SinkKind};
+use sluicegate_config::{PluginVersions, RecordFormat, Sink as Settings, SinkKind};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_file_sink::{FileResume, ParquetResume};
+use sluicegate_file_sink::{FileResume, WholeFileResume};
 use sluicegate_format::{AvroFormat, Encoder, Format, JsonFormat, JsonSchemaFormat, ParquetFormat, SchemaIds};
 use sluicegate_kafka::Membership;
 use sluicegate_kafka_sink::KafkaResume;
@@ -50,8 +50,8 @@ pub fn resume_in_group(
     let (row, state) = (state, state.filter(|s| !s.is_empty()));
     Ok(match &sink.kind {
         SinkKind::Stdout => Box::new(StdoutResume::new(policy, limits.sink_buffer_bytes, numbers)),
-        SinkKind::File(file) if file.records == FileRecords::Parquet => {
-            Box::new(ParquetResume::new(file, sink.plugin_versions == PluginVersions::Member, policy, state, limits, numbers))
+        SinkKind::File(file) if file.records.are_whole() => {
+            Box::new(WholeFileResume::new(file, sink.plugin_versions == PluginVersions::Member, policy, state, limits, numbers))
         }
         SinkKind::File(file) => Box::new(FileResume::new(file, policy, state, limits, numbers)),
         SinkKind::Kafka(kafka) => {
@@ -83,6 +83,10 @@ pub fn format(sink: &Settings, pipeline: &str, connector: &str, capabilities: Ca
     let member = sink.plugin_versions == PluginVersions::Member;
     if sink.format.record == RecordFormat::Parquet {
         return Box::new(ParquetFormat);
+    }
+    if let (RecordFormat::Avro, SinkKind::File(_)) = (sink.format.record, &sink.kind) {
+        let format = AvroFormat::in_files(&sink.format, pipeline, connector).bounded(limits);
+        return Box::new(if member { format.with_versions() } else { format });
     }
     if let (Some(registry), SinkKind::Kafka(kafka)) = (registry(sink, limits), &sink.kind) {
         let ids: Arc<dyn SchemaIds> = Arc::new(registry);

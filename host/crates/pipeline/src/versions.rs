@@ -82,9 +82,18 @@ impl Versions {
         promote().map_err(|e| self.fault(e))
     }
 
+    /// The bytes of what runs.
+    pub fn running(&self, plugin: &str, limits: &Limits) -> Result<Option<Vec<u8>>> {
+        self.read(plugin, RUNNING, limits)
+    }
+
     /// The bytes that a rollback brings back.
     pub fn previous(&self, plugin: &str, limits: &Limits) -> Result<Option<Vec<u8>>> {
-        let path = self.path(plugin, PREVIOUS);
+        self.read(plugin, PREVIOUS, limits)
+    }
+
+    fn read(&self, plugin: &str, kind: &str, limits: &Limits) -> Result<Option<Vec<u8>>> {
+        let path = self.path(plugin, kind);
         if path.exists() { plugin::read(&path, limits).map(Some) } else { Ok(None) }
     }
 

@@ -37,7 +37,7 @@ pub(crate) enum RawFormatName {
     Dts,
     /// CSV: only in files.
     Csv,
-    /// Avro, with its schemas in a registry: only in Kafka.
+    /// Avro: in Kafka with its schemas in a registry, in files with the schema in each.
     Avro,
     /// JSON documents with their schemas in a registry: only in Kafka.
     JsonSchema,
@@ -89,7 +89,7 @@ pub(crate) struct RawFormatOptions {
     pub naming: Option<RawDtsNaming>,
     /// Of `avro` and `json-schema`: `debezium` (its envelope) or `flat` (the row's columns and a few `_` fields). Default: `debezium`.
     pub envelope: Option<RawEnvelope>,
-    /// Of `avro` and `json-schema`: the registry of the schemas.
+    /// Of `avro` and `json-schema`, to Kafka: the registry of the schemas.
     pub registry: Option<RawRegistry>,
     /// Of `avro` and `json-schema`: what a schema's subject is made of: the `topic`, the `record`'s name or both, `topic-record`.
     /// Default: `topic`.

@@ -147,7 +147,7 @@ pub(crate) struct RawFileSink {
     /// When a file is closed and the next one begun.
     #[serde(default)]
     pub roll: RawRoll,
-    /// zstd level, 1 to 19; files then end in `.zst`, but for Parquet. Default: no compression; Parquet: Snappy.
+    /// zstd level, 1 to 19; files then end in `.zst`, but for Parquet and Avro. Default: no compression; Parquet: Snappy.
     #[schemars(range(min = 1, max = 19))]
     pub zstd: Option<i32>,
 }
@@ -159,7 +159,7 @@ pub(crate) struct RawFileSink {
 pub(crate) struct RawRoll {
     /// After this many bytes on disk. Default: `256MiB`.
     pub bytes: Option<Size>,
-    /// After this time, if it holds anything. Parquet: when all files are finished. Default: never; Parquet: `60s`.
+    /// After this time, if it holds anything. Parquet and Avro: when all files are finished. Default: never; Parquet and Avro: `60s`.
     pub every: Option<Time>,
 }
 

@@ -93,6 +93,20 @@ fn parquet_has_no_template_of_folders() {
 }
 
 #[test]
+fn avro_in_files_has_no_registry_and_no_template_of_folders() {
+    for (format, envelope) in [("avro", Envelope::Debezium), ("{ type: avro, envelope: flat }", Envelope::Flat)] {
+        let pipeline = loaded(&sink(&format!("{{ type: file, folder: out, format: {format} }}"))).unwrap();
+        let SinkKind::File(file) = pipeline.sinks[0].kind.clone() else { panic!("not a file sink") };
+        assert_eq!((file.records, file.roll.every), (FileRecords::Avro, Some(Duration::from_secs(60))));
+        assert_eq!((pipeline.sinks[0].format.envelope, &pipeline.sinks[0].format.registry), (envelope, &None));
+    }
+    refused("type: file, folder: out, path: '{database}/{table}'", "avro", "each table has a folder of its own with Avro");
+    refused("type: file, folder: out", "{ type: avro, subject: record }", "each file holds its schema");
+    refused("type: file, folder: out, roll: { every: 25h }", "avro", "Avro files are durable when they are finished");
+    refused("type: stdout", "avro", "Avro is for Kafka and files");
+}
+
+#[test]
 fn deletes_of_bare_rows_have_to_be_possible_in_the_sink() {
     assert_eq!(of_sink("type: stdout", "debezium-flattened").unwrap().deletes, Deletes::Rewrite);
     refused(

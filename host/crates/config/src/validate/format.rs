@@ -55,7 +55,7 @@ impl Check<'_> {
                 Some(RawDtsNaming::Previous) => DtsNaming::Previous,
             },
             envelope,
-            registry: self.registry(path, record, raw.registry, raw.subject).map(Box::new),
+            registry: self.registry(path, record, raw.registry, raw.subject, kafka).map(Box::new),
         }
     }
 
@@ -165,29 +165,39 @@ impl Check<'_> {
         }
     }
 
-    /// Has Parquet in files only, which are finished at intervals.
-    pub(super) fn parquet(&mut self, path: &str, format: &Format, kind: &mut SinkKind) {
-        if format.record != RecordFormat::Parquet {
-            return;
-        }
+    /// Finishes files that can be read as a whole only at intervals. Has Parquet in files only.
+    pub(super) fn whole_files(&mut self, path: &str, format: &Format, kind: &mut SinkKind) {
+        let (records, name) = match format.record {
+            RecordFormat::Parquet => (FileRecords::Parquet, "Parquet"),
+            RecordFormat::Avro => (FileRecords::Avro, "Avro"),
+            _ => return,
+        };
         match kind {
             SinkKind::File(file) => {
-                file.records = FileRecords::Parquet;
+                file.records = records;
                 if file.path.is_some() {
                     self.refuse(
                         format!("{path}.path"),
-                        "each table has a folder of its own with Parquet",
+                        format!("each table has a folder of its own with {name}"),
                         "remove it, and `shared_path` and `name_case` with it; or use another format",
                     );
                 }
-                let every = *file.roll.every.get_or_insert(PARQUET_EVERY);
-                if every > LONGEST_PARQUET {
+                let every = *file.roll.every.get_or_insert(WHOLE_EVERY);
+                if every > LONGEST_WHOLE {
                     self.refuse(
                         format!("{path}.roll.every"),
                         "the checkpoint would not move for longer than a day",
-                        "write at most `24h`: Parquet files are durable when they are finished",
+                        format!("write at most `24h`: {name} files are durable when they are finished"),
                     );
                 }
+            }
+            SinkKind::Kafka(_) if records == FileRecords::Avro => {}
+            SinkKind::Stdout if records == FileRecords::Avro => {
+                self.refuse(
+                    format!("{path}.format"),
+                    "Avro is for Kafka and files",
+                    "use a sink of `type: kafka` or `file`, or another format",
+                );
             }
             SinkKind::Stdout | SinkKind::Kafka(_) => {
                 self.refuse(format!("{path}.format"), "Parquet is for files", "use a sink of `type: file`, or another format");
@@ -195,12 +205,15 @@ impl Check<'_> {
         }
     }
 
-    /// Has formats with a registry in Kafka only, Avro with the primary key as the key.
+    /// Has formats with a registry in Kafka only (but for Avro in files), Avro with the primary key as the key.
     pub(super) fn with_registry(&mut self, path: &str, format: &Format, kind: &SinkKind) {
         if !format.record.has_registry() {
             return;
         }
         let SinkKind::Kafka(kafka) = kind else {
+            if format.record == RecordFormat::Avro {
+                return; // see `whole_files`
+            }
             let what = format!("`{}` with a registry is for Kafka", format.record.name());
             self.refuse(format!("{path}.format"), what, "use a sink of `type: kafka`, or another format");
             return;
@@ -250,9 +263,9 @@ impl Check<'_> {
     }
 }
 
-/// How often Parquet files are finished, and how seldom they may be.
-const PARQUET_EVERY: Duration = Duration::from_secs(60);
-const LONGEST_PARQUET: Duration = Duration::from_secs(24 * 3600);
+/// How often files are finished that can be read as a whole only, and how seldom they may be.
+const WHOLE_EVERY: Duration = Duration::from_secs(60);
+const LONGEST_WHOLE: Duration = Duration::from_secs(24 * 3600);
 
 /// The member of a flattened record that says that its row was deleted.
 const DELETED: &str = "__deleted";

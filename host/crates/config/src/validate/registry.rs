@@ -18,9 +18,18 @@ impl Check<'_> {
         record: RecordFormat,
         raw: Option<RawRegistry>,
         subject: Option<RawSubject>,
+        kafka: bool,
     ) -> Option<Registry> {
         if !record.has_registry() {
             return None; // a setting that does not belong is refused already
+        }
+        if record == RecordFormat::Avro && !kafka {
+            for (name, is_set) in [("registry", raw.is_some()), ("subject", subject.is_some())] {
+                if is_set {
+                    self.refuse(format!("{path}.{name}"), "a registry is for Kafka: each file holds its schema", "remove it");
+                }
+            }
+            return None;
         }
         let path = &format!("{path}.registry");
         let Some(raw) = raw else {

@@ -74,7 +74,7 @@ impl Check<'_> {
                 "use another format, or remove it",
             );
         }
-        self.parquet(path, &format, &mut kind);
+        self.whole_files(path, &format, &mut kind);
         self.with_registry(path, &format, &kind);
         let start = start.map(|raw| self.start(&format!("{path}.start"), raw));
         let when_slow = match when_slow {

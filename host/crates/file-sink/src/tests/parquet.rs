@@ -8,7 +8,7 @@ use ::parquet::{
 use super::*;
 use sluicegate_model::{
     change::{ColumnInfo, TableName},
-    limits::PARQUET_BYTES,
+    limits::WHOLE_FILES_BYTES,
 };
 
 pub(super) fn settings_of(folder: &Path, roll: u64) -> Settings {
@@ -19,7 +19,7 @@ pub(super) fn open_parquet(settings: &Settings, state: Option<&str>) -> Result<B
     let letters = Arc::new(DeadLetters::new(settings.folder.with_extension("dead"), 1 << 20));
     let encoder = JsonFormat::new(RecordFormat::Flat, "shop", "mysql").encoder();
     let policy = Policy::new("files", OnError::Stop, letters);
-    let mut resume = Box::new(ParquetResume::new(settings, false, policy, state, &Limits::default(), numbers()));
+    let mut resume = Box::new(WholeFileResume::new(settings, false, policy, state, &Limits::default(), numbers()));
     resume.resume()?;
     resume.begin(&Frontier::default(), encoder)
 }
@@ -126,7 +126,7 @@ fn rows_in_memory_are_bounded_for_all_tables_together_however_large_they_are() {
         batch.tables[0].table = Arc::new(Table { name, ..Table::clone(&batch.tables[0].table) });
         sink.write(&batch).unwrap();
         let in_memory = (number + 1 - hidden(&settings)) * ROW;
-        assert!(in_memory <= PARQUET_BYTES, "{in_memory} bytes after {number} tables");
+        assert!(in_memory <= WHOLE_FILES_BYTES, "{in_memory} bytes after {number} tables");
     }
     assert!(hidden(&settings) < TABLES, "rows are gathered");
 }

@@ -41,7 +41,7 @@ pub(super) trait Body: Send {
 
 /// Everything but the body.
 pub(super) struct Common {
-    ids: Arc<dyn SchemaIds>,
+    ids: Option<Arc<dyn SchemaIds>>,
     topic: Option<Arc<str>>,
     key: Key,
     row_key: Key,
@@ -52,6 +52,12 @@ pub(super) struct Common {
     versions_inside: bool,
     versions: Option<Arc<str>>,
     subject: sluicegate_config::Subject,
+}
+
+/// What stands in front of a record or a key: nothing where there are no ids.
+#[inline]
+fn front(registered: &mut Registered, topic: Option<&Arc<str>>, ids: Option<&Arc<dyn SchemaIds>>) -> Result<Option<[u8; FRAMING]>> {
+    ids.map(|ids| registered.front(topic, &**ids)).transpose()
 }
 
 struct Key {
@@ -72,7 +78,7 @@ impl Key {
 }
 
 impl Common {
-    pub(super) fn new(table: &Table, plan: &Plan, ids: Arc<dyn SchemaIds>, header_bounds: headers::Bounds) -> Self {
+    pub(super) fn new(table: &Table, plan: &Plan, ids: Option<Arc<dyn SchemaIds>>, header_bounds: headers::Bounds) -> Self {
         Self {
             ids,
             topic: None,
@@ -127,9 +133,16 @@ impl Key {
 }
 
 /// Appends a key, or nothing.
-fn write_key(key: &mut Key, topic: Option<&Arc<str>>, ids: &dyn SchemaIds, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
+fn write_key(
+    key: &mut Key,
+    topic: Option<&Arc<str>>,
+    ids: Option<&Arc<dyn SchemaIds>>,
+    rows: &TableRows,
+    row: u32,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let start = out.len();
-    out.extend_from_slice(&key.registered.front(topic, ids)?);
+    out.extend(front(&mut key.registered, topic, ids)?.into_iter().flatten());
     key.write(rows, row, out).inspect_err(|_| out.truncate(start))
 }
 
@@ -138,12 +151,13 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
         if self.common.begun != Some(batch.number) {
             self.begin(batch);
         }
-        let front: [u8; FRAMING] = self.value.front(self.common.topic.as_ref(), &*self.common.ids)?;
+        let front = front(&mut self.value, self.common.topic.as_ref(), self.common.ids.as_ref())?;
+        let front = front.as_ref().map_or(&[] as &[u8], |front| front);
         for change in changes {
             let rows = &batch.tables[change.table as usize];
             let buffer = out.buffer();
             let start = buffer.len();
-            buffer.extend_from_slice(&front);
+            buffer.extend_from_slice(front);
             if let Err(misfit) = self.body.write(batch, rows, change, buffer) {
                 buffer.truncate(start);
                 return Err(misfit.error(&rows.table));
@@ -159,13 +173,17 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
         }
     }
 
+    fn file_header(&self) -> Option<&[u8]> {
+        self.common.ids.is_none().then(|| self.value.schema().as_bytes())
+    }
+
     fn truncate(&mut self, truncate: &Truncate, out: &mut dyn Records) -> Result<()> {
         let stamp = Stamp::of_event(&truncate.event, &truncate.transaction);
-        let front = self.value.front(self.common.topic.as_ref(), &*self.common.ids)?;
+        let front = front(&mut self.value, self.common.topic.as_ref(), self.common.ids.as_ref())?;
         self.common.begun = None;
         self.body.begin((self.common.clock)());
         let buffer = out.buffer();
-        buffer.extend_from_slice(&front);
+        buffer.extend(front.into_iter().flatten());
         self.body.truncate(&stamp, buffer);
         out.end(0)
     }
@@ -175,12 +193,12 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
         if key.row.is_empty() {
             return Ok(false);
         }
-        write_key(key, topic.as_ref(), &**ids, rows, row, out).map(|()| true)
+        write_key(key, topic.as_ref(), ids.as_ref(), rows, row, out).map(|()| true)
     }
 
     fn row_key(&mut self, rows: &TableRows, row: u32, out: &mut Vec<u8>) -> Result<()> {
         let Common { row_key, topic, ids, .. } = &mut self.common;
-        write_key(row_key, topic.as_ref(), &**ids, rows, row, out)
+        write_key(row_key, topic.as_ref(), ids.as_ref(), rows, row, out)
     }
 
     fn bare_key(&mut self, rows: &TableRows, row: u32, whole: bool, out: &mut Vec<u8>) -> Result<()> {

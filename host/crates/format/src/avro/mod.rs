@@ -1,8 +1,10 @@
 //! Avro for Kafka: each record and each key is a zero byte, the id of its schema in a registry (four bytes, the most significant first),
-//! and Avro's binary encoding, as Confluent's converters and deserializers have it.
+//! and Avro's binary encoding, as Confluent's converters and deserializers have it. For files: records without that, in an
+//! [object container file](container) that begins with their schema.
 //!
 //! Values are written straight from columns by a plan that is made for each table version. [`super::registration`] is about ids.
 
+mod container;
 mod debezium;
 mod encoder;
 mod flat;
@@ -12,6 +14,8 @@ mod schema;
 mod value;
 
 use std::{collections::HashMap, sync::Arc};
+
+pub use container::AvroFile;
 
 use super::{
     connect,
@@ -30,10 +34,11 @@ use sluicegate_model::{
     now_us,
 };
 
-/// Avro records with a registry.
+/// Avro records, with a registry or for files.
 pub struct AvroFormat {
     plan: Plan,
-    ids: Arc<dyn SchemaIds>,
+    /// Where schemas get their ids; in files there are none.
+    ids: Option<Arc<dyn SchemaIds>>,
     header_bounds: headers::Bounds,
     names: RecordNames,
 }
@@ -51,6 +56,15 @@ struct Plan {
 impl AvroFormat {
     /// The format with its options. `pipeline` is the name in the records; `connector` the kind of source.
     pub fn new(format: &Settings, pipeline: &str, connector: &str, ids: Arc<dyn SchemaIds>) -> Self {
+        Self::with(format, pipeline, connector, Some(ids))
+    }
+
+    /// The same for files, which begin with the schema of their records: it is their [`TableEncoder::file_header`].
+    pub fn in_files(format: &Settings, pipeline: &str, connector: &str) -> Self {
+        Self::with(format, pipeline, connector, None)
+    }
+
+    fn with(format: &Settings, pipeline: &str, connector: &str, ids: Option<Arc<dyn SchemaIds>>) -> Self {
         Self {
             plan: Plan {
                 values: format.values,
@@ -134,10 +148,13 @@ impl Format for AvroFormat {
 
     fn check(&self, table: &Table) -> Result<()> {
         self.plan.check(table)?;
+        if self.ids.is_none() && table.has_headers() {
+            return Err(headers::no_place(table, "a file of Avro"));
+        }
         self.names.claim(self.plan.subject, self.plan.base(table), table)
     }
 
     fn framing(&self) -> usize {
-        FRAMING
+        if self.ids.is_some() { FRAMING } else { 0 }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     super::{
         flat::member_name_beside,
         form::{bits, fraction_digits, is_geometry, scale},
+        headers,
         temporal::Unit,
     },
     column::Cast,
@@ -74,11 +75,7 @@ pub(super) fn check(table: &Table) -> Result<()> {
     if !table.has_headers() {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::Sink,
-        format!("plugins deliver columns of table {} as headers, and Parquet has no place for them", table.name),
-    )
-    .remedy("let the plugins deliver them as columns, or use a format of JSON"))
+    Err(headers::no_place(table, "Parquet"))
 }
 
 /// The columns in front of the table's, in the order in which [`super::rows`] writes them.

@@ -11,7 +11,7 @@ mod steps;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    any_source::AnySource, apart, beginning::begins, blocking::blocking, folders, memory::Memory, prepare, prepare::Ready, reach,
+    Kept, any_source::AnySource, apart, beginning::begins, blocking::blocking, folders, memory::Memory, prepare, prepare::Ready, reach,
     schema_store, sinks, treatments,
 };
 use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
@@ -100,7 +100,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let preparing = {
         let (pipeline, around) = (config::Pipeline { workers: 1, ..pipeline.clone() }, around.clone());
-        move || prepare::ready(&pipeline, &around)
+        move || prepare::ready(&pipeline, &around, &Kept::default())
     };
     let mut ready = match blocking("prepare", preparing).await {
         Ok(ready) => Some(ready),

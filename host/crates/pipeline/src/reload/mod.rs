@@ -26,7 +26,7 @@ use std::{
 use tokio::{sync::mpsc as queue, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{check, in_force::InForce, memory::Memory, next_run::NextRun, sample::Samples, swap::Swap, versions::Versions};
+use super::{Kept, check, in_force::InForce, memory::Memory, next_run::NextRun, sample::Samples, swap::Swap, versions::Versions};
 use crate::request::{Request, Requests};
 use outputs::Outputs;
 use sluicegate_config::{self as config, Pipeline, PluginOrigin};
@@ -36,8 +36,8 @@ use sluicegate_model::{
 };
 use sluicegate_plugin_host::{self as plugin, Engine, Member, Surroundings, sha256};
 use sluicegate_storage::watch::{Changes, Look, Watch, WatchFault};
-pub(super) use tables::Capture;
 use tables::Tables;
+pub(super) use tables::{Capture, live as live_source};
 
 /// Watches and serves requests until it is dropped. What is being prepared at that moment is left to itself: nobody takes it over.
 pub(super) struct Reloader {
@@ -62,6 +62,8 @@ pub(super) struct Setup {
     pub capture: Capture,
     /// Takes other outputs.
     pub next: Option<Arc<NextRun>>,
+    /// Remembers what is refused.
+    pub kept: Arc<Kept>,
 }
 
 enum Event {
@@ -87,6 +89,7 @@ impl Reloader {
             // a full channel is read soon, and the flag then
             move || drop(events.try_send(Event::Files))
         });
+        let refused = setup.kept.refused();
         let has_files = setup.members.iter().any(|m| matches!(m.settings.origin, PluginOrigin::File(_)));
         let mut reload = Reload {
             file: setup.started.file.clone(),
@@ -98,7 +101,8 @@ impl Reloader {
             over: false,
             unreached: false,
             pending: BTreeMap::new(),
-            reported: HashMap::new(),
+            reported: refused.clone(),
+            refused,
             left: Vec::new(),
             awaited: BTreeSet::new(),
             looking: None,
@@ -167,6 +171,8 @@ struct Reload {
     pending: BTreeMap<PathBuf, String>,
     /// By file: the content that was refused last, so that it is reported once.
     reported: HashMap<PathBuf, String>,
+    /// By file: the content that the run before refused. A start has no recent batch to try it on, so it waits for another one.
+    refused: HashMap<PathBuf, String>,
     /// What only a start takes up, as it was told last.
     left: Vec<&'static str>,
     /// Files that somebody is writing.
@@ -356,11 +362,23 @@ impl Reload {
         let same = edit::is_same(self.setup.members.iter().map(|m| &*m.settings), &edited.plugins);
         let same_tables = source == self.setup.started.source;
         if same && same_tables {
-            self.reported.remove(&file);
+            self.accept(&file);
         }
         self.tables = (!same_tables).then(|| Tables { source, content: content.clone() });
+        let is_new = self.is_new(&file, &content);
         self.edit = (!same).then_some(Edit { plugins: edited.plugins, content });
-        self.edit.is_some() || self.tables.is_some()
+        is_new && (self.edit.is_some() || self.tables.is_some())
+    }
+
+    /// Whether the run before has not refused a file with this content. Asked once: a file that is saved again is tried again.
+    fn is_new(&mut self, file: &Path, content: &str) -> bool {
+        self.refused.remove(file).is_none_or(|refused| refused != content)
+    }
+
+    /// What runs of a file is what it holds.
+    fn accept(&mut self, file: &Path) {
+        self.reported.remove(file);
+        self.setup.kept.accept(file);
     }
 
     /// Whether a file has new content.
@@ -395,10 +413,10 @@ impl Reload {
                 news |= self.edit.is_some();
             } else if running.iter().all(|m| *m.compiled.hash == *hash) {
                 self.pending.remove(&file);
-                self.reported.remove(&file);
+                self.accept(&file);
             } else {
+                news |= self.is_new(&file, &hash);
                 self.pending.insert(file, hash);
-                news = true;
             }
         }
         news
@@ -496,7 +514,7 @@ impl Reload {
             }
             for file in contents.keys() {
                 self.pending.remove(file);
-                self.reported.remove(file);
+                self.accept(file);
             }
             self.finish(done);
             if plugins.is_some() {
@@ -553,6 +571,7 @@ impl Reload {
                 );
             }
         }
+        self.setup.kept.refuse(&file, &content);
         self.reported.insert(file, content);
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Tables {
 }
 
 /// The running source with what of an edited one can take effect while it runs.
-pub(super) fn live(running: &Source, edited: &Source) -> Source {
+pub(in super::super) fn live(running: &Source, edited: &Source) -> Source {
     match (running, edited) {
         (Source::MySql(running), Source::MySql(edited)) => {
             let snapshot = config::Snapshot {
@@ -138,7 +138,7 @@ impl Reload {
             Ok(effective) => {
                 self.setup.started.source = source;
                 self.note_running();
-                self.reported.remove(&self.file.clone().unwrap_or_default());
+                self.accept(&self.file.clone().unwrap_or_default());
                 self.look_at_effect();
                 match effective {
                     Some(effective) => tracing::info!(

@@ -241,7 +241,7 @@ impl Reload {
         match self.take_over(None, &BTreeMap::from([(file.clone(), bytes)])) {
             Ok(Some(done)) => {
                 self.pending.remove(&file);
-                self.reported.remove(&file);
+                self.accept(&file);
                 match file_of_its_own.commit() {
                     Ok(()) => Ok(done),
                     Err(error) => {

@@ -19,7 +19,7 @@ use self::{
     place::{LANE, LetterPlace},
     source::Reading,
 };
-use crate::{blocking::blocking, prepare, run, status};
+use crate::{Kept, blocking::blocking, prepare, run, status};
 use sluicegate_config::{DeadLetterSource, Delivery, Pipeline, Sink, SinkKind, Source, StartAt, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
 pub use sluicegate_dead_letter::{Kind, Letter, LetterFile, Lines, files};
@@ -184,7 +184,7 @@ pub fn rehearse(pipeline: &Pipeline, letters: &LetterFile, replay: &Replay) -> R
     let dead_letters = Arc::new(DeadLetters::new(scratch.0.join("letters"), replaying.limits.dead_letter_bytes));
     let around = prepare::surroundings(&replaying, &status, &dead_letters);
     closed.tell(around.known.treatments())?;
-    let mut ready = prepare::ready(&Pipeline { workers: 1, ..replaying.clone() }, &around)?;
+    let mut ready = prepare::ready(&Pipeline { workers: 1, ..replaying.clone() }, &around, &Kept::default())?;
     if let Some(chain) = ready.chains.first() {
         prepare::note(chain, &ready.members, &status);
     }

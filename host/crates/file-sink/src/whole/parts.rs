@@ -23,12 +23,30 @@ use sluicegate_storage::{Lock, folder};
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
-    /// The prefix of the files.
-    parquet: String,
+    /// The prefix of the files, under what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parquet: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    avro: Option<String>,
     /// For each folder the number of its next file.
     next: BTreeMap<String, u64>,
     /// Files that were ended with this commit: they may not be in their place yet.
     ended: Vec<Part>,
+}
+
+impl State {
+    fn new(naming: &Naming, next: &BTreeMap<String, u64>, ended: &[Part]) -> Self {
+        let of = |records| (naming.records == records).then(|| naming.prefix.clone());
+        Self { parquet: of(FileRecords::Parquet), avro: of(FileRecords::Avro), next: next.clone(), ended: ended.to_vec() }
+    }
+
+    /// The prefix of the files, if they are of this kind and no other.
+    fn prefix(&self, records: FileRecords) -> Option<&str> {
+        match (&self.parquet, &self.avro, records) {
+            (Some(prefix), None, FileRecords::Parquet) | (None, Some(prefix), FileRecords::Avro) => Some(prefix),
+            _ => None,
+        }
+    }
 }
 
 /// A file that is written under another name than it gets.
@@ -66,7 +84,7 @@ pub(super) struct Parts {
 }
 
 fn naming(settings: &Settings) -> Naming {
-    Naming { prefix: settings.prefix.clone(), records: FileRecords::Parquet, zstd: false }
+    Naming { prefix: settings.prefix.clone(), records: settings.records, zstd: false }
 }
 
 fn hidden(settings: &Settings) -> PathBuf {
@@ -94,12 +112,14 @@ pub(super) fn look(settings: &Settings, state: Option<&str>) -> Result<()> {
 
 fn parse(text: &str, settings: &Settings) -> Result<State> {
     let bad = || {
-        Error::new(ErrorKind::State, "the checkpoint holds a state that no sink of Parquet files wrote")
+        let kind = if settings.records == FileRecords::Avro { "Avro" } else { "Parquet" };
+        Error::new(ErrorKind::State, format!("the checkpoint holds a state that no sink of {kind} files wrote"))
             .remedy("give the sink another `name` and a `start`; or set its kind and `format` back")
     };
     let state: State = serde_json::from_str(text).map_err(|e| bad().caused_by(e))?;
-    if state.parquet != settings.prefix {
-        let what = format!("the sink's files had the prefix `{}`", state.parquet);
+    let prefix = state.prefix(settings.records).ok_or_else(bad)?;
+    if prefix != settings.prefix {
+        let what = format!("the sink's files had the prefix `{prefix}`");
         return Err(Error::new(ErrorKind::State, what).remedy("set `prefix` back, or give the sink another `name` and a `start`"));
     }
     // half of all numbers: whatever is counted on from there stays one
@@ -178,7 +198,7 @@ impl Parts {
             folder::sync(&self.hidden).map_err(|e| fault(&self.hidden, "the folder cannot be synced", e))?;
         }
         self.committed = std::mem::take(&mut self.ended);
-        Ok(State { parquet: self.naming.prefix.clone(), next: self.next.clone(), ended: self.committed.clone() })
+        Ok(State::new(&self.naming, &self.next, &self.committed))
     }
 
     /// Brings the files of the last commit into their place.

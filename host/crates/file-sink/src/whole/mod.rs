@@ -1,11 +1,13 @@
-//! Parquet files: a folder for each table, a file for each version of it, all of them finished together.
+//! Files that can be read as a whole, of Parquet or Avro: a folder for each table, a file for each version of it, all of them finished
+//! together.
 //!
-//! A Parquet file can be read once it has been ended, so nothing is durable before. The sink therefore ends its files at intervals
+//! A Parquet file can be read once it has been ended, and one of Avro has to end with a block, so nothing is durable before. The sink therefore ends its files at intervals
 //! (`roll.every`), or early where they are full, and only then can the checkpoint move: what was written since is written again after a
 //! crash, into new files. Files are written in a hidden folder. The checkpoint names those that were ended with it and where they belong; then
 //! they are renamed into place. A start renames what the checkpoint names, and removes the rest. So a reader sees whole files only, each
 //! change in them once, and a file that it has seen stays as it is.
 
+mod contents;
 mod parts;
 mod stream;
 
@@ -16,20 +18,21 @@ use std::{
 };
 
 use super::{bad_destination, dangling, naming};
+use contents::Contents;
 use parts::{Parts, State};
 use stream::Stream;
 
-use sluicegate_config::FileSink as Settings;
+use sluicegate_config::{FileRecords, FileSink as Settings};
 use sluicegate_format::Encoder;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Frontier, Mark, MarkKind, NO_IMAGE, Operation, Table},
-    limits::{Limits, PARQUET_BYTES},
+    limits::{Limits, WHOLE_FILES_BYTES},
 };
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination};
 
-/// A Parquet sink before it begins. Nothing of its folder has been changed.
-pub struct ParquetResume {
+/// A sink of such files before it begins. Nothing of its folder has been changed.
+pub struct WholeFileResume {
     settings: Settings,
     versions: bool,
     policy: Policy,
@@ -38,27 +41,28 @@ pub struct ParquetResume {
     numbers: Numbers,
 }
 
-impl ParquetResume {
+impl WholeFileResume {
     /// A sink that goes on at `state`, what its last stored commit answered. `versions`: whether rows tell which plugins made them.
     pub fn new(settings: &Settings, versions: bool, policy: Policy, state: Option<&str>, limits: &Limits, numbers: Numbers) -> Self {
         Self { settings: settings.clone(), versions, policy, state: state.map(str::to_owned), limits: limits.clone(), numbers }
     }
 }
 
-impl Resume for ParquetResume {
+impl Resume for WholeFileResume {
     fn resume(&mut self) -> Result<Option<Frontier>> {
         parts::look(&self.settings, self.state.as_deref()).map(|()| None)
     }
 
-    fn begin(self: Box<Self>, _frontier: &Frontier, _encoder: Encoder) -> Result<Box<dyn Sink>> {
+    fn begin(self: Box<Self>, _frontier: &Frontier, encoder: Encoder) -> Result<Box<dyn Sink>> {
         let Self { settings, versions, policy, state, limits, numbers } = *self;
         let parts = Parts::recover(&settings, state.as_deref())?;
         let every = settings.roll.every.unwrap_or(Duration::ZERO);
         numbers.get().gathers_ms.set(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
-        Ok(Final::boxed(ParquetSink {
+        Ok(Final::boxed(WholeFileSink {
             every,
             settings,
             versions,
+            encoder,
             policy,
             numbers,
             most_streams: limits.destinations,
@@ -74,11 +78,14 @@ impl Resume for ParquetResume {
     }
 }
 
-/// A sink of Parquet files.
-struct ParquetSink {
+/// A sink of files that are finished together.
+struct WholeFileSink {
     settings: Settings,
     every: Duration,
+    /// Whether rows of Parquet tell which plugins made them.
     versions: bool,
+    /// What makes the records of Avro.
+    encoder: Encoder,
     policy: Policy,
     numbers: Numbers,
     most_streams: usize,
@@ -108,7 +115,7 @@ struct Route {
     chosen: HashMap<Box<str>, usize>,
 }
 
-impl ParquetSink {
+impl WholeFileSink {
     fn route(&mut self, batch: &Batch) -> Result<()> {
         self.routes.clear();
         // plugins may make several tables one: then rows of the same table come under several addresses
@@ -127,6 +134,14 @@ impl ParquetSink {
         Ok(())
     }
 
+    /// What the files of a table version hold.
+    fn contents(&mut self, table: &Arc<Table>) -> Result<Contents> {
+        Ok(match self.settings.records {
+            FileRecords::Avro => Contents::avro(self.encoder.file_header(table)),
+            _ => Contents::parquet(table, self.versions)?,
+        })
+    }
+
     /// The stream of a table in a destination, if there is one; `None`: it cannot be a folder.
     fn stream_in(&mut self, destination: Option<&str>, folder: &str, table: &Arc<Table>) -> Result<Option<usize>> {
         let folder = destination.map_or_else(|| folder.to_owned(), |destination| format!("{destination}/{folder}"));
@@ -137,7 +152,8 @@ impl ParquetSink {
                 if self.streams.len() >= self.most_streams {
                     return Err(destination::too_many(self.most_streams));
                 }
-                self.streams.push(Stream::new(&folder, table, self.versions)?);
+                let contents = self.contents(table)?;
+                self.streams.push(Stream::new(&folder, table, contents));
                 self.by_folder.insert(folder, self.streams.len() - 1);
                 self.streams.len() - 1
             }
@@ -187,7 +203,7 @@ impl ParquetSink {
         let came = Change { operation: Operation::Insert, before: NO_IMAGE, ..*change };
         // a value that does not fit in one image may fit in the other: both are tried before either is kept
         self.follow_of(entered, change)?;
-        self.streams[entered].fits(batch, &came)?;
+        self.streams[entered].contents.fits(&mut self.encoder, batch, &came)?;
         self.push(left, batch, &gone)?;
         self.push(entered, batch, &came)?;
         Ok(2)
@@ -195,8 +211,8 @@ impl ParquetSink {
 
     fn push(&mut self, number: usize, batch: &Batch, change: &Change) -> Result<()> {
         self.follow_of(number, change)?;
-        let before = self.streams[number].bytes();
-        self.streams[number].push(batch, change)?;
+        let before = self.streams[number].contents.bytes();
+        self.streams[number].contents.push(&mut self.encoder, batch, change)?;
         self.settle(number, before)
     }
 
@@ -210,7 +226,8 @@ impl ParquetSink {
     fn follow(&mut self, number: usize, table: &Arc<Table>) -> Result<()> {
         if !self.streams[number].is_of(table) {
             self.end(number)?;
-            self.streams[number].follow(table, self.versions)?;
+            let contents = self.contents(table)?;
+            self.streams[number].follow(table, contents);
         }
         Ok(())
     }
@@ -220,12 +237,12 @@ impl ParquetSink {
         self.since.get_or_insert_with(Instant::now);
         self.writes += 1;
         self.streams[number].used = self.writes;
-        self.gathered += self.streams[number].bytes() - before;
-        if self.streams[number].is_full() {
+        self.gathered += self.streams[number].contents.bytes() - before;
+        if self.streams[number].contents.is_full() {
             self.write_out(number)?;
         }
-        while self.gathered > PARQUET_BYTES {
-            let Some(largest) = (0..self.streams.len()).max_by_key(|number| self.streams[*number].bytes()) else { break };
+        while self.gathered > WHOLE_FILES_BYTES {
+            let Some(largest) = (0..self.streams.len()).max_by_key(|number| self.streams[*number].contents.bytes()) else { break };
             self.write_out(largest)?;
         }
         Ok(())
@@ -238,7 +255,7 @@ impl ParquetSink {
                 self.end(oldest)?;
             }
         }
-        self.gathered -= self.streams[number].bytes();
+        self.gathered -= self.streams[number].contents.bytes();
         self.streams[number].write_out(&mut self.parts, &self.settings)?;
         if self.streams[number].file_bytes() >= self.settings.roll.bytes {
             self.end(number)?;
@@ -248,12 +265,12 @@ impl ParquetSink {
 
     /// Writes a stream's rows out, and ends its file.
     fn end(&mut self, number: usize) -> Result<()> {
-        self.gathered -= self.streams[number].bytes();
+        self.gathered -= self.streams[number].contents.bytes();
         self.streams[number].end(&mut self.parts, &self.settings)
     }
 }
 
-impl Sink for ParquetSink {
+impl Sink for WholeFileSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.route(batch)?;
         let mut rows = 0;
@@ -275,8 +292,8 @@ impl Sink for ParquetSink {
                 .remedy("let the plugin choose names of at most 255 bytes, 512 in all, with `/` between them")
         })?;
         self.follow(stream, &truncate.table)?;
-        let before = self.streams[stream].bytes();
-        self.streams[stream].push_truncate(truncate);
+        let before = self.streams[stream].contents.bytes();
+        self.streams[stream].contents.push_truncate(&mut self.encoder, truncate)?;
         self.numbers.count(1, 0);
         self.settle(stream, before)
     }
