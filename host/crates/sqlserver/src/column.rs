@@ -264,8 +264,18 @@ impl Column {
         })
     }
 
-    /// What is asked for: one or two items of a select list.
-    pub(super) fn select(&self, alias: &str) -> String {
+    /// Whether a value of it may be so large that it does not come.
+    pub(super) fn may_be_too_large(&self) -> bool {
+        self.most.is_some() && self.cut.is_none()
+    }
+
+    /// How many bytes the server counts of its value.
+    pub(super) fn size(&self, alias: &str) -> String {
+        format!("DATALENGTH({alias}.{})", quoted(&self.name))
+    }
+
+    /// What is asked for: one or two items of a select list. `bytes`: how large all values of a row are together that may be too large.
+    pub(super) fn select(&self, alias: &str, bytes: Option<&str>) -> String {
         let column = format!("{alias}.{}", quoted(&self.name));
         let asked = match self.asked {
             Asked::Itself => column.clone(),
@@ -287,7 +297,9 @@ impl Column {
             (None, _) => asked,
             (Some(_), Some(cut)) => format!("CAST(DATALENGTH({asked}) AS bigint), {}", cut.part(&asked)),
             (Some(most), None) => {
-                format!("CAST(DATALENGTH({column}) AS bigint), CASE WHEN DATALENGTH({column}) > {most} THEN NULL ELSE {asked} END")
+                let size = self.size(alias);
+                let bytes = bytes.unwrap_or(&size);
+                format!("CAST({size} AS bigint), CASE WHEN {bytes} > {most} THEN NULL ELSE {asked} END")
             }
         }
     }

@@ -118,23 +118,25 @@ pub(super) fn changes(table: &TrackedTable, tracking_only: bool, inside: bool, k
     let mut text = "SELECT TOP (@P2) c.SYS_CHANGE_VERSION, c.SYS_CHANGE_CREATION_VERSION, c.SYS_CHANGE_OPERATION, c.SYS_CHANGE_COLUMNS, \
                     c.SYS_CHANGE_CONTEXT"
         .to_owned();
+    let sizes = sizes(table);
+    let bytes = sizes.as_ref().map(|_| BYTES);
     for number in 0..keys {
         let behind = behind(table, "c", first + number * parts);
         let _ = write!(text, ", CASE WHEN {behind} THEN 0 ELSE 1 END");
     }
     for column in table.key_columns() {
-        let _ = write!(text, ", {}", column.select("c"));
+        let _ = write!(text, ", {}", column.select("c", None));
     }
     if !tracking_only {
         for column in &table.columns {
-            let _ = write!(text, ", {}", column.select("t"));
+            let _ = write!(text, ", {}", column.select("t", bytes));
         }
     }
     let name = &table.quoted;
     let _ = write!(text, " FROM CHANGETABLE(CHANGES {name}, @P1) AS c");
     if !tracking_only {
         let equal: Vec<String> = table.key_columns().map(|key| format!("t.{0} = c.{0}", quoted(&key.name))).collect();
-        let _ = write!(text, " LEFT OUTER JOIN {name} AS t ON {}", equal.join(" AND "));
+        let _ = write!(text, " LEFT OUTER JOIN {name} AS t ON {}{}", equal.join(" AND "), sizes.unwrap_or_default());
     }
     let _ = write!(text, "{filter} ORDER BY c.SYS_CHANGE_VERSION, {}", key_list(table, "c"));
     text
@@ -158,11 +160,27 @@ pub(super) fn rows(table: &TrackedTable, tracking_only: bool, after: bool, keys:
     for number in 0..keys {
         items.push(format!("CASE WHEN {} THEN 0 ELSE 1 END", behind(table, "t", first + number * parts)));
     }
-    items.extend(table.key_columns().map(|column| column.select("t")));
+    items.extend(table.key_columns().map(|column| column.select("t", None)));
+    let sizes = if tracking_only { None } else { sizes(table) };
     if !tracking_only {
-        items.extend(table.columns.iter().map(|column| column.select("t")));
+        items.extend(table.columns.iter().map(|column| column.select("t", sizes.as_ref().map(|_| BYTES))));
     }
-    format!("SELECT TOP (@P1) {} FROM {} AS t{filter} ORDER BY {}", items.join(", "), table.quoted, key_list(table, "t"))
+    let sizes = sizes.unwrap_or_default();
+    format!("SELECT TOP (@P1) {} FROM {} AS t{sizes}{filter} ORDER BY {}", items.join(", "), table.quoted, key_list(table, "t"))
+}
+
+/// How large the values of a row are together of which each may be too large.
+const BYTES: &str = "z.bytes";
+
+/// Where [`BYTES`] come from; `None` where there is one such column at most.
+fn sizes(table: &TrackedTable) -> Option<String> {
+    let sizes: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| column.may_be_too_large())
+        .map(|column| format!("ISNULL(CAST({} AS bigint), 0)", column.size("t")))
+        .collect();
+    (sizes.len() > 1).then(|| format!(" CROSS APPLY (SELECT {} AS bytes) AS z", sizes.join(" + ")))
 }
 
 /// Whether a row's key is behind another one, in the order of the server: of the first column in which they differ. Parameters from number

@@ -38,6 +38,8 @@ pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut c
             // a collation that counts a pair of surrogates as one character gives more of it
             Some(cut) => whole = length.and_then(|length| cut.whole(length)).filter(|whole| units(cell) < *whole),
             None if length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > most)) => return Err(Unfit::Size),
+            // the row's values are too large together
+            None if length.is_some() && is_null(cell) => return Err(Unfit::Size),
             None => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluicegate_model::{
-    change::{Drained, Item, Mark, MarkKind},
+    change::{Drained, Frontier, Item, Mark, MarkKind},
     limits::Limits,
 };
 use sluicegate_mssql_simulator::{Fault, Simulator};
@@ -272,4 +272,29 @@ async fn tables_that_are_gone_are_counted_and_those_that_nobody_wants_are_not() 
     run(&simulator, "sales", "ALTER TABLE dbo.t ENABLE CHANGE_TRACKING").await;
     until("the table that is there again", || absent() == 0).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_place_at_a_key_of_other_columns_goes_by_the_policy_for_lost_places() {
+    let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY)").await;
+    run(&simulator, "sales", rows(0..3)).await;
+    let mut before = SqlServer::new(reading(&simulator), Limits::default(), Arc::default());
+    let frontier = before.check(&[Begin::First]).await.unwrap().remove(0);
+    let (lane, begin) = frontier.lanes().next().map(|(lane, offset)| (lane.clone(), CtPlace::of(offset).unwrap().into_owned())).unwrap();
+    let key: place::KeyText = Arc::from([Box::from("1"), Box::from("2")]);
+    let inside = CtPlace { inside: Some(Inside { version: begin.version + 1, key: key.clone() }), ..begin.clone() };
+    for place in [CtPlace { copied: Copied::Key(key), ..begin }, inside] {
+        let at = Begin::At(Frontier::of(lane.clone(), offset(&place)));
+        let mut running = Running::start_at(reading(&simulator), Limits::default(), at.clone()).await;
+        loop {
+            if let Item::Mark(Mark { kind: MarkKind::Truncate(_), .. }) = running.next().await {
+                break;
+            }
+        }
+        running.stop().await;
+        let stopping = SqlServerSource { re_initialise: false, ..reading(&simulator) };
+        let running = Running::start_at(stopping, Limits::default(), at).await;
+        let ended = timeout(PATIENCE, running.ends).await.expect("in time").expect("it ends");
+        assert!(ended.unwrap_err().to_string().contains("the table's key has other columns"));
+    }
 }
