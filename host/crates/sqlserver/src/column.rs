@@ -278,7 +278,7 @@ impl Column {
     pub(super) fn select(&self, alias: &str, bytes: Option<&str>) -> String {
         let column = format!("{alias}.{}", quoted(&self.name));
         let asked = match self.asked {
-            Asked::Itself => column.clone(),
+            Asked::Itself => column,
             Asked::Modern(native) => format!("CAST({column} AS {native})"),
             Asked::Decimal(precision) => format!("CAST({column} AS decimal({precision},4))"),
             Asked::Text => format!("CAST({column} AS nvarchar(max))"),

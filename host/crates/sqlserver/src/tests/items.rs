@@ -232,7 +232,8 @@ async fn no_connection_and_no_transaction_stays_open_while_nobody_takes_rows() {
 async fn changes_are_read_to_their_end_while_a_table_is_copied() {
     let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY)").await;
     run(&simulator, "sales", rows(0..2000)).await;
-    let mut settings = SqlServerSource { interval: Duration::from_millis(300), ..reading(&simulator) };
+    // a chunk takes a hundredth of a second, and there are thirty in an interval
+    let mut settings = SqlServerSource { interval: Duration::from_millis(300), copy_rows_per_second: Some(1000), ..reading(&simulator) };
     settings.tables.iter_mut().for_each(|entry| entry.start = TrackedStart::Copy);
     let behind = simulator.clone();
     let change = move || {

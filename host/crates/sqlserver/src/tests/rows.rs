@@ -17,7 +17,7 @@ fn a_value_of_another_type_than_the_column_s_is_told_by_the_column_s_name_and_tr
     for columns in [["int", "int"], ["nvarchar", "nvarchar"]] {
         let columns = [keyed(column(1, "id", columns[0]), 1), column(2, "v", columns[1])];
         let table = Arc::new(TrackedTable::new(&name(), &columns, true, "", &settings(), 1000).unwrap());
-        let mut assembly = Assembly::new(table.clone(), (10, 1000), 1000);
+        let mut assembly = Assembly::new(table, (10, 1000), 1000);
         let number = ColumnData::I32(Some(1));
         let cells = if columns[0].declared == "int" { [number, text("secret")] } else { [text("secret"), number] };
         let fault = assembly.push(Operation::Insert, &Row::Whole(&cells), 1, None).unwrap_err();
@@ -46,7 +46,7 @@ fn a31_a_text_that_was_not_cut_says_so_under_a_collation_that_counts_pairs_of_su
     let note = CatalogueColumn { length: -1, collation: Some("Latin1_General_100_CI_AS_SC".into()), ..column(2, "note", "nvarchar") };
     let table = Arc::new(TrackedTable::new(&name(), &[keyed(column(1, "id", "int"), 1), note], true, "", &limited, 1000).unwrap());
     let header = table.delivered.columns.iter().position(|column| column.name == "change_truncated").unwrap();
-    let mut assembly = Assembly::new(table.clone(), (10, 100_000), 100_000);
+    let mut assembly = Assembly::new(table, (10, 100_000), 100_000);
     for (units, given) in [(6, "😀😀😀"), (8, "😀😀😀")] {
         let cells = [ColumnData::I32(Some(units)), ColumnData::I64(Some(i64::from(units) * 2)), text(given)];
         assembly.push(Operation::Insert, &Row::Whole(&cells), 1, None).unwrap();
