@@ -227,10 +227,14 @@ fn a39_snapshot_isolation_that_is_forbidden_while_it_runs_is_done_without() {
     let mut process = start(&host);
     database.sql("INSERT dbo.a VALUES (1); INSERT dbo.b VALUES (1)");
     wait_for(&mut process, &host, 2);
+    let Some(simulator) = database.simulator().cloned() else { return };
+    simulator.faults().record();
     database.sql("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION OFF");
     database.sql("INSERT dbo.a VALUES (2); INSERT dbo.b VALUES (2)");
     wait_for(&mut process, &host, 4);
     stop(process);
+    let asked = simulator.faults().recorded();
+    assert!(!asked.iter().any(|text| text.contains("sys.change_tracking_databases")), "it started over: {asked:?}");
 }
 
 #[test]
