@@ -88,3 +88,60 @@ fn d10_a_retention_that_is_short_or_without_end_is_warned_of() {
     let text = check(&database.pipeline(&[]), 0);
     assert!(text.contains("AUTO_CLEANUP is off") && text.contains("AUTO_CLEANUP = ON"), "{text}");
 }
+
+/// The pipeline of an account without any grant yet.
+fn poor(database: &Database, settings: &[&str]) -> sluicegate_harness::host::Sluicegate {
+    database.simulator().expect("a simulator").login("poor", "Poor-1");
+    let text = database.text(settings, "{ type: stdout, format: flat }", "").replace("user: sa", "user: poor");
+    sluicegate_harness::host::Sluicegate::new(BINARY, &text).env("MSSQL_PASSWORD", "Poor-1")
+}
+
+#[test]
+fn a20_g84_tracking_only_asks_for_the_key_and_no_more() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY, secret int NULL");
+    if database.simulator().is_none() {
+        return;
+    }
+    let host = poor(&database, &["record: tracking-only", "tables: [{ start: 0 }]", "headers: none"]);
+    database.sql("GRANT VIEW CHANGE TRACKING ON dbo.t TO poor");
+    let text = check(&host, 3);
+    assert!(text.contains("GRANT SELECT ([id]) ON [dbo].[t] TO [the account];"), "{text}");
+    database.sql("GRANT SELECT (id) ON dbo.t TO poor");
+    check(&host, 0);
+    database.sql("INSERT dbo.t VALUES (5, 6)");
+    let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.success() && ended.stdout.contains(r#""id":5"#) && !ended.stdout.contains("secret"), "{}", ended.stderr);
+}
+
+#[test]
+fn d22_what_the_server_hides_from_the_account_without_an_error_is_told() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY, v int NULL");
+    let Some(simulator) = database.simulator().cloned() else { return };
+    let host = poor(&database, &[]);
+    database.sql("GRANT SELECT ON dbo.t TO poor; GRANT VIEW CHANGE TRACKING ON dbo.t TO poor");
+    simulator.mask(&database.name, "dbo.t", 2);
+    simulator.hide_rows(&database.name, "dbo.t");
+    let text = check(&host, 0);
+    for part in ["gets the mask in place of their values: v", "GRANT UNMASK", "row-level security may hide rows"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    simulator.mask(&database.name, "dbo.t", 1);
+    check(&host, 3);
+    // a server that knows neither is not asked
+    simulator.set_product_version("12.0.6024.0");
+    let text = check(&host, 0);
+    assert!(!text.contains("mask") && !text.contains("row-level"), "{text}");
+}
+
+#[test]
+fn a23_an_encrypted_column_is_refused_by_name() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY, ssn varchar(11) NULL");
+    let Some(simulator) = database.simulator() else { return };
+    simulator.encrypt(&database.name, "dbo.t", 2);
+    let text = check(&database.pipeline(&[]), 3);
+    assert!(text.contains("the column ssn is encrypted by Always Encrypted") && text.contains("tracking-only"), "{text}");
+    check(&database.pipeline(&["record: tracking-only"]), 0);
+}

@@ -82,3 +82,23 @@ fn d19_a_copy_that_is_killed_goes_on_at_its_last_key() {
     assert_eq!(all.len(), 200, "each row once");
     assert_eq!(replay(&all, "t", &["code", "n"]).len(), 200);
 }
+
+#[test]
+fn no_key_of_a_row_is_logged_where_a_copy_goes_on() {
+    let mut database = Database::new();
+    database.table("t", "email varchar(40) NOT NULL PRIMARY KEY");
+    let rows: Vec<String> = (0..30).map(|id| format!("('someone{id:02}@example.com')")).collect();
+    database.sql(&format!("INSERT dbo.t VALUES {}", rows.join(", ")));
+    let Some(simulator) = database.simulator() else { return };
+    let settings = ["tables: [{ start: snapshot-first }]", "headers: none", "batches_per_visit: 1", "retries: 1"];
+    let host = database.pipeline_with(&settings, SINK, SMALL);
+    for _ in 0..2 {
+        simulator.plan("FROM [dbo].[t] AS t WHERE", Fault::deadlock());
+    }
+    let ended = host.run(&["run", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(lanes(&host).values().any(|place| place["copying"][0] == "someone09@example.com"), "{:?}", lanes(&host));
+    let log = drain(&host);
+    assert!(log.contains("streaming from this position on") && !log.contains("@example.com"), "{log}");
+    assert_eq!(records(&host).len(), 30);
+}

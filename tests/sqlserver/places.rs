@@ -228,3 +228,148 @@ fn d12_a_table_that_is_found_later_is_copied_where_its_first_changes_were_cleane
     drain(&host);
     assert_eq!(replay(&records(&host), "u", &["id"]).len(), 2);
 }
+
+#[test]
+fn a4_a_table_whose_tracking_begins_during_a_look_is_copied() {
+    let mut database = Database::new();
+    database.table("other", T);
+    let host = database.pipeline(&["tables: [{ start: snapshot-first }]", "headers: none"]);
+    let Some(simulator) = database.simulator().cloned() else { return };
+    let mut process = start(&host);
+    let (behind, name) = (simulator.clone(), database.name.clone());
+    let begin = move || {
+        let new =
+            "INSERT dbo.other VALUES (1, 1); CREATE TABLE dbo.n (id int NOT NULL PRIMARY KEY, v int NULL); INSERT dbo.n VALUES (7, 7)";
+        behind.run(&name, new).expect("a table");
+        behind.run(&name, "ALTER TABLE dbo.n ENABLE CHANGE_TRACKING").expect("it is tracked");
+    };
+    // behind the version that the look begins with
+    simulator.plan("t.name LIKE @P2 ORDER BY", Fault::Before(Box::new(begin)));
+    process.wait_until("the new table's row", PATIENCE, || replay(&records(&host), "n", &["id"]).len() == 1);
+    stop(process);
+}
+
+#[test]
+fn a4_a_table_whose_tracking_begins_during_the_first_check_is_read() {
+    for (start, expected) in [("now", vec!["c id=9 v=9"]), ("snapshot-first", vec!["r id=7 v=7", "c id=9 v=9"])] {
+        let mut database = Database::new();
+        database.table("other", T);
+        database.sql("CREATE TABLE dbo.n (id int NOT NULL PRIMARY KEY, v int NULL); INSERT dbo.n VALUES (7, 7)");
+        let host = database.pipeline(&[&format!("tables: [{{ like: n, start: {start} }}]"), "headers: none"]);
+        let Some(simulator) = database.simulator().cloned() else { return };
+        let (behind, name) = (simulator.clone(), database.name.clone());
+        let begin = move || {
+            behind.run(&name, "INSERT dbo.other VALUES (1, 1)").expect("a version");
+            behind.run(&name, "ALTER TABLE dbo.n ENABLE CHANGE_TRACKING").expect("it is tracked");
+        };
+        simulator.plan("t.name LIKE @P2 ORDER BY", Fault::Before(Box::new(begin)));
+        drain(&host);
+        database.sql("INSERT dbo.n VALUES (9, 9)");
+        drain(&host);
+        assert_eq!(short(&records(&host)), expected, "{start}");
+    }
+}
+
+#[test]
+fn a16_an_initial_version_that_was_cleaned_up_is_told_with_the_first_one_that_can_be_read() {
+    let mut database = Database::new();
+    database.table("t", T);
+    for id in 1..=4 {
+        database.sql(&format!("INSERT dbo.t VALUES ({id}, 0)"));
+    }
+    let Some(simulator) = database.simulator() else { return };
+    simulator.clean(&database.name, 2);
+    for start in [0, 1] {
+        let host = database.pipeline(&[&format!("tables: [{{ start: {start} }}]"), "headers: none"]);
+        let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+        assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+        assert!(ended.stderr.contains("`start: 2`") && !ended.stderr.contains("stored place"), "{}", ended.stderr);
+        host.write_pipeline(&database.text(&["tables: [{ start: 2 }]", "headers: none"], SINK, ""));
+        drain(&host);
+        assert_eq!(short(&records(&host)), ["c id=3 v=0", "c id=4 v=0"]);
+    }
+}
+
+#[test]
+fn d18_without_snapshot_rows_that_come_again_after_a_fault_are_no_second_inserts() {
+    let mut database = Database::without_snapshot();
+    database.table("t", T);
+    for id in 1..=30 {
+        database.sql(&format!("INSERT dbo.t VALUES ({id}, 0)"));
+    }
+    let Some(simulator) = database.simulator().cloned() else { return };
+    let host = database.pipeline_with(&["tables: [{ start: 0 }]", "headers: none"], SINK, ", batch_changes: 10");
+    simulator.plan("LEFT OUTER JOIN [dbo].[t]", Fault::DisconnectAfterRows(25));
+    drain(&host);
+    let all = records(&host);
+    assert_eq!(replay(&all, "t", &["id"]).len(), 30);
+    assert!(all.len() > 30, "what had gone before comes again");
+    let inserted: std::collections::BTreeSet<i64> =
+        all.iter().filter(|record| record["_op"] == "c").map(|record| record["id"].as_i64().unwrap()).collect();
+    assert_eq!(all.iter().filter(|record| record["_op"] == "c").count(), inserted.len(), "{:?}", short(&all));
+    assert_eq!(inserted.len(), 30);
+}
+
+/// The run ends with an error that names the table, and everything else was read.
+#[track_caller]
+fn misses(host: &sluicegate_harness::host::Sluicegate, table: &str) {
+    let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not read to the end") && ended.stderr.contains(table), "{}", ended.stderr);
+}
+
+#[test]
+fn a26_a_drained_run_fails_where_a_table_can_be_read_no_further() {
+    let mut database = Database::new();
+    let host = up_to_date(&mut database, &[]);
+    database.table("other", T);
+    drain(&host);
+    database.sql("UPDATE dbo.t SET v = 5");
+    database.sql("INSERT dbo.other VALUES (1, 1)");
+    database.sql("ALTER TABLE dbo.t DISABLE CHANGE_TRACKING");
+    misses(&host, "dbo.t");
+    assert_eq!(short(&records(&host))[3..], ["c id=1 v=1"], "the other table is read");
+    database.sql("DROP TABLE dbo.t");
+    misses(&host, "dbo.t");
+    // nobody wants it any more
+    host.write_pipeline(&database.text(&["tables: [{ start: 0, exclude: t }]", "headers: none"], SINK, ""));
+    drain(&host);
+}
+
+#[test]
+fn a26_d22_a_drained_run_fails_where_a_grant_was_revoked() {
+    let mut database = Database::new();
+    database.table("t", T);
+    database.table("other", T);
+    let Some(simulator) = database.simulator() else { return };
+    simulator.login("poor", "Poor-1");
+    for table in ["t", "other"] {
+        database.sql(&format!("GRANT SELECT ON dbo.{table} TO poor; GRANT VIEW CHANGE TRACKING ON dbo.{table} TO poor"));
+    }
+    let text = database.text(&["tables: [{ start: 0 }]", "headers: none"], SINK, "").replace("user: sa", "user: poor");
+    let host = sluicegate_harness::host::Sluicegate::new(BINARY, &text).env("MSSQL_PASSWORD", "Poor-1");
+    drain(&host);
+    database.sql("INSERT dbo.t VALUES (1, 1)");
+    database.sql("REVOKE SELECT ON dbo.t FROM poor; REVOKE VIEW CHANGE TRACKING ON dbo.t FROM poor");
+    misses(&host, "dbo.t");
+    database.sql("GRANT SELECT ON dbo.t TO poor; GRANT VIEW CHANGE TRACKING ON dbo.t TO poor");
+    drain(&host);
+    assert_eq!(short(&records(&host)), ["c id=1 v=1"]);
+}
+
+#[test]
+fn d17_a_change_of_a_row_that_the_account_does_not_see_stops_the_run_and_is_no_delete() {
+    let mut database = Database::new();
+    let host = up_to_date(&mut database, &["retries: 1"]);
+    database.sql("INSERT dbo.t VALUES (4, 4)");
+    let Some(simulator) = database.simulator() else { return };
+    simulator.hide_rows(&database.name, "dbo.t");
+    let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("row-level security"), "{}", ended.stderr);
+    assert_eq!(records(&host).len(), 3);
+    // its key alone is told
+    host.write_pipeline(&database.text(&["tables: [{ start: 0 }]", "headers: none", "record: tracking-only"], SINK, ""));
+    drain(&host);
+    assert_eq!(short(&records(&host))[3..], ["c id=4"]);
+}

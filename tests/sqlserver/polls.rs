@@ -1,6 +1,7 @@
 //! What is asked when, over how many connections.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -121,23 +122,77 @@ fn a12_a35_no_more_connections_are_open_than_threads_and_the_one_that_looks() {
 }
 
 #[test]
-fn a29_nothing_is_asked_between_two_polls() {
+fn a29_the_server_is_asked_at_each_interval_and_not_between() {
     let mut database = Database::new();
     database.table("t", T);
     let Some(simulator) = database.simulator().cloned() else { return };
+    let look = |text: &String| text.contains("t.name LIKE @P2 ORDER BY");
+    let (mut looks, mut later, mut own) = (0, 0, BTreeSet::new());
     simulator.faults().record();
-    let host = database.pipeline(&["headers: none", "interval: 1h"]);
-    let mut process = start(&host);
-    let mut looks = 0;
-    process.wait_until("the first look", PATIENCE, || {
-        looks += simulator.faults().recorded().iter().filter(|text| text.contains("t.name LIKE @P2 ORDER BY")).count();
-        // one of the check, one of the run
-        looks == 2
+    // an hour, and next to nothing
+    let hosts = [database.pipeline(&["headers: none", "interval: 1h"]), database.pipeline(&["headers: none"])];
+    let mut slow = hosts[0].spawn();
+    slow.wait_until("the looks of the check and of the start", PATIENCE, || {
+        let recorded = simulator.faults().recorded_by_session();
+        looks += recorded.iter().filter(|(_, text)| look(text)).count();
+        own.extend(recorded.into_iter().map(|(session, _)| session));
+        looks >= 2
     });
+    let mut quick = hosts[1].spawn();
+    quick.wait_until("a hundred looks of another one", PATIENCE, || {
+        later += simulator.faults().recorded().iter().filter(|text| look(text)).count();
+        later >= 100
+    });
+    stop(quick);
+    simulator.faults().recorded();
     database.sql("INSERT dbo.t VALUES (1, 0)");
+    let began = Instant::now();
+    slow.wait_until("a second without a look", PATIENCE, || began.elapsed() >= Duration::from_secs(1));
+    let asked = simulator.faults().recorded_by_session();
+    stop(slow);
+    let asked: Vec<_> = asked.into_iter().filter(|(session, _)| own.contains(session)).collect();
+    assert!(!asked.iter().any(|(_, text)| look(text) || text.contains("CHANGETABLE")), "{asked:?}");
+}
+
+/// What a session asked from the one text to the other, each in short.
+fn asked_between(recorded: &[(i64, String)], first: &str, last: &str, wanted: &str) -> Option<Vec<&'static str>> {
+    const SHORT: [(&str, &str); 6] = [
+        ("BEGIN TRANSACTION", "begin"),
+        ("COMMIT TRANSACTION", "commit"),
+        ("OBJECT_ID(@P1)", "standing"),
+        ("WHERE EXISTS", "changed"),
+        ("LEFT OUTER JOIN [dbo]", "changes"),
+        ("SELECT CHANGE_TRACKING_CURRENT_VERSION()", "current"),
+    ];
+    let name = |text: &str| SHORT.iter().find(|(part, _)| text.contains(part)).map_or("other", |(_, name)| *name);
+    let session = recorded.iter().find(|(_, text)| text.contains(wanted))?.0;
+    let own: Vec<&str> = recorded.iter().filter(|(of, _)| *of == session).map(|(_, text)| text.as_str()).collect();
+    let at = own.iter().position(|text| text.contains(wanted))?;
+    let from = own[..at].iter().rposition(|text| text.contains(first))?;
+    let to = at + own[at..].iter().position(|text| text.contains(last))?;
+    Some(own[from..=to].iter().map(|text| name(text)).collect())
+}
+
+#[test]
+fn d17_version_checks_and_changes_are_of_one_snapshot() {
+    let mut database = Database::new();
+    for name in ["a", "b", "c"] {
+        database.table(name, T);
+    }
+    let Some(simulator) = database.simulator().cloned() else { return };
+    let host = database.pipeline(&["tables: [{ start: 0 }]", "headers: none"]);
+    let mut process = start(&host);
+    database.sql("INSERT dbo.a VALUES (1, 0)");
+    wait_for(&mut process, &host, 1);
+    simulator.faults().record();
+    database.sql("INSERT dbo.a VALUES (2, 0)");
+    wait_for(&mut process, &host, 2);
     stop(process);
-    assert_eq!(simulator.faults().recorded().iter().filter(|text| text.contains("CHANGETABLE")).count(), 0);
-    assert_eq!(records(&host).len(), 0);
+    let recorded = simulator.faults().recorded_by_session();
+    let (begin, commit) = ("BEGIN TRANSACTION", "COMMIT TRANSACTION");
+    assert_eq!(asked_between(&recorded, begin, commit, "LEFT OUTER JOIN [dbo].[a]").unwrap(), ["begin", "standing", "changes", "commit"]);
+    // which tables changed at all is asked of one instant, too
+    assert_eq!(asked_between(&recorded, begin, commit, "WHERE EXISTS").unwrap(), ["begin", "current", "changed", "commit"]);
 }
 
 #[test]

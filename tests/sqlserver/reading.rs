@@ -194,3 +194,61 @@ fn a31_a_row_that_is_too_large_stops_the_run_before_it_is_fetched_and_without_it
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("limits.row_bytes") && !ended.stderr.contains("secret"), "{}", ended.stderr);
 }
+
+#[test]
+fn a31_values_that_are_too_large_only_together_are_not_fetched_either() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY, a varchar(max) NULL, b varbinary(max) NULL, c varchar(max) NULL");
+    database.sql("INSERT dbo.t VALUES (1, 'x', 0x01, NULL)");
+    let large = "REPLICATE(CAST('secret' AS varchar(max)), 8000)";
+    database.sql(&format!("INSERT dbo.t VALUES (2, {large}, CAST({large} AS varbinary(max)), {large})"));
+    for start in ["0", "snapshot-first"] {
+        let settings = [&format!("tables: [{{ start: {start} }}]"), "headers: none"];
+        let sink = "{ type: file, format: flat, folder: out, prefix: t }";
+        // each of the three fits
+        let ended =
+            database.pipeline_with(&settings, sink, ", row_bytes: 64KiB").run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("limits.row_bytes") && !ended.stderr.contains("secret"), "{}", ended.stderr);
+        let host = database.pipeline_with(&settings, sink, ", row_bytes: 256KiB");
+        drain(&host);
+        assert_eq!(records(&host).len(), 2);
+        assert_eq!(records(&host)[1]["a"].as_str().unwrap().len(), 48_000);
+    }
+}
+
+#[test]
+fn a39_snapshot_isolation_that_is_forbidden_while_it_runs_is_done_without() {
+    let mut database = Database::new();
+    for name in ["a", "b"] {
+        database.table(name, "id int NOT NULL PRIMARY KEY");
+    }
+    let host = database.pipeline(&["tables: [{ start: 0 }]", "headers: none"]);
+    let mut process = start(&host);
+    database.sql("INSERT dbo.a VALUES (1); INSERT dbo.b VALUES (1)");
+    wait_for(&mut process, &host, 2);
+    let Some(simulator) = database.simulator().cloned() else { return };
+    simulator.faults().record();
+    database.sql("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION OFF");
+    database.sql("INSERT dbo.a VALUES (2); INSERT dbo.b VALUES (2)");
+    wait_for(&mut process, &host, 4);
+    stop(process);
+    let asked = simulator.faults().recorded();
+    assert!(!asked.iter().any(|text| text.contains("sys.change_tracking_databases")), "it started over: {asked:?}");
+}
+
+#[test]
+fn an_error_that_the_server_does_not_log_is_looked_up_elsewhere() {
+    use sluicegate_mssql_simulator::{Fault, SqlError};
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    database.sql("INSERT dbo.t VALUES (1)");
+    let Some(simulator) = database.simulator() else { return };
+    let host = database.pipeline(&["tables: [{ start: 0 }]", "headers: none", "retries: 1"]);
+    for _ in 0..2 {
+        simulator.plan("LEFT OUTER JOIN [dbo].[t]", Fault::Error(SqlError::new(8645, "A timeout occurred.").class(17)));
+    }
+    let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("error 8645, severity 17") && !ended.stderr.contains("error log"), "{}", ended.stderr);
+}

@@ -45,6 +45,9 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("ntext", "N'old 😀'", r#""old 😀""#),
     ("image", "0x0102FF", r#""AQL/""#),
     ("xml", "N'<a b=\"1\">ü</a>'", r#""<a b=\"1\">ü</a>""#),
+    // of SQL Server 2025: the catalogue says of a vector that it is stored as varbinary
+    ("json", r#"N'{"a":[1,"ü"]}'"#, r#"{"a":[1,"ü"]}"#),
+    ("vector(2)", "'[1.5,-2.0]'", r#""[1.5,-2.0]""#),
     ("hierarchyid", "'/1/2/3/'", r#""/1/2/3/""#),
     ("sql_variant", "CAST(12.50 AS decimal(9,2))", r#"{"type":"decimal","value":"12.50"}"#),
     ("sql_variant", "CAST(-7 AS int)", r#"{"type":"int","value":"-7"}"#),

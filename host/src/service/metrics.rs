@@ -64,6 +64,12 @@ impl Collector for StatusCollector {
         out.counter("source_skipped", "Statements or rows of the log skipped by policy", None, &source.skipped)?;
         self.log_margin(&mut out)?;
         out.counter("source_dead_lettered", "Records that could not be read and were set aside", None, &source.dead_lettered)?;
+        out.gauge(
+            "source_absent_tables",
+            "Tables that are to be read, and are not there, not tracked, or not to be seen by the account",
+            None,
+            source.absent_tables.get() as f64,
+        )?;
         out.counter("source_finished_tables", "Times that a table was read to its end", None, &source.finished_tables)?;
         out.counter("source_finished_schemas", "Times that all tables of a schema were read to their end", None, &source.finished_schemas)?;
         out.counter("source_no_more_data", "Times that all tables were read to their end", None, &source.no_more_data)?;

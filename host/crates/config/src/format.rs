@@ -68,6 +68,11 @@ impl RecordFormat {
         matches!(self, Self::Debezium | Self::DebeziumFlattened | Self::Flat | Self::Canal)
     }
 
+    /// Whether its records have an id that follows from the position of the change and the number of its row alone.
+    pub fn numbers_changes(self) -> bool {
+        matches!(self, Self::CloudEvents | Self::Dts)
+    }
+
     /// Its name in the pipeline file.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)

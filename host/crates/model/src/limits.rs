@@ -281,6 +281,12 @@ pub const QUIET_BRANCHES: usize = 100;
 pub const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest wait between two attempts of a query that failed for a reason that passes.
 pub const QUERY_RETRY_PAUSE: Duration = Duration::from_secs(15);
+/// Lanes whose places are told in one line of the log.
+pub const LANES_IN_LOG: usize = 10;
+
+/// How long a result stays open while nobody takes its rows; at most as long as the source's `query_timeout`. Then it is closed with its
+/// connection, so that the server keeps no transaction and no lock for a slow output.
+pub const OPEN_RESULT: Duration = Duration::from_secs(30);
 /// How often a connection follows an availability group's routing before it gives up.
 pub const MOST_ROUTES: usize = 4;
 

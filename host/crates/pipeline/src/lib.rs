@@ -23,6 +23,7 @@ mod next_run;
 mod opening;
 mod output;
 mod parallel;
+mod place_in_log;
 mod prepare;
 mod reach;
 mod reached;
@@ -248,7 +249,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
             if let Some((index, reset, state)) = reset
                 && let Some(start) = starts.get(index)
             {
-                tracing::info!(sink = reset.output, position = %start, "the output begins at another place");
+                tracing::info!(sink = reset.output, position = %place_in_log::frontier(start), "the output begins at another place");
                 checkpoint.set(&reset.output, &Progress { frontier: start.clone(), state })?;
             }
             checkpoint.begin(pipeline.sinks.iter().map(|s| s.name.as_str()).zip(&starts))
@@ -416,7 +417,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     let tell = async {
         begun.cancelled().await;
         for (settings, start) in pipeline.sinks.iter().zip(&told) {
-            tracing::info!(sink = %settings.name, position = %start, "streaming from this position on");
+            tracing::info!(sink = %settings.name, position = %place_in_log::frontier(start), "streaming from this position on");
         }
         std::future::pending().await
     };

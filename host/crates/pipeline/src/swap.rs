@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use crate::request::Taken;
+use crate::{place_in_log, request::Taken};
 use sluicegate_model::{
     Result,
     change::{Lane, Offset},
@@ -41,7 +41,7 @@ impl Reached {
 
     pub fn taken(&self) -> Taken {
         let (lane, position) =
-            self.place.as_ref().map_or_else(Default::default, |(lane, offset)| (lane.name().to_owned(), offset.to_json()));
+            self.place.as_ref().map_or_else(Default::default, |(lane, offset)| (lane.name().to_owned(), place_in_log::place(offset)));
         Taken { changes: self.number, lane, position }
     }
 }

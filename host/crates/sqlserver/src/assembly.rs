@@ -33,6 +33,8 @@ pub(super) struct Assembly {
     /// The version of the last row, and how many rows of it came before in this visit.
     version: Option<i64>,
     of_version: u32,
+    /// The column whose value was added last.
+    column: usize,
 }
 
 /// What a row's image holds.
@@ -58,6 +60,7 @@ impl Assembly {
             row_bytes,
             version: None,
             of_version: 0,
+            column: 0,
         }
     }
 
@@ -77,7 +80,8 @@ impl Assembly {
         let appended = self.append(row, tracked);
         if appended == Err(Unfit::Type) {
             self.rows.truncate(at);
-            return Err(unexpected());
+            // without SNAPSHOT it may have been altered since its columns were read: they are read again
+            return Err(Fault::Transient(self.misfit()));
         }
         let is_large = appended == Err(Unfit::Size) || self.rows.columns.iter().any(Column::overflows);
         if is_large || self.rows.row_bytes(at) > self.row_bytes {
@@ -106,13 +110,24 @@ impl Assembly {
         Ok(())
     }
 
+    fn misfit(&self) -> Error {
+        let (table, columns) = (&self.table.delivered.name, &self.table.columns);
+        let column = columns.get(self.column).map(|column| column.name.as_str()).unwrap_or_default();
+        Error::new(
+            ErrorKind::Source,
+            format!("table {table}: a value of the column {column} is of another type than the server says of it"),
+        )
+        .remedy("Leave the table out with `exclude`, and report it with the server's version and the definition of the table.")
+    }
+
     fn append(&mut self, row: &Row<'_>, tracked: Option<&Tracked<'_>>) -> Result<(), Unfit> {
         let (columns, headers) = self.rows.columns.split_at_mut(self.table.columns.len());
         self.cut.clear();
         match row {
             Row::Whole(cells) => {
                 let mut at = 0;
-                for (column, out) in self.table.columns.iter().zip(columns) {
+                for (number, (column, out)) in self.table.columns.iter().zip(columns).enumerate() {
+                    self.column = number;
                     let width = column.width();
                     if let Some(whole) = value::append(column, cells.get(at..at + width).ok_or(Unfit::Type)?, out)? {
                         self.cut.push(if self.cut.is_empty() { b'{' } else { b',' });
@@ -125,6 +140,7 @@ impl Assembly {
             }
             Row::Key(cells) => {
                 for (number, (column, out)) in self.table.columns.iter().zip(columns).enumerate() {
+                    self.column = number;
                     match self.table.key.iter().position(|key| *key == number) {
                         Some(part) => {
                             // no type of a key is cut

@@ -35,8 +35,10 @@ pub(super) struct Facts {
 pub(super) async fn facts(conn: &mut Conn) -> Result<Facts, Fault> {
     let row = conn.rows(sql::FACTS, &[]).await?.into_iter().next().ok_or_else(unexpected)?;
     let row = Cells::from(row);
+    let version = row.text(0)?.unwrap_or("unknown").to_owned();
+    conn.protects = protects(&version, row.number(2)?);
     Ok(Facts {
-        version: row.text(0)?.unwrap_or("unknown").to_owned(),
+        version,
         edition: row.text(1)?.unwrap_or("unknown").to_owned(),
         database: row.some_text(3)?.to_owned(),
         identity: format!("{} {}", row.some_number(4)?, row.text(5)?.unwrap_or_default()).into(),
@@ -45,6 +47,13 @@ pub(super) async fn facts(conn: &mut Conn) -> Result<Facts, Fault> {
         writable: row.text(8)? != Some("READ_ONLY"),
         current: row.number(9)?,
     })
+}
+
+/// Whether a server knows encrypted and masked columns and row-level security: SQL Server 2016, and the services of Azure, whatever version
+/// they say.
+fn protects(version: &str, edition: Option<i64>) -> bool {
+    let major = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+    matches!(edition, Some(5 | 8)) || major.is_some_and(|major| major >= 13)
 }
 
 /// The current version of the database.
@@ -67,6 +76,13 @@ pub(super) struct Tracking {
     pub(super) begin: i64,
     /// The minimum valid version; `None` where the account may not know.
     pub(super) minimum: Option<i64>,
+}
+
+impl Tracking {
+    /// The place from which on it is read that was at a version when that was asked for. Its tracking may have begun since.
+    pub(super) fn first(self, version: i64) -> i64 {
+        version.max(self.begin).max(self.minimum.unwrap_or_default())
+    }
 }
 
 /// A table that an entry of the settings matches.
@@ -108,6 +124,20 @@ pub(super) async fn discover(conn: &mut Conn, database: &str, entries: &[Tracked
     Ok(found)
 }
 
+/// Whether an entry of the settings matches a table that may not be there.
+pub(super) async fn matches(conn: &mut Conn, entries: &[TrackedTables], name: &TableName) -> Result<bool, Fault> {
+    let schema = name.schema.as_deref().unwrap_or_default();
+    let wanted = |entry: &&TrackedTables| entry.exclude.as_ref().is_none_or(|exclude| !exclude.matches(&name.table));
+    for entry in entries.iter().filter(wanted) {
+        let texts = [schema, &entry.schema, &name.table, &entry.like];
+        let row = conn.rows(sql::MATCHES, &texts.map(|text| Parameter::Text(text.into()))).await?.into_iter().next();
+        if Cells::from(row.ok_or_else(unexpected)?).number(0)? == Some(1) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// How a table stands now.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
@@ -139,7 +169,7 @@ pub(super) async fn standing(conn: &mut Conn, quoted: &str) -> Result<Option<Sta
 /// The columns of a table.
 pub(super) async fn columns(conn: &mut Conn, object: i32) -> Result<Vec<CatalogueColumn>, Fault> {
     let mut columns = Vec::new();
-    for row in conn.rows(sql::COLUMNS, &[Parameter::Small(object)]).await? {
+    for row in conn.rows(&sql::columns(conn.protects), &[Parameter::Small(object)]).await? {
         let row = Cells::from(row);
         columns.push(CatalogueColumn {
             id: row.small(0)?,
@@ -153,6 +183,8 @@ pub(super) async fn columns(conn: &mut Conn, object: i32) -> Result<Vec<Catalogu
             computed: row.number(8)? == Some(1),
             collation: row.text(9)?.map(str::to_owned),
             key: row.number(10)?.filter(|ordinal| *ordinal > 0).map(|_| row.small(10)).transpose()?,
+            encrypted: row.number(11)?.is_some(),
+            masked: row.number(12)? == Some(1),
         });
     }
     Ok(columns)

@@ -11,7 +11,7 @@ pub(super) struct CatalogueColumn {
     pub(super) name: String,
     /// The type that it is declared with: an alias, a CLR type, or the same as `base`.
     pub(super) declared: String,
-    /// The server's own type; `None` for CLR types.
+    /// The server's own type; `None` for CLR types that users made.
     pub(super) base: Option<String>,
     /// Bytes at most; -1 = `max`.
     pub(super) length: i32,
@@ -22,6 +22,10 @@ pub(super) struct CatalogueColumn {
     pub(super) collation: Option<String>,
     /// Its place in the primary key, from 1.
     pub(super) key: Option<i32>,
+    /// Whether it is encrypted, and only clients have the key.
+    pub(super) encrypted: bool,
+    /// Whether accounts without a grant see something else in its place.
+    pub(super) masked: bool,
 }
 
 /// How a value comes from the driver.
@@ -83,6 +87,8 @@ pub(super) struct Column {
     pub(super) most: Option<usize>,
     /// Where longer values are cut.
     pub(super) cut: Option<Cut>,
+    /// Whether what is no valid Unicode in it was replaced.
+    pub(super) replaces: bool,
     asked: Asked,
     /// How a parameter becomes a value of the key's type; `{}` stands for the parameter. Empty where it can be in no key.
     cast: String,
@@ -124,6 +130,8 @@ pub(super) enum Unusable {
     Unknown(String),
     /// It is in the key, and its values cannot be compared by a parameter.
     Key(String),
+    /// Only clients can decrypt it.
+    Encrypted,
 }
 
 /// Types of text that a variant may hold.
@@ -140,6 +148,9 @@ fn is_read_exactly(collation: &str) -> bool {
 impl Column {
     /// `most`: bytes that a value may have.
     pub(super) fn new(from: &CatalogueColumn, settings: &SqlServerSource, most: usize) -> Result<Self, Unusable> {
+        if from.encrypted {
+            return Err(Unusable::Encrypted);
+        }
         let length = |unit: i32| if from.length < 0 { "max".to_owned() } else { (from.length / unit).to_string() };
         let (precision, scale) = (from.precision.unsigned_abs(), from.scale.unsigned_abs());
         let digits = from.scale.clamp(0, 38) as u8;
@@ -247,16 +258,27 @@ impl Column {
             },
             most: large.then_some(most),
             cut,
+            replaces: settings.replace_invalid_text && matches!(name.as_str(), "nchar" | "nvarchar"),
             asked,
             cast,
         })
     }
 
-    /// What is asked for: one or two items of a select list.
-    pub(super) fn select(&self, alias: &str) -> String {
+    /// Whether a value of it may be so large that it does not come.
+    pub(super) fn may_be_too_large(&self) -> bool {
+        self.most.is_some() && self.cut.is_none()
+    }
+
+    /// How many bytes the server counts of its value.
+    pub(super) fn size(&self, alias: &str) -> String {
+        format!("DATALENGTH({alias}.{})", quoted(&self.name))
+    }
+
+    /// What is asked for: one or two items of a select list. `bytes`: how large all values of a row are together that may be too large.
+    pub(super) fn select(&self, alias: &str, bytes: Option<&str>) -> String {
         let column = format!("{alias}.{}", quoted(&self.name));
         let asked = match self.asked {
-            Asked::Itself => column.clone(),
+            Asked::Itself => column,
             Asked::Modern(native) => format!("CAST({column} AS {native})"),
             Asked::Decimal(precision) => format!("CAST({column} AS decimal({precision},4))"),
             Asked::Text => format!("CAST({column} AS nvarchar(max))"),
@@ -275,7 +297,9 @@ impl Column {
             (None, _) => asked,
             (Some(_), Some(cut)) => format!("CAST(DATALENGTH({asked}) AS bigint), {}", cut.part(&asked)),
             (Some(most), None) => {
-                format!("CAST(DATALENGTH({column}) AS bigint), CASE WHEN DATALENGTH({column}) > {most} THEN NULL ELSE {asked} END")
+                let size = self.size(alias);
+                let bytes = bytes.unwrap_or(&size);
+                format!("CAST({size} AS bigint), CASE WHEN {bytes} > {most} THEN NULL ELSE {asked} END")
             }
         }
     }

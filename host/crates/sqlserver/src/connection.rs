@@ -36,6 +36,8 @@ pub(super) struct Connector {
 pub(super) struct Conn {
     client: Client<Compat<TcpStream>>,
     address: Arc<str>,
+    /// Whether the server knows encrypted and masked columns, and row-level security; known with its facts.
+    pub(super) protects: bool,
 }
 
 impl Connector {
@@ -118,7 +120,7 @@ impl Connector {
                 Err(tiberius::error::Error::Routing { host: other, port: other_port }) => (host, port) = (other, other_port),
                 Err(error) => return Err(explain(&self.address, CONNECT, error)),
                 Ok(client) => {
-                    let mut conn = Conn { client, address: self.address.clone() };
+                    let mut conn = Conn { client, address: self.address.clone(), protects: false };
                     conn.batch(sql::SESSION).await?;
                     let level = match self.settings.isolation {
                         Isolation::RepeatableRead => Some("REPEATABLE READ"),

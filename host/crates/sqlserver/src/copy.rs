@@ -85,7 +85,10 @@ impl Visitor {
             self.mark(lane, MarkKind::Copy { table: table.delivered.clone(), ends: false }).await?;
         }
         let chunk = Chunk { table, keys: lane.sinks.copied.clone(), tracking_only: self.settings.tracking_only };
-        let (text, parameters) = chunk.query(lane, most)?;
+        let Some((text, parameters)) = chunk.query(lane, most) else {
+            self.give_up(session, lane, snapshot).await?;
+            return Ok(Some(0));
+        };
         let mut assembly = Assembly::new(chunk.table.clone(), (self.limits.batch_changes, self.limits.batch_bytes), self.limits.row_bytes);
         let (mut last, mut rows): (Option<Last>, u64) = (None, 0);
         {
@@ -101,7 +104,7 @@ impl Visitor {
                     lane.place = chunk.behind(lane, last)?;
                     let batch = assembly.take(0, lane.lane.clone(), lane.offset(), true);
                     lane.copied_rows += u64::from(batch.taken);
-                    self.send(lane, batch).await?;
+                    self.send_soon(lane, batch).await?;
                 }
                 let values = next.cells.0.get(chunk.values_at()..).ok_or_else(unexpected)?;
                 assembly.push(Operation::Snapshot, &Row::Whole(values), lane.place.version, None)?;
@@ -152,7 +155,8 @@ impl Visitor {
 }
 
 impl Chunk {
-    fn query(&self, lane: &TrackedLane, most: u64) -> Result<(String, Vec<Parameter>), Fault> {
+    /// `None` where a place has no key of the table.
+    fn query(&self, lane: &TrackedLane, most: u64) -> Option<(String, Vec<Parameter>)> {
         let mut parameters = vec![Parameter::Integer(most.cast_signed())];
         let after = match &lane.place.copied {
             Copied::Key(key) => {
@@ -164,7 +168,7 @@ impl Chunk {
         for key in &self.keys {
             Visitor::parts(&self.table, key, &mut parameters)?;
         }
-        Ok((sql::rows(&self.table, self.tracking_only, after, self.keys.len()), parameters))
+        Some((sql::rows(&self.table, self.tracking_only, after, self.keys.len()), parameters))
     }
 
     /// Where in the answer the values begin that are delivered.
@@ -180,12 +184,11 @@ impl Chunk {
     /// The place behind a row.
     fn behind(&self, lane: &TrackedLane, last: &Last) -> Result<CtPlace, Fault> {
         let cells = last.cells.slice(self.keys.len(), self.table.key_width())?;
-        let parts = self.table.key_columns().zip(cells).map(|(column, cell)| value::key_text(column, cell));
-        let key: Vec<Box<str>> = parts.collect::<Result<_, _>>().map_err(|_| unexpected())?;
+        let key = self.table.key_text(cells)?;
         let ahead = Ahead {
             inside: lane.place.ahead.as_ref().map_or_else(|| lane.sinks.inside.clone(), |ahead| ahead.inside.clone()),
             copied: self.keys.iter().zip(&last.ahead).filter(|(_, ahead)| **ahead).map(|(key, _)| key.clone()).collect(),
         };
-        Ok(CtPlace { copied: Copied::Key(key.into()), ahead: Some(Arc::new(ahead)), ..lane.place.clone() })
+        Ok(CtPlace { copied: Copied::Key(key), ahead: Some(Arc::new(ahead)), ..lane.place.clone() })
     }
 }

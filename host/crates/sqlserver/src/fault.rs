@@ -1,7 +1,7 @@
 //! What an error of the driver or the server means: whether another try may work, and what to do. The server's texts may hold values of
 //! rows, so only those of errors that name none are told.
 
-use sluicegate_model::{Error, ErrorKind};
+use sluicegate_model::{Error, ErrorKind, change::Batch};
 
 /// Why something did not work.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(super) enum Fault {
     Broken(Error),
     /// Another try does not help.
     Final(Error),
+    /// Nobody took a batch in time: its connection is closed, and only then it is sent.
+    Slow(Box<Batch>),
     /// Nobody takes items any more.
     Closed,
 }
@@ -23,11 +25,11 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
-    /// As an error; `None` when nobody takes items any more.
+    /// As an error; `None` when nobody takes items.
     pub(super) fn into_error(self) -> Option<Error> {
         match self {
             Self::Transient(error) | Self::Broken(error) | Self::Final(error) => Some(error),
-            Self::Closed => None,
+            Self::Slow(_) | Self::Closed => None,
         }
     }
 
@@ -37,7 +39,7 @@ impl Fault {
             Self::Transient(error) => Self::Transient(error.context(context)),
             Self::Broken(error) => Self::Broken(error.context(context)),
             Self::Final(error) => Self::Final(error.context(context)),
-            Self::Closed => Self::Closed,
+            fault @ (Self::Slow(_) | Self::Closed) => fault,
         }
     }
 }
@@ -134,11 +136,13 @@ fn server(message: String, token: &tiberius::error::TokenError) -> Fault {
         }
         911 | 916 | 4060 | 18452 | 18456 | 18486 | 18487 | 18488 => (ErrorKind::Precheck, LOGIN, true),
         229 | 230 | 262 | 297 | 300 => (ErrorKind::Precheck, PERMISSION, true),
-        3952 => (
-            ErrorKind::Precheck,
-            "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON; or write `isolation: read-committed` at the source.",
-            true,
-        ),
+        // it was allowed when the connection was made: a new one is asked
+        3952 => {
+            return Fault::Transient(
+                Error::new(ErrorKind::Source, format!("{message}: error {code}: {}", token.message()))
+                    .remedy("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON; or write `isolation: read-committed` at the source."),
+            );
+        }
         // the table is gone, altered, or not tracked: looked at anew by a retry
         207 | 208 | 4998 | 22105 => {
             return Fault::Transient(
@@ -152,7 +156,9 @@ fn server(message: String, token: &tiberius::error::TokenError) -> Fault {
             true,
         ),
         102 | 156 => (ErrorKind::Source, "Report it with the server's version: this text is not understood by the server.", true),
-        _ => (ErrorKind::Source, "Look the number up in the server's documentation; the server's error log may have more.", false),
+        // what ends a connection stands there
+        _ if token.class() >= 20 => (ErrorKind::Source, "Look into the server's error log.", false),
+        _ => (ErrorKind::Source, "Look the number up in the server's documentation, \"Database Engine events and errors\".", false),
     };
     let text = if told {
         format!("{message}: error {code}: {}", token.message())

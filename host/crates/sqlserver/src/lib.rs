@@ -7,6 +7,7 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod access;
 mod assembly;
 mod catalogue;
 mod column;

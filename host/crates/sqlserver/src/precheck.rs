@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
+    access,
     catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing, Tracking},
     column::CatalogueColumn,
     connection::{Conn, Connector},
     events,
     fault::Fault,
     place::{self, CtPlace},
-    row::{Cells, unexpected},
+    row::Cells,
     schedule::enable,
     sql,
     table::{self, TrackedTable},
@@ -201,28 +202,27 @@ impl Checked<'_> {
         let before = self.findings.len();
         for listed in tracked.iter().take(CHECKED_TABLES) {
             let quoted = sql::quoted_table(listed.name.schema.as_deref().unwrap_or_default(), &listed.name.table);
-            let row =
-                conn.rows(sql::PERMISSIONS, &[Parameter::Text(quoted.as_str().into())]).await?.into_iter().next().ok_or_else(unexpected)?;
-            let row = Cells::from(row);
-            let (select, view) = (row.number(0)? == Some(1), row.number(1)? == Some(1));
-            if !view || (!select && !self.settings.tracking_only) {
-                let missing = match (select || self.settings.tracking_only, view) {
-                    (true, _) => "VIEW CHANGE TRACKING",
-                    (false, true) => "SELECT",
-                    (false, false) => "SELECT, VIEW CHANGE TRACKING",
-                };
+            let missing = access::missing(conn, &quoted, self.settings.tracking_only).await?;
+            if !missing.is_empty() {
                 forbidden.push((quoted, missing));
                 continue;
             }
             let columns = catalogue::columns(conn, listed.object).await?;
+            self.findings.extend(access::veiled(conn, listed, &quoted, &columns, self.settings.tracking_only).await?);
             match TrackedTable::new(&listed.name, &columns, true, "", self.settings, self.limits.row_bytes) {
-                Ok(_) => {
+                Ok(table) => {
+                    if self.settings.tracking_only
+                        && let columns = access::unreadable(conn, &quoted, &table).await?
+                        && !columns.is_empty()
+                    {
+                        forbidden.push((quoted, vec![format!("SELECT ({})", columns.join(", "))]));
+                    }
                     converted.extend(table::skips(self.settings, &columns).into_iter().map(|column| format!("{}.{column}", listed.name)));
                 }
                 Err(error) => self.findings.push(Finding::of("column types", &error)),
             }
         }
-        if self.findings.len() == before {
+        if !self.findings.iter().skip(before).any(|finding| finding.item == "column types") {
             self.findings.push(Finding::pass("column types", "all are read, and every table has a primary key"));
         }
         if !converted.is_empty() {
@@ -233,8 +233,8 @@ impl Checked<'_> {
             self.findings.push(Finding::pass("grants", "the account may read tables and changes"));
         }
         for (quoted, missing) in forbidden.iter().take(CHECK_NAMES) {
-            let grants: Vec<String> = missing.split(", ").map(|one| format!("GRANT {one} ON {quoted} TO [the account];")).collect();
-            self.findings.push(Finding::fail("grants", format!("the account lacks {missing} on {quoted}"), grants.join(" ")));
+            let grants: Vec<String> = missing.iter().map(|one| format!("GRANT {one} ON {quoted} TO [the account];")).collect();
+            self.findings.push(Finding::fail("grants", format!("the account lacks {} on {quoted}", missing.join(", ")), grants.join(" ")));
         }
         Ok(())
     }
@@ -244,16 +244,16 @@ impl Checked<'_> {
         let beginning = |start: Option<StartAt>| -> Result<Frontier> {
             let all = databases.iter().flat_map(|looked| looked.found.iter().map(|listed| (&looked.facts, listed)));
             let tracked = all.filter_map(|(facts, listed)| listed.tracked.map(|tracked| (facts, listed, tracked)));
-            let place = |(facts, listed, Tracking { begin, minimum }): (&Facts, &Listed, Tracking)| {
+            let place = |(facts, listed, tracked): (&Facts, &Listed, Tracking)| {
+                let Tracking { begin, minimum } = tracked;
                 let current = facts.current.unwrap_or_default();
                 let identity = catalogue::identity(facts, listed.object, begin);
                 let place = match (&start, listed.start) {
-                    (Some(StartAt::Now), _) | (None, TrackedStart::Now) => CtPlace::behind(identity, current),
+                    (Some(StartAt::Now), _) | (None, TrackedStart::Now) => CtPlace::behind(identity, tracked.first(current)),
                     (Some(StartAt::Earliest), _) => CtPlace::behind(identity, minimum.unwrap_or(begin)),
-                    (Some(StartAt::Copy), _) | (None, TrackedStart::Copy) => CtPlace::copy(identity, current, 1),
-                    // everything that was ever tracked of it
-                    (None, TrackedStart::After(0)) => CtPlace::behind(identity, begin),
-                    (None, TrackedStart::After(version)) => CtPlace::behind(identity, version),
+                    (Some(StartAt::Copy), _) | (None, TrackedStart::Copy) => CtPlace::copy(identity, tracked.first(current), 1),
+                    // before its tracking began there was nothing
+                    (None, TrackedStart::After(version)) => CtPlace::behind(identity, version.max(begin)),
                     (Some(StartAt::File { .. } | StartAt::Gtid(_)), _) => {
                         return Err(Error::new(ErrorKind::Config, "SQL Server has no binlog positions to start at")
                             .remedy("Write `start: now`, `start: earliest` or `start: copy` at the sink."));
@@ -281,7 +281,7 @@ impl Checked<'_> {
                     frontier.set(lane, offset);
                 }
             }
-            self.look_at(databases, &frontier)?;
+            self.look_at(databases, &frontier, matches!(begin, Begin::At(_)))?;
             frontiers.push(frontier);
         }
         if !self.findings.iter().any(|finding| finding.item == "position") {
@@ -290,8 +290,8 @@ impl Checked<'_> {
         Ok(frontiers)
     }
 
-    /// Whether the server has what comes after the places of a sink.
-    fn look_at(&mut self, databases: &[Looked], frontier: &Frontier) -> Result<()> {
+    /// Whether the server has what comes after the places of a sink; `stored` = they are progress, and not where the settings begin.
+    fn look_at(&mut self, databases: &[Looked], frontier: &Frontier, stored: bool) -> Result<()> {
         let all = databases.iter().flat_map(|looked| looked.found.iter().map(|listed| (&listed.name, (&looked.facts, listed))));
         let by_name: BTreeMap<&TableName, (&Facts, &Listed)> = all.collect();
         for (lane, offset) in frontier.lanes() {
@@ -303,7 +303,8 @@ impl Checked<'_> {
             let Some((facts, listed)) = by_name.get(&name) else { continue };
             let Some(Tracking { begin, minimum }) = listed.tracked else { continue };
             let standing = Standing {
-                current: facts.current,
+                // its tracking may have begun since that was asked for
+                current: facts.current.map(|current| current.max(begin)),
                 object: listed.object,
                 begin: Some(begin),
                 minimum,
@@ -322,12 +323,25 @@ impl Checked<'_> {
                         "Nothing has to be done: the table is emptied and copied anew.",
                     )
                 } else {
-                    Finding::of("position", &lost(&reason).context(format_args!("table {name}")))
+                    let error = match minimum {
+                        Some(minimum) if !stored && place.version < minimum => cleaned_up(place.version, minimum),
+                        _ => lost(&reason),
+                    };
+                    Finding::of("position", &error.context(format_args!("table {name}")))
                 });
             }
         }
         Ok(())
     }
+}
+
+/// The settings begin before the first version that the server still has.
+fn cleaned_up(version: i64, minimum: i64) -> Error {
+    Error::new(
+        ErrorKind::Precheck,
+        format!("by its `start`, it begins behind version {version}: changes up to version {minimum} were cleaned up"),
+    )
+    .remedy(format!("Write `start: {minimum}` at its entry of `tables` to miss them, or `start: snapshot-first` to copy its rows."))
 }
 
 /// How often each table was begun, as sinks with progress have it.

@@ -22,6 +22,7 @@ use super::{
     visit::{Session, Settled, Visited, Visitor},
 };
 use sluicegate_model::{
+    Error, ErrorKind,
     change::{MarkKind, Offset, Operation},
     limits::QUIET_INTERVAL,
     now_us,
@@ -47,6 +48,8 @@ struct Round {
     tracking_only: bool,
     /// Where in the answer the first column of the key stands in the current row.
     live_at: usize,
+    /// A row that was inserted up to this version may be in a sink already; `None`: each may.
+    known: Option<i64>,
 }
 
 impl Visitor {
@@ -72,7 +75,10 @@ impl Visitor {
         let round = Round::new(table, lane, current, snapshot, self.settings.tracking_only);
         let most = self.settings.batches_per_visit.map_or(u64::MAX, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
         let most = most.min(self.settings.fetch_rows);
-        let (text, parameters) = round.query(lane, most)?;
+        let Some((text, parameters)) = round.query(lane, most) else {
+            self.give_up(session, lane, snapshot).await?;
+            return Ok(Visited::More);
+        };
         let mut assembly = Assembly::new(round.table.clone(), (self.limits.batch_changes, self.limits.batch_bytes), self.limits.row_bytes);
         let (mut last, mut rows): (Option<Last>, u64) = (None, 0);
         {
@@ -89,9 +95,14 @@ impl Visitor {
                     let place = if snapshot { round.behind(lane, last, ends)? } else { round.held(lane, last) };
                     let batch = assembly.take(0, lane.lane.clone(), Offset::new(place.clone()), ends);
                     lane.place = place;
-                    self.send(lane, batch).await?;
+                    if snapshot {
+                        self.send_soon(lane, batch).await?;
+                    } else {
+                        // the visit would begin anew
+                        self.send(lane, batch).await?;
+                    }
                 }
-                self.push(&round, lane, &mut assembly, &next)?;
+                self.push(&round, &mut assembly, &next)?;
                 rows += 1;
                 last = Some(next);
             }
@@ -135,7 +146,7 @@ impl Visitor {
     }
 
     /// Adds a row to the batch, unless its context is one to leave out.
-    fn push(&self, round: &Round, lane: &TrackedLane, assembly: &mut Assembly, row: &Last) -> Result<(), Fault> {
+    fn push(&self, round: &Round, assembly: &mut Assembly, row: &Last) -> Result<(), Fault> {
         let cells = &row.cells;
         let context = cells.bytes(4)?;
         if context.is_some_and(|context| self.settings.ignore_context.iter().any(|ignored| ignored == context)) {
@@ -150,10 +161,12 @@ impl Visitor {
         let live = round.tracking_only || cells.0.get(round.live_at).is_some_and(|cell| !value::is_null(cell));
         let change = match operation {
             b'D' if round.tracking_only || !live => Operation::Delete,
+            _ if !live && round.snapshot => return Err(hidden(&round.table.quoted)),
             _ if !live => Operation::Delete,
             b'I' => {
                 let inside = |(number, inside): (usize, &Inside)| creation == Some(inside.version) && round.is_up_to(cells, number);
-                let had = creation.is_some_and(|creation| lane.knows(creation)) || round.insides.iter().enumerate().any(inside);
+                let known = creation.is_some_and(|creation| round.known.is_none_or(|known| creation <= known));
+                let had = known || round.insides.iter().enumerate().any(inside);
                 if had { Operation::Update } else { Operation::Insert }
             }
             b'U' | b'D' => Operation::Update,
@@ -182,16 +195,27 @@ impl Visitor {
     }
 }
 
+/// A row that was inserted or updated is not there at the same instant.
+fn hidden(table: &str) -> Fault {
+    Fault::Transient(Error::new(ErrorKind::Source, format!("{table} has a change of a row that the account does not see")).remedy(
+        "Look for row-level security: a policy that hides rows has to let the account see all of them. Or write `record: tracking-only` at \
+             the source.",
+    ))
+}
+
 impl Round {
     fn new(table: Arc<TrackedTable>, lane: &TrackedLane, current: i64, snapshot: bool, tracking_only: bool) -> Self {
         let insides = lane.insides();
         let first = table.key.first().copied().unwrap_or_default();
         let before: usize = table.columns.iter().take(first).map(super::column::Column::width).sum();
         let live_at = TRACKED + insides.len() + table.key_width() + before;
-        Self { table, insides, current, snapshot, tracking_only, live_at }
+        // as it is before the first row: what this round delivers moves it
+        let known = lane.known();
+        Self { table, insides, current, snapshot, tracking_only, live_at, known }
     }
 
-    fn query(&self, lane: &TrackedLane, most: u64) -> Result<(String, Vec<Parameter>), Fault> {
+    /// `None` where a place has no key of the table.
+    fn query(&self, lane: &TrackedLane, most: u64) -> Option<(String, Vec<Parameter>)> {
         let mut parameters = vec![Parameter::Integer(lane.place.version), Parameter::Integer(most.cast_signed())];
         if let Some(inside) = &lane.place.inside {
             parameters.push(Parameter::Integer(inside.version));
@@ -200,7 +224,7 @@ impl Round {
         for inside in &self.insides {
             Visitor::parts(&self.table, &inside.key, &mut parameters)?;
         }
-        Ok((sql::changes(&self.table, self.tracking_only, lane.place.inside.is_some(), self.insides.len()), parameters))
+        Some((sql::changes(&self.table, self.tracking_only, lane.place.inside.is_some(), self.insides.len()), parameters))
     }
 
     /// Whether a row's key is up to that of a place inside of a version.
@@ -235,18 +259,17 @@ impl Round {
             place.version = last.version;
         } else {
             let cells = last.cells.slice(TRACKED + self.insides.len(), self.table.key_width())?;
-            let parts = self.table.key_columns().zip(cells).map(|(column, cell)| value::key_text(column, cell));
-            let key: Vec<Box<str>> = parts.collect::<Result<_, _>>().map_err(|_| unexpected())?;
             place.version = last.version - 1;
-            place.inside = Some(Inside { version: last.version, key: key.into() });
+            place.inside = Some(Inside { version: last.version, key: self.table.key_text(cells)? });
         }
         Ok(place)
     }
 
-    /// The place as it was, for rows that may come again.
+    /// The place as it was, for rows that may come again: by then they are no news.
     fn held(&self, lane: &TrackedLane, last: &Last) -> CtPlace {
         debug_assert!(!self.snapshot, "a round under SNAPSHOT moves the place");
-        CtPlace { ahead: Some(self.ahead(lane, Some(last))), ..lane.place.clone() }
+        let known = lane.place.known.max(last.version);
+        CtPlace { ahead: Some(self.ahead(lane, Some(last))), known, ..lane.place.clone() }
     }
 
     /// The place when nothing is left.

@@ -29,7 +29,8 @@ use sluicegate_config::TrackedStart;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Drained, LaneEvent, MarkKind, TableName},
-    limits::{QUIET_BRANCHES, QUIET_INTERVAL, QUIET_TABLES},
+    finding::listed as named,
+    limits::{CHECK_NAMES, QUIET_BRANCHES, QUIET_INTERVAL, QUIET_TABLES},
 };
 use sluicegate_source::Patience;
 
@@ -60,6 +61,8 @@ pub(super) struct Schedule {
     news: BTreeMap<String, u64>,
     /// When `no-more-data` is due.
     tell_at: Option<Instant>,
+    /// How many of its tables that entries match are not there, or not tracked.
+    absent: u64,
 }
 
 /// A visit that has ended.
@@ -80,6 +83,8 @@ struct Look {
     /// Those of them that have, or may have, changes.
     changed: HashSet<TableName>,
     listed: Vec<Listed>,
+    /// The tables with a place that no entry matches any more.
+    unmatched: HashSet<TableName>,
     facts: Facts,
 }
 
@@ -102,6 +107,7 @@ impl Schedule {
             pending: BTreeMap::new(),
             news: BTreeMap::new(),
             tell_at: None,
+            absent: 0,
         }
     }
 
@@ -128,7 +134,10 @@ impl Schedule {
                 self.look().await?;
             }
             self.note_rest();
-            if self.is_over() {
+            if let Some(goal) = self.goal
+                && self.is_over(goal)
+            {
+                self.missed(goal)?;
                 return self.tell_rest().await;
             }
             let threads = self.visitor.shared.threads.clone();
@@ -237,11 +246,36 @@ impl Schedule {
         self.free.iter().chain(&self.watcher).map(|session| session.ends(settings)).min()
     }
 
-    /// Whether everything up to the goal is read.
-    fn is_over(&self) -> bool {
-        let Some(goal) = self.goal else { return false };
-        let is_done = |lane: &TrackedLane| lane.said_absent || (lane.place.is_copied() && lane.place.version >= goal);
-        self.busy.is_empty() && self.ready.is_empty() && self.idle.values().all(is_done)
+    /// Whether everything up to the goal is read that can be.
+    fn is_over(&self, goal: i64) -> bool {
+        self.busy.is_empty() && self.ready.is_empty() && self.idle.values().all(|lane| lane.said_absent || lane.has(goal))
+    }
+
+    /// Whether tables that are to be read could not be read up to the goal.
+    fn missed(&self, goal: i64) -> Result<(), Fault> {
+        let missed: Vec<String> =
+            self.idle.values().filter(|lane| lane.is_missed() && !lane.has(goal)).map(|lane| lane.name.to_string()).collect();
+        if missed.is_empty() {
+            return Ok(());
+        }
+        let names = named(missed.iter().map(String::as_str), CHECK_NAMES);
+        Err(Fault::Final(
+            Error::new(
+                ErrorKind::Source,
+                format!("not there, not tracked, or not to be seen by the account, so not read to the end: {names}"),
+            )
+            .remedy(
+                "Grant the account SELECT and VIEW CHANGE TRACKING on them, or enable Change Tracking; a table that is not to be read any \
+                     more is left out with `exclude`.",
+            ),
+        ))
+    }
+
+    /// Counts the tables that are missed.
+    fn count_absent(&mut self) {
+        let absent = self.idle.values().filter(|lane| lane.is_missed()).count() as u64;
+        self.visitor.status.source.absent_tables.exchange(self.absent, absent);
+        self.absent = absent;
     }
 
     /// Asks which tables there are and which have changes.
@@ -277,9 +311,14 @@ impl Schedule {
         }
         for name in gone {
             let Some(lane) = self.idle.get_mut(&name).filter(|lane| !lane.said_absent) else { continue };
-            lane.said_absent = true;
-            tracing::warn!(table = %name, "it is not there, or no entry of `tables` matches it any more: nothing of it is read");
+            (lane.said_absent, lane.unmatched) = (true, look.unmatched.contains(&name));
+            if lane.unmatched {
+                tracing::warn!(table = %name, "no entry of `tables` matches it any more: nothing of it is read");
+            } else {
+                tracing::warn!(table = %name, "it is not there, or the account cannot see it: nothing of it is read");
+            }
         }
+        self.count_absent();
         for name in quiet {
             let Some(lane) = self.idle.get_mut(&name) else { continue };
             if lane.place.version < look.current {
@@ -343,16 +382,15 @@ impl Schedule {
 
     /// Asks. In this order: the current version, which tables have changes, and only then whether what they have is all of it.
     async fn ask(&self, session: &mut Session) -> Result<Look, Fault> {
-        let current = catalogue::current(&mut session.conn).await?;
-        let waiting: HashSet<&TableName> = self.ready.iter().collect();
-        let behind = self.idle.values().filter(|lane| {
-            !waiting.contains(&lane.name)
-                && !lane.said_absent
-                && lane.place.is_copied()
-                && lane.place.inside.is_none()
-                && lane.place.version < current
-        });
-        let behind: Vec<&TrackedLane> = behind.collect();
+        let mut current = catalogue::current(&mut session.conn).await?;
+        let mut behind = self.behind(current);
+        // one table is read without being asked about
+        let mut snapshot = behind.len() > 1 && self.visitor.begin(session).await?;
+        if snapshot {
+            // the version and the changes are of one instant
+            current = catalogue::current(&mut session.conn).await?;
+            behind = self.behind(current);
+        }
         let asked = behind.iter().map(|lane| lane.name.clone()).collect();
         let mut changed = HashSet::new();
         for some in behind.chunks(QUIET_TABLES) {
@@ -366,20 +404,42 @@ impl Schedule {
                 Err(Fault::Transient(_)) => {
                     changed.extend(some.iter().map(|lane| lane.name.clone()));
                     *session = self.visitor.open().await?;
+                    snapshot = self.visitor.begin(session).await?;
                 }
                 Err(fault) => return Err(fault),
             }
         }
+        self.visitor.end(session, snapshot).await?;
         let listed =
             catalogue::discover(&mut session.conn, &session.facts.database, &self.visitor.entries, self.visitor.limits.known_tables)
                 .await?;
-        Ok(Look { current, asked, changed, listed, facts: session.facts.clone() })
+        let names: HashSet<&TableName> = listed.iter().map(|listed| &listed.name).collect();
+        let mut unmatched = HashSet::new();
+        for lane in self.idle.values().filter(|lane| !lane.said_absent && !names.contains(&lane.name)) {
+            if !catalogue::matches(&mut session.conn, &self.visitor.entries, &lane.name).await? {
+                unmatched.insert(lane.name.clone());
+            }
+        }
+        Ok(Look { current, asked, changed, listed, unmatched, facts: session.facts.clone() })
+    }
+
+    /// The tables that may have changes up to a version, and nothing else to read.
+    fn behind(&self, current: i64) -> Vec<&TrackedLane> {
+        let waiting: HashSet<&TableName> = self.ready.iter().collect();
+        let behind = self.idle.values().filter(|lane| {
+            !waiting.contains(&lane.name)
+                && !lane.said_absent
+                && lane.place.is_copied()
+                && lane.place.inside.is_none()
+                && lane.place.version < current
+        });
+        behind.collect()
     }
 
     /// Begins the lanes of tables that are new.
     async fn begin_new(&mut self, look: &Look) -> Result<(), Fault> {
         for listed in &look.listed {
-            let Some(Tracking { begin, minimum }) = listed.tracked else {
+            let Some(tracked @ Tracking { begin, minimum }) = listed.tracked else {
                 if self.untracked.insert(listed.name.clone()) {
                     tracing::warn!(table = %listed.name, "the table matches and has no Change Tracking: {}", enable(&listed.name));
                 }
@@ -396,7 +456,7 @@ impl Schedule {
             }
             let identity = catalogue::identity(&look.facts, listed.object, begin);
             let place = match listed.start {
-                TrackedStart::Copy => CtPlace::copy(identity, look.current, 1),
+                TrackedStart::Copy => CtPlace::copy(identity, tracked.first(look.current), 1),
                 // what was cleaned up of the rest is missed, and told to be
                 TrackedStart::After(version) => CtPlace::behind(identity, version.max(begin)),
                 // it is tracked since the last look, when everything of it was new

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use tiberius::ColumnData;
+
 use super::{
     column::{CatalogueColumn, Column, Unusable},
+    fault::Fault,
     headers::Headers,
-    sql,
+    place::KeyText,
+    row::unexpected,
+    sql, value,
 };
 use sluicegate_config::{SqlServerSource, UnknownTypes};
 use sluicegate_model::{
@@ -102,6 +107,31 @@ impl TrackedTable {
         self.key.iter().filter_map(|at| self.columns.get(*at))
     }
 
+    /// The key of a row, from its cells, for a place.
+    ///
+    /// # Errors
+    /// Its text is not what the server has: a place would be at another key.
+    pub(super) fn key_text(&self, cells: &[ColumnData<'static>]) -> Result<KeyText, Fault> {
+        let mut parts: Vec<Box<str>> = Vec::with_capacity(self.key.len());
+        for (column, cell) in self.key_columns().zip(cells) {
+            let text = value::key_text(column, cell).map_err(|_| unexpected())?;
+            if column.replaces && text.contains(char::REPLACEMENT_CHARACTER) {
+                let (table, column) = (&self.delivered.name, &column.name);
+                return Err(Fault::Final(
+                    Error::new(
+                        ErrorKind::Source,
+                        format!(
+                            "table {table}: the key column {column} has text that is no valid Unicode, behind which nothing can be read on"
+                        ),
+                    )
+                    .remedy("Correct the key of that row, or leave the table out with `exclude`."),
+                ));
+            }
+            parts.push(text);
+        }
+        Ok(parts.into())
+    }
+
     /// Columns of a result that the key takes; no column of a key takes two.
     pub(super) fn key_width(&self) -> usize {
         self.key.len()
@@ -119,6 +149,11 @@ fn unusable(table: &TableName, column: &str, fault: &Unusable) -> Error {
             Error::new(ErrorKind::Source, format!("table {table}: the column {column} has the type {native}, which is not known"))
                 .remedy("Write `unknown_types: text` or `unknown_types: skip` at the source, or leave the table out with `exclude`.")
         }
+        Unusable::Encrypted => Error::new(
+            ErrorKind::Source,
+            format!("table {table}: the column {column} is encrypted by Always Encrypted, and the server does not have its key"),
+        )
+        .remedy("Leave the table out with `exclude`, or write `record: tracking-only` at the source to read keys alone."),
         Unusable::Skipped => Error::new(ErrorKind::Internal, format!("table {table}: the column {column} was left out")),
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct TrackedLane {
     pub(super) news: u64,
     /// Whether it was said that the table is not there, or not tracked.
     pub(super) said_absent: bool,
+    /// Whether it is not there because no entry matches it any more.
+    pub(super) unmatched: bool,
     /// Whether the beginning of its copy was told in this run.
     pub(super) said_copy: bool,
     /// When its changes were asked for last, microseconds since 1970.
@@ -67,6 +69,7 @@ impl TrackedLane {
             told_us: 0,
             news: 0,
             said_absent: false,
+            unmatched: false,
             said_copy: false,
             polled_us: 0,
             must_empty: false,
@@ -132,9 +135,9 @@ impl TrackedLane {
         all
     }
 
-    /// Whether a row that was inserted at `creation` may be in a sink already.
-    pub(super) fn knows(&self, creation: i64) -> bool {
-        !self.place.is_copied() || creation <= self.known.max(self.place.known)
+    /// The version up to which a row that was inserted may be in a sink already; `None`: each may.
+    pub(super) fn known(&self) -> Option<i64> {
+        self.place.is_copied().then(|| self.known.max(self.place.known))
     }
 
     /// The lane begins anew: with the same generation raised, an empty table, and a copy from `version` on.
@@ -142,6 +145,16 @@ impl TrackedLane {
         self.place = CtPlace::copy(identity, version, self.place.generation + 1);
         (self.sinks, self.known, self.void, self.said_copy) = (Ahead::default(), 0, None, false);
         (self.must_empty, self.copied_rows) = (true, 0);
+    }
+
+    /// Whether everything up to a version was read.
+    pub(super) fn has(&self, version: i64) -> bool {
+        self.place.is_copied() && self.place.version >= version
+    }
+
+    /// Whether it is to be read and cannot be.
+    pub(super) fn is_missed(&self) -> bool {
+        self.said_absent && !self.unmatched
     }
 
     /// Whether its place should be told, though nothing was delivered.

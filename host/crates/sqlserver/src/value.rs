@@ -35,8 +35,11 @@ pub(super) fn append(column: &Column, cells: &[ColumnData<'static>], out: &mut c
     if let (Some(most), [length, _]) = (column.most, cells) {
         let length = integer(length);
         match column.cut {
-            Some(cut) => whole = length.and_then(|length| cut.whole(length)),
+            // a collation that counts a pair of surrogates as one character gives more of it
+            Some(cut) => whole = length.and_then(|length| cut.whole(length)).filter(|whole| units(cell) < *whole),
             None if length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > most)) => return Err(Unfit::Size),
+            // the row's values are too large together
+            None if length.is_some() && is_null(cell) => return Err(Unfit::Size),
             None => {}
         }
     }
@@ -84,6 +87,15 @@ pub(super) fn integer(cell: &ColumnData<'_>) -> Option<i64> {
         ColumnData::I64(number) => *number,
         ColumnData::Bit(bit) => bit.map(i64::from),
         _ => None,
+    }
+}
+
+/// How long a text is as UTF-16, or how many bytes there are.
+fn units(cell: &ColumnData<'_>) -> usize {
+    match cell {
+        ColumnData::String(Some(text)) => text.encode_utf16().count(),
+        ColumnData::Binary(Some(bytes)) => bytes.len(),
+        _ => 0,
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{
     catalogue::{self, Facts, Standing},
@@ -28,7 +31,7 @@ use sluicegate_config::{Isolation, SqlServerSource, TrackedTables};
 use sluicegate_model::{
     Error, ErrorKind,
     change::{Batch, Event, Item, Mark, MarkKind, Renamed, SchemaChange, SchemaEffect, Table, Transaction, Truncate},
-    limits::{Limits, QUERY_RETRY_PAUSE},
+    limits::{Limits, OPEN_RESULT, QUERY_RETRY_PAUSE},
     now_us,
 };
 use sluicegate_source::{Items, Patience};
@@ -149,6 +152,11 @@ impl Visitor {
                 Err(fault) => fault,
             };
             let (pause, error) = match fault {
+                Fault::Slow(batch) => {
+                    // its connection is closed
+                    self.send(lane, *batch).await?;
+                    return Ok(Visited::More);
+                }
                 Fault::Transient(error) if tries < self.settings.retries => {
                     tries += 1;
                     // a column may have another name although nothing says that the table was altered
@@ -187,10 +195,11 @@ impl Visitor {
         if lane.polled_us == 0 {
             lane.polled_us = now_us();
         } else if now_us() - lane.polled_us >= interval {
-            // the copy of a large table may take longer than changes are kept
-            lane.polled_us = now_us();
-            if self.changes(session, lane).await? == Visited::Absent {
-                return Ok(Visited::Absent);
+            // the copy of a large table may take longer than changes are kept, and they are due until there are none
+            match self.changes(session, lane).await? {
+                Visited::Absent => return Ok(Visited::Absent),
+                Visited::Drained => lane.polled_us = now_us(),
+                Visited::More => {}
             }
         }
         if lane.place.is_copied() {
@@ -305,31 +314,53 @@ impl Visitor {
         self.out.send(Item::Mark(mark)).await.map_err(|_| Fault::Closed)
     }
 
-    pub(super) async fn send(&self, lane: &mut TrackedLane, batch: Batch) -> Result<(), Fault> {
+    pub(super) async fn send(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
+        self.note(lane, &mut batch);
+        self.out.send(Item::Rows(batch)).await.map_err(|_| Fault::Closed)
+    }
+
+    /// Sends a batch out of a result that stays open, while there is room for it soon.
+    pub(super) async fn send_soon(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
+        let room = match timeout(OPEN_RESULT.min(self.settings.query_timeout), self.out.reserve(batch.bytes)).await {
+            Err(_) => return Err(Fault::Slow(Box::new(batch))),
+            Ok(room) => room.map_err(|_| Fault::Closed)?,
+        };
+        self.note(lane, &mut batch);
+        room.send(Item::Rows(batch));
+        Ok(())
+    }
+
+    /// Counts a batch of rows that is sent.
+    fn note(&self, lane: &mut TrackedLane, batch: &mut Batch) {
         lane.news += u64::from(batch.taken);
         self.shared.rest.note_news(batch.taken.into());
-        self.give(lane, batch).await
+        self.number(lane, batch);
+    }
+
+    fn number(&self, lane: &mut TrackedLane, batch: &mut Batch) {
+        batch.number = self.shared.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
+        self.status.source.hear();
+        lane.told_us = now_us();
     }
 
     /// Sends a batch that may be no news.
     pub(super) async fn give(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
-        batch.number = self.shared.given.fetch_add(batch.taken.into(), Ordering::Relaxed);
-        self.status.source.hear();
-        lane.told_us = now_us();
+        self.number(lane, &mut batch);
         self.out.send(Item::Rows(batch)).await.map_err(|_| Fault::Closed)
     }
 
-    /// The parts of a key as parameters.
-    pub(super) fn parts(table: &TrackedTable, key: &KeyText, into: &mut Vec<Parameter>) -> Result<(), Fault> {
+    /// The parts of a key as parameters; `None` where they are none of the table's key.
+    pub(super) fn parts(table: &TrackedTable, key: &KeyText, into: &mut Vec<Parameter>) -> Option<()> {
         let parts: Option<Vec<Parameter>> =
             table.key_columns().zip(key.iter()).map(|(column, text)| Parameter::of_key(column, text)).collect();
-        match parts.filter(|parts| parts.len() == table.key.len() && key.len() == parts.len()) {
-            Some(parts) => {
-                into.extend(parts);
-                Ok(())
-            }
-            None => Err(Fault::Final(lost("the place is inside of a version, and the table's key has other columns than it had"))),
-        }
+        into.extend(parts.filter(|parts| parts.len() == table.key.len() && key.len() == parts.len())?);
+        Some(())
+    }
+
+    /// Ends a round whose place has parts of another key than the table's: the next one settles what is done.
+    pub(super) async fn give_up(&self, session: &mut Session, lane: &mut TrackedLane, snapshot: bool) -> Result<(), Fault> {
+        lane.void = Some("the place is at a key, and the table's key has other columns than it had".to_owned());
+        self.end(session, snapshot).await
     }
 
     pub(super) async fn begin(&self, session: &mut Session) -> Result<bool, Fault> {

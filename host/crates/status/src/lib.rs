@@ -36,6 +36,12 @@ impl Number {
         self.0.store(n, Ordering::Relaxed);
     }
 
+    /// Puts a part of it, which was `before`, anew.
+    pub fn exchange(&self, before: u64, now: u64) {
+        // wraps around, as the sum of all parts does not
+        self.0.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// The value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -148,6 +154,8 @@ pub struct SourceStatus {
     pub log_margin: LogMargins,
     /// Records of the log that could not be read and were set aside by policy.
     pub dead_lettered: Number,
+    /// Tables that are to be read, and are not there, not tracked, or not to be seen.
+    pub absent_tables: Number,
     /// Times that a table was read to its end.
     pub finished_tables: Number,
     /// Times that all tables of a schema were read to their end.

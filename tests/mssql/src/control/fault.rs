@@ -50,7 +50,7 @@ struct Planned {
 #[derive(Debug, Default)]
 pub struct Faults {
     planned: Mutex<Vec<Planned>>,
-    seen: Mutex<Vec<String>>,
+    seen: Mutex<Vec<(i64, String)>>,
     recording: std::sync::atomic::AtomicBool,
     route: Mutex<Option<(String, u16)>>,
 }
@@ -68,9 +68,9 @@ impl Faults {
     }
 
     /// The faults of a request: the first one planned for it, and what happens before and after it.
-    pub(crate) fn due(&self, sql: &str) -> Vec<Fault> {
+    pub(crate) fn due(&self, session: i64, sql: &str) -> Vec<Fault> {
         if self.recording.load(std::sync::atomic::Ordering::Relaxed) {
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(sql.to_owned());
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push((session, sql.to_owned()));
         }
         let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         match planned.iter().position(|p| sql.contains(&p.containing)) {
@@ -86,6 +86,11 @@ impl Faults {
 
     /// The SQL of the requests since [`Self::record`], or since the last call.
     pub fn recorded(&self) -> Vec<String> {
+        self.recorded_by_session().into_iter().map(|(_, sql)| sql).collect()
+    }
+
+    /// The same, with the number of the session that each came in.
+    pub fn recorded_by_session(&self) -> Vec<(i64, String)> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

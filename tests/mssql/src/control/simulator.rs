@@ -321,6 +321,36 @@ impl Simulator {
         });
     }
 
+    /// Hides all rows of a table from every query, as a policy of row-level security does; CHANGETABLE tells their changes all the same.
+    pub fn hide_rows(&self, database: &str, table: &str) {
+        let id = self.object_id(database, table);
+        self.database(database, |database| {
+            database.hidden.insert(id);
+        });
+    }
+
+    /// Says of a column in the catalog that it is encrypted by Always Encrypted.
+    pub fn encrypt(&self, database: &str, table: &str, column_id: i32) {
+        let id = self.object_id(database, table);
+        self.database(database, |database| {
+            database.encrypted.insert((id, column_id));
+        });
+    }
+
+    /// Says of a column in the catalog that it is masked.
+    pub fn mask(&self, database: &str, table: &str, column_id: i32) {
+        let id = self.object_id(database, table);
+        self.database(database, |database| {
+            database.masked.insert((id, column_id));
+        });
+    }
+
+    fn object_id(&self, database: &str, table: &str) -> i64 {
+        let mut id = 0;
+        self.table(database, table, |table| id = table.definition.object_id);
+        id
+    }
+
     /// CHANGETABLE gives its rows in no order (G19).
     pub fn shuffle(&self, on: bool) {
         self.shared.server.shuffles.store(on, Ordering::Relaxed);

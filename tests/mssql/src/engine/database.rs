@@ -50,8 +50,14 @@ pub struct Database {
     pub tables: BTreeMap<i64, Arc<Table>>,
     /// When each version was committed.
     pub commits: RedBlackTreeMapSync<i64, Datum>,
-    /// Permissions: login, permission, table.
+    /// Permissions: login, permission (with the name of a column behind it, `SELECT(id)`, where it is of one), table.
     pub grants: BTreeSet<(String, String, Option<i64>)>,
+    /// Tables of which a policy of row-level security hides all rows, from every login.
+    pub hidden: BTreeSet<i64>,
+    /// Columns that are encrypted by Always Encrypted: table and `column_id`. Only the catalog tells them.
+    pub encrypted: BTreeSet<(i64, i32)>,
+    /// Columns that are masked: table and `column_id`. Only the catalog tells them.
+    pub masked: BTreeSet<(i64, i32)>,
     names: BTreeMap<(String, String), i64>,
 }
 
@@ -73,6 +79,9 @@ impl Database {
             tables: BTreeMap::new(),
             commits: RedBlackTreeMapSync::new_sync(),
             grants: BTreeSet::new(),
+            hidden: BTreeSet::new(),
+            encrypted: BTreeSet::new(),
+            masked: BTreeSet::new(),
             names: BTreeMap::new(),
         }
     }

@@ -66,6 +66,8 @@ pub fn view(name: &Name, run: &Run<'_>) -> Result<Option<(Vec<OutColumn>, Vec<Ro
             "dm_db_partition_stats" => catalog_views::partitions(database, run, "row_count")?,
             "change_tracking_databases" => catalog_views::tracking_databases(run),
             "change_tracking_tables" => catalog_views::tracking_tables(database, run)?,
+            "security_policies" => catalog_views::security_policies(database, run)?,
+            "security_predicates" => catalog_views::security_predicates(database, run)?,
             "dm_tran_commit_table" => catalog_views::commit_table(database, run)?,
             _ => return Err(SqlError::unsupported(format_args!("the catalog view {name}"))),
         }

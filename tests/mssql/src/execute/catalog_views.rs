@@ -160,9 +160,11 @@ pub fn columns(database: i64, run: &Run<'_>) -> Result<View> {
         ("?generated_always_type", Kind::TinyInt),
         ("?encryption_type", Kind::Int),
     ]);
+    let of = run.catalog.database(database)?;
     for table in visible(database, run) {
         for c in &table.definition.columns {
             let ((system, user), (length, precision, scale)) = (c.of.kind.ids(), c.of.kind.sizes());
+            let this = (table.definition.object_id, c.id);
             view.row([
                 Datum::Int(table.definition.object_id),
                 text(&c.name),
@@ -179,9 +181,9 @@ pub fn columns(database: i64, run: &Run<'_>) -> Result<View> {
                 bit(c.computed.is_some()),
                 bit(false),
                 bit(false),
-                bit(false),
+                bit(of.masked.contains(&this)),
                 Datum::Int(0),
-                Datum::Null,
+                of.encrypted.contains(&this).then_some(1).into(),
             ]);
         }
     }
@@ -234,6 +236,8 @@ pub fn types() -> View {
         Kind::NVarChar(Some(4000)),
         Kind::NChar(4000),
         Kind::Xml,
+        Kind::Json,
+        Kind::Vector(1998),
     ];
     let mut add = |name: &str, (system, user): (i64, i64), (length, precision, scale): (i64, i64, i64), clr: bool| {
         view.row([
@@ -255,6 +259,24 @@ pub fn types() -> View {
     add("numeric", (108, 108), (17, 38, 38), false);
     add("sysname", (231, 256), (256, 0, 0), false);
     view
+}
+
+/// Policies of row-level security: one for each table whose rows one hides.
+pub fn security_policies(database: i64, run: &Run<'_>) -> Result<View> {
+    let mut view = View::new(&[("name", SYSNAME), ("object_id", Kind::Int), ("?is_enabled", Kind::Bit)]);
+    for id in &run.catalog.database(database)?.hidden {
+        view.row([text("policy"), Datum::Int(id + 1), bit(true)]);
+    }
+    Ok(view)
+}
+
+/// What they are made of.
+pub fn security_predicates(database: i64, run: &Run<'_>) -> Result<View> {
+    let mut view = View::new(&[("object_id", Kind::Int), ("target_object_id", Kind::Int), ("?predicate_type", Kind::Int)]);
+    for id in &run.catalog.database(database)?.hidden {
+        view.row([Datum::Int(id + 1), Datum::Int(*id), Datum::Int(0)]);
+    }
+    Ok(view)
 }
 
 /// Each index of a table: its id, name, columns, and whether it is the key and unique.

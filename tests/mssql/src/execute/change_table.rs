@@ -44,7 +44,10 @@ pub fn tracked(name: &Name, alias: &Alias, run: &Run<'_>) -> Result<(i64, Arc<Ta
     if alias.name.is_none() {
         return Err(SqlError::new(22104, "A table returned by the CHANGETABLE function must be aliased.").ends(Ends::Batch));
     }
-    let select = run.require(database, &table, "SELECT").err();
+    // of the key's columns it is enough (G84)
+    let definition = &table.definition;
+    let selects = |at: &usize| run.permitted_column(database, &table, "SELECT", &definition.columns[*at].name);
+    let select = if definition.key.iter().all(selects) { None } else { run.require(database, &table, "SELECT").err() };
     if let Err(mut denied) = run.require(database, &table, "VIEW CHANGE TRACKING") {
         denied.followed_by = select.map(Box::new);
         return Err(denied);

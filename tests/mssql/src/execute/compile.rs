@@ -365,7 +365,10 @@ fn compared(operator: Operator, left: Typed, right: Typed) -> Result<Condition> 
     } else {
         left.of.unify(right.of)
     };
-    if matches!(of.kind, Kind::Text | Kind::NText | Kind::Image | Kind::Xml | Kind::Geometry | Kind::Geography) {
+    if matches!(
+        of.kind,
+        Kind::Text | Kind::NText | Kind::Image | Kind::Xml | Kind::Json | Kind::Vector(_) | Kind::Geometry | Kind::Geography
+    ) {
         let text =
             format!("The data types {} and {} are incompatible in the comparison operator.", left.of.kind.name(), right.of.kind.name());
         return Err(SqlError::new(402, text).ends(Ends::Batch));

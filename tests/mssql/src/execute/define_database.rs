@@ -12,6 +12,11 @@ use crate::{
 /// Permissions that can be granted.
 const PERMISSIONS: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "VIEW CHANGE TRACKING", "VIEW DATABASE STATE", "VIEW DEFINITION"];
 
+/// A permission on one column, as a database keeps it.
+pub fn of_column(permission: &str, column: &str) -> String {
+    format!("{permission}({})", column.to_lowercase())
+}
+
 /// Runs one of the statements that take effect outside of transactions.
 pub fn run(session: &Session, statement: &Statement) -> Result<()> {
     if !session.login.administrator {
@@ -35,7 +40,7 @@ pub fn run(session: &Session, statement: &Statement) -> Result<()> {
             }
             alter(session, id, options)
         }
-        Statement::Grant { permission, on, to, revoke } => grant(session, permission, on.as_ref(), to, *revoke),
+        Statement::Grant { permission, columns, on, to, revoke } => grant(session, (permission, columns), on.as_ref(), to, *revoke),
         _ => Err(SqlError::unsupported("this statement")),
     }
 }
@@ -148,7 +153,13 @@ fn apply(world: &mut World, id: i64, option: &DatabaseOption) -> Result<()> {
     Ok(())
 }
 
-fn grant(session: &Session, permission: &str, on: Option<&crate::sql::ast::Name>, to: &str, revoke: bool) -> Result<()> {
+fn grant(
+    session: &Session,
+    (permission, columns): (&str, &[String]),
+    on: Option<&crate::sql::ast::Name>,
+    to: &str,
+    revoke: bool,
+) -> Result<()> {
     if !PERMISSIONS.contains(&permission) {
         return Err(SqlError::unsupported(format_args!("the permission {permission}")));
     }
@@ -169,11 +180,17 @@ fn grant(session: &Session, permission: &str, on: Option<&crate::sql::ast::Name>
                 })?)
             }
         };
-        let entry = (to.to_lowercase(), permission.to_owned(), table);
-        if revoke {
-            database.grants.remove(&entry);
-        } else {
-            database.grants.insert(entry);
+        let mut permissions: Vec<String> = columns.iter().map(|column| of_column(permission, column)).collect();
+        if columns.is_empty() {
+            permissions.push(permission.to_owned());
+        }
+        for permission in permissions {
+            let entry = (to.to_lowercase(), permission, table);
+            if revoke {
+                database.grants.remove(&entry);
+            } else {
+                database.grants.insert(entry);
+            }
         }
         Ok(())
     })

@@ -91,7 +91,7 @@ fn counted(name: &str, arguments: &[Typed], least: usize, most: usize) -> Result
 fn as_text(value: Typed) -> Result<Typed> {
     let of = match value.of.kind {
         kind if kind.is_text() => value.of,
-        Kind::Xml => Kind::NVarChar(None).into(),
+        Kind::Xml | Kind::Json | Kind::Vector(_) => Kind::NVarChar(None).into(),
         _ => Kind::NVarChar(Some(4000)).into(),
     };
     value.assigned(of)

@@ -226,8 +226,8 @@ pub fn compile(upper: &str, arguments: &mut Vec<Typed>, run: &Run<'_>) -> Result
             plain(variant_property, true, std::mem::take(arguments), Kind::Variant, true)
         }
         "HAS_PERMS_BY_NAME" => {
-            takes(upper, arguments, 3, 3)?;
-            for at in 0..3 {
+            takes(upper, arguments, 3, 5)?;
+            for at in 0..arguments.len() {
                 text(arguments, at)?;
             }
             plain(has_permission, false, std::mem::take(arguments), Kind::Int, true)
@@ -369,7 +369,14 @@ fn has_permission(c: &Call<'_>) -> Result<Datum> {
     match class.as_deref().map(str::to_ascii_uppercase).as_deref() {
         Some("OBJECT") => {
             let Some((database, table)) = name.and_then(|n| table_named(&n, run)) else { return Ok(Datum::Null) };
-            Ok(Datum::Int(i64::from(run.permitted(database, &table, &permission))))
+            let has = match (c.text(3), c.text(4).map(|class| class.to_ascii_uppercase()).as_deref()) {
+                (None, None) => run.permitted(database, &table, &permission),
+                (Some(column), Some("COLUMN")) if table.definition.column(&column).is_some() => {
+                    run.permitted_column(database, &table, &permission, &column)
+                }
+                _ => return Ok(Datum::Null),
+            };
+            Ok(Datum::Int(i64::from(has)))
         }
         Some("DATABASE") => {
             let database = match name {

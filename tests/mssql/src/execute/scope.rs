@@ -173,6 +173,12 @@ impl Run<'_> {
             || self.now.databases.get(&database).is_some_and(|d| d.may(&self.login.name, permission, table.definition.object_id))
     }
 
+    /// Is the login allowed to do that to a column?
+    pub fn permitted_column(&self, database: i64, table: &Table, permission: &str, column: &str) -> bool {
+        self.permitted(database, table, permission)
+            || self.permitted(database, table, &super::define_database::of_column(permission, column))
+    }
+
     /// The error for a permission that is missing.
     pub fn require(&self, database: i64, table: &Table, permission: &str) -> Result<()> {
         if self.permitted(database, table, permission) {

@@ -152,6 +152,10 @@ fn table(name: &Name, alias: &Alias, outer: Option<&Scope<'_>>, run: &Run<'_>) -
         .into_iter()
         .map(|column| ScopeColumn { source: source.clone(), schema: schema.clone(), column })
         .collect();
+    // CHANGETABLE does not look at policies
+    if run.here()?.hidden.contains(&found.definition.object_id) {
+        return Ok((SourcePlan::Rows(Vec::new()), columns));
+    }
     Ok((SourcePlan::Scan(found), columns))
 }
 

@@ -46,7 +46,7 @@ pub enum Statement {
     CreateDatabase(String),
     DropDatabase { name: String, if_exists: bool },
     AlterDatabase { name: Option<String>, options: Vec<DatabaseOption> },
-    Grant { permission: String, on: Option<Name>, to: String, revoke: bool },
+    Grant { permission: String, columns: Vec<String>, on: Option<Name>, to: String, revoke: bool },
     Use(String),
     Begin,
     Commit,

@@ -363,8 +363,16 @@ impl Parser {
             _ => return Err(SqlError::unsupported("DENY")),
         };
         let mut words = Vec::new();
-        while !self.peek_word("ON") && !self.peek_word("TO") && !self.peek_word("FROM") {
+        while !self.peek_word("ON") && !self.peek_word("TO") && !self.peek_word("FROM") && *self.peek() != Token::Symbol("(") {
             words.push(self.any_name_part()?.to_ascii_uppercase());
+        }
+        let mut columns = Vec::new();
+        if self.accept_symbol("(") {
+            columns.push(self.name_part()?);
+            while self.accept_symbol(",") {
+                columns.push(self.name_part()?);
+            }
+            self.expect_symbol(")")?;
         }
         let on = if self.accept("ON") {
             if self.accept("OBJECT") || self.accept("SCHEMA") {
@@ -375,6 +383,6 @@ impl Parser {
             None
         };
         self.expect(if revoke { "FROM" } else { "TO" })?;
-        Ok(Statement::Grant { permission: words.join(" "), on, to: self.name_part()?, revoke })
+        Ok(Statement::Grant { permission: words.join(" "), columns, on, to: self.name_part()?, revoke })
     }
 }

@@ -75,7 +75,15 @@ pub fn convert(value: &Datum, from: &Type, to: &Type, style: Option<i64>) -> Res
             };
             Ok(if to.kind == Kind::Real { Datum::Real(f as f32) } else { Datum::Float(f) })
         }
-        Kind::Char(_) | Kind::VarChar(_) | Kind::NChar(_) | Kind::NVarChar(_) | Kind::Text | Kind::NText | Kind::Xml => {
+        Kind::Char(_)
+        | Kind::VarChar(_)
+        | Kind::NChar(_)
+        | Kind::NVarChar(_)
+        | Kind::Text
+        | Kind::NText
+        | Kind::Xml
+        | Kind::Json
+        | Kind::Vector(_) => {
             let units: Arc<[u16]> = match value {
                 Datum::Text(units) => units.clone(),
                 Datum::Bytes(bytes) => bytes_as_text(bytes, from, to, style.unwrap_or(0))?,

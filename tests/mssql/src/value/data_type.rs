@@ -34,6 +34,10 @@ pub enum Kind {
     DateTimeOffset(u8),
     UniqueIdentifier,
     Xml,
+    /// Of SQL Server 2025. Clients that do not know it get its text.
+    Json,
+    /// Of SQL Server 2025, with so many numbers. Clients that do not know it get its text.
+    Vector(u16),
     RowVersion,
     Variant,
     HierarchyId,
@@ -117,6 +121,8 @@ impl Kind {
             "datetimeoffset" => scale().map(Self::DateTimeOffset),
             "uniqueidentifier" => plain(Self::UniqueIdentifier),
             "xml" => plain(Self::Xml),
+            "json" => plain(Self::Json),
+            "vector" => length(1, 1998).map(Self::Vector),
             "rowversion" | "timestamp" => plain(Self::RowVersion),
             "sql_variant" => plain(Self::Variant),
             "hierarchyid" => plain(Self::HierarchyId),
@@ -156,6 +162,8 @@ impl Kind {
             Self::DateTimeOffset(_) => "datetimeoffset",
             Self::UniqueIdentifier => "uniqueidentifier",
             Self::Xml => "xml",
+            Self::Json => "json",
+            Self::Vector(_) => "vector",
             Self::RowVersion => "timestamp",
             Self::Variant => "sql_variant",
             Self::HierarchyId => "hierarchyid",
@@ -200,6 +208,9 @@ impl Kind {
             Self::Geometry => (240, 129),
             Self::Geography => (240, 130),
             Self::Xml => one(241),
+            Self::Json => one(244),
+            // it is stored as varbinary, and says so
+            Self::Vector(_) => (165, 255),
         }
     }
 
@@ -234,7 +245,8 @@ impl Kind {
             Self::DateTime2(s) => (time(s) + 3, 19 + i64::from(s) + i64::from(s > 0), i64::from(s)),
             Self::DateTimeOffset(s) => (time(s) + 5, 26 + i64::from(s) + i64::from(s > 0), i64::from(s)),
             Self::UniqueIdentifier => (16, 0, 0),
-            Self::Xml | Self::Geometry | Self::Geography => (-1, 0, 0),
+            Self::Xml | Self::Json | Self::Geometry | Self::Geography => (-1, 0, 0),
+            Self::Vector(n) => (i64::from(n) * 4 + 8, 0, 0),
             Self::RowVersion => (8, 0, 0),
             Self::Variant => (8016, 0, 0),
             Self::HierarchyId => (892, 0, 0),
@@ -274,6 +286,8 @@ impl Kind {
                 | Self::NText
                 | Self::Image
                 | Self::Xml
+                | Self::Json
+                | Self::Vector(_)
                 | Self::Geometry
                 | Self::Geography
                 | Self::VarChar(None)
@@ -287,7 +301,7 @@ impl Kind {
         match self {
             Self::HierarchyId | Self::Geometry | Self::Geography => 30,
             Self::Variant => 29,
-            Self::Xml => 28,
+            Self::Xml | Self::Json | Self::Vector(_) => 28,
             Self::DateTimeOffset(_) => 27,
             Self::DateTime2(_) => 26,
             Self::DateTime => 25,
@@ -372,6 +386,7 @@ impl std::fmt::Display for Type {
                 Some(n) => write!(f, "{name}({n})"),
                 None => write!(f, "{name}(max)"),
             },
+            Kind::Vector(n) => write!(f, "{name}({n})"),
             Kind::Time(n) | Kind::DateTime2(n) | Kind::DateTimeOffset(n) => write!(f, "{name}({n})"),
             _ => f.write_str(name),
         }

@@ -297,7 +297,7 @@ impl Connection {
     /// Runs SQL, after whatever is planned to go wrong.
     fn run(&self, sql: &str, parameters: &[Parameter], session: &mut Session, reply: &mut Reply) -> io::Result<()> {
         let mut after = None;
-        for fault in self.server.faults.due(sql) {
+        for fault in self.server.faults.due(session.id, sql) {
             match fault {
                 Fault::Error(error) => {
                     if error.ends == crate::error::Ends::Transaction {

@@ -56,6 +56,7 @@ pub fn push(out: &mut Vec<u8>, column: &OutColumn) {
         Kind::VarBinary(n) => counted(out, 0xA5, n, 1),
         Kind::Text | Kind::NText | Kind::Image => large(out, column),
         Kind::Xml => out.extend([0xF1, 0]),
+        Kind::Json | Kind::Vector(_) => text(out, 0xA7, None, 1, of),
         Kind::Variant => {
             out.push(0x62);
             out.extend(8009_u32.to_le_bytes());

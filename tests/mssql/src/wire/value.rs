@@ -48,6 +48,8 @@ pub fn push(out: &mut Vec<u8>, value: &Datum, column: &OutColumn) -> Result<()> 
         | Kind::NVarChar(None)
         | Kind::VarBinary(None)
         | Kind::Xml
+        | Kind::Json
+        | Kind::Vector(_)
         | Kind::HierarchyId
         | Kind::Geometry
         | Kind::Geography => partial(out, &bytes(value, of)?),
@@ -82,6 +84,8 @@ fn null(out: &mut Vec<u8>, column: &OutColumn) -> Result<()> {
         | Kind::NVarChar(None)
         | Kind::VarBinary(None)
         | Kind::Xml
+        | Kind::Json
+        | Kind::Vector(_)
         | Kind::HierarchyId
         | Kind::Geometry
         | Kind::Geography => out.extend(u64::MAX.to_le_bytes()),

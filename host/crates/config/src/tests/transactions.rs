@@ -63,3 +63,11 @@ fn a_source_that_has_no_transactions_over_tables_is_refused() {
         refused(source, sink, &format!("{option}: change tracking gives the changes of one table after those of another"));
     }
 }
+
+#[test]
+fn a_format_whose_ids_are_positions_is_refused_where_changes_share_a_position() {
+    let source = "type: sqlserver, host: h, user: u, password: p, database: d";
+    for format in ["cloudevents", "dts"] {
+        refused(source, &format!("type: stdout, format: {format}"), &format!("sinks[0].format: the ids of the format `{format}`"));
+    }
+}

@@ -91,6 +91,7 @@ impl Check<'_> {
         self.group_hides_nothing(&source, &plugins);
         self.schema_changes(&mut source, &sinks);
         self.transactions_of_source(&source, &sinks);
+        self.ids_of_source(&source, &sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
         if admin && http.is_some_and(|address| !address.ip().is_loopback()) {

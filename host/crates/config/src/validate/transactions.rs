@@ -81,6 +81,22 @@ impl Check<'_> {
             }
         }
     }
+
+    /// Refuses formats that give each record an id of its own where the source's positions do not.
+    pub(super) fn ids_of_source(&mut self, source: &Source, sinks: &[Sink]) {
+        let Source::SqlServer(_) = source else { return };
+        for (i, sink) in sinks.iter().enumerate().filter(|(_, sink)| sink.format.record.numbers_changes()) {
+            self.refuse(
+                format!("sinks[{i}].format"),
+                format!(
+                    "the ids of the format `{}` are made of positions, and change tracking gives all changes of a transaction one: consumers \
+                     that leave out records with an id that they had would lose rows",
+                    sink.format.record.name()
+                ),
+                "use another format, such as `debezium` or `flat`: there the table, its key and the version tell a change",
+            );
+        }
+    }
 }
 
 /// The setting whose topic Kafka takes for the same.

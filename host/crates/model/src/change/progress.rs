@@ -37,7 +37,8 @@ impl Borrow<str> for Lane {
 
 /// What a source keeps of a place in one of its lanes.
 pub trait Place: Any + fmt::Debug + Send + Sync {
-    /// As JSON text that an operator can read in the checkpoint.
+    /// As JSON text that an operator can read in the checkpoint. Values of rows stand in the members `last_key` and `copying` alone, which
+    /// no log tells.
     fn to_json(&self) -> String;
 }
 

@@ -45,12 +45,16 @@ fn texts() -> Vec<String> {
         sql::VIEWS,
         sql::CURRENT,
         sql::STANDING,
-        sql::COLUMNS,
         sql::PERMISSIONS,
+        sql::COLUMN_PERMISSION,
+        sql::UNMASK,
+        sql::HIDING,
+        sql::MATCHES,
         sql::BEGIN,
         sql::COMMIT,
     ];
     let mut texts = fixed.map(str::to_owned).to_vec();
+    texts.extend([true, false].map(sql::columns));
     texts.extend(["REPEATABLE READ", "SERIALIZABLE"].map(sql::isolation));
     texts.push(sql::changed(&["[dbo].[a]", "[dbo].[b]", "[dbo].[c]"], 2));
     let everything = of("orders of 2024", &columns(), &settings());
