@@ -55,8 +55,6 @@ pub(super) enum Record<'a> {
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub version: Arc<Version>,
-    /// Whether the version was not known before.
-    pub fresh: bool,
     pub operation: Operation,
     pub before: Option<Vec<Option<Json<'a>>>>,
     pub after: Option<Vec<Option<Json<'a>>>>,
