@@ -71,6 +71,9 @@ impl Assembly {
                 Ok(added) => bytes += added,
                 Err(unreadable) => {
                     rows.truncate(start);
+                    if start == 0 {
+                        self.forget(&row.version);
+                    }
                     return Err(unreadable);
                 }
             }
@@ -93,12 +96,18 @@ impl Assembly {
         Ok(())
     }
 
+    /// A version of which no row could be read is not in the batch: it was the last one to come.
+    fn forget(&mut self, version: &Version) {
+        self.tables.pop();
+        self.places.remove(&address(version));
+        self.names.remove(&self.hasher.hash_one(&version.table.name));
+    }
+
     /// Takes the batch out.
     pub(super) fn take(&mut self, lane: &Lane, offset: Offset, number: u64, file: &Arc<str>) -> Batch {
         let Self { tables, changes, events, first, .. } = std::mem::take(self);
         let taken = changes.len() as u32;
         let transactions = vec![Transaction { id: None, file: file.clone(), position: first, complete: true }];
-        // a table whose only row could not be read has none
         let mut batch = Batch { taken, tables, changes, events, transactions, ..Batch::empty(number, lane.clone(), offset) };
         batch.bytes = batch.measure();
         batch

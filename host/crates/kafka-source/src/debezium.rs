@@ -167,7 +167,7 @@ pub(super) fn read<'a>(
         Operation::Update => (Some(before.ok_or_else(lacks_before)?), Some(after.ok_or_else(|| no_envelope("it has no `after`"))?)),
         Operation::Delete => (Some(before.ok_or_else(lacks_before)?), None),
     };
-    let (version, fresh) = match schema {
+    let version = match schema {
         Some(schema) => versions.described(&name, key, schema)?,
         None => inferred::version([before.as_ref(), after.as_ref()], &name, key, reading.numbers, versions)?,
     };
@@ -175,7 +175,7 @@ pub(super) fn read<'a>(
     let (before, after) = (arranged(before)?, arranged(after)?);
     let placeholders = source.connector.is_some_and(|connector| PLACEHOLDERS.contains(&&*connector));
     let only_key = only_key && operation == Operation::Delete && version.table.has_key();
-    Ok(Record::Row(Row { version, fresh, operation, before, after, only_key, placeholders, time_us }))
+    Ok(Record::Row(Row { version, operation, before, after, only_key, placeholders, time_us }))
 }
 
 fn may_lack_columns() -> Unreadable {

@@ -63,8 +63,8 @@ pub(super) fn read<'a>(
     }
     let operation = sluicegate_format::operation(&operation).ok_or_else(|| not_flat("its `_op` is none of `c`, `u`, `d`, `r` and `t`"))?;
     // a key is named as the column, not as the member
-    let (version, fresh) = inferred::version([None, Some(&image)], &name, key, reading.numbers, versions)?;
+    let version = inferred::version([None, Some(&image)], &name, key, reading.numbers, versions)?;
     let row = version.arrange(image)?;
     let (before, after) = if operation == Operation::Delete { (Some(row), None) } else { (None, Some(row)) };
-    Ok(Record::Row(Row { version, fresh, operation, before, after, only_key: false, placeholders: false, time_us }))
+    Ok(Record::Row(Row { version, operation, before, after, only_key: false, placeholders: false, time_us }))
 }

@@ -11,17 +11,17 @@ use super::{
 };
 use sluicegate_config::TopicNumbers;
 
-/// The version of a change's rows; and whether it was not known before.
+/// The version of a change's rows.
 pub(super) fn version(
     images: [Option<&Image<'_>>; 2],
     name: &Name<'_>,
     key: &[Cow<'_, str>],
     numbers: TopicNumbers,
     versions: &mut Versions,
-) -> Result<(Arc<Version>, bool), Unreadable> {
+) -> Result<Arc<Version>, Unreadable> {
     let last = versions.last(name).cloned();
     match last {
-        Some(last) if last.is_of(name, key) && fits(images, numbers, &last) => Ok((last, false)),
+        Some(last) if last.is_of(name, key) && fits(images, numbers, &last) => Ok(last),
         last => {
             let fields = fields(images, key, numbers, last.as_deref())?;
             versions.of(name, key, &fields)

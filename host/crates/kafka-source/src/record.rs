@@ -55,8 +55,6 @@ pub(super) enum Record<'a> {
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub version: Arc<Version>,
-    /// Whether the version was not known before.
-    pub fresh: bool,
     pub operation: Operation,
     pub before: Option<Vec<Option<Json<'a>>>>,
     pub after: Option<Vec<Option<Json<'a>>>>,
@@ -94,40 +92,42 @@ pub(super) fn read<'a>(
 fn key_columns(text: &str) -> Result<Vec<Cow<'_, str>>, Unreadable> {
     let not_columns =
         || Unreadable::new("its key is no JSON object of columns").remedy("let the producer write the key's columns as JSON, or no key");
-    let object = match json_text::value(text).map_err(|_| not_columns())? {
-        Json::Null => return Ok(Vec::new()),
-        Json::Object(object) => object,
-        _ => return Err(not_columns()),
-    };
-    let too_many = || {
-        Unreadable::new(format!("its key has more than {KAFKA_KEY_COLUMNS} members"))
-            .remedy("let the producer write fewer columns into the key, or no key")
+    let malformed = |_| not_columns();
+    let Some(mut key) = json_text::document(text).map_err(malformed)? else {
+        return if json_text::value(text) == Ok(Json::Null) { Ok(Vec::new()) } else { Err(not_columns()) };
     };
     let (mut names, mut payload, mut schema) = (Vec::new(), None, false);
-    for member in json_text::members(object) {
-        let (name, value) = member?;
-        if names.len() == KAFKA_KEY_COLUMNS {
-            return Err(too_many());
+    while let Some(name) = key.name() {
+        let name = name.map_err(malformed)?;
+        match key.object().map_err(malformed)? {
+            Some(mut members) if name == "payload" => {
+                let mut inner = Vec::new();
+                while let Some(name) = members.name() {
+                    push(&mut inner, name.map_err(malformed)?)?;
+                    members.value().map_err(malformed)?;
+                }
+                key.behind(members).map_err(malformed)?;
+                payload = Some(inner);
+            }
+            object => {
+                key.value().map_err(malformed)?;
+                schema |= name == "schema" && object.is_some();
+            }
         }
-        match (&*name, value) {
-            ("payload", Json::Object(inner)) => payload = Some(inner),
-            ("schema", Json::Object(_)) => schema = true,
-            _ => {}
-        }
-        names.push(name);
+        push(&mut names, name)?;
     }
     match payload {
         // with its schema
-        Some(inner) if schema && names.len() == 2 => {
-            names.clear();
-            for member in json_text::members(inner) {
-                if names.len() == KAFKA_KEY_COLUMNS {
-                    return Err(too_many());
-                }
-                names.push(member?.0);
-            }
-            Ok(names)
-        }
+        Some(inner) if schema && names.len() == 2 => Ok(inner),
         _ => Ok(names),
     }
+}
+
+fn push<'a>(names: &mut Vec<Cow<'a, str>>, name: Cow<'a, str>) -> Result<(), Unreadable> {
+    if names.len() == KAFKA_KEY_COLUMNS {
+        return Err(Unreadable::new(format!("its key has more than {KAFKA_KEY_COLUMNS} members"))
+            .remedy("let the producer write fewer columns into the key, or no key"));
+    }
+    names.push(name);
+    Ok(())
 }

@@ -23,7 +23,7 @@ use super::{
     partition::{Partition, SetPlace},
     place::{KafkaPlace, partition_of},
     read_topics::ReadTopics,
-    record::{self, Reading, Record},
+    record::{self, Reading, Record, Row},
     unreadable::Unreadable,
     version::Versions,
 };
@@ -314,30 +314,7 @@ impl Session {
                 Err(Unreadable::new("it empties a table whose rows come from several partitions or topics, so that it has no place among them")
                     .remedy("empty the target by hand if that is wanted, and set `on_unreadable: skip` in the source until it has passed; or read topics of one partition, one for each table"))
             }
-            Ok(Record::Row(row)) => {
-                let fresh = row.fresh;
-                // the first rows of a version begin a batch
-                if fresh {
-                    self.flush()?;
-                } else if self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
-                    self.flush_partition(at)?;
-                }
-                let Some(partition) = self.partitions.get_mut(at) else { return Ok(()) };
-                let before = partition.assembly.size();
-                match partition.assembly.push(&row, offset, written_us(time), self.reading.most_bytes) {
-                    Ok(()) => {
-                        let size = partition.assembly.size();
-                        self.waiting.0 += size.0 - before.0;
-                        self.waiting.1 += size.1 - before.1;
-                        partition.pass(offset, time);
-                        let full = self.waiting.0 >= self.most_changes || self.waiting.1 >= self.setup.limits.batch_bytes;
-                        self.since.get_or_insert_with(Instant::now);
-                        // one that is new comes before any other of its version
-                        return if fresh || full { self.flush() } else { Ok(()) };
-                    }
-                    Err(unreadable) => Err(unreadable),
-                }
-            }
+            Ok(Record::Row(row)) => self.put(at, &row, offset, time)?,
             Err(unreadable) => Err(unreadable),
         };
         if let Err(unreadable) = read {
@@ -347,6 +324,32 @@ impl Session {
             partition.pass(offset, time);
         }
         Ok(())
+    }
+
+    /// Puts a row into the batch of its partition; or it cannot be read.
+    fn put(&mut self, at: usize, row: &Row<'_>, offset: i64, time: Option<i64>) -> Result<Result<(), Unreadable>, End> {
+        // the first rows of a version begin a batch, and come before any other of their version
+        let first = !row.version.has_begun();
+        if first {
+            self.flush()?;
+        } else if self.partitions.get(at).is_some_and(|partition| partition.assembly.has_other(&row.version)) {
+            self.flush_partition(at)?;
+        }
+        let Some(partition) = self.partitions.get_mut(at) else { return Ok(Ok(())) };
+        let before = partition.assembly.size();
+        if let Err(unreadable) = partition.assembly.push(row, offset, written_us(time), self.reading.most_bytes) {
+            return Ok(Err(unreadable));
+        }
+        let size = partition.assembly.size();
+        partition.pass(offset, time);
+        self.waiting.0 += size.0 - before.0;
+        self.waiting.1 += size.1 - before.1;
+        self.since.get_or_insert_with(Instant::now);
+        if first || self.waiting.0 >= self.most_changes || self.waiting.1 >= self.setup.limits.batch_bytes {
+            self.flush()?;
+            row.version.begin();
+        }
+        Ok(Ok(()))
     }
 
     fn index_of(&self, topic: &str, partition: i32) -> Option<usize> {

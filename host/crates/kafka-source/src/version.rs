@@ -4,7 +4,10 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -30,6 +33,8 @@ pub(super) struct Version {
     places: HashMap<Box<str>, usize>,
     /// The names of the key's columns, as records have them.
     key: Box<[Box<str>]>,
+    /// Whether rows of it were sent.
+    begun: AtomicBool,
 }
 
 /// A table's name as a record has it.
@@ -78,6 +83,16 @@ pub(super) fn image(object: &str) -> Result<Image<'_>, Unreadable> {
 }
 
 impl Version {
+    /// Whether rows of it were sent: its first ones begin a batch.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Rows of it were sent.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it is one of the table with this name and this key.
     pub(super) fn is_of(&self, name: &Name<'_>, key: &[Cow<'_, str>]) -> bool {
         self.key.len() == key.len() && self.key.iter().zip(key).all(|(known, key)| **known == **key) && name.is(&self.table.name)
@@ -153,26 +168,26 @@ struct Last {
 }
 
 impl Versions {
-    /// The version with these columns, of which those with a name in `key` are the primary key; and whether it was not known before.
-    pub(super) fn of(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], fields: &[Field<'_>]) -> Result<(Arc<Version>, bool), Unreadable> {
+    /// The version with these columns, of which those with a name in `key` are the primary key.
+    pub(super) fn of(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], fields: &[Field<'_>]) -> Result<Arc<Version>, Unreadable> {
         let hash = self.hasher.hash_one((name, key, fields));
         let same = |version: &&Arc<Version>| version.is_of(name, key) && version.has(fields);
-        let (version, fresh) = match self.known.get(&hash).and_then(|known| known.iter().find(same)) {
-            Some(version) => (version.clone(), false),
-            None => (self.add(hash, name, key, fields)?, true),
+        let version = match self.known.get(&hash).and_then(|known| known.iter().find(same)) {
+            Some(version) => version.clone(),
+            None => self.add(hash, name, key, fields)?,
         };
         self.last.insert(self.hasher.hash_one(name), Last { version: version.clone(), schema: None });
-        Ok((version, fresh))
+        Ok(version)
     }
 
     /// The version with the columns that the schema of an envelope describes.
-    pub(super) fn described(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], schema: &str) -> Result<(Arc<Version>, bool), Unreadable> {
+    pub(super) fn described(&mut self, name: &Name<'_>, key: &[Cow<'_, str>], schema: &str) -> Result<Arc<Version>, Unreadable> {
         let of_name = self.hasher.hash_one(name);
         if let Some(last) = self.last.get(&of_name)
             && last.schema.as_deref() == Some(schema)
             && last.version.is_of(name, key)
         {
-            return Ok((last.version.clone(), false));
+            return Ok(last.version.clone());
         }
         let (Described { text, fields }, forgot) = self.schemas.read(schema)?;
         if forgot {
@@ -228,6 +243,7 @@ impl Versions {
             kinds: fields.iter().map(|field| field.kind).collect(),
             places,
             key: key.iter().map(|column| (**column).into()).collect(),
+            begun: AtomicBool::new(false),
         });
         self.known.entry(hash).or_default().push(version.clone());
         self.count += 1;

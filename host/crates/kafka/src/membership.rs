@@ -132,3 +132,42 @@ impl Membership {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_waited_for_in_each_partition_of_each_topic() {
+        let membership = Membership::new("clean", |_| Ok(TopicPartitionList::new()));
+        let commit = |offsets: &[(&str, i32, i64)]| {
+            let mut list = TopicPartitionList::new();
+            for (topic, partition, offset) in offsets {
+                list.add_partition_offset(topic, *partition, KafkaOffset::Offset(*offset)).unwrap();
+            }
+            membership.committed(&list);
+        };
+        let wanted = [("orders", 0, 5), ("orders", 1, 7), ("lines", 0, 0)];
+        let is_there = || membership.wait(&wanted, Duration::from_secs(60), || true);
+        assert!(membership.wait(&[], Duration::ZERO, || false), "nothing is waited for");
+        for (offsets, there) in [
+            (&[("orders", 0, 9), ("lines", 1, 9)][..], false),
+            (&[("lines", 0, 0)], false),
+            (&[("orders", 1, 6)], false),
+            (&[("orders", 1, 7)], true),
+            // another partition's commit takes nothing back
+            (&[("lines", 0, 3)], true),
+        ] {
+            commit(offsets);
+            assert_eq!(is_there(), there, "{offsets:?}");
+        }
+        assert!(!membership.wait(&[("orders", 2, 0)], Duration::ZERO, || false), "the time is up");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| membership.wait(&[("orders", 2, 4)], Duration::from_secs(60), || false));
+            commit(&[("orders", 2, 4)]);
+            assert!(waiting.join().unwrap());
+        });
+        membership.end();
+        assert!(!membership.wait(&[("orders", 3, 0)], Duration::from_secs(60), || false), "it is a member no longer");
+    }
+}
