@@ -265,7 +265,7 @@ fn where_it_cannot_be_told_which_of_the_joined_tables_changes_the_stop_says_so()
 }
 
 #[test]
-fn a_statement_of_an_xa_transaction_counts_when_that_is_committed_and_never_when_it_is_rolled_back() {
+fn a_statement_counts_when_its_transaction_is_committed_and_never_when_it_is_taken_back() {
     for server in [mariadb::shared(), mysql::shared()] {
         let (shop, other) = two_databases(&server);
         server.sql(&format!(
@@ -283,6 +283,10 @@ fn a_statement_of_an_xa_transaction_counts_when_that_is_committed_and_never_when
         // one that is rolled back is logged where it also changed what no rollback takes back; with GTIDs, MySQL refuses that
         if server.flavor() == Flavor::MariaDb {
             server.sql(&format!("{session}; BEGIN; UPDATE stock SET id = 5; INSERT INTO {other}.plain VALUES (1); ROLLBACK"));
+            server.sql(&format!(
+                "{session}; BEGIN; INSERT INTO {other}.plain VALUES (2); SAVEPOINT s; UPDATE stock SET id = 5; INSERT INTO {other}.plain VALUES (3);
+                 ROLLBACK TO s; COMMIT"
+            ));
         }
         server.sql(&format!("INSERT INTO {shop}.last VALUES (2)"));
         wait_for(&mut process, &host, "t", "last", 2);
@@ -303,6 +307,12 @@ fn a_statement_of_an_xa_transaction_counts_when_that_is_committed_and_never_when
             let said = stopped_by(&server, &shop, &xa("e", kept, "XA PREPARE {x}; XA ROLLBACK {x}"));
             assert!(said.contains(&format!("a change of {shop}.kept as a statement instead of rows (in a transaction that is")), "{said}");
             assert_eq!(server.query(&format!("SELECT id FROM {shop}.kept")).len(), 1, "it was not taken back");
+            let part = "BEGIN; SAVEPOINT s; UPDATE stock SET id = id + 10; INSERT INTO kept VALUES (10); ROLLBACK TO s; COMMIT";
+            let said = stopped_by(&server, &shop, &format!("{session}; {part}"));
+            assert!(said.contains(&format!("a change of {shop}.kept as a statement instead of rows (in a transaction that is")), "{said}");
+            let part = "BEGIN; INSERT INTO {o}.plain VALUES (4); UPDATE stock SET id = id + 10; SAVEPOINT s; INSERT INTO {o}.plain VALUES (5); ROLLBACK TO s; COMMIT";
+            let said = stopped_by(&server, &shop, &format!("{session}; {}", part.replace("{o}", &other)));
+            assert!(said.contains(&format!("a change of {shop}.stock as a statement instead of rows, after")), "{said}");
         }
     }
 }

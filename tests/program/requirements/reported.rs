@@ -61,7 +61,7 @@ pub(super) const REPORTED: &[Requirement] = &[
         "a statement that is not understood never stops a pipeline whose tables it does not touch",
         &[
             "program/binlog/statements::statements_that_reach_no_captured_table_do_no_harm",
-            "program/binlog/statements::a_statement_of_an_xa_transaction_counts_when_that_is_committed_and_never_when_it_is_rolled_back",
+            "program/binlog/statements::a_statement_counts_when_its_transaction_is_committed_and_never_when_it_is_taken_back",
             "program/binlog/statements::a_schema_change_is_followed_however_it_is_written",
             "mysql/src/statement/tests::where_the_tables_cannot_be_told_every_table_that_may_be_meant_is_touched",
             "mysql/src/statement/tests::any_text_is_classified",

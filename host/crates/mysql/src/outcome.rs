@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Bytes of a statement that may end a transaction or name a savepoint: far more than the longest of them.
-const STATEMENT_BYTES: usize = 16 << 10;
+pub(super) const STATEMENT_BYTES: usize = 16 << 10;
 
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod reach;
 mod retyped;
 mod schema_change;
+mod taken_back;
 mod watch;
 
 use mysql_async::binlog::events::Event as RawEvent;
@@ -316,6 +317,14 @@ impl Stream {
                 }
                 doubt = TAKEN_BACK;
             }
+        }
+        // other policies do no harm to a table that is as it was
+        if statements == Unlogged::Stop && self.is_rolled_back_to_savepoint(start).await? {
+            let whole = self.captured_by(start, logged, change, true).await?;
+            if self.are_transactional(whole.as_ref().map_or(&touched, |whole| &whole.touched)).await? {
+                return Ok(());
+            }
+            doubt = TAKEN_BACK;
         }
         self.reread_copies(&Touched::Any);
         match statements {

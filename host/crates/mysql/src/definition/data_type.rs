@@ -270,7 +270,7 @@ fn is_utf8(charset: &str, labels: &[String]) -> bool {
     match charset {
         "utf8mb4" | "utf8mb3" | "utf8" => true,
         // some of them hold other characters in place of a few of ASCII
-        _ => width(charset) == Some(1) && labels.iter().all(|label| label.bytes().all(|byte| byte.is_ascii_alphanumeric())),
+        _ => width(charset) == Some(1) && labels.iter().all(|label| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ')),
     }
 }
 
