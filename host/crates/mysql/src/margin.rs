@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mysql_async::Conn;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -24,6 +24,8 @@ use sluicegate_status::{LogMargin, Status};
 
 /// Less than this is short, however long binlogs are kept.
 const SHORT: Duration = Duration::from_secs(3600);
+/// When to look again where that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// What is left of the log before the oldest place.
 #[derive(Debug)]
@@ -129,28 +131,30 @@ struct Watcher {
 
 impl Watcher {
     async fn go_on(mut self) {
-        let mut tick = interval(MARGIN_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
-            let margin = match self.margin().await {
-                Ok(margin) => margin,
-                // the stream tells of a server that cannot be reached
-                Err(error) => {
-                    tracing::debug!(error = error.chain(), "cannot find out how long the server keeps the sinks' places");
-                    None
-                }
-            };
+            let found = self.margin().await;
+            let again = if found.is_ok() { MARGIN_INTERVAL } else { AFTER_FAILURE };
+            // the stream tells of a server that cannot be reached
+            let margin = found.unwrap_or_else(|error| {
+                tracing::debug!(error = error.chain(), "cannot find out how long the server keeps the sinks' places");
+                None
+            });
             self.status.source.log_margin.note(margin.as_ref().map(|margin| margin.numbers));
-            let Some(margin) = margin else { continue };
-            let told = margin.told();
-            match &told {
-                Some(told) if !self.short => tracing::warn!(remedy = margin.remedy(), "{told}"),
-                None if self.short => tracing::info!(file = margin.file, "the server keeps the sinks' places for long enough again"),
-                _ => {}
+            if let Some(margin) = margin {
+                self.tell(&margin);
             }
-            self.short = told.is_some();
+            sleep(again).await;
         }
+    }
+
+    fn tell(&mut self, margin: &Margin) {
+        let told = margin.told();
+        match &told {
+            Some(told) if !self.short => tracing::warn!(remedy = margin.remedy(), "{told}"),
+            None if self.short => tracing::info!(file = margin.file, "the server keeps the sinks' places for long enough again"),
+            _ => {}
+        }
+        self.short = told.is_some();
     }
 
     async fn margin(&self) -> Result<Option<Margin>> {
