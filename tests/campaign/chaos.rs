@@ -26,7 +26,7 @@ use sluicegate_harness::{
 use super::{
     PATIENCE,
     journal::{Journal, Operation, Step},
-    judge::{Beginning, Form},
+    judge::Beginning,
     output::{Output, Place},
     random::Random,
     writer::{DATABASE, FENCE, TABLES, Writers, create_tables, fence},
@@ -264,7 +264,7 @@ cache: {}
             }
         }
         let (broker, outputs) = (&self.broker, &mut self.outputs);
-        let (changes, transactions) = (self.writers.with_journal(|journal| journal.changes()), self.writers.transactions());
+        let (changes, transactions) = (self.writers.with_journal(|journal| journal.records()), self.writers.transactions());
         let (mut records, mut copies) = (0, 0);
         self.writers.with_journal(|journal| {
             let missing = judge(outputs, journal, key);
@@ -275,7 +275,7 @@ cache: {}
                 records += judged.records();
                 copies += judged.copies();
                 if output.there && output.beginning != Beginning::Now {
-                    has_rows(&output.name, judged.form(), journal, judged.rows(), &tables);
+                    has_rows(&output.name, judged.rows(), &tables);
                 }
             }
         });
@@ -327,12 +327,9 @@ type Rows = BTreeMap<u64, (u64, String, Option<String>)>;
 
 /// Whoever applies an output's records has the rows of the tables.
 #[track_caller]
-fn has_rows(output: &str, form: Form, journal: &Journal, found: &Rows, tables: &Rows) {
-    // an update in a file does not say which key its row had before
-    let moved = |key: u64| form == Form::File && journal.steps(key).last().is_some_and(|step| step.operation == Operation::MovedAway);
-    let found: BTreeMap<_, _> = found.iter().filter(|(key, _)| !moved(**key)).collect();
+fn has_rows(output: &str, found: &Rows, tables: &Rows) {
     assert_eq!(found.len(), tables.len(), "rows of `{output}`");
-    for ((key, row), (expected_key, expected)) in found.into_iter().zip(tables) {
+    for ((key, row), (expected_key, expected)) in found.iter().zip(tables) {
         assert!(key == expected_key && row == expected, "`{output}` has {key} {row:?}, the table {expected_key} {expected:?}");
     }
 }

@@ -26,16 +26,14 @@ pub struct Step {
 #[derive(Default)]
 pub struct Journal {
     keys: BTreeMap<u64, Vec<Step>>,
-    /// Changes of the log; a row that got another key is one.
-    changes: u64,
-    moves: u64,
+    /// A row that got another key is two.
+    records: u64,
 }
 
 impl Journal {
     pub fn add(&mut self, key: u64, step: Step) {
         self.keys.entry(key).or_default().push(step);
-        self.changes += u64::from(step.operation != Operation::MovedAway);
-        self.moves += u64::from(step.operation == Operation::MovedAway);
+        self.records += 1;
     }
 
     pub fn steps(&self, key: u64) -> &[Step] {
@@ -46,12 +44,8 @@ impl Journal {
         self.keys.iter().map(|(key, steps)| (*key, steps.as_slice()))
     }
 
-    /// Rows that got another key.
-    pub fn moves(&self) -> u64 {
-        self.moves
-    }
-
-    pub fn changes(&self) -> u64 {
-        self.changes
+    /// Records that an output has of them, without tombstones.
+    pub fn records(&self) -> u64 {
+        self.records
     }
 }

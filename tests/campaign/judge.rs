@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::journal::{Journal, Operation, Step};
 
-/// How a row that gets another key is delivered.
+/// Where records are. A row that gets another key is a delete and an insert in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As a delete, its tombstone, and an insert.
+    /// With keys of their own, and a tombstone behind each delete.
     Kafka,
-    /// As one update, in the order of the log.
+    /// In the order of the log.
     File,
 }
 
@@ -36,7 +36,7 @@ pub struct Judge {
     tombstones: BTreeSet<u64>,
     /// The newest plugin's version in each partition of each topic.
     versions: BTreeMap<(String, i32), String>,
-    place: Option<(String, u64, u64)>,
+    place: Option<(String, u64, u64, bool)>,
     /// The last row of each key.
     rows: BTreeMap<u64, (u64, String, Option<String>)>,
     records: u64,
@@ -139,7 +139,8 @@ impl Judge {
         if self.form == Form::Kafka || operation == "r" {
             return Ok(());
         }
-        let place = Some((file.to_owned(), position, row));
+        // a row that got another key is two records of one place
+        let place = Some((file.to_owned(), position, row, operation == "c"));
         if self.place >= place {
             return Err(format!("{place:?} after {:?}", self.place));
         }
@@ -148,12 +149,10 @@ impl Judge {
     }
 
     fn is_next(&mut self, steps: &[Step], key: u64, operation: &str, version: u64) -> Result<(), String> {
-        let form = self.form;
-        let is = |step: &Step| step.version == version && delivered_as(form, step.operation) == Some(operation);
+        let is = |step: &Step| step.version == version && delivered_as(step.operation) == operation;
         let first = !self.settled && !self.done.contains_key(&key);
         let done = self.done.entry(key).or_default();
-        let is_left = |step: &Step| delivered_as(form, step.operation).is_some();
-        let next = || (*done..steps.len()).find(|at| is_left(&steps[*at]));
+        let next = || (*done..steps.len()).next();
         let found = if operation == "r" && self.beginning == Beginning::Copy {
             self.copies += 1;
             // the row as it was delivered before, or as the first of its key
@@ -178,10 +177,9 @@ impl Judge {
 
     /// What is not there yet of what was committed. `fence`: the key of the change that was committed last.
     pub fn missing(&mut self, journal: &Journal, fence: u64) -> Option<String> {
-        if self.beginning == Beginning::Earliest && self.records < self.expected(journal) {
-            return Some(format!("{} of {} records", self.records, self.expected(journal)));
+        if self.beginning == Beginning::Earliest && self.records < journal.records() {
+            return Some(format!("{} of {} records", self.records, journal.records()));
         }
-        let left = |done: usize, steps: &[Step]| steps[done..].iter().any(|step| delivered_as(self.form, step.operation).is_some());
         let unsettled = |key: u64, steps: &[Step]| {
             // before the beginning; a row that is there now was copied at least
             let copied = self.beginning == Beginning::Copy && steps.last().is_some_and(|step| leaves_a_row(step.operation));
@@ -189,7 +187,7 @@ impl Judge {
         };
         let missing = journal.keys().find(|(key, steps)| {
             let done = self.done.get(key).copied().unwrap_or_default();
-            left(done, steps) && !unsettled(*key, steps)
+            done < steps.len() && !unsettled(*key, steps)
         });
         if let Some((key, steps)) = missing {
             return Some(format!("key {key} has {:?} of {} changes", self.done.get(&key), steps.len()));
@@ -203,26 +201,18 @@ impl Judge {
         }
         None
     }
-
-    fn expected(&self, journal: &Journal) -> u64 {
-        match self.form {
-            Form::File => journal.changes(),
-            Form::Kafka => journal.changes() + journal.moves(),
-        }
-    }
 }
 
 fn leaves_a_row(operation: Operation) -> bool {
     !matches!(operation, Operation::Deleted | Operation::MovedAway)
 }
 
-/// The operation in the record of a step, if it has one.
-fn delivered_as(form: Form, operation: Operation) -> Option<&'static str> {
-    match (operation, form) {
-        (Operation::Created, _) | (Operation::MovedHere, Form::Kafka) => Some("c"),
-        (Operation::Updated, _) | (Operation::MovedHere, Form::File) => Some("u"),
-        (Operation::Deleted, _) | (Operation::MovedAway, Form::Kafka) => Some("d"),
-        (Operation::MovedAway, Form::File) => None,
+/// The operation in the record of a step.
+fn delivered_as(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Created | Operation::MovedHere => "c",
+        Operation::Updated => "u",
+        Operation::Deleted | Operation::MovedAway => "d",
     }
 }
 
