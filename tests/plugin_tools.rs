@@ -191,6 +191,18 @@ fn a_wrong_configuration_is_found_against_the_schema_before_the_plugin_runs() {
 }
 
 #[test]
+fn a_configuration_that_the_plugin_refuses_ends_with_2() {
+    let folder = with_rows();
+    let drop = r#"{"tables": [{"table": "shop.orders", "columns": [{"column": "note", "drop": false}]}]}"#;
+    for (plugin, config) in [("rewrite-columns", drop), ("filter", r#"{"where": "total >="}"#)] {
+        for command in ["test", "bench"] {
+            let (code, _, err) = run(folder.path(), &["plugin", command, plugin, "--config", config, "--rows", "rows.ndjson"]);
+            assert_eq!(code, 2, "{command} {plugin}: {err}");
+        }
+    }
+}
+
+#[test]
 fn inspect_shows_the_schema_and_speaks_json() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, err) = run(folder.path(), &["plugin", "inspect", "filter"]);

@@ -88,6 +88,31 @@ fn a_stop_while_a_plugin_is_made_ready_leaves_the_runtime_and_the_state_free() {
 }
 
 #[test]
+fn a_hangup_drains_as_sigterm_does() {
+    let host = Sluicegate::new(BINARY, "name: p\nsource: { type: generator, rate: 100 }\nsinks: [{ type: file, folder: out }]\n");
+    let mut process = host.spawn();
+    process.wait_for_line("streaming from this position on", LONG);
+    process.signal(rustix::process::Signal::HUP);
+    let ended = process.wait(LONG);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains(r#""signal":"SIGHUP""#), "{}", ended.stderr);
+}
+
+#[test]
+fn a_state_that_is_a_folder_and_a_folder_that_cannot_be_made_end_with_3() {
+    for settings in [
+        "sinks: [{ type: stdout }]\nstate: .\n",
+        "sinks: [{ type: stdout }]\nstate: file/p.db\n",
+        "sinks: [{ type: file, folder: file/out }]\n",
+    ] {
+        let host = Sluicegate::new(BINARY, &format!("name: p\nsource: {{ type: generator, changes: 1 }}\n{settings}"));
+        std::fs::write(host.path("file"), "").unwrap();
+        let ended = host.run(&["run", "pipeline.yaml"], LONG);
+        assert_eq!(ended.status.code(), Some(3), "{settings}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_drain_that_takes_too_long_ends_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let text = "name: shop\nsource: { type: generator }\nsinks: [{ type: stdout }]\nlimits: { drain_timeout: 1s }\n";

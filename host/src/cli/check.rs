@@ -18,10 +18,12 @@ use sluicegate_model::{
 use sluicegate_pipeline::{self as pipeline, Report, TableReport};
 
 /// What is looked at, in the order of the table.
-const ITEMS: [&str; 30] = [
+const ITEMS: [&str; 32] = [
     "plugins",
     "sinks",
     "state",
+    "http",
+    "dead letters",
     "disk space",
     "connection",
     "binlog",

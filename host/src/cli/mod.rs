@@ -46,7 +46,7 @@ Examples:
   sluicegate schema > pipeline.schema.json    completion and checks in an editor
 
 Exit codes:
-  0  done: the source ended, or SIGTERM or Ctrl-C came and everything was drained
+  0  done: the source ended, or SIGTERM, SIGHUP or Ctrl-C came and everything was drained
   1  failed while running, or for longer than limits.retry_window or other_retry_window; running again loses nothing
   2  wrong usage or a wrong pipeline file
   3  something is not ready: a login, grants, server settings, a plugin file, an address",
@@ -97,7 +97,7 @@ enum Command {
 The first run starts where the source's `start` says; every further one at the checkpoint.
 A source server or Kafka broker that cannot be reached is waited for, as long as limits.retry_window says. What else may pass
 (a full disk, a login that is refused meanwhile) is tried again for limits.other_retry_window, from the checkpoint on.
-SIGTERM or Ctrl-C drains what has been read and ends with 0; a second one ends at once, which loses nothing either.
+SIGTERM, SIGHUP or Ctrl-C drains what has been read and ends with 0; a second one ends at once, which loses nothing either.
 
 A pipeline file, at its smallest:
 

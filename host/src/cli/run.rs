@@ -212,17 +212,25 @@ async fn once(
     Ok(())
 }
 
-/// The first SIGTERM or SIGINT drains, a second one ends at once.
+/// The first SIGTERM, SIGINT or SIGHUP drains, a second one ends at once. A SIGHUP that is ignored at the start (`nohup`) stays so.
 fn watch_signals(stop: CancellationToken, console: Console) -> Result<()> {
     let listen = |kind: SignalKind| -> Result<Signal> {
         signal(kind).map_err(|e| Error::new(ErrorKind::Internal, "signals cannot be received").caused_by(e))
     };
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hangup = if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) };
     tokio::spawn(async move {
         let mut next = async || {
+            let hangup = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
+                _ = hangup => "SIGHUP",
             }
         };
         let first = next().await;
@@ -234,4 +242,11 @@ fn watch_signals(stop: CancellationToken, console: Console) -> Result<()> {
         std::process::exit(FAILED.into());
     });
     Ok(())
+}
+
+/// Whether the process was started with SIGHUP ignored, as the kernel tells it: a mask whose first bit is signal 1.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

@@ -235,6 +235,27 @@ mod tests {
         drop(silent);
     }
 
+    #[test]
+    fn idle_connections_keep_nobody_from_being_answered() {
+        let hour = Duration::from_secs(3600);
+        let limits = Limits { http_connections: 2, http_connection_time: hour, ..Limits::default() };
+        let (address, _guard, mut requests) = with_admin(limits);
+        // what is being answered is not cut
+        let client = rolled_back(address);
+        let sluicegate_pipeline::request::Request::Swap(request) = requests.blocking_recv().unwrap() else { panic!("a swap") };
+        let silent: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
+        // one that was answered and is kept open is as idle
+        let mut kept = TcpStream::connect(address).unwrap();
+        write!(kept, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert!(matches!(kept.read(&mut [0; 16]), Ok(1..)));
+        assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
+        request.answer.send(Ok(sluicegate_pipeline::request::Taken { changes: 7, lane: "binlog".into(), position: "{}".into() })).unwrap();
+        assert!(kept.read_to_end(&mut Vec::new()).is_ok());
+        drop(silent);
+        drop(client);
+    }
+
     /// A server that takes requests, and their receiver.
     fn with_admin(limits: Limits) -> (SocketAddr, tokio_util::sync::DropGuard, sluicegate_pipeline::request::Requests) {
         let status = status();

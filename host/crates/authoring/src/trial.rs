@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{record, rows::Rows};
 use sluicegate_config::{OnError, Plugin, PluginOrigin, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
-use sluicegate_model::{Result, change::Batch, limits::Limits};
+use sluicegate_model::{Error, ErrorKind, Result, change::Batch, limits::Limits};
 use sluicegate_plugin_host::{self as plugin, Chain, Compiled, KnownTables, Member, Surroundings};
 use sluicegate_status::Status;
 
@@ -64,7 +64,12 @@ impl Subject {
             known: Arc::new(KnownTables::new(self.limits.known_tables)),
             capabilities: Default::default(),
         };
-        Chain::new(&[Member { settings: self.settings.clone(), compiled: self.compiled.clone() }], around)
+        // what an author hands over with `--config` is the usage of a command
+        let usage = |error: Error| match error.kind() == ErrorKind::Plugin && error.message().contains(plugin::REFUSES_CONFIG) {
+            true => error.with_kind(ErrorKind::Config),
+            false => error,
+        };
+        Chain::new(&[Member { settings: self.settings.clone(), compiled: self.compiled.clone() }], around).map_err(usage)
     }
 
     /// Who the plugin says it is: name and version.

@@ -51,7 +51,7 @@ pub(super) fn recover(root: &Path, naming: &Naming, state: Option<&str>) -> Resu
     if let Some((state, written)) = &state {
         refuse_another_folder(root, state, written)?;
     }
-    folder::make(root).map_err(|e| fault(root, "the folder cannot be made", e))?;
+    folder::make(root).map_err(|e| fault(root, "the folder cannot be made", e).not_ready())?;
     let lock = lock(root, naming)?;
     let mut plain = Start::new();
     let mut destinations = Vec::new();

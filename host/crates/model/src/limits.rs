@@ -485,7 +485,7 @@ pub struct Limits {
     pub apart_after: Duration,
     /// How long draining may take after SIGTERM before the program ends without it (nothing is lost: the checkpoint stays behind).
     pub drain_timeout: Duration,
-    /// Connections to the HTTP address at a time; more wait.
+    /// Connections to the HTTP address at a time; where there are more, those that have been idle for the longest are cut.
     pub http_connections: usize,
     /// How long one of them may last; see [`Limits::swap_answer`] for the one exception.
     pub http_connection_time: Duration,

@@ -3,7 +3,7 @@
 //! changes in silence.
 
 use super::next_run::Reset;
-use sluicegate_config::Pipeline;
+use sluicegate_config::{Delivery, Pipeline, SinkKind, Transactions};
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier};
 use sluicegate_source::Begin;
 use sluicegate_state::Progress;
@@ -48,6 +48,35 @@ pub(super) fn place(known: &Progress, stored: Option<&Frontier>) -> Frontier {
     let mut frontier = known.frontier.clone();
     stored.into_iter().flat_map(Frontier::lanes).for_each(|(lane, offset)| frontier.set(lane.clone(), offset.clone()));
     frontier
+}
+
+/// The error of a source that cannot go on where a sink is, with where the sink's progress stands: in Kafka it outlives the state file, and
+/// one of that name may be another pipeline's.
+pub(super) fn in_topics(error: Error, stored: &[Option<Frontier>], pipeline: &Pipeline) -> Error {
+    // what else is wrong with a source has nothing to do with a place
+    let text = error.to_string();
+    if !text.contains("state file") && !text.contains("the checkpoint") {
+        return error;
+    }
+    let places = pipeline.sinks.iter().zip(stored).filter_map(|(sink, stored)| match &sink.kind {
+        SinkKind::Kafka(kafka) if stored.is_some() => match &kafka.delivery {
+            Delivery::ExactlyOnce(Transactions { transactional_id, positions_topic }) => {
+                Some(format!("that of the sink `{}` in the topic `{positions_topic}` (transactional_id `{transactional_id}`)", sink.name))
+            }
+            Delivery::AtLeastOnce => None,
+        },
+        _ => None,
+    });
+    let places: Vec<String> = places.collect();
+    if places.is_empty() {
+        return error;
+    }
+    let remedy = error.remedy_text().map(|remedy| format!("{}. ", remedy.trim_end_matches('.'))).unwrap_or_default();
+    let remedy = format!(
+        "{remedy}Progress stands in Kafka, too, and counts before the state file: {}. If it is another pipeline's, or to begin anew, give this pipeline another `name` and `state` file; where the sink sets `transactional_id` and `positions_topic`, change both, too",
+        places.join(", ")
+    );
+    error.remedy(remedy)
 }
 
 fn unknown(sink: &str, progress: &[(String, Progress)], unused: &[&str]) -> Error {
@@ -119,6 +148,21 @@ mod tests {
         assert_eq!((offset("generator"), offset("late")), (Some("9".to_owned()), Some("1".to_owned())));
         let begins = super::begins(&[], &[Some(at("generator", "9"))], &pipeline(A)).unwrap();
         assert!(matches!(&begins[..], [Begin::At(_)]), "a state file that was lost: {begins:?}");
+    }
+
+    #[test]
+    fn progress_that_stands_in_kafka_is_named_with_what_begins_anew() {
+        let sinks = "{ type: kafka, brokers: 'k:9092', topic: t, delivery: exactly-once }";
+        let at = Frontier::of(Lane::new("binlog"), Offset::from_json("7"));
+        let refused =
+            || Error::new(ErrorKind::State, "the place is of another source").remedy("give this pipeline a state file of its own");
+        insta::assert_snapshot!(in_topics(refused(), &[Some(at)], &pipeline(sinks)), @r"
+        the place is of another source
+          remedy: give this pipeline a state file of its own. Progress stands in Kafka, too, and counts before the state file: that of the sink `kafka` in the topic `sluicegate.positions.p.kafka` (transactional_id `sluicegate.p.kafka`). If it is another pipeline's, or to begin anew, give this pipeline another `name` and `state` file; where the sink sets `transactional_id` and `positions_topic`, change both, too
+        ");
+        for stored in [vec![None], Vec::new()] {
+            assert_eq!(in_topics(refused(), &stored, &pipeline(sinks)).remedy_text(), refused().remedy_text());
+        }
     }
 
     #[test]

@@ -240,7 +240,9 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     let starts = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
-        reached = reach::all(&mut source, &begins, &pipeline, &status) => reached?,
+        reached = reach::all(&mut source, &begins, &pipeline, &status) => {
+            reached.map_err(|error| beginning::in_topics(error, &stored, &pipeline))?
+        }
     };
     // before anything is delivered: sinks without progress begin here, also after a crash before their first commit
     let storing = {

@@ -20,6 +20,9 @@ use sluicegate_model::{
     limits::{Limits, PLUGIN_HANDLES},
 };
 
+/// What the error says of a plugin that does not take its configuration.
+pub const REFUSES_CONFIG: &str = "refuses its configuration";
+
 /// Who a plugin says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -98,9 +101,10 @@ impl Instance {
     /// Hands over its configuration, JSON text.
     pub fn configure(&mut self, config: &str) -> Result<()> {
         self.arm(self.start);
-        self.calls.configure(&mut self.store, config).map_err(|e| self.failure("failed in `configure`", e, self.start))?.map_err(
-            |message| self.refusal("refuses its configuration", &message).remedy("correct the plugin's `config` in the pipeline file"),
-        )
+        self.calls
+            .configure(&mut self.store, config)
+            .map_err(|e| self.failure("failed in `configure`", e, self.start))?
+            .map_err(|message| self.refusal(REFUSES_CONFIG, &message).remedy("correct the plugin's `config` in the pipeline file"))
     }
 
     /// Asks for the plan of a table.

@@ -39,7 +39,7 @@ pub use effect::{Effect, StepEffect};
 pub use embedded::{NO_OP, embedded};
 pub use engine::{Compiled, Engine, sha256};
 pub use inspect::{Inspection, inspect, read};
-pub use instance::Description;
+pub use instance::{Description, REFUSES_CONFIG};
 pub use known::KnownTables;
 pub use stage::Member;
 pub use surroundings::Surroundings;

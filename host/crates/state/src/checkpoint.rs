@@ -14,7 +14,7 @@ use super::{
     held::{self, Held},
     migration,
     outside::{Identity, gone},
-    schemas,
+    schemas, unlocked,
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -29,13 +29,13 @@ const APPLICATION_ID: i32 = 0x534c_4345;
 const SCHEMA_VERSION: i32 = 3;
 
 /// The first version with a frontier for each sink.
-const WITH_FRONTIERS: i32 = 2;
+pub(super) const WITH_FRONTIERS: i32 = 2;
 
-/// How often a lock is tried that this process itself holds.
-const RETRY: Duration = Duration::from_millis(20);
+/// How often a lock is tried that this process itself, or a user's own program, holds.
+pub(super) const RETRY: Duration = Duration::from_millis(20);
 
 /// How long another program may hold the file: a user's own sqlite3 does for a moment.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
 CREATE TABLE pipeline (
@@ -71,15 +71,23 @@ impl Checkpoint {
     /// Opens or makes the checkpoint at `path`, for the pipeline of this name. Missing parent folders are made.
     ///
     /// # Errors
-    /// `State`: the file is locked by another process, or, which passes, by an earlier run in this one; belongs to another pipeline, comes from a newer version, is damaged
+    /// `Precheck`: its folder cannot be made, or a folder stands in its place. `State`: the file is locked by another process, or, which passes, by an earlier run in this one; belongs to another pipeline, comes from a newer version, is damaged
     /// or is not a checkpoint; or the folder cannot be written.
     pub fn open(path: &Path, pipeline: &str) -> Result<Self> {
         let folder = folder::parent(path);
         folder::make(folder).map_err(|e| {
-            Error::new(ErrorKind::State, format!("the checkpoint's folder {} cannot be made", folder.display()))
+            Error::new(ErrorKind::Precheck, format!("the checkpoint's folder {} cannot be made", folder.display()))
                 .caused_by(e)
                 .remedy("let the account that runs the pipeline write there, or set `state` to another file")
         })?;
+        if path.is_dir() {
+            return Err(Error::new(ErrorKind::Precheck, format!("the checkpoint {} is a folder", path.display()))
+                .remedy("set `state` to a file, which is made at the first start"));
+        }
+        if held::is_here(path) {
+            return Err(held::held_here(path));
+        }
+        unlocked::is_alone(path)?;
         let held = Held::take(path)?;
         let mut connection = Connection::open(path).map_err(|e| fault(path, "cannot be opened", e))?;
         prepare(&mut connection, path, pipeline)?;
@@ -106,6 +114,11 @@ impl Checkpoint {
     /// Whether this process holds the lock of the checkpoint at `path`.
     pub fn is_held_here(path: &Path) -> bool {
         held::is_here(path)
+    }
+
+    /// The lock file of the checkpoint at `path`.
+    pub fn lock_path(path: &Path) -> PathBuf {
+        held::lock_path(path)
     }
 
     /// Takes the lock once more where its file is gone, too.
@@ -258,6 +271,7 @@ impl Checkpoint {
     pub(super) fn writing(&self) -> Result<MutexGuard<'_, Connection>> {
         let mut connection = self.connection();
         self.still_stands(&mut connection)?;
+        self.lock_again()?;
         Ok(connection)
     }
 
@@ -318,7 +332,7 @@ fn all(connection: &Connection, path: &Path) -> Result<Vec<(String, Progress)>> 
 
 /// Checks that the file is a checkpoint of a version that this program knows, and answers which; `None` when there is nothing in it
 /// yet.
-fn identify(connection: &Connection, path: &Path) -> Result<Option<i32>> {
+pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Option<i32>> {
     let fault = |e| fault(path, "cannot be opened", e);
     let pragma = |name: &str| connection.pragma_query_value(None, name, |r| r.get::<_, i32>(0)).map_err(fault);
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);

@@ -14,6 +14,7 @@ mod outside;
 mod paused;
 mod schemas;
 mod treatment;
+mod unlocked;
 
 pub use checkpoint::Checkpoint;
 pub use schemas::{SchemaChange, SchemaVersion};

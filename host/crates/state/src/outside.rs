@@ -10,7 +10,10 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::checkpoint::{self, Checkpoint, fault};
+use super::{
+    checkpoint::{self, Checkpoint, fault},
+    held,
+};
 use sluicegate_model::{Error, ErrorKind, Result};
 use sluicegate_storage::folder;
 
@@ -60,7 +63,9 @@ impl Checkpoint {
             }
             None => {}
         }
-        let folder = folder::parent(self.path());
+        // behind a link stands what was removed, not the link
+        let path = held::resolved(self.path());
+        let folder = folder::parent(&path);
         let failed = |cause| {
             Error::new(ErrorKind::State, format!("the checkpoint {} was removed, and cannot be written anew", self.path().display()))
                 .caused_by(cause)
@@ -70,7 +75,7 @@ impl Checkpoint {
         };
         folder::make(folder).map_err(failed)?;
         let beside = |end: &str| {
-            let mut name = self.path().as_os_str().to_owned();
+            let mut name = path.as_os_str().to_owned();
             name.push(end);
             PathBuf::from(name)
         };
@@ -88,14 +93,13 @@ impl Checkpoint {
             .execute("VACUUM INTO ?1", params![text])
             .map_err(|e| fault(self.path(), "was removed, and cannot be written anew", e))?;
         fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed)?;
-        fs::rename(&new, self.path()).map_err(failed)?;
+        fs::rename(&new, &path).map_err(failed)?;
         folder::sync(folder).map_err(failed)?;
         // the one before is closed first: as it closes, it removes the log by its name
         let none = Connection::open_in_memory().map_err(|e| fault(self.path(), "cannot be opened", e))?;
         drop(std::mem::replace(connection, none));
         *connection = checkpoint::connect(self.path())?;
         *file = Identity::of(self.path())?.ok_or_else(|| gone(self.path()))?;
-        self.lock_again()?;
         tracing::warn!(checkpoint = %self.path().display(), "the checkpoint was removed while the pipeline ran: it has been written anew");
         Ok(())
     }

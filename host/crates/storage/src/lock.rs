@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
@@ -11,7 +11,7 @@ use std::{
 /// because removing it would let two processes lock two different files of one name.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why a lock could not be had.
@@ -49,14 +49,27 @@ impl Lock {
             writeln!(file, "{}", std::process::id())
         };
         note(&mut file).map_err(LockFault::Io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether the file at `path` is the one that is locked: another process locks what stands there.
+    ///
+    /// # Errors
+    /// The file cannot be looked at.
+    pub fn stands_at(&self, path: &Path) -> io::Result<bool> {
+        let locked = self.file.metadata()?;
+        match std::fs::symlink_metadata(path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (locked.dev(), locked.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// The process that holds the lock file at `path`, if one does. Nothing is locked, made or changed, so nobody is kept from taking it.
 pub fn lock_holder(path: &Path) -> Option<u32> {
     let file = super::file::open(path).ok()?;
-    let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().ok()?);
+    let inode = file.metadata().ok()?.ino();
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;
     let holder: u32 = text.trim().parse().ok()?;
@@ -103,6 +116,18 @@ mod tests {
         let _held = Lock::take(&path).unwrap();
         let Err(LockFault::Held(holder)) = Lock::take(&path) else { panic!("taken twice") };
         assert_eq!(holder, Some(std::process::id()));
+    }
+
+    #[test]
+    fn a_lock_file_that_was_removed_or_replaced_is_not_the_one_that_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::take(&path).unwrap();
+        assert!(held.stands_at(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!held.stands_at(&path).unwrap());
+        fs::write(&path, "").unwrap();
+        assert!(!held.stands_at(&path).unwrap());
     }
 
     #[test]

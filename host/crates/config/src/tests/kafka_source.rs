@@ -29,6 +29,7 @@ fn what_a_source_cannot_be_is_told_with_a_remedy() {
     for (source, what) in [
         ("topics: [], format: flat", "source.topics: this selects no topic"),
         ("topics: ['!orders'], format: flat", "source.topics: this selects no topic"),
+        ("topics: [a, 'b*', a], format: flat", "source.topics[2]: `a` stands in source.topics[0] already"),
         ("topics: ['a/b', ''], format: flat", "source.topics[0]: this is neither a topic's name nor a pattern"),
         ("topics: [a], format: flat, before_images: whole", "source.before_images: flat records do not hold the row before an update"),
         ("topics: [a], format: flat, options: { auto.offset.reset: latest }", "source.options.auto.offset.reset: this setting is not free"),

@@ -87,6 +87,12 @@ impl Check<'_> {
             if name.is_empty() || name.len() > 249 || !name.bytes().all(fits) {
                 let what = "this is neither a topic's name nor a pattern";
                 self.refuse(format!("source.topics[{i}]"), what, "use letters, digits, `.`, `_` and `-`, and `*` and `?` for others");
+            } else if let Some(first) = topics.iter().take(i).position(|before| before == topic) {
+                self.refuse(
+                    format!("source.topics[{i}]"),
+                    format!("`{topic}` stands in source.topics[{first}] already"),
+                    "remove one of the two",
+                );
             }
         }
     }

@@ -137,7 +137,7 @@ impl Parts {
         look(settings, state)?;
         let state = state.map(|text| parse(text, settings)).transpose()?;
         let root = settings.folder.clone();
-        folder::make(&root).map_err(|e| fault(&root, "the folder cannot be made", e))?;
+        folder::make(&root).map_err(|e| fault(&root, "the folder cannot be made", e).not_ready())?;
         let naming = naming(settings);
         let lock = recovery::lock(&root, &naming)?;
         let hidden = hidden(settings);

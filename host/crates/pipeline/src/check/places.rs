@@ -1,9 +1,14 @@
 //! The places on disk that a run writes to.
 
-use std::path::Path;
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 
-use sluicegate_config::{Pipeline, SinkKind};
+use sluicegate_config::{OnError, OnUnreadable, Pipeline, SinkKind, Source};
 use sluicegate_model::{finding::Finding, limits::DISK_WARNING};
+use sluicegate_state::Checkpoint;
 use sluicegate_storage::lock_holder;
 
 /// Whether the folders of the checkpoint and of file sinks have room, and the checkpoint can be written.
@@ -18,15 +23,17 @@ pub(super) fn look(pipeline: &Pipeline) -> Vec<Finding> {
             "let the account that runs the pipeline write there, or set `state` to another file",
         )),
     }
-    let mut lock = pipeline.state.clone().into_os_string();
-    lock.push(".lock");
-    if let Some(process) = lock_holder(Path::new(&lock)) {
+    let running = lock_holder(&Checkpoint::lock_path(&pipeline.state));
+    if let Some(process) = running {
         found.push(Finding::warn(
             "state",
             format!("the checkpoint {} is in use by process {process}: a second run beside it is refused", pipeline.state.display()),
             "stop that process before you start another one; an edit of the pipeline file needs no second run",
         ));
     }
+    // the pipeline that is checked while it runs has it itself
+    found.extend(pipeline.http.filter(|_| running.is_none()).and_then(address));
+    found.extend(dead_letters(pipeline));
     let files = pipeline.sinks.iter().filter_map(|sink| match &sink.kind {
         SinkKind::File(file) => Some((format!("sink `{}`", sink.name), file.folder.as_path())),
         _ => None,
@@ -49,8 +56,84 @@ pub(super) fn look(pipeline: &Pipeline) -> Vec<Finding> {
     found
 }
 
+/// Whether the HTTP address can be had.
+fn address(address: SocketAddr) -> Option<Finding> {
+    let error = TcpListener::bind(address).err()?;
+    let remedy = "stop the other process that has the port, or choose another address in the pipeline file's `http`";
+    Some(Finding::fail("http", format!("the HTTP address {address} cannot be bound: {error}"), remedy))
+}
+
+/// Whether what is set aside can be written, where something may be.
+fn dead_letters(pipeline: &Pipeline) -> Option<Finding> {
+    let plugins = pipeline.plugins.iter().map(|plugin| plugin.on_error);
+    let mut policies = plugins.chain(pipeline.sinks.iter().map(|sink| sink.on_error));
+    let of_source = matches!(&pipeline.source, Source::Kafka(source) if source.on_unreadable == OnUnreadable::DeadLetter);
+    if !of_source && !policies.any(|policy| policy == OnError::DeadLetter) {
+        return None;
+    }
+    let folder = &pipeline.dead_letter;
+    let error = try_folder(folder).err()?;
+    Some(Finding::fail(
+        "dead letters",
+        format!("the folder {} cannot be made or written: {error}", folder.display()),
+        "let the account that runs the pipeline write there, or set `dead_letter` to another folder",
+    ))
+}
+
+/// Makes a folder where the first one would be made, and removes it again: permissions alone do not tell.
+fn try_folder(folder: &Path) -> io::Result<()> {
+    let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let trial = there.join(format!(".sluicegate-check-{}", std::process::id()));
+    fs::create_dir(&trial)?;
+    fs::remove_dir(&trial)
+}
+
 /// The nearest folder above that is there.
 fn there(path: &Path) -> &Path {
     let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     if there.as_os_str().is_empty() { Path::new(".") } else { there }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluicegate_config as config;
+
+    /// What is found of a pipeline file, and its verdict.
+    fn found(folder: &Path, more: &str, item: &str) -> Option<Finding> {
+        let path = folder.join("p.yaml");
+        let text = format!("name: p\nsource: {{ type: generator }}\n{more}");
+        fs::write(&path, text).unwrap();
+        look(&config::load(&path).unwrap()).into_iter().find(|finding| finding.item == item)
+    }
+
+    #[test]
+    fn a_port_that_another_process_has_is_told_by_a_check_unless_the_pipeline_itself_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = format!("sinks: [{{ type: stdout }}]\nstate: state.db\nhttp: {{ listen: '{}' }}\n", taken.local_addr().unwrap());
+        let told = found(folder.path(), &http, "http").unwrap();
+        assert!(told.found.contains("cannot be bound"), "{told:?}");
+        let running = Checkpoint::open(&folder.path().join("state.db"), "p").unwrap();
+        assert_eq!(found(folder.path(), &http, "http"), None);
+        drop((running, taken));
+        assert_eq!(found(folder.path(), &http, "http"), None);
+    }
+
+    #[test]
+    fn a_folder_of_dead_letters_that_cannot_be_written_is_told_where_something_may_be_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        for (dead_letter, policy, told) in [
+            ("/proc/letters", "dead-letter", true),
+            ("file/letters", "dead-letter", true),
+            ("file", "dead-letter", true),
+            ("file/letters", "stop", false),
+            ("new/letters", "dead-letter", false),
+        ] {
+            let text = format!("sinks: [{{ type: stdout, on_error: {policy} }}]\ndead_letter: {dead_letter}\n");
+            assert_eq!(found(folder.path(), &text, "dead letters").is_some(), told, "{dead_letter} {policy}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
+    }
 }
