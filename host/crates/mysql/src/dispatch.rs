@@ -71,6 +71,7 @@ impl Stream {
         match event_type {
             kind::HEARTBEAT => self.place.heartbeat(header.log_pos()),
             kind::ROTATE => self.on_rotate(event)?,
+            kind::FORMAT_DESCRIPTION => self.place.describe(header.timestamp()),
             kind::GTID | kind::GTID_TAGGED => {
                 let MySqlGtid { gtid, time_us, rows_only } = event::mysql_gtid(event).map_err(|f| self.fault(f))?;
                 self.on_begin(start, Some(gtid), time_us, header.timestamp(), false);
