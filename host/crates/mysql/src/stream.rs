@@ -290,6 +290,10 @@ impl Stream {
         let resume = self.place.resume();
         let (mut conn, server, proof) = hosts::reach(&reader.connector, &resume).await?;
         reader.catalogue.schemas.begin(&mut conn, &server, &resume).await?;
+        if resume.is_of_another_server(server.identity.as_deref()) {
+            // which of its transactions come again is not known
+            reader.catalogue.unexplained.forget();
+        }
         self.place.restart(&resume, server.identity.clone());
         let begin = begin_at(&server, &resume, proof)?;
         // with a set, the server begins behind it, whatever file and position it is asked for
