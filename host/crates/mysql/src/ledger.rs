@@ -443,6 +443,37 @@ mod tests {
         assert_eq!(numbers(low.join(&high).unwrap()), [8]);
     }
 
+    /// With `gtid_strict_mode` off, 0-1-6 may come again behind 0-1-9.
+    #[test]
+    fn in_the_log_of_one_mariadb_server_file_and_position_say_what_was_had() {
+        let place = |server: &str, position: u64, rows: &[(&str, u64)]| BinlogPosition { position, ..at(server, "0-1-9", rows) };
+        let transaction = |position: u64| Transaction { id: Some("0-1-6".into()), file: "b.1".into(), position, complete: true };
+        let had = |offset: &BinlogPosition, position: u64, now: &str| {
+            matches!(of_transaction(offset, &transaction(position), Some(&place(now, 900, &[]))).unwrap(), Delivered::All)
+        };
+        let offset = place("one", 500, &[]);
+        assert!(had(&offset, 499, "one") && !had(&offset, 500, "one"));
+        assert!(had(&offset, 500, "two"), "another server's positions say nothing");
+        let later = place("one", 800, &[]);
+        assert!(later.covers(&offset).unwrap() && !offset.covers(&later).unwrap());
+        // a part of a transaction whose number was had before
+        let part = place("one", 500, &[("d.k", 4)]);
+        assert!(part.covers(&offset).unwrap() && !offset.covers(&part).unwrap());
+        assert_eq!(offset.join(&part).unwrap(), part);
+        assert_eq!(offset.meet(&part).unwrap(), offset);
+        assert_eq!(place("one", 400, &[]).meet(&part).unwrap().open, []);
+        assert_eq!(later.meet(&part).unwrap(), part);
+        assert_eq!(later.join(&part).unwrap(), later);
+    }
+
+    #[test]
+    fn places_before_and_behind_a_reset_are_not_compared() {
+        let place = |created: u32| BinlogPosition { created: Some(created), ..at("one", "0-1-5", &[]) };
+        assert!(place(1).covers(&place(1)).unwrap());
+        assert!(place(1).covers(&place(2)).is_err());
+        assert!(place(1).covers(&at("one", "0-1-5", &[])).unwrap(), "an older version's place does not say when its file was begun");
+    }
+
     #[test]
     fn another_server_gives_the_rows_of_tables_without_a_key_again() {
         let mut place = at("one", "0-1-5", &[("d.k", 4), ("d.n (no key)", 4)]);

@@ -289,6 +289,30 @@ mod tests {
     }
 
     #[test]
+    fn a_new_column_that_nothing_explains_is_not_passed_on_beside_a_treated_one() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        drop(treatments.rename(&Renamed { far: true, ..renamed(&[("", "contact")]) }).unwrap());
+        let after = Treatments::default();
+        after.remember(treatments.take_news());
+        for treatments in [&treatments, &after] {
+            let what = "no statement in the log explains the columns of table shop.customers: `contact`";
+            for refused in both(treatments, &["id", "contact", "email"], &["email"]) {
+                let refused = refused.unwrap_err();
+                assert!(refused.message().contains(what) && refused.message().contains("(`email`)"), "{refused}");
+            }
+            assert!(both(treatments, &["id", "contact", "email"], &["contact", "email"]).iter().all(Result::is_ok));
+            // it is known from here on, and says nothing new when it is told again
+            assert!(both(treatments, &["id", "contact", "email"], &["contact", "email"]).iter().all(Result::is_ok));
+        }
+        // a table without treated columns is not concerned
+        let others = Treatments::default();
+        assert!(both(&others, &["id", "email"], &[]).iter().all(Result::is_ok));
+        drop(others.rename(&Renamed { far: true, ..renamed(&[("", "contact")]) }).unwrap());
+        assert!(both(&others, &["id", "contact", "email"], &[]).iter().all(Result::is_ok));
+    }
+
+    #[test]
     fn what_the_log_says_again_after_a_restart_is_not_taken_twice() {
         let at = |sequence| Some(LogPlace { log: "0".into(), sequence, position: 0, number: 0, seconds: 100 });
         let exchange = Renamed { at: at(5), ..renamed(&[("email", "points"), ("points", "email")]) };
