@@ -436,9 +436,10 @@ mod tests {
         let numbers = |place: BinlogPosition| place.prepared.iter().map(|prepared| prepared.position).collect::<Vec<_>>();
         // one has read further in domain 0, the other in domain 1; 4 ended in one of them
         let (one, other) = (place("0-1-9,1-1-1", &[8, 2]), place("0-1-5,1-1-9", &[4, 2]));
+        let other = BinlogPosition { server: Some("two".into()), ..other };
         assert_eq!(numbers(one.meet(&other).unwrap()), [8, 2, 4]);
         assert_eq!(numbers(one.join(&other).unwrap()), [8, 2]);
-        let (low, high) = (place("0-1-5", &[4]), place("0-1-9", &[8]));
+        let (low, high) = (place("0-1-5", &[4]), BinlogPosition { position: 900, ..place("0-1-9", &[8]) });
         assert_eq!(numbers(low.meet(&high).unwrap()), [4]);
         assert_eq!(numbers(low.join(&high).unwrap()), [8]);
     }
