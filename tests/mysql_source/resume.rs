@@ -330,17 +330,18 @@ fn rows_before_a_statement_have_a_place_before_it(server: &Server) {
         let mut capture = Capture::start(settings.clone(), begin, Limits { batch_wait: Duration::from_secs(2), ..Limits::default() });
         let (mut rows, mut marks) = (Vec::new(), 0);
         while marks < 6 {
-            let had = |transaction: &Transaction, rows: &[Offset]| rows.iter().any(|row| ledger.had_whole(row, transaction).unwrap());
+            let had =
+                |transaction: &Transaction, rows: &[Offset], now| rows.iter().any(|row| ledger.had_whole(row, transaction, now).unwrap());
             match capture.item().expect("the source runs") {
                 Item::Rows(batch) => rows.push(batch.offset),
-                Item::Mark(Mark { kind: MarkKind::Truncate(truncate), .. }) => {
+                Item::Mark(Mark { kind: MarkKind::Truncate(truncate), offset, .. }) => {
                     marks += 1;
-                    assert!(!had(&truncate.transaction, &rows), "{:?}", truncate.table.name);
+                    assert!(!had(&truncate.transaction, &rows, &offset), "{:?}", truncate.table.name);
                 }
-                Item::Mark(Mark { kind: MarkKind::Schema(change), .. }) => {
+                Item::Mark(Mark { kind: MarkKind::Schema(change), offset, .. }) => {
                     marks += 1;
                     let statement = change.statement.expect("a statement");
-                    assert!(!had(&statement.transaction, &rows), "{}", statement.text);
+                    assert!(!had(&statement.transaction, &rows, &offset), "{}", statement.text);
                 }
                 Item::Mark(_) => {}
             }

@@ -85,6 +85,112 @@ fn a_reset_log_is_refused_whether_it_is_shorter_or_longer_than_the_place() {
     }
 }
 
+/// The log begins anew, with the statements that a pipeline at row 1 read first.
+fn begin_log_anew(server: &Server) {
+    reset(server);
+    server.sql("DROP DATABASE IF EXISTS d; CREATE DATABASE d; CREATE TABLE d.last (id INT PRIMARY KEY)");
+}
+
+#[test]
+fn a_reset_log_is_refused_also_where_an_event_ends_at_the_place_by_chance() {
+    for server in [mariadb::start(&[]), mysql::start(&[]), mysql::start(&["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"])] {
+        server.sql("CREATE DATABASE d");
+        begin_log_anew(&server);
+        let host = Sluicegate::new(BINARY, &pipeline(&server, "['d.*']", &format!("[{}]", file("t"))));
+        stop(start(&host));
+        server.sql("INSERT INTO d.last VALUES (1)");
+        run_to(&host, &["t"], 1);
+        let end = end_of_log(&server);
+        let place = shown(&host, "t")["lanes"]["binlog"].clone();
+        assert_eq!(place["position"], end);
+        // the file says only in whole seconds when it was begun
+        let created = place["created"].as_u64().expect("when the file was begun");
+        wait_for_second(&server, created + 1);
+        begin_log_anew(&server);
+        server.sql("INSERT INTO d.last VALUES (2)");
+        assert_eq!(end_of_log(&server), end, "an event ends at the place");
+        server.sql("INSERT INTO d.last VALUES (3)");
+        let said =
+            is_refused(&host, 3, &["was cut or reset: it does not hold the place binlog.000001", "has begun a file of this name again"]);
+        assert!(said.contains("remedy: Find out what the server lost"), "{said}");
+        let checked = command(&host, &["check", "pipeline.yaml"]);
+        assert!(checked.0 == Some(3) && checked.1.contains("was cut or reset"), "{}", checked.1);
+        server.sql("INSERT INTO d.last VALUES (4)");
+        // a checkpoint of an older version does not say when the file was begun: it goes on as it did
+        let mut older = place.clone();
+        older.as_object_mut().expect("an object").remove("created");
+        set_place(&host, "t", &older);
+        // a sink that was put elsewhere knows nothing of its files
+        fs::rename(host.path("out"), host.path("out-before")).expect("renamed");
+        run_to(&host, &["t"], 4);
+        assert_eq!(ids(&host, "t", "last"), [3, 4]);
+    }
+}
+
+/// Waits until the server's clock shows this second.
+fn wait_for_second(server: &Server, second: u64) {
+    sluicegate_harness::wait::until("a second has passed", PATIENCE, || {
+        let now = server.client().value("SELECT UNIX_TIMESTAMP()").and_then(|now| now.parse::<u64>().ok());
+        now.is_some_and(|now| now >= second)
+    });
+}
+
+/// What `mariadb-binlog | mariadb` does: transactions come again under the numbers that they had. With `gtid_strict_mode` off, which is
+/// the server's default, that is no error.
+#[test]
+fn a_mariadb_transaction_with_a_lower_number_is_delivered_on_the_server_that_was_read() {
+    let server = mariadb::start(&["--gtid-strict-mode=OFF"]);
+    let host = pipeline_at_row_1(&server);
+    let mut client = server.client();
+    let mut insert = |id: u32, gtid: &str| {
+        let (domain, rest) = gtid.split_once('-').expect("a GTID");
+        let (server_id, sequence) = rest.split_once('-').expect("a GTID");
+        client.sql(&format!(
+            "SET SESSION gtid_domain_id = {domain}, SESSION server_id = {server_id}, gtid_seq_no = {sequence}; \
+             INSERT INTO d.last VALUES ({id})"
+        ));
+    };
+    let later = |id: u32| server.sql(&format!("INSERT INTO d.last VALUES ({id})"));
+    // between two runs: numbers that were had, of this server and of another, also in another domain
+    for (id, gtid) in [(2, "0-2001-100"), (3, "0-77-200"), (4, "3-2001-50")] {
+        insert(id, gtid);
+    }
+    run_to(&host, &["t"], 4);
+    for (id, gtid) in [(5, "0-2001-3"), (6, "0-77-40"), (7, "3-2001-7"), (8, "0-2001-4")] {
+        insert(id, gtid);
+    }
+    // the last one of the log has a lower number: that is a place, too
+    run_to(&host, &["t"], 8);
+    insert(9, "0-2001-2");
+    let (code, said) = command(&host, &["check", "pipeline.yaml"]);
+    assert_eq!(code, Some(0), "{said}");
+    // also in another file, at whose head the list of numbers has lower ones than were had
+    server.sql("FLUSH BINARY LOGS");
+    insert(10, "0-2001-5");
+    let mut process = start(&host);
+    wait_for(&mut process, &host, "t", "last", 10);
+    // while it runs
+    for (id, gtid) in [(11, "0-2001-300"), (12, "0-2001-6"), (13, "0-2001-7"), (14, "0-77-41")] {
+        insert(id, gtid);
+    }
+    later(15);
+    wait_for(&mut process, &host, "t", "last", 15);
+    stop(process);
+    later(16);
+    // two sinks at two places: what one had, the other gets
+    host.write_pipeline(&pipeline(&server, "['d.*']", &format!("[{}, {}]", file("t"), file("u"))));
+    let place = shown(&host, "t")["lanes"]["binlog"].clone();
+    set_place(&host, "u", &place);
+    host.write_pipeline(&pipeline(&server, "['d.*']", &format!("[{}]", file("t"))));
+    insert(17, "0-2001-8");
+    run_to(&host, &["t"], 17);
+    host.write_pipeline(&pipeline(&server, "['d.*']", &format!("[{}, {}]", file("t"), file("u"))));
+    insert(18, "0-77-42");
+    run_to(&host, &["t", "u"], 18);
+    assert_eq!(ids(&host, "t", "last"), (1..=18).collect::<Vec<_>>());
+    assert_eq!(ids(&host, "u", "last"), [16, 17, 18]);
+}
+
 #[test]
 fn a_mariadb_log_that_lost_its_end_is_refused_although_its_numbers_come_again() {
     let mut server = mariadb::start(&[]);

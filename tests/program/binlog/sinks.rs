@@ -190,6 +190,8 @@ fn a_checkpoint_is_shown_and_what_would_lose_changes_is_refused() {
         (shown(&host, "t")["lanes"]["binlog"]["position"].to_string(), shown(&host, "t")["lanes"]["binlog"]["gtid_set"].clone());
     // the time first: the digits of the place may stand in it
     let show = regex_lite::Regex::new(r#""opened_us": \d+"#).unwrap().replace(&on(&["show"]), r#""opened_us": TIME"#).into_owned();
+    let created = regex_lite::Regex::new(r#"("created": ?)\d+"#).unwrap();
+    let show = created.replace(&show, "${1}BEGUN").into_owned();
     let show = show.replace(&identity, "SERVER").replace(&file, "POSITION").replace(gtids.as_str().unwrap(), "GTIDS");
     insta::assert_snapshot!(show, @r#"
     0: {
@@ -205,7 +207,8 @@ fn a_checkpoint_is_shown_and_what_would_lose_changes_is_refused() {
               "server": "SERVER",
               "file": "binlog.000001",
               "position": POSITION,
-              "gtid_set": "GTIDS"
+              "gtid_set": "GTIDS",
+              "created": BEGUN
             }
           },
           "state": {
@@ -230,8 +233,8 @@ fn a_checkpoint_is_shown_and_what_would_lose_changes_is_refused() {
         on(&["drop", "--sink", "other"]),
     ];
     let before = on(&["show"]);
-    insta::assert_snapshot!(refusals.join("\n"), @r#"
-    2: error: the sink `t` has a place already: binlog {"flavor":"mariadb","server":"server_id 2001","file":"binlog.000001","position":811,"gtid_set":"0-2001-3"}
+    insta::assert_snapshot!(created.replace(&refusals.join("\n"), "${1}BEGUN").into_owned(), @r#"
+    2: error: the sink `t` has a place already: binlog {"flavor":"mariadb","server":"server_id 2001","file":"binlog.000001","position":811,"gtid_set":"0-2001-3","created":BEGUN}
     remedy: with --force it goes on at the other place all the same: changes between the two may be lost or delivered again
     2: error: the stored position is not one of a MySQL or MariaDB source
     caused by: missing field `flavor` at line 1 column 2

@@ -48,6 +48,24 @@ fn c15_c16_c43_a_heartbeat_statement_moves_an_idle_log_and_without_one_nothing_i
 }
 
 #[test]
+fn a_heartbeat_statement_that_fails_is_told_by_number_and_state_without_a_value() {
+    for server in shared() {
+        let database = table(&server, "secret_beats");
+        server.sql(&format!("CREATE DATABASE {database}_own; CREATE TABLE {database}_own.beat (v VARCHAR(40) PRIMARY KEY)"));
+        server.sql(&format!("INSERT INTO {database}_own.beat VALUES ('hidden value')"));
+        let statement = format!("INSERT INTO {database}_own.beat VALUES (CONCAT(''hidden'', '' '', ''value''))");
+        let reach = format!("host: 127.0.0.1, port: {}, {}", server.port(), account(&server));
+        let text = pipeline(&database, &format!("{reach}, heartbeat: {{ every: 200ms, statement: '{statement}' }}"), "");
+        let host = Sluicegate::new(BINARY, &text);
+        let mut process = start(&host);
+        let line = process.wait_for_line("the heartbeat statement fails; the stream goes on", PATIENCE);
+        let ended = stop(process);
+        assert!(line.contains("1062") && line.contains("23000"), "{line}");
+        assert!(!ended.stderr.contains("hidden value"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn c40_a_sink_takes_no_more_changes_a_second_than_its_settings_say_and_commits_meanwhile() {
     let text = "name: paced\nsource: { type: generator, changes: 250, seed: 3 }\nsinks:\n  \
          - { type: file, name: t, format: flat, folder: out, prefix: t, rows_per_second: 100 }\n  \

@@ -315,3 +315,53 @@ fn a_masked_column_is_followed_into_tables_that_are_made_like_its_own_and_throug
         }
     }
 }
+
+/// `SET sql_log_bin = 0`: nothing in the log says that the column got another name, and that another one took its name.
+#[test]
+fn a_change_of_columns_that_no_logged_statement_explains_never_lets_a_masked_column_through() {
+    let plain = ["--binlog-row-metadata=MINIMAL"];
+    for server in [mariadb::shared(), mysql::shared(), mariadb::start(&["--binlog-row-metadata=NO_LOG"]), mysql::start(&plain)] {
+        for closed in ["", ", fail_closed: true"] {
+            let database = server.database("unlogged");
+            server.sql(&format!(
+                "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, email VARCHAR(40)); CREATE TABLE orders (id INT PRIMARY KEY)"
+            ));
+            let text = |columns: &str| {
+                let tables = format!("[{{ table: 'DB.customers', columns: [{columns}] }}]");
+                let plugins = format!("[{{ use: rewrite-columns, name: mask, config: {{ tables: {tables} }}{closed} }}]");
+                pipeline(&server, &database, &plugins, "")
+            };
+            let email = "{ column: email, mask: { first: 1 } }";
+            let host = host(&text(email));
+            let mut process = host.spawn();
+            process.wait_for_line("starting to read the binlog", PATIENCE);
+            let folder = host.path("out");
+            // a table without masks is not held up, and neither is a change that was logged
+            server.sql(&format!(
+                "USE {database}; INSERT INTO customers VALUES (1, 'ada@example.org'); INSERT INTO orders VALUES (1);
+                 ALTER TABLE customers ADD note INT; INSERT INTO customers VALUES (2, 'bob@example.org', 7);
+                 SET sql_log_bin = 0; ALTER TABLE orders ADD n INT; SET sql_log_bin = 1; INSERT INTO orders VALUES (2, 5)"
+            ));
+            process.wait_until("4 records", PATIENCE, || files::count_so_far(&folder, "s") >= 4);
+            server.sql(&format!(
+                "USE {database}; SET sql_log_bin = 0; ALTER TABLE customers CHANGE email contact VARCHAR(40), ADD email VARCHAR(40) FIRST;
+                 SET sql_log_bin = 1; INSERT INTO customers (id, contact) VALUES (3, 'cyd@example.org')"
+            ));
+            let ended = process.wait(PATIENCE);
+            assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+            for said in [ended.stderr, stops(&host, &database), stops(&host, &database)] {
+                let said = said.replace(&database, "DB");
+                assert!(said.contains("no statement in the log explains the columns of table DB.customers: `contact`"), "{said}");
+            }
+            nothing_in_clear(&host);
+            // the remedy
+            host.write_pipeline(&text(&format!("{email}, {{ column: contact, mask: {{ first: 1 }} }}")));
+            run_to(&host, 5);
+            let last = delivered(&host).pop().expect("a record");
+            assert_eq!((&last["id"], &last["contact"]), (&json!(3), &json!("c**************")));
+            server.sql(&format!("INSERT INTO {database}.customers (id, contact) VALUES (4, 'dan@example.org')"));
+            run_to(&host, 6);
+            nothing_in_clear(&host);
+        }
+    }
+}

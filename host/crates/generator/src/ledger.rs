@@ -55,7 +55,7 @@ impl Ledger for Changes {
         Ok(if had == 0 { Vec::new() } else { vec![Range { start: 0, end: had }] })
     }
 
-    fn had_whole(&self, _offset: &Offset, _transaction: &Transaction) -> Result<bool> {
+    fn had_whole(&self, _offset: &Offset, _transaction: &Transaction, _now: &Offset) -> Result<bool> {
         // all that it gives are rows
         Ok(false)
     }

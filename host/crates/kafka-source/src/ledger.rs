@@ -33,7 +33,7 @@ impl Ledger for Offsets {
         Ok(if had == 0 { Vec::new() } else { vec![Range { start: 0, end: had }] })
     }
 
-    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction, _now: &Offset) -> Result<bool> {
         Ok(transaction.position < KafkaPlace::of(offset)?.offset.unsigned_abs())
     }
 

@@ -27,6 +27,17 @@ pub(super) fn start(connector: &Connector, heartbeat: &Heartbeat, status: &Arc<S
     Some(stop.drop_guard())
 }
 
+/// The server's text may hold a value of the statement or of a row: number and SQL state say what is wrong.
+fn without_text(error: mysql_async::Error) -> mysql_async::Error {
+    match error {
+        mysql_async::Error::Server(error) => {
+            let message = "its text is left out, as it may hold values".to_owned();
+            mysql_async::Error::Server(mysql_async::ServerError { message, ..error })
+        }
+        other => other,
+    }
+}
+
 struct Beat {
     connector: Connector,
     statement: String,
@@ -76,6 +87,8 @@ impl Beat {
                 self.session.insert((self.connector.connect().await?, address))
             }
         };
-        self.connector.within("run the heartbeat statement on", conn.query_drop(&self.statement)).await
+        let answer = conn.query_drop(&self.statement);
+        let answer = async { answer.await.map_err(without_text) };
+        self.connector.within("run the heartbeat statement on", answer).await
     }
 }

@@ -20,6 +20,7 @@ use super::{
     stream::Halt,
     survey::Spot,
     table_map::{self, ColumnMap, Head, TableMap},
+    unexplained::Unexplained,
 };
 use sluicegate_config::TablePatterns;
 use sluicegate_model::{
@@ -54,6 +55,8 @@ pub struct Catalogue {
     newest: HashMap<TableName, Arc<Table>>,
     /// The columns of tables whose names or columns have changed since their last row.
     columns_before: HashMap<TableName, Vec<ColumnInfo>>,
+    /// Changes that no statement explains.
+    pub(super) unexplained: Unexplained,
     /// Helper tables that it was told of.
     left_out: HashSet<TableName>,
     /// Where the log does not hold names and types in full.
@@ -75,6 +78,7 @@ impl Catalogue {
             ids: HashMap::new(),
             newest: HashMap::new(),
             columns_before: HashMap::new(),
+            unexplained: Unexplained::default(),
             left_out: HashSet::new(),
             schemas,
             limit,
@@ -99,6 +103,7 @@ impl Catalogue {
     pub fn capture(&mut self, captured: Captured) {
         self.newest.retain(|name, _| captured.captures(name));
         self.captured = captured;
+        self.unexplained.forget();
         // a table may have been passed over until now
         self.versions.clear();
         self.ids.clear();
@@ -151,11 +156,13 @@ impl Catalogue {
             self.versions.clear();
             self.ids.clear();
             self.newest.clear();
+            self.unexplained.forget();
         }
     }
 
     /// A schema change was logged: what the server's catalogue said of these tables is out of date.
     pub fn schema_changed(&mut self, touched: &Touched) {
+        self.unexplained.explain(touched);
         let stale = |version: &Version| {
             version.asked
                 && match &version.known {
@@ -245,6 +252,7 @@ impl Catalogue {
         }
         let logged = plan::describe(&name, &map, &server.collations)?;
         let special = |logged: &Vec<Description>| mariadb && map.columns.iter().zip(logged).any(may_be_special);
+        let mut contradicted = None;
         let (descriptions, internals, asked) = match logged {
             Some(logged) if !(special(&logged) || mariadb && internal::may_have_any(&map)) => (logged, Internals::default(), false),
             // the log names what is hidden; whether a column with such a name is the user's own, the catalogue says
@@ -273,6 +281,7 @@ impl Catalogue {
                         let fits = |schema: &Schema| describe(schema).is_ok();
                         let corrected = self.schemas.corrected(&name, server, &spot, place.resume(), fits).await?;
                         let corrected = corrected.and_then(|schema| describe(&schema).ok());
+                        contradicted = Some(schema.columns());
                         corrected.ok_or_else(|| unlike(&name, &spot, &what))?
                     }
                 };
@@ -286,6 +295,7 @@ impl Catalogue {
                 self.newest.insert(name, plan.table.clone());
             }
         }
+        self.unexplained.see(&plan.table, contradicted);
         Ok((Known::Captured(Arc::new(plan)), asked))
     }
 

@@ -71,6 +71,7 @@ impl Stream {
         match event_type {
             kind::HEARTBEAT => self.place.heartbeat(header.log_pos()),
             kind::ROTATE => self.on_rotate(event)?,
+            kind::FORMAT_DESCRIPTION => self.place.describe(header.timestamp()),
             kind::GTID | kind::GTID_TAGGED => {
                 let MySqlGtid { gtid, time_us, rows_only } = event::mysql_gtid(event).map_err(|f| self.fault(f))?;
                 self.on_begin(start, Some(gtid), time_us, header.timestamp(), false);
@@ -150,7 +151,12 @@ impl Stream {
         if self.place.open.as_ref().is_some_and(|open| self.group.takes_back(open.events)) {
             return Ok(());
         }
-        self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await
+        self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await?;
+        if self.has_unexplained() {
+            // in a box, so that no other event pays for its size
+            Box::pin(self.tell_unexplained()).await?;
+        }
+        Ok(())
     }
 
     fn on_begin(&mut self, start: u64, gtid: Option<Gtid>, time_us: Option<i64>, seconds: u32, begun: bool) {

@@ -205,6 +205,7 @@ fn new_stream(flags: u8, position: u64, out: mpsc::Sender<Item>) -> Stream {
         open: Vec::new(),
         prepared: Vec::new(),
         skip,
+        created: None,
     };
     let reader = Reader {
         connector,

@@ -120,8 +120,9 @@ pub enum GtidSet {
 /// What has been executed of one of MariaDB's replication domains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
-    /// The server that logged the last transaction; it has an entry in `servers`.
-    last: u32,
+    /// The last transaction logged: server, which has an entry in `servers`, and sequence number. With `gtid_strict_mode` off, the
+    /// server may have logged a higher number before.
+    last: (u32, u64),
     /// The highest sequence number of each server: numbers rise for each server, not across servers.
     servers: BTreeMap<u32, u64>,
 }
@@ -129,7 +130,7 @@ pub struct Domain {
 impl Domain {
     /// The last transaction logged: server and sequence number.
     pub fn last(&self) -> (u32, u64) {
-        (self.last, self.servers.get(&self.last).copied().unwrap_or_default())
+        self.last
     }
 
     /// Whether a transaction of the domain is in it.
@@ -228,8 +229,8 @@ impl GtidSet {
                 insert(set.entry(key).or_default(), *number, *number);
             }
             (GtidSet::MariaDb(set), Gtid::MariaDb { domain, server, sequence }) => {
-                let domain = set.entry(*domain).or_insert_with(|| Domain { last: *server, servers: BTreeMap::new() });
-                domain.last = *server;
+                let domain = set.entry(*domain).or_insert_with(|| Domain { last: (*server, *sequence), servers: BTreeMap::new() });
+                domain.last = (*server, *sequence);
                 let highest = domain.servers.entry(*server).or_default();
                 *highest = (*highest).max(*sequence);
             }
@@ -341,7 +342,7 @@ fn meet_of_domains(a: &Domain, b: &Domain) -> Option<Domain> {
     }
     let both = a.servers.iter().filter_map(|(server, sequence)| Some((*server, *b.servers.get(server)?.min(sequence))));
     let servers: BTreeMap<u32, u64> = both.collect();
-    let last = servers.iter().min_by_key(|(_, sequence)| **sequence).map(|(server, _)| *server)?;
+    let last = servers.iter().min_by_key(|(_, sequence)| **sequence).map(|(server, sequence)| (*server, *sequence))?;
     Some(Domain { last, servers })
 }
 
@@ -435,7 +436,9 @@ impl fmt::Display for GtidSet {
             GtidSet::MariaDb(set) => {
                 let mut comma = "";
                 for (domain, d) in set {
-                    let others = d.servers.iter().filter(|(server, _)| **server != d.last).map(|(server, sequence)| (*server, *sequence));
+                    // also of the last one's server, where that has logged a higher number before
+                    let others = d.servers.iter().map(|(server, sequence)| (*server, *sequence));
+                    let others = others.filter(|(server, sequence)| *server != d.last.0 || *sequence > d.last.1);
                     for (server, sequence) in others.chain([d.last()]) {
                         write!(f, "{comma}{domain}-{server}-{sequence}")?;
                         comma = ",";

@@ -63,7 +63,7 @@ impl Milestone {
     /// Whether `place` is behind it; `None` where that cannot be told.
     fn is_before(&self, place: &BinlogPosition) -> Option<bool> {
         match (&self.gtid, &place.gtid_set) {
-            (Some(gtid), Some(executed)) => Some(executed.contains(gtid)),
+            (Some(gtid), Some(executed)) if !place.shares_log(&self.position) => Some(executed.contains(gtid)),
             _ => place.set_covers(&self.position).ok(),
         }
     }

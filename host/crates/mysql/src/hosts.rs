@@ -9,16 +9,17 @@ use super::{
     position::{BinlogPosition, Flavour},
     precheck::{self, Faults},
     privileges::Privileges,
-    proof, stream,
+    proof::{self, Proof},
+    stream,
 };
 use sluicegate_config::MySqlSource;
 use sluicegate_model::{Error, ErrorKind, Result};
 
-/// Connects to the first server, from the present one on, that can go on from a place.
+/// Connects to the first server, from the present one on, that can go on from a place; and what proves that.
 ///
 /// # Errors
 /// Of a single server, its own. Of several, `Connection` as long as one of them may come back or catch up; else the first one's refusal.
-pub(super) async fn reach(connector: &Connector, place: &BinlogPosition) -> Result<(Conn, Server)> {
+pub(super) async fn reach(connector: &Connector, place: &BinlogPosition) -> Result<(Conn, Server, Proof)> {
     let mut refusals = Refusals::default();
     loop {
         match try_present(connector, place).await {
@@ -31,7 +32,7 @@ pub(super) async fn reach(connector: &Connector, place: &BinlogPosition) -> Resu
     }
 }
 
-async fn try_present(connector: &Connector, place: &BinlogPosition) -> Result<(Conn, Server)> {
+async fn try_present(connector: &Connector, place: &BinlogPosition) -> Result<(Conn, Server, Proof)> {
     let mut conn = connector.connect().await?;
     let server = connector.identify(&mut conn).await?;
     stream::check_same_server(place, &server, connector.address())?;
@@ -41,12 +42,12 @@ async fn try_present(connector: &Connector, place: &BinlogPosition) -> Result<(C
         logging::passed_on(connector, &mut conn, &mut faults).await?;
         faults.result(connector.address())?;
     }
-    proof::prove(connector, &mut conn, &server, place).await.map_err(|error| match error.may_pass() {
+    let proof = proof::prove(connector, &mut conn, &server, place).await.map_err(|error| match error.may_pass() {
         // it may catch up
         true => error.with_kind(ErrorKind::Connection),
         false => error,
     })?;
-    Ok((conn, server))
+    Ok((conn, server, proof))
 }
 
 /// Looks whether the servers beside the present one, which is of this flavour, could take its place. What speaks against it is a warning:

@@ -2,7 +2,7 @@
 //!
 //! A change was had when its transaction is in the executed set, or, in a transaction that was delivered in part, when fewer rows
 //! of its table came before it than were delivered. Without GTIDs the file's number and the position stand for the set, and both
-//! places have to be of one server. Nothing else identifies a change: rows events are cut otherwise on another server, and which
+//! places have to be of one server; on one server of MariaDB they do so with GTIDs, too, as its numbers may come again. Nothing else identifies a change: rows events are cut otherwise on another server, and which
 //! tables are captured may differ from start to start.
 
 use std::{
@@ -37,18 +37,18 @@ impl Ledger for BinlogLedger {
         had(&*position(offset)?, batch)
     }
 
-    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction, now: &Offset) -> Result<bool> {
         if offset.place::<BinlogPosition>().is_none() && copy::holds(offset) {
             return copy::had_beginning(offset, transaction);
         }
-        Ok(matches!(of_transaction(&*position(offset)?, transaction)?, Delivered::All))
+        Ok(matches!(of_transaction(&*position(offset)?, transaction, now.place())?, Delivered::All))
     }
 
-    fn had_statement(&self, offset: &Offset, statement: &SchemaStatement) -> Result<bool> {
+    fn had_statement(&self, offset: &Offset, statement: &SchemaStatement, now: &Offset) -> Result<bool> {
         if offset.place::<BinlogPosition>().is_none() && copy::holds(offset) {
             return Ok(false);
         }
-        Ok(match of_transaction(&*position(offset)?, &statement.transaction)? {
+        Ok(match of_transaction(&*position(offset)?, &statement.transaction, now.place())? {
             Delivered::All => true,
             Delivered::Part(rows) => rows.get(STATEMENT).is_some_and(|told| *told > u64::from(statement.number)),
             Delivered::None => false,
@@ -144,8 +144,13 @@ impl BinlogPosition {
 
     /// Whether everything before `other` is before this place, transactions in part left out of account.
     pub(super) fn set_covers(&self, other: &Self) -> Result<bool> {
-        if let (Some(own), Some(other)) = (&self.gtid_set, &other.gtid_set) {
-            return Ok(Arc::ptr_eq(own, other) || own.covers(other));
+        if self.is_across_reset(other) {
+            return Err(incomparable("the server's log was reset between them"));
+        }
+        if let (Some(own), Some(others)) = (&self.gtid_set, &other.gtid_set)
+            && !self.shares_log(other)
+        {
+            return Ok(Arc::ptr_eq(own, others) || own.covers(others));
         }
         self.on_one_server(other)?;
         Ok(linear(&self.file, self.position)? >= linear(&other.file, other.position)?)
@@ -164,6 +169,12 @@ impl BinlogPosition {
         }
     }
 
+    /// Whether the transaction, of which `owner` has a part, is before this place as a whole.
+    fn executed_part_of(&self, owner: &Self, name: &str) -> Result<bool> {
+        // nothing that was delivered in part at a place is before that place, whatever its number
+        if self.shares_log(owner) && owner.set_covers(self)? { Ok(false) } else { self.executed(name) }
+    }
+
     fn part(&self, name: &str) -> Option<&Part> {
         self.open.iter().find(|part| *part.transaction == *name)
     }
@@ -174,7 +185,7 @@ impl BinlogPosition {
             return Ok(false);
         }
         for part in &other.open {
-            if self.executed(&part.transaction)? {
+            if self.executed_part_of(other, &part.transaction)? {
                 continue;
             }
             let own = self.part(&part.transaction);
@@ -207,15 +218,15 @@ impl BinlogPosition {
             // a place of neither: only the set tells it
             (met.file, met.position) = ("".into(), super::start::FIRST);
         }
-        let names = self.open.iter().chain(&other.open).map(|part| part.transaction.clone());
-        let mut names: Vec<Arc<str>> = names.collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            if met.executed(&name)? {
+        let names = self.open.iter().map(|part| (part.transaction.clone(), self));
+        let mut names: Vec<(Arc<str>, &Self)> = names.chain(other.open.iter().map(|part| (part.transaction.clone(), other))).collect();
+        names.sort_by(|(one, _), (two, _)| one.cmp(two));
+        names.dedup_by(|(one, _), (two, _)| one == two);
+        for (name, owner) in names {
+            if met.executed_part_of(owner, &name)? {
                 continue;
             }
-            let rows = match (self.delivered(&name)?, other.delivered(&name)?) {
+            let rows = match (self.delivered(&name, owner)?, other.delivered(&name, owner)?) {
                 (Delivered::All, Delivered::All) => continue,
                 (Delivered::Part(rows), Delivered::All) | (Delivered::All, Delivered::Part(rows)) => rows.clone(),
                 (Delivered::Part(a), Delivered::Part(b)) => {
@@ -240,8 +251,9 @@ impl BinlogPosition {
         is_keyless(table) && self.is_of_another_server(other.server.as_deref())
     }
 
-    fn delivered(&self, name: &str) -> Result<Delivered<'_>> {
-        if self.executed(name)? {
+    /// What it has of a transaction, of which `owner` has a part.
+    fn delivered(&self, name: &str, owner: &Self) -> Result<Delivered<'_>> {
+        if self.executed_part_of(owner, name)? {
             return Ok(Delivered::All);
         }
         Ok(self.part(name).map_or(Delivered::None, |part| Delivered::Part(&part.rows)))
@@ -275,8 +287,9 @@ impl BinlogPosition {
             (joined.file, joined.position) = ("".into(), super::start::FIRST);
         }
         let mut open: BTreeMap<Arc<str>, BTreeMap<Box<str>, u64>> = BTreeMap::new();
-        for part in self.open.iter().chain(&other.open) {
-            if joined.executed(&part.transaction)? {
+        let parts = self.open.iter().map(|part| (part, self)).chain(other.open.iter().map(|part| (part, other)));
+        for (part, owner) in parts {
+            if joined.executed_part_of(owner, &part.transaction)? {
                 continue;
             }
             let rows = open.entry(part.transaction.clone()).or_default();
@@ -315,13 +328,14 @@ fn had(offset: &BinlogPosition, batch: &Batch) -> Result<Vec<Range<usize>>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     // by transaction of the batch
     let mut known: HashMap<u32, Delivered<'_>> = HashMap::new();
-    let elsewhere = batch.offset.place::<BinlogPosition>().is_some_and(|now| offset.is_of_another_server(now.server.as_deref()));
+    let now = batch.offset.place::<BinlogPosition>();
+    let elsewhere = now.is_some_and(|now| offset.is_of_another_server(now.server.as_deref()));
     for (at, change) in batch.changes.iter().enumerate() {
         let dangling = || Error::new(ErrorKind::Internal, "a change of an event that the batch does not have");
         let (event, transaction) = batch.event(change).ok_or_else(dangling)?;
         let delivered = match known.entry(event.transaction) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(of_transaction(offset, transaction)?),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(of_transaction(offset, transaction, now)?),
         };
         let was_had = match delivered {
             Delivered::All => true,
@@ -340,10 +354,15 @@ fn had(offset: &BinlogPosition, batch: &Batch) -> Result<Vec<Range<usize>>> {
     Ok(ranges)
 }
 
-fn of_transaction<'a>(offset: &'a BinlogPosition, transaction: &Transaction) -> Result<Delivered<'a>> {
+/// What was delivered of a transaction that is read at the place `now`.
+fn of_transaction<'a>(offset: &'a BinlogPosition, transaction: &Transaction, now: Option<&BinlogPosition>) -> Result<Delivered<'a>> {
     let with_gtids = offset.gtid_set.is_some();
     let name = transaction_name(transaction.id.as_ref(), with_gtids, &transaction.file, transaction.position);
-    if offset.executed(&name)? {
+    let executed = match now.is_some_and(|now| offset.shares_log(now)) {
+        true => linear(&transaction.file, transaction.position)? < linear(&offset.file, offset.position)?,
+        false => offset.executed(&name)?,
+    };
+    if executed {
         return Ok(Delivered::All);
     }
     Ok(offset.part(&name).map_or(Delivered::None, |part| Delivered::Part(&part.rows)))
@@ -370,6 +389,7 @@ mod tests {
             open: if rows.is_empty() { Vec::new() } else { vec![Part { transaction: "0-1-6".into(), rows }] },
             prepared: Vec::new(),
             skip: None,
+            created: None,
         }
     }
 
@@ -416,11 +436,43 @@ mod tests {
         let numbers = |place: BinlogPosition| place.prepared.iter().map(|prepared| prepared.position).collect::<Vec<_>>();
         // one has read further in domain 0, the other in domain 1; 4 ended in one of them
         let (one, other) = (place("0-1-9,1-1-1", &[8, 2]), place("0-1-5,1-1-9", &[4, 2]));
+        let other = BinlogPosition { server: Some("two".into()), ..other };
         assert_eq!(numbers(one.meet(&other).unwrap()), [8, 2, 4]);
         assert_eq!(numbers(one.join(&other).unwrap()), [8, 2]);
-        let (low, high) = (place("0-1-5", &[4]), place("0-1-9", &[8]));
+        let (low, high) = (place("0-1-5", &[4]), BinlogPosition { position: 900, ..place("0-1-9", &[8]) });
         assert_eq!(numbers(low.meet(&high).unwrap()), [4]);
         assert_eq!(numbers(low.join(&high).unwrap()), [8]);
+    }
+
+    /// With `gtid_strict_mode` off, 0-1-6 may come again behind 0-1-9.
+    #[test]
+    fn in_the_log_of_one_mariadb_server_file_and_position_say_what_was_had() {
+        let place = |server: &str, position: u64, rows: &[(&str, u64)]| BinlogPosition { position, ..at(server, "0-1-9", rows) };
+        let transaction = |position: u64| Transaction { id: Some("0-1-6".into()), file: "b.1".into(), position, complete: true };
+        let had = |offset: &BinlogPosition, position: u64, now: &str| {
+            matches!(of_transaction(offset, &transaction(position), Some(&place(now, 900, &[]))).unwrap(), Delivered::All)
+        };
+        let offset = place("one", 500, &[]);
+        assert!(had(&offset, 499, "one") && !had(&offset, 500, "one"));
+        assert!(had(&offset, 500, "two"), "another server's positions say nothing");
+        let later = place("one", 800, &[]);
+        assert!(later.covers(&offset).unwrap() && !offset.covers(&later).unwrap());
+        // a part of a transaction whose number was had before
+        let part = place("one", 500, &[("d.k", 4)]);
+        assert!(part.covers(&offset).unwrap() && !offset.covers(&part).unwrap());
+        assert_eq!(offset.join(&part).unwrap(), part);
+        assert_eq!(offset.meet(&part).unwrap(), offset);
+        assert_eq!(place("one", 400, &[]).meet(&part).unwrap().open, []);
+        assert_eq!(later.meet(&part).unwrap(), part);
+        assert_eq!(later.join(&part).unwrap(), later);
+    }
+
+    #[test]
+    fn places_before_and_behind_a_reset_are_not_compared() {
+        let place = |created: u32| BinlogPosition { created: Some(created), ..at("one", "0-1-5", &[]) };
+        assert!(place(1).covers(&place(1)).unwrap());
+        assert!(place(1).covers(&place(2)).is_err());
+        assert!(place(1).covers(&at("one", "0-1-5", &[])).unwrap(), "an older version's place does not say when its file was begun");
     }
 
     #[test]

@@ -70,6 +70,7 @@ mod stream;
 mod survey;
 mod table_map;
 mod temporal;
+mod unexplained;
 mod versioned;
 
 use std::sync::Arc;

@@ -104,7 +104,7 @@ pub(super) async fn look(
 }
 
 /// When the server began a file, in seconds since 1970.
-async fn begin_of(connector: &Connector, server: &Server, heartbeat: Duration, file: &str) -> Result<u64> {
+pub(super) async fn begin_of(connector: &Connector, server: &Server, heartbeat: Duration, file: &str) -> Result<u64> {
     let mut scout = Scout::open(connector, server, heartbeat, file, FIRST).await?;
     let first = scout.next(connector).await?;
     let first = first.ok_or_else(|| Error::new(ErrorKind::Connection, format!("{file} of {} has no event yet", connector.address())))?;

@@ -87,6 +87,8 @@ pub struct Place {
     /// File and position of what was executed, until the server says where that is in what it sends. It begins with the first events
     /// of a file, and passes over everything that was executed.
     asked: Option<(Arc<str>, u64)>,
+    /// When the server began a file: the one that was described last, and that of the place at which reading began.
+    created: [Option<(Arc<str>, u32)>; 2],
     /// Whether the place has changed since this was last set to false.
     pub moved: bool,
     /// Transactions read to their end.
@@ -110,6 +112,7 @@ impl Place {
             overlaps: !position.has_file(),
             elsewhere: false,
             asked: None,
+            created: [None, position.created.map(|created| (position.file.clone(), created))],
             moved: false,
             ended: 0,
         }
@@ -127,6 +130,9 @@ impl Place {
             true => ("".into(), FIRST),
             false => (position.file.clone(), position.position),
         });
+        if elsewhere {
+            place.created = [None, None];
+        }
         place.server = server;
         *self = place;
     }
@@ -152,7 +158,8 @@ impl Place {
         open.extend(self.open.as_ref().filter(|_| counted.is_none()).and_then(|open| self.part(open, counts)));
         let skip = counted.map(|counted| counted.skip);
         let (server, prepared) = (self.server.clone(), self.prepared.clone());
-        BinlogPosition { flavour: self.flavour, server, file, position, gtid_set: self.executed.clone(), open, prepared, skip }
+        let created = self.created.iter().flatten().find(|(described, _)| *described == file).map(|(_, created)| *created);
+        BinlogPosition { flavour: self.flavour, server, file, position, gtid_set: self.executed.clone(), open, prepared, skip, created }
     }
 
     /// What was delivered of the open transaction: now, or before the stream was opened.
@@ -262,6 +269,14 @@ impl Place {
         if *self.file != *file || self.position != position {
             self.file = file.into();
             self.position = position;
+            self.moved |= self.open.is_none();
+        }
+    }
+
+    /// The server described the file that it sends: it began that at this time, in seconds since 1970.
+    pub fn describe(&mut self, created: u32) {
+        if created != 0 && !matches!(&self.created[0], Some((file, known)) if *file == self.file && *known == created) {
+            self.created[0] = Some((self.file.clone(), created));
             self.moved |= self.open.is_none();
         }
     }
@@ -399,6 +414,7 @@ mod tests {
             open,
             prepared: Vec::new(),
             skip: None,
+            created: None,
         }
     }
 

@@ -83,6 +83,8 @@ struct Stored {
     prepared: Vec<Prepared>,
     #[serde(skip_serializing_if = "Skip::is_none", default)]
     skip: Option<Skip>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    created: Option<u32>,
 }
 
 /// A place in a binlog: what was executed before it, and how far into a transaction delivery got.
@@ -105,6 +107,8 @@ pub struct BinlogPosition {
     pub prepared: Vec<Prepared>,
     /// From a version 1 checkpoint: what of the transaction at the position was delivered.
     pub skip: Option<Skip>,
+    /// When the server began the file, in seconds since 1970, where that is known: after a RESET its name comes again.
+    pub created: Option<u32>,
 }
 
 impl LanePlace for BinlogPosition {
@@ -118,6 +122,7 @@ impl LanePlace for BinlogPosition {
             open: self.open.clone(),
             prepared: self.prepared.clone(),
             skip: self.skip,
+            created: self.created,
         };
         // strings, numbers and a map of strings: nothing of it can fail
         serde_json::to_string(&stored).unwrap_or_default()
@@ -157,6 +162,7 @@ impl BinlogPosition {
             open: stored.open,
             prepared: stored.prepared,
             skip: stored.skip.filter(|skip| *skip != Skip::default()),
+            created: stored.created,
         })
     }
 
@@ -168,6 +174,26 @@ impl BinlogPosition {
     /// Whether it was read from another server than this one. Servers that do not say who they are count as one.
     pub fn is_of_another_server(&self, server: Option<&str>) -> bool {
         matches!((self.server.as_deref(), server), (Some(own), Some(other)) if own != other)
+    }
+
+    /// Whether it was read from this server, for certain.
+    pub fn is_of(&self, server: Option<&str>) -> bool {
+        self.server.is_some() && self.server.as_deref() == server
+    }
+
+    /// Whether file and position say which of two places comes first, although there are GTIDs: both are of the log of one MariaDB
+    /// server. Its numbers do not say that: with `gtid_strict_mode` off, lower ones may follow higher ones.
+    pub fn shares_log(&self, other: &Self) -> bool {
+        let series = |file: &str| ledger::file_number(file).and(file.rfind('.'));
+        (self.flavour, other.flavour) == (Flavour::MariaDb, Flavour::MariaDb)
+            && self.is_of(other.server.as_deref())
+            && series(&self.file).is_some_and(|dot| series(&other.file) == Some(dot) && self.file.get(..dot) == other.file.get(..dot))
+    }
+
+    /// Whether the server's log was reset between them: their file has one name, and was begun at two times.
+    pub fn is_across_reset(&self, other: &Self) -> bool {
+        let begun_twice = matches!((self.created, other.created), (Some(own), Some(other)) if own != other);
+        begun_twice && self.is_of(other.server.as_deref()) && self.has_file() && self.file == other.file
     }
 
     /// Prepares to go on with a server. Another one may have logged the rows of tables without a key in another order: how many of
@@ -221,8 +247,12 @@ mod tests {
         let position = BinlogPosition::parse(text).unwrap();
         assert_eq!(position.open[0].rows["shop.orders"], 3);
         assert_eq!(position.to_json(), text);
-        let text = r#"{"flavor":"mariadb","file":"b.1","position":4,"gtid_set":null}"#;
-        assert_eq!(BinlogPosition::parse(text).unwrap().to_json(), text);
+        for text in [
+            r#"{"flavor":"mariadb","file":"b.1","position":4,"gtid_set":null}"#,
+            r#"{"flavor":"mariadb","server":"u","file":"b.1","position":4,"gtid_set":"0-1-9,0-1-5","created":1700000000}"#,
+        ] {
+            assert_eq!(BinlogPosition::parse(text).unwrap().to_json(), text);
+        }
     }
 
     #[test]

@@ -287,13 +287,17 @@ pub(super) async fn settings(
 async fn can_give(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition, faults: &mut Faults) -> Result<()> {
     stream::check_same_server(position, server, connector.address())?;
     let found = faults.findings.len();
+    let here = position.is_of(server.identity.as_deref()) && position.has_file();
     match (server.flavour, position.resumable_gtids()) {
         (Flavour::MySql, Some(set)) => mysql_gtids(connector, conn, set, faults).await?,
-        (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, faults).await?,
+        (Flavour::MariaDb, Some(set)) => mariadb_gtids(connector, conn, set, here.then_some(&*position.file), faults).await?,
         (_, None) => file(connector, conn, position, faults).await?,
     }
     // a fault that is told already is not told twice
-    if faults.findings.len() == found { proof::prove(connector, conn, server, position).await } else { Ok(()) }
+    if faults.findings.len() == found {
+        proof::prove(connector, conn, server, position).await?;
+    }
+    Ok(())
 }
 
 const ANEW: &str = "The changes between are lost for the sinks that have not read them: keep binlogs longer (binlog_expire_logs_seconds). To go \
@@ -318,9 +322,13 @@ async fn mysql_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faul
     Ok(())
 }
 
-async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faults: &mut Faults) -> Result<()> {
+async fn mariadb_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, file: Option<&str>, faults: &mut Faults) -> Result<()> {
     let files = start::log_files(connector, conn).await?;
     let Some(oldest) = files.first() else { return Ok(()) };
+    // what comes behind a file that is there was not purged, whatever its numbers are
+    if files.iter().any(|known| file == Some(&known.name)) {
+        return Ok(());
+    }
     let before = start::mariadb_gtids(connector, conn, &oldest.name, start::FIRST).await?;
     let before = start::parse_gtids(Flavour::MariaDb, &before)?;
     if let (GtidSet::MariaDb(ours), GtidSet::MariaDb(purged)) = (set, &before) {

@@ -4,26 +4,51 @@
 //! transactions, and MySQL keeps the numbers as executed although its log lacks the rows. A log can be reset, too, and file
 //! names and positions come again. A set of GTIDs alone shows none of that, so on the server that the place was read from
 //! file and position have to exist and to belong to the set; on any other server the set has to be part of its own.
+//!
+//! After a reset, all of these may fit by chance: the file of the place has to be the one that it was, too, which is told by
+//! when the server began it.
+
+use std::time::Duration;
 
 use mysql_async::{Conn, Row, prelude::Queryable};
 
 use super::{
     connection::{Connector, Server},
-    ledger,
+    ledger, margin,
     position::{BinlogPosition, Flavour},
     start,
 };
 use sluicegate_model::{Error, ErrorKind, Result};
 
+/// The first event of a file is there at once; a third of the time after which the connection counts as dead.
+const FILE_HEAD: Duration = Duration::from_secs(10);
+
+/// What a place was proven by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Its file and position: it was read from this log.
+    File,
+    /// Its GTIDs, if it has any.
+    Gtids,
+}
+
 /// Proves it, or says what is wrong. Changes nothing.
-pub(super) async fn prove(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition) -> Result<()> {
-    let here = matches!((&position.server, &server.identity), (Some(stored), Some(present)) if stored == present);
+pub(super) async fn prove(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition) -> Result<Proof> {
+    let here = position.is_of(server.identity.as_deref());
     if here && position.has_file() && file_exists(connector, conn, position).await? {
-        return match server.flavour {
-            Flavour::MariaDb => mariadb_place(connector, conn, position).await,
-            Flavour::MySql => mysql_place(connector, conn, position).await,
-        };
+        match server.flavour {
+            Flavour::MariaDb => mariadb_place(connector, conn, position).await?,
+            Flavour::MySql => mysql_place(connector, conn, position).await?,
+        }
+        // in a box: it reads events, and the futures around it are deep
+        Box::pin(same_file(connector, server, position)).await?;
+        return Ok(Proof::File);
     }
+    prove_gtids(connector, conn, server, position, here).await?;
+    Ok(Proof::Gtids)
+}
+
+async fn prove_gtids(connector: &Connector, conn: &mut Conn, server: &Server, position: &BinlogPosition, here: bool) -> Result<()> {
     match (server.flavour, position.resumable_gtids()) {
         (Flavour::MariaDb, Some(_)) => {
             let state: String = connector.one(conn, "SELECT @@GLOBAL.gtid_binlog_state").await?;
@@ -91,6 +116,15 @@ async fn file_exists(connector: &Connector, conn: &mut Conn, position: &BinlogPo
         }
         _ => Ok(false),
     }
+}
+
+/// The file is the one that was read, not another one of its name.
+async fn same_file(connector: &Connector, server: &Server, position: &BinlogPosition) -> Result<()> {
+    let Some(created) = position.created else { return Ok(()) };
+    if margin::begin_of(connector, server, FILE_HEAD, &position.file).await? == u64::from(created) {
+        return Ok(());
+    }
+    Err(cut(connector, position, "the server has begun a file of this name again since"))
 }
 
 async fn mariadb_place(connector: &Connector, conn: &mut Conn, position: &BinlogPosition) -> Result<()> {

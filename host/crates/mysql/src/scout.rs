@@ -16,6 +16,7 @@ use super::{
     gtid::GtidSet,
     place::widen,
     position::BinlogPosition,
+    proof::Proof,
     start::FIRST,
     stream,
 };
@@ -63,7 +64,7 @@ impl Scout {
     /// # Errors
     /// As of [`Self::open`]; `Source` also where the server no longer has what follows.
     pub async fn behind(connector: &Connector, server: &Server, heartbeat: Duration, place: &BinlogPosition) -> Result<Self> {
-        let begin = stream::begin_at(server, place)?;
+        let begin = stream::begin_at(server, place, Proof::Gtids)?;
         let dump = ask(connector, server, heartbeat, begin, place.resumable_gtids().map(GtidSet::position_text)).await?;
         let address = connector.address().to_owned();
         // the server says at first which file it is

@@ -85,6 +85,7 @@ pub async fn resolve(connector: &Connector, conn: &mut Conn, server: &Server, st
         open: Vec::new(),
         prepared: Vec::new(),
         skip: None,
+        created: None,
     };
     let (file, position, mysql_gtids) = match start {
         StartAt::Gtid(text) => {

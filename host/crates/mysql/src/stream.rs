@@ -23,6 +23,7 @@ use super::{
     hosts,
     place::Place,
     position::{BinlogPosition, Flavour, LANE},
+    proof::Proof,
     query::Watch,
     survey::Spot,
 };
@@ -184,7 +185,7 @@ impl Reader {
     async fn identify(&mut self, start: &BinlogPosition) -> Result<Server, Halt> {
         let stop = self.stop.clone();
         let identify = async {
-            let (mut conn, server) = hosts::reach(&self.connector, start).await?;
+            let (mut conn, server, _) = hosts::reach(&self.connector, start).await?;
             self.catalogue.schemas.begin(&mut conn, &server, start).await?;
             Ok(server)
         };
@@ -287,11 +288,16 @@ impl Stream {
         let reader = &mut self.reader;
         // an event that was cut off is read again from the start of its transaction
         let resume = self.place.resume();
-        let (mut conn, server) = hosts::reach(&reader.connector, &resume).await?;
+        let (mut conn, server, proof) = hosts::reach(&reader.connector, &resume).await?;
         reader.catalogue.schemas.begin(&mut conn, &server, &resume).await?;
+        if resume.is_of_another_server(server.identity.as_deref()) {
+            // which of its transactions come again is not known
+            reader.catalogue.unexplained.forget();
+        }
         self.place.restart(&resume, server.identity.clone());
-        let gtids = resume.resumable_gtids();
-        let begin = begin_at(&server, &resume)?;
+        let begin = begin_at(&server, &resume, proof)?;
+        // with a set, the server begins behind it, whatever file and position it is asked for
+        let gtids = resume.resumable_gtids().filter(|_| matches!(begin, Begin::Session));
         let settings = session_settings(&server, reader.heartbeat, gtids.map(GtidSet::position_text));
         let request = Request { server_id: reader.server_id, heartbeat: reader.heartbeat, settings, begin, to_end: false };
         let dump = Dump::open(&reader.connector, conn, &server, request).await?;
@@ -461,8 +467,12 @@ impl Stream {
     }
 }
 
-/// Where a dump begins that goes on from a position: behind its transactions, or without GTIDs at its file and position.
-pub(super) fn begin_at(server: &Server, position: &BinlogPosition) -> Result<Begin> {
+/// Where a dump begins that goes on from a position: behind its transactions, or without GTIDs at its file and position. There, too,
+/// in the log of MariaDB that it was read from: with `gtid_strict_mode` off, its numbers do not say what comes next.
+pub(super) fn begin_at(server: &Server, position: &BinlogPosition, proof: Proof) -> Result<Begin> {
+    if (server.flavour, proof) == (Flavour::MariaDb, Proof::File) && position.position <= u64::from(u32::MAX) {
+        return Ok(Begin::File { file: position.file.to_string(), position: position.position });
+    }
     Ok(match (server.flavour, position.resumable_gtids()) {
         (Flavour::MySql, Some(set)) => {
             Begin::Gtids(set.sids().map_err(|e| Error::new(ErrorKind::Internal, "cannot ask for the GTID set").caused_by(e))?)

@@ -70,8 +70,10 @@ impl Reached {
     /// Whether the sink had what the mark says.
     pub fn had_mark(&self, mark: &Mark) -> Result<bool> {
         match (&mark.kind, self.own.get(mark.lane.name())) {
-            (MarkKind::Truncate(truncate), Some(own)) => self.ledger.had_whole(own, &truncate.transaction),
-            (MarkKind::Schema(SchemaChange { statement: Some(statement), .. }), Some(own)) => self.ledger.had_statement(own, statement),
+            (MarkKind::Truncate(truncate), Some(own)) => self.ledger.had_whole(own, &truncate.transaction, &mark.offset),
+            (MarkKind::Schema(SchemaChange { statement: Some(statement), .. }), Some(own)) => {
+                self.ledger.had_statement(own, statement, &mark.offset)
+            }
             _ => Ok(false),
         }
     }

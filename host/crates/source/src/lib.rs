@@ -100,19 +100,19 @@ pub trait Ledger: std::fmt::Debug + Send + Sync {
     fn had(&self, offset: &Offset, batch: &Batch) -> Result<Vec<Range<usize>>>;
 
     /// Whether the transaction, which is of the offset's lane, was delivered as a whole before `offset`. Asked of a transaction
-    /// that is one item without rows.
+    /// that is one item without rows, behind which the stream is at `now`.
     ///
     /// # Errors
     /// As of [`Self::had`].
-    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool>;
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction, now: &Offset) -> Result<bool>;
 
     /// Whether an item of a statement that changed schemas, which is of the offset's lane, was delivered before `offset`. Sources that
     /// log no such statements are never asked.
     ///
     /// # Errors
     /// As of [`Self::had`].
-    fn had_statement(&self, offset: &Offset, statement: &SchemaStatement) -> Result<bool> {
-        self.had_whole(offset, &statement.transaction)
+    fn had_statement(&self, offset: &Offset, statement: &SchemaStatement, now: &Offset) -> Result<bool> {
+        self.had_whole(offset, &statement.transaction, now)
     }
 
     /// Whether everything that was delivered at `other` was delivered at `offset`.

@@ -51,7 +51,7 @@ impl Ledger for Versions {
         Ok(ranges)
     }
 
-    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction, _now: &Offset) -> Result<bool> {
         // the position of the transaction that empties a table is the generation that begins with it
         Ok(u64::from(CtPlace::of(offset)?.generation) >= transaction.position)
     }

@@ -325,8 +325,8 @@ fn d12_a_place_of_a_later_beginning_covers_every_earlier_one() {
     assert!(Versions.covers(&offset(&anew), &offset(&at(100))).unwrap());
     assert!(!Versions.covers(&offset(&at(100)), &offset(&anew)).unwrap());
     let emptied = Transaction { position: 2, ..Transaction::default() };
-    assert!(Versions.had_whole(&offset(&anew), &emptied).unwrap());
-    assert!(!Versions.had_whole(&offset(&at(100)), &emptied).unwrap());
+    assert!(Versions.had_whole(&offset(&anew), &emptied, &offset(&anew)).unwrap());
+    assert!(!Versions.had_whole(&offset(&at(100)), &emptied, &offset(&anew)).unwrap());
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Ledger for Transactions {
         Ok(ranges)
     }
 
-    fn had_whole(&self, offset: &Offset, transaction: &Transaction) -> Result<bool> {
+    fn had_whole(&self, offset: &Offset, transaction: &Transaction, _now: &Offset) -> Result<bool> {
         let place = Delivered::of(offset)?;
         let unknown = || Error::new(ErrorKind::Internal, "a transaction that is not the generator's");
         let (generation, number) = transaction.id.as_deref().and_then(parse_transaction).ok_or_else(unknown)?;

@@ -100,7 +100,8 @@ pub struct Renamed {
     pub from: TableName,
     /// Its name now.
     pub to: TableName,
-    /// Names of columns before and now, all given at once.
+    /// Names of columns before and now, all given at once. Without a name before, it is a new column that no statement in the log
+    /// explains: it may be any column of before.
     pub columns: Vec<(String, String)>,
     /// Columns that are gone, by their names before.
     pub dropped: Vec<String>,

@@ -229,6 +229,7 @@ mod tests {
             open: Vec::new(),
             prepared: Vec::new(),
             skip: None,
+            created: None,
         }
     }
 

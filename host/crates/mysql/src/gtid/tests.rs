@@ -112,6 +112,16 @@ fn a_lower_number_of_another_server_is_not_taken_as_had() {
 }
 
 #[test]
+fn a_lower_number_that_was_logged_last_is_the_last_and_the_highest_stays_known() {
+    let mut set = GtidSet::parse_mariadb("0-2001-13").unwrap();
+    set.add(&Gtid::parse("0-2001-8").unwrap());
+    assert_eq!(set.position_text(), "0-2001-8");
+    assert!(set.contains(&Gtid::parse("0-2001-13").unwrap()));
+    assert_eq!(set.to_string(), "0-2001-13,0-2001-8");
+    assert_eq!(GtidSet::parse_mariadb(&set.to_string()).unwrap(), set);
+}
+
+#[test]
 fn a_gtid_survives_its_text() {
     for text in [format!("{A}:7"), format!("{A}:blue:7"), "0-1-5".to_owned()] {
         assert_eq!(Gtid::parse(&text).unwrap().to_string(), text);

@@ -61,6 +61,7 @@ impl World {
             open: Vec::new(),
             prepared: Vec::new(),
             skip: None,
+            created: None,
         }
     }
 

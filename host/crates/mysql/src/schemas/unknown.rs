@@ -57,6 +57,7 @@ fn offset(spot: &Spot, server: &Server) -> String {
         open: Vec::new(),
         prepared: Vec::new(),
         skip: None,
+        created: None,
     };
     place.to_json()
 }

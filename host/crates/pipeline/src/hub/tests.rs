@@ -20,7 +20,7 @@ impl Ledger for Counted {
         Ok(Vec::new())
     }
 
-    fn had_whole(&self, _: &Offset, _: &Transaction) -> Result<bool> {
+    fn had_whole(&self, _: &Offset, _: &Transaction, _: &Offset) -> Result<bool> {
         Ok(false)
     }
 

@@ -56,7 +56,7 @@ impl Ledger for InOneFile {
         Ok(if had == 0 { Vec::new() } else { vec![Range { start: 0, end: had }] })
     }
 
-    fn had_whole(&self, _offset: &Offset, _transaction: &Transaction) -> Result<bool> {
+    fn had_whole(&self, _offset: &Offset, _transaction: &Transaction, _now: &Offset) -> Result<bool> {
         // all that it gives are rows
         Ok(false)
     }

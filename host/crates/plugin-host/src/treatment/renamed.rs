@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
-use super::{Inner, Treatment, Treatments};
+use super::{Inner, Treatment, Treatments, list};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{LogPlace, Renamed, Table, TableName},
@@ -17,7 +17,7 @@ pub(crate) const RENAMED: &str = " renamed";
 /// What the log says of a table's names; of no table, how far it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renames {
-    /// Names of columns before and now that no version of the table has come with yet.
+    /// Names of columns before and now that no version of the table has come with yet. No name before: nothing in the log explains it.
     pub pairs: Vec<(String, String)>,
     /// The last statement of each log.
     pub told: Vec<LogPlace>,
@@ -190,7 +190,12 @@ pub(crate) fn pairs(renamed: &[(String, String)], source: &Table, arrives: impl 
 /// Refuses a version in which a column that was treated under its old name would pass under its new one.
 pub(super) fn judge(before: &Treatment, now: &Treatment, pairs: &[Pair]) -> Result<()> {
     let has = |columns: &BTreeSet<String>, name: &str| columns.iter().any(|column| same(column, name));
-    let had = |pair: &Pair, columns: &BTreeSet<String>| pair.old.iter().any(|old| has(columns, old));
+    // one that nothing in the log explains may be any column of before
+    let is_unexplained = |pair: &Pair| pair.old.iter().all(String::is_empty);
+    let had = |pair: &Pair, columns: &BTreeSet<String>| match is_unexplained(pair) {
+        true => !columns.is_empty() && !has(&before.columns, &pair.new),
+        false => pair.old.iter().any(|old| has(columns, old)),
+    };
     let is_open = |pair: &&Pair| {
         let (hidden, judged) = (has(&now.hidden, &pair.new), has(&now.judged, &pair.new));
         had(pair, &before.hidden) && !hidden
@@ -199,6 +204,20 @@ pub(super) fn judge(before: &Treatment, now: &Treatment, pairs: &[Pair]) -> Resu
     };
     match pairs.iter().find(is_open) {
         None => Ok(()),
+        Some(pair @ Pair { new, .. }) if is_unexplained(pair) => Err(Error::new(
+            ErrorKind::Plugin,
+            format!(
+                "no statement in the log explains the columns of table {}: `{new}`, which the plugin would pass on as it is, may be one that it \
+                 treated under another name ({})",
+                now.table,
+                list(&before.treated.iter().cloned().collect::<Vec<_>>())
+            ),
+        )
+        .remedy(
+            "what came before is delivered; look what the column is (a table was changed with SET sql_log_bin = 0, or by a statement that was not \
+             logged); treat it in the plugin's `config`, too; if it may pass as it is, say so with any other change of that `config`, e.g. \
+             `missing: ignore` in the entry; then start again",
+        )),
         Some(Pair { old, new }) => {
             let old = old.last().map(String::as_str).unwrap_or_default();
             Err(Error::new(
@@ -267,6 +286,30 @@ mod tests {
             assert!(treatments.renamed(&TableName::new("shop", "customers")).is_empty());
             assert!(treatments.take_news().iter().any(|news| news.rule == RENAMED && news.renames.pairs.is_empty()));
         }
+    }
+
+    #[test]
+    fn a_new_column_that_nothing_explains_is_not_passed_on_beside_a_treated_one() {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        drop(treatments.rename(&Renamed { far: true, ..renamed(&[("", "contact")]) }).unwrap());
+        let after = Treatments::default();
+        after.remember(treatments.take_news());
+        for treatments in [&treatments, &after] {
+            let what = "no statement in the log explains the columns of table shop.customers: `contact`";
+            for refused in both(treatments, &["id", "contact", "email"], &["email"]) {
+                let refused = refused.unwrap_err();
+                assert!(refused.message().contains(what) && refused.message().contains("(`email`)"), "{refused}");
+            }
+            assert!(both(treatments, &["id", "contact", "email"], &["contact", "email"]).iter().all(Result::is_ok));
+            // it is known from here on, and says nothing new when it is told again
+            assert!(both(treatments, &["id", "contact", "email"], &["contact", "email"]).iter().all(Result::is_ok));
+        }
+        // a table without treated columns is not concerned
+        let others = Treatments::default();
+        assert!(both(&others, &["id", "email"], &[]).iter().all(Result::is_ok));
+        drop(others.rename(&Renamed { far: true, ..renamed(&[("", "contact")]) }).unwrap());
+        assert!(both(&others, &["id", "contact", "email"], &[]).iter().all(Result::is_ok));
     }
 
     #[test]
