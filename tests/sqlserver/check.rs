@@ -145,3 +145,68 @@ fn a23_an_encrypted_column_is_refused_by_name() {
     assert!(text.contains("the column ssn is encrypted by Always Encrypted") && text.contains("tracking-only"), "{text}");
     check(&database.pipeline(&["record: tracking-only"]), 0);
 }
+
+#[test]
+fn an_initial_query_that_the_server_refuses_fails_the_check_and_is_what_the_remedy_names() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    // not understood; and something that is not there
+    for query in ["SELECT 1 FROM", "SELECT 1 FROM dbo.nowhere"] {
+        let host = database.pipeline(&[&format!("initial_query: {query}")]);
+        let text = check(&host, 3);
+        assert!(text.contains("the source's `initial_query`: ") && text.contains("Correct `initial_query`"), "{query}\n{text}");
+        let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+        assert_eq!(ended.status.code(), Some(3), "{query}\n{}", ended.stderr);
+        assert!(ended.stderr.contains("Correct `initial_query`") && !ended.stderr.contains("Report it"), "{query}\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_start_behind_the_current_version_is_told_as_what_it_is() {
+    let mut database = Database::new();
+    database.table("t", "id int NOT NULL PRIMARY KEY");
+    database.sql("INSERT dbo.t VALUES (1)");
+    let host = database.pipeline(&["tables: [{ start: 999999 }]"]);
+    let text = check(&host, 3);
+    let what = "by its `start`, it begins behind version 999999, and the database has come to version ";
+    assert!(text.contains(what) && text.contains("at most `start: ") && !text.contains("restored"), "{text}");
+    // a table that is found while it runs
+    database.sql("CREATE TABLE dbo.later (id int NOT NULL PRIMARY KEY)");
+    host.write_pipeline(&database.text(
+        &["tables: [{ like: t, start: now }, { start: 999999 }]"],
+        "{ type: file, format: flat, folder: out, prefix: t }",
+        "",
+    ));
+    let process = start(&host);
+    database.sql("ALTER TABLE dbo.later ENABLE CHANGE_TRACKING");
+    let ended = process.wait(PATIENCE);
+    assert!(ended.stderr.contains(what) && ended.stderr.contains("dbo.later"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_entry_of_the_tables_that_matches_none_is_told_by_check_and_at_the_start() {
+    let mut database = Database::new();
+    database.table("cust", "id int NOT NULL PRIMARY KEY");
+    let told = "entries of `tables` that match no table that the account sees: { schema: dbo, like: 'ordres' }";
+    let host = database.pipeline(&["tables: [{ like: cust }, { like: ordres }, { like: 'cus%' }]"]);
+    assert!(check(&host, 0).contains(told));
+    assert!(drain(&host).contains(told));
+    database.table("ordres", "id int NOT NULL PRIMARY KEY");
+    assert!(!check(&host, 0).contains("entries of `tables`"));
+    assert!(!drain(&host).contains("entries of `tables`"));
+    // one for each database may match in one of them alone
+    let other = format!("{}_b", database.name);
+    database.sql(&format!("CREATE DATABASE {other}"));
+    database.sql(&format!("ALTER DATABASE {other} SET CHANGE_TRACKING = ON"));
+    let name = database.name.clone();
+    database.connect(&other);
+    database.table("stock", "id int NOT NULL PRIMARY KEY");
+    database.connect(&name);
+    let both = format!("databases: [{name}, {other}]");
+    let host = database.pipeline(&[&both, "tables: [{ like: cust }, { like: stock }, { like: '%' }, { like: gone }]"]);
+    let text = check(&host, 0);
+    assert!(text.contains("that the account sees: { schema: dbo, like: 'gone' }"), "{text}");
+    database.connect("master");
+    database.sql(&format!("DROP DATABASE {other}"));
+    database.connect(&name);
+}

@@ -68,3 +68,80 @@ fn a_treated_column_that_leaves_its_name_to_a_new_one_is_not_passed_on() {
     assert!(ended.stderr.contains("which the plugin would pass on as it is, is the one that was called `a`"), "{}", ended.stderr);
     assert_eq!(short(&records(&host)), ["c id=1 a=\"10\" b=100"]);
 }
+
+/// A pipeline that masks columns of `dbo.t`, and has delivered a row of it.
+fn masking(closed: bool, database: &mut Database) -> Sluicegate {
+    database.table("t", "id int NOT NULL PRIMARY KEY, email varchar(40) NULL, note varchar(40) NULL");
+    let host = with_plugins(database, &["headers: none"], &mask(closed, &["email"]));
+    let mut process = start(&host);
+    database.sql("INSERT dbo.t VALUES (1, 'secret1', 'a')");
+    wait_for(&mut process, &host, 1);
+    stop(process);
+    host
+}
+
+fn mask(closed: bool, columns: &[&str]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| format!("{{ column: {column}, mask: {{}} }}")).collect();
+    let columns = columns.join(", ");
+    format!(
+        "{{ use: rewrite-columns, name: mask, fail_closed: {closed}, config: {{ tables: [{{ table: '*.dbo.*', columns: [{columns}] }}] }} }}"
+    )
+}
+
+#[test]
+fn a_treated_column_that_leaves_its_name_to_another_one_between_two_runs_is_not_passed_on() {
+    let taken = ["EXEC sp_rename 'dbo.t.email', 'contact', 'COLUMN'", "ALTER TABLE dbo.t ADD email varchar(40) NULL"];
+    let exchanged = [
+        "EXEC sp_rename 'dbo.t.email', 'between', 'COLUMN'",
+        "EXEC sp_rename 'dbo.t.note', 'email', 'COLUMN'",
+        "EXEC sp_rename 'dbo.t.between', 'note', 'COLUMN'",
+    ];
+    for (closed, statements, name) in
+        [(false, &taken[..], "contact"), (true, &taken, "contact"), (false, &exchanged, "note"), (true, &exchanged, "note")]
+    {
+        let mut database = Database::new();
+        let host = masking(closed, &mut database);
+        statements.iter().for_each(|statement| database.sql(statement));
+        database.sql(&format!("INSERT dbo.t (id, {name}) VALUES (2, 'secret2')"));
+        let what = format!("the column `{name}`, which the plugin would pass on as it is, is the one that was called `email`");
+        let checked = host.run(&["check", "pipeline.yaml"], PATIENCE);
+        assert_eq!(checked.status.code(), Some(3), "{closed} {name}: {}", checked.stdout);
+        assert!(checked.stdout.contains(&what), "{closed} {name}: {}", checked.stdout);
+        // at each start
+        for _ in 0..2 {
+            let ended = host.run(&["run", "--until-drained", "pipeline.yaml"], PATIENCE);
+            assert!(!ended.status.success() && ended.stderr.contains(&what), "{closed} {name}: {}", ended.stderr);
+            assert_eq!(records(&host).len(), 1, "{closed} {name}");
+        }
+        let text = std::fs::read_to_string(host.path("pipeline.yaml")).expect("the pipeline file");
+        host.write_pipeline(&text.replace(&mask(closed, &["email"]), &mask(closed, &["email", name])));
+        drain(&host);
+        let all = records(&host);
+        assert_eq!((all.len(), all[1]["id"].as_i64()), (2, Some(2)), "{closed} {name}");
+        assert!(!format!("{all:?}").contains("secret"), "{all:?}");
+    }
+}
+
+#[test]
+fn columns_that_are_as_before_or_new_are_no_reason_to_stop_after_a_restart() {
+    let mut database = Database::new();
+    let host = masking(true, &mut database);
+    database.sql("ALTER TABLE dbo.t ADD more varchar(40) NULL");
+    database.sql("EXEC sp_rename 'dbo.t.note', 'remark', 'COLUMN'");
+    database.sql("INSERT dbo.t (id, email, remark) VALUES (2, 'secret2', 'b')");
+    let checked = host.run(&["check", "pipeline.yaml"], PATIENCE);
+    assert!(checked.status.success(), "{}", checked.stdout);
+    drain(&host);
+    drain(&host);
+    assert_eq!(records(&host)[1]["remark"], "b");
+    // of a table that was made anew, nothing is known by its numbers
+    database.sql("DROP TABLE dbo.t");
+    database
+        .table("t", "id int NOT NULL PRIMARY KEY, size int NULL, email varchar(40) NULL, remark varchar(40) NULL, more varchar(40) NULL");
+    let text = std::fs::read_to_string(host.path("pipeline.yaml")).expect("the pipeline file");
+    host.write_pipeline(&text.replace("headers: none", "headers: none\n  lost_position: re-initialise"));
+    database.sql("INSERT dbo.t VALUES (3, 9, 'secret3', 'c', NULL)");
+    drain(&host);
+    let all = records(&host);
+    assert!(all.iter().any(|record| record["id"] == 3) && !format!("{all:?}").contains("secret"), "{all:?}");
+}

@@ -3,6 +3,7 @@
 use sluicegate_config::{KeyColumns, PartitionBy, TableKeys, TablePatterns};
 
 use sluicegate_harness::{host::Sluicegate, mariadb, mysql};
+use sluicegate_mssql_simulator::Simulator;
 
 use super::*;
 
@@ -318,4 +319,63 @@ fn check_and_run_take_the_same_for_a_key_and_both_tell_of_entries_that_are_for_n
 /// Whether the topic is there and has records.
 fn partitions_hold(broker: &Broker, topic: &str) -> bool {
     topics::partitions(broker, topic) > 0 && !broker.records(topic).is_empty()
+}
+
+#[test]
+fn a_key_of_columns_that_no_delete_of_the_source_has_fails_the_check() {
+    let broker = kafka::shared();
+    let server = Simulator::start();
+    let sql = |database: &str, text: &str| drop(server.run(database, text).unwrap_or_else(|error| panic!("{error:?}: {text}")));
+    sql("master", "CREATE DATABASE sales");
+    sql("master", "ALTER DATABASE sales SET CHANGE_TRACKING = ON");
+    sql("sales", "CREATE TABLE dbo.cust (id int NOT NULL PRIMARY KEY, region int NOT NULL, email varchar(40) NOT NULL)");
+    sql("sales", "ALTER TABLE dbo.cust ENABLE CHANGE_TRACKING");
+    let check = |sink: &str, plugins: &str| {
+        let pipeline = format!(
+            "name: p\nsource: {{ type: sqlserver, host: 127.0.0.1, port: {}, database: sales, user: sa, password: '{}' }}\n\
+             plugins: [{plugins}]\nsinks: [{{ type: kafka, brokers: '{}', {sink} }}]\n",
+            server.port(),
+            Simulator::PASSWORD,
+            broker.brokers()
+        );
+        let ended = Sluicegate::new(env!("CARGO_BIN_EXE_sluicegate"), &pipeline).run(&["check", "pipeline.yaml"], PATIENCE);
+        let lines: Vec<&str> = ended.stdout.lines().filter(|line| line.contains("keys: sink")).collect();
+        format!("exit {}\n{}", ended.status.code().expect("a code"), lines.join("\n"))
+    };
+    let no_deletes = "{ use: filter, config: { tables: [{ table: '*.dbo.*', operations: [insert, update] }] } }";
+    let computed =
+        "{ use: rewrite-columns, config: { tables: [{ table: '*.dbo.*', columns: [{ column: code, concat: { of: [id, id] } }] }] } }";
+    let told = [
+        check("key: [email]", ""),
+        check("partition_by: [region]", ""),
+        check("key: [id, email], on_error: skip", ""),
+        check("key: [id], partition_by: [id]", ""),
+        check("key: [email], per_table: [{ tables: ['sales.dbo.cust'], key: [id] }]", ""),
+        check("key: [email]", no_deletes),
+        check("key: [code]", computed),
+    ];
+    let what = "sink `kafka`: the source sends the primary key of a deleted row alone, so no delete can be delivered whose key or partition \
+                is made of:";
+    insta::assert_snapshot!(told.join("\n\n").replace(what, "WHAT"), @r"
+    exit 3
+    fail  keys: WHAT sales.dbo.cust.email
+
+    exit 3
+    fail  keys: WHAT sales.dbo.cust.region
+
+    exit 0
+    warn  keys: WHAT sales.dbo.cust.email
+
+    exit 0
+
+
+    exit 0
+
+
+    exit 0
+
+
+    exit 0
+    warn  keys: sink `kafka`: columns of keys may be NULL, and such rows cannot be delivered: sales.dbo.cust.code
+    ");
 }

@@ -78,7 +78,7 @@ pub struct SqlServerSource {
 impl SqlServerSource {
     /// The entries of `tables` that are for a database of the source.
     pub fn tables_of(&self, database: &str) -> Vec<TrackedTables> {
-        self.tables.iter().filter(|tables| tables.database.as_deref().is_none_or(|of| of == database)).cloned().collect()
+        self.tables.iter().filter(|tables| tables.is_of(database)).cloned().collect()
     }
 }
 
@@ -122,6 +122,13 @@ pub struct TrackedTables {
     pub exclude: Option<WholeName>,
     /// Where a table begins that has no progress.
     pub start: TrackedStart,
+}
+
+impl TrackedTables {
+    /// Whether it is for tables of a database of the source.
+    pub fn is_of(&self, database: &str) -> bool {
+        self.database.as_deref().is_none_or(|of| of == database)
+    }
 }
 
 /// A regular expression that has to match a whole name.

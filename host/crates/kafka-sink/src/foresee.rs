@@ -29,11 +29,12 @@ pub struct Foreseen {
     pub topics: Vec<Option<Arc<str>>>,
 }
 
-/// Looks at the tables as they would be delivered, and asks the brokers which topics there are.
+/// Looks at the tables as they would be delivered, and asks the brokers which topics there are. `lacking`: for each table the columns that
+/// a delete never has. `stops`: a record that cannot be delivered stops the pipeline.
 ///
 /// # Errors
 /// The brokers cannot be asked.
-pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> Result<Foreseen> {
+pub fn foresee(settings: &Settings, tables: &[Arc<Table>], lacking: &[&[usize]], stops: bool, limits: &Limits) -> Result<Foreseen> {
     let mut findings = Vec::new();
     let mut topics = Topics::new(settings, usize::MAX, None);
     let mut given = Vec::with_capacity(tables.len());
@@ -65,6 +66,7 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], limits: &Limits) -> R
         given.push(first);
     }
     keys(settings, tables, &mut findings);
+    findings.extend(keys_of_deletes(settings, tables, lacking, stops));
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery
         && !settings.in_group
     {
@@ -106,6 +108,28 @@ fn keys(settings: &Settings, tables: &[Arc<Table>], findings: &mut Vec<Finding>)
             ),
             "make keys of columns that are NOT NULL, or set `on_error` of the sink",
         ));
+    }
+}
+
+/// Columns of keys and partitions that a delete never has.
+fn keys_of_deletes(settings: &Settings, tables: &[Arc<Table>], lacking: &[&[usize]], stops: bool) -> Option<Finding> {
+    let mut found = Vec::new();
+    for (table, lacking) in tables.iter().zip(lacking).filter(|(_, lacking)| !lacking.is_empty()) {
+        // what cannot be planned is told
+        let Ok(plan) = KeyPlan::new(table, settings) else { continue };
+        let lacks = plan.needs(table).filter(|(column, _)| lacking.contains(column));
+        found.extend(lacks.map(|(_, name)| format!("{}.{name}", table.name)));
+    }
+    let what = format!(
+        "the source sends the primary key of a deleted row alone, so no delete can be delivered whose key or partition is made of: {}",
+        listed(found.iter().map(String::as_str), CHECK_NAMES)
+    );
+    let remedy = "make `key` and `partition_by` of columns of the primary key, of single tables in `per_table`; or leave deletes out with \
+                  `operations` of the `filter` plugin";
+    match found.is_empty() {
+        true => None,
+        false if stops => Some(Finding::fail("keys", what, remedy)),
+        false => Some(Finding::warn("keys", what, remedy)),
     }
 }
 

@@ -138,6 +138,12 @@ impl KeyPlan {
         self.nullable.iter().filter_map(|column| table.columns.get(*column)).map(|column| format!("{}.{}", table.name, column.name))
     }
 
+    /// Columns that a record cannot do without, each once, with their names.
+    pub(super) fn needs<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = (usize, &'a str)> {
+        let partition = self.partition_columns.iter().filter(|column| !self.columns.contains(column));
+        self.columns.iter().chain(partition).filter_map(|column| Some((*column, table.columns.get(*column)?.name.as_str())))
+    }
+
     /// Whether [`Self::check`] has anything to find in a batch.
     pub(super) fn may_lack(&self, partial: bool) -> bool {
         partial || !self.nullable.is_empty()
@@ -163,7 +169,7 @@ fn absent(table: &Table, column: usize, what: &str) -> Error {
         ErrorKind::Record,
         format!("a record of table {} has no {what}: the source did not send column `{column}` with the row", table.name),
     )
-    .remedy("let the source send whole rows (mysql: binlog_row_image = FULL); for a table without a primary key, give it one, or set `keyless: no-key`")
+    .remedy("make `key` and `partition_by` of columns of the primary key, which every row has; or let the source send whole rows (mysql: binlog_row_image = FULL; sqlserver cannot); for a table without a primary key, give it one, or set `keyless: no-key`")
 }
 
 #[cold]

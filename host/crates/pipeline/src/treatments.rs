@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sluicegate_config::Plugin;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{LogPlace, TableName},
+    change::{LogPlace, NumberedColumns, TableName},
 };
 use sluicegate_plugin_host::{Renames, Treatment, Treatments};
 use sluicegate_state::{Checkpoint, StoredTreatment};
@@ -42,22 +42,27 @@ struct Columns {
 struct Names {
     pairs: Vec<(String, String)>,
     told: Vec<Place>,
+    /// The table's number in the source's catalogue, and its columns with theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    numbered: Option<(i64, Vec<(i64, String)>)>,
 }
 
 /// A place in a log: the log, the transaction's number or the file's, position, number in the statement, and seconds since 1970.
 type Place = (String, u64, u64, u32, u32);
 
 impl From<&Renames> for Names {
-    fn from(Renames { pairs, told }: &Renames) -> Self {
+    fn from(Renames { pairs, told, numbered }: &Renames) -> Self {
         let place = |at: &LogPlace| (at.log.clone(), at.sequence, at.position, at.number, at.seconds);
-        Self { pairs: pairs.clone(), told: told.iter().map(place).collect() }
+        let numbered = numbered.as_ref().map(|NumberedColumns { table, columns }| (*table, columns.clone()));
+        Self { pairs: pairs.clone(), told: told.iter().map(place).collect(), numbered }
     }
 }
 
 impl From<Names> for Renames {
-    fn from(Names { pairs, told }: Names) -> Self {
+    fn from(Names { pairs, told, numbered }: Names) -> Self {
         let place = |(log, sequence, position, number, seconds)| LogPlace { log, sequence, position, number, seconds };
-        Self { pairs, told: told.into_iter().map(place).collect() }
+        let numbered = numbered.map(|(table, columns)| NumberedColumns { table, columns });
+        Self { pairs, told: told.into_iter().map(place).collect(), numbered }
     }
 }
 

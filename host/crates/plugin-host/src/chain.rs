@@ -132,6 +132,12 @@ impl Chain {
         Ok(self.plan_for(table)?.output.clone())
     }
 
+    /// The same, with those of its columns that a delete never has.
+    pub(super) fn delivered_and_lacking(&mut self, table: &Arc<Table>) -> Result<(Arc<Table>, Vec<usize>)> {
+        let plan = self.plan_for(table)?;
+        Ok((plan.output.clone(), plan.lacking(self.around.capabilities)))
+    }
+
     /// Passes a batch through all plugins. The result has the same lane and offset; its changes are those that stay,
     /// its tables carry the delivered names and columns. An error leaves nothing half done: the batch was not delivered.
     pub fn apply(&mut self, mut batch: Batch) -> Result<Batch> {

@@ -9,7 +9,7 @@ use super::{
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{BeforeImages, Capabilities, Column, ColumnInfo, Image, Place, Table, TableName, TableRows},
+    change::{BeforeImages, Capabilities, Column, ColumnInfo, Image, Operation, Place, Table, TableName, TableRows},
 };
 
 /// The composed plan for one table version.
@@ -153,6 +153,17 @@ pub(super) fn compose(
     }
     let tells_row = columns.iter().map(|column| column.tells_row).collect();
     Ok(ChainPlan { source: source.clone(), output: Arc::new(view), steps, slots, identity, truncates, tells_row, keyed })
+}
+
+impl ChainPlan {
+    /// Delivered columns whose values a delete never has, because the source sends the key of a deleted row alone.
+    pub(super) fn lacking(&self, capabilities: Capabilities) -> Vec<usize> {
+        let delivers = self.steps.iter().all(|step| step.operations.has(Operation::Delete));
+        if capabilities.before_images != BeforeImages::Deletes || !delivers {
+            return Vec::new();
+        }
+        self.tells_row.iter().enumerate().filter(|(_, tells_row)| !**tells_row).map(|(column, _)| column).collect()
+    }
 }
 
 /// What a plugin does to each of the source's columns, of which there are `count`.

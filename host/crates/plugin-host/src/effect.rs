@@ -22,6 +22,8 @@ pub struct Effect {
     pub steps: Vec<Option<StepEffect>>,
     /// The table as it arrives at each plugin.
     pub arriving: Vec<Table>,
+    /// Delivered columns whose values a delete never has.
+    pub lacking: Vec<usize>,
 }
 
 /// What one plugin does to a table.
@@ -81,7 +83,7 @@ impl Chain {
     /// # Errors
     /// A plugin cannot plan it.
     pub fn effect(&mut self, table: &Arc<Table>) -> Result<Effect> {
-        let delivered = self.delivered(table)?;
+        let (delivered, lacking) = self.delivered_and_lacking(table)?;
         let mut view = Table::clone(table);
         let (mut steps, mut arriving) = (Vec::new(), Vec::new());
         for stage in self.stages() {
@@ -96,6 +98,6 @@ impl Chain {
                 view = plan.output.clone();
             }
         }
-        Ok(Effect { source: table.clone(), delivered, steps, arriving })
+        Ok(Effect { source: table.clone(), delivered, steps, arriving, lacking })
     }
 }

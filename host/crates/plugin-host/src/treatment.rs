@@ -21,7 +21,7 @@ use std::{
 use super::plan::{Origin, Plan};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, DataType, Place, Table, TableName},
+    change::{ColumnInfo, DataType, NumberedColumns, Place, Table, TableName},
 };
 
 /// What a plugin did to the columns of the last version of a table.
@@ -56,6 +56,8 @@ struct Inner {
     known: BTreeMap<(String, TableName), Treatment>,
     /// What has come since it was last stored.
     news: BTreeMap<(String, TableName), Treatment>,
+    /// The columns of tables by their numbers, as long as nothing is treated: the source bounds how many tables it has.
+    waiting: BTreeMap<TableName, NumberedColumns>,
 }
 
 impl Treatments {
@@ -137,6 +139,7 @@ impl Treatments {
             false => drop(inner.known.insert(key.clone(), now.clone())),
         }
         inner.news.insert(key, now);
+        inner.keep_numbers();
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sluicegate_model::change::{Table, TableName};
+use sluicegate_model::change::{NumberedColumns, Table, TableName};
 
 /// What a source could give.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Inventory {
     pub helpers: Vec<TableName>,
     /// Whether names of tables that differ in case only are the same.
     pub ignores_case: bool,
+    /// The columns of captured tables by their numbers in the catalogue, where the source has no log of other names.
+    pub numbered: Vec<(TableName, NumberedColumns)>,
     /// By captured table: columns of text with their collations, under which texts that differ may be the same.
     pub collations: BTreeMap<TableName, Vec<(String, String)>>,
 }

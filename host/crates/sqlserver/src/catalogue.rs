@@ -96,17 +96,31 @@ pub(super) struct Listed {
     pub(super) start: TrackedStart,
 }
 
-/// The tables that the settings match, in their order; a table belongs to the first entry that matches it. At most `most`.
-pub(super) async fn discover(conn: &mut Conn, database: &str, entries: &[TrackedTables], most: usize) -> Result<Vec<Listed>, Fault> {
-    let mut found: Vec<Listed> = Vec::new();
+/// What the entries of the settings match.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Discovered {
+    /// The tables, in the order of the entries; a table belongs to the first entry that matches it.
+    pub(super) tables: Vec<Listed>,
+    /// The entries that match none.
+    pub(super) without: Vec<usize>,
+}
+
+/// The tables that the settings match. At most `most`.
+pub(super) async fn discover(conn: &mut Conn, database: &str, entries: &[TrackedTables], most: usize) -> Result<Discovered, Fault> {
+    let (mut found, mut without): (Vec<Listed>, Vec<usize>) = (Vec::new(), Vec::new());
     let mut objects = std::collections::HashSet::new();
-    for entry in entries {
+    for (at, entry) in entries.iter().enumerate() {
+        let mut matches = false;
         let parameters = [Parameter::Text(entry.schema.as_str().into()), Parameter::Text(entry.like.as_str().into())];
         for row in conn.rows(sql::DISCOVERY, &parameters).await? {
             let row = Cells::from(row);
             let (schema, table) = (row.some_text(0)?, row.some_text(1)?);
             let object = row.small(2)?;
-            if entry.exclude.as_ref().is_some_and(|exclude| exclude.matches(table)) || !objects.insert(object) {
+            if entry.exclude.as_ref().is_some_and(|exclude| exclude.matches(table)) {
+                continue;
+            }
+            matches = true;
+            if !objects.insert(object) {
                 continue;
             }
             let minimum = row.number(4)?;
@@ -120,8 +134,11 @@ pub(super) async fn discover(conn: &mut Conn, database: &str, entries: &[Tracked
                 ));
             }
         }
+        if !matches {
+            without.push(at);
+        }
     }
-    Ok(found)
+    Ok(Discovered { tables: found, without })
 }
 
 /// Whether an entry of the settings matches a table that may not be there.
@@ -199,8 +216,9 @@ pub(super) async fn table(
     row_bytes: usize,
 ) -> Result<TrackedTable, Fault> {
     let columns = columns(conn, standing.object).await?;
-    let table = TrackedTable::new(name, &columns, standing.tracks_columns, &standing.modified, settings, row_bytes)?;
-    Ok(TrackedTable { object: standing.object, ..table })
+    let mut table = TrackedTable::new(name, &columns, standing.tracks_columns, &standing.modified, settings, row_bytes)?;
+    table.numbered.table = standing.object.into();
+    Ok(table)
 }
 
 /// The identity of a table that is tracked from `begin` on.

@@ -131,7 +131,7 @@ impl Connector {
                         conn.batch(&sql::isolation(level)).await?;
                     }
                     if let Some(text) = &self.settings.initial_query {
-                        conn.batch(text).await.map_err(|fault| fault.context("the source's `initial_query`"))?;
+                        conn.batch(text).await.map_err(Fault::of_initial_query)?;
                     }
                     return Ok(conn);
                 }

@@ -33,6 +33,21 @@ impl Fault {
         }
     }
 
+    /// Says that the server refuses the source's `initial_query`: what a connection broke at is no fault of it.
+    pub(super) fn of_initial_query(self) -> Self {
+        let refused = |error: Error| {
+            error.context("the source's `initial_query`").with_kind(ErrorKind::Precheck).remedy(
+                "Correct `initial_query` at the source, with what the server answers to it in its own client, or leave it out; what it names \
+                 has to be there, and the account needs the grants for it.",
+            )
+        };
+        match self {
+            Self::Transient(error) => Self::Transient(refused(error)),
+            Self::Final(error) => Self::Final(refused(error)),
+            fault @ (Self::Broken(_) | Self::Slow(_) | Self::Closed) => fault.context("the source's `initial_query`"),
+        }
+    }
+
     /// Puts what was being done in front.
     pub(super) fn context(self, context: &str) -> Self {
         match self {

@@ -44,7 +44,7 @@ use self::{
     connection::Connector,
     ledger::Versions,
     place::CtPlace,
-    precheck::Checked,
+    precheck::{Checked, WITHOUT, WITHOUT_REMEDY},
     schedule::Schedule,
     tracked_lane::TrackedLane,
     visit::{Shared, Visitor},
@@ -53,8 +53,8 @@ use sluicegate_config::{SqlServerSource, TrackedStart};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{BeforeImages, Capabilities, Frontier, TableName},
-    finding::Finding,
-    limits::Limits,
+    finding::{Finding, listed as named},
+    limits::{CHECK_NAMES, Limits},
 };
 use sluicegate_source::{Begin, Inventory, Items, Ledger, Source};
 use sluicegate_status::Status;
@@ -70,6 +70,8 @@ pub struct SqlServer {
     /// What the server calls the databases, once they were checked.
     names: Vec<String>,
     findings: Vec<Finding>,
+    /// Entries of `tables` that match no table, as far as they were checked.
+    without: Vec<String>,
 }
 
 impl SqlServer {
@@ -78,13 +80,13 @@ impl SqlServer {
         let settings = Arc::new(settings);
         let connector = |database: &String| Connector::new(settings.clone(), limits.clone(), database);
         let connectors = settings.databases.iter().map(connector).collect();
-        Self { settings, limits, status, connectors, names: Vec::new(), findings: Vec::new() }
+        Self { settings, limits, status, connectors, names: Vec::new(), findings: Vec::new(), without: Vec::new() }
     }
 
     /// Another session of the same run, that counts in `status`.
     pub fn beside(&self, status: Arc<Status>) -> Self {
         let (settings, connectors, names) = (self.settings.clone(), self.connectors.clone(), self.names.clone());
-        Self { settings, limits: self.limits.clone(), status, connectors, names, findings: Vec::new() }
+        Self { settings, limits: self.limits.clone(), status, connectors, names, findings: Vec::new(), without: Vec::new() }
     }
 
     /// What the last check found, item by item, also when it failed.
@@ -111,9 +113,9 @@ impl Source for SqlServer {
     }
 
     async fn check(&mut self, sinks: &[Begin]) -> Result<Vec<Frontier>> {
-        let mut checked = Checked { settings: &self.settings, limits: &self.limits, findings: Vec::new(), names: Vec::new() };
+        let mut checked = Checked::new(&self.settings, &self.limits);
         let outcome = checked.check(&self.connectors, sinks).await;
-        (self.findings, self.names) = (checked.findings, checked.names);
+        (self.findings, self.names, self.without) = (checked.findings, checked.names, checked.without);
         outcome
     }
 
@@ -128,6 +130,9 @@ impl Source for SqlServer {
         let mut of_databases: BTreeMap<String, Vec<TrackedLane>> = BTreeMap::new();
         for lane in lanes {
             of_databases.entry(lane.name.database.clone()).or_default().push(lane);
+        }
+        if !self.without.is_empty() {
+            tracing::warn!(remedy = WITHOUT_REMEDY, "{WITHOUT}: {}", named(self.without.iter().map(String::as_str), CHECK_NAMES));
         }
         out.begin();
         // a database that was removed from the settings has nothing to read

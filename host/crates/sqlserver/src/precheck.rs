@@ -1,10 +1,10 @@
 //! Whether server, database and tables are ready: every fault found, each with its remedy as SQL. Nothing is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     access,
-    catalogue::{self, ENABLE_DATABASE, Facts, Listed, Standing, Tracking},
+    catalogue::{self, Discovered, ENABLE_DATABASE, Facts, Listed, Standing, Tracking},
     column::CatalogueColumn,
     connection::{Conn, Connector},
     events,
@@ -21,7 +21,7 @@ use super::{
 use sluicegate_config::{Isolation, SqlServerSource, StartAt, TrackedStart};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Offset, TableName},
+    change::{Frontier, NumberedColumns, Offset, TableName},
     finding::{Finding, listed as named},
     limits::{CHECK_NAMES, CHECKED_TABLES, Limits},
 };
@@ -31,6 +31,11 @@ use sluicegate_source::{Begin, Inventory};
 const OLDEST: u32 = 11;
 const MINUTE: u64 = 60;
 
+/// What is said of entries of `tables` without effect.
+pub(super) const WITHOUT: &str = "entries of `tables` that match no table that the account sees";
+pub(super) const WITHOUT_REMEDY: &str =
+    "Correct them, grant the account SELECT on what they are for, take them out, or leave them if the tables are made later.";
+
 /// What the checks gather.
 pub(super) struct Checked<'a> {
     pub(super) settings: &'a SqlServerSource,
@@ -38,6 +43,10 @@ pub(super) struct Checked<'a> {
     pub(super) findings: Vec<Finding>,
     /// What the server calls the databases, in the order of the settings.
     pub(super) names: Vec<String>,
+    /// The entries of `tables` that match a table in any database.
+    matching: BTreeSet<usize>,
+    /// The other ones, in words, where there are some that match.
+    pub(super) without: Vec<String>,
 }
 
 /// A database that was looked at.
@@ -51,7 +60,11 @@ fn told(fault: Fault) -> Error {
     fault.into_error().unwrap_or_else(|| Error::new(ErrorKind::Internal, "nobody takes items"))
 }
 
-impl Checked<'_> {
+impl<'a> Checked<'a> {
+    pub(super) fn new(settings: &'a SqlServerSource, limits: &'a Limits) -> Self {
+        Self { settings, limits, findings: Vec::new(), names: Vec::new(), matching: BTreeSet::new(), without: Vec::new() }
+    }
+
     /// Checks everything; answers where each sink begins.
     pub(super) async fn check(&mut self, connectors: &[Connector], sinks: &[Begin]) -> Result<Vec<Frontier>> {
         let mut databases = Vec::new();
@@ -71,10 +84,24 @@ impl Checked<'_> {
             self.names.push(looked.facts.database.clone());
             databases.push(looked);
         }
+        self.entries();
         let frontiers = self.positions(&databases, sinks)?;
         match Finding::error(&self.findings) {
             Some(error) => Err(error),
             None => Ok(frontiers),
+        }
+    }
+
+    /// Entries of `tables` without effect. That none has any is told of each database.
+    fn entries(&mut self) {
+        if self.matching.is_empty() {
+            return;
+        }
+        let without = self.settings.tables.iter().enumerate().filter(|(at, _)| !self.matching.contains(at));
+        self.without = without.map(|(_, entry)| format!("{{ schema: {}, like: '{}' }}", entry.schema, entry.like)).collect();
+        if !self.without.is_empty() {
+            let named = named(self.without.iter().map(String::as_str), CHECK_NAMES);
+            self.findings.push(Finding::warn("tables", format!("{WITHOUT}: {named}"), WITHOUT_REMEDY));
         }
     }
 
@@ -84,7 +111,10 @@ impl Checked<'_> {
         self.server(connector.address(), &facts);
         let tracked = self.database(&mut conn, &facts).await.map_err(told)?;
         let entries = self.settings.tables_of(connector.database());
-        let found = catalogue::discover(&mut conn, &facts.database, &entries, self.limits.known_tables).await.map_err(told)?;
+        let Discovered { tables: found, without } =
+            catalogue::discover(&mut conn, &facts.database, &entries, self.limits.known_tables).await.map_err(told)?;
+        let own = self.settings.tables.iter().enumerate().filter(|(_, entry)| entry.is_of(connector.database()));
+        self.matching.extend(own.enumerate().filter(|(number, _)| !without.contains(number)).map(|(_, (at, _))| at));
         if tracked {
             self.tables(&mut conn, &found).await.map_err(told)?;
         }
@@ -316,6 +346,9 @@ impl Checked<'_> {
                 if self.findings.iter().any(|finding| finding.item == "position" && finding.found.starts_with(&said)) {
                     continue;
                 }
+                let current = standing.current.unwrap_or_default();
+                let later = !stored && place.version > current;
+                let reason = if later { starts_later(place.version, current).message().to_owned() } else { reason };
                 self.findings.push(if self.settings.re_initialise {
                     Finding::warn(
                         "position",
@@ -324,6 +357,7 @@ impl Checked<'_> {
                     )
                 } else {
                     let error = match minimum {
+                        _ if later => starts_later(place.version, current),
                         Some(minimum) if !stored && place.version < minimum => cleaned_up(place.version, minimum),
                         _ => lost(&reason),
                     };
@@ -342,6 +376,17 @@ fn cleaned_up(version: i64, minimum: i64) -> Error {
         format!("by its `start`, it begins behind version {version}: changes up to version {minimum} were cleaned up"),
     )
     .remedy(format!("Write `start: {minimum}` at its entry of `tables` to miss them, or `start: snapshot-first` to copy its rows."))
+}
+
+/// The settings begin behind a version that the database has not come to.
+pub(super) fn starts_later(version: i64, current: i64) -> Error {
+    Error::new(
+        ErrorKind::Precheck,
+        format!("by its `start`, it begins behind version {version}, and the database has come to version {current} only"),
+    )
+    .remedy(format!(
+        "Write a version of this database at its entry of `tables`: at most `start: {current}`, which is that of now; or `start: now`."
+    ))
 }
 
 /// How often each table was begun, as sinks with progress have it.
@@ -373,7 +418,7 @@ async fn list(connector: &Connector, settings: &SqlServerSource, limits: &Limits
     let mut conn = connector.connect().await.map_err(told)?;
     let facts = catalogue::facts(&mut conn).await.map_err(told)?;
     let entries = settings.tables_of(connector.database());
-    let found = catalogue::discover(&mut conn, &facts.database, &entries, limits.known_tables).await.map_err(told)?;
+    let found = catalogue::discover(&mut conn, &facts.database, &entries, limits.known_tables).await.map_err(told)?.tables;
     for entry in &entries {
         let parameters = [Parameter::Text(entry.schema.as_str().into()), Parameter::Text(entry.like.as_str().into())];
         for row in conn.rows(sql::VIEWS, &parameters).await.map_err(told)? {
@@ -398,6 +443,7 @@ async fn list(connector: &Connector, settings: &SqlServerSource, limits: &Limits
         let columns: Vec<CatalogueColumn> = catalogue::columns(&mut conn, listed.object).await.map_err(told)?;
         // what cannot be read is told by the check
         if let Ok(table) = TrackedTable::new(&listed.name, &columns, true, "", settings, limits.row_bytes) {
+            inventory.numbered.push((listed.name, NumberedColumns { table: listed.object.into(), ..table.numbered }));
             inventory.captured.push(table.delivered);
         }
     }

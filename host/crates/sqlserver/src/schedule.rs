@@ -19,6 +19,7 @@ use super::{
     events::Told,
     fault::Fault,
     place::CtPlace,
+    precheck::starts_later,
     row::Cells,
     sql,
     tracked_lane::TrackedLane,
@@ -412,7 +413,8 @@ impl Schedule {
         self.visitor.end(session, snapshot).await?;
         let listed =
             catalogue::discover(&mut session.conn, &session.facts.database, &self.visitor.entries, self.visitor.limits.known_tables)
-                .await?;
+                .await?
+                .tables;
         let names: HashSet<&TableName> = listed.iter().map(|listed| &listed.name).collect();
         let mut unmatched = HashSet::new();
         for lane in self.idle.values().filter(|lane| !lane.said_absent && !names.contains(&lane.name)) {
@@ -457,6 +459,10 @@ impl Schedule {
             let identity = catalogue::identity(&look.facts, listed.object, begin);
             let place = match listed.start {
                 TrackedStart::Copy => CtPlace::copy(identity, tracked.first(look.current), 1),
+                TrackedStart::After(version) if version > look.current && !self.visitor.settings.re_initialise => {
+                    let error = starts_later(version, look.current).with_kind(ErrorKind::Source);
+                    return Err(Fault::Final(error.context(format_args!("table {}", listed.name))));
+                }
                 // what was cleaned up of the rest is missed, and told to be
                 TrackedStart::After(version) => CtPlace::behind(identity, version.max(begin)),
                 // it is tracked since the last look, when everything of it was new

@@ -15,7 +15,7 @@ use super::{
 use sluicegate_config::{SqlServerSource, UnknownTypes};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{ColumnInfo, Place, Table, TableName},
+    change::{ColumnInfo, NumberedColumns, Place, Table, TableName},
 };
 
 /// One version of a tracked table.
@@ -35,8 +35,8 @@ pub(super) struct TrackedTable {
     pub(super) tracks_columns: bool,
     /// When its definition was changed last.
     pub(super) modified: Box<str>,
-    /// Its object id; 0 = not asked for.
-    pub(super) object: i32,
+    /// All its columns by their ids, also those that are not delivered, under its object id; that is 0 where it was not asked for.
+    pub(super) numbered: NumberedColumns,
 }
 
 impl TrackedTable {
@@ -89,6 +89,7 @@ impl TrackedTable {
         let mut infos: Vec<ColumnInfo> = columns.iter().enumerate().map(info).collect();
         infos.extend(headers.columns());
         let delivered = Arc::new(Table { name: name.clone(), destination: None, columns: infos });
+        let numbered = catalogue.iter().map(|column| (column.id.into(), column.name.clone())).collect();
         let schema = name.schema.as_deref().unwrap_or_default();
         Ok(Self {
             quoted: sql::quoted_table(schema, &name.table),
@@ -98,7 +99,7 @@ impl TrackedTable {
             delivered,
             tracks_columns,
             modified: modified.into(),
-            object: 0,
+            numbered: NumberedColumns { table: 0, columns: numbered },
         })
     }
 

@@ -16,7 +16,6 @@ use tokio::{
 
 use super::{
     catalogue::{self, Facts, Standing},
-    column::Column,
     connection::{Conn, Connector},
     events::Rest,
     fault::Fault,
@@ -281,19 +280,17 @@ impl Visitor {
 
     /// Goes on with a table as it was just read.
     async fn take_table(&self, lane: &mut TrackedLane, mut table: TrackedTable) -> Result<Arc<TrackedTable>, Fault> {
-        if let Some(before) = &lane.table {
+        let before = lane.table.clone();
+        if before.as_ref().is_none_or(|before| before.numbered != table.numbered) {
+            // before anything has the new names; those of an earlier run are known to who is told
+            let renamed = Renamed { numbered: Some(table.numbered.clone()), ..Renamed::new(lane.name.clone(), lane.name.clone()) };
+            self.mark(lane, MarkKind::Renamed(Box::new(renamed))).await?;
+        }
+        if let Some(before) = &before {
             if before.delivered == table.delivered {
                 // one version is one pointer
                 table.delivered = before.delivered.clone();
             } else {
-                let now = |old: &Column| table.columns.iter().find(|new| new.id == old.id && new.name != old.name);
-                let columns: Vec<(String, String)> =
-                    before.columns.iter().filter_map(|old| Some((old.name.clone(), now(old)?.name.clone()))).collect();
-                if before.object == table.object && !columns.is_empty() {
-                    // before anything has the new names
-                    let renamed = Renamed { columns, ..Renamed::new(lane.name.clone(), lane.name.clone()) };
-                    self.mark(lane, MarkKind::Renamed(Box::new(renamed))).await?;
-                }
                 let change = SchemaChange {
                     name: lane.name.clone(),
                     effect: SchemaEffect::Altered,

@@ -113,12 +113,23 @@ pub struct Renamed {
     pub far: bool,
     /// Where the log says so: by this it is known when it comes again. `None` where the source has no log of it.
     pub at: Option<LogPlace>,
+    /// In place of `columns` and `dropped`, where the source has no log of them: all columns as they are now.
+    pub numbered: Option<NumberedColumns>,
+}
+
+/// The columns of a table by their numbers in the source's catalogue, which they keep under whatever name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberedColumns {
+    /// The table's own number: under another one, it is another table.
+    pub table: i64,
+    /// Numbers and names.
+    pub columns: Vec<(i64, String)>,
 }
 
 impl Renamed {
     /// A table's new name, or the same; nothing else is said.
     pub fn new(from: TableName, to: TableName) -> Self {
-        Self { from, to, columns: Vec::new(), dropped: Vec::new(), anew: false, copied: false, far: false, at: None }
+        Self { from, to, columns: Vec::new(), dropped: Vec::new(), anew: false, copied: false, far: false, at: None, numbered: None }
     }
 }
 

@@ -19,7 +19,9 @@ pub use batch::{Batch, Change, Event, Image, NO_IMAGE, Operation, TableRows, Tra
 pub use capabilities::{BeforeImages, Capabilities};
 pub use column::{Column, Nulls, Strings, Values};
 pub use instant::{civil, write_date, write_datetime, write_timestamp};
-pub use item::{Drained, Item, LaneEvent, LogPlace, Mark, MarkKind, Renamed, SchemaChange, SchemaEffect, SchemaStatement, Truncate};
+pub use item::{
+    Drained, Item, LaneEvent, LogPlace, Mark, MarkKind, NumberedColumns, Renamed, SchemaChange, SchemaEffect, SchemaStatement, Truncate,
+};
 pub use native_type::NativeType;
 pub use progress::{Frontier, Lane, Offset, Place as LanePlace};
 pub use raw::RawRecord;

@@ -14,12 +14,12 @@ use super::{
     Kept, any_source::AnySource, apart, beginning::begins, blocking::blocking, folders, memory::Memory, prepare, prepare::Ready, reach,
     schema_store, sinks, treatments,
 };
-use sluicegate_config::{self as config, SinkKind, Source as SourceSettings, TablePatterns};
+use sluicegate_config::{self as config, OnError, SinkKind, Source as SourceSettings, TablePatterns};
 use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Capabilities, Table, TableName},
+    change::{Capabilities, Renamed, Table, TableName},
     finding::{Finding, Verdict, listed},
     limits::{CHECK_NAMES, CHECKED_TABLES},
 };
@@ -206,6 +206,12 @@ pub(super) fn tables(
     }
     report.more = inventory.more;
     let Some((members, chain)) = ready else { return };
+    for (name, numbered) in &inventory.numbered {
+        let renamed = Renamed { numbered: Some(numbered.clone()), ..Renamed::new(name.clone(), name.clone()) };
+        if let Err(error) = around.known.treatments().rename(&renamed) {
+            return report.failed("plan", error.not_ready());
+        }
+    }
     let (mut effects, mut refused) = (Vec::new(), 0);
     for table in &inventory.captured {
         match chain.effect(table) {
@@ -244,6 +250,7 @@ pub(super) fn tables(
     }
     let mut topics = vec![Vec::new(); effects.len()];
     let delivered: Vec<Arc<Table>> = effects.iter().map(|effect| effect.delivered.clone()).collect();
+    let lacking: Vec<&[usize]> = effects.iter().map(|effect| effect.lacking.as_slice()).collect();
     for sink in &pipeline.sinks {
         report.add(refused_by_format(sink, pipeline, &delivered));
         // it may be for one of those that were not looked at, or cannot be planned
@@ -259,7 +266,7 @@ pub(super) fn tables(
     }
     for (_, sink) in pipeline.sinks.iter().enumerate().filter(|(index, _)| reached.contains(index)) {
         if let SinkKind::Kafka(settings) = &sink.kind {
-            match kafka::foresee(settings, &delivered, &pipeline.limits) {
+            match kafka::foresee(settings, &delivered, &lacking, sink.on_error == OnError::Stop, &pipeline.limits) {
                 Ok(foreseen) => {
                     for (topics, topic) in topics.iter_mut().zip(foreseen.topics) {
                         topics.extend(topic.map(|topic| (sink.name.clone(), topic.to_string())));

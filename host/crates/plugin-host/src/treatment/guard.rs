@@ -61,6 +61,7 @@ impl Treatments {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.known.insert(key.clone(), treatment.clone()).is_none() {
             inner.news.insert(key, treatment);
+            inner.keep_numbers();
         }
     }
 

@@ -1,13 +1,14 @@
 //! Columns that got other names, as the source's log has it. Names alone do not show it when a new column takes the old name: then the
 //! one that is treated by that name has become another one. What the log said of a table is kept, also over runs, until every plugin of
-//! the chain has planned the version behind it.
+//! the chain has planned the version behind it. Where a source has no log of it, the numbers of columns in its catalogue are kept instead:
+//! a number that has another name than it had is a column that was renamed, also while the program did not run.
 
 use std::{collections::BTreeSet, sync::PoisonError};
 
 use super::{Inner, Treatment, Treatments, list};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{LogPlace, Renamed, Table, TableName},
+    change::{LogPlace, NumberedColumns, Renamed, Table, TableName},
     limits::{RENAMED_COLUMNS, RENAMED_LOGS, TREATMENTS},
 };
 
@@ -21,6 +22,8 @@ pub struct Renames {
     pub pairs: Vec<(String, String)>,
     /// The last statement of each log.
     pub told: Vec<LogPlace>,
+    /// The columns as they were last, by their numbers in the source's catalogue.
+    pub numbered: Option<NumberedColumns>,
 }
 
 /// A column's name before and now, of a version of a table as it arrives at a plugin.
@@ -37,31 +40,13 @@ impl Treatments {
     /// # Errors
     /// `Plugin`: there is more than can be kept.
     pub fn rename(&self, renamed: &Renamed) -> Result<Vec<TableName>> {
-        let (from, to) = (&renamed.from, &renamed.to);
-        let names = if from == to || renamed.copied { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // where nothing was ever treated, nothing can lose its treatment
-        if inner.known.is_empty() || (renamed.far && !inner.knows(from)) || renamed.at.as_ref().is_some_and(|at| !inner.tell(at)) {
-            return Ok(names);
-        }
-        if renamed.copied {
-            inner.copy_table(from, to, renamed.anew);
-            return if inner.known.len() > TREATMENTS { Err(too_many(to)) } else { Ok(names) };
-        }
-        let mut pairs = if renamed.anew { Vec::new() } else { inner.pairs_of(from) };
-        pairs.retain(|(_, name)| !renamed.dropped.iter().any(|dropped| same(dropped, name)));
-        let of_now = |name: &str| renamed.columns.iter().find(|(old, _)| same(old, name));
-        let first = renamed.columns.iter().filter(|(old, _)| !pairs.iter().any(|(_, known)| same(known, old))).cloned();
-        let again = pairs.iter().map(|(old, name)| (old.clone(), of_now(name).map_or(name, |(_, new)| new).clone()));
-        let composed: BTreeSet<(String, String)> = again.chain(first).collect();
-        if from != to {
-            inner.put_pairs(from, Vec::new());
-            inner.rename_table(from, to);
-        }
-        inner.put_pairs(to, composed.iter().cloned().collect());
-        match composed.len() > RENAMED_COLUMNS || inner.known.len() > TREATMENTS {
-            true => Err(too_many(to)),
-            false => Ok(names),
+        match &renamed.numbered {
+            None => inner.rename(renamed),
+            Some(numbered) => {
+                let renamed = inner.number(&renamed.to, numbered);
+                inner.rename(&renamed)
+            }
         }
     }
 
@@ -81,6 +66,76 @@ impl Treatments {
 }
 
 impl Inner {
+    /// Takes note of other names.
+    fn rename(&mut self, renamed: &Renamed) -> Result<Vec<TableName>> {
+        let (from, to) = (&renamed.from, &renamed.to);
+        let names = if from == to || renamed.copied { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
+        // where nothing was ever treated, nothing can lose its treatment
+        if self.known.is_empty() || (renamed.far && !self.knows(from)) || renamed.at.as_ref().is_some_and(|at| !self.tell(at)) {
+            return Ok(names);
+        }
+        if renamed.copied {
+            self.copy_table(from, to, renamed.anew);
+            return if self.known.len() > TREATMENTS { Err(too_many(to)) } else { Ok(names) };
+        }
+        let mut pairs = if renamed.anew { Vec::new() } else { self.pairs_of(from) };
+        pairs.retain(|(_, name)| !renamed.dropped.iter().any(|dropped| same(dropped, name)));
+        let of_now = |name: &str| renamed.columns.iter().find(|(old, _)| same(old, name));
+        let first = renamed.columns.iter().filter(|(old, _)| !pairs.iter().any(|(_, known)| same(known, old))).cloned();
+        let again = pairs.iter().map(|(old, name)| (old.clone(), of_now(name).map_or(name, |(_, new)| new).clone()));
+        let composed: BTreeSet<(String, String)> = again.chain(first).collect();
+        if from != to {
+            self.put_pairs(from, Vec::new());
+            self.rename_table(from, to);
+        }
+        self.put_pairs(to, composed.iter().cloned().collect());
+        match composed.len() > RENAMED_COLUMNS || self.known.len() > TREATMENTS {
+            true => Err(too_many(to)),
+            false => Ok(names),
+        }
+    }
+
+    /// Takes note of a table's columns by their numbers. Says which of them had other names before, and which are gone.
+    fn number(&mut self, table: &TableName, now: &NumberedColumns) -> Renamed {
+        let mut renamed = Renamed::new(table.clone(), table.clone());
+        let mut entry = self.entry(table);
+        match entry.renames.numbered.as_ref().or_else(|| self.waiting.get(table)) {
+            Some(before) if before.table == now.table => {
+                for (number, old) in &before.columns {
+                    match now.columns.iter().find(|(other, _)| other == number) {
+                        Some((_, new)) if new == old => {}
+                        Some((_, new)) => renamed.columns.push((old.clone(), new.clone())),
+                        None => renamed.dropped.push(old.clone()),
+                    }
+                }
+            }
+            Some(_) => renamed.anew = true,
+            None => {}
+        }
+        if self.known.is_empty() {
+            self.waiting.insert(table.clone(), now.clone());
+        } else if entry.renames.numbered.as_ref() != Some(now) {
+            entry.renames.numbered = Some(now.clone());
+            self.put(entry);
+        }
+        renamed
+    }
+
+    /// Something is treated: from now on numbers of columns are kept over runs.
+    pub(super) fn keep_numbers(&mut self) {
+        for (table, numbered) in std::mem::take(&mut self.waiting) {
+            let mut entry = self.entry(&table);
+            entry.renames.numbered = Some(numbered);
+            self.put(entry);
+        }
+    }
+
+    /// What is known of a table's names.
+    fn entry(&self, table: &TableName) -> Treatment {
+        let known = self.known.get(&(RENAMED.to_owned(), table.clone()));
+        known.cloned().unwrap_or_else(|| Treatment::of_nothing(RENAMED, table))
+    }
+
     /// Takes note of a place in the log. Answers whether it is behind what was told before.
     fn tell(&mut self, at: &LogPlace) -> bool {
         let nothing = TableName::new("", "");
@@ -103,11 +158,12 @@ impl Inner {
     }
 
     fn put_pairs(&mut self, table: &TableName, pairs: Vec<(String, String)>) {
-        if self.pairs_of(table) == pairs {
+        let mut entry = self.entry(table);
+        if entry.renames.pairs == pairs {
             return;
         }
-        let entry = Treatment { renames: Renames { pairs, told: Vec::new() }, ..Treatment::of_nothing(RENAMED, table) };
-        match entry.renames.pairs.is_empty() {
+        entry.renames.pairs = pairs;
+        match entry.renames == Renames::default() {
             true => {
                 let key = (entry.rule.clone(), entry.table.clone());
                 self.known.remove(&key);
@@ -423,6 +479,62 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_the_catalogue_that_has_another_name_is_a_column_that_was_renamed_also_between_two_runs() {
+        let name = TableName::new("shop", "customers");
+        let numbered = |table: i64, columns: &[(i64, &str)]| {
+            let columns = columns.iter().map(|(number, name)| (*number, (*name).to_owned())).collect();
+            Renamed { numbered: Some(NumberedColumns { table, columns }), ..renamed(&[]) }
+        };
+        let before = numbered(7, &[(1, "id"), (2, "email"), (3, "n_points")]);
+        let (taken, exchanged) = ([(1, "id"), (2, "contact"), (4, "email")], [(1, "id"), (2, "n_points"), (3, "email")]);
+        type Case<'a> = (&'a [(i64, &'a str)], &'a [&'a str]);
+        let cases: [Case<'_>; 2] = [(&taken, &["id", "contact", "email"]), (&exchanged, &["id", "n_points", "email"])];
+        // told before anything was treated, and after; or what was stored before there were numbers
+        for (first, kept) in [(true, true), (false, true), (false, false)] {
+            for (columns, names) in cases {
+                let treatments = Treatments::default();
+                if first {
+                    treatments.rename(&before).unwrap();
+                    assert!(treatments.take_news().is_empty(), "nothing is treated");
+                }
+                assert!(both(&treatments, &["id", "email", "n_points"], &["email"]).iter().all(Result::is_ok));
+                if !first && kept {
+                    treatments.rename(&before).unwrap();
+                }
+                let after = Treatments::default();
+                after.remember(treatments.take_news());
+                for treatments in [&treatments, &after] {
+                    // the numbers come with each start
+                    for _ in 0..2 {
+                        treatments.rename(&numbered(7, columns)).unwrap();
+                        assert_eq!(treatments.renamed(&name).is_empty(), !kept, "{names:?}");
+                        let refused = both(treatments, names, &["email"]).iter().all(Result::is_err);
+                        assert_eq!(refused, kept, "{names:?}");
+                    }
+                    assert!(!kept || both(treatments, names, &[names[1], "email"]).iter().all(Result::is_ok));
+                }
+                // another table has other columns
+                treatments.rename(&numbered(8, &[(1, "id"), (2, "email"), (4, "contact")])).unwrap();
+                assert!(treatments.renamed(&name).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_of_another_name_that_is_gone_is_no_longer_waited_for() {
+        let numbered = |columns: &[(i64, &str)]| {
+            let columns = columns.iter().map(|(number, name)| (*number, (*name).to_owned())).collect();
+            Renamed { numbered: Some(NumberedColumns { table: 7, columns }), ..renamed(&[]) }
+        };
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        for columns in [&[(1, "id"), (2, "email")][..], &[(1, "id"), (2, "contact")], &[(1, "id"), (3, "email")]] {
+            treatments.rename(&numbered(columns)).unwrap();
+        }
+        assert!(treatments.renamed(&TableName::new("shop", "customers")).is_empty());
+    }
+
+    #[test]
     fn what_is_renamed_in_the_copy_of_a_table_comes_with_the_copy() {
         let treatments = Treatments::default();
         assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
@@ -438,6 +550,7 @@ mod tests {
             copied: false,
             far: false,
             at: None,
+            numbered: None,
         };
         treatments.rename(&swap(&table, &gone)).unwrap();
         treatments.rename(&swap(&copy, &table)).unwrap();
