@@ -222,10 +222,11 @@ fn a_database_by_way_of_a_topic_is_the_same_as_directly() {
          UPDATE {database}.everything SET id = 5 WHERE id = 2; DELETE FROM {database}.everything WHERE id = 3; TRUNCATE {database}.everything",
         values.join(", ")
     ));
-    let changes = 8;
+    // a key that changes is a delete and an insert
+    let records = 9;
     let mut capturing = capture.spawn();
     let mut directly = direct.spawn();
-    directly.wait_until("all changes", PATIENCE, || count(&direct, "direct") >= changes);
+    directly.wait_until("all changes", PATIENCE, || count(&direct, "direct") >= records);
     stop(directly);
     let expected: Vec<Value> = rows(&direct, "direct");
     let by_topic = Sluicegate::new(
@@ -237,16 +238,12 @@ fn a_database_by_way_of_a_topic_is_the_same_as_directly() {
         ),
     );
     let mut reading = by_topic.spawn();
-    // a key that changes is a delete and an insert in a topic
-    reading.wait_until("all changes", PATIENCE, || count(&by_topic, "by-topic") > changes);
+    reading.wait_until("all changes", PATIENCE, || count(&by_topic, "by-topic") >= records);
     stop(reading);
     assert!(capturing.is_running());
     stop(capturing);
     let found: Vec<String> = rows(&by_topic, "by-topic").iter().map(row).collect();
-    let mut expected: Vec<String> = expected.iter().map(row).collect();
-    let at = expected.iter().position(|row| row.contains(r#""id":5"#)).expect("the key that changes");
-    let inserted = expected.remove(at);
-    let deleted = inserted.replace(r#""id":5"#, r#""id":2"#).replace(r#""_op":"u""#, r#""_op":"d""#);
-    expected.splice(at..at, [deleted, inserted.replace(r#""_op":"u""#, r#""_op":"c""#)]);
+    let expected: Vec<String> = expected.iter().map(row).collect();
+    assert_eq!(expected.len(), records);
     assert_eq!(found, expected);
 }
