@@ -305,7 +305,8 @@ fn a_folder_that_cannot_be_written_is_found_before_the_start() {
 the folder /out cannot be written: Not a directory (os error 20) at path PROBE
   remedy: move what is there away, or set another `folder` or `prefix`, then start again
 ");
-    assert_eq!(open(&bad, None).err().unwrap().kind(), ErrorKind::Sink);
+    // a start says the same, with the same exit code
+    assert_eq!(open(&bad, None).err().unwrap().kind(), ErrorKind::Precheck);
 }
 
 #[test]
