@@ -111,8 +111,9 @@ fn measured(variant: &Variant, changes: u64, topics: &str, brokers: &str, folder
         return bare(&runtime, changes, topics, brokers);
     }
     let run = |changes: u64| {
+        // a name of its own: the progress stands in the broker under it
         let text = format!(
-            "name: bench\nsource: {{ type: generator, seed: 1, changes: {changes} }}\nsinks: [{{ type: kafka, brokers: '{brokers}', delivery: {}, topic: '{topics}.{{database}}.{{table}}' }}]\n",
+            "name: {topics}\nsource: {{ type: generator, seed: 1, changes: {changes} }}\nsinks: [{{ type: kafka, brokers: '{brokers}', delivery: {}, topic: '{topics}.{{database}}.{{table}}' }}]\n",
             variant.delivery
         );
         let pipeline = config::load_str(&text, folder, |_| None).unwrap();
