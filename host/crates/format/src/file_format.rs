@@ -1,5 +1,7 @@
 //! How records stand in a file.
 
+use std::io;
+
 /// The form of a file, around and between its records.
 pub trait FileFormat: Send {
     /// Appends what a file begins with.
@@ -49,5 +51,20 @@ impl FileFormat for Lines {
 
     fn durable(&self) -> Durable {
         Durable::AtAnyRecord
+    }
+}
+
+/// Why a file that can be read as a whole only cannot be written.
+#[derive(Debug)]
+pub enum FileFault {
+    /// What the file says.
+    Io(io::Error),
+    /// What a library says.
+    Library(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<io::Error> for FileFault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A change was had when its transaction is in the executed set, or, in a transaction that was delivered in part, when fewer rows
 //! of its table came before it than were delivered. Without GTIDs the file's number and the position stand for the set, and both
-//! places have to be of one server; on one server of MariaDB they do so with GTIDs, too, as its numbers may come again. Nothing else identifies a change: rows events are cut otherwise on another server, and which
-//! tables are captured may differ from start to start.
+//! places have to be of one server; on one server of MariaDB they do so with GTIDs, too, as its numbers may come again. Nothing else
+//! identifies a change: rows events are cut otherwise on another server, and which tables are captured may differ from start to start.
 
 use std::{
     borrow::Cow,

@@ -9,8 +9,10 @@ pub fn before<'c>(encoder: &Encoder, batch: &Batch, changes: &'c [Change]) -> &'
     if encoder.names_row_before() {
         return changes;
     }
-    let is_one = |change: &Change| batch.tables.get(change.table as usize).is_some_and(|rows| rows.changes_key(change));
-    let count = changes.iter().position(is_one).unwrap_or(changes.len());
+    let is_two = |change: &Change| {
+        change.operation == Operation::Update && batch.tables.get(change.table as usize).is_some_and(|rows| rows.changes_key(change))
+    };
+    let count = changes.iter().position(is_two).unwrap_or(changes.len());
     &changes[..count]
 }
 

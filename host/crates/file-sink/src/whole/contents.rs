@@ -1,9 +1,9 @@
 //! What the files of one table version hold: rows in memory, and a file that they are written to.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use super::super::fault;
-use sluicegate_format::{AvroFile, Encoder, ParquetFault, ParquetFile, ParquetRows, ParquetTable, Records};
+use sluicegate_format::{AvroFile, Encoder, FileFault, ParquetFile, ParquetRows, ParquetTable, Records};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change, Table, Truncate},
@@ -138,13 +138,13 @@ impl Contents {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin(&self, file: File, zstd: Option<i32>) -> Result<Open, Fault> {
+    pub fn begin(&self, file: File, zstd: Option<i32>) -> Result<Open, FileFault> {
         Ok(match self {
-            Self::Parquet(parquet) => Open::Parquet(Box::new(ParquetFile::begin(file, &parquet.0, zstd).map_err(Fault::from)?)),
+            Self::Parquet(parquet) => Open::Parquet(Box::new(ParquetFile::begin(file, &parquet.0, zstd)?)),
             Self::Avro(block) => {
                 let mut marker = [0; 16];
-                getrandom::fill(&mut marker).map_err(|error| Fault::Library(error.into()))?;
-                Open::Avro(AvroFile::begin(file, &block.schema, marker, zstd).map_err(Fault::Io)?)
+                getrandom::fill(&mut marker).map_err(|error| FileFault::Library(error.into()))?;
+                Open::Avro(AvroFile::begin(file, &block.schema, marker, zstd)?)
             }
         })
     }
@@ -153,18 +153,18 @@ impl Contents {
     ///
     /// # Errors
     /// As of [`Self::begin`].
-    pub fn write(&mut self, file: &mut Open) -> Result<(), Fault> {
+    pub fn write(&mut self, file: &mut Open) -> Result<(), FileFault> {
         match (self, file) {
             (Self::Parquet(parquet), Open::Parquet(file)) => {
                 let (table, rows) = &mut **parquet;
-                file.write(table, rows).map_err(Fault::from)
+                file.write(table, rows)
             }
             (Self::Avro(block), Open::Avro(file)) => {
-                file.write(block.count, &block.records).map_err(Fault::Io)?;
+                file.write(block.count, &block.records)?;
                 block.take_back(0, 0);
                 Ok(())
             }
-            _ => Err(Fault::Library("rows of one format for a file of another".into())),
+            _ => Err(FileFault::Library("rows of one format for a file of another".into())),
         }
     }
 }
@@ -188,40 +188,21 @@ impl Open {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn end(self) -> Result<File, Fault> {
+    pub fn end(self) -> Result<File, FileFault> {
         match self {
-            Self::Parquet(file) => file.end().map_err(Fault::from),
+            Self::Parquet(file) => file.end(),
             Self::Avro(file) => Ok(file.end()),
         }
     }
 }
 
-/// Why a file cannot be written.
-pub(super) enum Fault {
-    /// What the file says.
-    Io(io::Error),
-    /// What a library says.
-    Library(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl From<ParquetFault> for Fault {
-    fn from(fault: ParquetFault) -> Self {
-        match fault {
-            ParquetFault::Io(error) => Self::Io(error),
-            ParquetFault::Library(error) => Self::Library(error),
-        }
-    }
-}
-
-impl Fault {
-    /// The error of the file. What the file system says decides the remedy.
-    pub fn of(self, path: &Path) -> Error {
-        const WHAT: &str = "the file cannot be written";
-        match self {
-            Self::Io(error) => fault(path, WHAT, error),
-            Self::Library(error) => Error::new(ErrorKind::Internal, format!("{}: {WHAT}", path.display()))
-                .caused_by(error)
-                .remedy("this is a fault of this program: please report it with the log"),
-        }
+/// The error of a file that cannot be written. What the file system says decides the remedy.
+pub(super) fn unwritten(path: &Path, error: FileFault) -> Error {
+    const WHAT: &str = "the file cannot be written";
+    match error {
+        FileFault::Io(error) => fault(path, WHAT, error),
+        FileFault::Library(error) => Error::new(ErrorKind::Internal, format!("{}: {WHAT}", path.display()))
+            .caused_by(error)
+            .remedy("this is a fault of this program: please report it with the log"),
     }
 }

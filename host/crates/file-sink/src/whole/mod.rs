@@ -1,9 +1,9 @@
 //! Files that can be read as a whole, of Parquet or Avro: a folder for each table, a file for each version of it, all of them finished
 //! together.
 //!
-//! A Parquet file can be read once it has been ended, and one of Avro has to end with a block, so nothing is durable before. The sink therefore ends its files at intervals
-//! (`roll.every`), or early where they are full, and only then can the checkpoint move: what was written since is written again after a
-//! crash, into new files. Files are written in a hidden folder. The checkpoint names those that were ended with it and where they belong; then
+//! A Parquet file can be read once it has been ended, and one of Avro has to end with a block, so nothing is durable before. The sink
+//! therefore ends its files at intervals (`roll.every`), or early where they are full, and only then can the checkpoint move: what was
+//! written since is written again after a crash, into new files. Files are written in a hidden folder. The checkpoint names those that were ended with it and where they belong; then
 //! they are renamed into place. A start renames what the checkpoint names, and removes the rest. So a reader sees whole files only, each
 //! change in them once, and a file that it has seen stays as it is.
 
@@ -192,8 +192,8 @@ impl WholeFileSink {
         let entered = self.stream_of(batch, change, row)?;
         let moves = change.operation == Operation::Update && change.before != NO_IMAGE && change.after != NO_IMAGE;
         let left = if moves { self.stream_of(batch, change, change.before)? } else { entered };
-        let is_told = key_change::before(&self.encoder, batch, std::slice::from_ref(change)).len() == 1;
-        if left == entered && is_told {
+        let is_one_record = !key_change::before(&self.encoder, batch, std::slice::from_ref(change)).is_empty();
+        if left == entered && is_one_record {
             self.push(entered, batch, change)?;
             return Ok(1);
         }

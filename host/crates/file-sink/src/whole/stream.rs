@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    contents::{Contents, Open},
+    contents::{Contents, Open, unwritten},
     parts::{Part, Parts},
 };
 use sluicegate_config::FileSink as Settings;
@@ -63,18 +63,18 @@ impl Stream {
             Some(open) => open,
             None => {
                 let (file, part) = parts.make(&self.folder)?;
-                let file = self.contents.begin(file, settings.zstd).map_err(|fault| fault.of(&parts.path(&part)))?;
+                let file = self.contents.begin(file, settings.zstd).map_err(|fault| unwritten(&parts.path(&part), fault))?;
                 self.file.insert((file, part))
             }
         };
-        self.contents.write(file).map_err(|fault| fault.of(&parts.path(part)))
+        self.contents.write(file).map_err(|fault| unwritten(&parts.path(part), fault))
     }
 
     /// Ends the file, if there is anything for it.
     pub fn end(&mut self, parts: &mut Parts, settings: &Settings) -> Result<()> {
         self.write_out(parts, settings)?;
         match self.file.take() {
-            Some((file, part)) => parts.end(&file.end().map_err(|fault| fault.of(&parts.path(&part)))?, part),
+            Some((file, part)) => parts.end(&file.end().map_err(|fault| unwritten(&parts.path(&part), fault))?, part),
             None => Ok(()),
         }
     }

@@ -23,6 +23,7 @@ pub use rows::ParquetRows;
 
 use super::{
     encoder::{Format, TableEncoder},
+    file_format::FileFault,
     refused::Refused,
 };
 use sluicegate_model::{Result, change::Table};
@@ -32,22 +33,13 @@ pub struct ParquetFile<W: Write + Send> {
     writer: SerializedFileWriter<W>,
 }
 
-/// Why a file cannot be written.
-#[derive(Debug)]
-pub enum ParquetFault {
-    /// What the file says.
-    Io(io::Error),
-    /// What the library says.
-    Library(Box<dyn std::error::Error + Send + Sync>),
-}
-
-fn fault(error: ParquetError) -> ParquetFault {
+fn fault(error: ParquetError) -> FileFault {
     match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
-            Ok(error) => ParquetFault::Io(*error),
-            Err(cause) => ParquetFault::Library(cause),
+            Ok(error) => FileFault::Io(*error),
+            Err(cause) => FileFault::Library(cause),
         },
-        other => ParquetFault::Library(other.into()),
+        other => FileFault::Library(other.into()),
     }
 }
 
@@ -56,7 +48,7 @@ impl<W: Write + Send> ParquetFile<W> {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin(file: W, table: &ParquetTable, zstd: Option<i32>) -> Result<Self, ParquetFault> {
+    pub fn begin(file: W, table: &ParquetTable, zstd: Option<i32>) -> Result<Self, FileFault> {
         let compression = match zstd {
             None => Compression::SNAPPY,
             Some(level) => Compression::ZSTD(ZstdLevel::try_new(level).map_err(fault)?),
@@ -73,7 +65,7 @@ impl<W: Write + Send> ParquetFile<W> {
     ///
     /// # Errors
     /// As of [`Self::begin`].
-    pub fn write(&mut self, table: &ParquetTable, rows: &mut ParquetRows) -> Result<(), ParquetFault> {
+    pub fn write(&mut self, table: &ParquetTable, rows: &mut ParquetRows) -> Result<(), FileFault> {
         let mut group = self.writer.next_row_group().map_err(fault)?;
         rows.write(table, &mut group).and_then(|()| group.close().map(drop)).map_err(fault)
     }
@@ -87,7 +79,7 @@ impl<W: Write + Send> ParquetFile<W> {
     ///
     /// # Errors
     /// As of [`Self::begin`].
-    pub fn end(self) -> Result<W, ParquetFault> {
+    pub fn end(self) -> Result<W, FileFault> {
         self.writer.into_inner().map_err(fault)
     }
 }
