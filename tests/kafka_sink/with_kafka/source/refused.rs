@@ -154,7 +154,8 @@ fn a_check_tells_the_last_record_of_each_partition() {
         (ended.status.success(), format!("{}{}", ended.stdout, ended.stderr))
     };
     let (row, key) = (flat("c", 1), Some(r#"{"id":1}"#));
-    let cases: [(&str, &[(Option<&str>, Option<&str>)], bool); 4] = [
+    type Record<'a> = (Option<&'a str>, Option<&'a str>);
+    let cases: [(&str, &[Record<'_>], bool); 4] = [
         ("last-bad", &[(key, Some(&row)), (key, Some("s3cret"))], false),
         ("last-tombstone", &[(key, Some(&row)), (key, Some("s3cret")), (key, None)], false),
         ("last-good", &[(key, Some("s3cret")), (key, Some(&row)), (key, None)], true),
