@@ -35,7 +35,7 @@ use sluicegate_model::{
     change::TableName,
     limits::{HISTORY_INTERVAL, SCHEMA_QUERIES, SCHEMA_WAIT},
 };
-use sluicegate_source::{KeptChange, SchemaStore};
+use sluicegate_source::{Followed, KeptChange, SchemaStore};
 use sluicegate_status::Status;
 
 pub(super) use self::memory::InMemory;
@@ -576,6 +576,11 @@ impl Schemas {
             return Ok(());
         }
         self.with_store(move |store| store.store(&changes)).await
+    }
+
+    /// The columns of tables that plugins treat, as runs before this one left them.
+    pub async fn followed(&self) -> Result<Followed, Halt> {
+        self.with_store(|store| store.followed()).await
     }
 
     /// Works with the store on a thread that may block. What was begun is ended, also when the stream stops.
