@@ -28,7 +28,8 @@ A sink that got another name goes on where it was:
 A place is written as `show` prints it:
   sluicegate checkpoint set pipeline.yaml --sink files --lane binlog --offset '{\"flavor\":…}'
 
-What a sink keeps beside its place (the length of its files, say) goes with `--from`, and is forgotten with `--offset`.")]
+What a sink keeps beside its place goes with `--from`. With `--offset`, files are written on behind what stands in them, so changes that
+the sink had stand there twice; what Kafka holds of a sink's progress no longer counts.")]
     Set(Set),
     /// Forget a sink and how far it was
     Drop(Drop),
@@ -176,14 +177,28 @@ fn set(pipeline: &Pipeline, set: &Set) -> Result<()> {
         (None, Some(lane), Some(offset)) => {
             let offset = Offset::from_json(offset.as_str());
             pipeline::ledger(pipeline).check(lane, &offset).map_err(|e| e.with_kind(ErrorKind::Config))?;
-            let mut frontier: Frontier = known.map(|known| known.frontier).unwrap_or_default();
+            let Progress { mut frontier, state } = match known {
+                Some(known) => Progress { state: state_elsewhere(pipeline, &set.sink, &known), ..known },
+                None => Progress { frontier: Frontier::default(), state: left(&checkpoint, &set.sink)? },
+            };
             frontier.set(Lane::new(lane.as_str()), offset);
-            Progress { frontier, state: String::new() }
+            Progress { frontier, state }
         }
         _ => return Err(refused("neither a sink nor a place was named", "add --from NAME, or --lane LANE and --offset JSON")),
     };
     checkpoint.set(&set.sink, &progress)?;
     print_out(&format!("the sink `{}` goes on at {}\n", set.sink, progress.frontier))
+}
+
+/// What a sink keeps beside its place when that is another one; nothing of a sink that the pipeline file does not have.
+fn state_elsewhere(pipeline: &Pipeline, sink: &str, known: &Progress) -> String {
+    let settings = pipeline.sinks.iter().find(|settings| settings.name == sink);
+    settings.map(|settings| pipeline::state_elsewhere(settings, &known.state)).unwrap_or_default()
+}
+
+/// What a sink keeps that has forgotten its place.
+fn left(checkpoint: &Checkpoint, sink: &str) -> Result<String> {
+    Ok(checkpoint.left()?.into_iter().find(|(name, _)| name == sink).map(|(_, state)| state).unwrap_or_default())
 }
 
 fn forget(pipeline: &Pipeline, drop: &Drop) -> Result<()> {
@@ -195,7 +210,11 @@ fn forget(pipeline: &Pipeline, drop: &Drop) -> Result<()> {
         ));
     }
     let checkpoint = Checkpoint::open(&pipeline.state, &pipeline.name)?;
-    if !checkpoint.drop_sink(&drop.sink)? {
+    // files that a sink of the pipeline has written are written on where it begins anew
+    let known = checkpoint.progress(&drop.sink)?;
+    let state = known.map(|known| state_elsewhere(pipeline, &drop.sink, &known)).unwrap_or_default();
+    let dropped = if state.is_empty() { checkpoint.drop_sink(&drop.sink)? } else { checkpoint.forget_place(&drop.sink, &state)? };
+    if !dropped {
         return Err(refused(format!("the checkpoint has no sink `{}`", drop.sink), "`sluicegate checkpoint show` lists those that it has"));
     }
     print_out(&format!("the sink `{}` is forgotten\n", drop.sink))

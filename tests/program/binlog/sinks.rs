@@ -125,6 +125,60 @@ fn an_added_sink_begins_where_its_start_says_and_without_one_it_is_a_question() 
 }
 
 #[test]
+fn files_are_written_on_where_an_operator_lets_their_sink_begin_elsewhere() {
+    let server = mariadb::start(&[]);
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY)");
+    for format in ["flat", "parquet"] {
+        let tables = "['d.*']";
+        let sink = |prefix: &str, more: &str| {
+            format!("[{{ type: file, name: s, format: {format}, folder: out, roll: {{ every: 1s }}, prefix: {prefix}{more} }}]")
+        };
+        let host = Sluicegate::new(BINARY, &pipeline(&server, tables, &sink("p", "")));
+        let count = |folder: &str| match format {
+            "flat" => files::count_so_far(&host.path(folder), "p"),
+            _ => fs::read_dir(host.path(&format!("{folder}/d.t"))).map_or(0, |files| files.flatten().count()),
+        };
+        server.sql("TRUNCATE TABLE d.t");
+        let mut process = start(&host);
+        server.sql("INSERT INTO d.t VALUES (1)");
+        process.wait_until("a record", PATIENCE, || count("out") > 0);
+        stop(process);
+        let (early, before) = (shown(&host, "s")["lanes"]["binlog"].to_string(), count("out"));
+        assert!(before > 0, "{format}");
+        server.sql("INSERT INTO d.t VALUES (2)");
+        stop(start_and_wait(&host, || count("out") > before));
+        // the same change once more, behind what stands there
+        let before = count("out");
+        let set = ["checkpoint", "set", "pipeline.yaml", "--sink", "s", "--lane", "binlog", "--offset", &early, "--force"];
+        assert_eq!(command(&host, &set).0, Some(0));
+        stop(start_and_wait(&host, || count("out") > before));
+        // all that the log has, behind what stands there
+        host.write_pipeline(&pipeline(&server, tables, &sink("p", ", start: earliest")));
+        let drop = ["checkpoint", "drop", "pipeline.yaml", "--sink", "s"];
+        let (code, said) = command(&host, &drop);
+        assert!(code == Some(2) && said.contains("with --force its place is forgotten"), "{said}");
+        let before = count("out");
+        assert_eq!(command(&host, &[&drop[..], &["--force"]].concat()).0, Some(0));
+        stop(start_and_wait(&host, || count("out") > before));
+        // what a sink of another kind keeps is forgotten, as the error says
+        let other = if format == "flat" { "parquet" } else { "flat" };
+        let other = sink("q", ", start: now").replace(&format!("format: {format}"), &format!("format: {other}"));
+        host.write_pipeline(&pipeline(&server, tables, &other));
+        let (code, said) = refused(&host);
+        assert!(code == Some(1) && said.contains("the checkpoint holds a state that no"), "{code:?} {said}");
+        assert_eq!(command(&host, &[&drop[..], &["--force"]].concat()).0, Some(0));
+        stop(start(&host));
+    }
+}
+
+#[track_caller]
+fn start_and_wait(host: &Sluicegate, mut until: impl FnMut() -> bool) -> Process {
+    let mut process = start(host);
+    process.wait_until("more records", PATIENCE, &mut until);
+    process
+}
+
+#[test]
 fn a_lost_state_file_beside_files_is_refused_and_not_a_start_at_now() {
     let server = mariadb::shared();
     let database = table(&server, "lost");

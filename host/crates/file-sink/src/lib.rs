@@ -51,6 +51,11 @@ use sluicegate_model::{
 use sluicegate_sink::{Final, Numbers, Policy, Resume, Sink, SinkState, destination, key_change, route::Variant};
 use sluicegate_storage::Lock;
 
+/// Whether a sink of these settings goes on with a state: one that a sink of its kind wrote.
+pub fn reads(settings: &Settings, state: &str) -> bool {
+    if settings.records.are_whole() { whole::reads(state, settings) } else { recovery::reads(state) }
+}
+
 /// A file sink.
 pub struct FileSink {
     streams: Streams,

@@ -188,10 +188,15 @@ pub(super) fn lock(folder: &Path, naming: &Naming) -> Result<Lock> {
     })
 }
 
+/// Whether a sink of this kind wrote the state.
+pub(super) fn reads(text: &str) -> bool {
+    parse(text).is_ok()
+}
+
 fn parse(text: &str) -> Result<(State, Naming)> {
     let bad = || {
         Error::new(ErrorKind::State, "the checkpoint holds a state that no file sink wrote").remedy(
-            "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes",
+            "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop --force` it and give it a `start`, which may lose changes",
         )
     };
     let state: State = serde_json::from_str(text).map_err(|e| bad().caused_by(e))?;

@@ -228,7 +228,7 @@ fn a_state_that_is_not_ours_is_refused() {
     let settings = settings(folder.path(), 500, None);
     insta::assert_snapshot!(text(&settings, &open(&settings, Some("{}")).err().unwrap()), @r"
 the checkpoint holds a state that no file sink wrote: missing field `file` at line 1 column 2
-  remedy: set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes
+  remedy: set the sink's kind back; or begin it anew: `sluicegate checkpoint drop --force` it and give it a `start`, which may lose changes
 ");
     for state in [
         r#"{"file":"../orders-00000001.ndjson","number":1,"bytes":1,"records":1}"#,

@@ -68,7 +68,7 @@ impl State {
         }
         serde_json::from_str(state).map(Some).map_err(|e| {
             Error::new(ErrorKind::State, "the checkpoint holds a state of this sink that is not that of a Kafka sink").caused_by(e).remedy(
-                "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop` it and give it a `start`, which may lose changes",
+                "set the sink's kind back; or begin it anew: `sluicegate checkpoint drop --force` it and give it a `start`, which may lose changes",
             )
         })
     }

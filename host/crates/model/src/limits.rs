@@ -170,6 +170,9 @@ pub const SOURCE_ENTRIES: usize = 4096;
 /// Tables that a check reads from the server's catalogue and plans; it says how many more there are.
 pub const CHECKED_TABLES: usize = 10_000;
 
+/// Tables of which a first start notes what plugins do to their columns; of others it is noted once their rows come.
+pub const FORESEEN_TABLES: usize = 20_000;
+
 /// Tables that a start plans to see whether the configuration has an effect, beside the running pipeline.
 pub const CHECKED_AT_START: usize = 2_000;
 

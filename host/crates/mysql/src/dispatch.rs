@@ -181,7 +181,7 @@ impl Stream {
                     .fault("a binlog file whose list of GTIDs names transactions that no file before it holds: the log lost its end")
                     .remedy(
                         "Find out what the server lost (a crash with sync_binlog other than 1), and copy the tables anew or compare them. Then \
-                         `sluicegate checkpoint drop` the sinks, and set the source's `start`.",
+                         `sluicegate checkpoint drop --force` the sinks, and set the source's `start`.",
                     )
                     .into());
             }

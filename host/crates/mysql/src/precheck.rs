@@ -301,7 +301,7 @@ async fn can_give(connector: &Connector, conn: &mut Conn, server: &Server, posit
 }
 
 const ANEW: &str = "The changes between are lost for the sinks that have not read them: keep binlogs longer (binlog_expire_logs_seconds). To go \
-    on, write `snapshot: when-needed` at the source, which copies the tables anew; or `sluicegate checkpoint drop` these sinks, and set their \
+    on, write `snapshot: when-needed` at the source, which copies the tables anew; or `sluicegate checkpoint drop --force` these sinks, and set their \
     `start`.";
 
 async fn mysql_gtids(connector: &Connector, conn: &mut Conn, set: &GtidSet, faults: &mut Faults) -> Result<()> {

@@ -80,7 +80,7 @@ fn behind(connector: &Connector, what: &str) -> Error {
     let error = Error::new(ErrorKind::Source, format!("{} is behind what was read: {what}", connector.address())).that_may_pass(true);
     error.remedy(
         "A replica that lags catches up. If it took over and will never get these transactions, what they changed was delivered and is \
-         not there: copy the tables anew or compare them. Then name the place to go on from: `sluicegate checkpoint drop` the sinks, and \
+         not there: copy the tables anew or compare them. Then name the place to go on from: `sluicegate checkpoint drop --force` the sinks, and \
          set the source's `start`.",
     )
 }
@@ -96,7 +96,7 @@ fn cut(connector: &Connector, position: &BinlogPosition, what: impl std::fmt::Di
     )
     .remedy(
         "Find out what the server lost (a crash with sync_binlog other than 1, RESET, a restored backup), and copy the tables anew or \
-         compare them. Then name the place to go on from: `sluicegate checkpoint drop` the sinks, and set the source's `start`.",
+         compare them. Then name the place to go on from: `sluicegate checkpoint drop --force` the sinks, and set the source's `start`.",
     )
 }
 

@@ -3,7 +3,7 @@
 //! changes in silence.
 
 use super::next_run::Reset;
-use sluicegate_config::{Delivery, Pipeline, SinkKind, Transactions};
+use sluicegate_config::{Delivery, Pipeline, SinkKind, Source, StartAt, Transactions};
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier};
 use sluicegate_source::Begin;
 use sluicegate_state::Progress;
@@ -34,6 +34,16 @@ pub(super) fn begins(progress: &[(String, Progress)], stored: &[Option<Frontier>
         );
     }
     Ok(begins)
+}
+
+/// Whether every sink begins with what is written from now on, so that the tables of today are those of the place.
+pub(super) fn is_now(begins: &[Begin], pipeline: &Pipeline) -> bool {
+    let Source::MySql(source) = &pipeline.source else { return false };
+    begins.iter().all(|begin| match begin {
+        Begin::First => source.start == StartAt::Now,
+        Begin::Start(start) => matches!(start, StartAt::Now | StartAt::Copy),
+        Begin::At(_) => false,
+    })
 }
 
 /// Lets the sink of this index begin elsewhere.

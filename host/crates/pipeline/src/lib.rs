@@ -53,6 +53,7 @@ use crate::any_source::AnySource;
 pub use check::{Report, TableReport, check};
 pub use kept::Kept;
 pub use next_run::{Commands, NextRun, Reset, SavedProgress, Wanted};
+pub use sinks::state_elsewhere;
 pub use treatments::{closed, release};
 
 use apart::Apart;
@@ -75,7 +76,7 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
     change::{Frontier, Item, TableName},
-    limits::{HELD_INTERVAL, JOIN_INTERVAL},
+    limits::{FORESEEN_TABLES, HELD_INTERVAL, JOIN_INTERVAL},
 };
 use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::{Checkpoint, Progress};
@@ -203,18 +204,21 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
 
     let looking = {
         let (checkpoint, status) = (checkpoint.clone(), status.clone());
-        move || Ok((pauses(&checkpoint, &status)?, checkpoint.all()?))
+        move || Ok((pauses(&checkpoint, &status)?, checkpoint.all()?, checkpoint.left()?))
     };
-    let (stored_pauses, mut progress) = blocking("checkpoint", looking).await?;
+    let (stored_pauses, mut progress, left) = blocking("checkpoint", looking).await?;
     let reset = reset.and_then(|reset| {
         let index = pipeline.sinks.iter().position(|sink| sink.name == reset.output)?;
         let known = progress.iter_mut().find(|(name, _)| *name == reset.output);
         let kept = known.zip(pipeline.sinks.get(index)).map(|((_, known), sink)| {
-            known.state = sinks::state_elsewhere(sink, &known.state);
+            known.state = state_elsewhere(sink, &known.state);
             known.state.clone()
         });
         Some((index, reset, kept.unwrap_or_default()))
     });
+    // what a sink knows that forgot its place is all that it needs to resume
+    let left = left.into_iter().map(|(name, state)| (name, Progress { frontier: Frontier::default(), state }));
+    let known: Vec<(String, Progress)> = progress.iter().cloned().chain(left).collect();
     let membership = match &pipeline.source {
         config::Source::Kafka(settings) => sluicegate_kafka_source::membership(settings),
         _ => None,
@@ -222,7 +226,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
     let resumed = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
-        resumed = opening::resume(&pipeline, &progress, &dead_letters, &status, membership.as_ref()) => resumed?,
+        resumed = opening::resume(&pipeline, &known, &dead_letters, &status, membership.as_ref()) => resumed?,
     };
     let stored: Vec<_> = resumed.iter().map(|sink| sink.stored.clone()).collect();
     let mut begins = begins(&progress, &stored, &pipeline)?;
@@ -244,6 +248,21 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
             reached.map_err(|error| beginning::in_topics(error, &stored, &pipeline))?
         }
     };
+    if beginning::is_now(&begins, &pipeline)
+        && let Some(mut chain) = chains.pop()
+    {
+        // a change of a table's columns counts from here on, also before the first of its rows
+        let inventory = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
+            inventory = source.inventory(FORESEEN_TABLES) => inventory?.unwrap_or_default(),
+        };
+        let foreseeing = move || {
+            inventory.captured.iter().for_each(|table| chain.foresee(table));
+            Ok(chain)
+        };
+        chains.push(blocking("plan", foreseeing).await?);
+    }
     // before anything is delivered: sinks without progress begin here, also after a crash before their first commit
     let storing = {
         let (checkpoint, pipeline, starts) = (checkpoint.clone(), pipeline.clone(), starts.clone());

@@ -64,10 +64,11 @@ pub fn resume_in_group(
     })
 }
 
-/// What a sink keeps beside its place when it goes on at another one. Files are written on behind what stands in them; where Kafka holds
-/// the progress, what it holds no longer counts.
-pub(super) fn state_elsewhere(sink: &Settings, state: &str) -> String {
+/// What a sink keeps beside its place when it goes on at another one. Files are written on behind what stands in them, unless a sink
+/// of another kind wrote them; where Kafka holds the progress, what it holds no longer counts.
+pub fn state_elsewhere(sink: &Settings, state: &str) -> String {
     match &sink.kind {
+        SinkKind::File(file) if !sluicegate_file_sink::reads(file, state) => String::new(),
         SinkKind::File(_) | SinkKind::Stdout => state.to_owned(),
         SinkKind::Kafka(_) => String::new(),
     }

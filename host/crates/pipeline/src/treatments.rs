@@ -42,6 +42,8 @@ struct Columns {
 #[derive(Serialize, Deserialize)]
 struct Names {
     pairs: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<String>,
     told: Vec<Place>,
     /// The table's number in the source's catalogue, and its columns with theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,18 +57,18 @@ struct Names {
 type Place = (String, u64, u64, u32, u32);
 
 impl From<&Renames> for Names {
-    fn from(Renames { pairs, told, numbered, columns }: &Renames) -> Self {
+    fn from(Renames { pairs, rules, told, numbered, columns }: &Renames) -> Self {
         let place = |at: &LogPlace| (at.log.clone(), at.sequence, at.position, at.number, at.seconds);
         let numbered = numbered.as_ref().map(|NumberedColumns { table, columns }| (*table, columns.clone()));
-        Self { pairs: pairs.clone(), told: told.iter().map(place).collect(), numbered, columns: columns.clone() }
+        Self { pairs: pairs.clone(), rules: rules.clone(), told: told.iter().map(place).collect(), numbered, columns: columns.clone() }
     }
 }
 
 impl From<Names> for Renames {
-    fn from(Names { pairs, told, numbered, columns }: Names) -> Self {
+    fn from(Names { pairs, rules, told, numbered, columns }: Names) -> Self {
         let place = |(log, sequence, position, number, seconds)| LogPlace { log, sequence, position, number, seconds };
         let numbered = numbered.map(|(table, columns)| NumberedColumns { table, columns });
-        Self { pairs, told: told.into_iter().map(place).collect(), numbered, columns }
+        Self { pairs, rules, told: told.into_iter().map(place).collect(), numbered, columns }
     }
 }
 
@@ -148,13 +150,43 @@ pub fn closed(checkpoint: &std::path::Path) -> Result<BTreeMap<String, Vec<Strin
 pub fn release(checkpoint: &Checkpoint, plugin: &str) -> Result<bool> {
     let all = checkpoint.treatments()?;
     let known = read(all.clone())?;
-    let of_plugin = all.into_iter().zip(known).filter(|(_, treatment)| treatment.closed_plugin() == Some(plugin));
-    let gone: Vec<StoredTreatment> = of_plugin.map(|(stored, _)| StoredTreatment { columns: None, ..stored }).collect();
-    if gone.is_empty() {
+    let is_closed = |treatment: &Treatment| treatment.closed_plugin() == Some(plugin);
+    let Some(rule) = known.iter().find(|treatment| is_closed(treatment)).map(|treatment| treatment.rule.clone()) else {
         return Ok(false);
+    };
+    let mut gone = Vec::new();
+    for (row, mut treatment) in all.into_iter().zip(known) {
+        if is_closed(&treatment) {
+            gone.push(StoredTreatment { columns: None, ..row });
+        } else if treatment.renames.rules.contains(&rule) {
+            // what it would have done before a column got another name does not count either
+            treatment.renames.rules.retain(|known| *known != rule);
+            gone.push(stored(&treatment)?);
+        }
     }
     checkpoint.store_treatments(&gone)?;
     Ok(true)
+}
+
+/// A treatment as it is stored.
+fn stored(treatment: &Treatment) -> Result<StoredTreatment> {
+    let TableName { database, schema, table } = treatment.table.clone();
+    let columns = Columns {
+        all: treatment.columns.clone(),
+        treated: treatment.treated.clone(),
+        lost: treatment.lost.clone(),
+        order: treatment.order.clone(),
+        renames: (treatment.renames != Renames::default()).then(|| Names::from(&treatment.renames)),
+        hidden: treatment.hidden.clone(),
+        judged: Some(treatment.judged.clone()),
+    };
+    let text = || {
+        let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
+        Ok((serde_json::to_string(&Name { database, schema, table })?, columns))
+    };
+    let unwritable = |e: serde_json::Error| Error::new(ErrorKind::Internal, "a plugin's treatment of a table cannot be written").caused_by(e);
+    let (table, columns) = text().map_err(unwritable)?;
+    Ok(StoredTreatment { rule: treatment.rule.clone(), table, columns })
 }
 
 /// Stores what has come since the last time.
@@ -163,25 +195,10 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
     if news.is_empty() {
         return Ok(());
     }
-    let stored = |treatment: &Treatment| {
-        let TableName { database, schema, table } = treatment.table.clone();
-        let columns = Columns {
-            all: treatment.columns.clone(),
-            treated: treatment.treated.clone(),
-            lost: treatment.lost.clone(),
-            order: treatment.order.clone(),
-            renames: (treatment.renames != Renames::default()).then(|| Names::from(&treatment.renames)),
-            hidden: treatment.hidden.clone(),
-            judged: Some(treatment.judged.clone()),
-        };
         let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
         Ok(StoredTreatment { rule: treatment.rule.clone(), table: serde_json::to_string(&Name { database, schema, table })?, columns })
     };
-    let rows = news
-        .iter()
-        .map(stored)
-        .collect::<Result<Vec<_>, serde_json::Error>>()
-        .map_err(|e| Error::new(ErrorKind::Internal, "a plugin's treatment of a table cannot be written").caused_by(e));
+    let rows = news.iter().map(stored).collect::<Result<Vec<_>>>();
     let outcome = rows.and_then(|rows| checkpoint.store_treatments(&rows));
     if outcome.is_err() {
         treatments.give_back(news);

@@ -9,7 +9,7 @@ use super::{
     passage::{Passage, Passed},
     stage::{Member, Stage},
     surroundings::Surroundings,
-    treatment::{RENAMED, closed_rule},
+    treatment::{RENAMED, Treatments, closed_rule},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -51,6 +51,7 @@ impl Chain {
             .map(|(member, numbers)| Stage::new(member.clone(), around.limits.clone(), numbers.clone(), around.capabilities))
             .collect::<Result<_>>()?;
         let mut chain = Self { versions: versions(&stages), stages, around, plans: HashMap::new(), planned: None, rehearsing: false };
+        chain.note_rules();
         chain.plan_known()?;
         Ok(chain)
     }
@@ -104,6 +105,12 @@ impl Chain {
         &mut self.stages
     }
 
+    fn note_rules(&self) {
+        if !self.stages.is_empty() {
+            self.around.known.treatments().rule_by(self.rules());
+        }
+    }
+
     /// What stands for each plugin's name and configuration: see [`super::Treatment`].
     pub fn rules(&self) -> Vec<String> {
         let closed = self.stages.iter().filter(|stage| stage.is_closed()).map(|stage| closed_rule(stage.name()));
@@ -116,6 +123,7 @@ impl Chain {
     /// It would do what a plugin that is `fail_closed` forbids.
     pub fn share(&mut self, known: Arc<KnownTables>) -> Result<()> {
         self.around.known = known;
+        self.note_rules();
         // the plugins have answered: their plans are only composed anew
         self.plans.clear();
         self.planned = None;
@@ -125,6 +133,15 @@ impl Chain {
     /// Who the plugins say they are.
     pub fn descriptions(&self) -> impl Iterator<Item = &super::Description> {
         self.stages.iter().map(|s| &s.description)
+    }
+
+    /// Takes note of what the plugins do to the columns of a table as it is where the stream begins, although none of its rows has come
+    /// yet: a change before the first of them counts. What cannot be planned is told when rows come.
+    pub fn foresee(&mut self, table: &Arc<Table>) {
+        let treatments = Treatments::default();
+        if compose(&mut self.stages, table, self.around.capabilities, Some(&treatments), false).is_ok() {
+            self.around.known.treatments().foresee(&treatments);
+        }
     }
 
     /// The table as the chain delivers it.
@@ -213,8 +230,11 @@ impl Chain {
             }
             MarkKind::Copy { table, .. } => *table = self.plan_for(table)?.output.clone(),
             MarkKind::Renamed(renamed) => {
-                let names = self.around.known.treatments().rename(renamed)?;
-                self.forget(&names);
+                // without plugins, nothing is treated
+                if !self.stages.is_empty() {
+                    let names = self.around.known.treatments().rename(renamed)?;
+                    self.forget(&names);
+                }
                 mark.kind = MarkKind::Heartbeat;
             }
             _ => {}

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     plan::{Delivered, Origin, Plan},
     stage::Stage,
-    treatment::{Hold, Treatments, pairs},
+    treatment::{self, Hold, Treatments, pairs},
 };
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -83,6 +83,12 @@ pub(super) fn compose(
     let mut ends = Vec::new();
     let (mut identity, mut truncates) = (true, true);
     let renamed = treatments.filter(|_| in_stream).map(|treatments| treatments.renamed(&source.name)).unwrap_or_default();
+    if let Some(treatments) = treatments.filter(|_| renamed.iter().any(|(old, _)| !old.is_empty())) {
+        let before = Treatments::default();
+        // what cannot be planned was not treated; the version that is here decides
+        let _ = compose(stages, &Arc::new(treatment::before(source, &renamed)), capabilities, Some(&before), false);
+        treatments.foresee_before(&source.name, &before);
+    }
     let mut treated = false;
     for (index, stage) in stages.iter_mut().enumerate() {
         let sees = stage.sees(&view);

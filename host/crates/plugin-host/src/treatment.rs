@@ -10,7 +10,7 @@ mod renamed;
 pub use self::renamed::Renames;
 pub(crate) use self::{
     guard::{Hold, closed_rule},
-    renamed::{Pair, RENAMED, pairs},
+    renamed::{Pair, RENAMED, before, pairs},
 };
 
 use std::{
@@ -56,6 +56,8 @@ struct Inner {
     known: BTreeMap<(String, TableName), Treatment>,
     /// What has come since it was last stored.
     news: BTreeMap<(String, TableName), Treatment>,
+    /// The rules of the plugins that there are.
+    rules: Vec<String>,
     /// The columns of tables by their numbers, as long as nothing is treated: the source bounds how many tables it has.
     waiting: BTreeMap<TableName, NumberedColumns>,
 }

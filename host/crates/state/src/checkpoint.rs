@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, ffi::
 use super::{
     Progress,
     held::{self, Held},
-    migration,
+    left, migration,
     outside::{Identity, gone},
     schemas, unlocked,
 };
@@ -194,9 +194,10 @@ impl Checkpoint {
         let insert = || {
             let transaction = connection.transaction()?;
             for (sink, frontier) in sinks {
+                let state = left::take(&transaction, sink)?;
                 transaction.execute(
-                    "INSERT INTO sink (name, state, updated_at, checksum) VALUES (?1, '', ?2, ?3) ON CONFLICT (name) DO NOTHING",
-                    params![sink, now, checksum(&[sink, ""])],
+                    "INSERT INTO sink (name, state, updated_at, checksum) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING",
+                    params![sink, state, now, checksum(&[sink, &state])],
                 )?;
                 let known: Vec<String> = transaction
                     .prepare_cached("SELECT lane FROM frontier WHERE sink = ?1")?
@@ -228,13 +229,14 @@ impl Checkpoint {
         store().map_err(|e| self.fault("cannot be written", e))
     }
 
-    /// Sets a sink's frontier to another one, and forgets its state: for an operator.
+    /// Sets a sink's frontier and state to others: for an operator.
     pub fn set(&self, sink: &str, progress: &Progress) -> Result<()> {
         let now = jiff::Timestamp::now().to_string();
         let mut connection = self.writing()?;
         let mut store = || {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM frontier WHERE sink = ?1", [sink])?;
+            left::take(&transaction, sink)?;
             transaction.execute(
                 "INSERT INTO sink (name, state, updated_at, checksum) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (name) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at, checksum = excluded.checksum",
@@ -253,6 +255,7 @@ impl Checkpoint {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM frontier WHERE sink = ?1", [sink])?;
             let deleted = transaction.execute("DELETE FROM sink WHERE name = ?1", [sink])?;
+            left::take(&transaction, sink)?;
             if transaction.table_exists(None, "paused")? {
                 transaction.execute("DELETE FROM paused WHERE sink = ?1", [sink])?;
             }

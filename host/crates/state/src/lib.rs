@@ -9,6 +9,7 @@ mod checkpoint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod held;
+mod left;
 mod migration;
 mod outside;
 mod paused;

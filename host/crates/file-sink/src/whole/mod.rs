@@ -19,6 +19,7 @@ use std::{
 
 use super::{bad_destination, dangling, naming};
 use contents::Contents;
+pub(super) use parts::reads;
 use parts::{Parts, State};
 use stream::Stream;
 

@@ -110,6 +110,11 @@ pub(super) fn look(settings: &Settings, state: Option<&str>) -> Result<()> {
     )))
 }
 
+/// Whether a sink of these settings goes on with the state.
+pub fn reads(text: &str, settings: &Settings) -> bool {
+    parse(text, settings).is_ok()
+}
+
 fn parse(text: &str, settings: &Settings) -> Result<State> {
     let bad = || {
         let kind = if settings.records == FileRecords::Avro { "Avro" } else { "Parquet" };

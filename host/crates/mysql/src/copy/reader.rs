@@ -236,7 +236,11 @@ impl Reader {
         };
         if progress.key != text {
             tracing::warn!(table = %lane.name, "the key of the table is another one than before: its copy begins again");
-            progress.begin_again(text);
+            match self.shared.settings.overwrites {
+                true => progress.begin_again(text),
+                // what was delivered under the old key is void, and what a change left there that the log does not name
+                false => (progress.key, progress.broken) = (text, true),
+            }
         }
         let condition = self.shared.settings.conditions.get(&(lane.name.database.to_string(), lane.name.table.to_string())).cloned();
         let server = &self.session()?.server;

@@ -2,7 +2,7 @@
 
 use super::{
     super::statement::{Token, Tokens},
-    Characters, Session, Step,
+    Body, Characters, Session, Step,
     alter::{self, Clause},
     attributes, table,
 };
@@ -126,8 +126,17 @@ fn alter(mut tokens: Tokens<'_>, session: &Session<'_>) -> Option<Vec<Step>> {
     let table = tokens.table(session.database)?;
     wait(&mut tokens);
     let mut about = tokens;
-    // a table comes out of a partition, or becomes one
-    if about.words(&["CONVERT", "PARTITION"]) || about.words(&["CONVERT", "TABLE"]) {
+    // a table comes out of a partition, with the columns of the one that it was in
+    if about.words(&["CONVERT", "PARTITION"]) {
+        about.name()?;
+        about.words(&["TO", "TABLE"]).then_some(())?;
+        let made = about.table(session.database)?;
+        table::is_end(&about).then_some(())?;
+        let made = Step::Create { table: made, unless_there: false, body: Body::Like(table.clone()) };
+        return Some(vec![made, Step::Alter { table, clauses: Vec::new(), to: None }]);
+    }
+    // or becomes one
+    if about.words(&["CONVERT", "TABLE"]) {
         return None;
     }
     let (clauses, to) = alter::read(&mut tokens, session, &table)?;

@@ -117,6 +117,15 @@ fn columns_are_altered_as_servers_alter_them() {
 }
 
 #[test]
+fn a_table_that_comes_out_of_a_partition_has_the_columns_of_the_one_that_it_was_in() {
+    let statements = [
+        "CREATE TABLE u (id INT PRIMARY KEY, v VARCHAR(5)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3), PARTITION q VALUES LESS THAN (9))",
+        "ALTER TABLE u CONVERT PARTITION p TO TABLE t",
+    ];
+    assert_eq!(columns(Flavour::MariaDb, &statements), ["id int NOT NULL PRI", "v varchar(5) latin1"]);
+}
+
+#[test]
 fn what_is_not_sure_is_not_known() {
     let create = "CREATE TABLE t (id INT PRIMARY KEY, a INT, e ENUM('é') CHARACTER SET utf8mb4)";
     for alter in [
@@ -124,6 +133,8 @@ fn what_is_not_sure_is_not_known() {
         "ALTER TABLE t ADD d WHATEVER",
         "ALTER TABLE t ADD d INT WHATEVER",
         "ALTER TABLE t WHATEVER",
+        "ALTER TABLE t CONVERT PARTITION p TO TABLE u, ADD d INT",
+        "ALTER TABLE t CONVERT TABLE u TO PARTITION p VALUES LESS THAN (3)",
         "ALTER TABLE t DROP x",
         "ALTER TABLE t ADD a INT",
         "ALTER TABLE t MODIFY x INT",

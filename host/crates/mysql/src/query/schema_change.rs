@@ -97,9 +97,10 @@ impl Stream {
             // a table that is not captured may take the place of one that is, as the copies do that tools for schema changes make
             let may_come = (renamed.from == renamed.to || renamed.copied) && catalogue.may_capture_in(&renamed.to.database);
             let far = !catalogue.captures(&renamed.to) && !may_come && !renamed.to.database.is_empty();
-            // a table that is far may come back; of one that is made there, or gone, nothing has to be known
+            // a table that is far may come back, also as another one; of one that is made there of its own columns, or gone, nothing has to be
+            // known
             let says_nothing = renamed.from == renamed.to && renamed.columns.is_empty() && renamed.dropped.is_empty() && !renamed.anew;
-            if far && (renamed.anew || says_nothing) {
+            if far && (renamed.anew && !renamed.copied || says_nothing) {
                 continue;
             }
             match renamed.copied {

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::PoisonError};
 use super::{Inner, Treatment, Treatments, list};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{LogPlace, NumberedColumns, Renamed, Table, TableName},
+    change::{ColumnInfo, LogPlace, NumberedColumns, Renamed, Table, TableName},
     limits::{RENAMED_COLUMNS, RENAMED_LOGS, TREATMENTS},
 };
 
@@ -20,6 +20,8 @@ pub(crate) const RENAMED: &str = " renamed";
 pub struct Renames {
     /// Names of columns before and now that no version of the table has come with yet. No name before: nothing in the log explains it.
     pub pairs: Vec<(String, String)>,
+    /// The rules in force when these were told: see [`Treatment::rule`].
+    pub rules: Vec<String>,
     /// The last statement of each log.
     pub told: Vec<LogPlace>,
     /// The columns as they were last, by their numbers in the source's catalogue.
@@ -58,6 +60,35 @@ impl Treatments {
         inner.pairs_of(table)
     }
 
+    /// The rules of the plugins that the pipeline has now.
+    pub(crate) fn rule_by(&self, rules: Vec<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).rules = rules;
+    }
+
+    /// Takes over what plugins do to a table of which no version has come yet.
+    pub(crate) fn foresee(&self, table: &Self) {
+        self.take_over(table, |_| true);
+    }
+
+    /// Takes over what plugins would have done to the version of a table before the log gave its columns other names, where none of its
+    /// rows came in time. One whose configuration has changed since treats the table as it is now.
+    pub(crate) fn foresee_before(&self, table: &TableName, before: &Self) {
+        let rules = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(table).renames.rules;
+        self.take_over(before, |rule| rules.iter().any(|known| known == rule));
+    }
+
+    fn take_over(&self, other: &Self, rules: impl Fn(&str) -> bool) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for treatment in other.all() {
+            if treatment.rule != RENAMED
+                && rules(&treatment.rule)
+                && !inner.known.contains_key(&(treatment.rule.clone(), treatment.table.clone()))
+            {
+                inner.put(treatment);
+            }
+        }
+    }
+
     /// Every plugin has planned this version of a table, and one treats columns of it: by their names, a source finds the columns in a
     /// later run that came without a statement in its log.
     pub(crate) fn keep_columns(&self, table: &Table) {
@@ -84,8 +115,11 @@ impl Inner {
     fn rename(&mut self, renamed: &Renamed) -> Result<Vec<TableName>> {
         let (from, to) = (&renamed.from, &renamed.to);
         let names = if from == to || renamed.copied { vec![to.clone()] } else { vec![from.clone(), to.clone()] };
-        // where nothing was ever treated, nothing can lose its treatment
-        if self.known.is_empty() || (renamed.far && !self.knows(from)) || renamed.at.as_ref().is_some_and(|at| !self.tell(at)) {
+        // without plugins nothing is treated; with them a table may be of which nothing has come yet, but not one that is far
+        if (self.known.is_empty() && self.rules.is_empty())
+            || (renamed.far && !self.knows(from))
+            || renamed.at.as_ref().is_some_and(|at| !self.tell(at))
+        {
             return Ok(names);
         }
         let is_explained = renamed.columns.iter().all(|(old, _)| !old.is_empty());
@@ -181,6 +215,7 @@ impl Inner {
         if entry.renames.pairs == pairs {
             return;
         }
+        entry.renames.rules = if pairs.is_empty() { Vec::new() } else { self.rules.clone() };
         entry.renames.pairs = pairs;
         self.put_renames(entry);
     }
@@ -264,6 +299,19 @@ impl Treatment {
             renames: Renames::default(),
         }
     }
+}
+
+/// The table as it was before its columns got other names, as far as that is known: without a new column that has taken an old name.
+pub(crate) fn before(table: &Table, renamed: &[(String, String)]) -> Table {
+    let old = |column: &ColumnInfo| renamed.iter().find(|(_, new)| same(new, &column.name)).map(|(old, _)| old);
+    let columns = table.columns.iter().filter_map(|column| match old(column) {
+        // one that nothing explains
+        Some(old) if old.is_empty() => None,
+        Some(old) => Some(ColumnInfo { name: old.clone(), ..column.clone() }),
+        None if renamed.iter().any(|(old, _)| same(old, &column.name)) => None,
+        None => Some(column.clone()),
+    });
+    Table { columns: columns.collect(), ..table.clone() }
 }
 
 /// The pairs whose new name the table has. `arrives`: the names by which a column of the source's table arrives at the plugin.
