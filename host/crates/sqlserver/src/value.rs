@@ -213,7 +213,7 @@ fn decimal(number: Numeric, out: &mut Vec<u8>) {
     let (scale, value, start) = (usize::from(number.scale()), number.value(), out.len());
     let (mut large, mut places) = (value.unsigned_abs(), 0);
     // from the last digit on; a division of 64 bits is much faster than one of 128
-    while let Err(_) = u64::try_from(large) {
+    while u64::try_from(large).is_err() {
         digit((large % 10) as u8, &mut places, scale, out);
         large /= 10;
     }
