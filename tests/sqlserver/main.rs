@@ -3,6 +3,7 @@
 //!
 //! Tests are named after what they hold: A and D are what Change Tracking readers have to do, G is how the server was seen to behave.
 
+mod backlog;
 mod changes;
 mod check;
 mod connections;

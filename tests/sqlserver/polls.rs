@@ -107,7 +107,8 @@ fn a12_a35_no_more_connections_are_open_than_threads_and_the_one_that_looks() {
     let settings = ["tables: [{ start: 0 }]", "headers: none", "threads: 2", "batches_per_visit: 1"];
     let host = database.pipeline_with(&settings, SINK, ", batch_changes: 10");
     let most = Arc::new(AtomicUsize::new(0));
-    for _ in 0..30 {
+    // at least two queries for each table
+    for _ in 0..12 {
         let (other, most) = (simulator.clone(), most.clone());
         let count = move || {
             most.fetch_max(other.connections(), Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! Random changes, faults and kills while a pipeline copies and polls: what is delivered ends as the tables are.
 //!
-//! `SLUICEGATE_CT_STEPS` makes each run longer than its 150 steps, `SLUICEGATE_CT_SEED` begins with another seed than 1, and
-//! `SLUICEGATE_CT_RUNS` goes on with so many seeds.
+//! `SLUICEGATE_CT_STEPS` makes each run longer than its 150 steps, `SLUICEGATE_CT_SEED` begins with another seed than 1 (without
+//! SNAPSHOT 2), and `SLUICEGATE_CT_RUNS` goes on with so many seeds.
 
 use std::collections::BTreeMap;
 
@@ -58,12 +58,15 @@ impl Model {
         // what happens to a table is told from nothing by the database's version alone
         database.table("tick", "n int NOT NULL PRIMARY KEY");
         database.sql("INSERT dbo.tick VALUES (0)");
+        // results that end inside of versions, or that are left when another table waits
+        let (rows, threads) = if seed % 2 == 1 { (7, 3) } else { (1_000_000, 1) };
         let settings = [
             "tables: [{ like: '_', start: snapshot-first }]",
             "headers: none",
             "lost_position: re-initialise",
             "batches_per_visit: 1",
-            "threads: 3",
+            &format!("fetch_rows: {rows}"),
+            &format!("threads: {threads}"),
         ];
         let host = database.pipeline_with(&settings, "{ type: file, format: flat, folder: out, prefix: t }", ", batch_changes: 7");
         Self { chance: Chance(seed), database, host, process: None, added: 0, copy: None }
@@ -173,8 +176,8 @@ impl Model {
     }
 }
 
-fn differ(database: fn() -> Database, said: &str) {
-    let first = number("SLUICEGATE_CT_SEED", 1);
+fn differ(database: fn() -> Database, seed: u64, said: &str) {
+    let first = number("SLUICEGATE_CT_SEED", seed);
     for seed in first..first + number("SLUICEGATE_CT_RUNS", 1) {
         let mut model = Model::new(database(), seed);
         for _ in 0..number("SLUICEGATE_CT_STEPS", 150) {
@@ -186,10 +189,10 @@ fn differ(database: fn() -> Database, said: &str) {
 
 #[test]
 fn random_changes_and_faults_end_as_the_tables_are() {
-    differ(Database::new, "under SNAPSHOT");
+    differ(Database::new, 1, "under SNAPSHOT");
 }
 
 #[test]
 fn random_changes_and_faults_end_as_the_tables_are_without_snapshot() {
-    differ(Database::without_snapshot, "without SNAPSHOT");
+    differ(Database::without_snapshot, 2, "without SNAPSHOT");
 }

@@ -122,7 +122,7 @@ fn g22_d13_a_huge_version_is_read_in_parts_in_the_order_of_a_composite_key() {
     let mut seen = std::collections::BTreeSet::new();
     let rows: Vec<String> = rows.into_iter().filter(|row| seen.insert(row.rsplit_once(',').unwrap().0.to_lowercase())).collect();
     database.sql(&format!("INSERT dbo.t VALUES {}", rows.join(", ")));
-    let settings = ["tables: [{ start: 0 }]", "headers: none", "batches_per_visit: 1"];
+    let settings = ["tables: [{ start: 0 }]", "headers: none", "fetch_rows: 10"];
     let host = database.pipeline_with(&settings, "{ type: file, format: flat, folder: out, prefix: t }", ", batch_changes: 10");
     drain(&host);
     let all = records(&host);

@@ -64,6 +64,30 @@ fn names_that_match_nothing_are_told_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn a_key_that_rows_may_share_behind_a_plugin_is_told() {
+    let server = mariadb::shared();
+    let database = server.database("sharedkeys");
+    server.sql(&format!(
+        "CREATE TABLE {database}.t (code VARCHAR(10), n INT, note VARCHAR(10), PRIMARY KEY (code, n)); CREATE TABLE {database}.other (id INT PRIMARY KEY)"
+    ));
+    let said = |steps: &str| {
+        let plugins = format!("[{{ use: rewrite-columns, config: {{ tables: [{{ table: DB.t, columns: [{steps}] }}] }} }}]");
+        check(&host(&pipeline(&server, &database, &plugins, "")), &database, &["keys"], &[]).1
+    };
+    insta::assert_snapshot!(said("{ column: code, mask: { first: 2 } }, { column: note, constant: x }"), @r"
+    warn  keys: plugin `rewrite-columns`: `mask` on the column `code` of DB.t, which is of its primary key: rows that differ in it may get one key, and the delete of one is that of all for a consumer
+          remedy: use `hash`, which keeps different values apart, leave the column as it is, or leave it so if no two rows get the same value
+    ready, 1 warning
+    ");
+    for steps in ["{ column: code, constant: x }", "{ column: code, truncate: 2 }", "{ column: CODE, mask: {} }"] {
+        assert_eq!(said(steps).matches("the column `code` of DB.t").count(), 1, "{steps}");
+    }
+    for steps in ["{ column: code, hash: { salt: x } }", "{ column: note, mask: {} }"] {
+        assert!(!said(steps).contains("keys:"), "{steps}");
+    }
+}
+
+#[test]
 fn slips_in_patterns_conditions_and_exclusions_are_told_and_tables_that_are_refused_are_not_missed() {
     let server = mariadb::shared();
     let (database, other) = (server.database("hints"), server.database("elsewhere"));

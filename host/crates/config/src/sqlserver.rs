@@ -37,7 +37,7 @@ pub struct SqlServerSource {
     pub queries_per_second: Option<u64>,
     /// Tables that are read at a time.
     pub threads: usize,
-    /// Batches that are read of a table before the next has its turn; `None` = until it has no further changes.
+    /// Batches that are read of a table before another has its first turn; `None` = until it has no further changes.
     pub batches_per_visit: Option<u64>,
     /// Whether tables are first read in the order of their names.
     pub alphabetical: bool,

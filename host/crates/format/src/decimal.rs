@@ -8,6 +8,42 @@ const LIMBS: usize = 4;
 /// Digits that fit into them in any case.
 const MOST_DIGITS: usize = 76;
 
+/// The unscaled number of a decimal as [`Unscaled::parse`] reads it, where that has all its places and at most 18 digits, as nearly all
+/// have. `None`: it has not, or is no decimal.
+#[inline]
+pub(super) fn small(text: &[u8], scale: usize) -> Option<i64> {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, text),
+    };
+    let (whole, fraction) = match scale {
+        0 => (digits, &[][..]),
+        _ => match digits.split_at_checked(digits.len().checked_sub(scale + 1)?)? {
+            (whole, [b'.', fraction @ ..]) => (whole, fraction),
+            _ => return None,
+        },
+    };
+    if whole.is_empty() || whole.len() + scale > CHUNK {
+        return None;
+    }
+    let (mut value, mut bad) = (0_i64, false);
+    for part in [whole, fraction] {
+        for byte in part {
+            let digit = byte.wrapping_sub(b'0');
+            bad |= digit > 9;
+            // what is no digit may be too large
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+        }
+    }
+    (!bad).then_some(if negative { -value } else { value })
+}
+
+/// How many bytes hold a number in two's complement.
+#[inline]
+pub(super) fn width(number: i64) -> usize {
+    (64 - (number ^ (number >> 63)).leading_zeros() as usize) / 8 + 1
+}
+
 /// The unscaled number of a decimal.
 pub(super) struct Unscaled {
     bytes: [u8; LIMBS * 8],
@@ -17,6 +53,17 @@ pub(super) struct Unscaled {
 impl Unscaled {
     /// Reads `-12.50` as a decimal of so many places. `None`: it is none, or has more places or digits.
     pub(super) fn parse(text: &[u8], scale: usize) -> Option<Self> {
+        small(text, scale).map(Self::of_small).or_else(|| Self::parse_large(text, scale))
+    }
+
+    fn of_small(number: i64) -> Self {
+        let mut bytes = [0; LIMBS * 8];
+        let (start, last) = (bytes.len() - width(number), bytes.len() - 8);
+        bytes[last..].copy_from_slice(&number.to_be_bytes());
+        Self { bytes, start }
+    }
+
+    fn parse_large(text: &[u8], scale: usize) -> Option<Self> {
         let (negative, digits) = match text.split_first() {
             Some((b'-', rest)) => (true, rest),
             _ => (false, text),
@@ -121,7 +168,37 @@ mod tests {
         }
     }
 
+    /// Digits with a sign, a point and what is none of these.
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "-?[0-9]{1,20}(\\.[0-9]{0,12})?",
+            "-?[0-9]{1,9}\\.[0-9]{1,9}",
+            "-?[0-9.]{0,22}",
+            "[-+0-9. eE/:]{0,12}",
+            "-?0{0,3}[0-9]{17,19}",
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn a_number_of_few_digits_is_read_as_one_of_many(text in texts(), scale in 0usize..20) {
+            let bytes = |unscaled: Unscaled| unscaled.bytes().to_vec();
+            let of_many = Unscaled::parse_large(text.as_bytes(), scale).map(bytes);
+            if let Some(number) = small(text.as_bytes(), scale) {
+                prop_assert_eq!(Some(&number.to_be_bytes()[8 - width(number)..]), of_many.as_deref(), "{}", text);
+            }
+            prop_assert_eq!(Unscaled::parse(text.as_bytes(), scale).map(bytes), of_many);
+        }
+
+        #[test]
+        fn the_width_of_a_number_is_the_least(number: i64, shift in 0u32..64) {
+            let number = number >> shift;
+            let bytes = number.to_be_bytes();
+            let width = width(number);
+            prop_assert_eq!(number << (64 - 8 * width) >> (64 - 8 * width), number);
+            prop_assert!(width == 1 || i64::from(bytes[9 - width].cast_signed()) >> 7 != number >> 63 || ![0, 0xff].contains(&bytes[8 - width]));
+        }
+
         #[test]
         fn every_number_of_128_bits_is_read(number: i128, scale in 0usize..30) {
             let digits = format!("{:0>1$}", number.unsigned_abs(), scale + 1);

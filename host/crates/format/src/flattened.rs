@@ -31,6 +31,20 @@ pub(super) fn own_members(format: &Format, headers: bool, versions: bool) -> Vec
     own.chain(format.add_fields.iter().map(|added| added.name.clone())).collect()
 }
 
+/// What helps where a column has the name of one of [`own_members`].
+pub(super) fn remedy(format: &Format, member: &str) -> &'static str {
+    if format.add_fields.iter().any(|added| added.name == member) {
+        return "rename the column with the `map-names` plugin, or give the field another name (`add_fields: ['op:OPERATION']`)";
+    }
+    match member {
+        DELETED => {
+            "rename the column with the `map-names` plugin, or write `delete_tombstone_handling_mode: drop` (to Kafka also `tombstone`), \
+             which makes no such field"
+        }
+        _ => "rename the column with the `map-names` plugin",
+    }
+}
+
 /// The records of a table version.
 pub(super) struct Flattened {
     row: Row,

@@ -191,7 +191,7 @@ impl Format for JsonFormat {
             )
             .remedy(match self.options.format.record {
                 RecordFormat::Dts => "rename the column with the `map-names` plugin, or set the other `naming` of the format",
-                _ => "rename the column with the `map-names` plugin, or give the field another name (`add_fields: ['op:OPERATION']`)",
+                _ => flattened::remedy(&self.options.format, &clash.name),
             })),
         }
     }

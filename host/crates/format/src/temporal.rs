@@ -31,6 +31,86 @@ pub(super) enum Read<T> {
     Bad,
 }
 
+/// Eight bytes, of which those that `form` has as `0` are digits: the number that each makes with the one behind it. `None`: one of them is
+/// none, or another byte is not that of `form`. All at once: a byte of the word is a digit.
+#[inline]
+fn pairs(text: &[u8; 8], form: &[u8; 8]) -> Option<[u8; 8]> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // what is as in the form is 0, and a digit its value
+    let values = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*form);
+    let mut most = 0;
+    for byte in form.iter().rev() {
+        most = most << 8 | if *byte == b'0' { 0x76 } else { 0x7f };
+    }
+    if (values | values.wrapping_add(most)) & (0x80 * ONES) != 0 {
+        return None;
+    }
+    // no byte is above 99
+    Some((values * 10 + (values >> 8)).to_le_bytes())
+}
+
+/// Days since 1970-01-01 of a date of a year of four digits.
+#[inline]
+fn usual_days([century, of_century, month, day]: [u8; 4]) -> Read<i64> {
+    const LAST: [u8; 16] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0, 0, 0];
+    let leap = (if of_century == 0 { century } else { of_century }).is_multiple_of(4);
+    let last = LAST.get(usize::from(month)).map_or(0, |last| last + u8::from(leap && month == 2));
+    if day == 0 || day > last {
+        return Read::NoDate;
+    }
+    // as `days_from_civil`, 400 years later, so that nothing is negative
+    let [century, of_century, month, day] = [century, of_century, month, day].map(u32::from);
+    let early = month <= 2;
+    let year = 400 + century * 100 + of_century - u32::from(early);
+    let of_year = (153 * (if early { month + 9 } else { month - 3 }) + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year;
+    Read::Value(i64::from(days) - 719_468 - 146_097)
+}
+
+/// [`date`] of `2024-02-29`; `None`: it has another form.
+#[inline]
+fn usual_date(text: &[u8; 10]) -> Option<Read<i64>> {
+    let [century, _, of_century, _, _, month, ..] = pairs(text.first_chunk()?, b"0000-00-")?;
+    let [.., day, _] = pairs(text.last_chunk()?, b"00-00-00")?;
+    Some(usual_days([century, of_century, month, day]))
+}
+
+/// [`time`] of `13:14:15`, `13:14:15.123`, `13:14:15.123456` or `13:14:15.1234567`; `None`: it has another form.
+#[inline]
+fn usual_time(text: &[u8]) -> Option<i64> {
+    let (clock, rest) = text.split_first_chunk::<8>()?;
+    let [hours, _, _, minutes, _, _, seconds, _] = pairs(clock, b"00:00:00")?;
+    let nanos = match *rest {
+        [] => 0,
+        [b'.', a, b, c] => fraction([a, b, c, b'0', b'0', b'0', b'0', b'0'])?,
+        [b'.', a, b, c, d, e, f] => fraction([a, b, c, d, e, f, b'0', b'0'])?,
+        [b'.', a, b, c, d, e, f, g] => fraction([a, b, c, d, e, f, g, b'0'])?,
+        _ => return None,
+    };
+    let [hours, minutes, seconds] = [hours, minutes, seconds].map(i64::from);
+    Some((hours * 3600 + minutes * 60 + seconds) * NANOS + nanos)
+}
+
+/// Nanoseconds of eight digits behind the point.
+#[inline]
+fn fraction(digits: [u8; 8]) -> Option<i64> {
+    let [first, _, second, _, third, _, fourth, _] = pairs(&digits, b"00000000")?.map(u32::from);
+    Some(i64::from((first * 100 + second) * 10_000 + third * 100 + fourth) * 10)
+}
+
+/// [`datetime`] of `2024-02-29 13:14:15.123456` and the like; `None`: it has another form.
+#[inline]
+fn usual_datetime(text: &[u8]) -> Option<Read<(i64, i64)>> {
+    let (of_date, rest) = text.split_first_chunk::<10>()?;
+    let (b' ' | b'T', of_day) = rest.split_first()? else { return None };
+    let nanos = usual_time(of_day.strip_suffix(b"Z").unwrap_or(of_day))?;
+    Some(match usual_date(of_date)? {
+        Read::Value(days) => Read::Value((days, nanos)),
+        Read::NoDate => Read::NoDate,
+        Read::Bad => Read::Bad,
+    })
+}
+
 /// Digits as a number.
 fn number(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > 9 {
@@ -50,6 +130,10 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// Days since 1970-01-01 of `2024-02-29`.
 pub(super) fn date(text: &[u8]) -> Read<i64> {
+    text.as_array().and_then(usual_date).unwrap_or_else(|| any_date(text))
+}
+
+fn any_date(text: &[u8]) -> Read<i64> {
     let mut parts = text.splitn(3, |b| *b == b'-').map(number);
     let (Some(Some(year)), Some(Some(month)), Some(Some(day))) = (parts.next(), parts.next(), parts.next()) else { return Read::Bad };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -65,6 +149,10 @@ pub(super) fn date(text: &[u8]) -> Read<i64> {
 
 /// Nanoseconds of `-838:59:59.000000`.
 pub(super) fn time(text: &[u8]) -> Option<i64> {
+    usual_time(text).or_else(|| any_time(text))
+}
+
+fn any_time(text: &[u8]) -> Option<i64> {
     let (negative, text) = match text.split_first() {
         Some((b'-', rest)) => (true, rest),
         _ => (false, text),
@@ -81,11 +169,16 @@ pub(super) fn time(text: &[u8]) -> Option<i64> {
 }
 
 /// Days since 1970-01-01 and nanoseconds of the day, of `2024-02-29 13:14:15.123456`, or with `T` and `Z`.
+#[inline]
 pub(super) fn datetime(text: &[u8]) -> Read<(i64, i64)> {
+    usual_datetime(text).unwrap_or_else(|| any_datetime(text))
+}
+
+fn any_datetime(text: &[u8]) -> Read<(i64, i64)> {
     let Some(middle) = text.iter().position(|b| matches!(b, b' ' | b'T')) else { return Read::Bad };
     let of_day = &text[middle + 1..];
-    let Some(nanos) = time(of_day.strip_suffix(b"Z").unwrap_or(of_day)).filter(|nanos| *nanos >= 0) else { return Read::Bad };
-    match date(&text[..middle]) {
+    let Some(nanos) = any_time(of_day.strip_suffix(b"Z").unwrap_or(of_day)).filter(|nanos| *nanos >= 0) else { return Read::Bad };
+    match any_date(&text[..middle]) {
         Read::Value(days) => Read::Value((days, nanos)),
         Read::NoDate => Read::NoDate,
         Read::Bad => Read::Bad,
@@ -93,8 +186,15 @@ pub(super) fn datetime(text: &[u8]) -> Read<(i64, i64)> {
 }
 
 /// The number of `unit`s since 1970; `None` when 64 bits cannot hold it. What is finer than the unit is cut off.
+#[inline]
 pub(super) fn since_epoch(days: i64, nanos: i64, unit: Unit) -> Option<i64> {
-    (86_400 * NANOS / unit.nanos()).checked_mul(days)?.checked_add(nanos / unit.nanos())
+    // by constants, since a division by another number is slow
+    let (of_day, rest) = match unit {
+        Unit::Millis => (86_400_000, nanos / 1_000_000),
+        Unit::Micros => (86_400_000_000, nanos / 1_000),
+        Unit::Nanos => (86_400 * NANOS, nanos),
+    };
+    days.checked_mul(of_day)?.checked_add(rest)
 }
 
 #[cfg(test)]
@@ -102,6 +202,55 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Dates and times, those that no calendar has, and what is nearly one.
+    fn texts() -> impl Strategy<Value = String> {
+        let date = prop_oneof![
+            "[0-9]{4}-[0-1][0-9]-[0-3][0-9]",
+            "[0-9]{1,5}-[0-9]{1,2}-[0-9]{1,3}",
+            "(0000|1900|2000|2023|2024)-0[0-3]-(00|28|29|30|31)"
+        ];
+        let time = prop_oneof!["[0-2][0-9]:[0-9]{2}:[0-9]{2}", "-?[0-9]{1,3}:[0-9]{1,2}:[0-9]{1,2}", "[0-9]{2}.[0-9]{2}:[0-9]{2}"];
+        let fraction = prop_oneof!["", "\\.[0-9]{0,10}", "\\.[0-9]{5}[/:x ]"];
+        let parts = (date, prop_oneof![" ", "T", "t", ""], time, fraction, prop_oneof!["", "Z", "x"]);
+        let whole = parts.prop_map(|(date, middle, time, fraction, zone)| format!("{date}{middle}{time}{fraction}{zone}"));
+        prop_oneof![4 => whole.clone(), 1 => (whole, any::<prop::sample::Index>(), any::<char>()).prop_map(|(text, at, other)| {
+            let mut all: Vec<char> = text.chars().collect();
+            let at = at.index(all.len());
+            all[at] = other;
+            all.into_iter().collect()
+        })]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn what_has_its_usual_width_is_read_as_what_has_not(text in texts()) {
+            let text = text.as_bytes();
+            prop_assert_eq!(datetime(text), any_datetime(text));
+            for middle in 0..=text.len() {
+                prop_assert_eq!(date(&text[..middle]), any_date(&text[..middle]));
+                prop_assert_eq!(time(&text[middle..]), any_time(&text[middle..]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_day_of_the_calendar_is_read() {
+        let mut days = any_date(b"0000-01-01");
+        for year in 0..10_000 {
+            for month in 1..=12 {
+                for day in 1..=32 {
+                    let text = format!("{year:04}-{month:02}-{day:02}");
+                    let read = date(text.as_bytes());
+                    let Read::Value(number) = read else { continue };
+                    assert_eq!(Read::Value(number), days, "{text}");
+                    days = Read::Value(number + 1);
+                }
+            }
+        }
+        assert_eq!(days, Read::Value(days_from_civil(10_000, 1, 1)));
+    }
 
     proptest! {
         #[test]

@@ -273,9 +273,9 @@ pub const MOST_DATABASES: usize = 100;
 pub const MOST_TRACKED_ENTRIES: usize = 1000;
 /// Entries of its `ignore_context`.
 pub const MOST_CONTEXTS: usize = 100;
-/// Batches that it reads of a table before the next has its turn, at most.
+/// Batches that it reads of a table before another has its first turn, at most.
 pub const MOST_VISIT_BATCHES: u64 = 100_000;
-/// Rows that one query for changes asks for, at most: with `drain-table`, the query is asked again.
+/// Rows that one query for changes asks for, at most; then the query is asked again.
 pub const MOST_VISIT_ROWS: u64 = 1_000_000;
 /// Characters or bytes at which large values may be cut, at most.
 pub const MOST_CUT: u64 = 1 << 30;

@@ -25,6 +25,8 @@ pub(super) struct Assembly {
     events: Vec<Event>,
     transactions: Vec<Transaction>,
     bytes: usize,
+    /// Bytes of memory that the columns take.
+    measured: usize,
     /// Of the row that is added: its values that are cut, with how long they are, as members of a JSON object.
     cut: Vec<u8>,
     /// Changes that are in one batch, and their bytes, at most.
@@ -50,6 +52,7 @@ impl Assembly {
         let rows = TableRows::new(table.delivered.clone());
         Self {
             table,
+            measured: measure(&rows),
             rows,
             changes: Vec::new(),
             events: Vec::new(),
@@ -76,7 +79,6 @@ impl Assembly {
     /// Adds a row that was changed, or, without what is tracked of it, copied.
     pub(super) fn push(&mut self, operation: Operation, row: &Row<'_>, version: i64, tracked: Option<&Tracked<'_>>) -> Result<(), Fault> {
         let at = self.rows.len();
-        let before = self.rows.columns.iter().map(Column::bytes).sum::<usize>();
         let appended = self.append(row, tracked);
         if appended == Err(Unfit::Type) {
             self.rows.truncate(at);
@@ -93,7 +95,8 @@ impl Assembly {
         }
         let image = if operation == Operation::Delete { Image::Before } else { Image::After };
         self.rows.images.push(image as u8);
-        self.bytes += self.rows.columns.iter().map(Column::bytes).sum::<usize>().saturating_sub(before);
+        let before = std::mem::replace(&mut self.measured, measure(&self.rows));
+        self.bytes += self.measured.saturating_sub(before);
         if self.version != Some(version) {
             (self.version, self.of_version) = (Some(version), 0);
         }
@@ -171,7 +174,11 @@ impl Assembly {
         }
         batch.tables = vec![rows];
         batch.bytes = batch.measure();
-        self.bytes = 0;
+        (self.bytes, self.measured) = (0, measure(&self.rows));
         batch
     }
+}
+
+fn measure(rows: &TableRows) -> usize {
+    rows.columns.iter().map(Column::bytes).sum()
 }

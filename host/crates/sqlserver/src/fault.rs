@@ -12,8 +12,9 @@ pub(super) enum Fault {
     Broken(Error),
     /// Another try does not help.
     Final(Error),
-    /// Nobody took a batch in time: its connection is closed, and only then it is sent.
-    Slow(Box<Batch>),
+    /// The rest of a result is not read, because nobody took a batch in time or the turn is over: its connection is closed, and only then
+    /// the batch is sent.
+    Left(Option<Box<Batch>>),
     /// Nobody takes items any more.
     Closed,
 }
@@ -29,7 +30,7 @@ impl Fault {
     pub(super) fn into_error(self) -> Option<Error> {
         match self {
             Self::Transient(error) | Self::Broken(error) | Self::Final(error) => Some(error),
-            Self::Slow(_) | Self::Closed => None,
+            Self::Left(_) | Self::Closed => None,
         }
     }
 
@@ -44,7 +45,7 @@ impl Fault {
         match self {
             Self::Transient(error) => Self::Transient(refused(error)),
             Self::Final(error) => Self::Final(refused(error)),
-            fault @ (Self::Broken(_) | Self::Slow(_) | Self::Closed) => fault.context("the source's `initial_query`"),
+            fault @ (Self::Broken(_) | Self::Left(_) | Self::Closed) => fault.context("the source's `initial_query`"),
         }
     }
 
@@ -54,7 +55,7 @@ impl Fault {
             Self::Transient(error) => Self::Transient(error.context(context)),
             Self::Broken(error) => Self::Broken(error.context(context)),
             Self::Final(error) => Self::Final(error.context(context)),
-            fault @ (Self::Slow(_) | Self::Closed) => fault,
+            fault @ (Self::Left(_) | Self::Closed) => fault,
         }
     }
 }

@@ -122,50 +122,53 @@ impl Headers {
     /// `cut`: which values are cut, as a JSON object; or nothing.
     pub(super) fn append(&self, tracked: Option<&Tracked<'_>>, cut: &[u8], columns: &mut [change::Column]) {
         for ((_, header), column) in self.headers.iter().zip(columns) {
-            let mut text = Vec::new();
-            let given = match (header, tracked) {
-                (Header::Constant(constant), _) => {
-                    text.extend_from_slice(constant.as_bytes());
-                    true
+            let given = match &mut column.values {
+                change::Values::Int64(values) => {
+                    let number = tracked.and_then(|tracked| number(header, tracked));
+                    values.extend(number);
+                    number.is_some()
                 }
-                (Header::Cut, _) => {
-                    text.extend_from_slice(cut);
-                    !cut.is_empty()
+                change::Values::Text(strings) | change::Values::Bytes(strings) => {
+                    let given = self.append_text(header, tracked, cut, &mut strings.data);
+                    if given {
+                        strings.finish_row();
+                    }
+                    given
                 }
-                (Header::TextCode, None) => {
-                    text.push(b'1');
-                    true
-                }
-                (Header::TextVersion | Header::TextCreation | Header::Letter | Header::Mask | Header::TextContext, None) => {
-                    text.extend_from_slice(b"NULL");
-                    true
-                }
-                (_, None) => false,
-                (header, Some(tracked)) => self.text(header, tracked, &mut text),
+                _ => false,
             };
-            match &mut column.values {
-                _ if !given => column.push_null(),
-                change::Values::Int64(values) => values.push(match (header, tracked) {
-                    (Header::Version, Some(tracked)) => tracked.version,
-                    (Header::Creation, Some(tracked)) => tracked.creation.unwrap_or_default(),
-                    (_, Some(tracked)) => tracked.code.into(),
-                    (_, None) => 0,
-                }),
-                change::Values::Text(strings) | change::Values::Bytes(strings) => strings.push(&text),
-                _ => column.push_null(),
+            if !given {
+                column.push_null();
             }
         }
     }
 
-    /// Writes a header's text; whether there is one.
+    /// Writes a header's text; whether there is one, and otherwise nothing is written.
+    fn append_text(&self, header: &Header, tracked: Option<&Tracked<'_>>, cut: &[u8], out: &mut Vec<u8>) -> bool {
+        match (header, tracked) {
+            (Header::Constant(constant), _) => out.extend_from_slice(constant.as_bytes()),
+            (Header::Cut, _) => {
+                out.extend_from_slice(cut);
+                return !cut.is_empty();
+            }
+            (Header::TextCode, None) => out.push(b'1'),
+            (Header::TextVersion | Header::TextCreation | Header::Letter | Header::Mask | Header::TextContext, None) => {
+                out.extend_from_slice(b"NULL");
+            }
+            (_, None) => return false,
+            (header, Some(tracked)) => return self.text(header, tracked, out),
+        }
+        true
+    }
+
+    /// Writes the text of a change's header; whether there is one.
     fn text(&self, header: &Header, tracked: &Tracked<'_>, out: &mut Vec<u8>) -> bool {
         let or_null = |bytes: Option<&[u8]>, out: &mut Vec<u8>| match bytes {
             Some(bytes) => value::hexadecimal(bytes, out),
             None => out.extend_from_slice(b"NULL"),
         };
         match header {
-            Header::Version | Header::Code | Header::Cut => {}
-            Header::Creation => return tracked.creation.is_some(),
+            Header::Version | Header::Code | Header::Creation | Header::Cut => return false,
             Header::Columns => return self.changed(tracked, out),
             Header::Context => match tracked.context {
                 Some(context) => out.extend_from_slice(context),
@@ -200,11 +203,12 @@ impl Headers {
             return true;
         };
         out.push(b'[');
+        let start = out.len();
         let ids = mask.get(MASK_HEAD..).unwrap_or_default().as_chunks::<4>().0;
         for id in ids {
             // of a column that was dropped there is no name
             if let Some((_, name)) = self.names.iter().find(|(known, _)| *known == i32::from_le_bytes(*id)) {
-                if out.len() > 1 {
+                if out.len() > start {
                     out.push(b',');
                 }
                 json::string(name.as_bytes(), out);
@@ -212,6 +216,16 @@ impl Headers {
         }
         out.push(b']');
         true
+    }
+}
+
+/// The header of a change that is a number.
+fn number(header: &Header, tracked: &Tracked<'_>) -> Option<i64> {
+    match header {
+        Header::Version => Some(tracked.version),
+        Header::Creation => tracked.creation,
+        Header::Code => Some(tracked.code.into()),
+        _ => None,
     }
 }
 

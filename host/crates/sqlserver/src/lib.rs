@@ -29,6 +29,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod tracked_lane;
+mod turns;
 mod value;
 mod visit;
 

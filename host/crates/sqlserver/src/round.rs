@@ -71,22 +71,33 @@ impl Visitor {
                 return Ok(Visited::Absent);
             }
         };
+        if let Some(place) = lane.unproven.take() {
+            lane.place = place;
+        }
         let table = self.table(&mut session.conn, lane, &standing).await?;
         let round = Round::new(table, lane, current, snapshot, self.settings.tracking_only);
-        let most = self.settings.batches_per_visit.map_or(u64::MAX, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
-        let most = most.min(self.settings.fetch_rows);
+        let turn = self.settings.batches_per_visit.map_or(u64::MAX, |batches| batches.saturating_mul(self.limits.batch_changes as u64));
+        let demand = &self.shared.demand;
+        let most = demand.rows(turn, lane.turns).min(self.settings.fetch_rows);
         let Some((text, parameters)) = round.query(lane, most) else {
             self.give_up(session, lane, snapshot).await?;
             return Ok(Visited::More);
         };
         let mut assembly = Assembly::new(round.table.clone(), (self.limits.batch_changes, self.limits.batch_bytes), self.limits.row_bytes);
         let (mut last, mut rows): (Option<Last>, u64) = (None, 0);
+        // whether the version of the last row ends, where the rest is left to a later turn
+        let mut left = None;
         {
             let mut answer = session.conn.stream(&text, &parameters).await?;
             let address = self.connector.address();
             while let Some(item) = answer.try_next().await.map_err(|error| Conn::explain(address, error))? {
                 let Some(row) = item.into_row() else { continue };
                 let next = round.last(Cells::from(row))?;
+                // other tables may wait by now
+                if rows >= turn && rows.is_multiple_of(self.limits.batch_changes as u64) && rows >= demand.rows(turn, lane.turns) {
+                    left = last.as_ref().map(|last| next.version > last.version);
+                    break;
+                }
                 if let Some(last) = &last
                     && !assembly.is_empty()
                     && (assembly.is_full() || last.ahead != next.ahead)
@@ -106,6 +117,9 @@ impl Visitor {
                 rows += 1;
                 last = Some(next);
             }
+        }
+        if let (Some(ends), Some(last)) = (left, &last) {
+            return Err(self.leave(&round, lane, (assembly, last), ends)?);
         }
         let cut = rows >= most;
         if snapshot {
@@ -143,6 +157,22 @@ impl Visitor {
         self.status.source.hear();
         self.status.source.see_event(if cut { now_us() } else { 0 });
         Ok(if cut { Visited::More } else { Visited::Drained })
+    }
+
+    /// Goes behind the last row that was taken of a result whose rest is left. Without SNAPSHOT only once the next round has found that
+    /// everything was there.
+    fn leave(&self, round: &Round, lane: &mut TrackedLane, (mut assembly, last): (Assembly, &Last), ends: bool) -> Result<Fault, Fault> {
+        let behind = round.behind(lane, last, ends)?;
+        if round.snapshot {
+            lane.place = behind;
+        } else {
+            lane.place = round.held(lane, last);
+            lane.unproven = Some(behind);
+        }
+        self.status.source.hear();
+        self.status.source.see_event(now_us());
+        let batch = (!assembly.is_empty()).then(|| Box::new(assembly.take(0, lane.lane.clone(), lane.offset(), ends)));
+        Ok(Fault::Left(batch))
     }
 
     /// Adds a row to the batch, unless its context is one to leave out.

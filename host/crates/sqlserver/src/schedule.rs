@@ -1,8 +1,8 @@
 //! Which table is read when. One connection asks at each interval which tables have changes; those are read in turn, each thread on a
-//! connection of its own. A table that has more goes behind the others.
+//! connection of its own. A table that has more goes behind the others (turns.rs).
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -23,6 +23,7 @@ use super::{
     row::Cells,
     sql,
     tracked_lane::TrackedLane,
+    turns::Turns,
     value::Parameter,
     visit::{Session, Visited, Visitor},
 };
@@ -42,7 +43,7 @@ pub(super) struct Schedule {
     /// The tables that are not being read.
     idle: BTreeMap<TableName, TrackedLane>,
     /// Those of them that have something to read, in the order of their turns.
-    ready: VecDeque<TableName>,
+    ready: Turns,
     /// The tables that are being read.
     busy: HashSet<TableName>,
     /// Connections that are free.
@@ -93,11 +94,12 @@ impl Schedule {
     pub(super) fn new(visitor: Arc<Visitor>, lanes: Vec<TrackedLane>, stop: CancellationToken) -> Self {
         let seen = lanes.iter().map(|lane| lane.place.version).max();
         let idle = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
+        let ready = Turns::new(visitor.shared.demand.clone());
         Self {
             visitor,
             stop,
             idle,
-            ready: VecDeque::new(),
+            ready,
             busy: HashSet::new(),
             free: Vec::new(),
             watcher: None,
@@ -164,7 +166,7 @@ impl Schedule {
     /// The next table to read.
     fn next(&mut self) -> Option<TrackedLane> {
         loop {
-            let name = self.ready.pop_front()?;
+            let name = self.ready.next()?;
             match self.idle.remove(&name) {
                 Some(lane) => {
                     self.busy.insert(name);
@@ -183,8 +185,14 @@ impl Schedule {
         let visited = outcome?;
         let schema = lane.name.schema.clone().unwrap_or_default();
         match visited {
-            Visited::More => self.ready.push_back(lane.name.clone()),
-            Visited::Drained | Visited::Absent => self.end_turn(&lane.name),
+            Visited::More => {
+                lane.turns = lane.turns.saturating_add(1);
+                self.ready.wait_again(lane.name.clone());
+            }
+            Visited::Drained | Visited::Absent => {
+                lane.turns = 0;
+                self.end_turn(&lane.name);
+            }
         }
         if visited == Visited::Drained && lane.news > 0 {
             let changes = std::mem::take(&mut lane.news);
@@ -289,7 +297,7 @@ impl Schedule {
         self.begin_new(&look).await?;
         self.seen = Some(look.current);
         let listed: BTreeMap<&TableName, &Listed> = look.listed.iter().map(|listed| (&listed.name, listed)).collect();
-        let waiting: HashSet<TableName> = self.ready.iter().cloned().collect();
+        let waiting: HashSet<TableName> = self.ready.names().cloned().collect();
         let (mut ready, mut quiet, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for (name, lane) in &self.idle {
             if waiting.contains(name) {
@@ -336,7 +344,7 @@ impl Schedule {
         for name in &ready {
             *self.pending.entry(name.schema.clone().unwrap_or_default()).or_default() += 1;
         }
-        self.ready.extend(ready);
+        ready.into_iter().for_each(|name| self.ready.wait_first(name));
         self.visitor.status.source.hear();
         if self.ready.is_empty() && self.busy.is_empty() {
             self.visitor.status.source.see_event(0);
@@ -427,7 +435,7 @@ impl Schedule {
 
     /// The tables that may have changes up to a version, and nothing else to read.
     fn behind(&self, current: i64) -> Vec<&TrackedLane> {
-        let waiting: HashSet<&TableName> = self.ready.iter().collect();
+        let waiting: HashSet<&TableName> = self.ready.names().collect();
         let behind = self.idle.values().filter(|lane| {
             !waiting.contains(&lane.name)
                 && !lane.said_absent

@@ -10,11 +10,26 @@ const DAYS_TO_1970: i64 = 719_162;
 const DAYS_FROM_1900: i64 = 25_567;
 const MINUTES_OF_DAY: i64 = 1440;
 
+/// Two digits, of a number below 100.
+fn two(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
+}
+
 /// A date, from days since 0001-01-01.
 pub(super) fn date(days: i64, out: &mut Vec<u8>) {
     let (year, month, day) = civil(days - DAYS_TO_1970);
-    // writing to a Vec cannot fail
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}");
+    match u32::try_from(year) {
+        Ok(year @ ..=9999) => {
+            two(year / 100, out);
+            two(year % 100, out);
+        }
+        // writing to a Vec cannot fail
+        _ => drop(write!(out, "{year:04}")),
+    }
+    for part in [month, day] {
+        out.push(b'-');
+        two(part, out);
+    }
 }
 
 /// A date, from days since 1900-01-01.
@@ -25,10 +40,23 @@ pub(super) fn date_of_1900(days: i64, out: &mut Vec<u8>) {
 /// A time of day, from a count of 10^-scale seconds.
 pub(super) fn time(count: u64, scale: u8, out: &mut Vec<u8>) {
     let unit = 10_u64.pow(u32::from(scale.min(9)));
-    let (seconds, fraction) = (count / unit, count % unit);
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let (seconds, mut fraction) = (count / unit, count % unit);
+    match u32::try_from(seconds) {
+        Ok(seconds @ ..360_000) => two(seconds / 3600, out),
+        _ => drop(write!(out, "{:02}", seconds / 3600)),
+    }
+    for part in [seconds / 60 % 60, seconds % 60] {
+        out.push(b':');
+        two(part as u32, out);
+    }
     if scale > 0 {
-        let _ = write!(out, ".{fraction:0width$}", width = usize::from(scale));
+        out.push(b'.');
+        let start = out.len();
+        for _ in 0..scale {
+            out.push(b'0' + (fraction % 10) as u8);
+            fraction /= 10;
+        }
+        out[start..].reverse();
     }
 }
 
@@ -52,6 +80,7 @@ pub(super) fn with_offset(days: i64, count: u64, scale: u8, offset: i16, out: &m
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sluicegate_model::splitmix;
 
     fn text(write: impl Fn(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -68,6 +97,26 @@ mod tests {
         }
         // '12:34:56.789' is stored as .790
         assert_eq!(text(|out| three_hundredths((12 * 3600 + 34 * 60 + 56) * 300 + 237, out)), "12:34:56.790");
+    }
+
+    #[test]
+    fn every_date_and_time_is_written_with_its_digits() {
+        for day in 0..3_652_059 {
+            let (year, month, of_month) = civil(day - DAYS_TO_1970);
+            if day % 97 == 0 || of_month == 1 {
+                assert_eq!(text(|out| date(day, out)), format!("{year:04}-{month:02}-{of_month:02}"));
+            }
+        }
+        for n in 0..20_000 {
+            let (scale, count) = ((n % 10) as u8, splitmix::mix(n));
+            let unit = 10_u64.pow(scale.into());
+            for count in [count % (86_400 * unit), count] {
+                let (seconds, fraction) = (count / unit, count % unit);
+                let whole = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+                let expected = if scale > 0 { format!("{whole}.{fraction:0width$}", width = usize::from(scale)) } else { whole };
+                assert_eq!(text(|out| time(count, scale, out)), expected);
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The texts that are sent, and how places compare.
 
+mod backlog;
 mod dialect;
 mod items;
 mod rows;
@@ -15,7 +16,7 @@ use super::{
     tracked_lane::TrackedLane,
 };
 use sluicegate_config::{ChangeHeaders, Isolation, Secret, SqlLogin, SqlServerSource, SqlTls, TrackedStart, TrackedTables, UnknownTypes};
-use sluicegate_model::change::{Batch, Change, Event, NO_IMAGE, Offset, Operation, TableName, Transaction};
+use sluicegate_model::change::{Batch, Change, Event, NO_IMAGE, Offset, Operation, TableName, Transaction, Values};
 use sluicegate_source::Ledger as _;
 
 fn settings() -> SqlServerSource {

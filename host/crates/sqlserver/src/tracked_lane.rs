@@ -22,6 +22,10 @@ pub(super) struct TrackedLane {
     pub(super) quoted: String,
     /// Where the stream is.
     pub(super) place: CtPlace,
+    /// Where it is once it is proven that everything before was there: without SNAPSHOT, of a result that was not read to its end.
+    pub(super) unproven: Option<CtPlace>,
+    /// Turns that it has had since it was found to have changes.
+    pub(super) turns: u32,
     /// Places of sinks inside of versions, and in the copy.
     pub(super) sinks: Ahead,
     /// The last version of which a sink has something: a row that was inserted up to it is no news to all of them.
@@ -60,6 +64,8 @@ impl TrackedLane {
             quoted: sql::quoted_table(schema, &name.table),
             name,
             place,
+            unproven: None,
+            turns: 0,
             sinks: Ahead::default(),
             known: 0,
             table: None,
@@ -144,7 +150,7 @@ impl TrackedLane {
     pub(super) fn begin_anew(&mut self, identity: Identity, version: i64) {
         self.place = CtPlace::copy(identity, version, self.place.generation + 1);
         (self.sinks, self.known, self.void, self.said_copy) = (Ahead::default(), 0, None, false);
-        (self.must_empty, self.copied_rows) = (true, 0);
+        (self.must_empty, self.copied_rows, self.unproven) = (true, 0, None);
     }
 
     /// Whether everything up to a version was read.

@@ -210,14 +210,30 @@ fn variant(base: &ColumnData<'_>, cell: &ColumnData<'_>, out: &mut Vec<u8>) -> R
 }
 
 fn decimal(number: Numeric, out: &mut Vec<u8>) {
-    let scale = usize::from(number.scale());
-    let value = number.value();
-    let digits = format!("{:0width$}", value.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    let sign = if value < 0 { "-" } else { "" };
-    let _ = write!(out, "{sign}{whole}");
-    if scale > 0 {
-        let _ = write!(out, ".{fraction}");
+    let (scale, value, start) = (usize::from(number.scale()), number.value(), out.len());
+    let (mut large, mut places) = (value.unsigned_abs(), 0);
+    // from the last digit on; a division of 64 bits is much faster than one of 128
+    while u64::try_from(large).is_err() {
+        digit((large % 10) as u8, &mut places, scale, out);
+        large /= 10;
+    }
+    let mut rest = large as u64;
+    while rest > 0 || places <= scale {
+        digit((rest % 10) as u8, &mut places, scale, out);
+        rest /= 10;
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out[start..].reverse();
+}
+
+/// Appends a digit, and the point where so many are behind it.
+fn digit(digit: u8, places: &mut usize, scale: usize, out: &mut Vec<u8>) {
+    out.push(b'0' + digit);
+    *places += 1;
+    if *places == scale {
+        out.push(b'.');
     }
 }
 
@@ -284,6 +300,35 @@ impl ToSql for Parameter {
             Self::Bit(bit) => ColumnData::Bit(Some(*bit)),
             Self::Text(text) => (&**text).into_sql(),
             Self::Bytes(bytes) => bytes.as_slice().into_sql(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluicegate_model::splitmix;
+
+    #[test]
+    fn a_decimal_has_its_places_and_all_digits() {
+        let written = |value: i128, scale: u8| {
+            let mut out = b"x".to_vec();
+            decimal(Numeric::new_with_scale(value, scale), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for (value, scale, expected) in [(0, 0, "0"), (0, 2, "0.00"), (5, 2, "0.05"), (-5, 2, "-0.05"), (1250, 2, "12.50"), (-7, 0, "-7")] {
+            assert_eq!(written(value, scale), format!("x{expected}"));
+        }
+        let most = 10_i128.pow(38) - 1;
+        for n in 0..20_000 {
+            let wide = i128::from(splitmix::mix(n).cast_signed()) << 64 | i128::from(splitmix::mix(n + 1));
+            let (value, scale) = ((wide >> (n % 127)).clamp(-most, most), (n % 38) as u8);
+            for value in [value, i128::from(u64::MAX) + value % 3, most] {
+                let digits = format!("{:0width$}", value.unsigned_abs(), width = usize::from(scale) + 1);
+                let (whole, fraction) = digits.split_at(digits.len() - usize::from(scale));
+                let (sign, point) = (if value < 0 { "-" } else { "" }, if scale > 0 { "." } else { "" });
+                assert_eq!(written(value, scale), format!("x{sign}{whole}{point}{fraction}"));
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ use super::{
     sql,
     table::TrackedTable,
     tracked_lane::{TrackedLane, Verdict, judge},
+    turns::Demand,
     value::Parameter,
 };
 use sluicegate_config::{Isolation, SqlServerSource, TrackedTables};
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) rest: Rest,
     /// One for each table that is read at a time.
     pub(super) threads: Arc<Semaphore>,
+    pub(super) demand: Arc<Demand>,
     /// Changes that were given.
     given: AtomicU64,
 }
@@ -67,6 +69,7 @@ impl Shared {
             pace: Pace::new(settings.queries_per_second),
             rest: Rest::new(settings, working),
             threads: Arc::new(Semaphore::new(settings.threads)),
+            demand: Arc::default(),
             given: AtomicU64::new(0),
         })
     }
@@ -151,9 +154,11 @@ impl Visitor {
                 Err(fault) => fault,
             };
             let (pause, error) = match fault {
-                Fault::Slow(batch) => {
-                    // its connection is closed
-                    self.send(lane, *batch).await?;
+                Fault::Left(batch) => {
+                    match batch {
+                        Some(batch) => self.send(lane, *batch).await?,
+                        None => self.mark(lane, MarkKind::Heartbeat).await?,
+                    }
                     return Ok(Visited::More);
                 }
                 Fault::Transient(error) if tries < self.settings.retries => {
@@ -319,7 +324,7 @@ impl Visitor {
     /// Sends a batch out of a result that stays open, while there is room for it soon.
     pub(super) async fn send_soon(&self, lane: &mut TrackedLane, mut batch: Batch) -> Result<(), Fault> {
         let room = match timeout(OPEN_RESULT.min(self.settings.query_timeout), self.out.reserve(batch.bytes)).await {
-            Err(_) => return Err(Fault::Slow(Box::new(batch))),
+            Err(_) => return Err(Fault::Left(Some(Box::new(batch)))),
             Ok(room) => room.map_err(|_| Fault::Closed)?,
         };
         self.note(lane, &mut batch);

@@ -356,6 +356,11 @@ impl Simulator {
         self.shared.server.shuffles.store(on, Ordering::Relaxed);
     }
 
+    /// How many rows CHANGETABLE has gone through: all after the version that it was given, however few of them a query wanted.
+    pub fn tracked_rows(&self) -> u64 {
+        self.shared.server.tracked_rows.load(Ordering::Relaxed)
+    }
+
     /// `ProductVersion`, such as 13.0.5026.0 of 2016.
     pub fn set_product_version(&self, version: &str) {
         version.clone_into(&mut self.shared.server.version.lock().unwrap_or_else(PoisonError::into_inner));

@@ -56,6 +56,8 @@ pub struct Server {
     pub faults: Faults,
     /// CHANGETABLE gives its rows in no order (G19).
     pub shuffles: AtomicBool,
+    /// Rows that CHANGETABLE has gone through.
+    pub tracked_rows: AtomicU64,
     /// `ProductVersion`
     pub version: Mutex<String>,
 }
@@ -81,6 +83,7 @@ impl Server {
             row_version: AtomicU64::new(2000),
             faults: Faults::default(),
             shuffles: AtomicBool::new(false),
+            tracked_rows: AtomicU64::new(0),
             version: Mutex::new("17.0.4065.4".to_owned()),
         }
     }

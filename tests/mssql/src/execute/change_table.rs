@@ -228,6 +228,7 @@ pub fn changes(name: &Name, last: &Expr, alias: &Alias, run: &Run<'_>) -> Result
     };
     let bytes = |bytes: Option<&[u8]>| bytes.map_or(Datum::Null, Datum::bytes);
     let mut found = tracking.changes(after);
+    run.server.tracked_rows.fetch_add(found.len() as u64, Memory::Relaxed);
     if run.server.shuffles.load(Memory::Relaxed) {
         found.sort_by_key(|net| {
             let mut hasher = DefaultHasher::new();

@@ -65,7 +65,8 @@ pub(crate) struct RawSqlServer {
     /// `switch-tables`: after `batches_per_visit` batches the next table has its turn; `drain-table`: once a table has no further changes.
     /// Default: `switch-tables`.
     pub strategy: Option<RawVisitStrategy>,
-    /// Batches of `limits.batch_changes` that are read of a table before the next has its turn. Default: 16.
+    /// Batches of `limits.batch_changes` that are read of a table before the next has its turn; a table that has had turns and has more gets
+    /// longer ones, unless a table waits for its first. Default: 16.
     #[schemars(range(min = 1))]
     pub batches_per_visit: Option<u64>,
     /// In which order tables are read first: `listed` (as in `tables`, then as they were created) or `alphabetical`. Default: `listed`.

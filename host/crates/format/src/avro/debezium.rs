@@ -88,7 +88,7 @@ impl Body for Debezium {
     }
 
     #[inline]
-    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, _absent: bool, out: &mut Vec<u8>) -> Result<(), Misfit> {
         self.image(rows, change.before, out)?;
         self.image(rows, change.after, out)?;
         let stamp = Stamp::new(batch, change);

@@ -32,8 +32,8 @@ pub(super) trait Body: Send {
     /// Renders what is the same for all records of a batch.
     fn begin(&mut self, now_us: i64);
 
-    /// Appends the record of a change.
-    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, out: &mut Vec<u8>) -> Result<(), Misfit>;
+    /// Appends the record of a change. `absent`: whether values of the rows may be absent.
+    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, absent: bool, out: &mut Vec<u8>) -> Result<(), Misfit>;
 
     /// Appends the record of a table that was emptied.
     fn truncate(&mut self, stamp: &Stamp<'_>, out: &mut Vec<u8>);
@@ -153,12 +153,18 @@ impl<B: Body> TableEncoder for AvroEncoder<B> {
         }
         let front = front(&mut self.value, self.common.topic.as_ref(), self.common.ids.as_ref())?;
         let front = front.as_ref().map_or(&[] as &[u8], |front| front);
+        let mut last = None;
         for change in changes {
             let rows = &batch.tables[change.table as usize];
+            let absent = match last {
+                Some((table, absent)) if table == change.table => absent,
+                _ => rows.may_be_absent(),
+            };
+            last = Some((change.table, absent));
             let buffer = out.buffer();
             let start = buffer.len();
             buffer.extend_from_slice(front);
-            if let Err(misfit) = self.body.write(batch, rows, change, buffer) {
+            if let Err(misfit) = self.body.write(batch, rows, change, absent, buffer) {
                 buffer.truncate(start);
                 return Err(misfit.error(&rows.table));
             }

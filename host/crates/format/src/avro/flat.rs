@@ -90,14 +90,14 @@ impl Body for Flat {
     fn begin(&mut self, _now_us: i64) {}
 
     #[inline]
-    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    fn write(&mut self, batch: &Batch, rows: &TableRows, change: &Change, absent: bool, out: &mut Vec<u8>) -> Result<(), Misfit> {
         bytes(&[super::super::code(change.operation)], out);
         let stamp = Stamp::new(batch, change);
         let Self { table, versions, head, .. } = self;
         head.append(&stamp, out, |text| place(table, versions.as_ref(), &stamp, text));
         long(change.row.into(), out);
         let image = if change.after == NO_IMAGE { change.before } else { change.after };
-        if rows.may_be_absent() {
+        if absent {
             self.absent(rows, image, out);
         } else {
             out.push(0);

@@ -2,7 +2,7 @@
 
 use super::{
     schema::{self, Typed},
-    value::{self, Write, Written},
+    value::{self, SHORT, SOME, Write, Written},
 };
 use serde_json::Value;
 use sluicegate_config::{Envelope, ValueModes};
@@ -89,30 +89,62 @@ impl Row {
     #[inline]
     pub(super) fn write(&self, columns: &[Column], row: u32, absent: bool, out: &mut Vec<u8>) -> Result<(), Misfit> {
         let row = row as usize;
-        for Field { column: index, write, optional } in &self.0 {
+        // room for short values, so that each is written in place, and where the next one begins is known without a look at the vector
+        let mut at = out.len();
+        out.resize(at + self.0.len() * SHORT, 0);
+        for (number, Field { column: index, write, optional }) in self.0.iter().enumerate() {
             let column = &columns[*index];
-            if column.nulls.get(row) {
-                if !absent && column.is_absent(row) {
-                    return Err(Misfit::Absent(*index));
+            let is_null = column.nulls.get(row);
+            let short = out.get_mut(at..).and_then(|room| room.first_chunk_mut::<SHORT>());
+            let written = match short {
+                Some(short) if !is_null => write.short(column, row, *optional, short),
+                Some([first, ..]) if *optional && (absent || !column.is_absent(row)) => {
+                    *first = 0;
+                    Some(1)
                 }
-                if !optional {
-                    return Err(Misfit::Null(*index));
+                _ => None,
+            };
+            at = match written {
+                Some(length) => at + length,
+                None => {
+                    out.truncate(at);
+                    self.append(number, columns, row, absent, out)?;
+                    let at = out.len();
+                    out.resize(at + (self.0.len() - number) * SHORT, 0);
+                    at
                 }
+            };
+        }
+        out.truncate(at);
+        Ok(())
+    }
+
+    /// Appends the value of a field that is not short.
+    #[inline(never)]
+    fn append(&self, number: usize, columns: &[Column], row: usize, absent: bool, out: &mut Vec<u8>) -> Result<(), Misfit> {
+        let Field { column: index, write, optional } = &self.0[number];
+        let column = &columns[*index];
+        if column.nulls.get(row) {
+            if !absent && column.is_absent(row) {
+                return Err(Misfit::Absent(*index));
+            }
+            if !optional {
+                return Err(Misfit::Null(*index));
+            }
+            out.push(0);
+            return Ok(());
+        }
+        if *optional {
+            out.push(SOME);
+        }
+        match write.value(column, row, *optional, out) {
+            Written::Value => {}
+            Written::NoDate if *optional => {
+                out.pop();
                 out.push(0);
-                continue;
             }
-            if *optional {
-                out.push(2);
-            }
-            match write.value(column, row, *optional, out) {
-                Written::Value => {}
-                Written::NoDate if *optional => {
-                    out.pop();
-                    out.push(0);
-                }
-                Written::NoDate => value::epoch(write, out),
-                Written::Misfit => return Err(Misfit::Value(*index)),
-            }
+            Written::NoDate => value::epoch(write, out),
+            Written::Misfit => return Err(Misfit::Value(*index)),
         }
         Ok(())
     }

@@ -228,9 +228,23 @@ fn a_column_that_is_called_like_a_field_of_the_format_is_refused_before_the_firs
     ");
     refused(Settings { naming: DtsNaming::Previous, ..RecordFormat::Dts.into() }, "record_id");
     let rewrite = Settings { deletes: Deletes::Rewrite, ..RecordFormat::DebeziumFlattened.into() };
-    refused(rewrite, "__deleted");
-    let added = vec![AddedField { field: EnvelopeField::Op, name: "op".into() }];
-    refused(Settings { add_fields: added, ..RecordFormat::DebeziumFlattened.into() }, "op");
+    insta::assert_snapshot!(refused(rewrite, "__deleted"), @r"
+    column `__deleted` of table shop.t would have the same name in the record as a field of the format `debezium-flattened`
+      remedy: rename the column with the `map-names` plugin, or write `delete_tombstone_handling_mode: drop` (to Kafka also `tombstone`), which makes no such field
+    ");
+    for deletes in [Deletes::Drop, Deletes::Tombstone] {
+        let without = Settings { deletes, ..RecordFormat::DebeziumFlattened.into() };
+        json_format(without).check(&table(TableName::new("shop", "t"), &[("__deleted", DataType::Int64)])).unwrap();
+    }
+    let added = |name: &str| {
+        let add_fields = vec![AddedField { field: EnvelopeField::Op, name: name.into() }];
+        Settings { add_fields, ..RecordFormat::DebeziumFlattened.into() }
+    };
+    insta::assert_snapshot!(refused(added("op"), "op"), @r"
+    column `op` of table shop.t would have the same name in the record as a field of the format `debezium-flattened`
+      remedy: rename the column with the `map-names` plugin, or give the field another name (`add_fields: ['op:OPERATION']`)
+    ");
+    json_format(added("OPERATION")).check(&table(TableName::new("shop", "t"), &[("op", DataType::Int64)])).unwrap();
 }
 
 #[test]

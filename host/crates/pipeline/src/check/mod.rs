@@ -248,6 +248,7 @@ pub(super) fn tables(
             report.add(found.into_iter().chain(steps::look(member, &arriving, &refused, around)).chain(compared));
         }
     }
+    report.add(keys::shared(members, &effects));
     let mut topics = vec![Vec::new(); effects.len()];
     let delivered: Vec<Arc<Table>> = effects.iter().map(|effect| effect.delivered.clone()).collect();
     let lacking: Vec<&[usize]> = effects.iter().map(|effect| effect.lacking.as_slice()).collect();

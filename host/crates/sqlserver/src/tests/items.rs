@@ -15,16 +15,16 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::SqlServer;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn run(simulator: &Simulator, database: &'static str, sql: &'static str) {
+pub(super) async fn run(simulator: &Simulator, database: &'static str, sql: &'static str) {
     let simulator = simulator.clone();
     let outcome = tokio::task::spawn_blocking(move || simulator.run(database, sql).map(drop));
     outcome.await.expect("it runs").unwrap_or_else(|error| panic!("{error:?}: {sql}"));
 }
 
 /// A simulator with a tracked table.
-async fn tracked(columns: &'static str) -> Simulator {
+pub(super) async fn tracked(columns: &'static str) -> Simulator {
     let simulator = Simulator::start();
     run(&simulator, "master", "CREATE DATABASE sales").await;
     run(&simulator, "master", "ALTER DATABASE sales SET CHANGE_TRACKING = ON").await;
@@ -34,7 +34,7 @@ async fn tracked(columns: &'static str) -> Simulator {
 }
 
 /// Reads all of it from its first version on.
-fn reading(simulator: &Simulator) -> SqlServerSource {
+pub(super) fn reading(simulator: &Simulator) -> SqlServerSource {
     SqlServerSource {
         port: simulator.port(),
         host: "127.0.0.1".into(),
@@ -55,14 +55,14 @@ fn reading(simulator: &Simulator) -> SqlServerSource {
 }
 
 /// A source that runs.
-struct Running {
-    items: mpsc::Receiver<Item>,
+pub(super) struct Running {
+    pub(super) items: mpsc::Receiver<Item>,
     stop: CancellationToken,
     ends: tokio::task::JoinHandle<sluicegate_model::Result<()>>,
 }
 
 impl Running {
-    async fn start(settings: SqlServerSource, limits: Limits) -> Self {
+    pub(super) async fn start(settings: SqlServerSource, limits: Limits) -> Self {
         Self::start_at(settings, limits, Begin::First).await
     }
 
@@ -80,11 +80,11 @@ impl Running {
         Self { items, stop, ends }
     }
 
-    async fn next(&mut self) -> Item {
+    pub(super) async fn next(&mut self) -> Item {
         timeout(PATIENCE, self.items.recv()).await.expect("an item in time").expect("it reads")
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         drop(self.items);
         self.ends.await.expect("it ends").unwrap();
@@ -183,7 +183,7 @@ async fn a25_no_more_data_is_told_after_a_database_was_removed() {
 }
 
 /// Waits until something is so.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waited = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -193,7 +193,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Rows with these ids.
-fn rows(ids: std::ops::Range<u32>) -> &'static str {
+pub(super) fn rows(ids: std::ops::Range<u32>) -> &'static str {
     let values: Vec<String> = ids.map(|id| format!("({id})")).collect();
     format!("INSERT dbo.t VALUES {}", values.join(", ")).leak()
 }
@@ -235,7 +235,8 @@ async fn changes_are_read_to_their_end_while_a_table_is_copied() {
     let simulator = tracked("CREATE TABLE dbo.t (id int PRIMARY KEY)").await;
     run(&simulator, "sales", rows(0..2000)).await;
     // a chunk takes a hundredth of a second, and there are thirty in an interval
-    let mut settings = SqlServerSource { interval: Duration::from_millis(300), copy_rows_per_second: Some(1000), ..reading(&simulator) };
+    let interval = Duration::from_millis(300);
+    let mut settings = SqlServerSource { interval, copy_rows_per_second: Some(1000), fetch_rows: 10, ..reading(&simulator) };
     settings.tables.iter_mut().for_each(|entry| entry.start = TrackedStart::Copy);
     let behind = simulator.clone();
     let change = move || {
