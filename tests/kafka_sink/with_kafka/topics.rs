@@ -133,6 +133,8 @@ fn c28_check_tells_of_topics_that_have_to_be_there_and_of_those_that_are_otherwi
     warn  topics: sink `kafka`: topics that exist have another number of partitions than 3, and keep it: DB.old (2)
     ok  topics: sink `kafka`: 1 of 2 are not there yet, and are made with their first record: DB.new
     ");
+    let unknown = check("{ partitions: 2, config: { cleanup.policyy: compact } }");
+    assert!(unknown.starts_with("exit 3") && unknown.contains("do not take the settings of topic `DB.new`"), "{unknown}");
     assert_eq!(partitions(&broker, &format!("{database}.new")), 0);
 }
 

@@ -236,6 +236,39 @@ fn keys_are_known_behind_a_schema_that_the_catalogue_has_confirmed() {
     }
 }
 
+/// Of a table that was there before, the catalogue tells that its key is a primary one: it holds no NULL, whatever an ALTER says of its
+/// columns, and other keys may go.
+#[test]
+fn a_primary_key_of_the_catalogue_is_known_through_changes_of_its_columns() {
+    for server in servers() {
+        let database = server.database("primary");
+        let mut client = server.client();
+        let mut told = Told::default();
+        client.sql(&format!(
+            "USE {database}; CREATE TABLE last (id INT PRIMARY KEY); CREATE TABLE t (id INT PRIMARY KEY, w INT, x INT, UNIQUE KEY u (x))"
+        ));
+        let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &format!("[{}]", file("t"))));
+        let mut process = start(&host);
+        client.sql("INSERT INTO last VALUES (1)");
+        wait_for(&mut process, &host, "t", "last", 1);
+        stop(process);
+        let changes = [
+            "ALTER TABLE t MODIFY id BIGINT, DROP KEY u",
+            "ALTER TABLE t ADD n INT AFTER w, MODIFY w INT FIRST",
+            "ALTER TABLE t CHANGE id id INT NULL",
+        ];
+        // MariaDB takes NULL for what it cannot be; MySQL refuses
+        let changes = &changes[..if server.flavor() == Flavor::MariaDb { 3 } else { 2 }];
+        for (id, change) in (1..).zip(changes) {
+            client.sql(change);
+            told.insert(&mut client, &database, "t", id);
+        }
+        client.sql("ALTER TABLE t ADD d INT; INSERT INTO last VALUES (2)");
+        run_to(&host, &["t"], 2);
+        told.compare(&host, "t");
+    }
+}
+
 #[test]
 fn an_alter_that_mariadb_logs_twice_counts_when_it_is_done() {
     let server = mariadb::start(&["--binlog-row-metadata=NO_LOG", "--binlog-alter-two-phase=ON"]);

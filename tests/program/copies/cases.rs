@@ -84,6 +84,19 @@ fn a_limit_on_answers_leaves_out_no_table_no_column_and_no_row() {
     }
 }
 
+#[test]
+fn a_copy_whose_tables_match_nothing_says_so_at_the_run() {
+    let server = mariadb::shared();
+    let database = server.database("copied_nothing");
+    server.sql(&format!("CREATE TABLE {database}.t (id INT PRIMARY KEY)"));
+    let snapshot = format!("{{ mode: only, tables: ['{database}.nope'] }}");
+    let host = Sluicegate::new(BINARY, &pipeline(&server, &format!("['{database}.*']"), &snapshot, &["a"], ""));
+    let ended = host.run(&["--log-format", "json", "run", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let told = format!(r#""pattern":"{database}.nope""#);
+    assert!(ended.stderr.contains("matches no captured table") && ended.stderr.contains(&told), "{}", ended.stderr);
+}
+
 /// The table is altered, emptied and dropped while it is copied.
 fn altered_and_emptied(server: &Server) {
     let database = server.database("copied_altered");

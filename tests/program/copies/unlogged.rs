@@ -144,3 +144,43 @@ fn case_08_tables_whose_rows_go_with_ddl_are_copied_anew_mariadb() {
 fn case_08_tables_whose_rows_go_with_ddl_are_copied_anew_mysql() {
     partitions(&mysql::shared());
 }
+
+/// The stream delivers changes of tables whose first copy waits for a reader: what the log does not name has to take them back.
+fn waiting(server: &Server) {
+    let database = server.database("unlogged_waiting");
+    let mut client = server.client();
+    let tables = ["t0", "t1", "t2", "t3"];
+    tables.iter().for_each(|table| fill(&mut client, &format!("{database}.{table}"), 600));
+    client.sql(&format!(
+        "CREATE TABLE {database}.part (id INT PRIMARY KEY, v BIGINT NOT NULL) PARTITION BY RANGE (id)
+         (PARTITION p0 VALUES LESS THAN (100), PARTITION p1 VALUES LESS THAN (200)); INSERT INTO {database}.part VALUES (1, 1), (101, 101)"
+    ));
+    let source = format!(
+        "tables: ['{database}.*'], snapshot: {{ mode: initial, readers: 1, rows_per_second: 300 }}, statements: copy, rows_by_ddl: copy"
+    );
+    let host = Sluicegate::new(BINARY, &text(server, &source, &["x"], free_port()));
+    let mut process = host.spawn();
+    process.wait_for_line("starting to read the binlog", PATIENCE);
+    client.sql(&format!(
+        "USE {database}; UPDATE t3 SET v = 7000 WHERE id = 5; UPDATE t2 SET v = 7001 WHERE id = 6; INSERT INTO t1 VALUES (9000, 1);
+         UPDATE part SET v = 7002 WHERE id = 101;
+         SET SESSION binlog_format = STATEMENT; DELETE FROM t3 WHERE id = 5; UPDATE t2 SET id = 8000 WHERE id = 6; DELETE FROM t1 WHERE id = 9000;
+         ALTER TABLE part DROP PARTITION p1"
+    ));
+    wait_until_equal(&mut process, &host, server, &database, &["t0", "t1", "t2", "t3", "part"], &["x"]);
+    for table in ["t3", "t2"] {
+        let changes = operations(&host, "x", table);
+        assert!(changes.get("u").is_some() && changes.get("t").is_some(), "{table}: {changes:?}");
+    }
+    random::stop(process);
+}
+
+#[test]
+fn case_04_changes_that_the_log_does_not_name_of_tables_that_wait_for_their_copy_mariadb() {
+    waiting(&mariadb::shared());
+}
+
+#[test]
+fn case_04_changes_that_the_log_does_not_name_of_tables_that_wait_for_their_copy_mysql() {
+    waiting(&mysql::shared());
+}

@@ -365,3 +365,63 @@ fn a_change_of_columns_that_no_logged_statement_explains_never_lets_a_masked_col
         }
     }
 }
+
+/// The same while the program does not run, whatever the log holds of its rows' columns: what the plugins knew of them is kept.
+#[test]
+fn a_change_of_columns_between_two_runs_that_no_logged_statement_explains_never_lets_a_masked_column_through() {
+    let plain = ["--binlog-row-metadata=MINIMAL"];
+    let renamed = ("", "CHANGE email contact VARCHAR(40), ADD email VARCHAR(40) FIRST");
+    let added = (", fail_closed: true", "ADD contact VARCHAR(40)");
+    let cases = [
+        (mariadb::shared(), vec![renamed, added]),
+        (mysql::shared(), vec![renamed, added]),
+        (mariadb::start(&["--binlog-row-metadata=NO_LOG"]), vec![renamed]),
+        (mysql::start(&plain), vec![added]),
+    ];
+    for (server, changes) in cases {
+        for (closed, how) in changes {
+            let database = server.database("between");
+            server.sql(&format!(
+                "USE {database}; CREATE TABLE customers (id INT PRIMARY KEY, email VARCHAR(40)); CREATE TABLE orders (id INT PRIMARY KEY)"
+            ));
+            let text = |columns: &str| {
+                // the names at the source count, whatever a plugin before it makes of them
+                let names = "{ use: map-names, config: { columns: [{ table: 'DB.customers', from: email, to: mail }] } }";
+                let tables = format!("[{{ table: 'DB.customers', columns: [{columns}] }}]");
+                let plugins = format!("[{names}, {{ use: rewrite-columns, name: mask, config: {{ tables: {tables} }}{closed} }}]");
+                pipeline(&server, &database, &plugins, "")
+            };
+            let email = "{ column: mail, mask: { first: 1 } }";
+            let host = host(&text(email));
+            begin(&host);
+            server.sql(&format!("INSERT INTO {database}.customers VALUES (1, 'ada@example.org')"));
+            run_to(&host, 1);
+            // what was logged is explained, also if the run ends before a row comes behind it
+            server.sql(&format!("USE {database}; ALTER TABLE customers ADD note INT; INSERT INTO orders VALUES (1)"));
+            run_to(&host, 2);
+            server.sql(&format!("USE {database}; INSERT INTO customers VALUES (2, 'bob@example.org', 7)"));
+            run_to(&host, 3);
+            server.sql(&format!(
+                "USE {database}; ALTER TABLE customers DROP note, ADD more INT; INSERT INTO customers VALUES (3, 'cyd@example.org', 8)"
+            ));
+            run_to(&host, 4);
+            server.sql(&format!(
+                "USE {database}; SET sql_log_bin = 0; ALTER TABLE customers {how}; ALTER TABLE orders ADD n INT; SET sql_log_bin = 1;
+                 INSERT INTO orders VALUES (2, 5); INSERT INTO customers (id, contact) VALUES (4, 'dan@example.org')"
+            ));
+            for _ in 0..2 {
+                let said = stops(&host, &database);
+                assert!(said.contains("no statement in the log explains the columns of table DB.customers: `contact`"), "{said}");
+            }
+            nothing_in_clear(&host);
+            // the remedy
+            host.write_pipeline(&text(&format!("{email}, {{ column: contact, mask: {{ first: 1 }} }}")));
+            run_to(&host, 6);
+            let last = delivered(&host).pop().expect("a record");
+            assert_eq!((&last["id"], &last["contact"]), (&json!(4), &json!("d**************")));
+            server.sql(&format!("INSERT INTO {database}.customers (id, contact) VALUES (5, 'eve@example.org')"));
+            run_to(&host, 7);
+            nothing_in_clear(&host);
+        }
+    }
+}

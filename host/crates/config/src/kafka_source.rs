@@ -120,6 +120,22 @@ impl TopicPatterns {
         self.include.iter().map(String::as_str).filter(|name| !is_pattern(name) && self.selects(name))
     }
 
+    /// Whether a topic is among those that are selected where none is left out.
+    pub fn includes(&self, topic: &str) -> bool {
+        self.include.iter().any(|pattern| matches(pattern, topic))
+    }
+
+    /// The patterns that match none of these topics.
+    pub fn without_effect<'a>(&self, topics: impl Iterator<Item = &'a str> + Clone) -> impl Iterator<Item = &str> {
+        let useless = move |pattern: &&String| is_pattern(pattern) && !topics.clone().any(|topic| matches(pattern, topic));
+        self.include.iter().filter(useless).map(String::as_str)
+    }
+
+    /// The topics that are left out by their names in full: a pattern is often a precaution.
+    pub fn left_out(&self) -> impl Iterator<Item = &str> {
+        self.exclude.iter().map(String::as_str).filter(|name| !is_pattern(name))
+    }
+
     /// Whether any other topic could be selected than those that are named.
     pub fn has_patterns(&self) -> bool {
         self.include.iter().any(|name| is_pattern(name))

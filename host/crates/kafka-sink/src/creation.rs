@@ -48,6 +48,21 @@ impl Creation {
         Ok(Some(Self { settings: wanted, config, tokens, admin: None, there, timeout: limits.connect_timeout }))
     }
 
+    /// Asks the brokers whether they would make these topics, and makes none: an error for each that they would not.
+    ///
+    /// # Errors
+    /// `Sink`: the brokers do not answer. `Config`: the client cannot have these settings.
+    pub(super) fn foresee(settings: &Settings, limits: &Limits, topics: &[&str]) -> Result<Vec<Error>> {
+        let Some(mut creation) = Self::new(settings, limits)? else { return Ok(Vec::new()) };
+        let Some(wanted) = creation.settings.clone().filter(|_| !topics.is_empty()) else { return Ok(Vec::new()) };
+        let topics: Vec<NewTopic<'_>> = topics.iter().map(|topic| new_topic(topic, &wanted)).collect();
+        let options = AdminOptions::new().request_timeout(Some(creation.timeout)).validate_only(true);
+        let (admin, runtime) = creation.admin()?;
+        let answers = runtime.block_on(admin.create_topics(&topics, &options)).map_err(silent)?;
+        let refused = answers.into_iter().filter_map(std::result::Result::err).filter(|(_, code)| *code != Code::TopicAlreadyExists);
+        Ok(refused.map(|(topic, code)| creation.refused(&topic, code)).collect())
+    }
+
     /// Sees to it that a topic is there.
     ///
     /// # Errors
@@ -75,10 +90,7 @@ impl Creation {
 
     fn make(&mut self, topic: &str, settings: &TopicSettings) -> Result<()> {
         let timeout = self.timeout;
-        let partitions = settings.partitions.and_then(|count| i32::try_from(count).ok()).unwrap_or(-1);
-        let replicas = settings.replication_factor.and_then(|count| i32::try_from(count).ok()).unwrap_or(-1);
-        let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
-        let wanted = settings.config.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
+        let wanted = new_topic(topic, settings);
         let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         let (admin, runtime) = self.admin()?;
         let made = runtime.block_on(admin.create_topics([&wanted], &options)).map_err(silent)?;
@@ -134,6 +146,14 @@ impl Creation {
         let (admin, runtime) = self.admin.insert(admin);
         Ok((admin, runtime))
     }
+}
+
+/// A topic of these settings.
+fn new_topic<'a>(topic: &'a str, settings: &'a TopicSettings) -> NewTopic<'a> {
+    let partitions = settings.partitions.and_then(|count| i32::try_from(count).ok()).unwrap_or(-1);
+    let replicas = settings.replication_factor.and_then(|count| i32::try_from(count).ok()).unwrap_or(-1);
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
+    settings.config.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value))
 }
 
 /// The error of a topic that is not there, where it has to be.

@@ -16,6 +16,7 @@ use sluicegate_sink::route::Variant;
 
 use super::{
     client::{Reports, config, connect},
+    creation::Creation,
     key::KeyPlan,
     positions::{self, Policy},
     topic::{Topics, metric},
@@ -65,6 +66,7 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], lacking: &[&[usize]],
         }
         given.push(first);
     }
+    findings.extend(wanted.iter().filter(|topic| topic.starts_with("__")).take(CHECK_NAMES).map(|topic| of_kafka(topic)));
     keys(settings, tables, &mut findings);
     findings.extend(keys_of_deletes(settings, tables, lacking, stops));
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery
@@ -74,6 +76,19 @@ pub fn foresee(settings: &Settings, tables: &[Arc<Table>], lacking: &[&[usize]],
     }
     there(settings, &wanted.iter().map(|topic| &**topic).collect(), limits, &mut findings)?;
     Ok(Foreseen { findings, topics: given })
+}
+
+/// A topic whose name begins as those of Kafka's own. Brokers refuse records of others in these.
+fn of_kafka(topic: &str) -> Finding {
+    const INTERNAL: [&str; 4] = ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+    let remedy = "write another `topic` template, or give the table another name with the `map-names` plugin";
+    match INTERNAL.contains(&topic) {
+        true => Finding::fail("topics", format!("`{topic}` is a topic of Kafka's own, which takes no records of others"), remedy),
+        false => {
+            let what = format!("`{topic}` begins with `__`, as Kafka's own topics do: consumers leave such topics out of their patterns");
+            Finding::warn("topics", what, remedy)
+        }
+    }
 }
 
 /// Tables that would stop the pipeline at their first row for want of a key, and columns of keys that may be NULL.
@@ -158,6 +173,7 @@ fn there(settings: &Settings, wanted: &BTreeSet<&str>, limits: &Limits, findings
     let Ok(metadata) = client.client().fetch_metadata(None, limits.connect_timeout) else { return Ok(()) };
     let there: BTreeSet<&str> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
     let missing: Vec<&str> = wanted.iter().copied().filter(|topic| !there.contains(topic)).collect();
+    let clashing = findings.len();
     for topic in missing.iter().take(CHECK_NAMES) {
         if let Some(other) = there.iter().find(|other| metric(other) == metric(topic)) {
             findings.push(Finding::fail(
@@ -166,6 +182,11 @@ fn there(settings: &Settings, wanted: &BTreeSet<&str>, limits: &Limits, findings
                 "give the table another name with the `map-names` plugin, write another `topic` template, or remove the other topic",
             ));
         }
+    }
+    // what was told above is not asked for
+    if findings.len() == clashing {
+        let asked = missing.get(..missing.len().min(CHECK_NAMES)).unwrap_or_default();
+        findings.extend(Creation::foresee(settings, limits, asked)?.iter().map(|error| Finding::of("topics", error)));
     }
     let found =
         metadata.topics().iter().filter(|topic| wanted.contains(topic.name())).map(|topic| (topic.name(), topic.partitions().len()));

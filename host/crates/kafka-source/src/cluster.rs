@@ -1,6 +1,10 @@
 //! The topics that there are, their ids and partitions.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use rdkafka::{consumer::Consumer as _, error::KafkaError, types::RDKafkaErrorCode as Code};
 
@@ -69,6 +73,15 @@ impl Cluster<'_> {
         }
         self.client.context().forget();
         Ok(topics)
+    }
+
+    /// The names of all topics that the account sees.
+    ///
+    /// # Errors
+    /// As of [`Self::topics`].
+    pub(super) fn names(&self) -> Result<BTreeSet<String>> {
+        let all = self.client.fetch_metadata(None, self.timeout).map_err(|e| self.silent(&e))?;
+        Ok(all.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
     /// The offset of a partition's oldest record, and the end of what is committed.

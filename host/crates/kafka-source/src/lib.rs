@@ -50,7 +50,7 @@ use sluicegate_kafka::Membership;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{BeforeImages, Capabilities, Frontier},
-    finding::Finding,
+    finding::{Finding, Verdict},
     limits::Limits,
 };
 use sluicegate_source::{Begin, Inventory, Items, Ledger, SetAside, Source};
@@ -165,6 +165,11 @@ impl Source for Kafka {
             Ok((outcome, findings, Some(inventory)))
         })
         .await?;
+        if !thorough {
+            for Finding { item, found, remedy, .. } in findings.iter().filter(|finding| finding.verdict == Verdict::Warn) {
+                tracing::warn!(item, remedy, "{found}");
+            }
+        }
         (self.findings, self.inventory) = (findings, inventory);
         outcome
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Instant,
 };
 
@@ -19,13 +20,14 @@ use super::{
 use sluicegate_config::{KafkaSource, OnUnreadable, StartAt};
 use sluicegate_model::{
     Error, ErrorKind, Result,
-    change::{Frontier, Offset},
-    finding::Finding,
+    change::{Frontier, Offset, Table},
+    finding::{Finding, listed},
     limits::{CHECK_NAMES, Limits},
 };
 use sluicegate_source::{Begin, Inventory};
 
-/// Records from the end of a partition among which a check looks for one that it can read: the last ones may be ends of transactions.
+/// Offsets from the end of a partition among which a check looks for its last record: the last ones may be tombstones and ends of
+/// transactions.
 const LAST: i64 = 20;
 
 /// Looks at the cluster.
@@ -43,6 +45,7 @@ impl Checked<'_> {
         let topics = cluster.topics()?;
         self.findings.push(Finding::pass("connection", format!("the brokers at {} answer", self.settings.brokers)));
         self.are_there(&topics)?;
+        self.match_something(&cluster, &topics)?;
         if self.settings.group.is_some() {
             // the group's offsets say where each partition begins, when it is given out
             return Ok(sinks.iter().map(|_| Frontier::default()).collect());
@@ -92,6 +95,24 @@ impl Checked<'_> {
         Ok(())
     }
 
+    /// Whether each pattern selects, and each name leaves out, a topic of today.
+    fn match_something(&mut self, cluster: &Cluster<'_>, topics: &BTreeMap<String, Topic>) -> Result<()> {
+        let patterns = &self.settings.topics;
+        let left_out: Vec<&str> = patterns.left_out().collect();
+        let there = if left_out.is_empty() { BTreeSet::new() } else { cluster.names()? };
+        let useless = patterns.without_effect(topics.keys().map(String::as_str)).map(|pattern| format!("`{pattern}`"));
+        let not_there = left_out.iter().filter(|name| !there.contains(**name) || !patterns.includes(name)).map(|name| format!("`!{name}`"));
+        let useless: Vec<String> = useless.chain(not_there).collect();
+        if !topics.is_empty() && !useless.is_empty() {
+            self.findings.push(Finding::warn(
+                "topics",
+                format!("entries of `topics` match no topic: {}", listed(useless.iter().map(String::as_str), CHECK_NAMES)),
+                "correct them, or leave them so if the topics are made later",
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether everything behind a place is there.
     fn proven(&self, known: &Frontier, topics: &BTreeMap<String, Topic>, ends: &BTreeMap<(String, i32), (i64, i64)>) -> Result<()> {
         let set_place = SetPlace::new(self.settings);
@@ -126,13 +147,13 @@ impl Checked<'_> {
     }
 }
 
-/// The tables that the last records of each topic hold; and what keeps topics from being read.
+/// The tables that the last records of each partition hold; and what keeps them from being read.
 pub(super) fn look_into(settings: &KafkaSource, limits: &Limits) -> Result<(Inventory, Vec<Finding>)> {
     let client = client::connect(settings, limits)?;
     let cluster = Cluster { client: &client, settings, timeout: limits.connect_timeout };
     let topics = cluster.topics()?;
     let mut list = TopicPartitionList::new();
-    let mut waiting: BTreeSet<String> = BTreeSet::new();
+    let mut ends: BTreeMap<(String, i32), i64> = BTreeMap::new();
     for (name, topic) in &topics {
         for partition in 0..topic.partitions {
             let (low, high) = cluster.ends(name, partition)?;
@@ -140,7 +161,7 @@ pub(super) fn look_into(settings: &KafkaSource, limits: &Limits) -> Result<(Inve
                 let from = KafkaOffset::Offset((high - LAST).max(low));
                 list.add_partition_offset(name, partition, from)
                     .map_err(|e| Error::new(ErrorKind::Internal, "an offset of a partition is none").caused_by(e))?;
-                waiting.insert(name.clone());
+                ends.insert((name.clone(), partition), high);
             }
         }
     }
@@ -148,15 +169,26 @@ pub(super) fn look_into(settings: &KafkaSource, limits: &Limits) -> Result<(Inve
         may_be_member(&client, &list, limits)?;
     }
     client.assign(&list).map_err(|e| Error::new(ErrorKind::Internal, "partitions cannot be assigned").caused_by(e))?;
-    let mut found = Looked { inventory: Inventory::default(), refused: BTreeMap::new(), with: waiting.len() };
-    read_one_of_each(&client, settings, limits, &mut waiting, &mut found)?;
-    let Looked { inventory, mut refused, with } = found;
-    // a topic of which another record could be read is one that is read
-    refused.retain(|topic, _| waiting.contains(topic));
-    waiting.retain(|topic| !refused.contains_key(topic));
-    let unread = refused.len();
-    let mut findings: Vec<Finding> = refused.into_values().take(CHECK_NAMES).collect();
-    let read = with - waiting.len() - unread;
+    let last = read_last(&client, settings, limits, ends)?;
+    let mut inventory = Inventory::default();
+    for table in last.values().filter_map(|last| last.table.as_ref()) {
+        // partitions may hold different versions of it
+        let same = |known: &Arc<Table>| {
+            known.name == table.name && known.columns.iter().map(|c| &c.name).eq(table.columns.iter().map(|c| &c.name))
+        };
+        if !inventory.captured.iter().any(same) {
+            inventory.captured.push(table.clone());
+        }
+        if !inventory.seen.contains(&table.name) {
+            inventory.seen.push(table.name.clone());
+        }
+    }
+    let of = |wanted: fn(&Last) -> bool| -> BTreeSet<&str> {
+        last.iter().filter(|(_, last)| wanted(last)).map(|((topic, _), _)| topic.as_str()).collect()
+    };
+    let (refused, with) = (of(|last| last.refused.is_some()), of(|last| last.table.is_some()));
+    let (read, unread) = (with.difference(&refused).count(), refused.len());
+    let mut findings: Vec<Finding> = last.values().filter_map(|last| last.refused.clone()).take(CHECK_NAMES).collect();
     if read > 0 || findings.is_empty() {
         findings.push(Finding::pass(
             "records",
@@ -180,24 +212,28 @@ fn may_be_member(client: &Client, list: &TopicPartitionList, limits: &Limits) ->
     }
 }
 
-struct Looked {
-    inventory: Inventory,
-    refused: BTreeMap<String, Finding>,
-    with: usize,
+/// What the last records of a partition say.
+#[derive(Default)]
+struct Last {
+    /// The table of the last row.
+    table: Option<Arc<Table>>,
+    /// Why what came after it cannot be read.
+    refused: Option<Finding>,
 }
 
-fn read_one_of_each(
+/// Reads up to the `ends` of the partitions, as far as `limits.connect_timeout` lets it.
+fn read_last(
     client: &Client,
     settings: &KafkaSource,
     limits: &Limits,
-    waiting: &mut BTreeSet<String>,
-    found: &mut Looked,
-) -> Result<()> {
+    mut ends: BTreeMap<(String, i32), i64>,
+) -> Result<BTreeMap<(String, i32), Last>> {
     let reading = Reading::of(settings, limits);
     let mut versions = Versions::default();
     let set_place = SetPlace::new(settings);
     let deadline = Instant::now() + limits.connect_timeout;
-    while !waiting.is_empty() && Instant::now() < deadline {
+    let mut all: BTreeMap<(String, i32), Last> = BTreeMap::new();
+    while !ends.is_empty() && Instant::now() < deadline {
         if client.context().too_large() {
             return Err(client::too_large().not_ready());
         }
@@ -207,37 +243,50 @@ fn read_one_of_each(
                 Fault::Final(error) => return Err(error.not_ready()),
                 Fault::Passes | Fault::Gone => continue,
             },
-            None => continue,
+            None => {
+                // behind the last record may be the end of a transaction
+                let positions = client.position().map_err(|e| Error::new(ErrorKind::Internal, "positions are not told").caused_by(e))?;
+                for place in positions.elements() {
+                    let partition = (place.topic().to_owned(), place.partition());
+                    if let KafkaOffset::Offset(offset) = place.offset()
+                        && ends.get(&partition).is_some_and(|end| offset >= *end)
+                    {
+                        ends.remove(&partition);
+                    }
+                }
+                continue;
+            }
         };
-        let topic = message.topic();
-        if !waiting.contains(topic) {
+        let partition = (message.topic().to_owned(), message.partition());
+        let Some(end) = ends.get(&partition).copied() else { continue };
+        if message.offset() >= end {
+            // it came after the check had begun
+            ends.remove(&partition);
             continue;
         }
+        let last = all.entry(partition.clone()).or_default();
         match record::read(message.key(), message.payload(), reading, &mut versions) {
-            Ok(Record::Row(row)) => {
-                waiting.remove(topic);
-                let table = &row.version.table;
-                if !found.inventory.captured.iter().any(|known| known.name == table.name) {
-                    found.inventory.captured.push(table.clone());
-                    found.inventory.seen.push(table.name.clone());
-                }
-            }
-            Ok(Record::Tombstone | Record::Truncate { .. }) => {}
+            Ok(Record::Row(row)) => *last = Last { table: Some(row.version.table.clone()), refused: None },
+            Ok(Record::Truncate { .. }) => last.refused = None,
+            Ok(Record::Tombstone) => {}
             Err(unreadable) => {
                 let what = format!(
-                    "the record at offset {} of partition {topic}/{} cannot be read: {}",
+                    "the record at offset {} of partition {}/{} cannot be read: {}",
                     message.offset(),
+                    message.topic(),
                     message.partition(),
                     unreadable.what
                 );
                 let remedy = unreadable.remedy.unwrap_or("correct the source's `format`, or set `on_unreadable: dead-letter`, or `skip`");
-                let finding = match settings.on_unreadable {
+                last.refused = Some(match settings.on_unreadable {
                     OnUnreadable::Stop => Finding::fail("records", what, remedy),
                     OnUnreadable::Skip | OnUnreadable::DeadLetter => Finding::warn("records", what, remedy),
-                };
-                found.refused.insert(topic.to_owned(), finding);
+                });
             }
         }
+        if message.offset() + 1 >= end {
+            ends.remove(&partition);
+        }
     }
-    Ok(())
+    Ok(all)
 }

@@ -250,6 +250,9 @@ pub const SCHEMA_WAIT: Duration = Duration::from_secs(1);
 /// Tables that the catalogue is asked for one by one; for more of them it is asked for all.
 pub const SCHEMA_QUERIES: usize = 16;
 
+/// Tables, at most, of which the catalogue is asked which have a primary key when it is asked for all: MariaDB opens each of them for it.
+pub const SCHEMA_KEYS: usize = 2_000;
+
 /// Size of a dump that `schema import` reads, in bytes.
 pub const SCHEMA_DUMP_BYTES: u64 = 64 << 20;
 

@@ -94,6 +94,14 @@ impl Catalogue {
         }
     }
 
+    /// Takes over what runs before this one left of the columns that plugins treat; once.
+    pub async fn follow(&mut self) -> Result<(), Halt> {
+        if !self.unexplained.follows() {
+            self.unexplained.follow(self.schemas.followed().await?);
+        }
+        Ok(())
+    }
+
     /// Which tables are captured.
     pub fn captured(&self) -> &Captured {
         &self.captured

@@ -154,7 +154,7 @@ impl Stream {
         self.reader.catalogue.learn(event.data(), &self.server, &self.place, start).await?;
         if self.has_unexplained() {
             // in a box, so that no other event pays for its size
-            Box::pin(self.tell_unexplained()).await?;
+            Box::pin(self.tell_unexplained(start, event.header().timestamp())).await?;
         }
         Ok(())
     }

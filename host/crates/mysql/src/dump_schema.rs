@@ -50,7 +50,7 @@ fn parse(dump: &str, table: &str) -> Result<Schema, String> {
     if columns.is_empty() {
         Err("it has no columns".into())
     } else {
-        Ok(Schema { charset: default.map(str::to_owned), ..Schema::of(columns) })
+        Ok(Schema { charset: default.map(str::to_owned), primary: !keys.is_empty(), ..Schema::of(columns) })
     }
 }
 

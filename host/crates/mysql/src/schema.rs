@@ -27,6 +27,8 @@ pub(super) struct Schema {
     pub charset: Option<String>,
     /// Its keys, where all of them are known.
     pub keys: Option<Vec<Key>>,
+    /// Whether the columns that the catalogue marks are those of a primary key. Else a unique key may stand in for it.
+    pub primary: bool,
     /// Whether it was worked out from a statement in the log; otherwise the catalogue or a dump had it.
     pub applied: bool,
 }
@@ -48,6 +50,8 @@ struct KeptTable {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     keys: Option<Vec<Key>>,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    primary: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     applied: bool,
 }
 
@@ -55,14 +59,14 @@ impl From<Kept> for Schema {
     fn from(kept: Kept) -> Self {
         match kept {
             Kept::Columns(columns) => Self::of(columns),
-            Kept::Table(KeptTable { columns, charset, keys, applied }) => Self { columns, charset, keys, applied },
+            Kept::Table(KeptTable { columns, charset, keys, primary, applied }) => Self { columns, charset, keys, primary, applied },
         }
     }
 }
 
 impl From<Schema> for Kept {
-    fn from(Schema { columns, charset, keys, applied }: Schema) -> Self {
-        Self::Table(KeptTable { columns, charset, keys, applied })
+    fn from(Schema { columns, charset, keys, primary, applied }: Schema) -> Self {
+        Self::Table(KeptTable { columns, charset, keys, primary, applied })
     }
 }
 

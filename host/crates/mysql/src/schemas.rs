@@ -33,14 +33,14 @@ use super::{
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
-    limits::{HISTORY_INTERVAL, SCHEMA_QUERIES, SCHEMA_WAIT},
+    limits::{HISTORY_INTERVAL, SCHEMA_KEYS, SCHEMA_QUERIES, SCHEMA_WAIT},
 };
-use sluicegate_source::{KeptChange, SchemaStore};
+use sluicegate_source::{Followed, KeptChange, SchemaStore};
 use sluicegate_status::Status;
 
 pub(super) use self::memory::InMemory;
 use self::{
-    answers::{COLUMNS, charset_of, column_of, special_tables},
+    answers::{COLUMNS, charset_of, column_of, special_tables, with_primary},
     evolution::Evolution,
     unknown::Unknown,
 };
@@ -496,10 +496,12 @@ impl Schemas {
                 let collation: Option<Option<String>> = connector.within("query", conn.exec_first(query, key)).await?;
                 let mut columns = rows.into_iter().map(|row| column_of(row).map(|(_, column)| column)).collect::<Result<Vec<_>>>()?;
                 labels::complete(connector, &mut conn, &name, &mut columns).await?;
-                let schema = Schema { charset: collation.flatten().map(|collation| charset_of(&collation)), ..Schema::of(columns) };
-                if !schema.columns.is_empty() {
-                    answers.push((name, schema));
+                if columns.is_empty() {
+                    continue;
                 }
+                let primary = !with_primary(connector, &mut conn, Some(&name)).await?.is_empty();
+                let charset = collation.flatten().map(|collation| charset_of(&collation));
+                answers.push((name, Schema { charset, primary, ..Schema::of(columns) }));
             }
         }
         answers.retain(|(name, schema)| !self.special_only || schema.is_special() || self.wanted.as_ref() == Some(name));
@@ -535,6 +537,10 @@ impl Schemas {
             Ok(())
         };
         connector.within_catalogue(reading).await?;
+        let primary = if tables.len() > SCHEMA_KEYS { HashSet::new() } else { with_primary(connector, conn, None).await? };
+        for name in primary.into_iter().map(folded) {
+            tables.entry(name).and_modify(|schema| schema.primary = true);
+        }
         for (name, schema) in &mut tables {
             labels::complete(connector, conn, name, &mut schema.columns).await?;
         }
@@ -576,6 +582,11 @@ impl Schemas {
             return Ok(());
         }
         self.with_store(move |store| store.store(&changes)).await
+    }
+
+    /// The columns of tables that plugins treat, as runs before this one left them.
+    pub async fn followed(&self) -> Result<Followed, Halt> {
+        self.with_store(|store| store.followed()).await
     }
 
     /// Works with the store on a thread that may block. What was begun is ended, also when the stream stops.

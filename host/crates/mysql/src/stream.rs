@@ -290,6 +290,7 @@ impl Stream {
         let resume = self.place.resume();
         let (mut conn, server, proof) = hosts::reach(&reader.connector, &resume).await?;
         reader.catalogue.schemas.begin(&mut conn, &server, &resume).await?;
+        reader.catalogue.follow().await?;
         if resume.is_of_another_server(server.identity.as_deref()) {
             // which of its transactions come again is not known
             reader.catalogue.unexplained.forget();

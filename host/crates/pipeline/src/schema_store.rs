@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::treatments;
 use sluicegate_model::{
     Result,
     change::{Frontier, TableName},
 };
-use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
+use sluicegate_source::{Followed, KeptChange, KeptVersion, SchemaStore};
 use sluicegate_state::{Checkpoint, SchemaChange};
 
 /// The checkpoint of the pipeline.
@@ -44,6 +45,10 @@ impl SchemaStore for InCheckpoint {
         self.0.keep_captured(text)
     }
 
+    fn followed(&self) -> Result<Followed> {
+        treatments::followed(&self.0)
+    }
+
     fn durable(&self) -> Result<Vec<Frontier>> {
         Ok(self.0.all()?.into_iter().map(|(_, progress)| progress.frontier).collect())
     }
@@ -78,6 +83,10 @@ impl SchemaStore for Looked {
 
     fn keep_captured(&self, _: &str) -> Result<()> {
         Ok(())
+    }
+
+    fn followed(&self) -> Result<Followed> {
+        Ok(Followed::default())
     }
 
     fn durable(&self) -> Result<Vec<Frontier>> {
@@ -123,6 +132,10 @@ impl SchemaStore for Beside {
     // the first stream keeps it
     fn keep_captured(&self, _: &str) -> Result<()> {
         Ok(())
+    }
+
+    fn followed(&self) -> Result<Followed> {
+        treatments::followed(&self.0)
     }
 
     fn durable(&self) -> Result<Vec<Frontier>> {

@@ -10,6 +10,7 @@ use sluicegate_model::{
     change::{LogPlace, NumberedColumns, TableName},
 };
 use sluicegate_plugin_host::{Renames, Treatment, Treatments};
+use sluicegate_source::Followed;
 use sluicegate_state::{Checkpoint, StoredTreatment};
 
 /// A table's name as it is stored.
@@ -45,24 +46,27 @@ struct Names {
     /// The table's number in the source's catalogue, and its columns with theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     numbered: Option<(i64, Vec<(i64, String)>)>,
+    /// The columns of the last version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<String>>,
 }
 
 /// A place in a log: the log, the transaction's number or the file's, position, number in the statement, and seconds since 1970.
 type Place = (String, u64, u64, u32, u32);
 
 impl From<&Renames> for Names {
-    fn from(Renames { pairs, told, numbered }: &Renames) -> Self {
+    fn from(Renames { pairs, told, numbered, columns }: &Renames) -> Self {
         let place = |at: &LogPlace| (at.log.clone(), at.sequence, at.position, at.number, at.seconds);
         let numbered = numbered.as_ref().map(|NumberedColumns { table, columns }| (*table, columns.clone()));
-        Self { pairs: pairs.clone(), told: told.iter().map(place).collect(), numbered }
+        Self { pairs: pairs.clone(), told: told.iter().map(place).collect(), numbered, columns: columns.clone() }
     }
 }
 
 impl From<Names> for Renames {
-    fn from(Names { pairs, told, numbered }: Names) -> Self {
+    fn from(Names { pairs, told, numbered, columns }: Names) -> Self {
         let place = |(log, sequence, position, number, seconds)| LogPlace { log, sequence, position, number, seconds };
         let numbered = numbered.map(|(table, columns)| NumberedColumns { table, columns });
-        Self { pairs, told: told.into_iter().map(place).collect(), numbered }
+        Self { pairs, told: told.into_iter().map(place).collect(), numbered, columns }
     }
 }
 
@@ -81,6 +85,16 @@ pub(super) fn read(stored: Vec<StoredTreatment>) -> Result<Vec<Treatment>> {
         Ok(Treatment { rule, table: TableName { database, schema, table }, columns: all, treated, lost, order, hidden, judged, renames })
     };
     stored.into_iter().map(treatment).collect::<Result<_, serde_json::Error>>().map_err(broken)
+}
+
+/// What a source is told of the tables whose columns plugins treat.
+pub(super) fn followed(checkpoint: &Checkpoint) -> Result<Followed> {
+    let mut followed = Followed::default();
+    for Treatment { table, renames, .. } in read(checkpoint.treatments()?)? {
+        followed.told.extend(renames.told);
+        followed.columns.extend(renames.columns.map(|columns| (table, columns)));
+    }
+    Ok(followed)
 }
 
 /// Refuses plugins among which one is missing that is to hide something: see `fail_closed`.

@@ -83,13 +83,14 @@ pub(super) fn compose(
     let mut ends = Vec::new();
     let (mut identity, mut truncates) = (true, true);
     let renamed = treatments.filter(|_| in_stream).map(|treatments| treatments.renamed(&source.name)).unwrap_or_default();
+    let mut treated = false;
     for (index, stage) in stages.iter_mut().enumerate() {
         let sees = stage.sees(&view);
         let answer = if sees { stage.plan(&view)? } else { None };
         if let (Some(treatments), true) = (treatments, stage.is_closed()) {
             let held = held(source.columns.len(), &columns, answer.as_ref().map(|(_, plan)| &**plan));
             let renamed = pairs(&renamed, source, |at| vec![source.columns[at].name.clone()]);
-            treatments.guard(stage.name(), source, &held, &renamed)?;
+            treated |= treatments.guard(stage.name(), source, &held, &renamed)?;
         }
         if !sees {
             continue;
@@ -101,7 +102,8 @@ pub(super) fn compose(
                 names.map(|(_, column)| column.name.clone()).collect()
             };
             let renamed = pairs(&renamed, source, arrives);
-            treatments.follow(stage.rule(), &view, plan, &renamed).map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
+            let followed = treatments.follow(stage.rule(), &view, plan, &renamed);
+            treated |= followed.map_err(|e| e.context(format_args!("plugin `{}`", stage.name())))?;
         }
         let Some((id, plan)) = answer else { continue };
         identity = false;
@@ -138,6 +140,9 @@ pub(super) fn compose(
     }
     if let Some(treatments) = treatments.filter(|_| !renamed.is_empty()) {
         treatments.settle_renamed(source);
+    }
+    if let Some(treatments) = treatments.filter(|_| in_stream && treated) {
+        treatments.keep_columns(source);
     }
     if capabilities.before_images != BeforeImages::Whole {
         let lost = columns.iter().zip(&view.columns).find(|(column, info)| places(info) && !column.tells_row);

@@ -85,16 +85,17 @@ impl Treatments {
         }
     }
 
-    /// Takes note of a plan for a version of a table as it arrives at the plugin. `renamed`: columns that got other names.
+    /// Takes note of a plan for a version of a table as it arrives at the plugin. `renamed`: columns that got other names. Answers whether
+    /// the plugin treats columns.
     ///
     /// # Errors
     /// The version lost a column that the plugin treated, and has a new one that it does not treat.
-    pub(super) fn follow(&self, rule: &str, table: &Table, plan: Option<&Plan>, renamed: &[Pair]) -> Result<()> {
+    pub(super) fn follow(&self, rule: &str, table: &Table, plan: Option<&Plan>, renamed: &[Pair]) -> Result<bool> {
         self.note(treatment(rule, table, plan), table, |before, now| renamed::judge(before, now, renamed))
     }
 
-    /// Takes note of a treatment that is as good as the one before, and passes what else is asked of the two.
-    fn note(&self, mut now: Treatment, table: &Table, asked: impl FnOnce(&Treatment, &Treatment) -> Result<()>) -> Result<()> {
+    /// Takes note of a treatment that is as good as the one before, and passes what else is asked of the two. Answers whether there is one.
+    fn note(&self, mut now: Treatment, table: &Table, asked: impl FnOnce(&Treatment, &Treatment) -> Result<()>) -> Result<bool> {
         let key = (now.rule.clone(), now.table.clone());
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match inner.known.get(&key) {
@@ -103,7 +104,7 @@ impl Treatments {
             None => now.table.copied_from().and_then(|original| inner.known.get(&(now.rule.clone(), original))),
         };
         if before.is_none() && now.treated.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         if let Some(before) = before {
             asked(before, &now)?;
@@ -131,16 +132,17 @@ impl Treatments {
                 now.lost = lost.into_iter().chain(missed).collect();
             }
             if inner.known.get(&key) == Some(&now) {
-                return Ok(());
+                return Ok(true);
             }
         }
-        match now.treated.is_empty() && now.lost.is_empty() {
-            true => drop(inner.known.remove(&key)),
-            false => drop(inner.known.insert(key.clone(), now.clone())),
+        let treats = !now.treated.is_empty() || !now.lost.is_empty();
+        match treats {
+            true => drop(inner.known.insert(key.clone(), now.clone())),
+            false => drop(inner.known.remove(&key)),
         }
         inner.news.insert(key, now);
         inner.keep_numbers();
-        Ok(())
+        Ok(treats)
     }
 }
 
@@ -258,7 +260,7 @@ mod tests {
     fn follow(treatments: &Treatments, rule: &str, columns: &[&str], masked: &[&str]) -> Result<()> {
         let table = table(columns);
         let plan = plan(&table, masked);
-        treatments.follow(rule, &table, (!masked.is_empty()).then_some(&plan), &[])
+        treatments.follow(rule, &table, (!masked.is_empty()).then_some(&plan), &[]).map(|_| ())
     }
 
     #[test]

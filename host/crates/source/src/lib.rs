@@ -16,7 +16,7 @@ pub use inventory::Inventory;
 pub use items::{Closed, Items, Room};
 pub use pace::Pace;
 pub use patience::Patience;
-pub use schemas::{KeptChange, KeptVersion, SchemaStore};
+pub use schemas::{Followed, KeptChange, KeptVersion, SchemaStore};
 pub use set_aside::SetAside;
 
 use std::{ops::Range, sync::Arc};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluicegate_model::{
     Result,
-    change::{Frontier, TableName},
+    change::{Frontier, LogPlace, TableName},
 };
 
 /// A version of a table that is kept.
@@ -43,6 +43,15 @@ pub enum KeptChange {
     ReadTo(Arc<str>),
 }
 
+/// The columns of tables that plugins treat, as they were in the last version that came, unless a statement has changed them since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Names of columns.
+    pub columns: Vec<(TableName, Vec<String>)>,
+    /// The last statement of each log that the plugins were told of: what was read before it says nothing.
+    pub told: Vec<LogPlace>,
+}
+
 /// Where a source keeps versions of schemas, and which tables it captures. A log that does not describe its rows in full is read with them also where the
 /// server's catalogue describes a later version.
 pub trait SchemaStore: std::fmt::Debug + Send + Sync {
@@ -64,6 +73,9 @@ pub trait SchemaStore: std::fmt::Debug + Send + Sync {
 
     /// Keeps another such text in place of the one before. It is durable when this returns.
     fn keep_captured(&self, text: &str) -> Result<()>;
+
+    /// What is known of the columns of tables that plugins treat.
+    fn followed(&self) -> Result<Followed>;
 
     /// The sinks' places as they are durable now: versions before the least of them are needed no longer.
     fn durable(&self) -> Result<Vec<Frontier>>;

@@ -144,3 +144,48 @@ fn a_check_tells_what_topics_hold_and_which_are_missing() {
     let (ready, told) = check("format: flat, topics: [checked.gone, checked.good]");
     assert!(!ready && told.contains("topics that the source names are not there: `checked.gone`"), "{told}");
 }
+
+#[test]
+fn a_check_tells_the_last_record_of_each_partition() {
+    let broker = kafka::shared();
+    let check = |topic: &str| {
+        let host = Sluicegate::new(BINARY, &into_files(&broker, topic, &format!("format: flat, topics: [{topic}]")));
+        let ended = host.run(&["check", "--effective", "pipeline.yaml"], PATIENCE);
+        (ended.status.success(), format!("{}{}", ended.stdout, ended.stderr))
+    };
+    let (row, key) = (flat("c", 1), Some(r#"{"id":1}"#));
+    type Record<'a> = (Option<&'a str>, Option<&'a str>);
+    let cases: [(&str, &[Record<'_>], bool); 4] = [
+        ("last-bad", &[(key, Some(&row)), (key, Some("s3cret"))], false),
+        ("last-tombstone", &[(key, Some(&row)), (key, Some("s3cret")), (key, None)], false),
+        ("last-good", &[(key, Some("s3cret")), (key, Some(&row)), (key, None)], true),
+        ("last-none", &[(key, None)], true),
+    ];
+    for (topic, records, is_ready) in cases {
+        broker.create_topic(topic, 2);
+        produce(&broker, topic, 1, records);
+        // another partition whose last record can be read is no excuse
+        produce(&broker, topic, 0, &[(key, Some(&row))]);
+        let (ready, told) = check(topic);
+        assert_eq!(ready, is_ready, "{topic}: {told}");
+        let bad = format!("the record at offset 1 of partition {topic}/1 cannot be read: it is not JSON");
+        assert!(told.contains(&bad) != is_ready && !told.contains("s3cret"), "{topic}: {told}");
+    }
+}
+
+#[test]
+fn patterns_that_match_no_topic_are_told_by_a_check_and_at_the_start() {
+    let broker = kafka::shared();
+    for topic in ["matched.a", "matched.b"] {
+        broker.create_topic(topic, 1);
+    }
+    let source = "format: flat, topics: ['matched.*', 'matchd.*', '!matched.bb', '!matched.b', '!other.*']";
+    let host = Sluicegate::new(BINARY, &into_files(&broker, "matched", source));
+    let told = "entries of `topics` match no topic: `matchd.*`, `!matched.bb`";
+    let ended = host.run(&["check", "pipeline.yaml"], PATIENCE);
+    assert!(ended.status.success() && ended.stdout.contains(&format!("warn  topics: {told}\n")), "{}{}", ended.stdout, ended.stderr);
+    let mut process = host.spawn();
+    process.wait_for_line(told, PATIENCE);
+    process.wait_for_line("streaming from this position on", PATIENCE);
+    stop(process);
+}

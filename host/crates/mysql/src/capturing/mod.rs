@@ -154,6 +154,13 @@ impl Capturing {
         std::future::pending::<()>().await;
     }
 
+    /// Whether a copy of the table was asked for and has not begun: it makes void whatever is delivered until then. One that has begun does
+    /// not, also if it waits for its first row: the stream may have delivered changes behind its beginning.
+    fn is_to_be_emptied(&self, table: &TableName) -> Result<bool> {
+        let asked = self.kept.copies.get(table).is_some_and(|copy| copy.number > 0) && !self.running.contains(table);
+        Ok(self.again.contains(table) || asked && self.is_before_a_copy(table)?)
+    }
+
     /// Whether a copy of the table is to come, or runs, of which no sink has a row.
     fn is_before_a_copy(&self, table: &TableName) -> Result<bool> {
         let lane = place::lane(table);

@@ -8,7 +8,7 @@ use sluicegate_model::{Result, change::TableName};
 
 impl Stream {
     /// Rows of these tables, as far as they are captured, changed unseen at this place: they are copied anew behind the transaction. A
-    /// table that is being copied is so again behind that, unless no row of it was delivered yet.
+    /// table that is being copied, or waits for that, is so again behind that: the stream may have delivered what is void now.
     ///
     /// It is kept at once, so that no sink passes the place without it.
     ///
@@ -18,7 +18,7 @@ impl Stream {
         if let Touched::Tables(tables) = touched {
             let tables: Vec<TableName> = tables.iter().filter(|table| self.reader.catalogue.captures(table)).cloned().collect();
             // the usual case of many statements one after the other
-            if tables.iter().map(|table| self.capturing.is_before_a_copy(table)).collect::<Result<Vec<_>>>()?.iter().all(|before| *before) {
+            if tables.iter().map(|table| self.capturing.is_to_be_emptied(table)).collect::<Result<Vec<_>>>()?.iter().all(|before| *before) {
                 return Ok(tables);
             }
         }
@@ -27,7 +27,7 @@ impl Stream {
         let tables: Vec<TableName> = there.filter(|name| captured.captures(name) && touched.may_be(name)).collect();
         self.can_copy(self.capturing.snapshot(), &tables).await?;
         for table in &tables {
-            if self.capturing.is_before_a_copy(table)? {
+            if self.capturing.is_to_be_emptied(table)? {
                 continue;
             }
             self.ask_for_copy(table).await?;

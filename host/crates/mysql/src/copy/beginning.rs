@@ -19,7 +19,7 @@ use super::{
     table::{self, Found},
     throttle,
 };
-use sluicegate_config::{MySqlSource, RowImage, Snapshot, SnapshotMode, StartAt};
+use sluicegate_config::{MySqlSource, RowImage, Snapshot, SnapshotMode, StartAt, TablePatterns};
 use sluicegate_model::{
     ErrorKind, Result,
     change::{Frontier, Lane, Offset, TableName},
@@ -66,6 +66,19 @@ pub(crate) async fn check(
     if let Some(before) = edited {
         let before = Captured::on(&server, before);
         changed_while_away(&there, &before, &captured, &copied, source, &frontiers, kept, &server)?;
+    }
+    if wanted.contains(&true) {
+        for pattern in source.snapshot.tables.include().iter().map(|pattern| pattern.as_str()) {
+            let Ok(one) = TablePatterns::new(&[pattern]) else { continue };
+            let one = Captured::on(&server, one);
+            if !there.iter().any(|name| captured.captures(name) && one.captures(name)) {
+                tracing::warn!(
+                    pattern,
+                    remedy = "correct the source's `snapshot.tables`, or take it out; upper and lower case may differ",
+                    "a pattern in `snapshot.tables` matches no captured table that the account sees: nothing is copied for it"
+                );
+            }
+        }
     }
     let mut restarted = BTreeSet::new();
     let selected = there.iter().filter(|name| wanted.contains(&true) && captured.captures(name) && copied.captures(name));

@@ -1,5 +1,5 @@
 //! What `ALTER TABLE` makes of a schema. Servers go over the table's columns first, in their order, and leave out what is dropped and
-//! exchange what is changed; then the columns that are added or moved take their places, in the order of the statement.
+//! exchange what is changed, in its old place; then the columns that are added or moved take their places, in the order of the statement.
 
 use super::{
     super::{
@@ -19,12 +19,11 @@ fn same(one: &str, other: &str) -> bool {
 struct Change<'a> {
     column: Option<&'a super::column::Column>,
     name: &'a str,
-    seat: Option<&'a Seat>,
 }
 
 /// The schema behind the clauses; `None` where that is not sure. `database` is the default character set of the table's database.
 pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, collations: &Collations) -> Option<Schema> {
-    let Schema { columns: old, charset: old_charset, keys: mut known_keys, .. } = before;
+    let Schema { columns: old, charset: old_charset, keys: mut known_keys, primary, .. } = before;
     let resolve = |said: &Characters| match said {
         Characters::Default => database.map(str::to_owned),
         Characters::Set(set) => (set == "binary" || collations.has(set)).then(|| set.clone()),
@@ -54,17 +53,17 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
                 dropped.push(name);
                 continue;
             }
-            Clause::Change { old, column, seat, if_there } => {
+            Clause::Change { old, column, if_there, .. } => {
                 if !there(old) && *if_there {
                     continue;
                 }
-                (old, Change { column: Some(column), name: &column.name, seat: seat.as_ref() })
+                (old, Change { column: Some(column), name: &column.name })
             }
             Clause::RenameColumn { from, to, if_there } => {
                 if !there(from) && *if_there {
                     continue;
                 }
-                (from, Change { column: None, name: to, seat: None })
+                (from, Change { column: None, name: to })
             }
             _ => continue,
         };
@@ -78,7 +77,6 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
         return None;
     }
     let mut columns: Vec<CatalogueColumn> = Vec::new();
-    let mut moved: Vec<(&str, CatalogueColumn)> = Vec::new();
     for column in &old {
         if dropped.iter().any(|name| same(name, &column.name)) {
             continue;
@@ -96,10 +94,7 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
         if key::is_marked(column) {
             new.key.clone_from(&column.key);
         }
-        match change.seat {
-            None => columns.push(new),
-            Some(_) => moved.push((column.name.as_str(), new)),
-        }
+        columns.push(new);
     }
     for clause in clauses {
         let (column, seat) = match clause {
@@ -113,9 +108,9 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
                 }
                 (column.in_table(charset.as_deref(), converted.as_deref())?, seat.as_ref())
             }
-            Clause::Change { old, seat: Some(seat), .. } => {
-                let Some(at) = moved.iter().position(|(name, _)| same(name, old)) else { continue };
-                (moved.remove(at).1, Some(seat))
+            Clause::Change { old, column, seat: Some(seat), .. } if there(old) => {
+                let at = columns.iter().position(|other| same(&other.name, &column.name))?;
+                (columns.remove(at), Some(seat))
             }
             _ => continue,
         };
@@ -152,9 +147,11 @@ pub(super) fn alter(before: Schema, clauses: &[Clause], database: Option<&str>, 
                 known_keys = None;
             }
         }
+        None if primary => change_primary(&old, &mut columns, clauses, &dropped)?,
         None => change_marks(&old, &mut columns, clauses, &dropped)?,
     }
-    Some(Schema { charset, keys: known_keys, ..Schema::of(columns) })
+    let primary = primary || clauses.iter().any(|clause| matches!(clause, Clause::AddKey(key) if key.is_primary()));
+    Some(Schema { charset, keys: known_keys, primary, ..Schema::of(columns) })
 }
 
 fn convert(column: CatalogueColumn, charset: Option<&str>) -> Option<CatalogueColumn> {
@@ -199,6 +196,22 @@ fn change_keys(keys: &mut Vec<Key>, clauses: &[Clause], dropped: &[&str], rename
         Clause::AddKey(key) => key::append(keys, key.clone()),
         _ => Some(()),
     })
+}
+
+/// Only the primary key is known: its columns hold no NULL, whatever is said of them, and other keys change nothing of it.
+fn change_primary(old: &[CatalogueColumn], columns: &mut [CatalogueColumn], clauses: &[Clause], dropped: &[&str]) -> Option<()> {
+    let drops = |clause: &Clause| match clause {
+        Clause::DropPrimary => true,
+        Clause::DropKey(name) => Key::primary(Vec::new()).is_named(name),
+        _ => false,
+    };
+    let loses = old.iter().any(|column| key::is_marked(column) && dropped.iter().any(|name| same(name, &column.name)));
+    if loses || clauses.iter().any(drops) {
+        // of another key that may stand in for it, nothing is known
+        return change_marks(old, columns, clauses, dropped);
+    }
+    columns.iter_mut().filter(|column| key::is_marked(column)).for_each(|column| column.nullable = Some(false));
+    Some(())
 }
 
 /// Only the marks of the catalogue are known: whether they are of a primary key, or of another one that stands in for it, is not.

@@ -85,17 +85,26 @@ impl Stream {
         if self.is_of_temporary(logged.thread, touched) {
             return Ok(());
         }
-        for (number, renamed) in (0..).zip(logged.definitions(&self.server).into_iter().flat_map(renamed)) {
+        let all: Vec<Renamed> = match (logged.definitions(&self.server), touched) {
+            (Some(steps), _) => steps.into_iter().filter_map(renamed).collect(),
+            // which columns are others now is not known
+            (None, Touched::Tables(tables)) => tables.iter().map(|table| Renamed::new(table.clone(), table.clone())).collect(),
+            (None, Touched::Database(database)) => vec![whole(database)],
+            (None, Touched::Any) => vec![whole("")],
+        };
+        for (number, renamed) in (0..).zip(all) {
             let catalogue = &mut self.reader.catalogue;
             // a table that is not captured may take the place of one that is, as the copies do that tools for schema changes make
             let may_come = (renamed.from == renamed.to || renamed.copied) && catalogue.may_capture_in(&renamed.to.database);
-            let far = !catalogue.captures(&renamed.to) && !may_come;
+            let far = !catalogue.captures(&renamed.to) && !may_come && !renamed.to.database.is_empty();
             // a table that is far may come back; of one that is made there, or gone, nothing has to be known
-            if far && renamed.anew {
+            let says_nothing = renamed.from == renamed.to && renamed.columns.is_empty() && renamed.dropped.is_empty() && !renamed.anew;
+            if far && (renamed.anew || says_nothing) {
                 continue;
             }
             match renamed.copied {
                 true => catalogue.forget(&renamed.to),
+                false if says_nothing => {}
                 false => catalogue.rename(&renamed),
             }
             let at = self.log_place(start, number, seconds);
@@ -105,7 +114,7 @@ impl Stream {
     }
 
     /// Where the statement stands, by its transaction's number if it has one. `None` where its file has no number.
-    fn log_place(&mut self, start: u64, number: u32, seconds: u32) -> Option<LogPlace> {
+    pub(in super::super) fn log_place(&mut self, start: u64, number: u32, seconds: u32) -> Option<LogPlace> {
         let gtid = self.place.transaction(start).gtid.clone();
         let (log, sequence, position) = match gtid {
             // `uuid:tag:number`: a server's transactions
@@ -178,14 +187,19 @@ impl Stream {
     }
 }
 
-/// The names of tables and columns that a statement changes, as far as it can be read.
-fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
-    steps.into_iter().filter_map(|step| match step {
+/// Every table of a database may be another one; of no name, every table.
+fn whole(database: &str) -> Renamed {
+    let all = TableName::new(database, "");
+    Renamed::new(all.clone(), all)
+}
+
+/// The names of tables and columns that a part of a statement changes. Also of one that changes none, as long as it may add columns.
+fn renamed(step: Step) -> Option<Renamed> {
+    match step {
         Step::Alter { table, clauses, to } => {
             let columns = clauses.iter().filter_map(Clause::renames).map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
             let dropped = clauses.iter().filter_map(Clause::drops).map(str::to_owned).collect();
-            let renamed = Renamed { columns, dropped, ..Renamed::new(table.clone(), to.unwrap_or(table)) };
-            (renamed.from != renamed.to || !renamed.columns.is_empty() || !renamed.dropped.is_empty()).then_some(renamed)
+            Some(Renamed { columns, dropped, ..Renamed::new(table.clone(), to.unwrap_or(table)) })
         }
         Step::Rename { from, to, .. } => Some(Renamed::new(from, to)),
         // with `IF NOT EXISTS` it may be there already: what treats the one before then goes for both
@@ -196,7 +210,7 @@ fn renamed(steps: Vec<Step>) -> impl Iterator<Item = Renamed> {
             Some(Renamed { anew: true, ..Renamed::new(table.clone(), table) })
         }
         _ => None,
-    })
+    }
 }
 
 /// Whether the statement does nothing but empty tables: that has an item of its own.

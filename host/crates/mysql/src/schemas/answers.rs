@@ -1,5 +1,7 @@
 //! What the server's catalogue answers about columns.
 
+use std::collections::HashSet;
+
 use mysql_async::{Conn, Row, prelude::Queryable};
 
 use super::super::{connection::Connector, schema::CatalogueColumn};
@@ -11,6 +13,19 @@ pub(super) async fn special_tables(connector: &Connector, conn: &mut Conn) -> Re
         WHERE (data_type IN ('uuid', 'inet4', 'inet6') OR (data_type = 'binary' AND character_octet_length IN (4, 16))) \
         AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2";
     let rows: Vec<(String, String)> = connector.within_catalogue(conn.query(query)).await?;
+    Ok(rows.into_iter().map(|(database, table)| TableName::new(database, table)).collect())
+}
+
+/// The tables with a primary key: of one table, or of all.
+pub(super) async fn with_primary(connector: &Connector, conn: &mut Conn, table: Option<&TableName>) -> Result<HashSet<TableName>> {
+    let query = "SELECT table_schema, table_name FROM information_schema.table_constraints WHERE constraint_type = 'PRIMARY KEY'";
+    let rows: Vec<(String, String)> = match table {
+        Some(TableName { database, table, .. }) => {
+            let query = format!("{query} AND table_schema = ? AND table_name = ?");
+            connector.within("query", conn.exec(query, (database, table))).await?
+        }
+        None => connector.within_catalogue(conn.query(query)).await?,
+    };
     Ok(rows.into_iter().map(|(database, table)| TableName::new(database, table)).collect())
 }
 

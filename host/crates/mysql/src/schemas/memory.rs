@@ -6,7 +6,7 @@ use sluicegate_model::{
     Result,
     change::{Frontier, TableName},
 };
-use sluicegate_source::{KeptChange, KeptVersion, SchemaStore};
+use sluicegate_source::{Followed, KeptChange, KeptVersion, SchemaStore};
 
 /// Keeps versions for one run only.
 #[derive(Debug, Default)]
@@ -67,6 +67,10 @@ impl SchemaStore for InMemory {
     fn keep_captured(&self, text: &str) -> Result<()> {
         self.memory().captured = Some(text.to_owned());
         Ok(())
+    }
+
+    fn followed(&self) -> Result<Followed> {
+        Ok(Followed::default())
     }
 
     fn durable(&self) -> Result<Vec<Frontier>> {

@@ -89,11 +89,12 @@ impl Treatments {
         )))
     }
 
-    /// Takes note of what a plugin that is `fail_closed` does to the columns of a table. `renamed`: columns that got other names.
+    /// Takes note of what a plugin that is `fail_closed` does to the columns of a table. `renamed`: columns that got other names. Answers
+    /// whether it does anything.
     ///
     /// # Errors
     /// `Plugin`: one would pass as it is that did not until now, or no longer decides which rows pass.
-    pub(crate) fn guard(&self, plugin: &str, source: &Table, held: &[Hold], renamed: &[Pair]) -> Result<()> {
+    pub(crate) fn guard(&self, plugin: &str, source: &Table, held: &[Hold], renamed: &[Pair]) -> Result<bool> {
         let names = || source.columns.iter().map(|column| column.name.clone());
         let that = |are: fn(Hold) -> bool| names().zip(held).filter(|(_, hold)| are(**hold)).map(|(name, _)| name).collect();
         let now = Treatment {
@@ -166,7 +167,7 @@ mod tests {
         };
         let table = Table { name: TableName::new("shop", "customers"), destination: None, columns: columns.iter().map(column).collect() };
         let held: Vec<Hold> = columns.iter().map(|name| hold(name)).collect();
-        treatments.guard("mask", &table, &held, &[])
+        treatments.guard("mask", &table, &held, &[]).map(|_| ())
     }
 
     #[test]

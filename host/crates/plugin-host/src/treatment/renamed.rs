@@ -24,6 +24,8 @@ pub struct Renames {
     pub told: Vec<LogPlace>,
     /// The columns as they were last, by their numbers in the source's catalogue.
     pub numbered: Option<NumberedColumns>,
+    /// The columns of the last version that every plugin has planned, if one treats some; `None` where a statement has changed the table since.
+    pub columns: Option<Vec<String>>,
 }
 
 /// A column's name before and now, of a version of a table as it arrives at a plugin.
@@ -56,6 +58,18 @@ impl Treatments {
         inner.pairs_of(table)
     }
 
+    /// Every plugin has planned this version of a table, and one treats columns of it: by their names, a source finds the columns in a
+    /// later run that came without a statement in its log.
+    pub(crate) fn keep_columns(&self, table: &Table) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entry = inner.entry(&table.name);
+        let names = || table.columns.iter().map(|column| &column.name);
+        if entry.renames.columns.as_ref().is_none_or(|known| !known.iter().eq(names())) {
+            entry.renames.columns = Some(names().cloned().collect());
+            inner.put(entry);
+        }
+    }
+
     /// Every plugin has planned this version of a table, which came behind what the log said: the names in it are judged.
     pub(crate) fn settle_renamed(&self, table: &Table) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,6 +87,11 @@ impl Inner {
         // where nothing was ever treated, nothing can lose its treatment
         if self.known.is_empty() || (renamed.far && !self.knows(from)) || renamed.at.as_ref().is_some_and(|at| !self.tell(at)) {
             return Ok(names);
+        }
+        let is_explained = renamed.columns.iter().all(|(old, _)| !old.is_empty());
+        if is_explained {
+            self.forget_columns(from);
+            self.forget_columns(to);
         }
         if renamed.copied {
             self.copy_table(from, to, renamed.anew);
@@ -163,6 +182,23 @@ impl Inner {
             return;
         }
         entry.renames.pairs = pairs;
+        self.put_renames(entry);
+    }
+
+    /// A statement has changed the table; without a table's name, all of the database; without one, all.
+    fn forget_columns(&mut self, table: &TableName) {
+        let concerns = |known: &TableName| {
+            let whole = table.table.is_empty();
+            (whole && table.database.is_empty() || same(&known.database, &table.database)) && (whole || same(&known.table, &table.table))
+        };
+        let is_of = |known: &&Treatment| known.rule == RENAMED && known.renames.columns.is_some() && concerns(&known.table);
+        for mut entry in self.known.values().filter(is_of).cloned().collect::<Vec<_>>() {
+            entry.renames.columns = None;
+            self.put_renames(entry);
+        }
+    }
+
+    fn put_renames(&mut self, entry: Treatment) {
         match entry.renames == Renames::default() {
             true => {
                 let key = (entry.rule.clone(), entry.table.clone());

@@ -16,7 +16,7 @@ fn both(treatments: &Treatments, columns: &[&str], masked: &[&str]) -> [Result<(
     let pairs = pairs(&treatments.renamed(&table.name), &table, |at| vec![table.columns[at].name.clone()]);
     let hold = |name: &&str| if masked.contains(name) { Hold::Hidden } else { Hold::Passes };
     let held: Vec<Hold> = columns.iter().map(hold).collect();
-    [treatments.follow("r", &table, Some(&plan), &pairs), treatments.guard("mask", &table, &held, &pairs)]
+    [treatments.follow("r", &table, Some(&plan), &pairs), treatments.guard("mask", &table, &held, &pairs)].map(|treats| treats.map(|_| ()))
 }
 
 #[test]
@@ -298,4 +298,30 @@ fn a_pipeline_without_treatments_keeps_nothing() {
     let treatments = Treatments::default();
     treatments.rename(&renamed(&[("a", "b")])).unwrap();
     assert!(treatments.all().is_empty() && treatments.take_news().is_empty());
+}
+
+#[test]
+fn the_columns_of_the_last_version_are_kept_until_a_statement_changes_the_table() {
+    let table = table(&["id", "email"]);
+    let kept = |treatments: &Treatments| treatments.all().into_iter().find_map(|known| known.renames.columns);
+    let elsewhere = TableName::new("other", "");
+    let (database, all) = (TableName::new("SHOP", ""), TableName::new("", ""));
+    let whole = |name: &TableName| Renamed::new(name.clone(), name.clone());
+    for explains in [renamed(&[]), renamed(&[("email", "e_mail")]), whole(&database), whole(&all)] {
+        let treatments = Treatments::default();
+        assert!(both(&treatments, &["id", "email"], &["email"]).iter().all(Result::is_ok));
+        treatments.keep_columns(&table);
+        for says_nothing in [whole(&elsewhere), renamed(&[("", "contact")])] {
+            treatments.rename(&says_nothing).unwrap();
+        }
+        let after = Treatments::default();
+        after.remember(treatments.take_news());
+        assert_eq!(kept(&after), Some(vec!["id".to_owned(), "email".to_owned()]));
+        after.rename(&explains).unwrap();
+        assert_eq!(kept(&after), None, "{explains:?}");
+        let later = Treatments::default();
+        later.remember(treatments.all());
+        later.remember(after.take_news());
+        assert_eq!(kept(&later), None, "it is durable: {explains:?}");
+    }
 }
