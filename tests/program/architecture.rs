@@ -51,7 +51,7 @@ const ARROWS: [(&str, &str, &str); 22] = [
     ("registry", "config format model storage", ""),
     ("sink", "config dead-letter format model status", ""),
     ("file-sink", "config format model sink storage", "dead-letter status"),
-    ("kafka-sink", "config format kafka model sink", "dead-letter status"),
+    ("kafka-sink", "config dead-letter format kafka model sink", "status"),
     ("state", "model storage", ""),
     (
         "pipeline",

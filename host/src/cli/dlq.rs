@@ -91,10 +91,21 @@ pub(super) struct Again {
 
 /// Runs one of them.
 pub(super) fn dlq(command: DlqCommand) -> Result<()> {
+    let (DlqCommand::List(List { path, .. }) | DlqCommand::Show(Show { path, .. }) | DlqCommand::Replay(Again { path, .. })) = &command;
+    let pipeline = config::load(path)?;
+    replay::fetch(&pipeline)?;
     match command {
-        DlqCommand::List(arguments) => list(&config::load(&arguments.path)?, arguments.json),
-        DlqCommand::Show(arguments) => show(&config::load(&arguments.path)?, &arguments),
-        DlqCommand::Replay(arguments) => replay(&config::load(&arguments.path)?, &arguments),
+        DlqCommand::List(arguments) => list(&pipeline, arguments.json),
+        DlqCommand::Show(arguments) => show(&pipeline, &arguments),
+        DlqCommand::Replay(arguments) => replay(&pipeline, &arguments),
+    }
+}
+
+/// Where letters are, in words.
+fn place(pipeline: &Pipeline) -> String {
+    match &pipeline.letter_topic {
+        Some(letters) => format!("the topic `{}`, copied to {}", letters.topic, pipeline.dead_letter.display()),
+        None => pipeline.dead_letter.display().to_string(),
     }
 }
 
@@ -113,7 +124,7 @@ fn files(pipeline: &Pipeline, stage: &Stage, source: bool) -> Result<Vec<LetterF
         files.retain(|file| file.kind == kind && file.stage == *name);
         if files.is_empty() {
             return Err(refused(
-                format!("nothing was set aside by a {} `{name}` in {}", kind.name(), pipeline.dead_letter.display()),
+                format!("nothing was set aside by a {} `{name}` in {}", kind.name(), place(pipeline)),
                 "`sluicegate dlq list` tells what was",
             ));
         }
@@ -172,10 +183,14 @@ fn list(pipeline: &Pipeline, as_json: bool) -> Result<()> {
                 "reasons": reasons.collect::<Vec<_>>(), "other_reasons": counted.others,
             })
         });
-        return print_out(&format!("{:#}\n", json!({ "folder": pipeline.dead_letter, "files": document.collect::<Vec<_>>() })));
+        let mut document = json!({ "folder": pipeline.dead_letter, "files": document.collect::<Vec<_>>() });
+        if let Some(letters) = &pipeline.letter_topic {
+            document["topic"] = letters.topic.as_str().into();
+        }
+        return print_out(&format!("{document:#}\n"));
     }
     if files.is_empty() {
-        return print_out(&format!("nothing was set aside: there are no letters in {}\n", pipeline.dead_letter.display()));
+        return print_out(&format!("nothing was set aside: there are no letters in {}\n", place(pipeline)));
     }
     let mut out = String::new();
     for (file, counted) in files.iter().zip(&counted) {

@@ -6,6 +6,7 @@ mod exactly_once;
 mod failures;
 mod heartbeats;
 mod keys;
+mod letters;
 mod meeting;
 mod routing;
 mod schema_changes;
@@ -122,6 +123,7 @@ fn settings(broker: &Broker, topic: &str) -> KafkaSink {
         schema_topic: None,
         align: None,
         transaction_topic: None,
+        letter_topic: None,
         heartbeats: None,
         shared_topic: false,
         name_case: NameCase::AsIs,

@@ -43,9 +43,9 @@ pub use kafka_security::{KafkaConnection, KafkaSecurity, PasswordMechanism, Sasl
 pub use kafka_source::{KafkaSource, OnUnreadable, TopicFormat, TopicImages, TopicNumbers, TopicPatterns};
 pub use keys::{KeyColumns, PartitionBy, RecordKeys, TableKeys};
 pub use pipeline::{
-    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, Heartbeats, KafkaSink, Keyless, LongTransactions,
-    MySqlSource, OnError, PathTemplate, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage, Sink, SinkKind,
-    Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
+    DeadLetterSource, Delivery, FileRecords, FileSink, GeneratorSource, Grants, Heartbeats, KafkaSink, Keyless, LetterTopic,
+    LongTransactions, MySqlSource, OnError, PathTemplate, Pipeline, Plugin, PluginOrigin, PluginVersions, RecordHeaders, Roll, RowImage,
+    Sink, SinkKind, Snapshot, SnapshotMode, Source, StartAt, TablePatterns, TopicCreation, TopicSettings, Transactions, Unlogged, WhenSlow,
 };
 pub use registry::{Registry, RegistryLogin, Subject};
 pub use schema::schema;

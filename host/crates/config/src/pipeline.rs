@@ -29,8 +29,10 @@ pub struct Pipeline {
     pub sinks: Vec<Sink>,
     /// The checkpoint's SQLite file.
     pub state: PathBuf,
-    /// Folder of the dead-letter files, made on first use.
+    /// Folder of the dead-letter files, made on first use; with a topic of letters, that of its copy, which commands make.
     pub dead_letter: PathBuf,
+    /// The topic of letters, in place of files.
+    pub letter_topic: Option<LetterTopic>,
     /// Folder of compiled plugins.
     pub cache: PathBuf,
     /// Where `/healthz`, `/readyz` and `/metrics` are served, if anywhere.
@@ -41,6 +43,17 @@ pub struct Pipeline {
     pub workers: usize,
     /// All bounds.
     pub limits: Limits,
+}
+
+/// A Kafka topic of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterTopic {
+    /// Its name.
+    pub topic: String,
+    /// The sink whose brokers have it.
+    pub sink: String,
+    /// That sink's settings.
+    pub settings: Box<KafkaSink>,
 }
 
 /// A source's settings.
@@ -522,6 +535,8 @@ pub struct KafkaSink {
     pub align: Option<LongTransactions>,
     /// The topic to which the source's transactions are told, if they are. Then records say which one they belong to.
     pub transaction_topic: Option<String>,
+    /// The topic of dead letters, if these brokers have it.
+    pub letter_topic: Option<String>,
     /// Whether the offsets of the source's consumer group are its progress.
     pub in_group: bool,
     /// How long a record may wait for the broker's acknowledgement before the pipeline stops.

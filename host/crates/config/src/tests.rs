@@ -313,6 +313,40 @@ fn plugins_sinks_and_bounds_are_checked() {
 }
 
 #[test]
+fn a_topic_of_dead_letters_belongs_to_a_kafka_sink() {
+    let text = |letters: &str, sinks: &str| format!("name: p\ndead_letter: {letters}\nsource: {{ type: generator }}\nsinks: [{sinks}]\n");
+    let kafka = |name: &str| format!("{{ type: kafka, name: {name}, brokers: 'k:1', heartbeats: {{}} }}");
+    let both = format!("{}, {}", kafka("a"), kafka("b"));
+    let loaded_topic = |letters: &str, sinks: &str| loaded(&text(letters, sinks)).unwrap();
+    let pipeline = loaded_topic("{ topic: dead }", &kafka("a"));
+    let letters = pipeline.letter_topic.unwrap();
+    assert_eq!((letters.topic.as_str(), letters.sink.as_str(), letters.settings.brokers.as_str()), ("dead", "a", "k:1"));
+    assert_eq!(pipeline.dead_letter, Path::new("/base/sluicegate-state/p-dead-letters"));
+    let pipeline = loaded_topic("{ topic: dead, sink: b, folder: ./copy }", &both);
+    assert_eq!((pipeline.letter_topic.unwrap().sink.as_str(), pipeline.dead_letter.as_path()), ("b", Path::new("/base/./copy")));
+    assert!(loaded_topic("./files", &both).letter_topic.is_none());
+    let refused = |letters: &str, sinks: &str| loaded(&text(letters, sinks)).unwrap_err().to_string();
+    insta::assert_snapshot!([
+        refused("{ topic: dead }", "{ type: stdout }"),
+        refused("{ topic: dead }", &both),
+        refused("{ topic: dead, sink: c }", &both),
+        refused("{ topic: 'a b' }", &kafka("a")),
+        refused("{ topic: __debezium-heartbeat_p }", &kafka("a")),
+    ].join("\n"), @r"
+    pipeline file: line 2, dead_letter.sink: there is no Kafka sink whose brokers could have it
+      remedy: name a folder in place of a topic
+    pipeline file: line 2, dead_letter.sink: there are several Kafka sinks
+      remedy: name the one whose brokers have the topic: `sink: NAME`
+    pipeline file: line 2, dead_letter.sink: there is no Kafka sink `c`
+      remedy: name a sink of type `kafka`, whose brokers have the topic
+    pipeline file: line 2, dead_letter.topic: Kafka allows no such topic name
+      remedy: use letters, digits, `.`, `_` and `-`
+    pipeline file: line 2, dead_letter.topic: it is the same as `heartbeats` of the sink
+      remedy: give one of them another topic
+    ");
+}
+
+#[test]
 fn defaults_are_as_documented() {
     let pipeline = loaded(&mysql("")).unwrap();
     assert_eq!(pipeline.state, Path::new("/base/sluicegate-state/shop.db"));

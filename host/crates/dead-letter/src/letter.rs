@@ -36,6 +36,11 @@ impl Kind {
             Kind::Source => "source",
         }
     }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Plugin, Self::Sink, Self::Source].into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A file of letters.

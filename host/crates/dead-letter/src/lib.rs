@@ -5,15 +5,21 @@
 //! Records that a source could not read are set aside as they stand in their topic.
 //!
 //! They hold whole rows, among them what plugins would have hidden, so only the account that runs the pipeline may read them.
+//!
+//! A pipeline may have a queue of messages in place of the files ([`Queue`]). Commands then read a copy of it in files ([`LetterCopy`]).
 
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod copy;
 mod letter;
+mod queue;
 mod raw;
 pub mod row;
 
+pub use copy::LetterCopy;
 pub use letter::{Heading, Kind, Letter, LetterFile, Line, Lines, files};
+pub use queue::{Outgoing, Queue};
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +53,8 @@ pub struct DeadLetters {
     max_bytes: u64,
     /// By their files' names.
     files: Mutex<BTreeMap<String, Letters>>,
+    /// Where letters go in place of files.
+    queue: Option<Arc<dyn Queue>>,
     closed: AtomicBool,
     /// Held while files are synced, which may take long: `files` is not. Whether a sync has failed.
     syncing: Mutex<bool>,
@@ -64,7 +72,17 @@ impl DeadLetters {
     /// Dead letters in `folder`, which is made when the first one comes. A file takes up to `max_bytes`.
     pub fn new(folder: impl Into<PathBuf>, max_bytes: u64) -> Self {
         let (files, syncing) = (Mutex::default(), Mutex::default());
-        Self { folder: folder.into(), max_bytes, files, closed: AtomicBool::new(false), syncing }
+        Self { folder: folder.into(), max_bytes, files, queue: None, closed: AtomicBool::new(false), syncing }
+    }
+
+    /// Dead letters that go to a queue in place of files.
+    pub fn in_queue(queue: Arc<dyn Queue>) -> Self {
+        Self { queue: Some(queue), ..Self::new(PathBuf::new(), 0) }
+    }
+
+    /// The queue, if the sink of this name sends its letters to it by itself.
+    pub fn queue_of(&self, sink: &str) -> Option<&Arc<dyn Queue>> {
+        self.queue.as_ref().filter(|queue| queue.is_sent_by(sink))
     }
 
     /// Refuses further letters: the run has ended, and another one may write here.
@@ -78,7 +96,7 @@ impl DeadLetters {
     /// # Errors
     /// `Sink` when the file cannot be written or is full: the pipeline has to stop, or the change would be lost.
     pub fn record_from_plugin(&self, plugin: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
-        self.record("plugin", plugin, &letter(plugin, error, batch, change)?)
+        self.give(change_letter(Kind::Plugin, plugin, error, batch, change)?)
     }
 
     /// The same for a change that the sink of this name could not deliver.
@@ -86,7 +104,7 @@ impl DeadLetters {
     /// # Errors
     /// As [`Self::record_from_plugin`].
     pub fn record_from_sink(&self, sink: &str, error: &Error, batch: &Batch, change: &Change) -> Result<()> {
-        self.record("sink", sink, &letter(sink, error, batch, change)?)
+        self.give(self.letter_of_sink(sink, error, batch, change)?)
     }
 
     /// Sets aside a record that a source of this kind could not read: its bytes, its place, and why.
@@ -94,18 +112,41 @@ impl DeadLetters {
     /// # Errors
     /// As of [`Self::record_from_plugin`].
     pub fn record_from_source(&self, source: &str, error: &Error, record: &RawRecord<'_>) -> Result<()> {
-        self.record("source", source, &raw::letter(source, error, record))
+        let text = raw::letter(source, error, record).to_string().into_bytes();
+        self.give(Outgoing { kind: Kind::Source, stage: source.to_owned(), of: record.topic.to_owned(), plugins: None, text })
     }
 
-    fn record(&self, kind: &str, stage: &str, letter: &Value) -> Result<()> {
-        let mut line = letter.to_string().into_bytes();
-        line.push(b'\n');
-        let name = file_name(kind, stage);
-        let mut files = lock(&self.files);
+    /// The letter of a change that the sink of this name could not deliver, which the sink sends by itself.
+    ///
+    /// # Errors
+    /// `Internal`: the change is none of the batch's.
+    pub fn letter_of_sink(&self, sink: &str, error: &Error, batch: &Batch, change: &Change) -> Result<Outgoing> {
+        change_letter(Kind::Sink, sink, error, batch, change)
+    }
+
+    fn give(&self, letter: Outgoing) -> Result<()> {
+        if let Some(queue) = &self.queue {
+            self.check_open()?;
+            return queue.send(&letter);
+        }
+        self.append(letter.kind, &letter.stage, letter.text)
+    }
+
+    /// Nothing is set aside once the run has ended.
+    fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Sink, "the run ended before something was set aside")
                 .remedy("nothing is lost: the next start goes on at the checkpoint"));
         }
+        Ok(())
+    }
+
+    /// Appends a letter to its file.
+    fn append(&self, kind: Kind, stage: &str, mut line: Vec<u8>) -> Result<()> {
+        line.push(b'\n');
+        let name = file_name(kind.name(), stage);
+        let mut files = lock(&self.files);
+        self.check_open()?;
         let letters = match files.get_mut(&name) {
             Some(letters) => letters,
             None => {
@@ -137,6 +178,9 @@ impl DeadLetters {
     /// `Sink` when a file cannot be synced, or was removed with letters that were not durable. Every later call fails, too:
     /// nobody knows any more what is durable.
     pub fn sync(&self) -> Result<()> {
+        if let Some(queue) = &self.queue {
+            return queue.sync();
+        }
         // a second caller waits: the sync under way may be that of the letters it needs
         let mut failed = lock(&self.syncing);
         if *failed {
@@ -275,6 +319,12 @@ fn cut_torn_line(mut file: &File) -> io::Result<u64> {
         file.set_len(end)?;
     }
     Ok(end)
+}
+
+fn change_letter(kind: Kind, stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<Outgoing> {
+    let text = letter(stage, error, batch, change)?.to_string().into_bytes();
+    let of = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
+    Ok(Outgoing { kind, stage: stage.to_owned(), of, plugins: batch.versions.as_deref().map(str::to_owned), text })
 }
 
 fn letter(stage: &str, error: &Error, batch: &Batch, change: &Change) -> Result<Value> {

@@ -326,3 +326,41 @@ fn a_record_that_a_source_could_not_read_is_kept_with_its_place_and_bytes() {
     let refused = Heading::read(Kind::Source, b"{\"s3cret\": 1}").unwrap_err();
     assert!(!refused.to_string().contains("s3cret"), "{refused}");
 }
+
+#[test]
+fn a_copy_of_a_topic_has_each_letter_once_whatever_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = || -> Vec<i64> {
+        let text = fs::read_to_string(folder.path().join("sink.kafka.ndjson")).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["n"].as_i64().unwrap()).collect()
+    };
+    let open = |topic: &str| LetterCopy::open(folder.path(), topic, 1 << 20).unwrap();
+    let append = |copy: &mut LetterCopy, partition, offset, n: i64| {
+        copy.append(Kind::Sink, "kafka", json!({ "n": n }).to_string().as_bytes(), partition, offset).unwrap()
+    };
+    let mut copy = open("dead");
+    assert!(append(&mut copy, 0, 3, 1) && append(&mut copy, 1, 0, 2));
+    copy.finish([(0, 5), (1, 1)]).unwrap();
+    drop(copy);
+    let mut copy = open("dead");
+    assert_eq!((copy.next(0), copy.next(1), copy.next(2)), (5, 1, 0));
+    assert!(append(&mut copy, 0, 5, 3));
+    assert!(!copy.append(Kind::Sink, "kafka", b"no letter", 0, 6).unwrap());
+    // killed before its place was stored: what comes again is there
+    drop(copy);
+    let mut copy = open("dead");
+    assert_eq!(copy.next(0), 5);
+    assert!(append(&mut copy, 0, 5, 3) && append(&mut copy, 0, 7, 4) && append(&mut copy, 1, 1, 5));
+    copy.finish([(0, 8), (1, 2)]).unwrap();
+    assert_eq!(letters(), [1, 2, 3, 4, 5]);
+    drop(copy);
+    // what was dealt with and removed does not come back
+    fs::remove_file(folder.path().join("sink.kafka.ndjson")).unwrap();
+    assert_eq!(open("dead").next(0), 8);
+    // another topic has offsets of its own
+    let mut copy = open("other");
+    assert_eq!(copy.next(0), 0);
+    assert!(append(&mut copy, 0, 0, 6));
+    copy.finish([(0, 1)]).unwrap();
+    assert_eq!(letters(), [6]);
+}

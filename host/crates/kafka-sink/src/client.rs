@@ -28,6 +28,9 @@ use sluicegate_sink::Numbers;
 /// Kafka's default for the time after which brokers abort a transaction.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Milliseconds that a record of a transaction waits for others in its partition; librdkafka's default is 5.
+const LINGER: &str = "1";
+
 /// How long one question at a start waits before reports are looked at.
 const STEP: Duration = Duration::from_millis(250);
 /// How long other brokers have to answer when one keeps us out.
@@ -39,6 +42,9 @@ pub(super) type Client = BaseProducer<Reports>;
 pub(super) const OWN: usize = usize::MAX;
 /// That of records of emptied tables and changed schemas: no change's either.
 pub(super) const NOTICE: usize = usize::MAX - 1;
+
+/// That of dead letters, which are no change's records either.
+pub(super) const LETTER: usize = usize::MAX - 2;
 
 /// What librdkafka reports: delivered records, the first that failed, and trouble with the brokers.
 pub(super) struct Reports {
@@ -140,7 +146,7 @@ impl ProducerContext for Reports {
         match result {
             Ok(message) => {
                 self.troubles.forget();
-                if opaque == OWN {
+                if matches!(opaque, OWN | LETTER) {
                     return;
                 }
                 if self.transactional {
@@ -206,6 +212,8 @@ pub(super) fn config(settings: &Settings, limits: &Limits) -> Result<ClientConfi
     if let Delivery::ExactlyOnce(transactions) = &settings.delivery {
         config
             .set("transactional.id", &transactions.transactional_id)
+            // a commit waits for what lingers, and what comes before the partition is in the transaction is collected anyhow
+            .set("linger.ms", LINGER)
             .set("transaction.timeout.ms", milliseconds(transaction_timeout(settings)));
     }
     for (name, value) in &settings.options {

@@ -13,14 +13,18 @@
 // nothing from outside may end the program: faults are errors (clippy.toml lets tests panic)
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod again;
 mod aim;
 mod client;
 mod consumed;
 mod creation;
+mod fence;
 mod foresee;
 mod headers;
 mod heartbeat;
 mod key;
+mod letter_copy;
+mod letters;
 mod metadata;
 mod notice;
 mod partition;
@@ -49,6 +53,7 @@ use rdkafka::{
 
 pub use client::precheck;
 pub use foresee::{Foreseen, foresee};
+pub use letters::LetterQueue;
 pub use resume::KafkaResume;
 pub use topic::metric;
 
@@ -69,6 +74,7 @@ use transaction::Transaction;
 use whole::Whole;
 
 use sluicegate_config::KafkaSink as Settings;
+use sluicegate_dead_letter::Outgoing;
 use sluicegate_format::Encoder;
 use sluicegate_kafka::Tokens;
 use sluicegate_model::{
@@ -121,6 +127,8 @@ pub struct KafkaSink {
     retained_max: usize,
     /// Changes of `retained` that have been set aside already: batch and place of the change in it.
     set_aside: HashSet<(usize, usize)>,
+    /// Their letters, where these belong into the open transaction.
+    letters: Vec<Outgoing>,
     buffers: Buffers,
     /// Only with exactly-once.
     transaction: Option<Transaction>,
@@ -169,6 +177,7 @@ impl KafkaSink {
             retained_bytes: 0,
             retained_max: limits.kafka_queue_bytes,
             set_aside: HashSet::new(),
+            letters: Vec::new(),
             buffers: Buffers::default(),
             transaction,
         })
@@ -381,82 +390,6 @@ impl KafkaSink {
         self.check_final()
     }
 
-    /// Waits for everything, mends what failed, and forgets the retained batches.
-    fn settle(&mut self) -> Result<()> {
-        self.wait_for_all()?;
-        let reports: &Reports = self.client.context();
-        let failure = reports.failure().take();
-        let retained = std::mem::take(&mut self.retained);
-        let set_aside = std::mem::take(&mut self.set_aside);
-        self.retained_bytes = 0;
-        match failure {
-            None => Ok(()),
-            Some(failure) => self.send_again(&retained, &set_aside, failure.least),
-        }
-    }
-
-    /// A refused request takes every record in it down, whichever was at fault, and later ones may have got through. So all
-    /// changes since the first that failed are sent again, each by itself: the bad ones are found, nothing else is lost, and
-    /// the last record of every key is the right one again.
-    fn send_again(&mut self, retained: &[Retained], set_aside: &HashSet<(usize, usize)>, first: usize) -> Result<()> {
-        tracing::warn!(batches = retained.len().saturating_sub(first), "records were refused: sending again one by one");
-        for (number, Retained { batch, sent, .. }) in retained.iter().enumerate().skip(first) {
-            self.route(batch)?;
-            for (place, change) in batch.changes.iter().enumerate().take(sent.end).skip(sent.start) {
-                if !set_aside.contains(&(number, place)) {
-                    self.send_alone(batch, change)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends one change and waits for its records, or sets it aside. Everything before it has to be settled.
-    ///
-    /// Of several records, the one with the least room in its topic goes first: when the brokers refuse it, nothing of the change
-    /// has been delivered. A delete and the insert that follows differ in key or topic, so that the order of no key changes.
-    fn send_alone(&mut self, batch: &Batch, change: &Change) -> Result<()> {
-        match self.try_alone(batch, change) {
-            Err(error) if error.kind() == ErrorKind::Record => self.policy.apply(&self.numbers, error, batch, change),
-            other => other,
-        }
-    }
-
-    fn try_alone(&mut self, batch: &Batch, change: &Change) -> Result<()> {
-        let records = self.encode(batch, change)?.list(&self.buffers);
-        self.check_client(&records)?;
-        let mut records: Vec<Record<'_>> = records.into_iter().flatten().collect();
-        if records.len() > 1 {
-            let (client, sizes) = (&self.client, &mut self.sizes);
-            let room = |record: &Record<'_>| sizes.of_topic(client, &record.topic) as i64 - record.size_in_batch() as i64;
-            let rooms: Vec<i64> = records.iter().map(room).collect();
-            let least = (0..records.len()).min_by_key(|at| rooms[*at]).unwrap_or_default();
-            records[..=least].rotate_right(1);
-        }
-        for (delivered, record) in records.into_iter().enumerate() {
-            let topic = record.topic.clone();
-            let sent = self.send(record, 0);
-            self.wait_for_all()?;
-            let reports: &Reports = self.client.context();
-            let failure = reports.failure().take();
-            let outcome = sent.and_then(|()| match failure {
-                Some(failure) => Err(self.fault(failure.code, &failure.topic)),
-                None => Ok(()),
-            });
-            match outcome {
-                Err(error) if delivered > 0 && error.kind() == ErrorKind::Record => {
-                    let table = batch.tables.get(change.table as usize).map(|rows| rows.table.name.to_string()).unwrap_or_default();
-                    let what = format!("a change of table {table} is delivered in part: a record of it was refused for topic `{topic}`");
-                    return Err(Error::new(ErrorKind::Sink, what)
-                        .caused_by(error)
-                        .remedy("raise the topic's `max.message.bytes`, then start again: the change is sent again, whole"));
-                }
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
     /// Takes the reports that are there.
     fn look(&self) {
         for _ in 0..POLLS_A_BATCH {
@@ -500,7 +433,7 @@ impl Sink for KafkaSink {
                     from = place + 1;
                 }
                 Err(error) if error.kind() == ErrorKind::Record => {
-                    self.policy.apply(&self.numbers, error, batch, change)?;
+                    self.set_change_aside(error, batch, change)?;
                     self.set_aside.insert((number, place));
                 }
                 Err(_) if self.is_broken() => break,

@@ -183,7 +183,7 @@ impl Topic<'_> {
         let deadline = Instant::now() + self.timeout;
         loop {
             let refused = refused.filter(|code| *code != Code::TopicAlreadyExists);
-            let code = match (self.policy()?, refused) {
+            let code = match (self.policy_told_to(&admin, &runtime)?, refused) {
                 (Policy::Is(policy), _) => return self.check_policy(&policy),
                 (Policy::Hidden, _) => return Err(self.hidden()),
                 (Policy::Untold, _) if Instant::now() >= deadline => return Err(self.hidden()),
@@ -209,6 +209,10 @@ impl Topic<'_> {
     /// `Connection`: the brokers do not answer.
     pub fn policy(&self) -> Result<Policy> {
         let (admin, runtime) = self.admin()?;
+        self.policy_told_to(&admin, &runtime)
+    }
+
+    fn policy_told_to(&self, admin: &AdminClient<Reports>, runtime: &Runtime) -> Result<Policy> {
         let topic = ResourceSpecifier::Topic(&self.transactions.positions_topic);
         let told = runtime.block_on(admin.describe_configs([&topic], &self.options())).map_err(|e| self.silent(e))?;
         if let Some(policy) = told.iter().flatten().find_map(|settings| settings.get("cleanup.policy")?.value.clone()) {
@@ -369,7 +373,7 @@ fn is_fault(error: &KafkaError) -> bool {
 }
 
 /// The consumer's log lines are the producer's, told twice.
-struct Quiet(Tokens);
+pub(super) struct Quiet(pub Tokens);
 
 impl rdkafka::ClientContext for Quiet {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;

@@ -7,9 +7,10 @@ use rdkafka::ClientConfig;
 use super::{
     KafkaSink,
     client::{self, Client, Reports},
+    fence::fence,
     metadata::{self, Begun},
     positions,
-    transaction::{self, State, Transaction},
+    transaction::{State, Transaction},
 };
 use sluicegate_config::{Delivery, KafkaSink as Settings, Transactions};
 use sluicegate_format::Encoder;
@@ -70,7 +71,7 @@ impl KafkaResume {
         }
         let reports = Reports::new(Some(self.numbers.clone())).transactional();
         let client = client::connect(&self.settings, &self.limits, reports)?;
-        transaction::fence(&client, &self.settings, transactions, self.limits.connect_timeout)?;
+        fence(&client, &self.settings, transactions, self.limits.connect_timeout)?;
         let Transactions { transactional_id, positions_topic } = transactions.clone();
         let state = State { positions_topic, transactional_id, incarnation: String::new(), group: Some(membership.group().to_owned()) };
         Ok(Resumed { client, state, found: positions::Found::default(), goes_on: true })
@@ -88,7 +89,7 @@ impl KafkaResume {
         let delivery = Delivery::ExactlyOnce(transactions.clone());
         let before = Settings { delivery, ..self.settings.clone() };
         let client = client::connect(&before, &self.limits, Reports::new(None))?;
-        transaction::fence(&client, &before, &transactions, self.limits.connect_timeout)?;
+        fence(&client, &before, &transactions, self.limits.connect_timeout)?;
         let config = client::config(&before, &self.limits)?;
         let found = self.positions(&transactions, &config).read()?;
         self.begun = found.begun(&incarnation);
@@ -101,7 +102,7 @@ impl KafkaResume {
         let config = client::config(&self.settings, &self.limits)?;
         let topic = self.positions(transactions, &config);
         topic.ensure()?;
-        transaction::fence(&client, &self.settings, transactions, self.limits.connect_timeout)?;
+        fence(&client, &self.settings, transactions, self.limits.connect_timeout)?;
         let Transactions { transactional_id, positions_topic } = transactions.clone();
         let found = topic.read()?;
         let (incarnation, goes_on) = match (state, self.state.as_deref()) {

@@ -29,6 +29,7 @@ pub(crate) fn settings(brokers: &str) -> Settings {
         schema_topic: None,
         align: None,
         transaction_topic: None,
+        letter_topic: None,
         heartbeats: None,
         shared_topic: false,
         name_case: NameCase::AsIs,

@@ -25,19 +25,21 @@ enum Purpose {
     Positions,
     Heartbeats,
     Transactions,
+    Letters,
 }
 
 impl Purpose {
     /// The error of a table whose records would come into it.
     fn meets(self, table: &TableName, topic: &str, otherwise: &str) -> Error {
         let (what, setting) = match self {
-            Self::Schemas => ("the changes of schemas", "schema_changes"),
-            Self::Positions => ("the sink's progress", "positions_topic"),
-            Self::Heartbeats => ("the heartbeats", "heartbeats"),
-            Self::Transactions => ("what is told of transactions", "transaction_metadata"),
+            Self::Schemas => ("the changes of schemas", "`schema_changes` of the sink"),
+            Self::Positions => ("the sink's progress", "`positions_topic` of the sink"),
+            Self::Heartbeats => ("the heartbeats", "`heartbeats` of the sink"),
+            Self::Transactions => ("what is told of transactions", "`transaction_metadata` of the sink"),
+            Self::Letters => ("the dead letters", "`dead_letter`"),
         };
         Error::new(ErrorKind::Sink, format!("table {table} would share topic `{topic}` with {what}"))
-            .remedy(format!("give `{setting}` of the sink another topic, or {otherwise}; then start again: nothing is lost"))
+            .remedy(format!("give {setting} another topic, or {otherwise}; then start again: nothing is lost"))
     }
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Topics {
     heartbeats: Option<Arc<str>>,
     /// Where transactions are told.
     transactions: Option<Arc<str>>,
+    /// Where dead letters are.
+    letters: Option<Arc<str>>,
     /// Where the sink's progress stands, if that is in Kafka.
     positions: Option<Box<str>>,
     /// Sees to it that they are there.
@@ -74,6 +78,7 @@ impl Topics {
             most_chosen,
             heartbeats: settings.heartbeats.as_ref().map(|heartbeats| heartbeats.topic.as_str().into()),
             transactions: settings.transaction_topic.as_deref().map(Into::into),
+            letters: settings.letter_topic.as_deref().map(Into::into),
             schemas: settings.schema_topic.as_deref().map(|topic| (topic.into(), false)),
             positions: match &settings.delivery {
                 Delivery::ExactlyOnce(transactions) => Some(transactions.positions_topic.as_str().into()),
@@ -210,7 +215,8 @@ impl Topics {
         let positions = self.positions.as_deref().map(|topic| (topic, Purpose::Positions));
         let heartbeats = self.heartbeats.as_deref().map(|topic| (topic, Purpose::Heartbeats));
         let transactions = self.transactions.as_deref().map(|topic| (topic, Purpose::Transactions));
-        let mut all = [schemas, positions, heartbeats, transactions].into_iter().flatten();
+        let letters = self.letters.as_deref().map(|topic| (topic, Purpose::Letters));
+        let mut all = [schemas, positions, heartbeats, transactions, letters].into_iter().flatten();
         all.find(|(topic, _)| is(topic)).map(|(_, purpose)| purpose)
     }
 

@@ -23,19 +23,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GRACE, KafkaSink, POLL, Retained,
-    client::{Client, Failure, NOTICE, OWN, Reports, is_record},
+    client::{Failure, LETTER, NOTICE, OWN, Reports, is_record},
     heartbeat::Heartbeats,
+    letters,
     metadata::{Metadata, begun_in},
     notice::Notice,
     positions::{self, PARTITION},
     transaction_fault::transaction_fault,
 };
-use sluicegate_config::{KafkaSink as Settings, Transactions};
-use sluicegate_kafka::{Membership, explain};
+use sluicegate_config::KafkaSink as Settings;
+use sluicegate_kafka::Membership;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::Frontier,
-    limits::{KAFKA_TRANSACTION, KAFKA_TRANSACTION_ATTEMPTS},
+    limits::{KAFKA_SHORT_TRANSACTION, KAFKA_TRANSACTION, KAFKA_TRANSACTION_ATTEMPTS, KAFKA_TRANSACTION_COMMITS},
 };
 use sluicegate_sink::{SinkState, Urgency};
 
@@ -85,6 +86,8 @@ pub(super) struct Transaction {
     membership: Option<Arc<Membership>>,
     /// Since when it is open.
     open: Option<Instant>,
+    /// How long the last commit took.
+    took: Duration,
     /// Nothing more can be written into it: it has to be aborted.
     pub broken: Cell<bool>,
     /// The record that stands in it by itself.
@@ -93,7 +96,7 @@ pub(super) struct Transaction {
 
 impl Transaction {
     pub fn new(state: State, membership: Option<Arc<Membership>>) -> Self {
-        Self { state, membership, open: None, broken: Cell::new(false), notice: None }
+        Self { state, membership, open: None, took: Duration::ZERO, broken: Cell::new(false), notice: None }
     }
 
     /// Whether anything stands in it.
@@ -111,59 +114,21 @@ impl Transaction {
         match self.open {
             None => Urgency::Interval,
             Some(_) if full || self.broken.get() => Urgency::Now,
-            Some(open) if open.elapsed() >= KAFKA_TRANSACTION => Urgency::Now,
+            Some(open) if open.elapsed() >= open_for(self.took) => Urgency::Now,
             Some(_) => Urgency::Idle,
         }
     }
 }
 
+/// How long a transaction stays open while further batches keep coming. Nothing is encoded during a commit, so that the time for one is to
+/// be a small part of the whole.
+fn open_for(last_commit: Duration) -> Duration {
+    last_commit.saturating_mul(KAFKA_TRANSACTION_COMMITS).clamp(KAFKA_SHORT_TRANSACTION, KAFKA_TRANSACTION)
+}
+
 /// How long one request that ends a transaction may take.
 pub(super) fn patience(settings: &Settings) -> Duration {
     settings.delivery_timeout + GRACE
-}
-
-/// Shuts out an earlier producer of this name, and ends what it left open.
-///
-/// # Errors
-/// `Connection`: the brokers do not answer. `Sink`: they refuse.
-pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transactions, timeout: Duration) -> Result<()> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now()).max(POLL);
-        match client.init_transactions(left) {
-            Ok(()) => return Ok(()),
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
-                client.poll(POLL);
-            }
-            Err(error) => {
-                let reports: &Reports = client.context();
-                let trouble = reports.last_trouble();
-                if let Some(error) = trouble.and_then(|trouble| explain(settings.connection(), &trouble, timeout)) {
-                    return Err(error.that_may_pass(true));
-                }
-                let code = error.rdkafka_error_code();
-                let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable())
-                    || matches!(code, Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure));
-                let what = format!("the brokers did not begin the transactions of `{}`", transactions.transactional_id);
-                let remedy = match code {
-                    Some(Code::TransactionalIdAuthorizationFailed) => {
-                        "grant the account WRITE and DESCRIBE on this transactional id, or set another `transactional_id`"
-                    }
-                    Some(Code::InvalidTransactionTimeout) => {
-                        "lower the sink's `delivery_timeout`, or raise the brokers' `transaction.max.timeout.ms`"
-                    }
-                    _ if settings.brokers.contains(',') => {
-                        "see that the brokers run and that `__transaction_state` has its in-sync replicas"
-                    }
-                    _ => {
-                        "see that the broker runs; a cluster of one needs `transaction.state.log.replication.factor=1` and `transaction.state.log.min.isr=1`"
-                    }
-                };
-                let kind = if retriable { ErrorKind::Connection } else { ErrorKind::Sink };
-                return Err(Error::new(kind, what).caused_by(error).remedy(remedy));
-            }
-        }
-    }
 }
 
 /// A change in [`KafkaSink::retained`]: batch and place.
@@ -202,6 +167,7 @@ impl KafkaSink {
     /// # Errors
     /// Nobody knows whether it was committed; the next start reads it in the positions topic.
     pub(super) fn commit_transaction(&mut self, progress: &Frontier) -> Result<()> {
+        let began = Instant::now();
         let mut attempt = 1;
         let (mut refused, mut groups): (bool, Option<Vec<Vec<At>>>) = (false, None);
         loop {
@@ -230,6 +196,9 @@ impl KafkaSink {
             self.write_again(&next)?;
             groups = Some(next);
         }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.took = began.elapsed();
+        }
         self.forget_retained();
         self.metadata.iter_mut().for_each(Metadata::committed);
         self.heartbeats.iter_mut().for_each(Heartbeats::delivered);
@@ -240,6 +209,7 @@ impl KafkaSink {
     pub(super) fn forget_retained(&mut self) {
         self.retained.clear();
         self.set_aside.clear();
+        self.letters.clear();
         self.retained_bytes = 0;
         if let Some(transaction) = &mut self.transaction {
             transaction.notice = None;
@@ -279,7 +249,10 @@ impl KafkaSink {
                 Some(_) => Vec::new(),
                 None => positions::records(&state.transactional_id, &state.incarnation, progress, begun)?,
             };
-            unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
+            unsent = self.send_letters()?;
+            if unsent.is_none() {
+                unsent = records.iter().find_map(|record| self.send_position(&state, record).err());
+            }
             self.flush()?;
         }
         if self.broken() {
@@ -288,12 +261,13 @@ impl KafkaSink {
         if let Some(failure) = self.failure() {
             let error = match failure.least {
                 OWN if is_record(failure.code) => position_refused(&state, failure.code),
+                LETTER if is_record(failure.code) => letters::refused(&failure.topic, failure.code),
                 NOTICE if is_record(failure.code) => self.notice_refused(&failure.topic, failure.code),
                 _ => self.fault(failure.code, &failure.topic),
             };
             let aborted = self.abort();
             return match failure.code {
-                code if is_record(code) && !self.policy.stops() && failure.least < NOTICE => aborted.map(|()| Committed::Refused(failure)),
+                code if is_record(code) && !self.policy.stops() && failure.least < LETTER => aborted.map(|()| Committed::Refused(failure)),
                 code if may_pass(code) => aborted.map(|()| Committed::Aborted(error)),
                 // why it failed says more than that it cannot be aborted
                 _ => Err(error),
@@ -475,7 +449,7 @@ impl KafkaSink {
                 Err(_) if self.is_broken() => return Ok(()),
                 // it was not tried before: the transaction was lost in front of it
                 Err(error) if error.kind() == ErrorKind::Record => {
-                    self.policy.apply(&self.numbers, error, &batch, change)?;
+                    self.set_change_aside(error, &batch, change)?;
                     self.set_aside.insert((*number, *place));
                 }
                 other => other.map(drop)?,
@@ -502,7 +476,7 @@ impl KafkaSink {
                 let Some(Retained { batch, .. }) = self.retained.get(number) else { continue };
                 let batch = batch.clone();
                 let Some(change) = batch.changes.get(place) else { continue };
-                self.policy.apply(&self.numbers, error, &batch, change)?;
+                self.set_change_aside(error, &batch, change)?;
                 self.set_aside.insert((number, place));
             } else {
                 let second = part.split_off(part.len() / 2);
@@ -567,4 +541,23 @@ pub(super) enum Committed {
     Refused(Failure),
     /// They gave the transaction up.
     Aborted(Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_stays_open_for_the_longer_the_longer_a_commit_takes() {
+        let open_for = |milliseconds| open_for(Duration::from_millis(milliseconds)).as_millis();
+        assert_eq!([0, 3, 5, 40, 100, 60_000].map(open_for), [10, 10, 15, 120, 250, 250]);
+        let mut transaction = Transaction::new(
+            State { positions_topic: String::new(), transactional_id: String::new(), incarnation: String::new(), group: None },
+            None,
+        );
+        transaction.open = Some(Instant::now() - Duration::from_millis(100));
+        assert_eq!(transaction.urgency(false), Urgency::Now);
+        transaction.took = Duration::from_secs(1);
+        assert_eq!(transaction.urgency(false), Urgency::Idle);
+    }
 }

@@ -24,8 +24,13 @@ pub const FILE_PATH_VARIANTS: usize = 16;
 /// How long a Kafka sink goes by what it knows of a topic's `max.message.bytes`.
 pub const KAFKA_TOPIC_LIMIT_AGE: Duration = Duration::from_secs(300);
 
-/// How long a Kafka sink with transactions may keep one open while further batches keep coming; when none waits, it commits at once.
-pub const KAFKA_TRANSACTION: Duration = Duration::from_millis(100);
+/// How long a Kafka sink with transactions may keep one open while further batches keep coming: [`KAFKA_TRANSACTION_COMMITS`] times as long
+/// as the last commit took, but no shorter than [`KAFKA_SHORT_TRANSACTION`]. When none waits, it commits at once.
+pub const KAFKA_TRANSACTION: Duration = Duration::from_millis(250);
+/// See [`KAFKA_TRANSACTION`].
+pub const KAFKA_SHORT_TRANSACTION: Duration = Duration::from_millis(10);
+/// See [`KAFKA_TRANSACTION`].
+pub const KAFKA_TRANSACTION_COMMITS: u32 = 3;
 
 /// Tables of a transaction that a Kafka sink tells, at most: their names and counts stand in one record.
 pub const KAFKA_TRANSACTION_TABLES: usize = 10_000;

@@ -18,6 +18,7 @@ mod gate;
 mod hub;
 mod in_force;
 mod kept;
+mod letters;
 mod memory;
 mod next_run;
 mod opening;
@@ -71,7 +72,6 @@ use reached::Reached;
 use reload::{Capture, Reloader, Setup};
 use sample::{Sampler, Samples};
 use sluicegate_config::{self as config, PluginOrigin, WhenSlow};
-use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
@@ -183,7 +183,7 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         move || Checkpoint::open(&state, &name)
     };
     let checkpoint = Arc::new(blocking("checkpoint", opening).await?);
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+    let dead_letters = letters::of(&pipeline);
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     around.known.treatments().remember(treatments::read(checkpoint.treatments()?)?);
     treatments::admit(around.known.treatments(), &pipeline.plugins)?;

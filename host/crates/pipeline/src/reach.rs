@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc};
 
 use futures_util::future::try_join_all;
 
-use super::{any_source::AnySource, blocking::blocking, sinks};
+use super::{any_source::AnySource, blocking::blocking, letters, sinks};
 use sluicegate_config::{Pipeline, Sink, SinkKind, WhenSlow};
 use sluicegate_model::{Error, ErrorKind, Result, change::Frontier, limits::Limits};
 use sluicegate_source::{Begin, Patience, Source as _};
@@ -33,8 +33,9 @@ pub(super) async fn all(source: &mut AnySource, begins: &[Begin], pipeline: &Pip
             }
         }
     };
-    let (source, sinks) = (pin!(source), pin!(try_join_all(sinks)));
-    let (starts, _) = tokio::try_join!(source, sinks)?;
+    let letters = letters::reach(pipeline, status);
+    let (source, sinks, letters) = (pin!(source), pin!(try_join_all(sinks)), pin!(letters));
+    let (starts, ..) = tokio::try_join!(source, sinks, letters)?;
     Ok(starts)
 }
 

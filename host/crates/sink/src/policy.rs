@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Numbers;
 use sluicegate_config::OnError;
-use sluicegate_dead_letter::DeadLetters;
+use sluicegate_dead_letter::{DeadLetters, Outgoing, Queue};
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::{Batch, Change},
@@ -33,8 +33,32 @@ impl Policy {
         self.letters.sync()
     }
 
+    /// The queue of dead letters, if the sink sends its own ones there by itself.
+    pub fn queue(&self) -> Option<&Arc<dyn Queue>> {
+        self.letters.queue_of(&self.sink)
+    }
+
     /// Sets the change aside, or answers the error that stops the pipeline: whatever is not of kind `Record` does.
     pub fn apply(&self, numbers: &Numbers, error: Error, batch: &Batch, change: &Change) -> Result<()> {
+        self.apply_with(numbers, error, batch, change, |error| self.letters.record_from_sink(&self.sink, error, batch, change))
+    }
+
+    /// The same for a sink that sends its letters by itself: a letter is added to these.
+    pub fn apply_to(&self, numbers: &Numbers, error: Error, batch: &Batch, change: &Change, letters: &mut Vec<Outgoing>) -> Result<()> {
+        self.apply_with(numbers, error, batch, change, |error| {
+            letters.push(self.letters.letter_of_sink(&self.sink, error, batch, change)?);
+            Ok(())
+        })
+    }
+
+    fn apply_with(
+        &self,
+        numbers: &Numbers,
+        error: Error,
+        batch: &Batch,
+        change: &Change,
+        set_aside: impl FnOnce(&Error) -> Result<()>,
+    ) -> Result<()> {
         if error.kind() != ErrorKind::Record {
             return Err(error);
         }
@@ -48,7 +72,7 @@ impl Policy {
                 numbers.get().skipped.get()
             }
             OnError::DeadLetter => {
-                self.letters.record_from_sink(&self.sink, &error, batch, change)?;
+                set_aside(&error)?;
                 numbers.get().dead_lettered.add(1);
                 numbers.get().dead_lettered.get()
             }

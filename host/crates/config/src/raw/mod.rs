@@ -1,6 +1,7 @@
 //! The pipeline file as people write it. These types give the keys, their forms and the JSON Schema; [`super::validate`]
 //! turns them into [`super::Pipeline`]. The doc comments of the fields are the descriptions in the schema.
 
+mod dead_letter;
 mod format;
 mod http;
 mod kafka_security;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use dead_letter::{RawDeadLetter, RawDeadLetterTopic};
 pub(super) use format::{
     RawBigintUnsignedMode, RawBinaryMode, RawDecimalMode, RawDeletes, RawDtsNaming, RawEnvelope, RawFormat, RawFormatName,
     RawFormatOptions, RawGeometryMode, RawLabelMode, RawSubject, RawTimeMode, RawTransactionMetadata, RawValueDefaults,
@@ -64,8 +66,9 @@ pub(super) struct RawPipeline {
     pub sinks: Vec<RawSink>,
     /// The checkpoint, an SQLite file. Default: `sluicegate-state/<name>.db` beside this file.
     pub state: Option<String>,
-    /// Folder of the dead-letter files, `plugin.<name>.ndjson` and `sink.<name>.ndjson`. Default: `<name>-dead-letters` beside the checkpoint.
-    pub dead_letter: Option<String>,
+    /// Where changes are set aside: the folder of the dead-letter files, `plugin.<name>.ndjson` and `sink.<name>.ndjson`, or a Kafka topic
+    /// (`{ topic: … }`). Default: the folder `<name>-dead-letters` beside the checkpoint.
+    pub dead_letter: Option<RawDeadLetter>,
     /// Folder of compiled plugins; it can be deleted at any time. Default: `cache` beside the checkpoint.
     pub cache: Option<String>,
     /// Where `/healthz`, `/readyz` and `/metrics` are served. Default: nowhere.

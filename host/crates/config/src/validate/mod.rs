@@ -1,6 +1,7 @@
 //! From the raw pipeline file to a [`Pipeline`] whose every value is usable. All faults are collected, each with its path.
 
 mod check;
+mod dead_letter;
 mod format;
 mod kafka_security;
 mod kafka_source;
@@ -24,7 +25,7 @@ use check::Check;
 use super::{
     Pipeline, Plugin, Sink, SinkKind, Source, StartAt, Unlogged, WhenSlow,
     problem::Problem,
-    raw::{RawHttp, RawPipeline, RawSink, RawSource, RawStart},
+    raw::{RawDeadLetter, RawHttp, RawPipeline, RawSink, RawSource, RawStart},
 };
 use sluicegate_model::limits::MOST_WORKERS;
 
@@ -56,10 +57,7 @@ impl Check<'_> {
             None => self.base.join("sluicegate-state").join(format!("{}.db", raw.name)),
         };
         let beside = state.parent().unwrap_or(self.base).to_owned();
-        let dead_letter = match &raw.dead_letter {
-            Some(path) => self.path("dead_letter", path),
-            None => beside.join(format!("{}-dead-letters", raw.name)),
-        };
+        let dead_letter = self.dead_letters(raw.dead_letter.as_ref(), &beside, &raw.name);
         let cache = match &raw.cache {
             Some(path) => self.path("cache", path),
             None => beside.join("cache"),
@@ -92,6 +90,7 @@ impl Check<'_> {
         self.schema_changes(&mut source, &sinks);
         self.transactions_of_source(&source, &sinks);
         self.ids_of_source(&source, &sinks);
+        let letter_topic = self.letter_topic(raw.dead_letter, &mut sinks);
         let admin = raw.http.as_ref().is_some_and(|http| http.0.admin);
         let http = raw.http.and_then(|http| self.http(&http));
         if admin && http.is_some_and(|address| !address.ip().is_loopback()) {
@@ -110,7 +109,8 @@ impl Check<'_> {
         let limits = limits::paced(limits, sinks.iter().map(|sink| sink.rate));
         // just held below a bound that fits
         let workers = workers as usize;
-        Pipeline { file: None, name, labels: raw.labels, source, plugins, sinks, state, dead_letter, cache, http, admin, workers, limits }
+        let labels = raw.labels;
+        Pipeline { file: None, name, labels, source, plugins, sinks, state, dead_letter, letter_topic, cache, http, admin, workers, limits }
     }
 
     fn names_differ<'a>(&mut self, section: &str, names: impl Iterator<Item = &'a str>) {

@@ -181,6 +181,7 @@ impl Check<'_> {
             delivery,
             align,
             transaction_topic: None,
+            letter_topic: None,
             in_group: false,
             delivery_timeout: self.time(
                 &format!("{path}.delivery_timeout"),

@@ -100,7 +100,7 @@ impl Check<'_> {
 }
 
 /// The setting whose topic Kafka takes for the same.
-fn same_topic(kafka: &KafkaSink, topic: &str) -> Option<&'static str> {
+pub(super) fn same_topic(kafka: &KafkaSink, topic: &str) -> Option<&'static str> {
     let positions = match &kafka.delivery {
         Delivery::ExactlyOnce(transactions) => Some(transactions.positions_topic.as_str()),
         Delivery::AtLeastOnce => None,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{any_source::AnySource, blocking::blocking, prepare},
+    super::{any_source::AnySource, blocking::blocking, letters, prepare},
     Report, keys, tables,
 };
 use sluicegate_config::Pipeline;
-use sluicegate_dead_letter::DeadLetters;
 use sluicegate_model::{
     Result,
     finding::{Finding, Verdict},
@@ -52,7 +51,7 @@ async fn findings(pipeline: Pipeline, members: Vec<Member>) -> Result<Vec<Findin
     let pipeline = Pipeline { sinks, ..pipeline };
     let Some(inventory) = AnySource::new(&pipeline, &scratch).inventory(CHECKED_AT_START).await? else { return Ok(Vec::new()) };
     let looking = move || {
-        let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+        let dead_letters = letters::of(&pipeline);
         let around = prepare::surroundings(&pipeline, &scratch, &dead_letters);
         let mut chains = prepare::chains(&members, &around, 1)?;
         let mut report = Report::default();

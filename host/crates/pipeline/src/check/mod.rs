@@ -11,11 +11,10 @@ mod steps;
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Kept, any_source::AnySource, apart, beginning::begins, blocking::blocking, folders, memory::Memory, prepare, prepare::Ready, reach,
-    schema_store, sinks, treatments,
+    Kept, any_source::AnySource, apart, beginning::begins, blocking::blocking, folders, letters, memory::Memory, prepare, prepare::Ready,
+    reach, schema_store, sinks, treatments,
 };
 use sluicegate_config::{self as config, OnError, SinkKind, Source as SourceSettings, TablePatterns};
-use sluicegate_dead_letter::DeadLetters;
 use sluicegate_kafka_sink as kafka;
 use sluicegate_model::{
     Error, ErrorKind, Result,
@@ -96,7 +95,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
         Err(error) if error.kind() == ErrorKind::Config => return Err(error),
         Err(error) => report.failed("memory", error),
     }
-    let dead_letters = Arc::new(DeadLetters::new(&pipeline.dead_letter, pipeline.limits.dead_letter_bytes));
+    let dead_letters = letters::of(&pipeline);
     let around = prepare::surroundings(&pipeline, &status, &dead_letters);
     let preparing = {
         let (pipeline, around) = (config::Pipeline { workers: 1, ..pipeline.clone() }, around.clone());
@@ -130,6 +129,7 @@ pub async fn check(pipeline: config::Pipeline) -> Result<Report> {
             Err(error) => report.failed("sinks", error),
         }
     }
+    report.add(letters::look(&pipeline).await);
     report.add(places::look(&pipeline));
     let (progress, captured) = if pipeline.state.exists() {
         // also while the pipeline runs: an edit of its file is best checked before it is saved there

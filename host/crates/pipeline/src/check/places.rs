@@ -68,7 +68,8 @@ fn dead_letters(pipeline: &Pipeline) -> Option<Finding> {
     let plugins = pipeline.plugins.iter().map(|plugin| plugin.on_error);
     let mut policies = plugins.chain(pipeline.sinks.iter().map(|sink| sink.on_error));
     let of_source = matches!(&pipeline.source, Source::Kafka(source) if source.on_unreadable == OnUnreadable::DeadLetter);
-    if !of_source && !policies.any(|policy| policy == OnError::DeadLetter) {
+    // a run writes nothing there where letters have a topic
+    if pipeline.letter_topic.is_some() || (!of_source && !policies.any(|policy| policy == OnError::DeadLetter)) {
         return None;
     }
     let folder = &pipeline.dead_letter;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sluicegate_config::{Pipeline, Plugin};
+use sluicegate_config::{LetterTopic, Pipeline, Plugin};
 
 /// The plugins' part of an edit, in words.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,14 +31,31 @@ pub(super) fn difference<'a>(old: impl Iterator<Item = &'a Plugin> + Clone, new:
 /// The keys whose values only a start takes up.
 pub(super) fn at_the_next_start(running: &Pipeline, edited: &Pipeline) -> Vec<&'static str> {
     // taken apart, so that a new field cannot be forgotten here
-    let Pipeline { file: _, name, labels, source, plugins: _, sinks, state, dead_letter, cache, http, admin, workers, limits } = edited;
+    let Pipeline {
+        file: _,
+        name,
+        labels,
+        source,
+        plugins: _,
+        sinks,
+        state,
+        dead_letter,
+        letter_topic,
+        cache,
+        http,
+        admin,
+        workers,
+        limits,
+    } = edited;
+    // the sink's own settings are compared among the sinks
+    let letters = |topic: &Option<LetterTopic>| topic.as_ref().map(|letters| (letters.topic.clone(), letters.sink.clone()));
     let changed: [(&str, bool); 10] = [
         ("name", *name != running.name),
         ("labels", *labels != running.labels),
         ("source", *source != running.source),
         ("sinks", *sinks != running.sinks),
         ("state", *state != running.state),
-        ("dead_letter", *dead_letter != running.dead_letter),
+        ("dead_letter", *dead_letter != running.dead_letter || letters(letter_topic) != letters(&running.letter_topic)),
         ("cache", *cache != running.cache),
         ("http", *http != running.http || *admin != running.admin),
         ("workers", *workers != running.workers),

@@ -19,6 +19,7 @@ use self::{
     place::{LANE, LetterPlace},
     source::Reading,
 };
+pub use crate::letters::fetch;
 use crate::{Kept, blocking::blocking, prepare, run, status};
 use sluicegate_config::{DeadLetterSource, Delivery, Pipeline, Sink, SinkKind, Source, StartAt, WhenSlow};
 use sluicegate_dead_letter::DeadLetters;
