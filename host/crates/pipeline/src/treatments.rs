@@ -184,7 +184,8 @@ fn stored(treatment: &Treatment) -> Result<StoredTreatment> {
         let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
         Ok((serde_json::to_string(&Name { database, schema, table })?, columns))
     };
-    let unwritable = |e: serde_json::Error| Error::new(ErrorKind::Internal, "a plugin's treatment of a table cannot be written").caused_by(e);
+    let unwritable =
+        |e: serde_json::Error| Error::new(ErrorKind::Internal, "a plugin's treatment of a table cannot be written").caused_by(e);
     let (table, columns) = text().map_err(unwritable)?;
     Ok(StoredTreatment { rule: treatment.rule.clone(), table, columns })
 }
@@ -195,9 +196,6 @@ pub(super) fn store(checkpoint: &Checkpoint, treatments: &Treatments) -> Result<
     if news.is_empty() {
         return Ok(());
     }
-        let columns = if treatment.is_kept() { Some(serde_json::to_string(&columns)?) } else { None };
-        Ok(StoredTreatment { rule: treatment.rule.clone(), table: serde_json::to_string(&Name { database, schema, table })?, columns })
-    };
     let rows = news.iter().map(stored).collect::<Result<Vec<_>>>();
     let outcome = rows.and_then(|rows| checkpoint.store_treatments(&rows));
     if outcome.is_err() {
