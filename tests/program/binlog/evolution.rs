@@ -270,6 +270,28 @@ fn a_primary_key_of_the_catalogue_is_known_through_changes_of_its_columns() {
 }
 
 #[test]
+fn versions_are_kept_of_tables_whose_patterns_are_written_in_another_case() {
+    let server = mariadb::start(&["--binlog-row-metadata=NO_LOG", "--lower-case-table-names=1"]);
+    let database = server.database("cased");
+    let mut client = server.client();
+    let mut told = Told::default();
+    client.sql(&format!("USE {database}; CREATE TABLE last (id INT PRIMARY KEY); CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)"));
+    let tables = format!("['{}.*']", database.to_uppercase());
+    let host = Sluicegate::new(BINARY, &pipeline(&server, &tables, &format!("[{}]", file("t"))));
+    let mut process = start(&host);
+    told.insert(&mut client, &database, "t", 1);
+    client.sql("INSERT INTO last VALUES (1)");
+    wait_for(&mut process, &host, "t", "last", 1);
+    stop(process);
+    told.insert(&mut client, &database, "t", 2);
+    client.sql("ALTER TABLE T RENAME COLUMN a TO b, RENAME COLUMN b TO a");
+    told.insert(&mut client, &database, "t", 3);
+    client.sql("INSERT INTO last VALUES (2)");
+    run_to(&host, &["t"], 2);
+    told.compare(&host, "t");
+}
+
+#[test]
 fn an_alter_that_mariadb_logs_twice_counts_when_it_is_done() {
     let server = mariadb::start(&["--binlog-row-metadata=NO_LOG", "--binlog-alter-two-phase=ON"]);
     let database = server.database("halves");

@@ -8,7 +8,7 @@ mod memory;
 mod unknown;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,7 +33,7 @@ use super::{
 use sluicegate_model::{
     Error, ErrorKind, Result,
     change::TableName,
-    limits::{HISTORY_INTERVAL, SCHEMA_KEYS, SCHEMA_QUERIES, SCHEMA_WAIT},
+    limits::{HISTORY_INTERVAL, SCHEMA_QUERIES, SCHEMA_WAIT},
 };
 use sluicegate_source::{Followed, KeptChange, SchemaStore};
 use sluicegate_status::Status;
@@ -128,6 +128,10 @@ impl Schemas {
 
     /// A connection to a server was made, whose log is read from `place` on, which has been proven.
     pub async fn begin(&mut self, conn: &mut Conn, server: &Server, place: &BinlogPosition) -> Result<(), Halt> {
+        if server.ignores_case {
+            // before what is kept is compared with the patterns
+            self.ignore_case();
+        }
         // positions may mean something else now
         self.survey = Survey::default();
         let query = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'binlog_row_metadata'";
@@ -507,45 +511,6 @@ impl Schemas {
         answers.retain(|(name, schema)| !self.special_only || schema.is_special() || self.wanted.as_ref() == Some(name));
         let _ = connector.within("leave", conn.disconnect()).await;
         Ok(answers)
-    }
-
-    /// The columns of every captured table.
-    async fn every_table(&self, conn: &mut Conn) -> Result<Vec<(TableName, Schema)>> {
-        let Surroundings { connector, captured, .. } = &self.around;
-        // a join would take names for the same that differ in case or accents only
-        let names = "SELECT table_schema, table_name, table_collation FROM information_schema.tables \
-            WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') \
-            AND table_schema NOT IN ('sys', 'performance_schema', 'information_schema')";
-        let rows: Vec<(String, String, Option<String>)> = connector.within_catalogue(conn.query(names)).await?;
-        let folded = |name: TableName| if self.folds { statement::lower_case(&name) } else { name };
-        let names = rows.into_iter().map(|(database, table, collation)| {
-            let charset = collation.map(|collation| charset_of(&collation));
-            (folded(TableName::new(database, table)), Schema { charset, ..Schema::default() })
-        });
-        let mut tables: HashMap<TableName, Schema> = names.filter(|(name, _)| captured.captures(name)).collect();
-        let query = format!(
-            "{COLUMNS} FROM information_schema.columns c WHERE c.table_schema NOT IN ('sys', 'performance_schema', 'information_schema') ORDER BY 1, 2, c.ordinal_position"
-        );
-        let reading = async {
-            let mut result = conn.query_iter(query).await?;
-            while let Some(row) = result.next().await? {
-                let (name, column) = column_of(row).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
-                if let Some(schema) = tables.get_mut(&folded(name)) {
-                    schema.columns.push(column);
-                }
-            }
-            Ok(())
-        };
-        connector.within_catalogue(reading).await?;
-        let primary = if tables.len() > SCHEMA_KEYS { HashSet::new() } else { with_primary(connector, conn, None).await? };
-        for name in primary.into_iter().map(folded) {
-            tables.entry(name).and_modify(|schema| schema.primary = true);
-        }
-        for (name, schema) in &mut tables {
-            labels::complete(connector, conn, name, &mut schema.columns).await?;
-        }
-        // one that was made between the two queries comes with its own schema change
-        Ok(tables.into_iter().filter(|(_, schema)| !schema.columns.is_empty()).collect())
     }
 
     /// The columns of a table as the server has them today, for what has no rows.
