@@ -10,10 +10,7 @@ use super::{
 };
 use sluicegate_config::{KafkaSink as Settings, Transactions};
 use sluicegate_kafka::explain;
-use sluicegate_model::{Error, ErrorKind, Result};
-
-/// How long a first answer of the brokers is waited for before transactions are asked for.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+use sluicegate_model::{Error, ErrorKind, Result, limits::KAFKA_FIRST_ANSWER};
 
 /// Shuts out an earlier producer of this name, and ends what it left open.
 ///
@@ -22,7 +19,7 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 pub(super) fn fence(client: &Client, settings: &Settings, transactions: &Transactions, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     // librdkafka asks for the coordinator once a broker is connected: at once, or half a second after it was not
-    if client.client().fetch_cluster_id(timeout.min(CONNECTED_WITHIN)).is_none() {
+    if client.client().fetch_cluster_id(timeout.min(KAFKA_FIRST_ANSWER)).is_none() {
         tracing::debug!(brokers = settings.brokers, "no broker has answered yet");
     }
     loop {

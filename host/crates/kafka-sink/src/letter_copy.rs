@@ -20,12 +20,10 @@ use super::{
 };
 use sluicegate_dead_letter::{Kind, LetterCopy, Queue as _};
 use sluicegate_kafka::{Tokens, is_connection_option, renewed};
-use sluicegate_model::{Error, ErrorKind, Result};
+use sluicegate_model::{Error, ErrorKind, Result, limits::KAFKA_LETTERS_MARKED};
 
 /// How long one look for a record waits.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long transactions that are open are waited for: a commit is known before it is marked in each partition.
-const MARKED: Duration = Duration::from_secs(2);
 
 impl LetterQueue {
     /// Appends to the copy what came into the topic since, up to its present end. Answers how many records of the topic are no letters.
@@ -41,7 +39,7 @@ impl LetterQueue {
         let everything = self.consumer("read_uncommitted")?;
         let mut ends = BTreeMap::new();
         let mut list = TopicPartitionList::new();
-        let patience = Instant::now() + MARKED;
+        let patience = Instant::now() + KAFKA_LETTERS_MARKED;
         for partition in partitions.map(|partition| partition.id()) {
             let (_, written) = everything.fetch_watermarks(name, partition, timeout).map_err(|e| self.silent(e))?;
             let (low, end) = loop {

@@ -32,6 +32,12 @@ pub const KAFKA_SHORT_TRANSACTION: Duration = Duration::from_millis(10);
 /// See [`KAFKA_TRANSACTION`].
 pub const KAFKA_TRANSACTION_COMMITS: u32 = 3;
 
+/// How long a Kafka sink with transactions waits for a first answer of the brokers before it asks for them; without one it asks all the same.
+pub const KAFKA_FIRST_ANSWER: Duration = Duration::from_secs(1);
+/// How long a reader of a topic of dead letters waits for open transactions: a commit is known before it is marked in each partition. What
+/// is open then is read by the next command.
+pub const KAFKA_LETTERS_MARKED: Duration = Duration::from_secs(2);
+
 /// Tables of a transaction that a Kafka sink tells, at most: their names and counts stand in one record.
 pub const KAFKA_TRANSACTION_TABLES: usize = 10_000;
 

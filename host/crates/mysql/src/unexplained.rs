@@ -1,8 +1,10 @@
 //! Changes of a table's columns that no statement in the log explains: an ALTER with `sql_log_bin` off. Which column is which, nobody can
 //! tell then: a plugin that treats one by its name may meet another one of that name.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     statement::Touched,

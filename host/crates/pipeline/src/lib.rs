@@ -76,7 +76,7 @@ use sluicegate_model::{
     Error, ErrorKind, Result,
     budget::Budget,
     change::{Frontier, Item, TableName},
-    limits::{FORESEEN_TABLES, HELD_INTERVAL, JOIN_INTERVAL},
+    limits::{HELD_INTERVAL, JOIN_INTERVAL},
 };
 use sluicegate_source::{Items, Ledger, Source};
 use sluicegate_state::{Checkpoint, Progress};
@@ -252,13 +252,13 @@ pub async fn run_with(pipeline: config::Pipeline, status: Arc<Status>, stop: Can
         && let Some(mut chain) = chains.pop()
     {
         // a change of a table's columns counts from here on, also before the first of its rows
-        let inventory = tokio::select! {
+        let tables = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(Summary::nothing(pipeline)),
-            inventory = source.inventory(FORESEEN_TABLES) => inventory?.unwrap_or_default(),
+            tables = reach::tables(&source, &pipeline, &status) => tables?,
         };
         let foreseeing = move || {
-            inventory.captured.iter().for_each(|table| chain.foresee(table));
+            tables.iter().for_each(|table| chain.foresee(table));
             Ok(chain)
         };
         chains.push(blocking("plan", foreseeing).await?);

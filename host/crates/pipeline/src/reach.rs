@@ -7,7 +7,11 @@ use futures_util::future::try_join_all;
 
 use super::{any_source::AnySource, blocking::blocking, letters, sinks};
 use sluicegate_config::{Pipeline, Sink, SinkKind, WhenSlow};
-use sluicegate_model::{Error, ErrorKind, Result, change::Frontier, limits::Limits};
+use sluicegate_model::{
+    Error, ErrorKind, Result,
+    change::{Frontier, Table},
+    limits::{FORESEEN_TABLES, Limits},
+};
 use sluicegate_source::{Begin, Patience, Source as _};
 use sluicegate_status::Status;
 
@@ -51,6 +55,23 @@ pub(super) async fn sink(settings: &Sink, limits: &Limits) -> Result<()> {
 /// Where nothing is tried again, what cannot be reached is not ready.
 pub(super) fn once<T>(outcome: Result<T>) -> Result<T> {
     outcome.map_err(|e| if e.kind() == ErrorKind::Connection { e.with_kind(ErrorKind::Precheck).that_may_pass(true) } else { e })
+}
+
+/// The captured tables as the source has them today, [`FORESEEN_TABLES`] at most.
+pub(super) async fn tables(source: &AnySource, pipeline: &Pipeline, status: &Status) -> Result<Vec<Arc<Table>>> {
+    let mut wait = Wait::new("the source".to_owned(), &pipeline.limits, status);
+    loop {
+        if let Some(inventory) = wait.again(source.inventory(FORESEEN_TABLES).await).await? {
+            let inventory = inventory.unwrap_or_default();
+            if inventory.more > 0 {
+                tracing::warn!(
+                    tables = inventory.more,
+                    "there are more tables than a start looks at: what plugins do to the columns of these is known from their first rows on"
+                );
+            }
+            return Ok(inventory.captured);
+        }
+    }
 }
 
 /// The attempts to reach one server.
